@@ -1,0 +1,39 @@
+# Everything runs in a virtual environment that these targets build themselves: .venv, or VENV=folder.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: demo test check bench clean help
+
+help:
+	@echo "make demo    train, prune, quantize, compare, denoise a simulated camera (about ten minutes, leaves runs/demo/)"
+	@echo "make test    the tests"
+	@echo "make check   format, lint, types, import rules"
+	@echo "make bench   latency of the shipped model on this machine"
+	@echo "make clean   remove the virtual environment, caches and runs/demo"
+
+demo: $(READY)
+	$(BIN)/quietcam demo $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/quietcam bench --json -
+
+clean:
+	rm -rf $(VENV) runs/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "quietcam needs Python 3.11 or later: install it, or name it with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "No venv module: on Debian and its kin, apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,203 @@
+"""The commands of conversion: convert, compare."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quietcam.errors import UsageError
+
+if TYPE_CHECKING:
+    from convert.converter import Conversion
+
+__all__ = ["mount"]
+
+_Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")]
+
+
+class Classic(StrEnum):
+    """Filters that need no training, to compare with."""
+
+    BLUR = "blur"
+    NLM = "nlm"
+
+
+class Side(StrEnum):
+    """The sides of a split by scene."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    ALL = "all"
+
+
+def mount(app: typer.Typer) -> None:
+    """Register this stage's commands."""
+    app.command("convert")(convert_command)
+    app.command("compare")(compare_command)
+
+
+def convert_command(
+    run: Annotated[Path, typer.Argument(help="A run directory, or a .keras file that tf_keras wrote.")],
+    out: Annotated[Path, typer.Option(help="The folder for the models.")],
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="float32 or int8; may be given several times. Default: both.")
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="Of the frames; may be given several times. Default: 256x256."),
+    ] = None,
+    representative: Annotated[
+        Path | None, typer.Option(help="The set that int8 ranges are taken from (`quietcam calibrate`).")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Front of the models' names. Default: the run's name.")] = None,
+    json: _Json = None,
+) -> None:
+    """Convert a trained network to TFLite: NAME_WxH_RECIPE.tflite with its manifest, read back and checked.
+
+    Example: `quietcam convert runs/mine --recipe float32 --recipe int8 --representative rep.npz --out models`
+    """
+    from datetime import UTC, datetime
+
+    from convert.converter import convert_model, describe
+    from convert.files import check_name, read_size, write_model
+    from convert.keras_model import load_keras
+    from convert.recipes import RECIPES, get_recipe
+    from quietcam.atomic import make_folder
+    from quietcam.progress import progress, say
+    from quietcam.report import write_report
+    from quietcam.representative import check_set, load_set
+
+    # Everything that can be wrong about the words, before TensorFlow takes its seconds.
+    recipes = [get_recipe(each) for each in dict.fromkeys(recipe or RECIPES)]
+    sizes = list(dict.fromkeys(read_size(each) for each in size or ["256x256"]))
+    if name is not None:
+        check_name(name)
+    chosen = load_set(representative) if representative else None
+    for finding in check_set(chosen.patches) if chosen else ():
+        say(f"warning: {finding}")
+    make_folder(out)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    with progress("Converting", 1 + len(recipes) * len(sizes)) as bar:
+        loaded = load_keras(run)
+        title = check_name(name or loaded.name)
+        bar.advance()
+        written: list[tuple[Path, Conversion]] = []
+        for width, height in sizes:
+            for each in recipes:
+                conversion = convert_model(loaded, each, width=width, height=height, representative=chosen)
+                manifest = describe(conversion, loaded, title, chosen)
+                written.append((write_model(out, conversion.content, manifest, created), conversion))
+                bar.advance(note=written[-1][0].name)
+    write_report(json, {"models": [_conversion_report(*each) for each in written]})
+    _show_conversions(written, json)
+
+
+def compare_command(
+    models: Annotated[list[Path], typer.Argument(help="Models, .tflite; the first float one is the reference.")],
+    data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
+    split: Annotated[
+        Side, typer.Option(help="Take only scenes of this side of the split that training uses.")
+    ] = Side.ALL,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, evenly spread.")] = None,
+    classic: Annotated[
+        list[Classic] | None, typer.Option(help="Add a filter at its best strength; may be given several times.")
+    ] = None,
+    json: _Json = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with pictures there, one file.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(metavar="DB", help="Exit with 3 when a model loses more to the float reference.")
+    ] = None,
+) -> None:
+    """Compare float and quantized models on the same pairs: quality, size, cost, and pictures.
+
+    Example: `quietcam compare m_float32.tflite m_int8.tflite --data pairs/ --classic nlm --html report.html`
+    """
+    from convert.compare import compare
+    from convert.table import show_comparison
+    from quietcam.data.pairs import find_pairs
+    from quietcam.data.split import split_by_scene
+    from quietcam.errors import GateError
+    from quietcam.report import report_console, write_report
+
+    if max_drop is not None and max_drop < 0:
+        raise UsageError(f"--max-drop is in dB and not negative. Received: {max_drop}.")
+    if html is not None:
+        _require_jinja()
+    found = find_pairs(data)
+    pairs = found.pairs if split is Side.ALL else getattr(split_by_scene(found), split.value)
+    comparison = compare(
+        models,
+        pairs,
+        data=data.resolve().name,
+        classic=[each.value for each in dict.fromkeys(classic or [])],
+        limit=limit,
+        needs_reference=max_drop is not None,
+    )
+    write_report(json, comparison.to_dict())
+    if html is not None:
+        from convert.report import write_html
+
+        write_html(html, comparison, pairs)
+    show_comparison(comparison, report_console(json))
+    missed = [] if max_drop is None else comparison.drops_above(max_drop)
+    if missed:
+        raise GateError(
+            f"A model may lose at most {max_drop:g} dB to {comparison.reference}. Received: "
+            + ", ".join(f"{row.name} loses {row.drop:.3f} dB" for row in missed)
+            + ". Remedy: a representative set closer to the data, or quantization-aware training."
+        )
+
+
+def _require_jinja() -> None:
+    """Before a long comparison, not after it."""
+    import jinja2  # noqa: F401
+
+
+def _conversion_report(path: Path, conversion: Conversion) -> dict[str, Any]:
+    graph = conversion.graph
+    return {
+        "path": str(path),
+        "recipe": conversion.recipe.name,
+        "width": conversion.width,
+        "height": conversion.height,
+        "bytes": path.stat().st_size,
+        "int8_share": round(graph.int8_share, 4),
+        "parameters": graph.parameters,
+        "gmacs": graph.gmacs,
+        "gmacs_256": graph.gmacs_256,
+        "stride": graph.stride,
+        "sparsity": graph.sparsity,
+        "removed": list(conversion.removed),
+        "ops": graph.table(),
+    }
+
+
+def _show_conversions(written: list[tuple[Path, Conversion]], json: str | None) -> None:
+    from rich.table import Table
+
+    from quietcam.report import report_console
+
+    table = Table()
+    for index, head in enumerate(("model", "kB", "ops", "int8", "GMACs", "zeros", "ends")):
+        table.add_column(head, justify="right" if 0 < index < 6 else "left", no_wrap=True)
+    for path, conversion in written:
+        graph = conversion.graph
+        end = graph.outputs[0]
+        table.add_row(
+            path.name,
+            f"{path.stat().st_size / 1000:.1f}",
+            str(len(graph.ops)),
+            f"{graph.int8_share:.0%}",
+            f"{graph.gmacs:.3f}",
+            f"{graph.sparsity:.0%}",
+            "int8, 1/255" if conversion.recipe.is_full_int8 else end.dtype,
+        )
+    console = report_console(json)
+    console.print(table)
+    removed = sorted({kind for _, conversion in written for kind in conversion.removed})
+    if removed:
+        console.print(f"Taken out of int8, since they change no value: {', '.join(removed)}")

@@ -1,0 +1,244 @@
+"""From a Keras model to a TFLite model of one size, read back and held against what was asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.flatbuffer import Graph, Tensor, read_graph
+from convert.keras_model import LoadedModel
+from convert.ranges import TAIL, Range, measure_ranges, quantize
+from convert.recipes import Recipe
+from convert.surgery import remove_clips
+from quietcam.chatter import chatter_caught
+from quietcam.errors import ModelError, UsageError
+from quietcam.image import to_float
+from quietcam.manifest import Manifest, Quant, model_sha256
+from quietcam.quantization import Quantization
+from quietcam.representative import RepresentativeSet
+
+__all__ = ["Conversion", "check_contract", "convert_model", "describe"]
+
+_STRIDES = 32
+"""Every network of the family takes frames whose sides are multiples of this."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted model.
+
+    Attributes:
+        content: the ``.tflite`` without manifest.
+        graph: what was read back from it.
+        removed: kinds of the operators that were taken out because they change nothing.
+    """
+
+    content: bytes
+    graph: Graph
+    recipe: Recipe
+    width: int
+    height: int
+    removed: tuple[str, ...]
+
+
+def convert_model(
+    loaded: LoadedModel, recipe: Recipe, *, width: int, height: int, representative: RepresentativeSet | None = None
+) -> Conversion:
+    """Convert for frames of one size, batch 1. The same inputs give the same bytes.
+
+    Raises:
+        UsageError: the size is no multiple of the network's stride, or ranges are needed and nothing gives them.
+        ModelError: the converter refuses the model, or what came out breaks the contract.
+    """
+    if loaded.architecture and (height % loaded.architecture.stride or width % loaded.architecture.stride):
+        stride = loaded.architecture.stride
+        raise UsageError(
+            f"Width and height must be multiples of the network's total stride, {stride}. Received: {width}x{height}. "
+            f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
+        )
+    _check_ranges(loaded, recipe, representative)
+    try:
+        content = _run_converter(loaded, recipe, width, height)
+        if recipe.needs_ranges and not loaded.carries_ranges and representative is not None:
+            content = quantize(content, _ranges(loaded, recipe, representative))
+    except Exception as error:  # the converter raises all sorts
+        raise ModelError(
+            f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
+            f"{_reason(error)}. Remedy: sizes must be multiples of the network's total stride, and its layers must be "
+            "ones that TFLite knows (quietcam --debug shows all that the converter said)."
+        ) from error
+    removed: list[str] = []
+    if recipe.is_full_int8:
+        content, removed = remove_clips(content)
+    graph = read_graph(content, str(loaded.path))
+    check_contract(graph, recipe, (1, height, width, loaded.channels))
+    return Conversion(content, graph, recipe, width, height, tuple(removed))
+
+
+def check_contract(graph: Graph, recipe: Recipe, shape: tuple[int, int, int, int]) -> None:
+    """Hold a graph against the contract of models that ship.
+
+    One input and one output of ``shape``, everything static; with full int8 every operator int8 (so no SHAPE or PACK of
+    a dynamic batch is left, nor a QUANTIZE at an end) and both ends the pixel identity; else float32 ends.
+
+    Raises:
+        ModelError: it breaks the contract; says where, and what to do about it.
+    """
+    ends = (*graph.inputs, *graph.outputs)
+    if len(ends) != 2 or any(end.shape != shape for end in ends):
+        raise _broken(
+            f"one input and one output of shape {list(shape)}",
+            "; ".join(map(str, ends)),
+            "give the network one picture in and one picture of the same size out",
+        )
+    if not graph.is_static:
+        dynamic = next(tensor for tensor in graph.tensors if -1 in tensor.shape)
+        raise _broken("static shapes", f"{dynamic.name} {dynamic}", "take layers out that ask for a shape at run time")
+    if not recipe.is_full_int8:
+        if any(end.dtype != "float32" for end in ends):
+            raise _broken("float32 ends", "; ".join(map(str, ends)), "convert a float model, without fake quantization")
+        return
+    others = [op for op in graph.ops if not op.is_int8]
+    if others:
+        op = others[0]
+        raise _broken(
+            "int8 in every operator",
+            f"{len(others)} of {len(graph.ops)} without, first {op.kind} ({', '.join(map(str, op.activations))})",
+            "with QAT, fake-quantize the outputs of the layers before and after it, and the last Add at [0, 1] in the "
+            "place of a clip; else replace the layer by one that has an int8 kernel",
+        )
+    for word, end in zip(("input", "output"), ends, strict=True):
+        if not _is_pixels(end):
+            raise _broken(
+                "both ends at scale 1/255 and zero point -128",
+                f"{word} with scale {', '.join(f'{s:.8f}' for s in end.scales)}, zero point "
+                f"{', '.join(map(str, end.zero_points))}",
+                "feed pixels divided by 255 (a set by `quietcam calibrate`), and end the network in "
+                "ReLU(max_value=1); with QAT, fix both ends' fake quantization at [0, 1]",
+            )
+
+
+def describe(
+    conversion: Conversion, loaded: LoadedModel, name: str, representative: RepresentativeSet | None
+) -> Manifest:
+    """The manifest of a conversion: what it is, and what made it."""
+    graph, architecture = conversion.graph, loaded.architecture
+    training, metrics = _trained_on(loaded.evaluation)
+    if conversion.recipe.needs_ranges:
+        source = "fake quantization (QAT)" if loaded.carries_ranges else "representative set"
+        training["ranges"] = {"from": source}
+        if representative is not None and not loaded.carries_ranges:
+            training["ranges"] |= {"patches": len(representative), "sha256": representative.digest, "tail": TAIL}
+    manifest = Manifest(
+        name=name,
+        recipe=conversion.recipe.name,
+        width=conversion.width,
+        height=conversion.height,
+        channels=loaded.channels,
+        sha256=model_sha256(conversion.content),
+        gmacs=round(graph.gmacs, 6),
+        gmacs_256=round(graph.gmacs_256, 6),
+        stride=graph.stride,
+        input=_quant(graph.inputs[0]),
+        output=_quant(graph.outputs[0]),
+        sparsity=round(graph.sparsity, 4),
+        training=training,
+        metrics=metrics,
+        tools=loaded.tools,
+    )
+    if architecture is None:
+        return manifest
+    return replace(
+        manifest,
+        architecture=architecture.to_dict(),
+        receptive_field=architecture.receptive_field,
+        stride=architecture.stride,
+    )
+
+
+def _trained_on(evaluation: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest's training and metrics from what training wrote; empty without it."""
+    origin, validation = dict(evaluation.get("data") or {}), dict(evaluation.get("validation") or {})
+    if validation:
+        validation["measured"] = "float network on validation crops, before conversion"
+    return origin, validation
+
+
+def _check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:
+    """Refuse a recipe whose ranges nothing gives, or a model that brings ranges where none are wanted."""
+    if not recipe.needs_ranges:
+        if loaded.carries_ranges:
+            raise UsageError(
+                f"Recipe {recipe.name} takes a model without fake quantization. Received: {loaded.path}, with it. "
+                "Remedy: convert the run that QAT started from, or choose --recipe int8."
+            )
+        return
+    if loaded.carries_ranges:
+        return
+    if representative is None:
+        raise UsageError(
+            f"Recipe {recipe.name} needs noisy pictures to take its ranges from. Received: no --representative. "
+            "Remedy: quietcam calibrate --data DIR --out representative.npz, then --representative representative.npz"
+        )
+    if representative.channels != loaded.channels:
+        raise UsageError(
+            f"The representative set must have the model's {loaded.channels} channels. "
+            f"Received: {representative.channels}. Remedy: calibrate on pictures of that kind."
+        )
+
+
+def _ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet) -> dict[str, Range]:
+    """Measured on whole patches, not on frames of the wanted size, so that every size gets the same scales."""
+    height, width = (max(side - side % _STRIDES, _STRIDES) for side in representative.patches.shape[1:3])
+
+    def frames() -> Iterator[NDArray[np.float32]]:
+        for frame in representative.frames(height, width):
+            yield to_float(frame)[None]
+
+    return measure_ranges(_run_converter(loaded, recipe, width, height), frames)
+
+
+def _run_converter(loaded: LoadedModel, recipe: Recipe, width: int, height: int) -> bytes:
+    with chatter_caught(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+        model = loaded.model
+        # A function of one shape: with a dynamic batch, the converter leaves shape arithmetic in the graph.
+        function = tf.function(lambda noisy: {"denoised": model(noisy, training=False)})
+        concrete = function.get_concrete_function(
+            tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
+        )
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+        if loaded.carries_ranges:
+            recipe.configure(converter)
+        return bytes(converter.convert())
+
+
+def _is_pixels(end: Tensor) -> bool:
+    return (
+        end.dtype == "int8"
+        and len(end.scales) == len(end.zero_points) == 1
+        and Quantization(end.scales[0], end.zero_points[0]).is_pixel_identity
+    )
+
+
+def _quant(end: Tensor) -> Quant:
+    quantized = len(end.scales) == 1
+    return Quant(end.dtype, end.scales[0] if quantized else 0.0, end.zero_points[0] if quantized else 0)
+
+
+def _broken(rule: str, received: str, remedy: str) -> ModelError:
+    return ModelError(f"A converted model must have {rule}. Received: {received}. Remedy: {remedy}.")
+
+
+def _reason(error: Exception) -> str:
+    """The first two lines: where, and why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])[:300].rstrip('.') or 'no reason given'}"

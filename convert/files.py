@@ -1,0 +1,69 @@
+"""Model files by the contract's names: written whole, with manifest, and only after the device's code has run them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from edge.interpreter import Interpreter
+from quietcam.atomic import atomic_path
+from quietcam.errors import ModelError, UsageError
+from quietcam.manifest import Manifest, attach_manifest, write_sidecar
+
+__all__ = ["check_name", "model_filename", "read_size", "write_model"]
+
+
+def model_filename(manifest: Manifest) -> str:
+    """``NAME_WxH_RECIPE.tflite``."""
+    return f"{manifest.name}_{manifest.width}x{manifest.height}_{manifest.recipe}.tflite"
+
+
+def check_name(name: str) -> str:
+    """``name`` itself, when it can stand in front of a file name.
+
+    Raises:
+        UsageError: otherwise.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(
+            f"A model's name has letters, digits, dots, dashes and underscores. Received: {name!r}. "
+            "Remedy: give another one with --name."
+        )
+    return name
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """``640x480`` as ``(width, height)`` in pixels.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
+    if found is None:
+        raise UsageError(f"--size is WIDTHxHEIGHT in pixels. Received: {text!r}. Remedy: for example --size 640x480")
+    return int(found[1]), int(found[2])
+
+
+def write_model(folder: Path, content: bytes, manifest: Manifest, created: str | None = None) -> Path:
+    """Write a model and its sidecar into ``folder``; return the model's path.
+
+    The file gets its name only after the device's code has loaded it, checked its ends and run a frame.
+
+    Args:
+        created: a date for the sidecar. Defaults to none.
+
+    Raises:
+        ModelError: the device would refuse it.
+        StorageError: it cannot be written.
+    """
+    path = folder / model_filename(manifest)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(attach_manifest(content, manifest))
+        with Interpreter(temporary, threads=1) as interpreter:
+            if interpreter.model.manifest != manifest:
+                raise ModelError(f"A model must carry its manifest. Received: {path.name} with another one.")
+            interpreter.run(np.zeros(interpreter.shape, np.uint8), np.empty(interpreter.shape, np.uint8))
+    write_sidecar(path, manifest, created)
+    return path

@@ -1,0 +1,87 @@
+"""Pictures as a camera: one, or all of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.cameras.base import Camera
+from edge.frame import Frame
+from quietcam.data.pictures import list_pictures, read_picture
+from quietcam.errors import DataError, UsageError
+from quietcam.progress import say
+
+__all__ = ["FolderCamera"]
+
+_FPS = 25.0  # of a clip that is made of pictures
+_SKIPS_SAID = 5
+
+
+class FolderCamera(Camera):
+    """The pictures of a folder in the order of their names, numbers by value: ``a2.png`` before ``a10.png``.
+
+    A picture among others that cannot be read is skipped, named and counted. A frame is named after its file; where two
+    files differ in their suffix only, the later one keeps it in its name.
+
+    Args:
+        path: a folder, or one picture.
+
+    Raises:
+        UsageError: there is nothing at ``path``.
+        DataError: no picture is in the folder, or (when iterating) none of them can be read.
+    """
+
+    fps = _FPS
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        if not path.exists():
+            raise UsageError(f"There is no such file or folder. Received: {path}. Remedy: check --source.")
+        self.name = str(path)
+        self._pictures = _pictures(path) if path.is_dir() else [path]
+        self.total = len(self._pictures)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return None
+
+    def __iter__(self) -> Iterator[Frame]:
+        names: set[str] = set()
+        index = 0
+        for path in self._pictures:
+            try:
+                image = read_picture(path)
+            except (DataError, UsageError) as error:  # usage: it was deleted since the folder was listed
+                if self.total == 1:
+                    raise
+                self._skip(f"{path.name}: {error}")
+                continue
+            name = path.name if path.stem in names else path.stem
+            names.add(name)
+            yield Frame(image, index / _FPS, index, name)
+            index += 1
+        if not index:
+            raise DataError(
+                f"At least one picture must be readable. Received: {self.name}, of whose {self.total} none is. "
+                "Remedy: mend them, or choose another source."
+            )
+
+    def _skip(self, what: str) -> None:
+        self.skipped.append(what)
+        if len(self.skipped) <= _SKIPS_SAID:
+            say(f"Skipped {what}")
+        elif len(self.skipped) == _SKIPS_SAID + 1:
+            say("Skipped more, which are counted at the end")
+
+
+def _pictures(folder: Path) -> list[Path]:
+    try:
+        return list_pictures(folder)
+    except DataError as error:
+        inner = sorted(each.name for each in folder.iterdir() if each.is_dir())
+        if not inner:
+            raise
+        raise DataError(
+            f"The pictures of a source lie directly in its folder. Received: {folder}, with folders only. "
+            f"Remedy: give one of these: {', '.join(inner[:8])}."
+        ) from error

@@ -1,0 +1,224 @@
+"""The commands of the edge stage: `run`, `bench`, `models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quietcam.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge.cameras import Camera
+    from edge.denoiser import Denoiser
+    from edge.health import Health
+    from edge.pipeline import Pipeline
+    from edge.sinks import Sink
+
+__all__ = ["mount"]
+
+_Model = Annotated[
+    str | None,
+    typer.Option(help="A .tflite file, or the name of a model that ships. Default: the best of these."),
+]
+_Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. Default: one per core, up to 4.")]
+_Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")]
+
+
+def mount(app: typer.Typer) -> None:
+    """Register this stage's commands."""
+    app.command("run")(run_command)
+    app.command("bench")(bench_command)
+    app.command("models")(models_command)
+
+
+def run_command(
+    source: Annotated[
+        str, typer.Option(help="A folder of pictures, a picture, a video file, or synthetic[:KEY=VALUE,…].")
+    ],
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(help="A folder, a video file (.webm, .mp4, .avi), or null. May be given several times."),
+    ] = None,
+    model: _Model = None,
+    threads: _Threads = None,
+    frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
+    before_after: Annotated[
+        bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    json: _Json = None,
+) -> None:
+    """Denoise the frames of a camera, a video or a folder into sinks.
+
+    Example: `quietcam run --source noisy.mp4 --sink clean.webm --before-after`
+    """
+    from contextlib import ExitStack
+
+    from edge.cameras import open_camera
+    from edge.denoiser import Denoiser
+    from edge.models import resolve_model
+    from edge.pipeline import Pipeline
+    from edge.sinks import open_sink
+
+    if frames is not None and frames < 1:
+        raise UsageError(f"--frames must be at least 1. Received: {frames}.")
+    targets = _targets(source, sink or [])
+    camera = open_camera(source)
+    stopped: KeyboardInterrupt | None = None
+    with Denoiser(resolve_model(model), threads) as denoiser, ExitStack() as stack:
+        stack.enter_context(camera)
+        sinks = [open_sink(target, camera.fps, before_after, overwrite) for target in targets]
+        for each in sinks:
+            stack.enter_context(each)
+        pipeline = Pipeline(camera, denoiser, sinks)
+        try:
+            _run(pipeline, camera.total, frames)
+        except KeyboardInterrupt as error:
+            stopped = error
+    # Only now are the sinks finished.
+    _tell(_report(pipeline.health, camera, denoiser, sinks), json)
+    if stopped is not None:
+        raise stopped
+
+
+def bench_command(
+    model: _Model = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Of the frames. Default: the model's own.")
+    ] = None,
+    threads: _Threads = None,
+    frames: Annotated[int, typer.Option(help="How many to measure of each kind.")] = 200,
+    json: _Json = None,
+) -> None:
+    """Measure latency, throughput and memory, and what the runtime adds to the bare network.
+
+    Example: `quietcam bench --model demo --size 640x480 --threads 1`
+    """
+    from edge.bench import bench
+    from edge.modelfile import load_model
+    from edge.models import resolve_model
+    from quietcam.progress import progress
+
+    wanted = None if size is None else _size(size)
+    with progress("Measuring", 3 * frames) as bar:
+        report = bench(load_model(resolve_model(model)), wanted, threads, frames, bar.advance)
+    rows = []
+    for kind, meaning in (("invoke", "bare invoke"), ("denoise", "denoise"), ("pipeline", "pipeline")):
+        times = [f"{report[kind][key]:.2f}" if key in report[kind] else "" for key in ("p50", "p95", "p99")]
+        rows.append([meaning, *times, f"{report[kind]['fps']:.1f}"])
+    title = "{model}, {width}x{height}, threads: {threads}, {runtime}".format(**report)
+    note = (
+        "the runtime adds {overhead_ms:.2f} ms a frame; the pipeline reaches {pipeline_share:.0%} of bare "
+        "invoke; peak memory {peak_memory_mib:.0f} MiB"
+    ).format(**report)
+    _show(json, report, title, ["", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, note)
+
+
+def models_command(json: _Json = None) -> None:
+    """List the models that ship: size, cost, quality, licence of the training data.
+
+    Example: `quietcam models`
+    """
+    from edge.models import DEFAULT, describe, resolve_model, shipped_models
+
+    models = [describe(path) for path in shipped_models()]
+    rows = [
+        [
+            each["name"],
+            f"{each['width']}x{each['height']}",
+            f"{each['bytes'] / 1000:.0f}",
+            *("" if each[key] is None else f"{each[key]:.2f}" for key in ("gmacs_256", "psnr")),
+            each["licence"] or "",
+        ]
+        for each in models
+    ]
+    note = f"{DEFAULT} means {resolve_model().stem}" if models else "no model ships with this installation"
+    _show(
+        json,
+        models,
+        "Models that ship",
+        ["name", "frame", "kB", "GMACs at 256x256", "PSNR dB", "data"],
+        rows,
+        note,
+    )
+
+
+def _targets(source: str, sinks: list[str]) -> list[str]:
+    """The sinks, when there is one, each is another, and none is the source."""
+    from edge.sinks import KINDS
+
+    if not sinks:
+        raise UsageError(f"Say where the frames go: --sink {'; '.join(KINDS)}. Received: no --sink.")
+    places = [Path(each).resolve() for each in sinks if each != "null"]
+    if len(set(places)) < len(places):
+        raise UsageError(f"Each --sink must be another place. Received: {', '.join(sinks)}.")
+    if Path(source).resolve() in places:
+        raise UsageError(f"A sink must not be the source. Received: {source}. Remedy: choose another --sink.")
+    return sinks
+
+
+def _run(pipeline: Pipeline, total: int | None, frames: int | None) -> None:
+    from quietcam.progress import progress
+
+    known = [number for number in (total, frames) if number is not None]
+    with progress("Denoising", min(known, default=None)) as bar:
+        pipeline.run(frames, lambda health: bar.advance(note=_note(health)))
+
+
+def _note(health: Health) -> str:
+    return f"{health.dropped} dropped" if health.dropped else ""
+
+
+def _report(health: Health, camera: Camera, denoiser: Denoiser, sinks: list[Sink]) -> dict[str, Any]:
+    model = denoiser.model
+    return {
+        "source": camera.name,
+        "sinks": [{"name": each.name, "frames": each.frames} for each in sinks],
+        "model": model.name,
+        "runtime": denoiser.interpreter.runtime,
+        "threads": denoiser.interpreter.threads,
+        "skipped": camera.skipped,
+        **health.report(),
+    }
+
+
+def _tell(report: dict[str, Any], json: str | None) -> None:
+    from quietcam.progress import say
+    from quietcam.report import write_report
+
+    latency = report["latency_ms"]
+    took = "; a frame took {p50:.1f} ms in the network, 95 of 100 at most {p95:.1f} ms"
+    say(
+        "{frames} frames in {seconds:.1f} s ({fps:.1f} a second), {dropped} dropped, ".format(**report)
+        + f"{len(report['skipped'])} skipped"
+        + (took.format(**latency["denoise"]) if report["frames"] else "")
+    )
+    write_report(json, report)
+
+
+def _show(json: str | None, report: Any, title: str, head: list[str], rows: list[list[str]], note: str) -> None:
+    """A table on stdout, unless the JSON goes there."""
+    from rich.table import Table
+
+    from quietcam.report import report_console, write_report
+
+    table = Table()
+    for index, column in enumerate(head):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    console = report_console(json)
+    for part in (title, table, note):
+        console.print(part)
+    write_report(json, report)
+
+
+def _size(text: str) -> tuple[int, int]:
+    from edge.cameras.synthetic import SIZE_MEANS, read_size
+
+    try:
+        return read_size(text)
+    except ValueError:
+        raise UsageError(f"--size is {SIZE_MEANS}. Received: {text}. Remedy: for example --size 640x480") from None

@@ -1,0 +1,26 @@
+"""Frame: what a camera delivers and a sink takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quietcam.image import Image
+
+__all__ = ["Frame"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of a camera.
+
+    Attributes:
+        image: uint8 ``(H, W, C)``; not to be written to, since a camera may hand out the same memory again.
+        timestamp: seconds, monotonic: of ``time.monotonic`` for a live camera, in the clip for a file.
+        index: counts the camera's frames from 0, dropped ones included.
+        name: what the source calls the picture, without a suffix; None where it has no names.
+    """
+
+    image: Image
+    timestamp: float
+    index: int
+    name: str | None = None

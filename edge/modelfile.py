@@ -1,0 +1,120 @@
+"""A model file as the device takes it: read once, checked against the contract, with its manifest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.flatbuffer import End, Outline, read_outline
+from quietcam.errors import ModelError, UsageError
+from quietcam.manifest import Manifest, read_manifest
+
+__all__ = ["ModelFile", "load_model"]
+
+_STRIDE = 8  # of a model without manifest, where its size allows
+_OVERLAP = 32
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that keeps the contract: one input and one output, ``(1, height, width, channels)`` on both.
+
+    Attributes:
+        content: the very bytes that were checked, so that what is loaded is what was looked at.
+        is_int8: int8 ends of the pixel identity; otherwise float32 ends in [0, 1].
+        manifest: None where the file has none.
+    """
+
+    path: Path
+    content: bytes
+    height: int
+    width: int
+    channels: int
+    is_int8: bool
+    manifest: Manifest | None
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def stride(self) -> int:
+        """The total stride: frames are cut into tiles at multiples of it."""
+        return self.manifest.stride if self.manifest else math.gcd(_STRIDE, self.height, self.width)
+
+    @property
+    def reach(self) -> int | None:
+        """How far from a pixel, in pixels, the network looks at most; None where nobody says.
+
+        That is more than half of the receptive field, since a pixel may lie at the edge of its cell of the stride.
+        """
+        field = self.manifest.receptive_field if self.manifest else None
+        return None if field is None else (field + self.stride) // 2
+
+    @property
+    def overlap(self) -> int:
+        """What neighbouring tiles share: twice the reach, up to a quarter of a tile."""
+        most = min(self.height, self.width) // 4
+        wanted = _OVERLAP if self.reach is None else 2 * self.reach
+        return min(wanted, most)
+
+
+def load_model(path: Path | str) -> ModelFile:
+    """Read and check a model file.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: it cannot be read, is no whole TensorFlow Lite model, does not keep the contract, or its
+            manifest is damaged or another model's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "which is no file" if path.exists() else "which is not there"
+        raise UsageError(
+            f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists those that ship."
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"Cannot read the model {path}: {error.strerror}. Remedy: make the file readable.") from error
+    end, is_int8 = _check(read_outline(content, str(path)), path)
+    _, height, width, channels = end.shape
+    return ModelFile(path, content, height, width, channels, is_int8, read_manifest(path))
+
+
+def _check(outline: Outline, path: Path) -> tuple[End, bool]:
+    """The input, and whether the ends are int8, of an outline that keeps the contract."""
+    if outline.subgraphs != 1 or len(outline.inputs) != 1 or len(outline.outputs) != 1:
+        raise _refused(
+            path,
+            "one subgraph with one input and one output",
+            f"subgraphs={outline.subgraphs}, inputs={len(outline.inputs)}, outputs={len(outline.outputs)}",
+        )
+    source, target = outline.inputs[0], outline.outputs[0]
+    received = f"input {source.dtype} {list(source.shape)}, output {target.dtype} {list(target.shape)}"
+    if any(side < 1 for side in (*source.shape, *target.shape)):
+        raise _refused(path, "a static shape", received)
+    if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] not in (1, 3):
+        raise _refused(path, "a batch of 1 and 1 or 3 channels, [1, height, width, channels]", received)
+    if source.shape != target.shape:
+        raise _refused(path, "the same size at both ends", received)
+    if source.dtype == target.dtype == "float32":
+        return source, False
+    if not source.dtype == target.dtype == "int8":
+        raise _refused(path, "int8 at both ends, or float32 at both", received)
+    for end in (source, target):
+        if end.quantization is None or not end.quantization.is_pixel_identity:
+            raise _refused(
+                path,
+                "int8 ends of scale 1/255 and zero point -128 (the pixel identity)",
+                f"{'input' if end is source else 'output'} {end.quantization or 'without scale'}",
+            )
+    return source, True
+
+
+def _refused(path: Path, rule: str, received: str) -> ModelError:
+    return ModelError(
+        f"A model that runs on frames has {rule}. Received: {path}: {received}. "
+        "Remedy: convert it with `quietcam convert`."
+    )

@@ -1,0 +1,75 @@
+"""The models that ship, found beside this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge.modelfile import load_model
+from quietcam.errors import UsageError
+
+__all__ = ["DEFAULT", "describe", "resolve_model", "shipped_models"]
+
+DEFAULT = "demo"
+"""The best that ships."""
+
+_HERE = Path(__file__).parent
+_SUFFIX = ".tflite"
+
+
+def shipped_models() -> list[Path]:
+    """The model files that ship, by name."""
+    return sorted(_HERE.glob(f"*{_SUFFIX}"))
+
+
+def resolve_model(name: str | None = None) -> Path:
+    """The model file that a user means.
+
+    Args:
+        name: a path, the stem of a shipped file (``demo_256x256_int8``), or its first word (``demo``), which
+            means the int8 one, the smallest if there are several. Defaults to the best that ships.
+
+    Raises:
+        UsageError: it is none of these; the message lists what ships.
+    """
+    wanted = DEFAULT if name is None else name
+    if Path(wanted).is_file():
+        return Path(wanted)
+    models = shipped_models()
+    exact = [model for model in models if wanted in (model.stem, model.name)]
+    int8 = [model for model in models if model.stem.split("_")[0] == wanted and model.stem.endswith("_int8")]
+    if exact or int8:
+        return exact[0] if exact else min(int8, key=lambda model: _pixels(model.stem))
+    ships = ", ".join(model.stem for model in models) or "none in this installation"
+    raise UsageError(
+        f"A model is a path, or the name of one that ships ({ships}). Received: {wanted}. "
+        "Remedy: `quietcam models` describes them."
+    )
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """A model file for people: what is in its manifest, None where it does not say."""
+    model = load_model(path)
+    manifest = model.manifest
+    return {
+        "name": model.name,
+        "width": model.width,
+        "height": model.height,
+        "channels": model.channels,
+        "bytes": len(model.content),
+        "recipe": manifest.recipe if manifest else None,
+        "sparsity": manifest.sparsity if manifest else None,
+        "gmacs_256": manifest.gmacs_256 if manifest else None,
+        "psnr": manifest.metrics.get("psnr") if manifest else None,
+        "data": manifest.training.get("data") if manifest else None,
+        "licence": manifest.training.get("licence") if manifest else None,
+    }
+
+
+def _pixels(stem: str) -> int:
+    """Of ``NAME_WxH_RECIPE``; 0 where the name has no size."""
+    for part in stem.split("_")[1:]:
+        width, cross, height = part.partition("x")
+        if cross and width.isdigit() and height.isdigit():
+            return int(width) * int(height)
+    return 0

@@ -1,0 +1,41 @@
+"""Sinks: where denoised frames go, one file a kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.sinks.base import Sink
+from edge.sinks.folder import FolderSink
+from edge.sinks.null import NullSink
+from edge.sinks.video import CODECS, VideoSink
+from quietcam.errors import UsageError
+
+__all__ = ["KINDS", "Sink", "open_sink"]
+
+KINDS = (
+    "a folder (a name without suffix, or with a slash behind it)",
+    f"a video file ({', '.join(CODECS)})",
+    "null",
+)
+
+
+def open_sink(target: str, fps: float | None = None, before_after: bool = False, overwrite: bool = False) -> Sink:
+    """The sink that ``target`` means, not yet opened: enter it as a context manager.
+
+    Args:
+        target: one of ``KINDS``.
+        fps: the source's frames a second, for a clip. Defaults to 25.
+        before_after: put the noisy frame on the left of the denoised one.
+        overwrite: replace what is there.
+
+    Raises:
+        UsageError: ``target`` means none (the message lists the kinds), or is there already.
+    """
+    if target == "null":
+        return NullSink()
+    path = Path(target)
+    if path.suffix.lower() in CODECS and not target.endswith("/"):
+        return VideoSink(path, fps or 25.0, before_after, overwrite)
+    if target and (not path.suffix or path.is_dir() or target.endswith("/")):
+        return FolderSink(path, before_after, overwrite)
+    raise UsageError(f"A sink is {'; '.join(KINDS)}. Received: {target or '(nothing)'}. Remedy: choose one of these.")

@@ -1,0 +1,49 @@
+"""A folder of PNG pictures as a sink."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.frame import Frame
+from edge.sinks.base import Sink, side_by_side
+from quietcam.atomic import make_folder
+from quietcam.data.pictures import write_picture
+from quietcam.errors import UsageError
+from quietcam.image import Image
+
+__all__ = ["FolderSink"]
+
+
+class FolderSink(Sink):
+    """One PNG a frame, each there whole or not at all, named as the source names it or else by its number.
+
+    Args:
+        path: the folder; made where it is missing.
+        before_after: the noisy frame on the left of the denoised one.
+        overwrite: write into a folder that is not empty. Files of other names stay.
+
+    Raises:
+        UsageError: ``path`` is a file, or a folder that is not empty.
+        StorageError: (when opened) it cannot be written to.
+    """
+
+    def __init__(self, path: Path, before_after: bool = False, overwrite: bool = False) -> None:
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"The sink is to be a folder. Received: {path}, which is a file.")
+        if not overwrite and path.is_dir() and any(path.iterdir()):
+            raise UsageError(
+                f"An output folder must be empty. Received: {path}. "
+                "Remedy: choose another one, or allow it with --overwrite."
+            )
+        self.name = str(path)
+        self._path = path
+        self._before_after = before_after
+
+    def open(self) -> None:
+        make_folder(self._path)
+
+    def write(self, frame: Frame, denoised: Image) -> None:
+        name = f"frame_{frame.index:06d}" if frame.name is None else frame.name
+        picture = side_by_side(frame.image, denoised) if self._before_after else denoised
+        write_picture(self._path / f"{name}.png", picture)
+        self.frames += 1

@@ -1,0 +1,146 @@
+"""A video file as a sink."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.frame import Frame
+from edge.sinks.base import Sink, side_by_side
+from quietcam.atomic import atomic_path, make_folder
+from quietcam.chatter import chatter_caught
+from quietcam.errors import DataError, StorageError, UsageError
+from quietcam.image import Image, swap_red_blue, to_rgb
+
+__all__ = ["CODECS", "VideoSink"]
+
+CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
+"""What OpenCV's own FFmpeg can write, by suffix."""
+
+_FULL = 64 << 10  # bytes: with fewer than these left a disk is full
+_LEAST_SHARE = 0.99  # of a clip's frames; the count may be rounded from its length, a cut clip has none at all
+
+
+class VideoSink(Sink):
+    """A clip, written under a temporary name and renamed when it is whole.
+
+    OpenCV tells nobody when it cannot write. So the free space is watched at every frame, and a clip gets its
+    name only after its container, read back, says as many frames as were written.
+
+    Args:
+        path: ends in one of ``CODECS``. Sides that are odd get one more row or column, as the codecs need.
+        fps: frames a second of the clip.
+        before_after: the noisy frame on the left of the denoised one.
+        overwrite: replace a file that is there.
+
+    Raises:
+        UsageError: another suffix, a folder, or a file that is there already.
+        StorageError: (when opened, written to or closed) the disk is full, read-only or gone.
+    """
+
+    def __init__(self, path: Path, fps: float, before_after: bool = False, overwrite: bool = False) -> None:
+        if path.suffix.lower() not in CODECS:
+            raise UsageError(f"A clip ends in {', '.join(CODECS)}. Received: {path}.")
+        if path.is_dir():
+            raise UsageError(f"The sink is to be a video file. Received: {path}, which is a folder.")
+        if path.exists() and not overwrite:
+            raise UsageError(
+                f"An output that exists is not replaced. Received: {path}. "
+                "Remedy: choose another name, or allow it with --overwrite."
+            )
+        self.name = str(path)
+        self._path = path
+        self._fps = fps
+        self._before_after = before_after
+        self._writer: Any = None
+        self._size: tuple[int, ...] = ()
+        self._temporary = path
+        self._whole: AbstractContextManager[Path]
+
+    def open(self) -> None:
+        make_folder(self._path.parent)
+
+    def write(self, frame: Frame, denoised: Image) -> None:
+        picture = side_by_side(frame.image, denoised) if self._before_after else to_rgb(denoised)
+        if self._writer is None:
+            self._begin(picture)
+        if picture.shape != self._size:
+            raise DataError(
+                f"All frames of a clip have one size. Received: {picture.shape[1]}x{picture.shape[0]} after "
+                f"{self._size[1]}x{self._size[0]}. Remedy: give a folder as --sink."
+            )
+        height, width = picture.shape[:2]
+        if height % 2 or width % 2:
+            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        self._writer.write(swap_red_blue(picture))
+        self.frames += 1
+        if _free(self._temporary) < _FULL:
+            raise StorageError.writing(self._path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def close(self) -> None:
+        if self._writer is None:
+            return
+        self._release()
+        there = _frames(self._temporary)
+        if there < self.frames * _LEAST_SHARE:
+            self._throw_away()
+            raise StorageError(
+                f"The clip could not be written whole. Received: {self.name} with {self.frames} frames, of "
+                f"which {max(there, 0)} can be read back. Remedy: free some space, or choose another place."
+            )
+        self._whole.__exit__(None, None, None)
+
+    def discard(self) -> None:
+        if self._writer is not None:
+            self._release()
+            self._throw_away()
+
+    def _begin(self, picture: Image) -> None:
+        import cv2
+
+        self._size = picture.shape
+        self._whole = atomic_path(self._path)
+        self._temporary = self._whole.__enter__()
+        codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
+        size = picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2
+        with chatter_caught():
+            self._writer = cv2.VideoWriter(str(self._temporary), cv2.CAP_FFMPEG, codec, self._fps, size)
+        if not self._writer.isOpened():
+            raise StorageError(
+                f"OpenCV cannot write this clip. Received: {self.name}, {size[0]}x{size[1]} at {self._fps:g} "
+                f"frames a second. Remedy: choose another suffix of {', '.join(CODECS)}, or a folder."
+            )
+
+    def _release(self) -> None:
+        with chatter_caught():
+            self._writer.release()
+        self._writer = None
+
+    def _throw_away(self) -> None:
+        self._whole.__exit__(_Discarded, _Discarded(), None)
+
+
+class _Discarded(Exception):  # noqa: N818  nobody ever sees it
+    """Tells ``atomic_path`` that the file is not wanted."""
+
+
+def _frames(path: Path) -> int:
+    """How many frames the container at ``path`` says it holds; 0 or less where it is no whole one."""
+    import cv2
+
+    with chatter_caught():
+        capture = cv2.VideoCapture(str(path))
+        frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        capture.release()
+    return frames
+
+
+def _free(path: Path) -> int:
+    """Bytes that this process may still write beside ``path``."""
+    disk = os.statvfs(path.parent)
+    return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)

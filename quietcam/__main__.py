@@ -1,0 +1,5 @@
+"""``python -m quietcam``: the command line."""
+
+from quietcam.cli import main
+
+main()

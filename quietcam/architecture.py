@@ -1,0 +1,158 @@
+"""What a network is, without TensorFlow: one description that builds every size of the family.
+
+The family is a residual encoder-decoder. Space-to-depth brings the frame to ``1/stem`` of its size; each level holds
+plain 3x3 convolutions with ReLU6; deeper levels halve the size by stride 2 and come back through a 1x1 convolution
+with ReLU6 and bilinear doubling, added to the skip. The last convolution gives the residual, which is added to the
+space-to-depth input, clipped to [0, 1] and put back by depth-to-space.
+
+ReLU6 is the range design: behind every convolution but the last no activation can leave [0, 6], so no outlier can
+stretch an int8 range, both sides of a skip have like ranges, no step is spent on values below zero, and the TFLite
+kernels fuse it for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from quietcam.errors import UsageError
+
+__all__ = ["Architecture", "Convolution"]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution of the network: where it stands and what it costs.
+
+    ``scale`` is how many pixels of the frame one of its steps spans on each axis.
+    """
+
+    name: str
+    kernel: int
+    inputs: int
+    outputs: int
+    stride: int
+    scale: int
+    relu: bool
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return (self.kernel * self.kernel * self.inputs + 1) * self.outputs
+
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-accumulates for a frame of ``height`` x ``width`` pixels."""
+        steps = (height // self.scale) * (width // self.scale)
+        return self.kernel * self.kernel * self.inputs * self.outputs * steps
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network of the family.
+
+    Args:
+        channels: 3 for RGB, 1 for grayscale.
+        stem: block size of the space-to-depth stem, 2 or 4.
+        widths: channels of each level, finest first; multiples of 8 (of 16 to fill the int8 kernels' tiles).
+        depths: 3x3 convolutions of each level on the way down, the first one included; the way up has one less, at
+            least one.
+
+    Raises:
+        UsageError: a value outside these rules.
+    """
+
+    channels: int = 3
+    stem: int = 2
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    depths: tuple[int, ...] = (1, 2, 2, 2)
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise UsageError(f"channels must be 3 (RGB) or 1 (grayscale). Received: channels={self.channels}.")
+        if self.stem not in (2, 4):
+            raise UsageError(f"stem must be 2 or 4. Received: stem={self.stem}.")
+        if not 1 <= len(self.widths) <= 5 or len(self.widths) != len(self.depths):
+            raise UsageError(
+                "widths and depths must have the same length, 1 to 5 levels. "
+                f"Received: widths={list(self.widths)}, depths={list(self.depths)}."
+            )
+        for width in self.widths:
+            if width < 8 or width % 8:
+                raise UsageError(
+                    f"Every width must be a multiple of 8. Received: widths={list(self.widths)}. "
+                    f"Remedy: use {max(8, round(width / 8) * 8)} instead of {width}."
+                )
+        if min(self.depths) < 1:
+            raise UsageError(f"Every depth must be at least 1. Received: depths={list(self.depths)}.")
+
+    @property
+    def levels(self) -> int:
+        """How many sizes the network works at."""
+        return len(self.widths)
+
+    @property
+    def stride(self) -> int:
+        """Total stride in pixels: frame sides and tile origins must be multiples of it."""
+        stride: int = self.stem * 2 ** (self.levels - 1)
+        return stride
+
+    def convolutions(self) -> list[Convolution]:
+        """Every convolution in the order of the data."""
+        found: list[Convolution] = []
+        block = self.channels * self.stem**2
+        inputs, scale = block, self.stem
+        for level, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
+            for index in range(depth):
+                stride = 2 if level and not index else 1
+                scale *= stride
+                found.append(Convolution(f"down{level}_{index}", 3, inputs, width, stride, scale, True))
+                inputs = width
+        for level in range(self.levels - 2, -1, -1):
+            width = self.widths[level]
+            found.append(Convolution(f"rise{level}", 1, inputs, width, 1, scale, True))
+            scale //= 2
+            found.extend(
+                Convolution(f"up{level}_{index}", 3, width, width, 1, scale, True)
+                for index in range(max(1, self.depths[level] - 1))
+            )
+            inputs = width
+        found.append(Convolution("residual", 3, inputs, block, 1, scale, False))
+        return found
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of all convolutions."""
+        return sum(convolution.parameters for convolution in self.convolutions())
+
+    def gmacs(self, height: int = 256, width: int = 256) -> float:
+        """Multiply-accumulates of the convolutions for one frame, in 1e9."""
+        return sum(convolution.macs(height, width) for convolution in self.convolutions()) / 1e9
+
+    @property
+    def receptive_field(self) -> int:
+        """Side in pixels of the square that can reach one output pixel, rounded up to whole space-to-depth blocks.
+
+        Each 3x3 convolution adds one step to either side at its scale, bilinear doubling one step of the coarse level.
+        """
+        reach = sum(
+            (1 if convolution.kernel == 3 else 0) * (convolution.scale // convolution.stride)
+            for convolution in self.convolutions()
+        )
+        rises = sum(self.stem << (level + 1) for level in range(self.levels - 1))
+        return 2 * (reach + rises) + self.stem
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dictionary for TOML and JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Architecture:
+        """The opposite of ``to_dict``; unknown keys are refused."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise UsageError(f"Unknown keys in the architecture: {unknown}. Known: {sorted(known)}.")
+        try:
+            tidy = {k: tuple(int(i) for i in v) if isinstance(v, (list, tuple)) else int(v) for k, v in values.items()}
+        except (TypeError, ValueError):
+            raise UsageError(f"An architecture holds whole numbers and lists of them. Received: {values}.") from None
+        return cls(**tidy)  # type: ignore[arg-type]  # checked in __post_init__

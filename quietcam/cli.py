@@ -1,0 +1,126 @@
+"""The command line: mounts the stages' commands, turns our errors into one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a quality gate did not hold, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+import calibration.cli
+import convert.cli
+import edge.cli
+import quietcam.data.cli
+import quietcam.demo_cli
+import train.cli
+from quietcam.errors import MissingExtraError, QuietcamError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="quietcam",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"auto_envvar_prefix": "QUIETCAM", "help_option_names": ["-h", "--help"]},
+)
+
+_EXTRA_OF_MODULE = {
+    "cv2": "edge",
+    "ai_edge_litert": "edge",
+    "tensorflow": "train",
+    "tf_keras": "train",
+    "tensorflow_model_optimization": "train",
+    "jinja2": "train",
+}
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"quietcam {version('quietcam')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[  # noqa: ARG001  typer calls _version
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train, quantize and run a compact denoising autoencoder on live camera frames.
+
+    The whole way at once: `quietcam demo`
+    """
+    if debug:
+        os.environ["QUIETCAM_DEBUG"] = "1"
+
+
+for _stage in (quietcam.demo_cli, quietcam.data.cli, train.cli, calibration.cli, convert.cli, edge.cli):
+    _stage.mount(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with the contract's exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; return the exit code, having said on the standard error stream what went wrong."""
+    try:
+        words = None if arguments is None else list(arguments)
+        code = app(words, standalone_mode=False, prog_name="quietcam")
+    except KeyboardInterrupt:
+        code = 130
+    except QuietcamError as error:
+        return _explain(error, error.exit_code)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").split(".")[0]
+        if module not in _EXTRA_OF_MODULE:
+            return _explain(error, 1)
+        return _explain(MissingExtraError.of(_EXTRA_OF_MODULE[module], module), 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:  # noqa: BLE001  the last line of defence: a user sees one line, never a traceback
+        return _wrong_usage(error) if hasattr(error, "format_message") else _explain(error, 1)
+    if code == 130:  # typer turns Ctrl-C into this
+        print("quietcam: interrupted; what was finished is kept", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: Any) -> int:
+    """What typer found wrong with the command line, in one line."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "quietcam"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message())
+    else:
+        said = " ".join(error.format_message().split()).rstrip(".")
+        print(f"{command}: {said}. Remedy: see {command} --help", file=sys.stderr)
+    return int(error.exit_code)
+
+
+def _explain(error: Exception, code: int) -> int:
+    if os.environ.get("QUIETCAM_DEBUG"):
+        traceback.print_exception(error)
+    if isinstance(error, QuietcamError):
+        print(f"quietcam: {' '.join(str(error).split())}", file=sys.stderr)
+    else:
+        print(
+            f"quietcam: unexpected {type(error).__name__}: {' '.join(str(error).split())} "
+            "(quietcam --debug COMMAND shows where)",
+            file=sys.stderr,
+        )
+    return code

@@ -1,0 +1,1 @@
+"""Data sets: pictures on the disk, pairs of noisy and clean ones, splits by scene, crops."""

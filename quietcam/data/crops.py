@@ -1,0 +1,131 @@
+"""Crops of pairs in memory: each frame is decoded once, and no more than one pair of frames is held."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quietcam.data.pairs import Pair, list_problems, read_pair, say_problems
+from quietcam.errors import DataError, UsageError
+from quietcam.image import Image
+from quietcam.progress import progress
+
+__all__ = ["Box", "Crops", "choose_boxes", "cut_crops"]
+
+Box = tuple[int, int, int, int]
+"""Pixels of a picture: x0, y0, x1, y1, the last two exclusive."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of pairs.
+
+    Attributes:
+        noisy: uint8 ``(N, size, size, 3)`` RGB.
+        clean: uint8 of the same shape.
+        source: name of the pair and box, for each of the N.
+        problems: what was skipped, one line each.
+    """
+
+    noisy: Image
+    clean: Image
+    source: list[tuple[str, Box]]
+    problems: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def cut_crops(
+    pairs: Iterable[Pair], size: int, *, per_picture: int = 1, seed: int = 0, limit: int | None = None
+) -> Crops:
+    """Cut up to ``per_picture`` square crops of ``size`` pixels from each pair.
+
+    Boxes are drawn from the name of the pair and ``seed`` alone, so other pairs do not move them, and start at even
+    pixels, so that a Bayer pattern keeps its phase. A picture that allows fewer distinct boxes gives fewer. Pairs that
+    cannot be used, or are smaller than a crop, are skipped, counted in ``problems``, and said.
+
+    Args:
+        pairs: read in the order of their names.
+        size: side of a crop in pixels.
+        per_picture: the most crops of one pair.
+        seed: another seed, other boxes.
+        limit: the most crops altogether. When it is less than all pairs would give, each pair gives fewer; when it is
+            less than the number of pairs, pairs are drawn by name and seed.
+
+    Raises:
+        UsageError: a number under 1.
+        DataError: no crop is left.
+    """
+    for name, value in (("size", size), ("per_picture", per_picture), ("limit", 1 if limit is None else limit)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1. Received: {name}={value}. Remedy: choose a larger one.")
+    shares = _shares(list(pairs), per_picture, limit, seed)
+    noisy, clean = _room(sum(share for _, share in shares), size)
+    source: list[tuple[str, Box]] = []
+    problems: list[str] = []
+    with progress("Cutting crops", len(shares)) as bar:
+        for pair, share in shares:
+            try:
+                frames = read_pair(pair)
+                boxes = choose_boxes(frames[0].shape, size, share, f"{seed}:{pair.name}")
+                if not boxes:
+                    height, width = frames[0].shape[:2]
+                    problems.append(f"{pair.name}: {width}x{height} is smaller than a patch of {size}x{size}")
+                for box in boxes:
+                    x0, y0, x1, y1 = box
+                    noisy[len(source)] = frames[0][y0:y1, x0:x1]
+                    clean[len(source)] = frames[1][y0:y1, x0:x1]
+                    source.append((pair.name, box))
+                del frames  # before the next pair is decoded, not after
+            except (DataError, UsageError) as error:
+                problems.append(f"{pair.name}: {error}")
+            bar.advance()
+    if not source:
+        raise DataError(
+            f"At least one pair must give a patch of {size}x{size} pixels. "
+            f"Received: {list_problems(problems) or 'no pairs'}. "
+            "Remedy: mend these pictures, or choose a smaller patch."
+        )
+    say_problems(problems, "while cutting crops")
+    return Crops(noisy[: len(source)], clean[: len(source)], source, problems)
+
+
+def choose_boxes(shape: tuple[int, ...], size: int, count: int, key: str) -> list[Box]:
+    """Up to ``count`` distinct boxes of ``size`` pixels in an image of ``shape`` (H, W, ...), at even x0 and y0.
+
+    ``key`` alone decides which; they are sorted from top to bottom. None fit into a smaller picture.
+    """
+    height, width = shape[:2]
+    if min(height, width) < size:
+        return []
+    rows, columns = (height - size) // 2 + 1, (width - size) // 2 + 1
+    generator = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little"))
+    places = generator.choice(rows * columns, min(count, rows * columns), replace=False)
+    corners = [(2 * (int(place) // columns), 2 * (int(place) % columns)) for place in np.sort(places)]
+    return [(x, y, x + size, y + size) for y, x in corners]
+
+
+def _room(count: int, size: int) -> tuple[Image, Image]:
+    # Memory that is reserved here costs nothing until it is written, so skipped pairs take none.
+    try:
+        return np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size, 3), np.uint8)
+    except (MemoryError, ValueError) as error:
+        raise UsageError(
+            f"Crops must fit into memory. Received: {count} pairs of {size}x{size} pixels, "
+            f"{2 * 3 * count * size**2 / 2**30:.0f} GiB. Remedy: choose fewer or smaller crops."
+        ) from error
+
+
+def _shares(pairs: list[Pair], per_picture: int, limit: int | None, seed: int) -> list[tuple[Pair, int]]:
+    """Each pair with the number of crops it may give: equal within one, and ``limit`` at most in all."""
+    ordered = sorted(pairs, key=lambda pair: pair.name)
+    if limit is None or limit >= per_picture * len(ordered):
+        return [(pair, per_picture) for pair in ordered]
+    drawn = sorted(ordered, key=lambda pair: hashlib.sha256(f"{seed}:{pair.name}".encode()).digest())
+    base, extra = divmod(limit, len(ordered))
+    shares = {pair.name: base + (i < extra) for i, pair in enumerate(drawn)}
+    return [(pair, shares[pair.name]) for pair in ordered if shares[pair.name]]

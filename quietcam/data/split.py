@@ -1,0 +1,210 @@
+"""Splits by scene: what is trained on, what is chosen by, and what is judged on never show the same thing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quietcam.data.pairs import Pair
+from quietcam.errors import DataError, UsageError
+
+__all__ = ["DEFAULT_SHARE", "SIDES", "Split", "pairs_of_side", "split_by_scene"]
+
+SIDES = ("train", "validation", "test")
+
+DEFAULT_SHARE = 0.15
+"""Of the pairs, for the validation side and again for the test side; the rest is trained on."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three disjoint lists of pairs, each sorted by name."""
+
+    train: list[Pair]
+    validation: list[Pair]
+    test: list[Pair]
+
+    def side(self, name: str) -> list[Pair]:
+        """The pairs of one of ``SIDES``."""
+        pairs: list[Pair] = getattr(self, name)
+        return pairs
+
+    def scenes(self, name: str) -> list[str]:
+        """The scenes of one of ``SIDES``, sorted."""
+        return sorted({pair.scene for pair in self.side(name)})
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Scenes that must stay together, and their pairs."""
+
+    scenes: frozenset[str]
+    pairs: list[Pair]
+
+
+def split_by_scene(
+    pairs: Iterable[Pair],
+    *,
+    test: float | Sequence[str] = DEFAULT_SHARE,
+    validation: float | Sequence[str] = DEFAULT_SHARE,
+    seed: int = 0,
+) -> Split:
+    """Split so that no scene, and no identical clean picture, is on two sides.
+
+    The rule: scenes (``Pair.scene``) that share a clean picture byte for byte become one group. A side is given as a
+    share of the pairs or as scene names. Named scenes go where they are named, with the rest of their group. Then the
+    groups are put in an order that only their names and ``seed`` decide; first the test side and then the validation
+    side takes, in that order, each group that does not carry it over its share, and at least the smallest one. What is
+    left is the training side. The order of ``pairs`` does not matter. An empty side is asked for with 0 or ``()``.
+
+    Raises:
+        UsageError: a share outside [0, 1), shares that leave nothing to train on, or a scene that does not exist.
+        DataError: fewer groups than sides, or a group that is named on two sides.
+    """
+    shares = [_check_share(name, side) for name, side in (("test", test), ("validation", validation))]
+    if sum(shares) >= 1:
+        raise UsageError(
+            "The shares of test and validation must leave something to train on. "
+            f"Received: test={test}, validation={validation}. Remedy: let their sum be under 1."
+        )
+    everything = sorted(pairs, key=lambda pair: pair.name)
+    groups = _groups(everything)
+    named = [_check_names(side, everything) for side in (test, validation)]
+    taken: list[list[_Group]] = [[group for group in groups if group.scenes & names] for names in named]
+    if both := [group for group in taken[0] if group in taken[1]]:
+        raise DataError(
+            "Scenes that share a picture must stay on one side. Received: "
+            f"{_listed(both[0].scenes)}, named for test and for validation. Remedy: name them for one."
+        )
+    free = [group for group in groups if not any(group in side for side in taken)]
+    open_sides = [i for i in (0, 1) if shares[i] > 0]
+    if len(free) < len(open_sides) + 1:
+        raise _too_few(everything, groups, sides=3 - (2 - len(open_sides)) + sum(map(bool, named)))
+    free.sort(key=lambda group: hashlib.sha256(f"{seed}:{min(group.scenes)}".encode()).digest())
+    for i in open_sides:
+        reserve = 1 + sum(1 for later in open_sides if later > i)
+        taken[i] = _take(free, shares[i] * len(everything), reserve)
+        free = [group for group in free if group not in taken[i]]
+    return Split(train=_flat(free), validation=_flat(taken[1]), test=_flat(taken[0]))
+
+
+def pairs_of_side(pairs: Sequence[Pair], side: str) -> list[Pair]:
+    """The pairs of one side of the default split: one of ``SIDES``, or ``all`` for every pair, split or not.
+
+    Raises:
+        UsageError: there is no such side.
+    """
+    if side == "all":
+        return list(pairs)
+    if side not in SIDES:
+        raise UsageError(f"A side is one of all, {', '.join(SIDES)}. Received: {side!r}.")
+    return split_by_scene(pairs).side(side)
+
+
+def _take(groups: list[_Group], wanted: float, reserve: int) -> list[_Group]:
+    """Groups in their order up to ``wanted`` pairs, at least the smallest one, leaving ``reserve`` groups."""
+    most = max(wanted, min(len(group.pairs) for group in groups))
+    took: list[_Group] = []
+    count = 0
+    for group in groups:
+        if len(groups) - len(took) == reserve:
+            break
+        if count + len(group.pairs) <= most:
+            took.append(group)
+            count += len(group.pairs)
+    return took
+
+
+def _groups(pairs: list[Pair]) -> list[_Group]:
+    """Pairs by scene, scenes with an identical clean picture joined."""
+    by_scene: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_scene.setdefault(pair.scene, []).append(pair)
+    leader = {scene: scene for scene in by_scene}
+
+    def find(scene: str) -> str:
+        while leader[scene] != scene:
+            scene = leader[scene]
+        return scene
+
+    for same in _identical(pairs):
+        first, *others = sorted({find(pair.scene) for pair in same})
+        for other in others:
+            leader[find(other)] = find(first)
+    joined: dict[str, set[str]] = {}
+    for scene in by_scene:
+        joined.setdefault(find(scene), set()).add(scene)
+    return [
+        _Group(frozenset(scenes), [pair for scene in sorted(scenes) for pair in by_scene[scene]])
+        for _, scenes in sorted(joined.items())
+    ]
+
+
+def _identical(pairs: list[Pair]) -> list[list[Pair]]:
+    """Lists of pairs whose clean files are equal, by SHA-256; only files of equal length are read."""
+    by_length: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        if pair.clean.is_file():  # one that is gone is named when it is read
+            by_length.setdefault(pair.clean.stat().st_size, []).append(pair)
+    found = []
+    for alike in by_length.values():
+        if len(alike) > 1:
+            by_hash: dict[str, list[Pair]] = {}
+            for pair in alike:
+                by_hash.setdefault(_sha256(pair.clean), []).append(pair)
+            found += [same for same in by_hash.values() if len(same) > 1]
+    return found
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"A picture must be readable. Received: {path} ({error.strerror or error}). "
+            "Remedy: check its permissions and the disk."
+        ) from error
+
+
+def _check_share(name: str, side: float | Sequence[str]) -> float:
+    if not isinstance(side, (int, float)):
+        return 0.0
+    if not 0 <= side < 1:
+        raise UsageError(
+            f"A share must be at least 0 and under 1. Received: {name}={side}. Remedy: try {DEFAULT_SHARE}."
+        )
+    return float(side)
+
+
+def _check_names(side: float | Sequence[str], pairs: list[Pair]) -> frozenset[str]:
+    if isinstance(side, (int, float)):
+        return frozenset()
+    names = frozenset([side] if isinstance(side, str) else side)
+    known = {pair.scene for pair in pairs}
+    if unknown := names - known:
+        raise UsageError(
+            f"A scene that is named must be in the data set. Received: {_listed(unknown)}. "
+            f"Remedy: choose from {_listed(known)}."
+        )
+    return names
+
+
+def _too_few(pairs: list[Pair], groups: list[_Group], sides: int) -> DataError:
+    scenes = {pair.scene for pair in pairs}
+    joined = "" if len(groups) == len(scenes) else f", of which identical pictures leave {len(groups)} apart"
+    return DataError(
+        f"Splitting by scene into {sides} sides needs at least {sides} scenes. Received: {len(scenes)} "
+        f"({_listed(scenes)}) in {len(pairs)} pairs{joined}. Remedy: add pairs of other scenes."
+    )
+
+
+def _listed(scenes: Iterable[str]) -> str:
+    names = sorted(scenes)
+    return " ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _flat(groups: list[_Group]) -> list[Pair]:
+    return sorted((pair for group in groups for pair in group.pairs), key=lambda pair: pair.name)

@@ -1,0 +1,54 @@
+"""Images as arrays: uint8 and float, RGB and BGR, the checks at the edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import DataError
+
+__all__ = ["FloatImage", "Image", "check_image", "swap_red_blue", "to_float", "to_rgb", "to_uint8"]
+
+Image = NDArray[np.uint8]
+"""uint8 ``(H, W, C)``, C = 3 in RGB order or 1: what passes between the stages."""
+
+FloatImage = NDArray[np.float32]
+"""float32 ``(H, W, C)`` in [0, 1]: inside a stage only."""
+
+
+def to_float(image: Image) -> FloatImage:
+    """uint8 ``(..., C)`` to float32 in [0, 1]."""
+    scaled: FloatImage = np.asarray(image, np.float32) / np.float32(255.0)
+    return scaled
+
+
+def to_uint8(image: NDArray[Any]) -> Image:
+    """Float ``(..., C)`` to uint8: clipped to [0, 1], times 255, rounded half to even."""
+    steps: Image = np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return steps
+
+
+def swap_red_blue(image: Image) -> Image:
+    """RGB to BGR, or back, as contiguous memory, which OpenCV wants. One channel passes unchanged."""
+    return image if image.shape[-1] == 1 else np.ascontiguousarray(image[..., ::-1])
+
+
+def check_image(image: NDArray[Any], name: str = "image") -> Image:
+    """``image`` itself when it is uint8 ``(H, W, 3)`` or ``(H, W, 1)`` and not empty.
+
+    Raises:
+        DataError: otherwise.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
+        raise DataError(
+            f"{name} must be uint8 of shape (height, width, 3) in RGB order, or (height, width, 1). "
+            f"Received: dtype={image.dtype}, shape={image.shape}."
+        )
+    return image
+
+
+def to_rgb(image: Image) -> Image:
+    """``(H, W, 3)`` as it is; ``(H, W, 1)`` repeated to three equal channels."""
+    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)

@@ -1,0 +1,112 @@
+"""How near one picture is to another: PSNR and SSIM on uint8, in numpy alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import DataError
+from quietcam.image import Image, check_image
+
+__all__ = ["psnr", "ssim"]
+
+_PEAK = 255.0
+_WINDOW = 7
+_C1 = (0.01 * _PEAK) ** 2
+_C2 = (0.03 * _PEAK) ** 2
+_ROWS_AT_ONCE = 256
+"""Pictures are measured in bands of this many rows, so that a full camera frame needs no gigabytes."""
+
+
+def psnr(a: Image, b: Image) -> float:
+    """Peak signal-to-noise ratio in dB, ``10 log10(255^2 / MSE)``, over all pixels and channels.
+
+    Args:
+        a: uint8 ``(H, W, C)``.
+        b: uint8 of the same shape. The order of the two does not matter.
+
+    Returns:
+        dB; infinity where the pictures are equal.
+
+    Raises:
+        DataError: the shapes differ, or one is no uint8 picture.
+    """
+    _check_pair(a, b)
+    squares = 0
+    for top in range(0, a.shape[0], _ROWS_AT_ONCE):
+        band = slice(top, top + _ROWS_AT_ONCE)
+        difference = a[band].astype(np.int32) - b[band]
+        squares += int(np.square(difference).sum(dtype=np.int64))
+    if squares == 0:
+        return math.inf
+    return 10.0 * math.log10(_PEAK**2 * a.size / squares)
+
+
+def ssim(a: Image, b: Image) -> float:
+    """Structural similarity, mean over all whole windows and channels; 1 where the pictures are equal.
+
+    Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity"
+    (2004), with uniform 7x7 windows, sample covariance, K1 = 0.01 and K2 = 0.03: what scikit-image computes by default
+    with ``channel_axis=2, data_range=255``.
+
+    Args:
+        a: uint8 ``(H, W, C)``, both sides at least 7 pixels.
+        b: uint8 of the same shape. The order of the two does not matter.
+
+    Returns:
+        At most 1.
+
+    Raises:
+        DataError: the shapes differ, one is no uint8 picture, or a side is shorter than the window.
+    """
+    _check_pair(a, b)
+    height, width, channels = a.shape
+    if min(height, width) < _WINDOW:
+        raise DataError(
+            f"SSIM needs pictures of at least {_WINDOW}x{_WINDOW} pixels. Received: {width}x{height}. "
+            "Remedy: compare larger pictures."
+        )
+    total: float = 0.0
+    rows = height - _WINDOW + 1
+    for top in range(0, rows, _ROWS_AT_ONCE):
+        band = slice(top, min(top + _ROWS_AT_ONCE, rows) + _WINDOW - 1)
+        total += sum(_ssim_sum(a[band, :, c], b[band, :, c]) for c in range(channels))
+    return float(total / (rows * (width - _WINDOW + 1) * channels))
+
+
+def _ssim_sum(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """The sum of SSIM over every whole window of two ``(H, W)`` planes."""
+    x, y = a.astype(np.int32), b.astype(np.int32)
+    count = float(_WINDOW**2)
+    # The window sums are integers below 2^22, so the moments are exact until the one division.
+    mean_x, mean_y = _window_sums(x) / count, _window_sums(y) / count
+    xx, yy, xy = _window_sums(x * x) / count, _window_sums(y * y) / count, _window_sums(x * y) / count
+    sample = count / (count - 1.0)
+    variance_x = sample * (xx - mean_x * mean_x)
+    variance_y = sample * (yy - mean_y * mean_y)
+    covariance = sample * (xy - mean_x * mean_y)
+    numerator = (2.0 * mean_x * mean_y + _C1) * (2.0 * covariance + _C2)
+    denominator = (mean_x * mean_x + mean_y * mean_y + _C1) * (variance_x + variance_y + _C2)
+    total: np.float64 = (numerator / denominator).sum(dtype=np.float64)
+    return float(total)
+
+
+def _window_sums(plane: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Sums over every whole 7x7 window, int32 ``(H - 6, W - 6)``: rows first, then columns, 7 = 4 + 2 + 1 at a time."""
+    pairs = plane[:-1] + plane[1:]
+    rows = pairs[:-5] + pairs[2:-3] + pairs[4:-1] + plane[6:]
+    pairs = rows[:, :-1] + rows[:, 1:]
+    sums: NDArray[np.int32] = pairs[:, :-5] + pairs[:, 2:-3] + pairs[:, 4:-1] + rows[:, 6:]
+    return sums
+
+
+def _check_pair(a: Image, b: Image) -> None:
+    check_image(a, "the first picture")
+    check_image(b, "the second picture")
+    if a.shape != b.shape:
+        raise DataError(
+            "Two pictures are compared pixel by pixel, so their shapes must be equal. "
+            f"Received: {a.shape} and {b.shape}. Remedy: crop both to the same region."
+        )

@@ -1,0 +1,91 @@
+"""Progress: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from quietcam.chatter import stderr_lock
+
+__all__ = ["Progress", "progress", "say"]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(Protocol):
+    """What a long job reports to."""
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        """``steps`` more are done; ``note`` stands behind the bar."""
+
+
+@contextlib.contextmanager
+def progress(description: str, total: float | None) -> Iterator[Progress]:
+    """Report on ``total`` steps of one job (None: nobody knows how many) on the standard error stream."""
+    if sys.stderr.isatty():
+        with _bar(description, total) as bar:
+            yield bar
+    else:
+        lines = _Lines(description, total)
+        yield lines
+        lines.close()
+
+
+def say(message: str) -> None:
+    """One line for the reader on the standard error stream, so that pipes stay clean."""
+    with stderr_lock:
+        print(message, file=sys.stderr, flush=True)
+
+
+class _Lines:
+    def __init__(self, description: str, total: float | None) -> None:
+        self._description = description
+        self._total = total
+        self._done = 0.0
+        self._note = ""
+        self._start = self._last = time.monotonic()
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self._done += steps
+        self._note = note or self._note
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = now
+            self._print()
+
+    def close(self) -> None:
+        self._print()
+
+    def _print(self) -> None:
+        share = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
+        elapsed = time.monotonic() - self._start
+        say(f"{self._description}: {share}, {elapsed:.0f} s{', ' + self._note if self._note else ''}")
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: float | None) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    bar = RichProgress(
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(bar_width=32),
+        TaskProgressColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=Console(stderr=True),
+    )
+    task = bar.add_task(description, total=total, note="")
+
+    class _Bar:
+        def advance(self, steps: float = 1, note: str = "") -> None:
+            bar.advance(task, steps)
+            if note:
+                bar.update(task, note=note)
+
+    with bar:
+        yield _Bar()

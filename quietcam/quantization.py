@@ -1,0 +1,77 @@
+"""Scale and zero point: how int8 stands for real numbers, and the pair at which int8 stands for pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quietcam.errors import UsageError
+from quietcam.image import Image
+
+__all__ = ["PIXELS", "Quantization", "int8_to_pixels", "pixels_to_int8"]
+
+Codes = NDArray[np.int8]
+"""int8 of any shape: what a quantized tensor stores."""
+
+_LEAST, _MOST = -128, 127
+_SIGN = np.uint8(0x80)
+_TOLERANCE = 1e-7  # 1/255 as the float32 that a model stores is off by 5.9e-8 of itself
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Per-tensor affine int8: real = scale * (code - zero_point), codes in [-128, 127].
+
+    Raises:
+        UsageError: the scale is not positive and finite, or the zero point is no int8.
+    """
+
+    scale: float
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0 and _LEAST <= self.zero_point <= _MOST):
+            raise UsageError(
+                "A quantization has a positive scale and a zero point in [-128, 127]. "
+                f"Received: scale={self.scale}, zero_point={self.zero_point}."
+            )
+
+    @property
+    def is_pixel_identity(self) -> bool:
+        """Is a code the pixel's uint8 with its top bit flipped: scale 1/255, zero point -128?"""
+        return self.zero_point == _LEAST and math.isclose(self.scale, 1 / 255, rel_tol=_TOLERANCE)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest real number that have a code."""
+        return self.scale * (_LEAST - self.zero_point), self.scale * (_MOST - self.zero_point)
+
+    def quantize(self, real: ArrayLike) -> Codes:
+        """Real numbers to the nearest int8 codes (half to even), those out of range to the nearest end."""
+        codes: NDArray[np.float64] = np.rint(np.asarray(real, np.float64) / self.scale) + self.zero_point
+        return np.clip(codes, _LEAST, _MOST).astype(np.int8)
+
+    def dequantize(self, codes: Codes) -> NDArray[np.float32]:
+        """int8 codes to the real numbers they stand for."""
+        return ((codes.astype(np.int16) - self.zero_point) * self.scale).astype(np.float32)
+
+
+PIXELS = Quantization(1 / 255, -128)
+"""The pixel identity: real 0 to 1 is uint8 0 to 255 is int8 -128 to 127."""
+
+
+def pixels_to_int8(image: Image, out: Codes | None = None) -> Codes:
+    """uint8 pixels to int8 codes of the pixel identity, by ``^ 0x80``; into ``out`` where it is given."""
+    codes = np.empty(image.shape, np.int8) if out is None else out
+    np.bitwise_xor(image, _SIGN, out=codes.view(np.uint8))
+    return codes
+
+
+def int8_to_pixels(codes: Codes, out: Image | None = None) -> Image:
+    """int8 codes of the pixel identity back to uint8 pixels; into ``out`` where it is given."""
+    image = np.empty(codes.shape, np.uint8) if out is None else out
+    np.bitwise_xor(codes.view(np.uint8), _SIGN, out=image)
+    return image

@@ -1,0 +1,32 @@
+"""Where a report goes: a table on the terminal, JSON into a file or to the standard output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quietcam.atomic import write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["report_console", "write_report"]
+
+
+def write_report(target: str | None, report: Any) -> None:
+    """Write ``report`` as JSON to the file ``target``; ``-`` is the standard output, None is nowhere."""
+    if target == "-":
+        print(json.dumps(report, indent=2, allow_nan=False))
+    elif target is not None:
+        write_json(Path(target), report)
+
+
+def report_console(target: str | None) -> Console:
+    """What tables are printed on: the standard output, or the error stream where JSON takes that."""
+    from rich.console import Console
+
+    console = Console(stderr=target == "-", highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)  # a pipe has no width of its own; wrapped rows cannot be grepped
+    return console

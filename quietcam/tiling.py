@@ -1,0 +1,212 @@
+"""TileGrid: a frame of any size cut into tiles of one size, and put together again without seams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import UsageError
+from quietcam.image import Image
+
+__all__ = ["ONE", "Mosaic", "TileGrid"]
+
+_AXIS_ONE = 16
+ONE = _AXIS_ONE**2
+"""What the blend weights of a pixel sum to: they are whole 256ths, so the sum is exact without floats."""
+
+_SHIFT = ONE.bit_length() - 1
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """Where the tiles of a frame lie and how much each counts. Sizes in pixels.
+
+    Tiles begin at multiples of ``stride``, the total stride of the network, so that every tile sees its
+    pixels in the phase in which the whole frame would show them. Where the last tile reaches over the
+    frame's right or lower edge the frame is mirrored there. The tiles are spread evenly; neighbours share
+    ``overlap`` pixels or more. The outer ``margin`` of a tile, where it does not meet the frame's edge,
+    counts nothing; between margin and margin the weights ramp. If ``margin`` is half the receptive field,
+    the result is exactly that of the network on the whole frame, away from the mirrored edge.
+
+    Args:
+        height, width: the frame's, at least 1.
+        tile_height, tile_width: multiples of ``stride``.
+        overlap: at least 0, and small enough that a tile moves on by at least one stride.
+        stride: at least 1.
+        margin: at most half of ``overlap``. Defaults to a quarter of it.
+
+    Raises:
+        UsageError: a value is outside of these limits.
+    """
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    overlap: int = 32
+    stride: int = 8
+    margin: int | None = None
+
+    def __post_init__(self) -> None:
+        smallest = min(self.tile_height, self.tile_width)
+        rules = {
+            "height and width must be at least 1": min(self.height, self.width) >= 1,
+            "stride must be at least 1": self.stride >= 1,
+            "a tile must be a multiple of the stride": self.stride >= 1
+            and smallest >= 1
+            and self.tile_height % self.stride == self.tile_width % self.stride == 0,
+            "overlap must be at least 0 and leave one stride of the tile": 0 <= self.overlap <= smallest - self.stride,
+            "margin must be at least 0 and at most half of the overlap": self.margin is None
+            or 0 <= 2 * self.margin <= self.overlap,
+        }
+        broken = [rule for rule, holds in rules.items() if not holds]
+        if broken:
+            raise UsageError(f"In a grid of tiles {broken[0]}. Received: {self}.")
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """The upper edges of the tiles, ascending."""
+        return _origins(self.height, self.tile_height, self.overlap, self.stride)
+
+    @cached_property
+    def columns(self) -> tuple[int, ...]:
+        """The left edges of the tiles, ascending."""
+        return _origins(self.width, self.tile_width, self.overlap, self.stride)
+
+    @property
+    def padded_height(self) -> int:
+        return max(self.height, self.rows[-1] + self.tile_height)
+
+    @property
+    def padded_width(self) -> int:
+        return max(self.width, self.columns[-1] + self.tile_width)
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    def origin(self, index: int) -> tuple[int, int]:
+        """``(y, x)`` of a tile's upper left pixel; tiles are counted along the rows."""
+        row, column = divmod(index, len(self.columns))
+        return self.rows[row], self.columns[column]
+
+    def weights(self, index: int) -> NDArray[np.uint16]:
+        """How much each pixel of a tile counts: uint16 ``(tile_height, tile_width)`` in 256ths.
+
+        Over all tiles that cover a pixel of the frame they sum to ``ONE``.
+        """
+        row, column = divmod(index, len(self.columns))
+        return np.outer(self._row_weights[row], self._column_weights[column])
+
+    def pad(self, image: Image, out: Image | None = None) -> Image:
+        """``image`` mirrored to ``(padded_height, padded_width, C)``, in ``out`` where given.
+
+        Where nothing is missing it is returned as it is.
+        """
+        if (self.padded_height, self.padded_width) == (self.height, self.width):
+            return image
+        if out is None:
+            out = np.empty((self.padded_height, self.padded_width, image.shape[2]), np.uint8)
+        out[: self.height, : self.width] = image
+        out[: self.height, self.width :] = image[:, _mirror(self.width, self.padded_width)]
+        out[self.height :] = out[_mirror(self.height, self.padded_height)]
+        return out
+
+    def split(self, image: Image) -> Iterator[Image]:
+        """The tiles of ``image`` ``(height, width, C)``, as views where nothing had to be mirrored."""
+        padded = self.pad(image)
+        for index in range(len(self)):
+            y, x = self.origin(index)
+            yield padded[y : y + self.tile_height, x : x + self.tile_width]
+
+    def merge(self, tiles: Sequence[Image]) -> Image:
+        """The frame ``(height, width, C)`` of its tiles, blended where they overlap, rounded to nearest."""
+        mosaic = Mosaic(self, tiles[0].shape[2])
+        for index, tile in enumerate(tiles):
+            mosaic.put(index, tile)
+        return mosaic.finish()
+
+    @cached_property
+    def _row_weights(self) -> NDArray[np.uint16]:
+        return _axis_weights(self.rows, self.tile_height, self.overlap, self._margin)
+
+    @cached_property
+    def _column_weights(self) -> NDArray[np.uint16]:
+        return _axis_weights(self.columns, self.tile_width, self.overlap, self._margin)
+
+    @property
+    def _margin(self) -> int:
+        return self.overlap // 4 if self.margin is None else self.margin
+
+
+class Mosaic:
+    """Tiles put together one by one in memory taken once: ``put`` each tile of a frame, then ``finish``."""
+
+    def __init__(self, grid: TileGrid, channels: int) -> None:
+        self._grid = grid
+        self._sum = np.zeros((grid.padded_height, grid.padded_width, channels), np.uint16)
+        self._product = np.empty((grid.tile_height, grid.tile_width, channels), np.uint16)
+        # Many tiles share one pattern of weights: each is kept once. The channels are written out, since
+        # numpy is several times slower where it has to broadcast three of them.
+        kept: dict[bytes, NDArray[np.uint16]] = {}
+        self._weights = []
+        for index in range(len(grid)):
+            weights = grid.weights(index)
+            key = weights.tobytes()
+            if key not in kept:
+                kept[key] = np.repeat(weights[..., np.newaxis], channels, axis=2)
+            self._weights.append(kept[key])
+
+    def put(self, index: int, tile: Image) -> None:
+        """Add tile number ``index``, uint8 ``(tile_height, tile_width, C)``."""
+        y, x = self._grid.origin(index)
+        np.multiply(tile, self._weights[index], out=self._product)
+        self._sum[y : y + self._grid.tile_height, x : x + self._grid.tile_width] += self._product
+
+    def finish(self, out: Image | None = None) -> Image:
+        """The frame uint8 ``(height, width, C)``, in ``out`` where given. The next frame starts afresh."""
+        total = self._sum[: self._grid.height, : self._grid.width]
+        total += ONE // 2
+        total >>= _SHIFT
+        if out is None:
+            out = np.empty(total.shape, np.uint8)
+        np.copyto(out, total, casting="unsafe")
+        self._sum.fill(0)
+        return out
+
+
+def _origins(frame: int, tile: int, overlap: int, stride: int) -> tuple[int, ...]:
+    """Where the tiles of one axis begin: multiples of ``stride``, evenly spread up to the frame's end."""
+    if frame <= tile:
+        return (0,)
+    longest_step = (tile - overlap) // stride * stride
+    last = -(-(frame - tile) // stride) * stride
+    steps = -(-last // longest_step)
+    return tuple(last * step // steps // stride * stride for step in range(steps + 1))
+
+
+def _axis_weights(origins: tuple[int, ...], tile: int, overlap: int, margin: int) -> NDArray[np.uint16]:
+    """The weights of one axis: uint16 ``(tiles, tile)``, in 16ths that sum to 16 at every pixel."""
+    depth = np.arange(tile) + 0.5 - margin  # how far behind the margin the middle of a pixel lies
+    ramp = np.clip(depth / max(overlap - 2 * margin, 1), 0.0, 1.0)
+    if overlap == 2 * margin:
+        ramp = (depth > 0).astype(float)
+    cover = np.zeros((len(origins), origins[-1] + tile))
+    for index, origin in enumerate(origins):
+        rises = ramp if index > 0 else np.ones(tile)
+        falls = ramp[::-1] if index < len(origins) - 1 else np.ones(tile)
+        cover[index, origin : origin + tile] = np.minimum(rises, falls)
+    # Rounding the running sum and not each weight keeps the total whole.
+    running = np.rint(np.cumsum(cover / cover.sum(axis=0), axis=0) * _AXIS_ONE)
+    whole = np.diff(running, axis=0, prepend=0.0).astype(np.uint16)
+    return np.stack([whole[index, origin : origin + tile] for index, origin in enumerate(origins)])
+
+
+def _mirror(length: int, padded: int) -> NDArray[np.intp]:
+    """Which of an axis' pixels the missing ones, ``length`` to ``padded``, repeat: mirrored at its ends."""
+    period = max(2 * (length - 1), 1)
+    place = np.arange(length, padded) % period
+    return np.minimum(place, period - place) if length > 1 else np.zeros_like(place)

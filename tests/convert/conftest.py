@@ -1,0 +1,135 @@
+"""The smallest network of the family with weights that do something, its conversions, and pairs to compare on."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+pytest.importorskip("tensorflow", reason="needs the extra 'train'")
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from convert.converter import convert_model, describe
+from convert.files import write_model
+from convert.keras_model import load_keras
+from convert.recipes import get_recipe
+from quietcam.architecture import Architecture
+from quietcam.data.pictures import write_picture
+from quietcam.representative import RepresentativeSet, patch_sha256
+from train.model import build
+
+SIZE = 64
+TINY = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
+
+
+def set_of(patches):
+    """A representative set of the given patches."""
+    count, height, width, _ = patches.shape
+    return RepresentativeSet(
+        patches=patches,
+        source=("generated",) * count,
+        instance=("",) * count,
+        box=np.tile(np.array([0, 0, width, height], np.int32), (count, 1)),
+        sha256=tuple(patch_sha256(patch) for patch in patches),
+    )
+
+
+def noisy_pictures(count, size, seed=0, sigma=20.0):
+    """``(noisy, clean)``: ramps and blocks, and the same under noise; uint8 ``(count, size, size, 3)``."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(0, 1, size)
+    clean = np.empty((count, size, size, 3))
+    for picture in clean:
+        picture[:] = 255 * (rng.uniform(0, 0.6) + np.outer(x, x)[..., None] * rng.uniform(0, 0.8, 3))
+        for _ in range(4):
+            y0, x0 = rng.integers(0, size - 8, 2)
+            picture[y0 : y0 + 8, x0 : x0 + 8] = rng.uniform(0, 255, 3)
+    noisy = clean + rng.normal(0, sigma, clean.shape)
+    return [np.clip(np.rint(each), 0, 255).astype(np.uint8) for each in (noisy, clean)]
+
+
+def build_tiny(wrap=None):
+    """The network with seeded weights; the residual is scaled down so that outputs stay near the input."""
+    model = build(TINY) if wrap is None else build(TINY, wrap)
+    rng = np.random.default_rng(7)
+    model.set_weights([rng.normal(0, 0.5 / np.sqrt(np.prod(w.shape[:-1])), w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="session")
+def representative():
+    return set_of(noisy_pictures(16, 32)[0])
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory):
+    """A run directory as training leaves it, as far as conversion reads it."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    run.mkdir()
+    build_tiny().save(run / "model.keras")
+    (run / "evaluation.json").write_text(
+        '{"architecture": {"channels": 3, "stem": 2, "widths": [8, 16], "depths": [1, 1]},'
+        ' "validation": {"psnr": 31.5, "noisy_psnr": 25.0, "crops": 4},'
+        ' "data": {"data": "pairs", "licence": "MIT (SIDD)"}}'
+    )
+    return run
+
+
+@pytest.fixture(scope="session")
+def loaded(run_folder):
+    return load_keras(run_folder)
+
+
+@pytest.fixture(scope="session")
+def conversions(loaded, representative):
+    """By recipe, at 64x64."""
+    return {
+        name: convert_model(loaded, get_recipe(name), width=SIZE, height=SIZE, representative=representative)
+        for name in ("float32", "int8")
+    }
+
+
+@pytest.fixture(scope="session")
+def model_files(conversions, loaded, representative, tmp_path_factory):
+    """Model files with manifests, by recipe."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        name: write_model(folder, each.content, describe(each, loaded, "tiny", representative))
+        for name, each in conversions.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def pair_folder(tmp_path_factory):
+    """Five pairs of 64x64."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for index, (noisy, clean) in enumerate(zip(*noisy_pictures(5, SIZE, seed=3), strict=True)):
+        write_picture(folder / "noisy" / f"p{index}.png", noisy)
+        write_picture(folder / "clean" / f"p{index}.png", clean)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qat_file(tmp_path_factory):
+    """The network with TensorFlow's fake quantization on every activation, and no clip, as QAT is exported."""
+
+    def at(low, high):
+        return lambda x: tf.quantization.fake_quant_with_min_max_args(x, low, high)
+
+    ranges = {"denoise": at(0.0, 1.0), "join0": at(-6.0, 6.0), "rise0": at(-4.0, 4.0), "residual": at(-1.0, 1.0)}
+
+    def wrap(layer):
+        if layer.name == "clip":
+            return lambda x: x
+        after = ranges.get(layer.name) or (at(0.0, 6.0) if layer.name.endswith("_relu") else None)
+        return (lambda x: after(layer(x))) if after else layer
+
+    inner = build_tiny(wrap)
+    noisy = keras.Input((None, None, 3))
+    path = tmp_path_factory.mktemp("qat") / "qat.keras"
+    keras.Model(noisy, inner(at(0.0, 1.0)(noisy))).save(path)
+    return path

@@ -1,0 +1,168 @@
+"""Conversion: what comes out, that it is the same twice, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter as LiteRt
+
+from convert.converter import check_contract, convert_model, describe
+from convert.flatbuffer import read_graph
+from convert.keras_model import load_keras
+from convert.recipes import RECIPES, get_recipe
+from edge.interpreter import Interpreter
+from quietcam.errors import ModelError, UsageError
+from quietcam.image import to_float, to_uint8
+from quietcam.manifest import attach_manifest, read_manifest
+from quietcam.metrics import psnr
+from tests.convert.conftest import SIZE, noisy_pictures, set_of
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_the_same_inputs_give_the_same_bytes(loaded, representative, conversions, recipe):
+    again = convert_model(loaded, get_recipe(recipe), width=SIZE, height=SIZE, representative=representative)
+    assert again.content == conversions[recipe].content
+
+
+def test_the_float_model_computes_what_keras_does(loaded, model_files):
+    noisy = noisy_pictures(1, SIZE, seed=9)[0][0]
+    expected = to_uint8(loaded.model(to_float(noisy)[None]).numpy()[0])
+    denoised = np.empty_like(noisy)
+    with Interpreter(model_files["float32"]) as interpreter:
+        interpreter.run(noisy, denoised)
+    assert np.abs(denoised.astype(int) - expected).max() <= 1
+
+
+def test_the_int8_model_stays_close_to_the_float_one(model_files):
+    noisy = noisy_pictures(1, SIZE, seed=9)[0][0]
+    denoised = {}
+    for recipe, path in model_files.items():
+        denoised[recipe] = np.empty_like(noisy)
+        with Interpreter(path) as interpreter:
+            interpreter.run(noisy, denoised[recipe])
+    assert psnr(denoised["float32"], denoised["int8"]) > 30
+    assert denoised["int8"].std() > 10
+
+
+def test_sizes_other_than_the_patches_and_other_than_square_work(loaded, representative):
+    conversion = convert_model(loaded, get_recipe("int8"), width=80, height=48, representative=representative)
+    assert conversion.graph.inputs[0].shape == (1, 48, 80, 3)
+    assert conversion.graph.outputs[0].shape == (1, 48, 80, 3)
+    assert conversion.graph.int8_share == 1.0
+
+
+def test_the_ends_are_the_pixels_even_if_the_pictures_are_grey(loaded):
+    """Both ends are planted; without them the input's scale would follow the darkest and the brightest pixel."""
+    dull = set_of(noisy_pictures(4, 32)[0] // 2 + 50)
+    conversion = convert_model(loaded, get_recipe("int8"), width=SIZE, height=SIZE, representative=dull)
+    assert conversion.graph.inputs[0].scales == (float(np.float32(1 / 255)),)
+
+
+def test_an_output_without_bounds_is_given_those_of_pixels(tmp_path, representative):
+    model = _save_and_load(tmp_path, lambda x: keras.layers.Conv2D(3, 3, padding="same")(x))
+    conversion = convert_model(model, get_recipe("int8"), width=SIZE, height=SIZE, representative=representative)
+    assert conversion.graph.outputs[0].scales == (float(np.float32(1 / 255)),)
+    assert conversion.graph.outputs[0].zero_points == (-128,)
+
+
+def test_fake_quantization_needs_no_representative_set(qat_file):
+    conversion = convert_model(load_keras(qat_file), get_recipe("int8"), width=32, height=32)
+    assert conversion.graph.int8_share == 1.0
+    manifest = describe(conversion, load_keras(qat_file), "qat", None)
+    assert manifest.training["ranges"] == {"from": "fake quantization (QAT)"}
+
+
+def test_a_float_twin_of_fake_quantization_is_refused(qat_file):
+    with pytest.raises(UsageError, match="without fake quantization"):
+        convert_model(load_keras(qat_file), get_recipe("float32"), width=32, height=32)
+
+
+def test_int8_without_anything_to_take_ranges_from_is_wrong_usage(loaded):
+    with pytest.raises(UsageError, match=r"--representative.*quietcam calibrate"):
+        convert_model(loaded, get_recipe("int8"), width=SIZE, height=SIZE)
+
+
+def test_a_size_that_does_not_divide_is_wrong_usage_with_a_size_that_does(loaded, representative):
+    with pytest.raises(UsageError, match=r"multiples of .* 4\. Received: 65x62\. Remedy: --size 64x6[04]"):
+        convert_model(loaded, get_recipe("int8"), width=65, height=62, representative=representative)
+
+
+def test_a_set_of_other_channels_is_wrong_usage(loaded, representative):
+    grey = set_of(representative.patches[..., :1])
+    with pytest.raises(UsageError, match="3 channels"):
+        convert_model(loaded, get_recipe("int8"), width=SIZE, height=SIZE, representative=grey)
+
+
+def test_an_unknown_recipe_is_wrong_usage():
+    with pytest.raises(UsageError, match="float32, int8"):
+        get_recipe("int4")
+
+
+def _save_and_load(tmp_path, build):
+    noisy = keras.Input((None, None, 3))
+    keras.Model(noisy, build(noisy)).save(tmp_path / "model.keras")
+    return load_keras(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    ("build", "rule"),
+    [
+        # no int8 kernel: TensorFlow refuses, or leaves it float
+        (lambda x: keras.layers.ReLU(1.0)(tf.math.erf(x)), "must convert with recipe int8|int8 in every operator"),
+        # another size comes out
+        (lambda x: keras.layers.ReLU(1.0)(keras.layers.MaxPooling2D(2)(x)), "one input and one output of shape"),
+    ],
+)
+def test_what_breaks_the_contract_is_refused_with_a_remedy(tmp_path, representative, build, rule):
+    model = _save_and_load(tmp_path, build)
+    with pytest.raises(ModelError, match=rf"(?s)({rule}).*Received.*Remedy"):
+        convert_model(model, get_recipe("int8"), width=SIZE, height=SIZE, representative=representative)
+
+
+def test_uint8_or_float_ends_are_no_int8_model(conversions):
+    with pytest.raises(ModelError, match="int8 in every operator"):
+        check_contract(conversions["float32"].graph, get_recipe("int8"), (1, SIZE, SIZE, 3))
+    with pytest.raises(ModelError, match="float32 ends"):
+        check_contract(conversions["int8"].graph, get_recipe("float32"), (1, SIZE, SIZE, 3))
+
+
+def test_a_dynamic_batch_is_refused(loaded):
+    converter = tf.lite.TFLiteConverter.from_keras_model(loaded.model)
+    graph = read_graph(converter.convert())
+    with pytest.raises(ModelError, match="shape"):
+        check_contract(graph, get_recipe("float32"), (1, SIZE, SIZE, 3))
+
+
+def test_the_file_holds_its_manifest_and_runs_with_it(model_files, conversions, loaded, representative):
+    path = model_files["int8"]
+    assert path.name == "tiny_64x64_int8.tflite"
+    content, bare = path.read_bytes(), conversions["int8"].content
+    manifest = read_manifest(path)
+    assert manifest is not None
+    assert content == attach_manifest(bare, manifest)
+    assert manifest.sha256 == hashlib.sha256(bare).hexdigest()
+    assert manifest == describe(conversions["int8"], loaded, "tiny", representative)
+    for source in ({"model_content": content}, {"model_path": str(path)}):
+        interpreter = LiteRt(**source)
+        interpreter.allocate_tensors()
+        interpreter.invoke()
+
+
+def test_the_manifest_says_what_the_model_is_and_what_made_it(model_files):
+    manifest = read_manifest(model_files["int8"])
+    assert manifest is not None
+    assert (manifest.width, manifest.height, manifest.channels, manifest.stride) == (64, 64, 3, 4)
+    assert manifest.recipe == "int8"
+    assert manifest.input == manifest.output
+    assert manifest.input is not None
+    assert manifest.input.zero_point == -128
+    assert manifest.architecture == {"channels": 3, "stem": 2, "widths": [8, 16], "depths": [1, 1]}
+    assert manifest.training["data"] == "pairs"
+    assert manifest.training["licence"] == "MIT (SIDD)"
+    assert manifest.training["ranges"]["patches"] == 16
+    assert manifest.metrics["psnr"] == 31.5
+    assert set(manifest.tools) == {"quietcam", "tensorflow", "tf_keras"}

@@ -1,0 +1,91 @@
+"""Models and pictures that the runtime's tests share."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quietcam.image import Image
+from quietcam.manifest import Manifest, attach_manifest, model_sha256
+
+MAKE_MODELS = Path(__file__).with_name("make_models.py")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `make_models.py` fills."""
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed, which makes the models for these tests")
+    folder = tmp_path_factory.mktemp("models")
+    made = subprocess.run([sys.executable, MAKE_MODELS, folder], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.fixture
+def small(models: Path, tmp_path: Path) -> Path:
+    """The small int8 model, 32x32, with a manifest that says how far it looks: 6 pixels in all, stride 2."""
+    path = tmp_path / "small_32x32_int8.tflite"
+    content = (models / path.name).read_bytes()
+    manifest = Manifest(
+        name="small",
+        recipe="int8",
+        width=32,
+        height=32,
+        channels=3,
+        sha256=model_sha256(content),
+        gmacs=0.001,
+        gmacs_256=0.085,
+        receptive_field=6,
+        stride=2,
+        training={"data": "generated scenes", "licence": "Apache-2.0"},
+        metrics={"psnr": 31.25},
+    )
+    path.write_bytes(attach_manifest(content, manifest))
+    return path
+
+
+@pytest.fixture
+def cut_short(models: Path, tmp_path: Path) -> Path:
+    """A model of which the second half is missing."""
+    path = tmp_path / "cut.tflite"
+    content = (models / "small_32x32_int8.tflite").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+@pytest.fixture
+def shipped(small: Path, models: Path, tmp_path: Path) -> Path:
+    """A folder like that of the models that ship."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    shutil.copy(small, folder / "demo_32x32_int8.tflite")
+    shutil.copy(models / "small_80x64_int8.tflite", folder / "demo_80x64_int8.tflite")
+    shutil.copy(models / "small_32x32_float32.tflite", folder / "demo_32x32_float32.tflite")
+    return folder
+
+
+def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Image:
+    """Random pixels."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def expected(image: Image, models: Path) -> np.ndarray:
+    """What the networks of `make_models.py` compute, by their formula: float64 in 0 to 255, not rounded."""
+    height, width, channels = image.shape
+    kernel = np.load(models / "weights.npz")[f"channels{channels}"].astype(np.float64)
+    blocks = image.reshape(height // 2, 2, width // 2, 2, channels).transpose(0, 2, 1, 3, 4)
+    blocks = blocks.reshape(height // 2, width // 2, -1) / 255.0
+    wide = np.pad(blocks, ((1, 1), (1, 1), (0, 0)))
+    rows, columns = blocks.shape[:2]
+    for y in range(3):
+        for x in range(3):
+            blocks = blocks + wide[y : y + rows, x : x + columns] @ kernel[y, x]
+    clipped = np.clip(blocks, 0, 1).reshape(rows, columns, 2, 2, channels).transpose(0, 2, 1, 3, 4)
+    return clipped.reshape(height, width, channels) * 255.0

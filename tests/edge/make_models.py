@@ -1,0 +1,80 @@
+"""Writes small models for the tests of the runtime; a process of its own, so that TensorFlow stays out of theirs.
+
+The good ones compute y = clip(x + conv3x3(x), 0, 1) in blocks of 2x2 pixels (space-to-depth), with the weights in
+`weights.npz`. The bad ones each break one rule of the contract.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import numpy as np
+import tensorflow as tf
+
+BLOCK = 2
+
+
+def main(folder: Path) -> None:
+    rng = np.random.default_rng(7)
+    kernels = {c: rng.normal(0, 0.01, (3, 3, BLOCK**2 * c, BLOCK**2 * c)).astype(np.float32) for c in (1, 3)}
+    np.savez(folder / "weights.npz", **{f"channels{c}": kernel for c, kernel in kernels.items()})
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        blocks = tf.nn.space_to_depth(x, BLOCK)
+        residual = tf.nn.conv2d(blocks, kernels[x.shape[-1]], 1, "SAME")
+        return tf.nn.depth_to_space(tf.minimum(tf.nn.relu(blocks + residual), 1.0), BLOCK)
+
+    def quantized(shape: list[int], ends: tf.DType = tf.int8, brightest: float = 1.0) -> bytes:
+        return convert(network, shape, samples=representative(shape) * np.float32(brightest), ends=ends)
+
+    models = {
+        "small_32x32_int8": quantized([1, 32, 32, 3]),
+        "small_32x32_float32": convert(network, [1, 32, 32, 3]),
+        "small_80x64_int8": quantized([1, 64, 80, 3]),
+        "gray_32x32_int8": quantized([1, 32, 32, 1]),
+        "bad_dynamic": convert(network, [1, None, None, 3]),
+        "bad_batch": convert(network, [2, 32, 32, 3]),
+        "bad_channels": convert(lambda x: x + tf.abs(x), [1, 32, 32, 4]),
+        "bad_rank": convert(lambda x: x + tf.abs(x), [32, 32, 3]),
+        "bad_uint8": quantized([1, 32, 32, 3], tf.uint8),
+        "bad_scale": quantized([1, 32, 32, 3], brightest=0.5),
+        "bad_sizes": convert(lambda x: network(x)[:, :16], [1, 32, 32, 3]),
+        "bad_inputs": convert(lambda x, y: x + tf.abs(y), [1, 32, 32, 3], inputs=2),
+        "bad_outputs": convert(lambda x: (network(x), tf.abs(x)), [1, 32, 32, 3]),
+    }
+    for name, model in models.items():
+        (folder / f"{name}.tflite").write_bytes(model)
+
+
+def representative(shape: list[int]) -> np.ndarray:
+    """The same squares of dots on black for every size: so models of all sizes get the same scales."""
+    samples = np.zeros((16, *shape), np.float32)
+    samples[:, 0, 4:28, 4:28] = np.random.default_rng(0).integers(0, 2, (16, 24, 24, shape[-1]))
+    return samples
+
+
+def convert(
+    network: Callable[..., object],
+    shape: list[int | None],
+    inputs: int = 1,
+    samples: np.ndarray | None = None,
+    ends: tf.DType | None = None,
+) -> bytes:
+    """A `.tflite`; full int8 where there are representative samples."""
+    function = tf.function(network).get_concrete_function(*[tf.TensorSpec(shape, tf.float32)] * inputs)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    if samples is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([sample] for sample in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = ends
+    return bytes(converter.convert())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,36 @@
+"""The bench's report; what it measures is not judged here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.bench import bench
+from edge.modelfile import load_model
+from quietcam.errors import UsageError
+
+
+def test_the_report_is_consistent(small: Path) -> None:
+    ticks: list[int] = []
+    report = bench(load_model(small), (48, 40), threads=1, frames=12, on_frame=lambda: ticks.append(1))
+    assert len(ticks) == 36
+    assert (report["width"], report["height"], report["threads"]) == (48, 40, 1)
+    assert report["invokes_per_frame"] == 4
+    for kind in ("invoke", "denoise"):
+        assert report[kind]["count"] == 12
+        assert 0 < report[kind]["p50"] <= report[kind]["p95"] <= report[kind]["p99"] <= report[kind]["max"]
+    assert report["pipeline"]["count"] == 12
+    assert report["overhead_ms"] == pytest.approx(report["denoise"]["p50"] - report["invoke"]["p50"], abs=0.002)
+    assert report["pipeline_share"] == pytest.approx(report["pipeline"]["fps"] / report["invoke"]["fps"], abs=0.01)
+
+
+def test_the_default_size_is_the_models(models: Path) -> None:
+    report = bench(load_model(models / "gray_32x32_int8.tflite"), frames=1)
+    assert (report["width"], report["height"]) == (32, 32)
+    assert report["invokes_per_frame"] == 3  # one for each channel of an RGB frame
+
+
+def test_no_frames_is_wrong_usage(small: Path) -> None:
+    with pytest.raises(UsageError, match="frames=0"):
+        bench(load_model(small), frames=0)

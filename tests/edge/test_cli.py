@@ -1,0 +1,227 @@
+"""The commands of the edge stage, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import edge.models
+from edge.denoiser import Denoiser
+from quietcam.cli import run
+from quietcam.data.pictures import read_picture, write_picture
+from tests.edge.conftest import picture
+from tests.edge.test_cameras import write_clip
+
+VIDEOS = Path(__file__).parents[2].parent / "shared" / "data" / "video"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "noisy"
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        write_picture(folder / name, picture(40, 52, seed=seed))
+    return folder
+
+
+def count(clip: Path) -> int:
+    capture = cv2.VideoCapture(str(clip))
+    frames = 0
+    while capture.grab():
+        frames += 1
+    return frames
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What stands on the error stream, which is one line."""
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("quietcam: ")
+    assert "\n" not in said
+    return said
+
+
+class TestRun:
+    def test_a_folder_into_a_folder(self, pictures: Path, small: Path, tmp_path: Path) -> None:
+        code = run(["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--model", str(small)])
+        assert code == 0
+        with Denoiser(small) as denoiser:
+            for noisy in sorted(pictures.iterdir()):
+                expected = denoiser.denoise(read_picture(noisy))
+                np.testing.assert_array_equal(read_picture(tmp_path / "out" / noisy.name), expected)
+
+    def test_a_video_into_all_sinks_at_once_with_a_report(
+        self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_clip(tmp_path / "in.avi", frames=6)
+        sinks = [str(tmp_path / "out"), str(tmp_path / "out.webm"), "null"]
+        code = run(
+            ["run", "--source", str(tmp_path / "in.avi"), "--model", str(small), "--json", "-", "--before-after"]
+            + [word for sink in sinks for word in ("--sink", sink)]
+        )
+        assert code == 0
+        report = json.loads(capsys.readouterr().out)
+        assert [sink["frames"] for sink in report["sinks"]] == [6, 6, 6]
+        assert (report["frames"], report["dropped"], report["skipped"]) == (6, 0, [])
+        assert report["latency_ms"]["denoise"]["count"] == 6
+        assert report["peak_memory_mib"] > 0
+        assert count(tmp_path / "out.webm") == 6
+        written = sorted(each.name for each in (tmp_path / "out").iterdir())
+        assert written == [f"frame_{index:06d}.png" for index in range(6)]
+        assert read_picture(tmp_path / "out" / written[0]).shape == (48, 128, 3)
+
+    def test_a_folder_into_a_video(self, pictures: Path, small: Path, tmp_path: Path) -> None:
+        target = tmp_path / "out.mp4"
+        assert run(["run", "--source", str(pictures), "--sink", str(target), "--model", str(small)]) == 0
+        assert count(target) == 3
+
+    def test_frames_and_the_synthetic_camera(
+        self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        report = tmp_path / "report.json"
+        words = ["run", "--source", "synthetic:size=64x48,fps=max", "--sink", "null", "--frames", "9"]
+        assert run([*words, "--threads", "1", "--model", str(small), "--json", str(report)]) == 0
+        told = json.loads(report.read_text())
+        assert (told["frames"], told["threads"]) == (9, 1)
+        assert "9 frames" in capsys.readouterr().err
+
+    def test_a_model_that_ships_needs_no_path(
+        self, pictures: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(edge.models, "_HERE", shipped)
+        for number, words in enumerate(([], ["--model", "demo"])):
+            assert run(["run", "--source", str(pictures), "--sink", str(tmp_path / str(number)), *words]) == 0
+
+    @pytest.mark.parametrize(
+        ("words", "code", "says"),
+        [
+            (["--source", "{in}"], 2, "--sink a folder"),
+            (["--source", "{in}", "--sink", "{in}"], 2, "must not be the source"),
+            (["--source", "{in}", "--sink", "{tmp}/x", "--sink", "{tmp}/x/"], 2, "another place"),
+            (["--source", "{in}", "--sink", "{tmp}/x.mkv"], 2, "A sink is"),
+            (["--source", "{in}", "--sink", ""], 2, "A sink is"),
+            (["--source", "{tmp}/none", "--sink", "null"], 2, "A source is"),
+            (["--source", "{tmp}/empty", "--sink", "null"], 1, "at least one"),
+            (["--source", "{in}", "--sink", "null", "--frames", "0"], 2, "--frames"),
+            (["--source", "{in}", "--sink", "null", "--threads", "0"], 2, "threads"),
+            (["--source", "{in}", "--sink", "null", "--model", "nonsense"], 2, "nonsense"),
+            (["--source", "{in}", "--sink", "null", "--model", "{cut}"], 1, "cut short"),
+            (["--source", "{in}", "--sink", "null", "--model", "{in}/a.png"], 1, "not a TensorFlow Lite model"),
+            (["--source", "{in}", "--sink", "{tmp}/full"], 2, "--overwrite"),
+            (["--source", "{in}", "--sink", "{in}/a.png/out"], 1, "Cannot write"),
+            (["--source", "{cut}", "--sink", "null"], 1, "cannot read this file as a video"),
+        ],
+    )
+    def test_what_is_wrong_is_one_line_and_the_contracts_code(
+        self,
+        words: list[str],
+        code: int,
+        says: str,
+        pictures: Path,
+        small: Path,
+        cut_short: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "mine.txt").write_text("mine")
+        words = [word.format(**{"in": pictures, "tmp": tmp_path, "cut": cut_short}) for word in words]
+        if "--model" not in words:
+            words += ["--model", str(small)]
+        assert run(["run", *words]) == code
+        assert says in one_line(capsys)
+
+    def test_overwrite_allows(self, pictures: Path, small: Path, tmp_path: Path) -> None:
+        words = ["run", "--source", str(pictures), "--model", str(small), "--sink", str(tmp_path / "out.webm")]
+        assert run(words) == 0
+        assert run(words) == 2
+        assert run([*words, "--overwrite"]) == 0
+
+    def test_ctrl_c_keeps_what_was_finished(self, small: Path, tmp_path: Path) -> None:
+        clip, folder, report = tmp_path / "out.webm", tmp_path / "out", tmp_path / "report.json"
+        words = ["run", "--source", "synthetic:size=64x48,fps=50", "--model", str(small)]
+        words += ["--sink", str(clip), "--sink", str(folder), "--json", str(report)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "quietcam", *words],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 60
+        while not (folder.is_dir() and len(os.listdir(folder)) > 5) and time.monotonic() < deadline:  # noqa: PTH208
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 130, said
+        assert "interrupted" in said
+        assert "Traceback" not in said
+        frames = json.loads(report.read_text())["frames"]
+        assert frames > 5
+        assert count(clip) == frames
+        names = sorted(folder.iterdir())
+        assert len(names) == frames
+        assert all(read_picture(path).shape == (48, 64, 3) for path in names)
+        assert sorted(each.name for each in tmp_path.iterdir() if each.name.startswith(".")) == []
+
+    def test_a_clip_of_a_real_scene(self, small: Path, tmp_path: Path) -> None:
+        videos = sorted(VIDEOS.glob("*.mp4"))
+        if not videos:
+            pytest.skip(f"no videos in {VIDEOS}")
+        target = tmp_path / "out.webm"
+        words = ["run", "--source", str(videos[0]), "--sink", str(target), "--model", str(small), "--frames", "3"]
+        assert run(words) == 0
+        assert count(target) == 3
+
+
+class TestBench:
+    def test_table_and_json(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        words = ["bench", "--model", str(small), "--size", "48x40", "--frames", "3", "--threads", "1"]
+        assert run([*words, "--json", str(tmp_path / "bench.json")]) == 0
+        table = capsys.readouterr().out
+        assert "bare invoke" in table
+        assert "48x40, threads: 1" in table
+        assert json.loads((tmp_path / "bench.json").read_text())["width"] == 48
+        assert run([*words, "--json", "-"]) == 0
+        assert json.loads(capsys.readouterr().out)["denoise"]["count"] == 3
+
+    @pytest.mark.parametrize("size", ["640", "x", "axb", "640x480x3", "1x0", "100000x100000"])
+    def test_a_size_is_two_numbers(self, size: str, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["bench", "--model", str(small), "--size", size]) == 2
+        assert "WIDTHxHEIGHT" in one_line(capsys)
+
+
+class TestModels:
+    def test_table_and_json(
+        self, shipped: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(edge.models, "_HERE", shipped)
+        assert run(["models"]) == 0
+        table = capsys.readouterr().out
+        for word in ("demo_32x32_int8", "80x64", "31.25", "Apache-2.0", "demo means demo_32x32_int8"):
+            assert word in table
+        assert run(["models", "--json", "-"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert [each["name"] for each in told] == ["demo_32x32_float32", "demo_32x32_int8", "demo_80x64_int8"]
+
+    def test_an_installation_without_models_says_so(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(edge.models, "_HERE", tmp_path)
+        assert run(["models"]) == 0
+        assert "no model ships" in capsys.readouterr().out
+
+
+def test_a_model_may_be_copied_anywhere(small: Path, pictures: Path, tmp_path: Path) -> None:
+    """The manifest travels inside the file."""
+    elsewhere = tmp_path / "elsewhere.tflite"
+    shutil.copy(small, elsewhere)
+    target = str(tmp_path / "out")
+    assert run(["run", "--source", str(pictures), "--sink", target, "--model", str(elsewhere)]) == 0

@@ -1,0 +1,104 @@
+"""The contract that a model file must keep."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.modelfile import load_model
+from quietcam.errors import ModelError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "is_int8"),
+    [
+        ("small_32x32_int8", (32, 32, 3), True),
+        ("small_80x64_int8", (64, 80, 3), True),
+        ("small_32x32_float32", (32, 32, 3), False),
+        ("gray_32x32_int8", (32, 32, 1), True),
+    ],
+)
+def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int], is_int8: bool) -> None:
+    model = load_model(models / f"{name}.tflite")
+    assert (model.height, model.width, model.channels) == size
+    assert model.is_int8 is is_int8
+    assert model.manifest is None
+    assert model.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("bad_dynamic", "static shape"),
+        ("bad_batch", "batch of 1"),
+        ("bad_channels", "1 or 3 channels"),
+        ("bad_rank", r"\[1, height, width, channels\]"),
+        ("bad_uint8", "int8 at both ends, or float32"),
+        ("bad_scale", "scale 1/255 and zero point -128"),
+        ("bad_sizes", "same size at both ends"),
+        ("bad_inputs", "one input"),
+        ("bad_outputs", "one output"),
+    ],
+)
+def test_a_model_that_breaks_a_rule_is_refused_by_name(models: Path, name: str, rule: str) -> None:
+    with pytest.raises(ModelError, match=rule) as caught:
+        load_model(models / f"{name}.tflite")
+    assert f"{name}.tflite" in str(caught.value)
+    assert "Remedy" in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not there"):
+        load_model(tmp_path / "none.tflite")
+    with pytest.raises(UsageError, match="no file"):
+        load_model(tmp_path)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "picture.tflite"
+    for content in (b"", b"TFL3", b"\x89PNG\r\n\x1a\n" + bytes(100)):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="not a TensorFlow Lite model"):
+            load_model(path)
+
+
+def test_a_file_cut_short_is_refused(cut_short: Path) -> None:
+    with pytest.raises(ModelError, match="cut short"):
+        load_model(cut_short)
+
+
+def test_the_manifest_is_read_and_must_be_of_this_model(small: Path) -> None:
+    model = load_model(small)
+    assert model.manifest is not None
+    assert model.manifest.name == "small"
+    content = bytearray(small.read_bytes())
+    place = content.index(b"serving_default") if b"serving_default" in content else 200
+    content[place] ^= 1
+    small.write_bytes(content)
+    with pytest.raises(ModelError):
+        load_model(small)
+
+
+def test_tiles_without_a_manifest_take_safe_defaults(models: Path, tmp_path: Path) -> None:
+    model = load_model(shutil.copy(models / "small_80x64_int8.tflite", tmp_path))
+    assert model.reach is None
+    assert model.stride == 8
+    assert model.overlap == 64 // 4
+    odd = replace(model, height=36, width=60)
+    assert odd.stride == 4
+    large = replace(model, height=512, width=512)
+    assert large.overlap == 32
+
+
+def test_tiles_follow_the_receptive_field(small: Path) -> None:
+    model = load_model(small)
+    assert model.manifest is not None
+    # A pixel at the edge of a 2x2 block sees a whole block of the other side and its own: less than 4 pixels.
+    assert (model.stride, model.reach, model.overlap) == (2, 4, 8)
+    wide = replace(model, manifest=replace(model.manifest, receptive_field=100))
+    assert wide.overlap == 32 // 4
+    narrow = replace(model, height=256, width=256)
+    assert narrow.overlap == 8

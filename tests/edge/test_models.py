@@ -1,0 +1,51 @@
+"""The models that ship: finding and describing them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import edge.models
+from edge.models import DEFAULT, describe, resolve_model, shipped_models
+from quietcam.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _these_ship(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge.models, "_HERE", shipped)
+
+
+def test_a_path_a_stem_and_a_first_word_are_understood(small: Path) -> None:
+    assert resolve_model(str(small)) == small
+    assert resolve_model("demo_32x32_float32").name == "demo_32x32_float32.tflite"
+    assert resolve_model("demo_80x64_int8.tflite").name == "demo_80x64_int8.tflite"
+    assert resolve_model("demo").name == "demo_32x32_int8.tflite"
+
+
+def test_the_default_is_the_best_that_ships() -> None:
+    assert resolve_model() == resolve_model(DEFAULT)
+
+
+def test_an_unknown_name_is_answered_with_what_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nano", "demo_1x1_int8", "nowhere/model.tflite"):
+        with pytest.raises(UsageError, match="demo_32x32_float32, demo_32x32_int8, demo_80x64_int8"):
+            resolve_model(name)
+    monkeypatch.setattr(edge.models, "_HERE", tmp_path / "nothing")
+    with pytest.raises(UsageError, match="none in this installation"):
+        resolve_model("demo")
+
+
+def test_describe_tells_what_the_manifest_says(shipped: Path) -> None:
+    told = describe(shipped / "demo_32x32_int8.tflite")
+    assert (told["width"], told["height"], told["psnr"], told["licence"]) == (32, 32, 31.25, "Apache-2.0")
+    assert told["bytes"] == (shipped / "demo_32x32_int8.tflite").stat().st_size
+    assert describe(shipped / "demo_80x64_int8.tflite")["psnr"] is None
+
+
+def test_all_that_ships_can_be_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for path in shipped_models():
+        told = describe(path)
+        assert told["licence"], path
+        assert path.stem.split("_")[1] == f"{told['width']}x{told['height']}"

@@ -1,0 +1,235 @@
+"""The sinks: what is written, under which names, and what is left after trouble."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.frame import Frame
+from edge.sinks import KINDS, open_sink
+from edge.sinks.base import Sink, side_by_side
+from edge.sinks.video import CODECS
+from quietcam.data.pictures import read_picture
+from quietcam.errors import DataError, StorageError, UsageError
+from quietcam.image import Image
+from quietcam.metrics import psnr
+from quietcam.scenes import generate_scene
+from tests.edge.conftest import picture
+
+
+def frame(index: int, image: Image | None = None, name: str | None = None) -> Frame:
+    return Frame(picture(20, 30, seed=index) if image is None else image, index / 25, index, name)
+
+
+def read_clip(path: Path) -> list[Image]:
+    capture = cv2.VideoCapture(str(path))
+    images = []
+    while True:
+        there, bgr = capture.read()
+        if not there:
+            return images
+        images.append(np.ascontiguousarray(bgr[..., ::-1]))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def fill(sink: Sink, count: int, height: int = 48, width: int = 64) -> list[Image]:
+    """Write frames of a scene that moves; returns what was denoised."""
+    scene = generate_scene(height, width + 2 * count, seed=1)
+    images = [np.ascontiguousarray(scene[:, 2 * i : 2 * i + width]) for i in range(count)]
+    for index, image in enumerate(images):
+        sink.write(frame(index, 255 - image), image)
+    return images
+
+
+def leave(sink: Sink, error: type[BaseException]) -> None:
+    """Take five frames, then leave by an error."""
+
+    def work() -> None:
+        with sink:
+            fill(sink, 5)
+            raise error
+
+    with pytest.raises(error):
+        work()
+
+
+class TestFolder:
+    def test_pictures_are_exact_and_named_by_number_or_as_the_source_does(self, tmp_path: Path) -> None:
+        with open_sink(str(tmp_path / "out")) as sink:
+            sink.write(frame(3), picture(20, 30, seed=8))
+            sink.write(frame(4, name="tree"), picture(20, 30, seed=9))
+        assert names(tmp_path / "out") == ["frame_000003.png", "tree.png"]
+        np.testing.assert_array_equal(read_picture(tmp_path / "out/frame_000003.png"), picture(20, 30, seed=8))
+        np.testing.assert_array_equal(read_picture(tmp_path / "out/tree.png"), picture(20, 30, seed=9))
+        assert sink.frames == 2
+
+    def test_before_stands_on_the_left_of_after(self, tmp_path: Path) -> None:
+        with open_sink(str(tmp_path / "out"), before_after=True) as sink:
+            sink.write(frame(0), picture(20, 30, seed=8))
+        both = read_picture(tmp_path / "out/frame_000000.png")
+        np.testing.assert_array_equal(both[:, :30], picture(20, 30, seed=0))
+        np.testing.assert_array_equal(both[:, 30:], picture(20, 30, seed=8))
+
+    def test_a_folder_with_something_in_it_is_refused_without_overwrite(self, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").write_text("mine")
+        with pytest.raises(UsageError, match="--overwrite"):
+            open_sink(str(tmp_path))
+        with open_sink(str(tmp_path), overwrite=True) as sink:
+            sink.write(frame(0), picture(20, 30))
+        assert names(tmp_path) == ["frame_000000.png", "mine.txt"]
+
+    def test_an_unwritable_place_is_a_storage_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(StorageError, match="Remedy"), open_sink(str(tmp_path / "file" / "out")):
+            pass
+
+    def test_after_an_error_the_pictures_stay(self, tmp_path: Path) -> None:
+        leave(open_sink(str(tmp_path / "out")), RuntimeError)
+        assert names(tmp_path / "out") == [f"frame_{index:06d}.png" for index in range(5)]
+
+
+class TestVideo:
+    @pytest.mark.parametrize("suffix", CODECS)
+    def test_a_clip_comes_back(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"clip{suffix}"
+        with open_sink(str(path), fps=12.5) as sink:
+            written = fill(sink, 8)
+            assert not path.exists(), "the final name appeared before the clip was whole"
+        images = read_clip(path)
+        assert len(images) == 8
+        assert min(psnr(a, b) for a, b in zip(images, written, strict=True)) > 24
+        assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(12.5, rel=0.01)
+        assert names(tmp_path) == [path.name]
+
+    def test_before_stands_on_the_left_of_after(self, tmp_path: Path) -> None:
+        path = tmp_path / "clip.avi"
+        with open_sink(str(path), before_after=True) as sink:
+            written = fill(sink, 2)
+        both = read_clip(path)[0]
+        assert both.shape == (48, 128, 3)
+        assert psnr(both, side_by_side(255 - written[0], written[0])) > 24
+
+    @pytest.mark.parametrize("suffix", CODECS)
+    def test_odd_sides_lose_nothing(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"clip{suffix}"
+        with open_sink(str(path)) as sink:
+            written = fill(sink, 2, height=33, width=47)
+        image = read_clip(path)[0]
+        assert image.shape == (34, 48, 3)
+        assert psnr(np.ascontiguousarray(image[:33, :47]), written[0]) > 24
+
+    def test_grayscale_is_written(self, tmp_path: Path) -> None:
+        with open_sink(str(tmp_path / "clip.webm"), before_after=True) as sink:
+            sink.write(frame(0, picture(16, 16, 1)), picture(16, 16, 1))
+        assert read_clip(tmp_path / "clip.webm")[0].shape == (16, 32, 3)
+
+    def test_a_clip_that_exists_is_refused_without_overwrite(self, tmp_path: Path) -> None:
+        path = tmp_path / "clip.webm"
+        path.write_bytes(b"mine")
+        with pytest.raises(UsageError, match="--overwrite"):
+            open_sink(str(path))
+        with open_sink(str(path), overwrite=True) as sink:
+            fill(sink, 2)
+            assert path.read_bytes() == b"mine"
+        assert len(read_clip(path)) == 2
+
+    def test_ctrl_c_keeps_what_was_taken(self, tmp_path: Path) -> None:
+        leave(open_sink(str(tmp_path / "clip.webm")), KeyboardInterrupt)
+        assert len(read_clip(tmp_path / "clip.webm")) == 5
+
+    def test_another_error_leaves_nothing(self, tmp_path: Path) -> None:
+        leave(open_sink(str(tmp_path / "clip.webm")), RuntimeError)
+        assert names(tmp_path) == []
+
+    def test_no_frame_makes_no_file(self, tmp_path: Path) -> None:
+        with open_sink(str(tmp_path / "clip.webm")):
+            pass
+        assert names(tmp_path) == []
+
+    def test_another_size_on_the_way_is_refused(self, tmp_path: Path) -> None:
+        with open_sink(str(tmp_path / "clip.webm")) as sink:
+            fill(sink, 1)
+            with pytest.raises(DataError, match="32x16 after 64x48"):
+                sink.write(frame(1), picture(16, 32))
+            sink.discard()
+        assert names(tmp_path) == []
+
+    def test_a_disk_that_fills_is_noticed_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        full = SimpleNamespace(f_frsize=4096, f_bfree=3, f_bavail=3)
+        with open_sink(str(tmp_path / "clip.webm")) as sink:
+            fill(sink, 2)
+            monkeypatch.setattr(os, "statvfs", lambda _: full)
+            with pytest.raises(StorageError, match="No space left"):
+                fill(sink, 1)
+            sink.discard()
+        assert names(tmp_path) == []
+
+    @pytest.mark.parametrize("suffix", CODECS)
+    def test_a_clip_that_cannot_grow_never_gets_its_name(self, tmp_path: Path, suffix: str) -> None:
+        """A limit on the size of files, which OpenCV does not report either."""
+        path = tmp_path / f"clip{suffix}"
+        code = f"""
+import resource, numpy as np
+from edge.frame import Frame
+from edge.sinks import open_sink
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+noise = np.random.default_rng(0).integers(0, 256, (20, 240, 320, 3), np.uint8)
+with open_sink({str(path)!r}) as sink:
+    for index, image in enumerate(noise):
+        sink.write(Frame(image, 0.0, index), image)
+"""
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "StorageError" in ran.stderr
+        assert "could not be written whole" in ran.stderr
+        assert names(tmp_path) == []
+
+
+def test_null_counts() -> None:
+    with open_sink("null") as sink:
+        for index in range(3):
+            sink.write(frame(index), picture(20, 30))
+    assert sink.frames == 3
+
+
+def test_close_and_discard_may_be_called_twice(tmp_path: Path) -> None:
+    for target in ("null", str(tmp_path / "out"), str(tmp_path / "clip.webm")):
+        sink = open_sink(target)
+        sink.open()
+        fill(sink, 1)
+        for _ in range(2):
+            sink.close()
+        for _ in range(2):
+            sink.discard()
+    assert names(tmp_path) == ["clip.webm", "out"]
+
+
+@pytest.mark.parametrize("target", ["picture.png", "clip.mkv", "name.with.dots"])
+def test_an_unknown_sink_is_answered_with_the_kinds(target: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_sink(target)
+    assert all(kind in str(caught.value) for kind in KINDS)
+
+
+def test_a_slash_means_a_folder(tmp_path: Path) -> None:
+    with open_sink(f"{tmp_path}/version.2/") as sink:
+        sink.write(frame(0), picture(20, 30))
+    assert names(tmp_path / "version.2") == ["frame_000000.png"]
+
+
+def test_a_file_where_the_folder_should_be_and_the_other_way_round(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    (tmp_path / "clip.webm").mkdir()
+    with pytest.raises(UsageError, match="which is a file"):
+        open_sink(str(tmp_path / "out"))
+    with pytest.raises(UsageError, match="which is a folder"):
+        open_sink(str(tmp_path / "clip.webm"))

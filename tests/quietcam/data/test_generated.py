@@ -1,0 +1,70 @@
+"""Generated data sets: reproducible, resumable, within the band that was asked for."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from quietcam.data.generated import _interrupts_held, write_pairs
+from quietcam.data.pairs import find_pairs, read_pair
+from quietcam.errors import DataError
+from quietcam.metrics import psnr
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+
+
+def test_pairs_are_found_lie_in_the_band_and_come_out_the_same_again(tmp_path):
+    for name in ("once", "again"):
+        write_pairs(tmp_path / name, count=3, size=64, seed=7, band=(20.0, 26.0))
+    found = find_pairs(tmp_path / "once")
+    assert [pair.name for pair in found] == ["scene_000007", "scene_000008", "scene_000009"]
+    for pair in found:
+        assert 20.0 <= psnr(*read_pair(pair)) <= 26.0
+    assert contents(tmp_path / "once") == contents(tmp_path / "again")
+
+
+def test_an_interrupted_set_is_completed(tmp_path):
+    write_pairs(tmp_path, count=2, size=64)
+    whole = contents(tmp_path)
+    (tmp_path / "noisy" / "scene_000001.png").unlink()
+    write_pairs(tmp_path, count=2, size=64)
+    assert contents(tmp_path) == whole
+
+
+def test_workers_do_not_hear_ctrl_c_and_their_parent_does():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as workers:
+        with _interrupts_held():
+            asked = workers.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ())
+        assert signal.SIGINT in asked.result(60)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_ctrl_c_keeps_whole_pairs_and_says_one_line(tmp_path):
+    words = ["data", "generate", "--out", tmp_path, "--count", "100000", "--size", "64"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quietcam", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("noisy/scene*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # all of them, as a terminal does
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (130, "quietcam: interrupted; what was finished is kept\n")
+    assert not list(tmp_path.rglob(".*"))
+    pairs = find_pairs(tmp_path)
+    assert pairs.problems == []
+    assert all(read_pair(pair)[0].shape == (64, 64, 3) for pair in pairs)
+
+
+def test_other_pairs_in_the_folder_are_left_alone(tmp_path):
+    write_pairs(tmp_path, count=2, size=64)
+    with pytest.raises(DataError, match="no other pairs"):
+        write_pairs(tmp_path, count=1, size=64, seed=50)
+    assert len(contents(tmp_path)) == 4

@@ -1,0 +1,51 @@
+"""The description of a network: its costs by hand, its rules, its way through a dictionary."""
+
+import pytest
+
+from quietcam.architecture import Architecture
+from quietcam.errors import UsageError
+
+
+def test_costs_of_a_tiny_network_by_hand():
+    # stem 2 on RGB: 12 channels at half size. down0_0: 3x3, 12 -> 8. residual: 3x3, 8 -> 12. Nothing else.
+    network = Architecture(stem=2, widths=(8,), depths=(1,))
+    assert network.parameters == (9 * 12 + 1) * 8 + (9 * 8 + 1) * 12
+    assert network.gmacs(64, 32) == pytest.approx((9 * 12 * 8 + 9 * 8 * 12) * 32 * 16 / 1e9)
+    assert network.stride == 2
+
+
+def test_two_levels_by_hand():
+    network = Architecture(channels=1, stem=2, widths=(8, 16), depths=(1, 1))
+    expected = {
+        "down0_0": (9 * 4 * 8, 2),
+        "down1_0": (9 * 8 * 16, 4),
+        "rise0": (16 * 8, 4),
+        "up0_0": (9 * 8 * 8, 2),
+        "residual": (9 * 8 * 4, 2),
+    }
+    found = {c.name: (c.kernel**2 * c.inputs * c.outputs, c.scale) for c in network.convolutions()}
+    assert found == expected
+    assert network.stride == 4
+    assert network.gmacs(16, 16) == pytest.approx(sum(n * (16 // s) ** 2 for n, s in expected.values()) / 1e9)
+
+
+def test_dictionary_round_trip():
+    network = Architecture(channels=1, stem=4, widths=(32, 48), depths=(2, 3))
+    assert Architecture.from_dict(network.to_dict()) == network
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"widths": [20, 32, 64, 96]}, "multiple of 8"),
+        ({"channels": 4}, "channels"),
+        ({"stem": 3}, "stem"),
+        ({"widths": [16], "depths": [1, 1]}, "same length"),
+        ({"depths": [0, 1, 1, 1]}, "at least 1"),
+        ({"breadth": 3}, "Unknown keys"),
+        ({"widths": "wide"}, "whole numbers"),
+    ],
+)
+def test_refuses_what_no_network_can_be(values, said):
+    with pytest.raises(UsageError, match=said):
+        Architecture.from_dict(values)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quietcam.errors import ModelError
+from quietcam.manifest import (
+    FORMAT,
+    MEMBER,
+    Manifest,
+    Quant,
+    attach_manifest,
+    extract_manifest,
+    model_sha256,
+    read_manifest,
+    sidecar_path,
+    strip_manifest,
+    write_sidecar,
+)
+
+MODEL = b"\x1c\x00\x00\x00TFL3" + bytes(range(256)) * 4
+
+
+def manifest_of(model: bytes = MODEL) -> Manifest:
+    return Manifest(
+        name="tiny",
+        recipe="int8",
+        width=64,
+        height=32,
+        channels=3,
+        sha256=hashlib.sha256(model).hexdigest(),
+        gmacs=0.01,
+        gmacs_256=0.32,
+        architecture={"stem": 2},
+        receptive_field=46,
+        stride=4,
+        input=Quant("int8", 1 / 255, -128),
+        output=Quant("int8", 1 / 255, -128),
+        sparsity=0.5,
+        training={"data": "pictures", "licence": "ours"},
+        metrics={"psnr": 30.25},
+        tools={"quietcam": "0.1.0"},
+    )
+
+
+@given(st.binary(max_size=400))
+def test_a_manifest_goes_on_and_comes_off_any_bytes(model: bytes) -> None:
+    manifest = manifest_of(model)
+    joined = attach_manifest(model, manifest)
+    assert joined.startswith(model)
+    assert strip_manifest(joined) == model
+    assert extract_manifest(joined) == manifest
+    assert model_sha256(joined) == model_sha256(model) == manifest.sha256
+
+
+def test_the_appended_copy_is_a_plain_zip_that_other_tools_read() -> None:
+    with zipfile.ZipFile(io.BytesIO(attach_manifest(MODEL, manifest_of()))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["quietcam.json"]
+        assert archive.getinfo(MEMBER).date_time == (1980, 1, 1, 0, 0, 0)
+        values = json.loads(archive.read(MEMBER))
+    assert values["sha256"] == hashlib.sha256(MODEL).hexdigest()
+    assert values["input"] == {"dtype": "int8", "scale": 1 / 255, "zero_point": -128}
+    assert "created" not in values
+
+
+def test_the_same_inputs_give_the_same_bytes_and_a_second_one_replaces_the_first() -> None:
+    once = attach_manifest(MODEL, manifest_of())
+    assert attach_manifest(MODEL, manifest_of()) == once
+    assert attach_manifest(once, manifest_of()) == once
+
+
+def test_a_foreign_zip_behind_a_model_belongs_to_the_model() -> None:
+    file = io.BytesIO(MODEL)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("labels.txt", "noise")
+    model = file.getvalue()
+    assert strip_manifest(model) == model
+    assert extract_manifest(model) is None
+    assert strip_manifest(attach_manifest(model, manifest_of(model))) == model
+
+
+def test_the_appended_copy_comes_before_the_sidecar(tmp_path: Path) -> None:
+    path = tmp_path / "tiny_64x32_int8.tflite"
+    path.write_bytes(MODEL)
+    assert read_manifest(path) is None
+    beside = write_sidecar(path, manifest_of(), created="2020-02-02T20:20:20+00:00")
+    assert beside == sidecar_path(path) == tmp_path / "tiny_64x32_int8.json"
+    assert json.loads(beside.read_text())["created"].startswith("2020")
+    assert read_manifest(path) == manifest_of()
+    path.write_bytes(attach_manifest(MODEL, dataclasses.replace(manifest_of(), name="inside")))
+    found = read_manifest(path)
+    assert found is not None
+    assert found.name == "inside"
+
+
+@pytest.mark.parametrize("appended", [True, False])
+def test_a_changed_model_is_refused(tmp_path: Path, appended: bool) -> None:
+    path = tmp_path / "m.tflite"
+    whole = attach_manifest(MODEL, manifest_of()) if appended else MODEL
+    path.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+    write_sidecar(path, manifest_of())
+    with pytest.raises(ModelError, match=r"SHA-256.*Received.*Remedy"):
+        read_manifest(path)
+
+
+def test_a_manifest_is_not_attached_to_another_model() -> None:
+    with pytest.raises(ModelError, match="SHA-256"):
+        attach_manifest(MODEL + b"more", manifest_of())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": FORMAT + 1}, "newer quietcam"),
+        ({"format": "one"}, "format number"),
+        ({"width": "64"}, "width must be a whole number"),
+        ({"width": True}, "width must be a whole number"),
+        ({"stride": 0}, "stride must be at least 1"),
+        ({"gmacs": None}, "gmacs must be a whole number or a number"),
+        ({"input": {"scale": 1}}, "input must have dtype, scale and zero_point"),
+        ({"input": "int8"}, "input must have dtype, scale and zero_point"),
+        ({"tools": []}, "tools must be an object"),
+    ],
+)
+def test_wrong_values_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        Manifest.from_dict(manifest_of().to_dict() | change)
+
+
+def test_a_missing_key_is_named() -> None:
+    values = manifest_of().to_dict()
+    del values["recipe"]
+    with pytest.raises(ModelError, match="without recipe"):
+        Manifest.from_dict(values)
+
+
+def test_keys_of_a_later_minor_version_are_passed_over() -> None:
+    assert Manifest.from_dict(manifest_of().to_dict() | {"colour": "blue"}) == manifest_of()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", "\x00"])
+def test_a_damaged_sidecar_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(MODEL)
+    sidecar_path(path).write_text(text)
+    with pytest.raises(ModelError, match="must be"):
+        read_manifest(path)
+
+
+def test_a_damaged_appended_copy_is_refused() -> None:
+    joined = bytearray(attach_manifest(MODEL, manifest_of()))
+    joined[joined.index(b'"recipe"') + 2] ^= 1  # the zip's own checksum notices
+    with pytest.raises(ModelError, match="must be whole"):
+        extract_manifest(bytes(joined))
+
+
+def test_a_model_that_cannot_be_read_is_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="must be readable"):
+        read_manifest(tmp_path / "absent.tflite")

@@ -1,0 +1,95 @@
+"""The Keras model against its description."""
+
+import numpy as np
+import pytest
+
+from quietcam.architecture import Architecture
+
+tf = pytest.importorskip("tensorflow", reason="needs the extra 'train'")
+
+import tf_keras as keras  # noqa: E402
+
+from train.model import build, convolutions, copy_convolutions  # noqa: E402
+
+NETWORKS = [
+    Architecture(stem=2, widths=(8, 16), depths=(1, 2)),
+    Architecture(stem=4, widths=(16, 16), depths=(2, 1)),
+    Architecture(channels=1, stem=2, widths=(8, 8, 8), depths=(1, 1, 2)),
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_parameters_match_the_description(network):
+    assert build(network).count_params() == network.parameters
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_macs_match_the_shapes_in_the_real_graph(network):
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    model = build(network)
+    concrete = tf.function(lambda x: model(x, training=False)).get_concrete_function(
+        tf.TensorSpec([1, 64, 96, network.channels])
+    )
+    convolved = [op for op in convert_variables_to_constants_v2(concrete).graph.get_operations() if op.type == "Conv2D"]
+    macs = sum(np.prod(op.inputs[1].shape) * np.prod(op.outputs[0].shape[1:3]) for op in convolved)
+    assert len(convolved) == len(network.convolutions())
+    assert network.gmacs(64, 96) == pytest.approx(macs / 1e9)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_receptive_field_holds_every_influence(network):
+    """Change one pixel at a time: no output pixel further away than the receptive field may move, and some do come
+    near it."""
+    keras.utils.set_random_seed(3)
+    model = build(network)
+    for layer in convolutions(model).values():
+        fan_in = np.prod(layer.kernel.shape[:3])
+        layer.kernel.assign(tf.random.uniform(layer.kernel.shape, 0.5, 1.5) / fan_in)
+    side = 2 * network.stride * (network.receptive_field // network.stride + 1)
+    picture = np.full((1, side, side, network.channels), 0.2, np.float32)
+    at = side // 2
+    farthest = 0
+    for offset in range(network.stride):
+        with tf.GradientTape() as tape:
+            x = tf.constant(picture)
+            tape.watch(x)
+            value = model.get_layer("denoise").output
+            probe = keras.Model(model.input, value)
+            summed = tf.reduce_sum(probe(x)[0, (at + offset) // network.stem, at // network.stem])
+        touched = np.argwhere(np.abs(tape.gradient(summed, x).numpy()[0]).sum(axis=(1, 2)) > 0)[:, 0]
+        block = (at + offset) // network.stem * network.stem
+        farthest = max(farthest, block - touched.min(), touched.max() - (block + network.stem - 1))
+    assert 2 * farthest + network.stem <= network.receptive_field
+    assert 2 * farthest + network.stem >= network.receptive_field - 2 * network.stride
+
+
+def test_an_untrained_network_passes_its_input_through():
+    picture = np.random.default_rng(0).random((2, 32, 48, 3), np.float32)
+    np.testing.assert_allclose(build(NETWORKS[0])(picture).numpy(), picture, atol=1e-6)
+
+
+def test_saved_file_loads_without_custom_objects(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = build(NETWORKS[0])
+    model.get_layer("residual").kernel.assign(tf.random.normal(model.get_layer("residual").kernel.shape, stddev=0.1))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    picture = np.random.default_rng(1).random((1, 16, 16, 3), np.float32)
+    np.testing.assert_array_equal(model(picture).numpy(), again(picture).numpy())
+    copied = build(NETWORKS[0])
+    copy_convolutions(again, copied)
+    np.testing.assert_array_equal(model(picture).numpy(), copied(picture).numpy())
+
+
+def test_output_and_activations_stay_in_their_ranges():
+    keras.utils.set_random_seed(0)
+    model = build(NETWORKS[0])
+    for layer in convolutions(model).values():
+        layer.kernel.assign(tf.random.normal(layer.kernel.shape, stddev=5.0))
+    probe = keras.Model(model.input, [model.get_layer("down1_0_relu").output, model.output])
+    inside, out = probe(np.random.default_rng(2).random((1, 32, 32, 3), np.float32))
+    assert inside.numpy().max() == 6.0
+    assert inside.numpy().min() == 0.0
+    assert out.numpy().max() <= 1.0
+    assert out.numpy().min() >= 0.0

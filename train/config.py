@@ -1,0 +1,164 @@
+"""What a training run is told: a TOML file, checked, as frozen dataclasses."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from quietcam.architecture import Architecture
+from quietcam.errors import UsageError
+
+__all__ = ["PruningConfig", "RunConfig", "TrainingConfig", "dump_config", "load_config"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How float training goes.
+
+    Args:
+        patch: side in pixels of a training crop, a multiple of the network's total stride.
+        batch: patches a step.
+        steps: optimizer steps at most.
+        minutes: wall-clock budget; the rate anneals to its end within it, whichever of the two ends first.
+        learning_rate: peak of the warm-up and cosine schedule (Adam).
+        crop: side in pixels of the crops kept in memory, cut once from each picture.
+        crops_per_picture: how many of them a large picture gives.
+        seed: of weights, order and augmentation.
+    """
+
+    patch: int = 96
+    batch: int = 16
+    steps: int = 3000
+    minutes: float = 60.0
+    learning_rate: float = 2e-3
+    crop: int = 256
+    crops_per_picture: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("patch", "batch", "steps", "crop", "crops_per_picture"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1", name, getattr(self, name))
+        _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
+        _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
+        _require(self.patch <= self.crop, "patch must not exceed crop", "patch", self.patch)
+
+
+@dataclass(frozen=True)
+class PruningConfig:
+    """How magnitude pruning goes (tfmot, ``PolynomialDecay`` from begin_step to end_step, then fine-tuning)."""
+
+    sparsity: float = 0.5
+    steps: int = 1000
+    minutes: float = 30.0
+    learning_rate: float = 5e-4
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.sparsity < 1, "sparsity must be in [0, 1)", "sparsity", self.sparsity)
+        _require(self.steps >= 10, "pruning takes at least 10 steps", "steps", self.steps)
+        _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
+        _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run: what is trained, how, and how it is pruned."""
+
+    model: Architecture = field(default_factory=Architecture)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+
+    def __post_init__(self) -> None:
+        if self.training.patch % self.model.stride:
+            raise UsageError(
+                f"patch must be a multiple of the network's total stride, {self.model.stride}. "
+                f"Received: patch={self.training.patch}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain nested dictionary, as in the TOML file."""
+        return {
+            "model": self.model.to_dict(),
+            "training": asdict(self.training),
+            "pruning": asdict(self.pruning),
+        }
+
+
+def load_config(name_or_path: str) -> RunConfig:
+    """Read a config by the name of one that ships (``demo``) or by the path of a TOML file.
+
+    Raises:
+        UsageError: there is no such config, it is not TOML, or it holds unknown keys or values out of range.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"Cannot read the config {path}: {error}. Remedy: give the path of a TOML file."
+            ) from error
+    else:
+        shipped = {
+            Path(entry.name).stem: entry
+            for entry in resources.files("train").joinpath("configs").iterdir()
+            if entry.name.endswith(".toml")
+        }
+        if name_or_path not in shipped:
+            raise UsageError(
+                f"A config is one that ships ({', '.join(sorted(shipped))}) or the path of a .toml file. "
+                f"Received: {name_or_path!r}."
+            )
+        text = shipped[name_or_path].read_text(encoding="utf-8")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"The config {name_or_path} is not valid TOML: {error}.") from error
+    return _from_dict(values, name_or_path)
+
+
+def dump_config(config: RunConfig) -> str:
+    """``config`` as TOML text."""
+    sections = []
+    for section, values in config.to_dict().items():
+        lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+        sections.append("\n".join([f"[{section}]", *lines]) + "\n")
+    return "\n".join(sections)
+
+
+def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
+    kinds = {
+        "model": Architecture.from_dict,
+        "training": _reader(TrainingConfig),
+        "pruning": _reader(PruningConfig),
+    }
+    if unknown := sorted(set(values) - set(kinds)):
+        raise UsageError(f"Unknown sections in {source}: {unknown}. Known: {sorted(kinds)}.")
+    return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
+
+
+def _reader(kind: type[TrainingConfig] | type[PruningConfig]) -> Any:
+    types = {f.name: type(f.default) for f in fields(kind)}
+    section = "training" if kind is TrainingConfig else "pruning"
+
+    def read(values: dict[str, Any]) -> TrainingConfig | PruningConfig:
+        if unknown := sorted(set(values) - set(types)):
+            raise UsageError(f"Unknown keys in [{section}]: {unknown}. Known: {sorted(types)}.")
+        for key, value in values.items():
+            fits = isinstance(value, (int, float) if types[key] is float else types[key])
+            if not fits or isinstance(value, bool):
+                raise UsageError(f"[{section}] {key} must be {types[key].__name__}. Received: {key}={value!r}.")
+        return kind(**values)
+
+    return read
+
+
+def _toml(value: Any) -> str:
+    return "[" + ", ".join(_toml(item) for item in value) + "]" if isinstance(value, list) else repr(value)
+
+
+def _require(holds: bool, rule: str, name: str, value: Any) -> None:
+    if not holds:
+        raise UsageError(f"{rule}. Received: {name}={value}.")

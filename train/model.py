@@ -1,0 +1,81 @@
+"""From an architecture to a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+import tf_keras as keras
+
+from quietcam.architecture import Architecture
+
+__all__ = ["Wrap", "build", "convolutions", "copy_convolutions"]
+
+Wrap = Callable[[keras.layers.Layer], keras.layers.Layer]
+
+
+def _as_is(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return layer
+
+
+def build(architecture: Architecture, wrap: Wrap = _as_is, *, name: str = "quietcam") -> keras.Model:
+    """The network as a functional model, float32 ``(batch, height, width, channels)`` in [0, 1] on both ends.
+
+    Height and width are free, in multiples of ``architecture.stride``. Space-to-depth and its opposite are plain
+    TensorFlow functions in the graph, so that a saved ``.keras`` file loads anywhere without custom objects.
+
+    Args:
+        wrap: called with every Keras layer before it is connected; what it gives back takes its place (pruning and
+            quantization-aware training wrap layers this way). Defaults to the layer itself.
+    """
+    layers = keras.layers
+    convolutions = {convolution.name: convolution for convolution in architecture.convolutions()}
+
+    def convolve(x: tf.Tensor, layer_name: str) -> tf.Tensor:
+        c = convolutions[layer_name]
+        # The residual starts at zero: an untrained network passes its input through.
+        initializer = "zeros" if layer_name == "residual" else "he_normal"
+        x = wrap(
+            layers.Conv2D(
+                c.outputs,
+                c.kernel,
+                strides=c.stride,
+                padding="same",
+                kernel_initializer=initializer,
+                name=layer_name,
+            )
+        )(x)
+        return wrap(layers.ReLU(6.0, name=f"{layer_name}_relu"))(x) if c.relu else x
+
+    noisy = keras.Input((None, None, architecture.channels), name="noisy")
+    blocks = x = tf.nn.space_to_depth(noisy, architecture.stem)
+    skips = []
+    for level, depth in enumerate(architecture.depths):
+        for index in range(depth):
+            x = convolve(x, f"down{level}_{index}")
+        skips.append(x)
+    for level in range(architecture.levels - 2, -1, -1):
+        x = convolve(x, f"rise{level}")
+        x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}"))(x)
+        x = wrap(layers.Add(name=f"join{level}"))([x, skips[level]])
+        for index in range(max(1, architecture.depths[level] - 1)):
+            x = convolve(x, f"up{level}_{index}")
+    x = convolve(x, "residual")
+    x = wrap(layers.Add(name="denoise"))([blocks, x])
+    x = wrap(layers.ReLU(1.0, name="clip"))(x)
+    return keras.Model(noisy, tf.nn.depth_to_space(x, architecture.stem), name=name)
+
+
+def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:
+    """The convolutions of ``model`` by name, taken out of the wrappers of pruning or quantization where there are
+    any."""
+    inner = [getattr(layer, "layer", layer) for layer in model.layers]
+    return {layer.name: layer for layer in inner if isinstance(layer, keras.layers.Conv2D)}
+
+
+def copy_convolutions(source: keras.Model, target: keras.Model) -> None:
+    """Give the convolutions of ``target`` the kernels and biases of those of the same name in ``source``."""
+    theirs = convolutions(source)
+    for name, layer in convolutions(target).items():
+        layer.kernel.assign(theirs[name].kernel)
+        layer.bias.assign(theirs[name].bias)

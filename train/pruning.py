@@ -1,0 +1,67 @@
+"""Magnitude pruning with tfmot: the smallest weights of each convolution become zero while the rest makes up for them.
+
+It makes the compressed file smaller, not the int8 model faster: the int8 kernels of TFLite multiply zeros like other
+numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow_model_optimization as tfmot
+import tf_keras as keras
+
+from quietcam.architecture import Architecture
+from train.model import build, copy_convolutions
+
+__all__ = ["begin", "prunable", "sparsity", "strip"]
+
+
+def prunable(architecture: Architecture, model: keras.Model, final: float, end_step: int) -> keras.Model:
+    """A copy of ``model`` whose convolutions are pruned from 0 to ``final`` sparsity by ``end_step`` steps of training.
+
+    The schedule is tfmot's ``PolynomialDecay`` (Zhu and Gupta, "To prune, or not to prune", 2017).
+    """
+    schedule = tfmot.sparsity.keras.PolynomialDecay(
+        initial_sparsity=0.0,
+        final_sparsity=final,
+        begin_step=0,
+        end_step=end_step,
+        frequency=max(1, end_step // 50),
+    )
+
+    def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, keras.layers.Conv2D):
+            return layer
+        return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
+
+    pruned = build(architecture, wrap, name=model.name)
+    copy_convolutions(model, pruned)
+    return pruned
+
+
+def begin(pruned: keras.Model) -> None:
+    """Start the schedule; tfmot refuses to train a wrapped model before this."""
+    _callback(pruned).on_train_begin()
+
+
+def strip(architecture: Architecture, pruned: keras.Model) -> keras.Model:
+    """The plain network with the pruned weights, zeros included."""
+    callback = _callback(pruned)
+    callback.on_train_begin()
+    callback.on_epoch_end(batch=None)  # the masks once more over the weights of the last step
+    stripped = tfmot.sparsity.keras.strip_pruning(pruned)
+    plain = build(architecture, name=pruned.name)
+    copy_convolutions(stripped, plain)
+    return plain
+
+
+def _callback(pruned: keras.Model) -> tfmot.sparsity.keras.UpdatePruningStep:
+    callback = tfmot.sparsity.keras.UpdatePruningStep()
+    callback.set_model(pruned)
+    return callback
+
+
+def sparsity(model: keras.Model) -> float:
+    """Share of zeros among all convolution weights, 0 to 1."""
+    kernels = [layer.kernel.numpy() for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return float(sum(np.sum(kernel == 0) for kernel in kernels) / sum(kernel.size for kernel in kernels))
