@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.data.crops import Box, choose_boxes
-from quietcam.data.pairs import Pair, say_problems
+from quietcam.data.pairs import Pair, list_problems, say_problems
 from quietcam.data.pictures import read_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
@@ -76,7 +76,7 @@ def sample(pairs: Sequence[Pair], *, count: int, size: int, seed: int = 0, data:
     if not patches:
         raise DataError(
             f"At least one noisy picture must give a patch of {size}x{size} pixels. "
-            f"Received: {'; '.join(problems[:3]) or 'no pictures'}. Remedy: choose a smaller --size, or other data."
+            f"Received: {list_problems(problems) or 'no pictures'}. Remedy: choose a smaller --size, or other data."
         )
     say_problems(problems, "while choosing patches")
     if targets:

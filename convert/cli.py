@@ -62,7 +62,7 @@ def convert_command(
     """
     from datetime import UTC, datetime
 
-    from convert.converter import convert_model, describe
+    from convert.converter import check_ranges, convert_model, describe
     from convert.files import check_name, read_size, write_model
     from convert.keras_model import load_keras
     from convert.recipes import RECIPES, get_recipe
@@ -77,13 +77,15 @@ def convert_command(
     if name is not None:
         check_name(name)
     chosen = load_set(representative) if representative else None
-    for finding in check_set(chosen.patches) if chosen else ():
-        say(f"warning: {finding}")
-    make_folder(out)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     with progress("Converting", 1 + len(recipes) * len(sizes)) as bar:
         loaded = load_keras(run)
         title = check_name(name or loaded.name)
+        for each in recipes:
+            check_ranges(loaded, each, chosen)
+        for finding in check_set(chosen.patches) if chosen else ():
+            say(f"warning: {finding}")
+        make_folder(out)
         bar.advance()
         written: list[tuple[Path, Conversion]] = []
         for width, height in sizes:
@@ -137,12 +139,12 @@ def compare_command(
         limit=limit,
         needs_reference=max_drop is not None,
     )
+    show_comparison(comparison, report_console(json))
     write_report(json, comparison.to_dict())
     if html is not None:
         from convert.report import write_html
 
         write_html(html, comparison, pairs)
-    show_comparison(comparison, report_console(json))
     missed = [] if max_drop is None else comparison.drops_above(max_drop)
     if missed:
         raise GateError(

@@ -22,7 +22,7 @@ from quietcam.manifest import Manifest, Quant, model_sha256
 from quietcam.quantization import Quantization
 from quietcam.representative import RepresentativeSet
 
-__all__ = ["Conversion", "check_contract", "convert_model", "describe"]
+__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe"]
 
 _STRIDES = 32
 """Every network of the family takes frames whose sides are multiples of this."""
@@ -61,7 +61,7 @@ def convert_model(
             f"Width and height must be multiples of the network's total stride, {stride}. Received: {width}x{height}. "
             f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
         )
-    _check_ranges(loaded, recipe, representative)
+    check_ranges(loaded, recipe, representative)
     try:
         content = _run_converter(loaded, recipe, width, height)
         if recipe.needs_ranges and not loaded.carries_ranges and representative is not None:
@@ -169,8 +169,12 @@ def _trained_on(evaluation: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
     return origin, validation
 
 
-def _check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:
-    """Refuse a recipe whose ranges nothing gives, or a model that brings ranges where none are wanted."""
+def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:
+    """Refuse a recipe whose ranges nothing gives, or a model that brings ranges where none are wanted.
+
+    Raises:
+        UsageError: it is so, or the set has other channels than the model.
+    """
     if not recipe.needs_ranges:
         if loaded.carries_ranges:
             raise UsageError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quietcam.data.crops import choose_boxes
-from quietcam.data.pairs import Pair, read_pair
+from quietcam.data.pairs import Pair, list_problems, read_pair
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 
@@ -71,7 +71,10 @@ class SampleSet:
             yield from _cut(pair, noisy, clean)
         self.problems = problems
         if len(problems) == len(self.pairs):
-            raise DataError(f"At least one pair must be readable. Received: {'; '.join(problems[:3])}.")
+            raise DataError(
+                f"At least one pair must be readable. Received: {list_problems(problems)}. "
+                "Remedy: mend these pictures, or choose other data."
+            )
 
     def find(self, name: str) -> Sample:
         """The sample of that name, read again."""

@@ -78,7 +78,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return the exit code, having said on the standard error stream what went wrong."""
     try:
         words = None if arguments is None else list(arguments)
-        code = app(words, standalone_mode=False, prog_name="quietcam")
+        code = app(args=words, standalone_mode=False, prog_name="quietcam")
     except KeyboardInterrupt:
         code = 130
     except QuietcamError as error:

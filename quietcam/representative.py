@@ -231,5 +231,5 @@ def load_set(path: Path) -> RepresentativeSet:
         raise DataError(f"{path}: {error}") from None
     except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"A representative set must be a whole .npz file. Received: {path}: {error}. {_REMEDY}"
+            f"A representative set must be a whole .npz file. Received: {path}, which is none or is damaged. {_REMEDY}"
         ) from error

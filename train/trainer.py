@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.atomic import atomic_path, write_text
+from quietcam.atomic import atomic_path, write_bytes, write_text
 from quietcam.data.crops import Crops
 from quietcam.errors import QuietcamError, StoppedError
 from quietcam.progress import progress
@@ -164,8 +164,10 @@ class Loop:
         if self.run is None:
             return
         write_history(self.run / "history.csv", rows, self.phase)
-        with atomic_path(_checkpoint(self.run, self.phase)) as temporary:
-            self.model.save_weights(temporary, overwrite=True)
+        # Not with Keras, since HDF5 takes the process down on a disk that is full.
+        content = io.BytesIO()
+        np.savez(content, *self.model.get_weights())
+        write_bytes(_checkpoint(self.run, self.phase), content.getvalue())
         self._kept = rows[-1]
 
     def _what_is_kept(self) -> str:
@@ -178,7 +180,8 @@ class Loop:
 
 
 def _checkpoint(run: Path, phase: str) -> Path:
-    return run / "checkpoints" / f"{phase}.weights.h5"
+    """Takes the arrays of ``model.get_weights()``, in their order."""
+    return run / "checkpoints" / f"{phase}.weights.npz"
 
 
 def inference(model: keras.Model) -> Denoise:

@@ -117,7 +117,7 @@ def test_json_on_the_standard_output_is_alone_there(model_files, pair_folder, ca
         (["convert", "absent"], 2, "quietcam train"),
         (["convert", "RUN", "--recipe", "int4"], 2, "float32, int8"),
         (["convert", "RUN", "--size", "big"], 2, "WIDTHxHEIGHT"),
-        (["convert", "RUN", "--size", "66x64"], 2, "--size 64x64"),
+        (["convert", "RUN", "--recipe", "float32", "--size", "66x64"], 2, "--size 64x64"),
         (["convert", "RUN", "--name", "../up"], 2, "--name"),
         (["convert", "RUN", "--recipe", "int8", "--size", "64x64"], 2, "--representative"),
         (["convert", "RUN", "--representative", "absent.npz"], 2, "quietcam calibrate"),

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
 from tests.edge.conftest import picture
 from tests.edge.test_cameras import write_clip
+from tests.processes import start_quietcam
 
 VIDEOS = Path(__file__).parents[2].parent / "shared" / "data" / "video"
 
@@ -150,11 +149,7 @@ class TestRun:
         clip, folder, report = tmp_path / "out.webm", tmp_path / "out", tmp_path / "report.json"
         words = ["run", "--source", "synthetic:size=64x48,fps=50", "--model", str(small)]
         words += ["--sink", str(clip), "--sink", str(folder), "--json", str(report)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "quietcam", *words],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start_quietcam(*words)
         deadline = time.monotonic() + 60
         while not (folder.is_dir() and len(os.listdir(folder)) > 5) and time.monotonic() < deadline:  # noqa: PTH208
             time.sleep(0.02)

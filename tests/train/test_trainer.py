@@ -50,7 +50,9 @@ def test_it_learns_and_leaves_a_history(crops, tiny, tmp_path):
     with (tmp_path / "history.csv").open() as file:
         kept = list(csv.DictReader(file))
     assert [int(row["step"]) for row in kept] == [row.step for row in rows]
-    assert (tmp_path / "checkpoints" / "train.weights.h5").is_file()
+    with np.load(tmp_path / "checkpoints" / "train.weights.npz") as stored:
+        for expected, found in zip(model.get_weights(), stored.values(), strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_minutes_end_it_whatever_the_steps(crops, tiny):
@@ -75,7 +77,7 @@ def test_ctrl_c_says_what_is_kept(crops, tiny, tmp_path, monkeypatch, validation
 
     monkeypatch.setattr(trainer, "validate", interrupted)
     loop = Loop("train", build(tiny), Budget(16, 5), 1e-3, run=tmp_path)
-    kept = tmp_path / "checkpoints" / "train.weights.h5"
+    kept = tmp_path / "checkpoints" / "train.weights.npz"
     with pytest.raises(StoppedError, match=str(kept) if validations else "nothing of it is kept") as error:
         loop.fit(crops, crops, patch=32, batch=8)
     assert ("30.00 dB at step 4" in str(error.value)) == kept.exists() == bool(validations)

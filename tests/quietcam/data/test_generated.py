@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -14,6 +12,7 @@ from quietcam.data.generated import _interrupts_held, write_pairs
 from quietcam.data.pairs import find_pairs, read_pair
 from quietcam.errors import DataError
 from quietcam.metrics import psnr
+from tests.processes import start_quietcam
 
 
 def contents(folder):
@@ -48,9 +47,7 @@ def test_workers_do_not_hear_ctrl_c_and_their_parent_does():
 
 def test_ctrl_c_keeps_whole_pairs_and_says_one_line(tmp_path):
     words = ["data", "generate", "--out", tmp_path, "--count", "100000", "--size", "64"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quietcam", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start_quietcam(*words, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("noisy/scene*")) and time.monotonic() < deadline:
         time.sleep(0.01)
