@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +13,6 @@ if TYPE_CHECKING:
     from calibration.coverage import Coverage
 
 __all__ = ["mount"]
-
-
-class Side(StrEnum):
-    """The sides of a split by scene."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-    ALL = "all"
 
 
 def mount(app: typer.Typer) -> None:
@@ -37,8 +27,13 @@ def calibrate_command(
     size: Annotated[int, typer.Option(min=16, help="Side of a patch in pixels.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another set.")] = 0,
     split: Annotated[
-        Side, typer.Option(help="Take only scenes of this side of the split that training uses.")
-    ] = Side.ALL,
+        str,
+        typer.Option(
+            metavar="SIDE[:RULE]",
+            help="Take one side of the split that training uses: train, validation, test. Another split than the "
+            "default stands behind a colon: test:test=004,validation=001.",
+        ),
+    ] = "all",
     json: Annotated[
         str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")
     ] = None,
@@ -50,14 +45,14 @@ def calibrate_command(
     from calibration.coverage import cover
     from calibration.sampling import sample
     from quietcam.data.pairs import find_pairs
-    from quietcam.data.split import split_by_scene
+    from quietcam.data.split import pairs_of_side
     from quietcam.report import write_report
     from quietcam.representative import save_set
 
     if out.suffix != ".npz":
         raise UsageError(f"--out is an .npz file. Received: {out}. Remedy: --out {out.with_suffix('.npz')}")
     found = find_pairs(data)
-    pairs = found.pairs if split is Side.ALL else getattr(split_by_scene(found), split.value)
+    pairs = pairs_of_side(found.pairs, split)
     chosen = sample(pairs, count=count, size=size, seed=seed, data=data.resolve().name)
     save_set(out, chosen)
     coverage = cover(chosen)

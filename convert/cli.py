@@ -25,15 +25,6 @@ class Classic(StrEnum):
     NLM = "nlm"
 
 
-class Side(StrEnum):
-    """The sides of a split by scene."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-    ALL = "all"
-
-
 def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("convert")(convert_command)
@@ -99,11 +90,21 @@ def convert_command(
 
 
 def compare_command(
-    models: Annotated[list[Path], typer.Argument(help="Models, .tflite; the first float one is the reference.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Models: .tflite files, or names of those that ship; the first float one is the reference."
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
     split: Annotated[
-        Side, typer.Option(help="Take only scenes of this side of the split that training uses.")
-    ] = Side.ALL,
+        str,
+        typer.Option(
+            metavar="SIDE[:RULE]",
+            help="Take one side of the split that training uses: train, validation, test. Another split than the "
+            "default stands behind a colon: test:test=004,validation=001.",
+        ),
+    ] = "all",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, evenly spread.")] = None,
     classic: Annotated[
         list[Classic] | None, typer.Option(help="Add a filter at its best strength; may be given several times.")
@@ -120,8 +121,9 @@ def compare_command(
     """
     from convert.compare import compare
     from convert.table import show_comparison
+    from edge.models import resolve_model
     from quietcam.data.pairs import find_pairs
-    from quietcam.data.split import split_by_scene
+    from quietcam.data.split import pairs_of_side
     from quietcam.errors import GateError
     from quietcam.report import report_console, write_report
 
@@ -130,9 +132,9 @@ def compare_command(
     if html is not None:
         _require_jinja()
     found = find_pairs(data)
-    pairs = found.pairs if split is Side.ALL else getattr(split_by_scene(found), split.value)
+    pairs = pairs_of_side(found.pairs, split)
     comparison = compare(
-        models,
+        [resolve_model(str(model)) for model in models],
         pairs,
         data=data.resolve().name,
         classic=[each.value for each in dict.fromkeys(classic or [])],

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a quality gate did not hold, 130 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ _EXTRA_OF_MODULE = {
     "tf_keras": "train",
     "tensorflow_model_optimization": "train",
     "jinja2": "train",
+    "scipy": "train",
+    "h5py": "train",
 }
 
 
@@ -71,7 +74,18 @@ for _stage in (quietcam.demo_cli, quietcam.data.cli, train.cli, calibration.cli,
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with the contract's exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     sys.exit(run(arguments))
+
+
+def _stop(number: int, frame: object) -> None:
+    """Ctrl-C and a service's stop end a command the same way, once: a second one must not hurt what is being saved."""
+    del number, frame
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

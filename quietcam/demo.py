@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 
 from quietcam.atomic import make_folder, write_json
 from quietcam.data.generated import write_pairs
-from quietcam.errors import GateError, QuietcamError, StoppedError
+from quietcam.errors import GateError, MissingExtraError, QuietcamError, StoppedError
 from quietcam.progress import say
 
 __all__ = ["PROMISES", "Promise", "StepFailedError", "judge", "run_demo"]
@@ -91,6 +92,9 @@ def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
     enforced = data is None and minutes is None
     budget = _MINUTES if minutes is None else minutes
     start = time.monotonic()
+    for module in ("tensorflow", "tf_keras", "tensorflow_model_optimization"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError.of("train", module)
     make_folder(out)
     steps = _Steps(8 if data is None else 7)
     if data is None:
@@ -157,6 +161,8 @@ def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
     say("")
     for promise in promises:
         say(str(promise))
+    if not enforced:
+        say("Bounds are those of the default run on generated scenes; here they are printed, not enforced.")
     say(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Look at:")
     for path in (out / "report.html", out / "live" / "before_after.webm"):
         say(f"  {path}")

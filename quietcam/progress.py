@@ -62,7 +62,18 @@ class _Lines:
     def _print(self) -> None:
         share = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
         elapsed = time.monotonic() - self._start
-        say(f"{self._description}: {share}, {elapsed:.0f} s{', ' + self._note if self._note else ''}")
+        left = ""
+        if self._total is not None and 0 < self._done < self._total:
+            left = f", about {_duration(elapsed * (self._total / self._done - 1))} left"
+        say(f"{self._description}: {share}, {elapsed:.0f} s{left}{', ' + self._note if self._note else ''}")
+
+
+def _duration(seconds: float) -> str:
+    """``50 s``, ``7 min``, ``2 h 05 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @contextlib.contextmanager

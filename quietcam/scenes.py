@@ -12,9 +12,10 @@ from quietcam.canvas import Canvas
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.noise import SIDD_LEVELS, Levels, SensorCamera, random_isp
+from quietcam.noise import SIDD_LEVELS, Levels, SensorCamera, SensorNoise, random_isp
+from quietcam.traits import Traits, random_traits
 
-__all__ = ["generate_scene", "make_pair"]
+__all__ = ["generate_scene", "make_pair", "photograph"]
 
 Plane = NDArray[np.float32]
 
@@ -69,7 +70,8 @@ def make_pair(
     size: int = 256,
     *,
     channels: int = 3,
-    levels: Levels = SIDD_LEVELS,
+    levels: Levels | SensorNoise = SIDD_LEVELS,
+    traits: Traits | None = None,
     averaged: bool = True,
     band: tuple[float, float] | None = None,
 ) -> tuple[Image, Image]:
@@ -80,7 +82,9 @@ def make_pair(
     is clipped at black lifts its shadows.
 
     Args:
-        levels: how noisy cameras are.
+        levels: how noisy cameras are; or the noise of one sensor.
+        traits: of the camera. Defaults to some that are drawn: a few cameras bin, have hot pixels, write JPEG. Where
+            these alone keep the pair out of the band, the camera goes without.
         averaged: False for a clean side without any noise, whose shadows are darker.
         band: lowest and highest PSNR of noisy against clean, dB. The camera's noise is scaled, shot and read
             alike, until the pair reaches a value drawn evenly from the band.
@@ -89,13 +93,30 @@ def make_pair(
         UsageError: the band is no band; or as in ``generate_scene``.
         DataError: no noise brings this scene into the band.
     """
+    scene = generate_scene(size, size, seed, channels)
+    return photograph(scene, seed, levels=levels, traits=traits, averaged=averaged, band=band)
+
+
+def photograph(
+    scene: Image,
+    seed: int,
+    *,
+    levels: Levels | SensorNoise = SIDD_LEVELS,
+    traits: Traits | None = None,
+    averaged: bool = True,
+    band: tuple[float, float] | None = None,
+) -> tuple[Image, Image]:
+    """A clean ``scene`` through one random camera: ``(noisy, clean)``, uint8 of its shape; as ``make_pair``."""
     if band is not None and not 5.0 <= band[0] < band[0] + 3 * _NEAR <= band[1] <= 50.0:
         raise UsageError(f"A band is two rising PSNRs between 5 and 50 dB. Received: {band[0]} to {band[1]}.")
-    scene = generate_scene(size, size, seed, channels)
     # Streams of their own: how often the scene drew must not set the camera, nor the camera the grain.
     rng = np.random.Generator(np.random.PCG64([seed, 1]))
-    isp, noise = random_isp(rng), levels.draw(rng)
-    camera = SensorCamera(noise, isp)
+    isp = random_isp(rng)
+    noise = levels.draw(rng) if isinstance(levels, Levels) else levels
+    drawn = traits is None
+    if traits is None:
+        traits = random_traits(np.random.Generator(np.random.PCG64([seed, 3])), noise.shadows)
+    camera = SensorCamera(noise, isp, traits)
     wanted = None if band is None else rng.uniform(band[0] + _NEAR, band[1] - _NEAR)
     decibels, slope = 0.0, -1.0
     last: tuple[float, float] | None = None
@@ -113,6 +134,8 @@ def make_pair(
             slope = float(np.clip((reached - last[1]) / (decibels - last[0]), -1.5, -0.2))
         last = (decibels, reached)
         decibels += (wanted - reached) / slope
+    if drawn:  # what JPEG, hot pixels or few bits do to a picture may lie above the band whatever the noise
+        return photograph(scene, seed, levels=levels, traits=Traits(), averaged=averaged, band=band)
     raise DataError(
         f"Noise alone must bring a scene into its band of PSNR. Received: seed {seed}, band {band} dB. "
         "Choose another seed, or a band between 15 and 45 dB."

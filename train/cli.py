@@ -10,7 +10,10 @@ import typer
 from quietcam.errors import UsageError
 
 _Data = Annotated[
-    Path, typer.Option("--data", help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")
+    Path,
+    typer.Option(
+        "--data", help="Pairs: SIDD as it is downloaded, a folder with noisy/ and clean/, or what data pack wrote."
+    ),
 ]
 _Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation. Default: the config's.")]
 
@@ -28,6 +31,13 @@ def train(
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
     seed: _Seed = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="test=SCENES,validation=SCENES",
+            help="Keep these scenes from training: names joined by +, or a share. Default: the config's.",
+        ),
+    ] = None,
 ) -> None:
     """Train the denoising autoencoder in float.
 
@@ -51,6 +61,7 @@ def train(
         minutes=training.minutes if minutes is None else minutes,
         steps=training.steps if steps is None else steps,
         seed=training.seed if seed is None else seed,
+        split=training.split if split is None else split,
     )
     settings = replace(settings, training=training)
     run = out or Path("runs") / Path(config).stem

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quietcam.architecture import Architecture
+from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
 
 __all__ = ["PruningConfig", "RunConfig", "TrainingConfig", "dump_config", "load_config"]
@@ -27,6 +28,8 @@ class TrainingConfig:
         crop: side in pixels of the crops kept in memory, cut once from each picture.
         crops_per_picture: how many of them a large picture gives.
         seed: of weights, order and augmentation.
+        split: which scenes are kept from training, such as "test=004,validation=001+003"; see
+            ``quietcam.data.split.SplitRule``. Defaults to its default.
     """
 
     patch: int = 96
@@ -37,8 +40,10 @@ class TrainingConfig:
     crop: int = 256
     crops_per_picture: int = 4
     seed: int = 0
+    split: str = ""
 
     def __post_init__(self) -> None:
+        SplitRule.parse(self.split)
         for name in ("patch", "batch", "steps", "crop", "crops_per_picture"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1", name, getattr(self, name))
         _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)

@@ -6,22 +6,27 @@ import contextlib
 import csv
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tf_keras as keras
+from numpy.typing import NDArray
 
 from quietcam.atomic import make_folder, write_json, write_text
 from quietcam.data.crops import Crops, cut_crops
 from quietcam.data.generated import ORIGIN
 from quietcam.data.pairs import PairList, find_pairs
-from quietcam.data.split import SIDES, split_by_scene
-from quietcam.errors import ModelError, UsageError
+from quietcam.data.shards import ShardSet, is_packed, open_shards
+from quietcam.data.split import SIDES, SplitRule
+from quietcam.errors import DataError, ModelError, UsageError
 from quietcam.metrics import psnr
 from train import pruning
 from train.config import RunConfig, dump_config, load_config
+from train.dataset import ShardSource
 from train.model import build, copy_convolutions
 from train.trainer import Budget, Loop, inference, save_model, validate
 
@@ -35,22 +40,24 @@ _VALIDATION_CROPS = 24
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Crops to train on and crops to validate on, from different scenes, and where they come from."""
+    """Patches to train on and crops to validate on, from different scenes, and where they come from."""
 
-    training: Crops
+    training: Crops | ShardSource
     validation: Crops
     origin: dict[str, Any]
 
 
 def load_training_data(folder: Path, config: RunConfig) -> TrainingData:
-    """Read a data set, split it by scene, cut its crops.
+    """Read a data set, split it by scene, cut its crops; or open a packed set, whose sides are noted in it.
 
     Raises:
         UsageError: there is no such folder.
         DataError: nothing in it can be used.
     """
+    if is_packed(folder):
+        return _load_packed(folder, config)
     found = find_pairs(folder)
-    split = split_by_scene(found.pairs)
+    split = SplitRule.parse(config.training.split).split(found.pairs)
     seed, size = config.training.seed, config.training.crop
     count = config.training.crops_per_picture
     training = cut_crops(split.train, size, per_picture=count, seed=seed, limit=_MOST_CROPS)
@@ -64,6 +71,58 @@ def load_training_data(folder: Path, config: RunConfig) -> TrainingData:
         "noisy_validation_psnr": _mean_psnr(validation),
     }
     return TrainingData(training, validation, origin)
+
+
+def _load_packed(folder: Path, config: RunConfig) -> TrainingData:
+    shards = open_shards(folder)
+    numbers = {side: shards.of_side(side) for side in SIDES}
+    asked, packed = str(SplitRule.parse(config.training.split)), shards.plan.rule
+    if config.training.split and asked != packed:
+        raise UsageError(
+            f"A packed set is split as it was packed. Received: split {asked}, packed as {packed}. "
+            f"Remedy: leave the split out, or pack with 'quietcam data pack --split {asked}'."
+        )
+    if not shards.complete:
+        raise DataError(
+            f"A packed set must be complete to be trained on. Received: {folder}, with {len(shards)} patches so far. "
+            "Remedy: run its 'quietcam data pack' again; it goes on from there."
+        )
+    if not len(numbers["train"]) or not len(numbers["validation"]):
+        listed = ", ".join(f"{len(numbers[side])} {side}" for side in SIDES)
+        raise DataError(
+            f"Training needs patches to train on and others to validate on. Received: {folder} with {listed}. "
+            "Remedy: pack at least three scenes with 'quietcam data pack --split all'."
+        )
+    if config.training.patch > shards.plan.patch:
+        raise UsageError(
+            f"A patch is cut from a packed one and cannot be larger. Received: patch={config.training.patch}, packed "
+            f"{shards.plan.patch}. Remedy: lower patch in the config, or pack with --patch {config.training.patch}."
+        )
+    validation = _spread(shards, numbers["validation"])
+    pictures = shards.plan.pictures
+    origin = {
+        "data": shards.plan.data,
+        "licence": _licence(picture.instance for picture in pictures),
+        "scenes": {side: _short(sorted({each.scene for each in pictures if each.side == side})) for side in SIDES},
+        "training_crops": len(numbers["train"]),
+        "validation_crops": len(validation),
+        "sha256": shards.digest,
+        "noisy_validation_psnr": _mean_psnr(validation),
+    }
+    return TrainingData(ShardSource(shards, numbers["train"]), validation, origin)
+
+
+def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
+    """Up to ``_VALIDATION_CROPS`` of these patches, spread evenly over them, and so over their pictures."""
+    places = np.linspace(0, len(numbers), min(len(numbers), _VALIDATION_CROPS), endpoint=False).astype(int)
+    chosen = numbers[places].tolist()
+    pairs = [shards.pair(number) for number in chosen]
+    entries = [shards.entry(number) for number in chosen]
+    return Crops(
+        np.stack([noisy for noisy, _ in pairs]),
+        np.stack([clean for _, clean in pairs]),
+        [(entry.source, entry.box) for entry in entries],
+    )
 
 
 def train_run(config: RunConfig, data: TrainingData, run: Path) -> keras.Model:
@@ -162,9 +221,15 @@ def origin_of(folder: Path, found: PairList) -> dict[str, str]:
         with contextlib.suppress(OSError, ValueError):
             told = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
             return {key: str(told.get(key, "unknown")) for key in ("data", "licence")}
-    if all(pair.instance is not None for pair in found.pairs):
-        return {"data": f"SIDD pairs ({folder.resolve().name})", "licence": "MIT (SIDD)"}
-    return {"data": folder.resolve().name, "licence": "unknown: ask whoever trained it"}
+    return {
+        "data": folder.resolve().name,
+        "licence": _licence(pair.instance.name if pair.instance else "" for pair in found.pairs),
+    }
+
+
+def _licence(instances: Iterable[str]) -> str:
+    names = list(instances)
+    return "MIT (SIDD)" if names and all(names) else "unknown: ask whoever trained it"
 
 
 def _finish(run: Path, model: keras.Model, data: TrainingData, config: RunConfig) -> None:

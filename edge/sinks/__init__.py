@@ -36,6 +36,6 @@ def open_sink(target: str, fps: float | None = None, before_after: bool = False,
     path = Path(target)
     if path.suffix.lower() in CODECS and not target.endswith("/"):
         return VideoSink(path, fps or 25.0, before_after, overwrite)
-    if target and (not path.suffix or path.is_dir() or target.endswith("/")):
+    if target and "://" not in target and (not path.suffix or path.is_dir() or target.endswith("/")):
         return FolderSink(path, before_after, overwrite)
     raise UsageError(f"A sink is {'; '.join(KINDS)}. Received: {target or '(nothing)'}. Remedy: choose one of these.")

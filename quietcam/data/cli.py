@@ -1,4 +1,4 @@
-"""The commands of data sets: data generate."""
+"""The commands of data sets: data index, data pack, data generate."""
 
 from __future__ import annotations
 
@@ -12,14 +12,55 @@ from quietcam.errors import UsageError
 
 def mount(app: typer.Typer) -> None:
     """Register this package's commands."""
-    data = typer.Typer(no_args_is_help=True, help="Data sets: generate pairs of noisy and clean pictures.")
+    data = typer.Typer(no_args_is_help=True, help=_group.__doc__)
+    data.command("index")(index_command)
     data.command("generate")(generate)
+    data.command("pack")(pack_command)
     data.callback()(_group)
     app.add_typer(data, name="data")
 
 
 def _group() -> None:
-    """Data sets: generate pairs of noisy and clean pictures."""
+    """Data sets: what is in them and what is broken, packed patches, generated pairs."""
+
+
+def index_command(
+    data: Annotated[
+        Path,
+        typer.Argument(help="SIDD as it is downloaded: a folder, .zip or .mat; or a folder with noisy/ and clean/."),
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="test=SCENES,validation=SCENES",
+            help="Show this split: scenes joined by +, or a share. Default: test=0.15,validation=0.15,seed=0.",
+        ),
+    ] = None,
+    max_shift: Annotated[
+        float, typer.Option(min=0, metavar="PIXELS", help="Pairs shifted by more are called misregistered.")
+    ] = 0.5,
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")
+    ] = None,
+) -> None:
+    """Open every picture of a data set: say what is there, how noisy it is, and everything that is wrong.
+
+    Example: `quietcam data index SIDD_Small_sRGB_Only.zip --split test=004,validation=001`
+    """
+    from quietcam.data.index import index_data
+    from quietcam.data.split import SplitRule
+    from quietcam.data.table import show_index
+    from quietcam.errors import DataError
+    from quietcam.report import report_console, write_report
+
+    index = index_data(data, rule=SplitRule.parse(split), max_shift=max_shift)
+    write_report(json, index.to_dict())
+    show_index(index, report_console(json))
+    if not (index.facts or index.noisy_only):
+        raise DataError(
+            f"A data set must hold at least one pair that can be used. Received: {data}, where nothing can. "
+            "Remedy: mend what is listed above."
+        )
 
 
 def generate(
@@ -31,12 +72,22 @@ def generate(
         str | None,
         typer.Option(help="Lowest and highest PSNR of the noisy side, LOW:HIGH in dB. Default: as drawn."),
     ] = None,
+    sensor: Annotated[
+        str | None,
+        typer.Option(help="The noise of this sensor: imx219, imx477, imx708 or ov5647. Default: levels as SIDD's."),
+    ] = None,
+    gain: Annotated[float | None, typer.Option(help="The sensor's analogue gain, 1 to 64. Default: 1.")] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR|VIDEO", help="Take scenes from these pictures or frames. Default: generated ones."),
+    ] = None,
 ) -> None:
-    """Generate clean scenes and take each through a random camera's sensor noise.
+    """Take clean scenes, generated or your own, through a random camera's sensor noise.
 
-    Example: `quietcam data generate --out pairs/ --count 400 --band 20:26`
+    Example: `quietcam data generate --out pairs/ --sensor imx219 --gain 8 --clean clip.mp4`
     """
     from quietcam.data.generated import write_pairs
+    from quietcam.noise import sensor as sensor_noise
 
     limits = None
     if band is not None:
@@ -45,5 +96,53 @@ def generate(
         except ValueError:
             raise UsageError(f"--band must be LOW:HIGH in dB, such as 20:26. Received: {band!r}.") from None
         limits = (low, high)
-    write_pairs(out, count=count, size=size, seed=seed, band=limits)
+    if gain is not None and sensor is None:
+        raise UsageError(f"--gain belongs to a sensor. Received: {gain:g}. Remedy: add --sensor imx219, for example.")
+    if sensor is not None and limits is not None:
+        raise UsageError(
+            f"--sensor sets the noise, and so does --band. Received: {sensor} and {band}. Remedy: choose one of them."
+        )
+    noise = None if sensor is None else sensor_noise(sensor, 1.0 if gain is None else gain)
+    write_pairs(out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean)
     print(f"{out}: {count} pairs")
+
+
+def pack_command(
+    data: Annotated[Path, typer.Argument(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
+    out: Annotated[Path, typer.Option(help="The folder that takes the packed set.")],
+    patch: Annotated[int, typer.Option(min=16, max=4096, help="Side of a patch in pixels.")] = 256,
+    per_picture: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many patches of a picture, at random places. Default: a dense grid."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random places; another seed, others.")] = 0,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="SIDE|RULE",
+            help="Only train, validation or test; or all, split by a rule as in data index. Training wants all.",
+        ),
+    ] = "all",
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")
+    ] = None,
+) -> None:
+    """Decode each picture once and pack its patches for training, as raw pixels that are mapped into memory.
+
+    Run it again after an interruption and it goes on; run it again on a finished set and it checks every patch.
+
+    Example: `quietcam data pack SIDD_Small_sRGB_Only --out packed/ --per-picture 100`
+    """
+    from quietcam.data.pack import pack
+    from quietcam.report import report_console, write_report
+
+    report = pack(data, out, patch=patch, per_picture=per_picture, seed=seed, split=split)
+    write_report(json, report.to_dict())
+    sides = ", ".join(f"{count} {side}" for side, count in report.sides.items())
+    report_console(json).print(
+        f"{out}: {report.patches} patches of {patch}x{patch} from {report.pictures} pictures"
+        f"{f' ({sides})' if sides else ''}, {report.pixel_bytes / 1e9:.2f} GB"
+        f"{f', {report.kept} of them from before' if report.kept else ''}"
+        f"{f', {len(report.skipped)} pictures skipped' if report.skipped else ''}",
+        soft_wrap=True,
+    )

@@ -1,4 +1,4 @@
-"""A data set of generated scenes with sensor noise, written as a folder with noisy/ and clean/."""
+"""A data set of clean scenes, generated or found, with sensor noise: a folder with noisy/ and clean/."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from quietcam.atomic import make_folder, write_json
+from quietcam.data.frames import CleanFrames, clean_crop
 from quietcam.data.pictures import write_picture
 from quietcam.errors import DataError
+from quietcam.noise import SIDD_LEVELS, SensorNoise
 from quietcam.progress import progress
-from quietcam.scenes import make_pair
+from quietcam.scenes import generate_scene, photograph
 
 __all__ = ["ORIGIN", "write_pairs"]
 
@@ -30,6 +35,8 @@ def write_pairs(
     size: int = 256,
     seed: int = 0,
     band: tuple[float, float] | None = None,
+    noise: SensorNoise | None = None,
+    clean: Path | None = None,
     description: str = "generate scenes",
 ) -> None:
     """Write ``count`` pairs of PNG, ``size`` x ``size`` RGB, named by their seeds ``seed`` to ``seed + count - 1``.
@@ -38,11 +45,15 @@ def write_pairs(
 
     Args:
         band: lowest and highest PSNR of noisy against clean, dB. Defaults to whatever the drawn cameras give.
+        noise: of one sensor, for all pairs. Defaults to levels as SIDD's cameras have them.
+        clean: a folder of pictures or a video to take scenes from. Defaults to generated ones.
 
     Raises:
         StorageError: the folder cannot be written.
-        DataError: it holds other pairs already.
+        DataError: it holds other pairs already; a clean frame cannot be used.
+        UsageError: there is nothing at ``clean``.
     """
+    frames = None if clean is None else CleanFrames.open(clean)
     names = [f"scene_{number:06d}" for number in range(seed, seed + count)]
     for side in ("noisy", "clean"):
         make_folder(folder / side)
@@ -53,17 +64,13 @@ def write_pairs(
                 f"{folder} must hold no other pairs. Received: {len(foreign)} that are not of this set, such as "
                 f"{min(foreign)}. Remedy: choose another folder, or empty this one."
             )
-    write_json(
-        folder / ORIGIN,
-        {
-            "data": f"generated scenes with sensor noise (quietcam {version('quietcam')})",
-            "licence": "generated: no rights of others",
-            "seeds": [seed, seed + count - 1],
-            "band_db": band,
-        },
-    )
+    made = f"sensor noise (quietcam {version('quietcam')})"
+    told = {"data": f"generated scenes with {made}", "licence": "generated: no rights of others"}
+    if clean is not None:
+        told = {"data": f"{clean.name} with {made}", "licence": f"that of {clean.name}: ask whoever made the pictures"}
+    write_json(folder / ORIGIN, told | {"seeds": [seed, seed + count - 1], "band_db": band})
     missing = [
-        (folder, name, number, size, band)
+        _Job(folder, name, number, size, band, noise, frames)
         for number, name in enumerate(names, start=seed)
         if not all((folder / side / f"{name}.png").exists() for side in ("noisy", "clean"))
     ]
@@ -90,9 +97,26 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _write_pair(job: tuple[Path, str, int, int, tuple[float, float] | None]) -> None:
-    folder, name, number, size, band = job
-    noisy, clean = make_pair(number, size, band=band)
-    write_picture(folder / "clean" / f"{name}.png", clean)
+@dataclass(frozen=True)
+class _Job:
+    """One pair to write."""
+
+    folder: Path
+    name: str
+    number: int
+    size: int
+    band: tuple[float, float] | None
+    noise: SensorNoise | None
+    frames: CleanFrames | None
+
+
+def _write_pair(job: _Job) -> None:
+    if job.frames is None:
+        scene = generate_scene(job.size, job.size, job.number)
+    else:
+        rng = np.random.Generator(np.random.PCG64([job.number, 4]))
+        scene = clean_crop(job.frames.read(job.number), job.size, rng)
+    noisy, clean = photograph(scene, job.number, levels=job.noise or SIDD_LEVELS, band=job.band)
+    write_picture(job.folder / "clean" / f"{job.name}.png", clean)
     # The noisy side last: a pair without its clean side would count as broken.
-    write_picture(folder / "noisy" / f"{name}.png", noisy)
+    write_picture(job.folder / "noisy" / f"{job.name}.png", noisy)

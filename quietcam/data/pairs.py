@@ -1,4 +1,4 @@
-"""Pairs of a noisy picture and its clean twin, found in the folders that people have."""
+"""Pairs of a noisy picture and its clean twin, found in the folders, archives and block files that people have."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
-from quietcam.data.pictures import is_picture, read_picture
+from quietcam.data.archive import is_archive, list_members
+from quietcam.data.matfile import Blocks, is_blocks_file, read_blocks
+from quietcam.data.pictures import Place, is_picture, read_picture
 from quietcam.data.sidd import Instance
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 from quietcam.progress import say
 
-__all__ = ["Pair", "PairList", "find_pairs", "list_problems", "read_pair", "say_problems"]
+__all__ = [
+    "Listing",
+    "Pair",
+    "PairList",
+    "Problem",
+    "find_pairs",
+    "list_data",
+    "list_problems",
+    "nothing_left",
+    "read_pair",
+    "say_problems",
+]
 
 _SIDES = ("noisy", "clean")
 _SIDE_OF_WORD = {"noisy": "noisy", "gt": "clean", "clean": "clean"}
@@ -23,12 +36,21 @@ _WORD_IN_STEM = re.compile(r"(?:^|(?<=[_.-]))(?:NOISY|GT|CLEAN)(?:[_.-]|$)|[_.-]
 _PROBLEMS_SAID = 5
 
 _LAYOUTS = (
-    "folders noisy/ and clean/ with equal file names, or SIDD's instance folders "
-    "with NOISY_SRGB_010.PNG and GT_SRGB_010.PNG"
+    "folders noisy/ and clean/ with equal file names, SIDD's instance folders with NOISY_SRGB_010.PNG and "
+    "GT_SRGB_010.PNG, a zip of either, or SIDD's validation blocks (.mat)"
 )
 
-_Sides = dict[str, list[Path]]
-"""The files that one name has on each side."""
+
+@dataclass(frozen=True)
+class _Entry:
+    """A picture: its path below the data set's root, and where it is read from."""
+
+    path: PurePath
+    place: Place
+
+
+_Sides = dict[str, list[_Entry]]
+"""The pictures that one name has on each side."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +59,23 @@ class Pair:
 
     Attributes:
         name: unique in its data set; starts with the instance's name where that is known.
-        noisy: path of the noisy picture.
-        clean: path of the clean one.
+        noisy: where the noisy picture lies.
+        clean: where the clean one lies.
         instance: what SIDD's naming tells, or None.
+        group: what it may share a scene with where no instance tells, or None. All of SIDD's validation blocks are
+            one group: several of its pictures show one scene, and nothing in the files tells which.
     """
 
     name: str
-    noisy: Path
-    clean: Path
+    noisy: Place
+    clean: Place
     instance: Instance | None = None
+    group: str | None = None
 
     @property
     def scene(self) -> str:
-        """SIDD's scene number, "001"; else the pair's own name, since nothing tells what else shows the same."""
-        return self.instance.scene if self.instance else self.name
+        """SIDD's scene number, "001"; else the group; else the pair's own name, since nothing tells more."""
+        return self.instance.scene if self.instance else self.group or self.name
 
 
 @dataclass(frozen=True)
@@ -70,35 +95,102 @@ class PairList:
         return self.pairs[index]
 
 
-def find_pairs(folder: Path) -> PairList:
-    """Find all pairs below ``folder``, without opening a picture, and say what had to be skipped.
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a data set.
 
-    Understood, at any depth, names in upper or lower case: folders ``noisy`` and ``clean`` side by side, with equal
+    Attributes:
+        kind: "missing twin", "ambiguous", "unreadable" or "size"; ``quietcam.data.index`` knows more.
+        name: of the pair, the picture or the folder.
+        detail: what is wrong.
+    """
+
+    kind: str
+    name: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a data set holds, before a picture is opened.
+
+    Attributes:
+        pairs: sorted by name.
+        noisy_only: names and places of pictures whose clean twins were never published (SIDD's benchmark).
+        problems: what had to be skipped, and why.
+    """
+
+    pairs: list[Pair]
+    noisy_only: list[tuple[str, Place]]
+    problems: list[Problem]
+
+
+def find_pairs(path: Path) -> PairList:
+    """Find all pairs of a data set, without opening a picture, and say what had to be skipped.
+
+    Understood are a folder, a zip archive, which is read in place, and a ``.mat`` file of SIDD's blocks. In the first
+    two, at any depth, names in upper or lower case: folders ``noisy`` and ``clean`` side by side, with equal
     file names (suffixes may differ, and so may a word NOISY, GT or CLEAN in the name); SIDD's instance folders, which
-    hold ``NOISY_SRGB_010.PNG`` and ``GT_SRGB_010.PNG``, with or without the instance's number in front.
+    hold ``NOISY_SRGB_010.PNG`` and ``GT_SRGB_010.PNG``, with or without the instance's number in front. In a folder,
+    ``.mat`` files of SIDD's blocks too.
 
     Raises:
-        UsageError: the folder is missing.
-        DataError: no pair is left.
+        UsageError: there is no such data set.
+        DataError: no pair is left, or the archive or ``.mat`` file cannot be used.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        what = "a file" if folder.exists() else "nothing there"
+    path = Path(path)
+    listing = list_data(path)
+    if not listing.pairs:
+        raise nothing_left(path, listing)
+    problems = [str(problem) for problem in listing.problems]
+    say_problems(problems, f"of the data set in {path}")
+    return PairList(listing.pairs, problems)
+
+
+def list_data(path: Path) -> Listing:
+    """What ``find_pairs`` finds, which may be no pair at all, with what is wrong sorted by kind.
+
+    Raises:
+        UsageError: there is no such data set.
+        DataError: the archive or ``.mat`` file cannot be used.
+    """
+    path = Path(path)
+    problems: list[Problem] = []
+    arrays: list[Blocks] = []
+    entries: list[_Entry] = []
+    root = path.stem
+    if path.is_dir():
+        root = path.resolve().name
+        for file in _walk(path, problems):
+            if is_picture(file):
+                entries.append(_Entry(file.relative_to(path), file))
+            else:
+                arrays += _blocks_in(file, path, problems)
+    elif path.is_file() and path.suffix.lower() == ".mat":
+        arrays = read_blocks(path)
+        twin = path.with_name(_swap_sides(path.name))
+        if twin != path and twin.is_file():
+            arrays += read_blocks(twin)
+    elif is_archive(path):
+        entries = list(_members(path, problems))
+    else:
+        what = "a file" if path.exists() else "nothing there"
         raise UsageError(
-            f"A data set must be a folder that exists. Received: {folder} ({what}). Remedy: check the path."
+            f"A data set must be a folder, a .zip or a .mat file that exists. Received: {path} ({what}). "
+            "Remedy: check the path."
         )
-    problems: list[str] = []
+    pairs, noisy_only = _join_blocks(arrays, path, problems)
     found: dict[str, _Sides] = {}
-    for path in _walk(folder, problems):
-        if (place := _place(path, folder)) is not None:
-            side, name = place
-            found.setdefault(name, {}).setdefault(side, []).append(path)
-    joined = (_join(name, sides, folder, problems) for name, sides in sorted(_match_loosely(found).items()))
-    pairs = [pair for pair in joined if pair is not None]
-    if not pairs:
-        raise _nothing_left(folder, problems)
-    say_problems(problems, f"of the data set in {folder}")
-    return PairList(pairs, problems)
+    for entry in entries:
+        if (side_and_name := _side_and_name(entry.path, root)) is not None:
+            side, name = side_and_name
+            found.setdefault(name, {}).setdefault(side, []).append(entry)
+    joined = (_join(name, sides, root, problems) for name, sides in sorted(_match_loosely(found).items()))
+    pairs += [pair for pair in joined if pair is not None]
+    return Listing(sorted(pairs, key=lambda pair: pair.name), noisy_only, problems)
 
 
 def read_pair(pair: Pair) -> tuple[Image, Image]:
@@ -134,11 +226,11 @@ def list_problems(problems: list[str]) -> str:
     return first + (f" (and {len(problems) - 3} more)" if len(problems) > 3 else "")
 
 
-def _walk(folder: Path, problems: list[str]) -> Iterator[Path]:
-    """Every picture below ``folder``, links followed, hidden folders and macOS's left out."""
+def _walk(folder: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Every picture and file of blocks below ``folder``, links followed, hidden folders and macOS's left out."""
 
     def unreadable(error: OSError) -> None:
-        problems.append(f"{error.filename}: the folder cannot be read ({error.strerror})")
+        problems.append(Problem("unreadable", str(error.filename), f"the folder cannot be read ({error.strerror})"))
 
     seen: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
@@ -147,16 +239,82 @@ def _walk(folder: Path, problems: list[str]) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(files):
             path = Path(parent, name)
-            if is_picture(path) and path.is_file():
+            if (is_picture(path) or is_blocks_file(path)) and path.is_file():
                 yield path
 
 
-def _place(path: Path, folder: Path) -> tuple[str, str] | None:
+def _members(path: Path, problems: list[Problem]) -> Iterator[_Entry]:
+    """The pictures of an archive, likewise."""
+    for member in list_members(path):
+        inside = PurePosixPath(member.path)
+        if any(_is_hidden(part) for part in inside.parts[:-1]):
+            continue
+        if is_picture(inside):
+            yield _Entry(inside, member)
+        elif is_blocks_file(inside):
+            problems.append(Problem("unreadable", member.path, "blocks are not read in an archive: unpack it"))
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder.startswith((".", "__MACOSX"))
+
+
+def _blocks_in(file: Path, folder: Path, problems: list[Problem]) -> list[Blocks]:
+    try:
+        return read_blocks(file)
+    except DataError as error:
+        problems.append(Problem("unreadable", str(file.relative_to(folder)), str(error)))
+        return []
+
+
+def _swap_sides(name: str) -> str:
+    """For "ValidationNoisyBlocksSrgb.mat" "ValidationGtBlocksSrgb.mat", and the reverse."""
+    if "Noisy" in name:
+        return name.replace("Noisy", "Gt")
+    return name.replace("Gt", "Noisy")
+
+
+def _join_blocks(
+    arrays: list[Blocks], root: Path, problems: list[Problem]
+) -> tuple[list[Pair], list[tuple[str, Place]]]:
+    """Pairs of blocks from arrays that lie in one folder; those that never had a clean twin."""
+    sets: dict[tuple[Path, str], dict[str, Blocks]] = {}
+    for array in arrays:
+        sides = sets.setdefault((array.file.parent, array.dataset), {})
+        if array.side in sides:
+            problems.append(
+                Problem("ambiguous", array.file.name, f"{array.variable} stands in two files of the folder")
+            )
+        sides.setdefault(array.side, array)
+    pairs: list[Pair] = []
+    noisy_only: list[tuple[str, Place]] = []
+    for (parent, dataset), sides in sorted(sets.items()):
+        below = parent.relative_to(root).as_posix() if root.is_dir() else "."
+        prefix = "" if below == "." else f"{below}/"
+        noisy, clean = sides.get("noisy"), sides.get("clean")
+        if noisy and clean and noisy.shape == clean.shape:
+            places = zip(noisy.places(), clean.places(), strict=True)
+            group = f"SIDD {dataset.lower()}"
+            pairs += [Pair(prefix + name, place, twin, group=group) for (name, place), (_, twin) in places]
+        elif noisy and clean:
+            problems.append(
+                Problem("size", f"{prefix}{dataset}", f"noisy blocks {noisy.shape} and clean blocks {clean.shape}")
+            )
+        elif noisy:
+            noisy_only += [(prefix + name, place) for name, place in noisy.places()]
+            if dataset != "Benchmark":  # whose clean blocks were never published
+                problems.append(Problem("missing twin", prefix + noisy.file.name, "no clean twin"))
+        elif clean:
+            problems.append(Problem("missing twin", prefix + clean.file.name, "no noisy twin"))
+    return pairs, noisy_only
+
+
+def _side_and_name(path: PurePath, root: str) -> tuple[str, str] | None:
     """The side of a picture and the name of its pair; None when it belongs to no known layout."""
-    parts = path.relative_to(folder).parts
+    parts = path.parts
     for depth in reversed(range(len(parts) - 1)):
         if parts[depth].lower() in _SIDES:
             return parts[depth].lower(), "/".join((*parts[:depth], *parts[depth + 1 : -1], path.stem))
@@ -167,7 +325,7 @@ def _place(path: Path, folder: Path) -> tuple[str, str] | None:
     if Instance.parse(prefix):
         owner = prefix
     else:
-        owner = _instance_name(path, folder) or "/".join(parts[:-1])
+        owner = _instance_name(path, root) or "/".join(parts[:-1])
         if not owner.startswith(prefix):
             owner = f"{owner}/{prefix}".lstrip("/")
     return _SIDE_OF_WORD[word.lower()], f"{owner}_{number}".lstrip("_")
@@ -181,7 +339,7 @@ def _match_loosely(found: dict[str, _Sides]) -> dict[str, _Sides]:
         parent, slash, stem = name.rpartition("/")
         loose.setdefault(parent + slash + (_WORD_IN_STEM.sub("", stem) or stem), []).append(name)
     for short, names in loose.items():
-        sides = {side: paths for name in names for side, paths in found[name].items()}
+        sides = {side: entries for name in names for side, entries in found[name].items()}
         if len(names) == len(sides) == len(_SIDES) and short not in matched:
             matched[short] = sides
         else:
@@ -189,41 +347,46 @@ def _match_loosely(found: dict[str, _Sides]) -> dict[str, _Sides]:
     return matched
 
 
-def _join(name: str, sides: _Sides, folder: Path, problems: list[str]) -> Pair | None:
+def _join(name: str, sides: _Sides, root: str, problems: list[Problem]) -> Pair | None:
     for side, other in (_SIDES, reversed(_SIDES)):
         if side not in sides:
-            problems.append(f"{sides[other][0].relative_to(folder)}: no {side} twin")
+            problems.append(Problem("missing twin", str(sides[other][0].path), f"no {side} twin"))
             return None
     # Copies of one picture in two places, as in an archive that was unpacked twice: one place is used.
     doubled = next((side for side in _SIDES if len(sides[side]) > 1), None)
     if doubled is not None:
-        listed = " and ".join(str(path.relative_to(folder)) for path in sides[doubled][:2])
-        ambiguous = any(len({path.parent for path in paths}) < len(paths) for paths in sides.values())
+        listed = " and ".join(str(entry.path) for entry in sides[doubled][:2])
+        ambiguous = any(len({entry.path.parent for entry in entries}) < len(entries) for entries in sides.values())
         what = "which one is meant is not known" if ambiguous else "one place is used"
-        problems.append(f"{name}: {len(sides[doubled])} {doubled} pictures of that name, {what} ({listed})")
+        detail = f"{len(sides[doubled])} {doubled} pictures of that name, {what} ({listed})"
+        problems.append(Problem("ambiguous", name, detail))
         if ambiguous:
             return None
     noisy = sides["noisy"][0]
-    clean = next((path for path in sides["clean"] if path.parent == noisy.parent), sides["clean"][0])
-    owner = _instance_name(noisy, folder)
-    return Pair(name, noisy, clean, Instance.parse(owner) if owner else None)
+    clean = next((entry for entry in sides["clean"] if entry.path.parent == noisy.path.parent), sides["clean"][0])
+    owner = _instance_name(noisy.path, root)
+    return Pair(name, noisy.place, clean.place, Instance.parse(owner) if owner else None)
 
 
-def _instance_name(path: Path, folder: Path) -> str | None:
-    """The file's own name, or else the nearest folder's, ``folder`` included, that starts as an instance's does."""
-    names = (path.stem, *reversed(path.relative_to(folder).parts[:-1]), folder.resolve().name)
+def _instance_name(path: PurePath, root: str) -> str | None:
+    """The file's own name, or else the nearest folder's, the root's included, that starts as an instance's does."""
+    names = (path.stem, *reversed(path.parts[:-1]), root)
     return next((name for name in names if Instance.parse(name)), None)
 
 
-def _nothing_left(folder: Path, problems: list[str]) -> DataError:
+def nothing_left(path: Path, listing: Listing) -> DataError:
+    """Why ``path`` holds no pair, as the error to raise."""
+    problems = [str(problem) for problem in listing.problems]
+    archive = next((file for file in sorted(path.glob("*.zip")) if path.is_dir()), None)
+    remedy = f"give the archive itself, {archive}" if archive else "arrange the pictures so, or give another folder"
     if problems:
-        received = f"{folder}, where all {len(problems)} had to be skipped: {list_problems(problems)}"
-    elif folder.name.lower() in _SIDES:
-        received = f"{folder}, one side alone. Remedy: give the folder above it"
-        return DataError(f"A data set must hold pairs: {_LAYOUTS}. Received: {received}.")
+        received = f"{path}, where all {len(problems)} had to be skipped: {list_problems(problems)}"
+    elif listing.noisy_only:
+        received = f"{path}, {len(listing.noisy_only)} noisy pictures whose clean twins were never published"
+        remedy = "give SIDD's validation blocks, which have them"
+    elif path.name.lower() in _SIDES:
+        received = f"{path}, one side alone"
+        remedy = "give the folder above it"
     else:
-        received = f"{folder}, with none"
-    return DataError(
-        f"A data set must hold pairs: {_LAYOUTS}. Received: {received}. "
-        "Remedy: arrange the pictures so, or give another folder."
-    )
+        received = f"{path}, with none"
+    return DataError(f"A data set must hold pairs: {_LAYOUTS}. Received: {received}. Remedy: {remedy}.")

@@ -7,8 +7,8 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,16 @@ from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, check_image, swap_red_blue
 from quietcam.progress import say
 
-__all__ = ["PICTURE_SUFFIXES", "is_picture", "list_pictures", "read_picture", "write_picture"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "Place",
+    "Source",
+    "decode_picture",
+    "is_picture",
+    "list_pictures",
+    "read_picture",
+    "write_picture",
+]
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 """Names that end so, in upper or lower case, are taken for pictures."""
@@ -25,9 +34,32 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _JPEG_QUALITY = 95
+_MOST_PIXELS = 200_000_000
+"""A PNG may claim far more than its few bytes hold; no camera that this is for takes larger pictures."""
 
 
-def is_picture(path: Path) -> bool:
+class Source(Protocol):
+    """A picture that is no file of its own: a member of an archive, a block of an array.
+
+    ``str()`` of it says where it lies. It can be pickled, so that workers can read it.
+    """
+
+    @property
+    def name(self) -> str:
+        """The last part of where it lies, as ``Path.name``."""
+
+    def read(self) -> Image:
+        """The picture, uint8 ``(H, W, 3)`` RGB; DataError where it cannot be used."""
+
+    def read_bytes(self, count: int = -1) -> bytes:
+        """The first ``count`` bytes of its file, all where negative; nothing where it has none of its own."""
+
+
+Place = Path | Source
+"""Where a picture lies."""
+
+
+def is_picture(path: PurePath) -> bool:
     """Whether the name is a picture's; hidden files (``._x.png`` that macOS leaves in archives) are none."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
@@ -50,7 +82,7 @@ def list_pictures(folder: Path) -> list[Path]:
     return found
 
 
-def read_picture(path: Path) -> Image:
+def read_picture(place: Place) -> Image:
     """Read one picture, upright as a viewer shows it.
 
     A grayscale picture comes back as three equal channels; the first one in a run is said so.
@@ -62,8 +94,20 @@ def read_picture(path: Path) -> Image:
         UsageError: there is no such file.
         DataError: it is cut short, damaged, no picture, has 16 bits a channel, or is transparent.
     """
-    path = Path(path)
-    content = _content(path)
+    if not isinstance(place, (str, Path)):
+        return place.read()
+    path = Path(place)
+    return decode_picture(_content(path), path)
+
+
+def decode_picture(content: bytes, path: Place) -> Image:
+    """``read_picture`` for a file's content; ``path`` says in errors where it came from.
+
+    Raises:
+        DataError: as there.
+    """
+    if not content:
+        raise _damaged(path, "the file is empty")
     _check_whole(path, content)
     pixels = _decode(path, content)
     if pixels.dtype != np.uint8:
@@ -117,12 +161,10 @@ def _content(path: Path) -> bytes:
             f"A picture must be readable. Received: {path} ({error.strerror or error}). "
             "Remedy: check its permissions and the disk."
         ) from error
-    if not content:
-        raise _damaged(path, "the file is empty")
     return content
 
 
-def _check_whole(path: Path, content: bytes) -> None:
+def _check_whole(path: Place, content: bytes) -> None:
     """Refuse a PNG or JPEG that was cut short: decoders hand out half a picture, grey below, and call it success."""
     if content.startswith(_PNG):
         _check_png(path, content)
@@ -130,7 +172,7 @@ def _check_whole(path: Path, content: bytes) -> None:
         _check_jpeg(path, content)
 
 
-def _check_png(path: Path, content: bytes) -> None:
+def _check_png(path: Place, content: bytes) -> None:
     """Walk the chunks to IEND, and check the sums of those that make the picture (PNG specification, section 5)."""
     view = memoryview(content)
     at = len(_PNG)
@@ -143,13 +185,17 @@ def _check_png(path: Path, content: bytes) -> None:
         critical = kind[:1].isupper()
         if critical and zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", view, end)[0]:
             raise _damaged(path, f"the checksum of its {kind.decode('latin-1')} chunk is wrong")
+        if kind == b"IHDR" and length >= 8:
+            width, height = struct.unpack_from(">II", view, at + 8)
+            if width * height > _MOST_PIXELS:
+                raise _damaged(path, f"it claims {width}x{height} pixels; {_MOST_PIXELS // 10**6} million are allowed")
         if kind == b"IEND":
             return
         at = end + 4
     raise _damaged(path, "it is cut short")
 
 
-def _check_jpeg(path: Path, content: bytes) -> None:
+def _check_jpeg(path: Place, content: bytes) -> None:
     """Walk the segments to the first scan, then look for the end-of-image marker (ITU T.81, annex B).
 
     The walk steps over an embedded thumbnail with an end marker of its own. Within a scan, 0xFF is always
@@ -172,7 +218,7 @@ def _check_jpeg(path: Path, content: bytes) -> None:
     raise _damaged(path, "it is cut short")
 
 
-def _decode(path: Path, content: bytes) -> Any:
+def _decode(path: Place, content: bytes) -> Any:
     """The decoder's array: ``(H, W)`` or ``(H, W, C)`` in BGR order, of whatever depth the file has."""
     import cv2
 
@@ -206,7 +252,7 @@ def _silent_opencv() -> Iterator[None]:
         log.setLogLevel(before)
 
 
-def _damaged(path: Path, how: str) -> DataError:
+def _damaged(path: Place, how: str) -> DataError:
     return DataError(
         f"A picture must be whole and of a known format. Received: {path} ({how}). "
         "Remedy: copy or download it again, or take it out."
@@ -216,7 +262,7 @@ def _damaged(path: Path, how: str) -> DataError:
 _said: set[str] = set()
 
 
-def _say_grayscale(path: Path) -> None:
+def _say_grayscale(path: Place) -> None:
     if "grayscale" not in _said:
         _said.add("grayscale")
         say(f"Grayscale pictures are read as RGB with three equal channels; the first one is {path}.")

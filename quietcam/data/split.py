@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from quietcam.data.identity import find_identical
 from quietcam.data.pairs import Pair
+from quietcam.data.pictures import Place
 from quietcam.errors import DataError, UsageError
 
-__all__ = ["DEFAULT_SHARE", "SIDES", "Split", "pairs_of_side", "split_by_scene"]
+__all__ = ["DEFAULT_SHARE", "SIDES", "Split", "SplitRule", "pairs_of_side", "split_by_scene"]
 
 SIDES = ("train", "validation", "test")
 
@@ -37,6 +40,51 @@ class Split:
 
 
 @dataclass(frozen=True)
+class SplitRule:
+    """Which scenes go where: the arguments of ``split_by_scene``, as the command line and config files write them.
+
+    The default, fixed so that figures can be compared: 15 % of the pairs for test, 15 % for validation, seed 0.
+    """
+
+    test: float | tuple[str, ...] = DEFAULT_SHARE
+    validation: float | tuple[str, ...] = DEFAULT_SHARE
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, text: str | None) -> SplitRule:
+        """Read ``test=004,validation=001+003,seed=7``: scenes joined by ``+``, or a share such as 0.2; 0 is none.
+
+        What is not named keeps its default; so does everything in an empty text.
+
+        Raises:
+            UsageError: it does not read so.
+        """
+        sides: dict[str, float | tuple[str, ...]] = {}
+        seed: int | None = None
+        for part in (text or "").split(",") if text else []:
+            key, equals, value = (piece.strip() for piece in part.partition("="))
+            if key == "seed" and value.isdecimal() and seed is None:
+                seed = int(value)
+            elif key not in ("test", "validation") or not equals or not value or key in sides:
+                raise _unreadable_rule(text, part)
+            else:
+                sides[key] = float(value) if re.fullmatch(r"0|\d?\.\d+", value) else tuple(value.split("+"))
+        return cls(seed=seed or 0, **sides)
+
+    def __str__(self) -> str:
+        sides = {"test": self.test, "validation": self.validation}
+        parts = [
+            f"{name}={side:g}" if isinstance(side, (int, float)) else f"{name}={'+'.join(side) or 0}"
+            for name, side in sides.items()
+        ]
+        return ",".join([*parts, f"seed={self.seed}"])
+
+    def split(self, pairs: Iterable[Pair]) -> Split:
+        """``split_by_scene`` with these arguments."""
+        return split_by_scene(pairs, test=self.test, validation=self.validation, seed=self.seed)
+
+
+@dataclass(frozen=True)
 class _Group:
     """Scenes that must stay together, and their pairs."""
 
@@ -51,13 +99,14 @@ def split_by_scene(
     validation: float | Sequence[str] = DEFAULT_SHARE,
     seed: int = 0,
 ) -> Split:
-    """Split so that no scene, and no identical clean picture, is on two sides.
+    """Split so that no scene, and no identical picture, is on two sides.
 
-    The rule: scenes (``Pair.scene``) that share a clean picture byte for byte become one group. A side is given as a
-    share of the pairs or as scene names. Named scenes go where they are named, with the rest of their group. Then the
-    groups are put in an order that only their names and ``seed`` decide; first the test side and then the validation
-    side takes, in that order, each group that does not carry it over its share, and at least the smallest one. What is
-    left is the training side. The order of ``pairs`` does not matter. An empty side is asked for with 0 or ``()``.
+    The rule: scenes (``Pair.scene``) that share a picture, noisy or clean, pixel by pixel become one group. A side is
+    given as a share of the pairs or as scene names. Named scenes go where they are named, with the rest of their
+    group. Then the groups are put in an order that only their names and ``seed`` decide; first the test side and then
+    the validation side takes, in that order, each group that does not carry it over its share, and at least the
+    smallest one. What is left is the training side. The order of ``pairs`` does not matter. An empty side is asked for
+    with 0 or ``()``.
 
     Raises:
         UsageError: a share outside [0, 1), shares that leave nothing to train on, or a scene that does not exist.
@@ -91,16 +140,20 @@ def split_by_scene(
 
 
 def pairs_of_side(pairs: Sequence[Pair], side: str) -> list[Pair]:
-    """The pairs of one side of the default split: one of ``SIDES``, or ``all`` for every pair, split or not.
+    """The pairs of one side: one of ``SIDES``, or ``all`` for every pair, split or not.
+
+    The default split is meant, or another rule behind a colon: ``validation:test=004,validation=001``.
 
     Raises:
-        UsageError: there is no such side.
+        UsageError: there is no such side, or the rule cannot be read.
     """
-    if side == "all":
-        return list(pairs)
-    if side not in SIDES:
-        raise UsageError(f"A side is one of all, {', '.join(SIDES)}. Received: {side!r}.")
-    return split_by_scene(pairs).side(side)
+    name, colon, rule = side.partition(":")
+    if name not in (*SIDES, "all") or (colon and (name == "all" or not rule)):
+        raise UsageError(
+            f"A side is one of all, {', '.join(SIDES)}, the last three with a rule behind them if not the default: "
+            f"test:test=004,validation=001. Received: {side!r}."
+        )
+    return list(pairs) if name == "all" else SplitRule.parse(rule).split(pairs).side(name)
 
 
 def _take(groups: list[_Group], wanted: float, reserve: int) -> list[_Group]:
@@ -143,30 +196,24 @@ def _groups(pairs: list[Pair]) -> list[_Group]:
 
 
 def _identical(pairs: list[Pair]) -> list[list[Pair]]:
-    """Lists of pairs whose clean files are equal, by SHA-256; only files of equal length are read."""
-    by_length: dict[int, list[Pair]] = {}
+    """Lists of pairs of which one holds the picture of another."""
+    if len({pair.scene for pair in pairs}) < 2:
+        return []
+    owners: dict[Place, list[Pair]] = {}
     for pair in pairs:
-        if pair.clean.is_file():  # one that is gone is named when it is read
-            by_length.setdefault(pair.clean.stat().st_size, []).append(pair)
-    found = []
-    for alike in by_length.values():
-        if len(alike) > 1:
-            by_hash: dict[str, list[Pair]] = {}
-            for pair in alike:
-                by_hash.setdefault(_sha256(pair.clean), []).append(pair)
-            found += [same for same in by_hash.values() if len(same) > 1]
-    return found
+        for place in (pair.noisy, pair.clean):
+            if isinstance(place, Path) and not place.is_file():
+                continue  # one that is gone is named when it is read
+            owners.setdefault(place, []).append(pair)
+    shared = [[pair for place in same for pair in owners[place]] for same in find_identical(owners)]
+    return shared + [holders for holders in owners.values() if len(holders) > 1]
 
 
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            f"A picture must be readable. Received: {path} ({error.strerror or error}). "
-            "Remedy: check its permissions and the disk."
-        ) from error
+def _unreadable_rule(text: str | None, part: str) -> UsageError:
+    return UsageError(
+        "A split is written test=SCENES,validation=SCENES,seed=NUMBER, where SCENES are names joined by + or a share "
+        f"such as 0.15. Received: {text!r} (at {part!r}). Remedy: try test=004,validation=001+003."
+    )
 
 
 def _check_share(name: str, side: float | Sequence[str]) -> float:

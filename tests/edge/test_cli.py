@@ -145,7 +145,12 @@ class TestRun:
         assert run(words) == 2
         assert run([*words, "--overwrite"]) == 0
 
-    def test_ctrl_c_keeps_what_was_finished(self, small: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "signals",
+        [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]],
+        ids=["Ctrl-C", "a service's stop", "Ctrl-C twice"],
+    )
+    def test_a_stop_keeps_what_was_finished(self, small: Path, tmp_path: Path, signals: list[int]) -> None:
         clip, folder, report = tmp_path / "out.webm", tmp_path / "out", tmp_path / "report.json"
         words = ["run", "--source", "synthetic:size=64x48,fps=50", "--model", str(small)]
         words += ["--sink", str(clip), "--sink", str(folder), "--json", str(report)]
@@ -153,7 +158,9 @@ class TestRun:
         deadline = time.monotonic() + 60
         while not (folder.is_dir() and len(os.listdir(folder)) > 5) and time.monotonic() < deadline:  # noqa: PTH208
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.01)
         said = process.communicate(timeout=60)[1]
         assert process.returncode == 130, said
         assert "interrupted" in said

@@ -80,8 +80,7 @@ def test_the_same_seed_gives_the_same_pair(shot: float, read: float, seed: int, 
 @settings(max_examples=40)
 def test_a_quiet_sensor_gives_two_equal_pictures(seed: int, channels: int, height: int, width: int) -> None:
     scene = rng(seed).integers(0, 256, (height, width, channels), np.uint8)
-    _, isp = noise.random_camera(rng(seed))
-    noisy, clean = noise.sensor_pair(scene, QUIET, isp, rng(seed))
+    noisy, clean = noise.sensor_pair(scene, QUIET, noise.random_camera(rng(seed)).isp, rng(seed))
     assert noisy.shape == scene.shape
     assert np.array_equal(noisy, clean)
 
@@ -179,18 +178,18 @@ def test_read_noise_in_electrons_does_not_depend_on_the_gain() -> None:
 def test_random_cameras_spread_as_the_fit_says() -> None:
     stream = rng(1)
     cameras = [noise.random_camera(stream) for _ in range(2000)]
-    logs = np.log([sensor.shot for sensor, _ in cameras])
+    logs = np.log([camera.noise.shot for camera in cameras])
     assert np.median(logs) == pytest.approx(noise.SIDD_LEVELS.mean, abs=0.15)
     assert logs.min() >= math.log(noise.SIDD_LEVELS.low) - 1e-9
     assert logs.max() <= math.log(noise.SIDD_LEVELS.high) + 1e-9
-    slope = np.polyfit(logs, np.log([sensor.read for sensor, _ in cameras]), 1)[0]
+    slope = np.polyfit(logs, np.log([camera.noise.read for camera in cameras]), 1)[0]
     assert slope == pytest.approx(noise.SIDD_LEVELS.read_slope, abs=0.05)
-    for _, isp in cameras:
+    for isp in (camera.isp for camera in cameras):
         assert np.allclose(np.sum(isp.matrix, axis=1), 1.0), "greys stay grey"
         assert isp.red_gain >= 1.0
         assert isp.blue_gain >= 1.0
-    assert {isp.demosaic for _, isp in cameras} == {"bilinear", "malvar"}
-    assert len({isp.phase for _, isp in cameras}) == 4
+    assert {camera.isp.demosaic for camera in cameras} == {"bilinear", "malvar"}
+    assert len({camera.isp.phase for camera in cameras}) == 4
 
 
 @pytest.mark.parametrize("sigma", [-1.0, math.nan, math.inf])

@@ -36,6 +36,24 @@ def test_plain_lines_now_and_then(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines() == ["read: 10, 10 s", "read: 20, 20 s", "read: 25, 25 s"]
 
 
+def test_plain_lines_say_how_long_it_will_take(capsys, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    with progress("pack", 1000) as bar:
+        for step in (10, 100, 350, 500):
+            now += 200.0
+            bar.advance(step, "3 patches")
+        now += 5.0
+        bar.advance(40)
+    assert capsys.readouterr().err.splitlines() == [
+        "pack: 10 of 1000, 200 s, about 5 h 30 min left, 3 patches",
+        "pack: 110 of 1000, 400 s, about 54 min left, 3 patches",
+        "pack: 460 of 1000, 600 s, about 12 min left, 3 patches",
+        "pack: 960 of 1000, 800 s, about 33 s left, 3 patches",
+        "pack: 1000 of 1000, 805 s, 3 patches",
+    ]
+
+
 def test_a_job_that_fails_is_not_called_done(capsys):
     def fails():
         with progress("cut", 2) as bar:

@@ -14,6 +14,7 @@ from quietcam.errors import UsageError
 from quietcam.glyphs import GLYPHS, word
 from quietcam.image import Image
 from quietcam.scenes import generate_scene, make_pair
+from quietcam.traits import Traits
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_levels_set_how_noisy_pairs_are() -> None:
     silent = noise.Levels(
         mean=-30.0, spread=0.0, low=1e-13, high=1e-12, read_at_one=-30.0, read_slope=0.0, read_scatter=0.0
     )
-    noisy, clean = make_pair(5, 64, levels=silent)
+    noisy, clean = make_pair(5, 64, levels=silent, traits=Traits())
     assert np.abs(noisy.astype(int) - clean).max() <= 1
 
 

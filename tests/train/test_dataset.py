@@ -1,9 +1,20 @@
 """The stream of patches: aligned, complete, reproducible."""
 
+import functools
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 
 from quietcam.data.crops import Crops
-from train.dataset import training_patches
+from quietcam.data.pack import pack
+from quietcam.data.shards import open_shards
+from quietcam.errors import DataError, UsageError
+from quietcam.scenes import make_pair
+from train.config import RunConfig, TrainingConfig
+from train.dataset import SceneSource, ShardSource, patch_batches, training_patches
+from train.runs import load_training_data, train_run
 
 
 def numbered(count=12, size=32):
@@ -50,3 +61,140 @@ def test_patches_start_at_even_pixels_and_come_in_all_eight_orientations():
             assert patch[..., 1].min() % 2 == 0
             assert patch[..., 2].min() % 2 == 0
     assert len(seen) == 8
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory, pair_folder):
+    folder = tmp_path_factory.mktemp("packed") / "set"
+    pack(pair_folder, folder, patch=32)
+    return open_shards(folder)
+
+
+def untouched(source, **options):
+    return patch_batches(source, patch=source.side, batch=5, seed=3, augment=False, endless=False, **options)
+
+
+def test_one_pass_of_a_packed_set_is_every_patch_of_the_side_as_it_was_packed(shards):
+    numbers = shards.of_side("train")
+    batches = [(noisy.numpy(), clean.numpy()) for noisy, clean in untouched(ShardSource(shards, numbers))]
+    assert [len(noisy) for noisy, _ in batches] == [5] * (len(numbers) // 5) + [len(numbers) % 5] * bool(
+        len(numbers) % 5
+    )
+    found = sorted((a.tobytes(), b.tobytes()) for noisy, clean in batches for a, b in zip(noisy, clean, strict=True))
+    assert found == sorted(tuple(side.tobytes() for side in shards.pair(int(number))) for number in numbers)
+
+
+def test_endless_goes_on_into_further_passes_in_another_order(shards):
+    source = ShardSource(shards)
+    stream = patch_batches(source, patch=32, batch=len(source), seed=0, augment=False)
+    first, second = ([patch.tobytes() for patch in noisy.numpy()] for noisy, _ in stream.take(2))
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
+def test_a_batch_larger_than_the_set_takes_several_passes():
+    stream = patch_batches(numbered(3), patch=32, batch=10, seed=0, augment=False)
+    drawn = next(iter(stream))[0].numpy()[:, 0, 0, 0].tolist()
+    assert [sorted(drawn[i : i + 3]) for i in (0, 3, 6)] == [[0, 1, 2]] * 3
+
+
+def test_float_is_uint8_over_255(shards):
+    options = {"patch": 16, "batch": 4, "seed": 1}
+    floats, steps = training_patches(ShardSource(shards), **options), patch_batches(ShardSource(shards), **options)
+    for wide, narrow in zip(floats.take(5), steps.take(5), strict=True):
+        for a, b in zip(wide, narrow, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy().astype(np.float32) / np.float32(255))
+
+
+def test_eight_ways_are_numpys(shards):
+    """Each batch holds the patches of the one without augmentation, each laid in one of the eight ways."""
+    source, options = ShardSource(shards), {"patch": 16, "batch": 6, "seed": 2}
+    for plain, turned in zip(
+        patch_batches(source, augment=False, **options).take(4), patch_batches(source, **options).take(4), strict=True
+    ):
+        for i in range(6):
+            ways = [
+                [np.rot90(side[i].numpy()[:, ::mirror], turns) for side in plain]
+                for turns in range(4)
+                for mirror in (1, -1)
+            ]
+            assert any(all(np.array_equal(a, b[i].numpy()) for a, b in zip(way, turned, strict=True)) for way in ways)
+
+
+def test_a_stream_can_be_taken_up_where_it_was_left(shards):
+    options = {"patch": 16, "batch": 4, "seed": 1}
+    whole = list(training_patches(ShardSource(shards), **options).take(7))
+    rest = list(training_patches(ShardSource(shards), first=4, **options).take(3))
+    for a, b in zip(whole[4:], rest, strict=True):
+        np.testing.assert_array_equal(a[0].numpy(), b[0].numpy())
+
+
+def test_one_stream_read_twice_at_once_gives_the_same_twice(shards):
+    stream = training_patches(ShardSource(shards), patch=16, batch=4, seed=1)
+    for (a, _), (b, _) in zip(stream.take(6), stream.take(6), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_batches_that_are_kept_are_not_written_over():
+    stream = patch_batches(numbered(40), patch=16, batch=4, seed=5)
+    kept = list(stream.take(40))
+    for (a, _), (b, _) in zip(kept, stream, strict=False):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_scenes_are_made_on_the_fly_and_never_twice():
+    make = functools.partial(make_pair, size=32)
+    with SceneSource(make, side=32, count=3, seed=100, workers=1) as source:
+        stream = patch_batches(source, patch=32, batch=3, seed=0, augment=False)
+        found = [sorted(noisy.tobytes() for noisy in batch[0].numpy()) for batch in stream.take(2)]
+    expected = [sorted(make(seed)[0].tobytes() for seed in seeds) for seeds in (range(100, 103), range(103, 106))]
+    assert found == expected
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_nothing_to_cut_from(count):
+    source = Crops(np.zeros((count, 32, 32, 3), np.uint8), np.zeros((count, 32, 32, 3), np.uint8), [])
+    with pytest.raises(UsageError, match=r"Received: (patch=64, stored 32|none)"):
+        training_patches(source, patch=64 if count else 16, batch=4, seed=0)
+
+
+def test_the_interpreter_ends_while_a_stream_is_open():
+    """TensorFlow's threads must not be in Python by then: they would never come back."""
+    code = (
+        "import numpy as np; from quietcam.data.crops import Crops; from train.dataset import training_patches; "
+        "pixels = np.zeros((64, 128, 128, 3), np.uint8); "
+        "stream = iter(training_patches(Crops(pixels, pixels, []), patch=96, batch=32, seed=0)); "
+        "[next(stream) for _ in range(4)]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_on_a_packed_set(shards, tiny, tmp_path):
+    config = RunConfig(tiny, TrainingConfig(patch=16, batch=4, steps=3, minutes=1.0))
+    data = load_training_data(shards.folder, config)
+    train_run(config, data, tmp_path)
+    assert (tmp_path / "model.keras").is_file()
+    assert data.origin["sha256"] == shards.digest
+    validation = {shards.entry(int(number)).source for number in shards.of_side("validation")}
+    assert {name for name, _ in data.validation.source} == validation
+    assert data.origin["training_crops"] == len(shards.of_side("train"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"), [({"patch": 64}, "patch=64, packed 32"), ({"split": "seed=9"}, "is split as it was packed")]
+)
+def test_a_packed_set_that_does_not_fit_the_config(shards, tiny, settings, rule):
+    config = RunConfig(tiny, TrainingConfig(**({"patch": 16} | settings)))
+    with pytest.raises(UsageError, match=rule):
+        load_training_data(shards.folder, config)
+
+
+def test_a_packed_set_without_the_sides_or_the_end(pair_folder, tiny, tmp_path):
+    config = RunConfig(tiny, TrainingConfig(patch=16))
+    pack(pair_folder, tmp_path / "side", patch=32, split="train")
+    with pytest.raises(DataError, match=r"0 validation, 0 test\. Remedy"):
+        load_training_data(tmp_path / "side", config)
+    (tmp_path / "side" / "complete.json").unlink()
+    with pytest.raises(DataError, match="must be complete"):
+        load_training_data(tmp_path / "side", config)

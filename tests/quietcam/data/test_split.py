@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietcam.data.pairs import Pair, find_pairs
+from quietcam.data.pictures import read_picture
 from quietcam.data.sidd import Instance
-from quietcam.data.split import SIDES, pairs_of_side, split_by_scene
+from quietcam.data.split import SIDES, SplitRule, pairs_of_side, split_by_scene
 from quietcam.errors import DataError, UsageError
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -115,6 +116,68 @@ def test_identical_pictures_join_chains_of_scenes(tmp_path):
     assert {"000", "001", "002"} <= set(split.scenes("test"))
     with pytest.raises(DataError, match="share a picture"):
         split_by_scene(pairs, test=["000"], validation=["002"])
+
+
+def test_no_picture_is_on_two_sides_however_it_is_coded(tmp_path, picture, save):
+    # Twelve scenes; scene n shares its clean picture with n + 6 under another coding, n = 0 its noisy one with 3.
+    suffixes = [".png", ".bmp"]
+    for n in range(12):
+        name = f"{n:04d}_{n:03d}_S6_00100_00060_3200_L"
+        save(tmp_path / "clean" / f"{name}{suffixes[n // 6]}", picture(seed=n % 6))
+        save(tmp_path / "noisy" / f"{name}{suffixes[n // 6]}", picture(seed=100 + (0 if n == 3 else n)))
+    pairs = find_pairs(tmp_path)
+    for seed in range(10):
+        split = split_by_scene(pairs, test=0.25, validation=0.25, seed=seed)
+        scenes = [set(split.scenes(side)) for side in SIDES]
+        pictures = [
+            {read_picture(place).tobytes() for pair in split.side(side) for place in (pair.noisy, pair.clean)}
+            for side in SIDES
+        ]
+        for shown in (scenes, pictures):
+            assert all(shown)
+            assert sum(map(len, shown)) == len(set().union(*shown))
+        sides = {pair.scene: side for side in SIDES for pair in split.side(side)}
+        assert len({sides[scene] for scene in ("000", "003", "006", "009")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (None, SplitRule()),
+        ("", SplitRule(0.15, 0.15, 0)),
+        ("test=004", SplitRule(test=("004",))),
+        ("test=004,validation=001+003", SplitRule(("004",), ("001", "003"))),
+        ("validation=0.2, test=0, seed=7", SplitRule(0.0, 0.2, 7)),
+        ("test=.25,validation=img.v2", SplitRule(0.25, ("img.v2",))),
+    ],
+)
+def test_rules_are_read(text, rule):
+    assert SplitRule.parse(text) == rule
+    assert SplitRule.parse(str(rule)) == rule
+
+
+@pytest.mark.parametrize("text", ["004", "test=", "test=004,x", "val=001", "test=1,test=2", "seed=-1", ","])
+def test_rules_that_cannot_be_read(text):
+    with pytest.raises(UsageError, match=r"Received.*Remedy: try test=004"):
+        SplitRule.parse(text)
+
+
+def test_a_rule_splits_as_its_arguments_do():
+    pairs = pairs_of([2, 3, 2, 2, 4])
+    assert SplitRule.parse(None).split(pairs) == split_by_scene(pairs)
+    assert SplitRule.parse("test=001,validation=0.2,seed=3").split(pairs) == split_by_scene(
+        pairs, test=["001"], validation=0.2, seed=3
+    )
+    assert (
+        pairs_of_side(pairs, "validation:test=001,validation=003+000")
+        == split_by_scene(pairs, test=["001"], validation=["003", "000"]).validation
+    )
+
+
+@pytest.mark.parametrize("side", ["val", "all:test=001", "test:", "test=001", ""])
+def test_sides_that_are_none(side):
+    with pytest.raises(UsageError, match="A side is one of all, train, validation, test"):
+        pairs_of_side(pairs_of([2, 2, 2]), side)
 
 
 @settings(max_examples=20)

@@ -1,0 +1,199 @@
+"""Is the input pipeline fast enough? Packed patches against a bare copy and against a training step, in one run.
+
+    python benchmarks/input_pipeline.py [--seconds 20] [--csv benchmarks/results/input_pipeline.csv]
+
+It packs generated pictures into shards, then takes turns, so that a machine that slows down slows all of them:
+
+- copy: a bare loop that copies the same crops from the mapped shards into a preallocated uint8 batch;
+- gather: the stream of uint8 batches before augmentation;
+- pipeline: the whole stream, shuffled, cropped, mirrored and turned, float32;
+- step: one training step (forward, backward, Adam) of a 0.4-GMAC network on a batch that is there already.
+
+All with batches of 32 at 128x128 out of packed patches of 256x256. Figures are medians over the turns. Two must hold
+(exit code 3 when one does not): pipeline at least 5 times step, gather at least half of copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from quietcam.architecture import Architecture
+from quietcam.data.pack import pack
+from quietcam.data.pictures import write_picture
+from quietcam.data.shards import ShardSet, open_shards
+
+BATCH, PATCH, STORED = 32, 128, 256
+PIPELINE_OVER_STEP, GATHER_OVER_COPY = 5.0, 0.5
+NETWORK = Architecture(stem=2, widths=(24, 32, 64, 96), depths=(1, 2, 2, 2))
+
+
+def main() -> int:
+    """Measure, print, append a line, judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="about how long to measure")
+    parser.add_argument("--pictures", type=int, default=24, help="of 1024x1024, 16 patches each")
+    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "input_pipeline.csv")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        shards = packed(Path(folder), options.pictures)
+        speed = measure(shards, options.seconds)
+    gather, pipeline = speed["gather"] / speed["copy"], speed["pipeline"] / speed["step"]
+    for name, value in speed.items():
+        print(f"{name:10}{value:12.0f} patches/s")
+    print(f"gather is {gather:.2f} of copy (at least {GATHER_OVER_COPY})")
+    print(f"pipeline is {pipeline:.1f} times step (at least {PIPELINE_OVER_STEP})")
+    append(
+        options.csv,
+        {
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "commit": commit(),
+            "machine": machine(),
+            "gmacs_256": round(NETWORK.gmacs(), 3),
+            **{f"{name}_patches_per_s": round(value) for name, value in speed.items()},
+            "gather_over_copy": round(gather, 3),
+            "pipeline_over_step": round(pipeline, 2),
+        },
+    )
+    return 0 if gather >= GATHER_OVER_COPY and pipeline >= PIPELINE_OVER_STEP else 3
+
+
+def packed(folder: Path, pictures: int) -> ShardSet:
+    """Shards of noise: speed does not depend on what the pixels show."""
+    generator = np.random.default_rng(0)
+    for number in range(pictures):
+        for side in ("noisy", "clean"):
+            pixels = generator.integers(0, 256, (1024, 1024, 3), np.uint8)
+            path = folder / "pairs" / side / f"{number:03d}.jpg"
+            write_picture(path, pixels)
+    pack(folder / "pairs", folder / "packed", patch=STORED)
+    return open_shards(folder / "packed")
+
+
+def measure(shards: ShardSet, seconds: float) -> dict[str, float]:
+    """Patches per second of each contestant, the median of their turns."""
+    from train.dataset import ShardSource, patch_batches, training_patches
+
+    source = ShardSource(shards)
+    contestants: dict[str, Callable[[float], float]] = {
+        "copy": copier(shards),
+        "gather": stream(patch_batches(source, patch=PATCH, batch=BATCH, seed=0, augment=False)),
+        "pipeline": stream(training_patches(source, patch=PATCH, batch=BATCH, seed=0)),
+        "step": stepper(),
+    }
+    turns = max(3, round(seconds / 4))
+    for run in contestants.values():
+        run(0.5)  # warm up: page cache, tracing
+    found: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(turns):
+        for name, run in contestants.items():
+            found[name].append(run(1.0))
+    return {name: float(np.median(values)) for name, values in found.items()}
+
+
+def counted(one: Callable[[], object]) -> Callable[[float], float]:
+    """Patches per second of calling ``one`` for so many seconds, a batch each."""
+
+    def run(seconds: float) -> float:
+        batches, start = 0, time.perf_counter()
+        while (passed := time.perf_counter() - start) < seconds:
+            one()
+            batches += 1
+        return batches * BATCH / passed
+
+    return run
+
+
+def copier(shards: ShardSet) -> Callable[[float], float]:
+    """The bare loop: crops at the same kind of places, in the same kind of order, both drawn beforehand."""
+    generator = np.random.default_rng(0)
+    order = generator.permutation(len(shards)).tolist()
+    places = (2 * generator.integers(0, (STORED - PATCH) // 2 + 1, (len(order), 2))).tolist()
+    crops = [(*shards.pair(number), y, x) for number, (y, x) in zip(order, places, strict=True)]
+    noisy, clean = (np.zeros((BATCH, PATCH, PATCH, 3), np.uint8) for _ in range(2))
+    at = 0
+
+    def one() -> None:
+        nonlocal at
+        for i in range(BATCH):
+            a, b, y, x = crops[at]
+            noisy[i] = a[y : y + PATCH, x : x + PATCH]
+            clean[i] = b[y : y + PATCH, x : x + PATCH]
+            at = (at + 1) % len(crops)
+
+    return counted(one)
+
+
+def stream(batches: object) -> Callable[[float], float]:
+    """Taking batches out of a ``tf.data`` stream, as a training loop does."""
+    iterator = iter(batches)  # type: ignore[call-overload]
+    return counted(lambda: next(iterator))
+
+
+def stepper() -> Callable[[float], float]:
+    """One training step after another, as the trainer takes them, on one batch."""
+    import tensorflow as tf
+    import tf_keras as keras
+
+    from train.losses import charbonnier
+    from train.model import build
+
+    model = build(NETWORK)
+    optimizer = keras.optimizers.Adam(1e-4, clipnorm=1.0)
+    optimizer.build(model.trainable_variables)
+    noisy = tf.random.stateless_uniform([BATCH, PATCH, PATCH, 3], [0, 0])
+
+    @tf.function
+    def step() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = charbonnier(noisy, model(noisy, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    return counted(lambda: float(step()))
+
+
+def commit() -> str:
+    """The commit that was measured, with a + where files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    found = subprocess.run([*git, "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def machine() -> str:
+    """Processor and cores."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        name = names[0] if names else name
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def append(path: Path, row: dict[str, object]) -> None:
+    """Add a line to the results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Clean frames out of somebody's pictures or video: their own noise averaged out, soft as a sensor sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from quietcam.data.pictures import list_pictures, read_picture
+from quietcam.errors import DataError, MissingExtraError, UsageError
+from quietcam.estimation import estimate_blind
+from quietcam.image import Image, check_image
+
+__all__ = ["CleanFrames", "clean_crop"]
+
+_LEAST = 2  # by which frames are shrunk at least: a demosaic's grain is two pixels wide
+_QUIET = 0.5  # steps of 255 that a frame's own noise is brought down to where its size allows
+_SOFT = (0.5, 1.0)  # sigma of the blur in pixels: lenses and demosaics leave pictures that soft
+
+
+@dataclass(frozen=True)
+class CleanFrames:
+    """A folder of pictures, or a video, as a numbered source of frames."""
+
+    source: Path
+    pictures: tuple[Path, ...]
+    length: int
+
+    @classmethod
+    def open(cls, source: Path) -> CleanFrames:
+        """
+        Raises:
+            UsageError: nothing is there.
+            DataError: a folder without pictures, or no video that OpenCV can read.
+            MissingExtraError: OpenCV is not there.
+        """
+        if source.is_dir():
+            pictures = tuple(list_pictures(source))
+            return cls(source, pictures, len(pictures))
+        if not source.is_file():
+            raise UsageError(f"Clean frames come from a folder or a video. Received: {source}, where nothing is.")
+        try:
+            import cv2
+        except ImportError as error:
+            raise MissingExtraError.of("edge", "cv2") from error
+        video = cv2.VideoCapture(str(source))
+        length = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+        video.release()
+        if length < 1:
+            raise DataError(
+                f"A video must be one that OpenCV can read. Received: {source}. Remedy: convert it to .mp4."
+            )
+        return cls(source, (), length)
+
+    def read(self, number: int) -> Image:
+        """A frame: uint8 ``(H, W, 3)`` RGB. Numbers go round; consecutive ones lie far apart in a video.
+
+        Raises:
+            DataError: it cannot be decoded.
+        """
+        if self.pictures:
+            return read_picture(self.pictures[number % self.length])
+        import cv2
+
+        # The golden ratio spreads any count of frames evenly over the length.
+        place = int((number * 0.6180339887) % 1.0 * self.length)
+        video = cv2.VideoCapture(str(self.source))
+        try:
+            video.set(cv2.CAP_PROP_POS_FRAMES, place)
+            whole, frame = video.read()
+        finally:
+            video.release()
+        if not whole:
+            raise DataError(f"A video must decode to its end. Received: {self.source}, which fails at frame {place}.")
+        return check_image(np.ascontiguousarray(frame[..., ::-1]))
+
+
+def clean_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
+    """A clean scene out of a frame: uint8 ``(size, size, C)``, from anywhere in it.
+
+    The frame is shrunk by area, at least to half and to where its noise is under half a step, as far as its size
+    allows, and softened.
+
+    Raises:
+        DataError: the frame is smaller than ``size``.
+    """
+    import cv2
+
+    height, width, channels = check_image(frame).shape
+    room = min(height, width) / size
+    if room < 1.0:
+        raise DataError(
+            f"Clean frames must be at least as large as the pictures made of them. Received: {width}x{height} for "
+            f"{size}x{size}. Remedy: a smaller --size, twice smaller than the frames at best."
+        )
+    factor = min(max(_LEAST, estimate_blind(frame).sigma / _QUIET), room)
+    shrunk = (max(size, round(width / factor)), max(size, round(height / factor)))
+    small = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(*_SOFT)).reshape(shrunk[1], shrunk[0], channels)
+    y, x = (int(rng.integers(side - size + 1)) for side in small.shape[:2])
+    return np.ascontiguousarray(small[y : y + size, x : x + size], np.uint8)
