@@ -136,7 +136,7 @@ def compare_command(
     comparison = compare(
         [resolve_model(str(model)) for model in models],
         pairs,
-        data=data.resolve().name,
+        data=data.resolve().name if split == "all" else f"{data.resolve().name} ({split} scenes)",
         classic=[each.value for each in dict.fromkeys(classic or [])],
         limit=limit,
         needs_reference=max_drop is not None,
