@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quietcam.errors import UsageError
+from quietcam.options import Json, Side
 
 if TYPE_CHECKING:
     from calibration.coverage import Coverage
@@ -26,17 +27,8 @@ def calibrate_command(
     count: Annotated[int, typer.Option(min=1, help="How many patches.")] = 64,
     size: Annotated[int, typer.Option(min=16, help="Side of a patch in pixels.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another set.")] = 0,
-    split: Annotated[
-        str,
-        typer.Option(
-            metavar="SIDE[:RULE]",
-            help="Take one side of the split that training uses: train, validation, test. Another split than the "
-            "default stands behind a colon: test:test=004,validation=001.",
-        ),
-    ] = "all",
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")
-    ] = None,
+    split: Side = "all",
+    json: Json = None,
 ) -> None:
     """Choose noisy patches that stand for the camera: int8 ranges are taken from them.
 

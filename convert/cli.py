@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietcam.errors import UsageError
+from quietcam.options import Json, Side
 
 if TYPE_CHECKING:
     from convert.converter import Conversion
 
 __all__ = ["mount"]
-
-_Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")]
 
 
 class Classic(StrEnum):
@@ -45,7 +44,7 @@ def convert_command(
         Path | None, typer.Option(help="The set that int8 ranges are taken from (`quietcam calibrate`).")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Front of the models' names. Default: the run's name.")] = None,
-    json: _Json = None,
+    json: Json = None,
 ) -> None:
     """Convert a trained network to TFLite: NAME_WxH_RECIPE.tflite with its manifest, read back and checked.
 
@@ -97,19 +96,12 @@ def compare_command(
         ),
     ],
     data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
-    split: Annotated[
-        str,
-        typer.Option(
-            metavar="SIDE[:RULE]",
-            help="Take one side of the split that training uses: train, validation, test. Another split than the "
-            "default stands behind a colon: test:test=004,validation=001.",
-        ),
-    ] = "all",
+    split: Side = "all",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, evenly spread.")] = None,
     classic: Annotated[
         list[Classic] | None, typer.Option(help="Add a filter at its best strength; may be given several times.")
     ] = None,
-    json: _Json = None,
+    json: Json = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with pictures there, one file.")] = None,
     max_drop: Annotated[
         float | None, typer.Option(metavar="DB", help="Exit with 3 when a model loses more to the float reference.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietcam.errors import UsageError
+from quietcam.options import Json
 
 if TYPE_CHECKING:
     from edge.cameras import Camera
@@ -23,7 +24,6 @@ _Model = Annotated[
     typer.Option(help="A .tflite file, or the name of a model that ships. Default: the best of these."),
 ]
 _Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. Default: one per core, up to 4.")]
-_Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def run_command(
         bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    json: _Json = None,
+    json: Json = None,
 ) -> None:
     """Denoise the frames of a camera, a video or a folder into sinks.
 
@@ -90,7 +90,7 @@ def bench_command(
     ] = None,
     threads: _Threads = None,
     frames: Annotated[int, typer.Option(help="How many to measure of each kind.")] = 200,
-    json: _Json = None,
+    json: Json = None,
 ) -> None:
     """Measure latency, throughput and memory, and what the runtime adds to the bare network.
 
@@ -116,7 +116,7 @@ def bench_command(
     _show(json, report, title, ["", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, note)
 
 
-def models_command(json: _Json = None) -> None:
+def models_command(json: Json = None) -> None:
     """List the models that ship: size, cost, quality, licence of the training data.
 
     Example: `quietcam models`

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from quietcam.errors import UsageError
+from quietcam.options import Json
 
 
 def mount(app: typer.Typer) -> None:
@@ -39,9 +40,7 @@ def index_command(
     max_shift: Annotated[
         float, typer.Option(min=0, metavar="PIXELS", help="Pairs shifted by more are called misregistered.")
     ] = 0.5,
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Open every picture of a data set: say what is there, how noisy it is, and everything that is wrong.
 
@@ -123,9 +122,7 @@ def pack_command(
             help="Only train, validation or test; or all, split by a rule as in data index. Training wants all.",
         ),
     ] = "all",
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Decode each picture once and pack its patches for training, as raw pixels that are mapped into memory.
 
