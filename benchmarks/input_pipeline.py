@@ -83,12 +83,13 @@ def packed(folder: Path, pictures: int) -> ShardSet:
 
 def measure(shards: ShardSet, seconds: float) -> dict[str, float]:
     """Patches per second of each contestant, the median of their turns."""
-    from train.dataset import ShardSource, patch_batches, training_patches
+    from train.dataset import training_patches
+    from train.sources import ShardSource
 
     source = ShardSource(shards)
     contestants: dict[str, Callable[[float], float]] = {
         "copy": copier(shards),
-        "gather": stream(patch_batches(source, patch=PATCH, batch=BATCH, seed=0, augment=False)),
+        "gather": stream(training_patches(source, patch=PATCH, batch=BATCH, seed=0, as_float=False, augment=False)),
         "pipeline": stream(training_patches(source, patch=PATCH, batch=BATCH, seed=0)),
         "step": stepper(),
     }

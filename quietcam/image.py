@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 
 from quietcam.errors import DataError
 
-__all__ = ["FloatImage", "Image", "check_image", "swap_red_blue", "to_float", "to_rgb", "to_uint8"]
+__all__ = [
+    "FloatImage",
+    "Image",
+    "as_channels",
+    "check_image",
+    "swap_red_blue",
+    "to_float",
+    "to_gray",
+    "to_rgb",
+    "to_uint8",
+]
 
 Image = NDArray[np.uint8]
 """uint8 ``(H, W, C)``, C = 3 in RGB order or 1: what passes between the stages."""
@@ -47,6 +57,23 @@ def check_image(image: NDArray[Any], name: str = "image") -> Image:
             f"Received: dtype={image.dtype}, shape={image.shape}."
         )
     return image
+
+
+def as_channels(image: Image, channels: int) -> Image:
+    """``(H, W, channels)``: in RGB for 3, in gray for 1."""
+    return to_rgb(image) if channels == 3 else to_gray(image)
+
+
+def to_gray(image: Image) -> Image:
+    """``(H, W, 1)`` as it is; RGB to its luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded.
+
+    Three equal channels give that channel back.
+    """
+    if image.shape[2] == 1:
+        return image
+    # In 65536ths that sum to one: exact, and whole numbers all the way.
+    luma = image.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+    return ((luma + 32768) >> 16).astype(np.uint8)[..., np.newaxis]
 
 
 def to_rgb(image: Image) -> Image:

@@ -10,6 +10,21 @@ _START = (
 )
 
 
+_MEASURED = (
+    "import sys; from quietcam import cli; code = cli.run(sys.argv[1:]); "
+    "from edge.health import peak_memory_mib; print(peak_memory_mib()); sys.exit(code)"
+)
+
+
+def measure_quietcam(*words):
+    """Run ``quietcam`` to its end: what it printed, and the most memory that it held, in MiB."""
+    command = [sys.executable, "-c", _MEASURED, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *lines, peak = done.stdout.splitlines()
+    return "\n".join(lines), float(peak)
+
+
 def start_quietcam(*words, **options):
     """A running ``quietcam`` whose standard error stream can be read as text."""
     command = [sys.executable, "-c", _START, *map(str, words)]

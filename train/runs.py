@@ -26,8 +26,8 @@ from quietcam.errors import DataError, ModelError, UsageError
 from quietcam.metrics import psnr
 from train import pruning
 from train.config import RunConfig, dump_config, load_config
-from train.dataset import ShardSource
 from train.model import build, copy_convolutions
+from train.sources import ShardSource
 from train.trainer import Budget, Loop, inference, save_model, validate
 
 __all__ = ["TrainingData", "load_run", "load_training_data", "prune_run", "train_run"]
@@ -60,8 +60,9 @@ def load_training_data(folder: Path, config: RunConfig) -> TrainingData:
     split = SplitRule.parse(config.training.split).split(found.pairs)
     seed, size = config.training.seed, config.training.crop
     count = config.training.crops_per_picture
-    training = cut_crops(split.train, size, per_picture=count, seed=seed, limit=_MOST_CROPS)
-    validation = cut_crops(split.validation, size, per_picture=1, seed=seed, limit=_VALIDATION_CROPS)
+    channels = config.model.channels
+    training = cut_crops(split.train, size, per_picture=count, seed=seed, limit=_MOST_CROPS, channels=channels)
+    validation = cut_crops(split.validation, size, seed=seed, limit=_VALIDATION_CROPS, channels=channels)
     origin = {
         **origin_of(folder, found),
         "scenes": {side: _short(split.scenes(side)) for side in SIDES},
@@ -93,6 +94,11 @@ def _load_packed(folder: Path, config: RunConfig) -> TrainingData:
             f"Training needs patches to train on and others to validate on. Received: {folder} with {listed}. "
             "Remedy: pack at least three scenes with 'quietcam data pack --split all'."
         )
+    if config.model.channels != shards.plan.channels:
+        raise UsageError(
+            f"A packed set must have the network's channels. Received: channels={config.model.channels} in the config, "
+            f"packed {shards.plan.channels}. Remedy: pack {'with' if config.model.channels == 1 else 'without'} --gray."
+        )
     if config.training.patch > shards.plan.patch:
         raise UsageError(
             f"A patch is cut from a packed one and cannot be larger. Received: patch={config.training.patch}, packed "
@@ -116,11 +122,9 @@ def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
     """Up to ``_VALIDATION_CROPS`` of these patches, spread evenly over them, and so over their pictures."""
     places = np.linspace(0, len(numbers), min(len(numbers), _VALIDATION_CROPS), endpoint=False).astype(int)
     chosen = numbers[places].tolist()
-    pairs = [shards.pair(number) for number in chosen]
     entries = [shards.entry(number) for number in chosen]
     return Crops(
-        np.stack([noisy for noisy, _ in pairs]),
-        np.stack([clean for _, clean in pairs]),
+        np.stack([shards.both(number) for number in chosen]),
         [(entry.source, entry.box) for entry in entries],
     )
 

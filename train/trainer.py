@@ -19,8 +19,9 @@ from quietcam.atomic import atomic_path, write_bytes, write_text
 from quietcam.data.crops import Crops
 from quietcam.errors import QuietcamError, StoppedError
 from quietcam.progress import progress
-from train.dataset import PatchSource, training_patches
+from train.dataset import training_patches
 from train.losses import charbonnier, psnr_uint8
+from train.sources import Mixture, PatchSource
 
 __all__ = ["Budget", "HistoryRow", "Loop", "TrainingDivergedError", "inference", "save_model", "validate"]
 
@@ -87,7 +88,9 @@ class Loop:
     least_steps: int = 1
     _kept: HistoryRow | None = field(default=None, init=False)
 
-    def fit(self, training: Crops | PatchSource, validation: Crops, *, patch: int, batch: int) -> list[HistoryRow]:
+    def fit(
+        self, training: Crops | PatchSource | Mixture, validation: Crops, *, patch: int, batch: int
+    ) -> list[HistoryRow]:
         """Train until the budget is used; return the history.
 
         Raises:
@@ -99,7 +102,9 @@ class Loop:
         except KeyboardInterrupt:
             raise StoppedError(f"{self.phase} was interrupted; {self._what_is_kept()}") from None
 
-    def _fit(self, training: Crops | PatchSource, validation: Crops, patch: int, batch: int) -> list[HistoryRow]:
+    def _fit(
+        self, training: Crops | PatchSource | Mixture, validation: Crops, patch: int, batch: int
+    ) -> list[HistoryRow]:
         optimizer = keras.optimizers.Adam(self.learning_rate, clipnorm=1.0)
         optimizer.build(self.model.trainable_variables)
         step_once = self._step_function(optimizer)

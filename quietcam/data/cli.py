@@ -122,6 +122,9 @@ def pack_command(
             help="Only train, validation or test; or all, split by a rule as in data index. Training wants all.",
         ),
     ] = "all",
+    gray: Annotated[
+        bool, typer.Option("--gray", help="One channel, for networks of one; colour gives its luma.")
+    ] = False,
     json: Json = None,
 ) -> None:
     """Decode each picture once and pack its patches for training, as raw pixels that are mapped into memory.
@@ -133,7 +136,7 @@ def pack_command(
     from quietcam.data.pack import pack
     from quietcam.report import report_console, write_report
 
-    report = pack(data, out, patch=patch, per_picture=per_picture, seed=seed, split=split)
+    report = pack(data, out, patch=patch, per_picture=per_picture, seed=seed, split=split, channels=1 if gray else 3)
     write_report(json, report.to_dict())
     sides = ", ".join(f"{count} {side}" for side, count in report.sides.items())
     report_console(json).print(

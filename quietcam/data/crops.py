@@ -10,7 +10,7 @@ import numpy as np
 
 from quietcam.data.pairs import Pair, list_problems, read_pair, say_problems
 from quietcam.errors import DataError, UsageError
-from quietcam.image import Image
+from quietcam.image import Image, as_channels
 from quietcam.progress import progress
 
 __all__ = ["Box", "Crops", "choose_boxes", "cut_crops"]
@@ -24,23 +24,37 @@ class Crops:
     """Crops of pairs.
 
     Attributes:
-        noisy: uint8 ``(N, size, size, 3)`` RGB.
-        clean: uint8 of the same shape.
+        pairs: uint8 ``(N, 2, size, size, C)``, RGB or gray, noisy before clean.
         source: name of the pair and box, for each of the N.
         problems: what was skipped, one line each.
     """
 
-    noisy: Image
-    clean: Image
+    pairs: Image
     source: list[tuple[str, Box]]
     problems: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.pairs)
+
+    @property
+    def noisy(self) -> Image:
+        """uint8 ``(N, size, size, C)``, a view."""
+        return self.pairs[:, 0]
+
+    @property
+    def clean(self) -> Image:
+        """uint8 ``(N, size, size, C)``, a view."""
+        return self.pairs[:, 1]
 
 
 def cut_crops(
-    pairs: Iterable[Pair], size: int, *, per_picture: int = 1, seed: int = 0, limit: int | None = None
+    pairs: Iterable[Pair],
+    size: int,
+    *,
+    per_picture: int = 1,
+    seed: int = 0,
+    limit: int | None = None,
+    channels: int = 3,
 ) -> Crops:
     """Cut up to ``per_picture`` square crops of ``size`` pixels from each pair.
 
@@ -55,6 +69,7 @@ def cut_crops(
         seed: another seed, other boxes.
         limit: the most crops altogether. When it is less than all pairs would give, each pair gives fewer; when it is
             less than the number of pairs, pairs are drawn by name and seed.
+        channels: 3 for RGB, 1 for gray.
 
     Raises:
         UsageError: a number under 1.
@@ -64,7 +79,7 @@ def cut_crops(
         if value < 1:
             raise UsageError(f"{name} must be at least 1. Received: {name}={value}. Remedy: choose a larger one.")
     shares = _shares(list(pairs), per_picture, limit, seed)
-    noisy, clean = _room(sum(share for _, share in shares), size)
+    room = _room(sum(share for _, share in shares), size, channels)
     source: list[tuple[str, Box]] = []
     problems: list[str] = []
     with progress("Cutting crops", len(shares)) as bar:
@@ -77,8 +92,8 @@ def cut_crops(
                     problems.append(f"{pair.name}: {width}x{height} is smaller than a patch of {size}x{size}")
                 for box in boxes:
                     x0, y0, x1, y1 = box
-                    noisy[len(source)] = frames[0][y0:y1, x0:x1]
-                    clean[len(source)] = frames[1][y0:y1, x0:x1]
+                    room[len(source), 0] = as_channels(frames[0][y0:y1, x0:x1], channels)
+                    room[len(source), 1] = as_channels(frames[1][y0:y1, x0:x1], channels)
                     source.append((pair.name, box))
                 del frames  # before the next pair is decoded, not after
             except (DataError, UsageError) as error:
@@ -91,7 +106,7 @@ def cut_crops(
             "Remedy: mend these pictures, or choose a smaller patch."
         )
     say_problems(problems, "while cutting crops")
-    return Crops(noisy[: len(source)], clean[: len(source)], source, problems)
+    return Crops(room[: len(source)], source, problems)
 
 
 def choose_boxes(shape: tuple[int, ...], size: int, count: int, key: str) -> list[Box]:
@@ -109,14 +124,14 @@ def choose_boxes(shape: tuple[int, ...], size: int, count: int, key: str) -> lis
     return [(x, y, x + size, y + size) for y, x in corners]
 
 
-def _room(count: int, size: int) -> tuple[Image, Image]:
+def _room(count: int, size: int, channels: int) -> Image:
     # Memory that is reserved here costs nothing until it is written, so skipped pairs take none.
     try:
-        return np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size, 3), np.uint8)
+        return np.empty((count, 2, size, size, channels), np.uint8)
     except (MemoryError, ValueError) as error:
         raise UsageError(
             f"Crops must fit into memory. Received: {count} pairs of {size}x{size} pixels, "
-            f"{2 * 3 * count * size**2 / 2**30:.0f} GiB. Remedy: choose fewer or smaller crops."
+            f"{2 * channels * count * size**2 / 2**30:.0f} GiB. Remedy: choose fewer or smaller crops."
         ) from error
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +52,7 @@ def write_pairs(
 
     Raises:
         StorageError: the folder cannot be written.
-        DataError: it holds other pairs already; a clean frame cannot be used.
+        DataError: it holds other pairs already, or pairs made with other options; a clean frame cannot be used.
         UsageError: there is nothing at ``clean``.
     """
     frames = None if clean is None else CleanFrames.open(clean)
@@ -65,10 +67,16 @@ def write_pairs(
                 f"{min(foreign)}. Remedy: choose another folder, or empty this one."
             )
     made = f"sensor noise (quietcam {version('quietcam')})"
-    told = {"data": f"generated scenes with {made}", "licence": "generated: no rights of others"}
+    told: dict[str, Any] = {"data": f"generated scenes with {made}", "licence": "generated: no rights of others"}
     if clean is not None:
         told = {"data": f"{clean.name} with {made}", "licence": f"that of {clean.name}: ask whoever made the pictures"}
-    write_json(folder / ORIGIN, told | {"seeds": [seed, seed + count - 1], "band_db": band})
+    told |= {
+        "size": size,
+        "band_db": None if band is None else list(band),
+        "noise": None if noise is None else asdict(noise),
+    }
+    _settle_origin(folder, told)
+    write_json(folder / ORIGIN, told | {"seeds": [seed, seed + count - 1]})
     missing = [
         _Job(folder, name, number, size, band, noise, frames)
         for number, name in enumerate(names, start=seed)
@@ -85,6 +93,26 @@ def write_pairs(
                 bar.advance()
         finally:
             workers.shutdown(cancel_futures=True)
+
+
+def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
+    """Refuse to go on with pairs that were made otherwise.
+
+    Raises:
+        DataError: it is so.
+    """
+    if not (folder / ORIGIN).is_file() or not any((folder / "noisy").glob("*.png")):
+        return
+    try:
+        there = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        there = {}
+    if differing := [key for key, value in told.items() if there.get(key) != value]:
+        listed = ", ".join(f"{key} {there.get(key)} there, {told[key]} asked for" for key in differing)
+        raise DataError(
+            f"Pairs are added to others that were made alike. Received: {folder}: {listed}. "
+            "Remedy: choose another folder, or empty this one."
+        )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from quietcam.data.pairs import Pair, find_pairs, read_pair, say_problems
 from quietcam.data.shards import PackedPicture, Plan, ShardSet, ShardWriter, open_shards
 from quietcam.data.split import SIDES, SplitRule
 from quietcam.errors import DataError, UsageError
-from quietcam.image import Image
+from quietcam.image import Image, as_channels
 from quietcam.progress import progress, say
 
 __all__ = ["PackReport", "grid_boxes", "pack"]
@@ -62,7 +62,14 @@ class PackReport:
 
 
 def pack(
-    data: Path, out: Path, *, patch: int = 256, per_picture: int | None = None, seed: int = 0, split: str = "all"
+    data: Path,
+    out: Path,
+    *,
+    patch: int = 256,
+    per_picture: int | None = None,
+    seed: int = 0,
+    split: str = "all",
+    channels: int = 3,
 ) -> PackReport:
     """Pack the pairs below ``data`` into the folder ``out``, or go on where an earlier call was stopped.
 
@@ -77,6 +84,7 @@ def pack(
         split: pack one side of the default split by scene (train, validation, test), or all; or a split of your own,
             as ``SplitRule`` reads it. Where all is packed, the side of every patch is noted, so that a training run
             keeps them apart.
+        channels: 3 for RGB, 1 for gray.
 
     Raises:
         UsageError: a number or a name out of range; no such folder; a picture went away while packing.
@@ -91,7 +99,7 @@ def pack(
     split = split if split in SIDES else "all"
     pairs, sides = _choose(found.pairs, split, rule)
     pictures = tuple(_picture(pair, sides.get(pair.name, "")) for pair in pairs)
-    plan = Plan(Path(data).resolve().name, patch, 3, seed, per_picture, split, str(rule), pictures)
+    plan = Plan(Path(data).resolve().name, patch, channels, seed, per_picture, split, str(rule), pictures)
     with ShardWriter(out, plan) as writer:
         kept = writer.kept
         if writer.complete:
@@ -218,7 +226,8 @@ def _cut(writer: ShardWriter, picture: PackedPicture, frames: tuple[Image, Image
             "than those that are there already. Remedy: delete the packed set and pack again."
         )
     for x0, y0, x1, y1 in boxes[len(there) :]:
-        writer.add(picture, (x0, y0, x1, y1), noisy[y0:y1, x0:x1], clean[y0:y1, x0:x1])
+        sides = (as_channels(side[y0:y1, x0:x1], plan.channels) for side in (noisy, clean))
+        writer.add(picture, (x0, y0, x1, y1), *sides)
 
 
 def _check(shards: ShardSet) -> int:

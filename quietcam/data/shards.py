@@ -176,9 +176,14 @@ class ShardSet:
 
     def pair(self, number: int) -> tuple[Image, Image]:
         """Noisy and clean of one patch, uint8 ``(patch, patch, channels)``: read-only views of the mapped file."""
+        noisy, clean = self.both(number)
+        return noisy, clean
+
+    def both(self, number: int) -> Image:
+        """One patch as it is stored, uint8 ``(2, patch, patch, channels)``, noisy before clean: a read-only view."""
         shard, place = divmod(number, self.plan.patches_per_shard)
-        both = self._shards[shard][place]
-        return both[0], both[1]
+        patch: Image = self._shards[shard][place]
+        return patch
 
     def entry(self, number: int) -> Entry:
         """What the index says of one patch."""
@@ -194,8 +199,7 @@ class ShardSet:
     def damaged(self) -> Iterator[tuple[int, bool]]:
         """Read every patch: its number, and whether its pixels are not what the index says."""
         for number in range(len(self)):
-            shard, place = divmod(number, self.plan.patches_per_shard)
-            found = hashlib.sha256(self._shards[shard][place]).digest()
+            found = hashlib.sha256(self.both(number).data).digest()
             yield number, found != self._hashes[number].tobytes()
 
     def _map(self, first: int) -> Image:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quietcam.errors import DataError
-from quietcam.image import check_image, swap_red_blue, to_float, to_rgb, to_uint8
+from quietcam.image import as_channels, check_image, swap_red_blue, to_float, to_gray, to_rgb, to_uint8
 
 
 def test_every_value_survives_float_and_back():
@@ -63,3 +63,16 @@ def test_images_pass_the_check(shape):
 def test_what_is_no_image_is_refused_by_name(shape, dtype):
     with pytest.raises(DataError, match=r"the frame must be uint8.*Received: dtype="):
         check_image(np.zeros(shape, dtype), "the frame")
+
+
+def test_gray_is_opencvs_luma_and_leaves_equal_channels():
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    luma = (image @ np.array([0.299, 0.587, 0.114])).round(6)
+    gray = to_gray(image)
+    assert gray.shape == (40, 50, 1)
+    assert np.abs(gray[..., 0] - luma).max() <= 0.5 + 2e-3
+    assert np.abs(gray[..., 0].astype(int) - cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).max() <= 1
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    np.testing.assert_array_equal(to_gray(to_rgb(every)), every)
+    np.testing.assert_array_equal(as_channels(every, 3), to_rgb(every))
+    np.testing.assert_array_equal(as_channels(image, 1), gray)

@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quietcam.data.crops import Crops
 from quietcam.data.pack import pack
@@ -13,8 +15,11 @@ from quietcam.data.shards import open_shards
 from quietcam.errors import DataError, UsageError
 from quietcam.scenes import make_pair
 from train.config import RunConfig, TrainingConfig
-from train.dataset import SceneSource, ShardSource, patch_batches, training_patches
+from train.dataset import training_patches
 from train.runs import load_training_data, train_run
+from train.sources import CropSource, Mixture, SceneSource, ShardSource
+
+steps = functools.partial(training_patches, as_float=False)
 
 
 def numbered(count=12, size=32):
@@ -23,7 +28,7 @@ def numbered(count=12, size=32):
     noisy = np.zeros((count, size, size, 3), np.uint8)
     for number in range(count):
         noisy[number] = np.stack([np.full_like(rows, number), rows, columns], -1)
-    return Crops(noisy, noisy + 1, [(str(n), (0, 0, size, size)) for n in range(count)])
+    return Crops(np.stack([noisy, noisy + 1], 1), [(str(n), (0, 0, size, size)) for n in range(count)])
 
 
 def take(batches, seed=5, patch=16, batch=4):
@@ -71,7 +76,7 @@ def shards(tmp_path_factory, pair_folder):
 
 
 def untouched(source, **options):
-    return patch_batches(source, patch=source.side, batch=5, seed=3, augment=False, endless=False, **options)
+    return steps(source, patch=source.side, batch=5, seed=3, augment=False, endless=False, **options)
 
 
 def test_one_pass_of_a_packed_set_is_every_patch_of_the_side_as_it_was_packed(shards):
@@ -86,23 +91,23 @@ def test_one_pass_of_a_packed_set_is_every_patch_of_the_side_as_it_was_packed(sh
 
 def test_endless_goes_on_into_further_passes_in_another_order(shards):
     source = ShardSource(shards)
-    stream = patch_batches(source, patch=32, batch=len(source), seed=0, augment=False)
+    stream = steps(source, patch=32, batch=len(source), seed=0, augment=False)
     first, second = ([patch.tobytes() for patch in noisy.numpy()] for noisy, _ in stream.take(2))
     assert first != second
     assert sorted(first) == sorted(second)
 
 
 def test_a_batch_larger_than_the_set_takes_several_passes():
-    stream = patch_batches(numbered(3), patch=32, batch=10, seed=0, augment=False)
+    stream = steps(numbered(3), patch=32, batch=10, seed=0, augment=False)
     drawn = next(iter(stream))[0].numpy()[:, 0, 0, 0].tolist()
     assert [sorted(drawn[i : i + 3]) for i in (0, 3, 6)] == [[0, 1, 2]] * 3
 
 
 def test_float_is_uint8_over_255(shards):
     options = {"patch": 16, "batch": 4, "seed": 1}
-    floats, steps = training_patches(ShardSource(shards), **options), patch_batches(ShardSource(shards), **options)
-    for wide, narrow in zip(floats.take(5), steps.take(5), strict=True):
-        for a, b in zip(wide, narrow, strict=True):
+    floats, narrow = (each(ShardSource(shards), **options).take(5) for each in (training_patches, steps))
+    for wide, thin in zip(floats, narrow, strict=True):
+        for a, b in zip(wide, thin, strict=True):
             np.testing.assert_array_equal(a.numpy(), b.numpy().astype(np.float32) / np.float32(255))
 
 
@@ -110,7 +115,7 @@ def test_eight_ways_are_numpys(shards):
     """Each batch holds the patches of the one without augmentation, each laid in one of the eight ways."""
     source, options = ShardSource(shards), {"patch": 16, "batch": 6, "seed": 2}
     for plain, turned in zip(
-        patch_batches(source, augment=False, **options).take(4), patch_batches(source, **options).take(4), strict=True
+        steps(source, augment=False, **options).take(4), steps(source, **options).take(4), strict=True
     ):
         for i in range(6):
             ways = [
@@ -136,7 +141,7 @@ def test_one_stream_read_twice_at_once_gives_the_same_twice(shards):
 
 
 def test_batches_that_are_kept_are_not_written_over():
-    stream = patch_batches(numbered(40), patch=16, batch=4, seed=5)
+    stream = steps(numbered(40), patch=16, batch=4, seed=5)
     kept = list(stream.take(40))
     for (a, _), (b, _) in zip(kept, stream, strict=False):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
@@ -145,7 +150,7 @@ def test_batches_that_are_kept_are_not_written_over():
 def test_scenes_are_made_on_the_fly_and_never_twice():
     make = functools.partial(make_pair, size=32)
     with SceneSource(make, side=32, count=3, seed=100, workers=1) as source:
-        stream = patch_batches(source, patch=32, batch=3, seed=0, augment=False)
+        stream = steps(source, patch=32, batch=3, seed=0, augment=False)
         found = [sorted(noisy.tobytes() for noisy in batch[0].numpy()) for batch in stream.take(2)]
     expected = [sorted(make(seed)[0].tobytes() for seed in seeds) for seeds in (range(100, 103), range(103, 106))]
     assert found == expected
@@ -153,7 +158,7 @@ def test_scenes_are_made_on_the_fly_and_never_twice():
 
 @pytest.mark.parametrize("count", [0, 4])
 def test_nothing_to_cut_from(count):
-    source = Crops(np.zeros((count, 32, 32, 3), np.uint8), np.zeros((count, 32, 32, 3), np.uint8), [])
+    source = Crops(np.zeros((count, 2, 32, 32, 3), np.uint8), [])
     with pytest.raises(UsageError, match=r"Received: (patch=64, stored 32|none)"):
         training_patches(source, patch=64 if count else 16, batch=4, seed=0)
 
@@ -162,8 +167,8 @@ def test_the_interpreter_ends_while_a_stream_is_open():
     """TensorFlow's threads must not be in Python by then: they would never come back."""
     code = (
         "import numpy as np; from quietcam.data.crops import Crops; from train.dataset import training_patches; "
-        "pixels = np.zeros((64, 128, 128, 3), np.uint8); "
-        "stream = iter(training_patches(Crops(pixels, pixels, []), patch=96, batch=32, seed=0)); "
+        "pixels = np.zeros((64, 2, 128, 128, 3), np.uint8); "
+        "stream = iter(training_patches(Crops(pixels, []), patch=96, batch=32, seed=0)); "
         "[next(stream) for _ in range(4)]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
@@ -198,3 +203,45 @@ def test_a_packed_set_without_the_sides_or_the_end(pair_folder, tiny, tmp_path):
     (tmp_path / "side" / "complete.json").unlink()
     with pytest.raises(DataError, match="must be complete"):
         load_training_data(tmp_path / "side", config)
+
+
+def tinted(value, count, size=32):
+    """Crops whose red tells their source, and whose green their number."""
+    pairs = np.zeros((count, 2, size, size, 3), np.uint8)
+    pairs[..., 0], pairs[..., 1] = value, np.arange(count)[:, None, None, None]
+    return CropSource(Crops(pairs, []))
+
+
+@given(
+    weights=st.lists(st.floats(0.05, 20), min_size=1, max_size=5),
+    start=st.integers(0, 10**6),
+    count=st.integers(1, 300),
+)
+def test_a_mixture_keeps_its_shares_over_any_stretch_and_leaves_out_no_turn(weights, start, count):
+    mixture = Mixture([(tinted(i, 3), weight) for i, weight in enumerate(weights)])
+    whose, turns = mixture.assign(np.arange(start, start + count))
+    for index, share in enumerate(mixture.shares):
+        mine = turns[whose == index]
+        assert abs(len(mine) - count * share) <= len(weights)
+        np.testing.assert_array_equal(np.diff(mine), 1)
+    _, first = mixture.assign(np.arange(200))
+    assert first[0] == 0
+
+
+def test_a_mixture_takes_each_patch_of_a_source_once_in_a_pass_of_it():
+    mixture = Mixture([(tinted(10, 6), 3.0), (tinted(20, 4, size=48), 1.0)])
+    stream = steps(mixture, patch=32, batch=8, seed=1)
+    pixels = np.concatenate([noisy.numpy()[:, 0, 0, :2] for noisy, _ in stream.take(4)])
+    first, second = (pixels[pixels[:, 0] == value, 1] for value in (10, 20))
+    assert (len(first), len(second)) == (24, 8)
+    for start in range(0, 24, 6):
+        assert sorted(first[start : start + 6]) == list(range(6))
+    assert sorted(second[:4]) == sorted(second[4:]) == list(range(4))
+    later = next(iter(steps(mixture, patch=32, batch=8, seed=1, first=2)))[0].numpy()[:, 0, 0, :2]
+    np.testing.assert_array_equal(later, pixels[16:24])
+
+
+@pytest.mark.parametrize("parts", [[], [(tinted(1, 2), 0.0)], [(tinted(1, 2), float("nan"))]])
+def test_a_mixture_without_sources_or_weights_is_refused(parts):
+    with pytest.raises(UsageError, match="Received"):
+        Mixture(parts)

@@ -87,4 +87,4 @@ def test_divergence_is_said(crops, tiny):
     model = build(tiny)
     model.get_layer("down0_0").bias.assign([np.nan] * 8)
     with pytest.raises(TrainingDivergedError, match="lower learning_rate"):
-        Loop("train", model, Budget(5, 1), 1e-3).fit(Crops(crops.noisy, crops.clean, []), crops, patch=32, batch=8)
+        Loop("train", model, Budget(5, 1), 1e-3).fit(Crops(crops.pairs, []), crops, patch=32, batch=8)

@@ -12,6 +12,7 @@ from quietcam.data.generated import _interrupts_held, write_pairs
 from quietcam.data.pairs import find_pairs, read_pair
 from quietcam.errors import DataError
 from quietcam.metrics import psnr
+from quietcam.noise import SensorNoise
 from tests.processes import start_quietcam
 
 
@@ -65,3 +66,12 @@ def test_other_pairs_in_the_folder_are_left_alone(tmp_path):
     with pytest.raises(DataError, match="no other pairs"):
         write_pairs(tmp_path, count=1, size=64, seed=50)
     assert len(contents(tmp_path)) == 4
+
+
+def test_pairs_made_with_other_options_are_not_mixed(tmp_path):
+    write_pairs(tmp_path, count=2, size=64)
+    (tmp_path / "noisy" / "scene_000001.png").unlink()
+    for options in ({"band": (20.0, 26.0)}, {"noise": SensorNoise(0.01, 1e-4)}, {"size": 96}):
+        with pytest.raises(DataError, match=r"there, .* asked for"):
+            write_pairs(tmp_path, count=2, **({"size": 64} | options))
+    assert len(contents(tmp_path)) == 3

@@ -4,8 +4,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 
 import cv2
@@ -18,6 +16,7 @@ from quietcam.data.index import KINDS, index_data
 from quietcam.data.pairs import find_pairs, read_pair
 from quietcam.data.split import SplitRule, split_by_scene
 from quietcam.errors import DataError, UsageError
+from tests.processes import measure_quietcam
 
 INSTANCES = [
     "0001_001_S6_00100_00060_3200_L",
@@ -250,14 +249,7 @@ def test_one_pair_at_a_time_in_memory(tmp_path):
                 (lone / side).mkdir(parents=True)
                 shutil.copy(tmp_path / side / "0.png", lone / side)
         folder = lone if count == 1 else tmp_path
-        code = (
-            "import sys; from quietcam import cli; "
-            f"code = cli.run(['data', 'index', {str(folder)!r}, '--json', {str(tmp_path / 'out.json')!r}]); "
-            "from edge.health import peak_memory_mib; print(peak_memory_mib()); sys.exit(code)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        peaks.append(float(done.stdout.splitlines()[-1]))
+        peaks.append(measure_quietcam("data", "index", folder, "--json", tmp_path / "out.json")[1])
         if count == 1:
             shutil.rmtree(lone)
     assert peaks[1] < peaks[0] + 18

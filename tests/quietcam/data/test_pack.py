@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from quietcam.data.pack import grid_boxes, pack
 from quietcam.data.pairs import find_pairs, read_pair
 from quietcam.data.shards import open_shards
 from quietcam.errors import DataError, StorageError, UsageError
+from tests.processes import measure_quietcam
 
 SIDD = "{:04d}_{:03d}_S6_00100_00060_3200_L"
 
@@ -102,6 +105,42 @@ def test_a_split_of_ones_own(pictures, tmp_path):
     assert report.sides == {"train": 12, "validation": 12, "test": 12}
     found = open_shards(tmp_path / "packed")
     assert {found.entry(int(i)).instance[5:8] for i in found.of_side("test")} == {"002"}
+
+
+def test_gray_patches_are_opencvs_luma(pictures, tmp_path):
+    pack(pictures, tmp_path / "packed", patch=32, channels=1)
+    found = open_shards(tmp_path / "packed")
+    pair = next(iter(find_pairs(pictures)))
+    x0, y0, x1, y1 = found.entry(0).box
+    for side, whole in zip(found.pair(0), read_pair(pair), strict=True):
+        luma = cv2.cvtColor(whole[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
+        assert side.shape == (32, 32, 1)
+        assert np.abs(side[..., 0].astype(int) - luma).max() <= 1
+
+
+def test_an_archive_and_the_folder_give_the_same_patches(pictures, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        for path in sorted(pictures.rglob("*.*")):
+            file.write(path, path.relative_to(pictures))
+    pack(tmp_path / "set.zip", tmp_path / "zipped", patch=32)
+    pack(pictures, tmp_path / "packed", patch=32)
+    zipped, packed = (open_shards(tmp_path / name) for name in ("zipped", "packed"))
+    assert len(zipped) == len(packed) == 36
+    for number in range(36):
+        assert zipped.entry(number) == packed.entry(number)
+
+
+def test_validation_blocks_are_packed(tmp_path):
+    blocks = np.random.default_rng(0).integers(0, 256, (2, 2, 3, 40, 40, 3), np.uint8)
+    for name, side in zip(("Noisy", "Gt"), blocks, strict=True):
+        scipy.io.savemat(
+            tmp_path / f"Validation{name}BlocksSrgb.mat", {f"Validation{name}BlocksSrgb": side}, do_compression=True
+        )
+    report = pack(tmp_path / "ValidationNoisyBlocksSrgb.mat", tmp_path / "packed", patch=40)
+    found = open_shards(tmp_path / "packed")
+    assert report.patches == len(found) == 6
+    packed = sorted(np.stack(found.pair(number)).tobytes() for number in range(6))
+    assert packed == sorted(blocks[:, i, j].tobytes() for i in range(2) for j in range(3))
 
 
 def test_too_few_scenes_to_split_are_packed_without_sides(dataset, tmp_path, capsys):
@@ -330,13 +369,6 @@ def test_full_size_frames_take_less_than_1_gib(tmp_path):
             folder.mkdir(parents=True, exist_ok=True)
             name = {"noisy": "NOISY", "clean": "GT"}[side]
             assert cv2.imwrite(str(folder / f"{name}_SRGB_010.PNG"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    code = (
-        "import sys; from quietcam import cli; "
-        f"code = cli.run(['data', 'pack', {str(tmp_path / 'Data')!r}, '--out', {str(tmp_path / 'packed')!r}]); "
-        "from edge.health import peak_memory_mib; print(peak_memory_mib()); sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    peak = float(done.stdout.splitlines()[-1])
-    assert f"{4 * 220} patches" in done.stdout
+    said, peak = measure_quietcam("data", "pack", tmp_path / "Data", "--out", tmp_path / "packed")
+    assert f"{4 * 220} patches" in said
     assert peak < 1024, f"{peak:.0f} MiB"
