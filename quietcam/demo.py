@@ -115,11 +115,11 @@ def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
     pruning = budget * _PRUNING_SHARE
     steps.run(
         "train",
-        *("train", "demo", "--data", training, "--out", out / "float", "--minutes", budget - pruning),
+        *("train", "demo", "--data", training, "--out", out / "float", "--minutes", budget - pruning, "--overwrite"),
     )
     steps.run(
         "prune",
-        *("prune", out / "float", "--data", training, "--out", out / "pruned", "--minutes", pruning),
+        *("prune", out / "float", "--data", training, "--out", out / "pruned", "--minutes", pruning, "--overwrite"),
     )
     steps.run("calibrate", "calibrate", "--data", training, "--split", "train", "--out", out / "representative.npz")
     sizes = [word for size in _SIZES for word in ("--size", size)]

@@ -10,11 +10,22 @@ import typer
 from quietcam.errors import UsageError
 
 _Data = Annotated[
-    Path,
+    list[str],
     typer.Option(
-        "--data", help="Pairs: SIDD as it is downloaded, a folder with noisy/ and clean/, or what data pack wrote."
+        "--data",
+        metavar="SOURCE[@WEIGHT]",
+        help="SIDD as it is downloaded, noisy/ and clean/ folders, a packed set, or scenes[:band=LOW:HIGH,clean=DIR] "
+        "made on the fly. May be given several times; each gets its weight's share of every batch.",
     ),
 ]
+_Validation = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Validate on these pairs and train on all of --data. May be given several times. "
+        "Default: the validation scenes of --data."
+    ),
+]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that is there.")]
 _Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation. Default: the config's.")]
 
 
@@ -27,7 +38,10 @@ def mount(app: typer.Typer) -> None:
 def train(
     config: Annotated[str, typer.Argument(help="A config that ships (demo) or the path of a .toml file.")],
     data: _Data,
+    validation: _Validation = None,
     out: Annotated[Path | None, typer.Option(help="The run directory. Default: runs/CONFIG.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: _Overwrite = False,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
     seed: _Seed = None,
@@ -42,9 +56,9 @@ def train(
     """Train the denoising autoencoder in float.
 
     Scenes are split into train, validation and test; the run directory takes config.toml, model.keras, history.csv,
-    evaluation.json.
+    evaluation.json. Ctrl-C keeps the state; the same command with --resume goes on.
 
-    Example: `quietcam train demo --data pairs/ --out runs/mine --minutes 10`
+    Example: `quietcam train demo --data pairs/ --data scenes@0.5 --out runs/mine --minutes 10`
     """
     from dataclasses import replace
 
@@ -52,8 +66,11 @@ def train(
     from train.config import load_config
 
     with chatter_caught():
-        from train.runs import load_training_data, read_evaluation, train_run
+        from train.data import load_training_data
+        from train.runs import read_evaluation, train_run
 
+    if resume and overwrite:
+        raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
     settings = load_config(config)
     training = settings.training
     training = replace(
@@ -65,16 +82,19 @@ def train(
     )
     settings = replace(settings, training=training)
     run = out or Path("runs") / Path(config).stem
-    train_run(settings, load_training_data(data, settings), run)
+    with load_training_data(data, settings, validation or []) as loaded:
+        train_run(settings, loaded, run, resume=resume, overwrite=overwrite)
     _report(run, read_evaluation(run))
 
 
 def prune(
     run: Annotated[Path, typer.Argument(help="A run directory that train wrote.")],
     data: _Data,
+    validation: _Validation = None,
     out: Annotated[Path | None, typer.Option(help="The new run directory. Default: RUN-pruned.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Share of weights that become zero, in [0, 1).")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
+    overwrite: _Overwrite = False,
 ) -> None:
     """Set the smallest weights to zero, step by step, and fine-tune the rest.
 
@@ -87,10 +107,10 @@ def prune(
     from quietcam.chatter import chatter_caught
 
     with chatter_caught():
+        from train.data import load_training_data
         from train.runs import (
             fit_pruning_to,
             load_run,
-            load_training_data,
             measured_step_seconds,
             prune_run,
             read_evaluation,
@@ -103,7 +123,8 @@ def prune(
     target = out or run.with_name(f"{run.name}-pruned")
     if target.resolve() == run.resolve():
         raise UsageError(f"The pruned run needs a folder of its own. Received: --out {target}.")
-    prune_run(run, config, load_training_data(data, config), target)
+    with load_training_data(data, config, validation or []) as loaded:
+        prune_run(run, config, loaded, target, overwrite=overwrite)
     _report(target, read_evaluation(target))
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from quietcam.architecture import Architecture
 from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
+from train.extra_noise import ExtraNoise
+from train.precision import PRECISIONS
 
 __all__ = ["PruningConfig", "RunConfig", "TrainingConfig", "dump_config", "load_config"]
 
@@ -28,6 +30,10 @@ class TrainingConfig:
         crop: side in pixels of the crops kept in memory, cut once from each picture.
         crops_per_picture: how many of them a large picture gives.
         seed: of weights, order and augmentation.
+        precision: auto, float32, mixed_bfloat16 or mixed_float16; see ``train.precision``.
+        average: decay of the weights' moving average, which is what is kept at the end; 0 for none.
+        deterministic: operators that give the same bits every time, at some cost: then a resumed run equals one that
+            was never interrupted, on one device and with a budget of steps.
         split: which scenes are kept from training, such as "test=004,validation=001+003"; see
             ``quietcam.data.split.SplitRule``. Defaults to its default.
     """
@@ -40,6 +46,9 @@ class TrainingConfig:
     crop: int = 256
     crops_per_picture: int = 4
     seed: int = 0
+    precision: str = "auto"
+    average: float = 0.999
+    deterministic: bool = False
     split: str = ""
 
     def __post_init__(self) -> None:
@@ -48,6 +57,9 @@ class TrainingConfig:
             _require(getattr(self, name) >= 1, f"{name} must be at least 1", name, getattr(self, name))
         _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
         _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
+        known = ", ".join(PRECISIONS)
+        _require(self.precision in PRECISIONS, f"precision must be one of {known}", "precision", self.precision)
+        _require(0 <= self.average < 1, "average must be in [0, 1)", "average", self.average)
         _require(self.patch <= self.crop, "patch must not exceed crop", "patch", self.patch)
 
 
@@ -74,6 +86,7 @@ class RunConfig:
     model: Architecture = field(default_factory=Architecture)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
+    noise: ExtraNoise = field(default_factory=ExtraNoise)
 
     def __post_init__(self) -> None:
         if self.training.patch % self.model.stride:
@@ -87,6 +100,7 @@ class RunConfig:
         return {
             "model": self.model.to_dict(),
             "training": asdict(self.training),
+            "noise": asdict(self.noise),
             "pruning": asdict(self.pruning),
         }
 
@@ -136,24 +150,24 @@ def dump_config(config: RunConfig) -> str:
 def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
     kinds = {
         "model": Architecture.from_dict,
-        "training": _reader(TrainingConfig),
-        "pruning": _reader(PruningConfig),
+        "training": _reader("training", TrainingConfig),
+        "noise": _reader("noise", ExtraNoise),
+        "pruning": _reader("pruning", PruningConfig),
     }
     if unknown := sorted(set(values) - set(kinds)):
         raise UsageError(f"Unknown sections in {source}: {unknown}. Known: {sorted(kinds)}.")
     return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
 
 
-def _reader(kind: type[TrainingConfig] | type[PruningConfig]) -> Any:
+def _reader(section: str, kind: type[TrainingConfig] | type[ExtraNoise] | type[PruningConfig]) -> Any:
     types = {f.name: type(f.default) for f in fields(kind)}
-    section = "training" if kind is TrainingConfig else "pruning"
 
-    def read(values: dict[str, Any]) -> TrainingConfig | PruningConfig:
+    def read(values: dict[str, Any]) -> TrainingConfig | ExtraNoise | PruningConfig:
         if unknown := sorted(set(values) - set(types)):
             raise UsageError(f"Unknown keys in [{section}]: {unknown}. Known: {sorted(types)}.")
         for key, value in values.items():
             fits = isinstance(value, (int, float) if types[key] is float else types[key])
-            if not fits or isinstance(value, bool):
+            if not fits or isinstance(value, bool) != (types[key] is bool):
                 raise UsageError(f"[{section}] {key} must be {types[key].__name__}. Received: {key}={value!r}.")
         return kind(**values)
 
@@ -161,6 +175,8 @@ def _reader(kind: type[TrainingConfig] | type[PruningConfig]) -> Any:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return "[" + ", ".join(_toml(item) for item in value) + "]" if isinstance(value, list) else repr(value)
 
 

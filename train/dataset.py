@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quietcam.data.crops import Crops
 from quietcam.errors import UsageError
 from quietcam.image import Image
+from train.extra_noise import ExtraNoise
 from train.sources import CropSource, Mixture, PatchSource
 
 __all__ = ["training_patches"]
@@ -40,6 +41,7 @@ def training_patches(
     endless: bool = True,
     augment: bool = True,
     first: int = 0,
+    extra: ExtraNoise | None = None,
 ) -> tf.data.Dataset:
     """A stream of batches ``(noisy, clean)``, float32 ``(batch, patch, patch, C)`` in [0, 1].
 
@@ -53,6 +55,7 @@ def training_patches(
             together; the last batch may be smaller.
         augment: mirror and turn. A patch is cut at random in any case.
         first: number of the first batch, to go on with a stream where another run left it.
+        extra: plain noise in place of some pairs' own. Defaults to none.
 
     Raises:
         UsageError: ``patch`` is larger than what is stored, or nothing is stored.
@@ -61,7 +64,7 @@ def training_patches(
     for each in _parts(patches):
         _check(each, patch)
     rooms = _Rooms()
-    batches = _Batches(patches, patch, batch, seed, endless, augment, rooms)
+    batches = _Batches(patches, patch, batch, seed, endless, augment, rooms, extra or ExtraNoise())
     kind = np.float32 if as_float else np.uint8
     last = None if endless else -(-len(patches) // batch)
 
@@ -138,10 +141,11 @@ class _Batches:
         endless: bool,
         augment: bool,
         rooms: _Rooms,
+        extra: ExtraNoise,
     ) -> None:
         self._source, self._patch, self._batch, self._seed = source, patch, batch, seed
         self._endless, self._augment = endless, augment
-        self._rooms = rooms
+        self._rooms, self._extra = rooms, extra
         self._orders: dict[tuple[int, int], Numbers] = {}
         self._lock = threading.Lock()
 
@@ -159,6 +163,7 @@ class _Batches:
                 pixels[:, i] = _turned(_as_pixels(cut), turn)
             else:
                 batch[:, i] = cut
+        self._extra.apply(batch, np.random.default_rng([self._seed, 2, int(number)]))
         return batch
 
     def _pairs(self, batch: int) -> list[Image]:

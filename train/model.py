@@ -18,7 +18,9 @@ def _as_is(layer: keras.layers.Layer) -> keras.layers.Layer:
     return layer
 
 
-def build(architecture: Architecture, wrap: Wrap = _as_is, *, name: str = "quietcam") -> keras.Model:
+def build(
+    architecture: Architecture, wrap: Wrap = _as_is, *, name: str = "quietcam", precision: str = "float32"
+) -> keras.Model:
     """The network as a functional model, float32 ``(batch, height, width, channels)`` in [0, 1] on both ends.
 
     Height and width are free, in multiples of ``architecture.stride``. Space-to-depth and its opposite are plain
@@ -27,6 +29,8 @@ def build(architecture: Architecture, wrap: Wrap = _as_is, *, name: str = "quiet
     Args:
         wrap: called with every Keras layer before it is connected; what it gives back takes its place (pruning and
             quantization-aware training wrap layers this way). Defaults to the layer itself.
+        precision: Keras' policy of the convolutions. What is added to the picture and clipped is float32 in any case:
+            bfloat16 has no more than 8 bits for a pixel.
     """
     layers = keras.layers
     convolutions = {convolution.name: convolution for convolution in architecture.convolutions()}
@@ -43,9 +47,10 @@ def build(architecture: Architecture, wrap: Wrap = _as_is, *, name: str = "quiet
                 padding="same",
                 kernel_initializer=initializer,
                 name=layer_name,
+                dtype=precision,
             )
         )(x)
-        return wrap(layers.ReLU(6.0, name=f"{layer_name}_relu"))(x) if c.relu else x
+        return wrap(layers.ReLU(6.0, name=f"{layer_name}_relu", dtype=precision))(x) if c.relu else x
 
     noisy = keras.Input((None, None, architecture.channels), name="noisy")
     blocks = x = tf.nn.space_to_depth(noisy, architecture.stem)
@@ -56,8 +61,8 @@ def build(architecture: Architecture, wrap: Wrap = _as_is, *, name: str = "quiet
         skips.append(x)
     for level in range(architecture.levels - 2, -1, -1):
         x = convolve(x, f"rise{level}")
-        x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}"))(x)
-        x = wrap(layers.Add(name=f"join{level}"))([x, skips[level]])
+        x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}", dtype=precision))(x)
+        x = wrap(layers.Add(name=f"join{level}", dtype=precision))([x, skips[level]])
         for index in range(max(1, architecture.depths[level] - 1)):
             x = convolve(x, f"up{level}_{index}")
     x = convolve(x, "residual")

@@ -4,151 +4,136 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
+import fcntl
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
-from numpy.typing import NDArray
 
 from quietcam.atomic import make_folder, write_json, write_text
-from quietcam.data.crops import Crops, cut_crops
-from quietcam.data.generated import ORIGIN
-from quietcam.data.pairs import PairList, find_pairs
-from quietcam.data.shards import ShardSet, is_packed, open_shards
-from quietcam.data.split import SIDES, SplitRule
-from quietcam.errors import DataError, ModelError, UsageError
-from quietcam.metrics import psnr
+from quietcam.errors import ModelError, StorageError, UsageError
 from train import pruning
 from train.config import RunConfig, dump_config, load_config
+from train.data import TrainingData
 from train.model import build, copy_convolutions
-from train.sources import ShardSource
+from train.precision import choose_precision
 from train.trainer import Budget, Loop, inference, save_model, validate
 
-__all__ = ["TrainingData", "load_run", "load_training_data", "prune_run", "train_run"]
+__all__ = ["load_run", "prune_run", "train_run"]
 
-_MOST_CROPS = 4000
-"""Of 256x256 RGB pairs: 1.5 GiB."""
-
-_VALIDATION_CROPS = 24
+_OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard")
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Patches to train on and crops to validate on, from different scenes, and where they come from."""
+def train_run(
+    config: RunConfig, data: TrainingData, run: Path, *, resume: bool = False, overwrite: bool = False
+) -> keras.Model:
+    """Float training into the run directory ``run``; the model is there when this returns.
 
-    training: Crops | ShardSource
-    validation: Crops
-    origin: dict[str, Any]
-
-
-def load_training_data(folder: Path, config: RunConfig) -> TrainingData:
-    """Read a data set, split it by scene, cut its crops; or open a packed set, whose sides are noted in it.
+    Args:
+        resume: go on with what an interrupted training left there.
+        overwrite: delete what a training left there.
 
     Raises:
-        UsageError: there is no such folder.
-        DataError: nothing in it can be used.
+        UsageError: the folder holds a run already and neither is said; or as in ``Loop.fit``.
+        StorageError: another process is at work there.
     """
-    if is_packed(folder):
-        return _load_packed(folder, config)
-    found = find_pairs(folder)
-    split = SplitRule.parse(config.training.split).split(found.pairs)
-    seed, size = config.training.seed, config.training.crop
-    count = config.training.crops_per_picture
-    channels = config.model.channels
-    training = cut_crops(split.train, size, per_picture=count, seed=seed, limit=_MOST_CROPS, channels=channels)
-    validation = cut_crops(split.validation, size, seed=seed, limit=_VALIDATION_CROPS, channels=channels)
-    origin = {
-        **origin_of(folder, found),
-        "scenes": {side: _short(split.scenes(side)) for side in SIDES},
-        "training_crops": len(training.noisy),
-        "validation_crops": len(validation.noisy),
-        "sha256": hashlib.sha256(training.noisy.tobytes() + training.clean.tobytes()).hexdigest(),
-        "noisy_validation_psnr": _mean_psnr(validation),
-    }
-    return TrainingData(training, validation, origin)
-
-
-def _load_packed(folder: Path, config: RunConfig) -> TrainingData:
-    shards = open_shards(folder)
-    numbers = {side: shards.of_side(side) for side in SIDES}
-    asked, packed = str(SplitRule.parse(config.training.split)), shards.plan.rule
-    if config.training.split and asked != packed:
-        raise UsageError(
-            f"A packed set is split as it was packed. Received: split {asked}, packed as {packed}. "
-            f"Remedy: leave the split out, or pack with 'quietcam data pack --split {asked}'."
-        )
-    if not shards.complete:
-        raise DataError(
-            f"A packed set must be complete to be trained on. Received: {folder}, with {len(shards)} patches so far. "
-            "Remedy: run its 'quietcam data pack' again; it goes on from there."
-        )
-    if not len(numbers["train"]) or not len(numbers["validation"]):
-        listed = ", ".join(f"{len(numbers[side])} {side}" for side in SIDES)
-        raise DataError(
-            f"Training needs patches to train on and others to validate on. Received: {folder} with {listed}. "
-            "Remedy: pack at least three scenes with 'quietcam data pack --split all'."
-        )
-    if config.model.channels != shards.plan.channels:
-        raise UsageError(
-            f"A packed set must have the network's channels. Received: channels={config.model.channels} in the config, "
-            f"packed {shards.plan.channels}. Remedy: pack {'with' if config.model.channels == 1 else 'without'} --gray."
-        )
-    if config.training.patch > shards.plan.patch:
-        raise UsageError(
-            f"A patch is cut from a packed one and cannot be larger. Received: patch={config.training.patch}, packed "
-            f"{shards.plan.patch}. Remedy: lower patch in the config, or pack with --patch {config.training.patch}."
-        )
-    validation = _spread(shards, numbers["validation"])
-    pictures = shards.plan.pictures
-    origin = {
-        "data": shards.plan.data,
-        "licence": _licence(picture.instance for picture in pictures),
-        "scenes": {side: _short(sorted({each.scene for each in pictures if each.side == side})) for side in SIDES},
-        "training_crops": len(numbers["train"]),
-        "validation_crops": len(validation),
-        "sha256": shards.digest,
-        "noisy_validation_psnr": _mean_psnr(validation),
-    }
-    return TrainingData(ShardSource(shards, numbers["train"]), validation, origin)
-
-
-def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
-    """Up to ``_VALIDATION_CROPS`` of these patches, spread evenly over them, and so over their pictures."""
-    places = np.linspace(0, len(numbers), min(len(numbers), _VALIDATION_CROPS), endpoint=False).astype(int)
-    chosen = numbers[places].tolist()
-    entries = [shards.entry(number) for number in chosen]
-    return Crops(
-        np.stack([shards.both(number) for number in chosen]),
-        [(entry.source, entry.box) for entry in entries],
-    )
-
-
-def train_run(config: RunConfig, data: TrainingData, run: Path) -> keras.Model:
-    """Float training into the run directory ``run``; the model is there when this returns."""
-    make_folder(run)
-    write_text(run / "config.toml", dump_config(config))
     settings = config.training
-    keras.utils.set_random_seed(settings.seed)
-    model = build(config.model)
-    loop = Loop("train", model, Budget(settings.steps, settings.minutes), settings.learning_rate, settings.seed, run)
-    loop.fit(data.training, data.validation, patch=settings.patch, batch=settings.batch)
-    _finish(run, model, data, config)
-    return model
+    with _claimed(run, resume=resume, overwrite=overwrite):
+        write_text(run / "config.toml", dump_config(config))
+        keras.utils.set_random_seed(settings.seed)
+        if settings.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        precision = choose_precision(settings.precision)
+        model = build(config.model, precision=precision)
+        loop = Loop(
+            "train",
+            model,
+            Budget(settings.steps, settings.minutes),
+            settings.learning_rate,
+            settings.seed,
+            run,
+            average=settings.average,
+            loss_scaling=precision == "mixed_float16",
+            recipe=_recipe(config, data, precision),
+        )
+        loop.fit(
+            data.training,
+            data.validation,
+            patch=settings.patch,
+            batch=settings.batch,
+            extra=config.noise,
+            resume=resume,
+        )
+        plain = build(config.model)
+        copy_convolutions(model, plain)
+        _finish(run, plain, data, config)
+    return plain
 
 
-def prune_run(source: Path, config: RunConfig, data: TrainingData, run: Path) -> keras.Model:
-    """Prune the model of the run ``source`` by magnitude and fine-tune it, into the run directory ``run``."""
-    model = load_model(source)
+def _recipe(config: RunConfig, data: TrainingData, precision: str) -> str:
+    """All that decides about a step, and so not the budget."""
+    told = config.to_dict()
+    del told["pruning"], told["training"]["steps"], told["training"]["minutes"]
+    return json.dumps({**told, "precision": precision, "data": data.origin["sha256"]}, sort_keys=True)
+
+
+@contextlib.contextmanager
+def _claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
+    """The run directory, for this process alone, and with nothing in it that would be lost."""
     make_folder(run)
-    write_text(run / "config.toml", dump_config(config))
-    if (source / "history.csv").exists() and source != run:
-        write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
+    descriptor = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(
+                f"One process at a time may work in a run directory. Received: {run}, which another one holds. "
+                "Remedy: wait for it, or choose another place with --out."
+            ) from error
+        there = [name for name in _OURS if (run / name).exists()]
+        if there and not resume:
+            if not overwrite:
+                raise UsageError(
+                    f"A run directory takes one run. Received: {run}, which holds {', '.join(there)}. Remedy: --resume "
+                    "goes on with it, --overwrite deletes it; or choose another place with --out."
+                )
+            for name in there:
+                path = run / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def prune_run(
+    source: Path, config: RunConfig, data: TrainingData, run: Path, *, overwrite: bool = False
+) -> keras.Model:
+    """Prune the model of the run ``source`` by magnitude and fine-tune it, into the run directory ``run``.
+
+    Raises:
+        UsageError: the folder holds a run already, and ``overwrite`` is not said.
+        StorageError: another process is at work there.
+    """
+    model = load_model(source)
+    with _claimed(run, overwrite=overwrite):
+        write_text(run / "config.toml", dump_config(config))
+        if (source / "history.csv").exists():
+            write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
+        return _prune(model, config, data, run)
+
+
+def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path) -> keras.Model:
     settings = config.pruning
     # The second half of the steps is fine-tuning at full sparsity.
     end_step = settings.steps // 2
@@ -165,7 +150,13 @@ def prune_run(source: Path, config: RunConfig, data: TrainingData, run: Path) ->
         run,
         least_steps=end_step + 1,
     )
-    loop.fit(data.training, data.validation, patch=config.training.patch, batch=config.training.batch)
+    loop.fit(
+        data.training,
+        data.validation,
+        patch=config.training.patch,
+        batch=config.training.batch,
+        extra=config.noise,
+    )
     stripped = pruning.strip(config.model, pruned)
     _finish(run, stripped, data, config)
     return stripped
@@ -219,25 +210,10 @@ def fit_pruning_to(config: RunConfig, minutes: float, step_seconds: float | None
     return replace(config, pruning=replace(config.pruning, steps=max(20, steps), minutes=minutes))
 
 
-def origin_of(folder: Path, found: PairList) -> dict[str, str]:
-    """What a data set is and whose terms it is under, as far as it tells: by its ``origin.json`` or by SIDD's names."""
-    if (folder / ORIGIN).is_file():
-        with contextlib.suppress(OSError, ValueError):
-            told = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-            return {key: str(told.get(key, "unknown")) for key in ("data", "licence")}
-    return {
-        "data": folder.resolve().name,
-        "licence": _licence(pair.instance.name if pair.instance else "" for pair in found.pairs),
-    }
-
-
-def _licence(instances: Iterable[str]) -> str:
-    names = list(instances)
-    return "MIT (SIDD)" if names and all(names) else "unknown: ask whoever trained it"
-
-
 def _finish(run: Path, model: keras.Model, data: TrainingData, config: RunConfig) -> None:
     save_model(model, run / "model.keras")
+    denoise = inference(model)
+    found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
     write_json(
         run / "evaluation.json",
         {
@@ -246,11 +222,16 @@ def _finish(run: Path, model: keras.Model, data: TrainingData, config: RunConfig
             "parameters": config.model.parameters,
             "sparsity": round(pruning.sparsity(model), 4),
             "validation": {
-                "psnr": round(validate(inference(model), data.validation), 3),
+                "psnr": round(float(np.mean(list(found.values()))), 3),
                 "noisy_psnr": data.origin["noisy_validation_psnr"],
                 "crops": data.origin["validation_crops"],
+                "by_set": {
+                    name: {"psnr": psnr, "noisy_psnr": data.origin["noisy_by_set"][name]}
+                    for name, psnr in found.items()
+                },
             },
             "data": data.origin,
+            "extra_noise": asdict(config.noise),
             "tools": {
                 name: version(name) for name in ("quietcam", "tensorflow", "tf_keras", "tensorflow-model-optimization")
             },
@@ -262,13 +243,3 @@ def read_evaluation(run: Path) -> dict[str, Any]:
     """What ``train`` or ``prune`` wrote about the run."""
     content: dict[str, Any] = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     return content
-
-
-def _short(names: list[str], most: int = 20) -> list[str] | int:
-    """Names for a report, or their number where there are too many to read."""
-    return names if len(names) <= most else len(names)
-
-
-def _mean_psnr(crops: Crops) -> float:
-    values = [psnr(noisy, clean) for noisy, clean in zip(crops.noisy, crops.clean, strict=True)]
-    return round(sum(min(value, 100.0) for value in values) / len(values), 3)

@@ -42,7 +42,7 @@ class CropSource:
     """Crops that are held in memory."""
 
     def __init__(self, crops: Crops) -> None:
-        self._pairs = crops.pairs
+        self._pairs, self.source = crops.pairs, crops.source
         self.side, self.channels = int(crops.pairs.shape[2]), int(crops.pairs.shape[4])
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class SceneSource:
         """Scenes that nobody has seen yet: each pass has seeds of its own."""
         seeds = self._seed + passes * self._count + numbers
         made = [self._workers.submit(self._make, seed) for seed in seeds.tolist()]
-        return [np.stack(each.result()) for each in made]
+        return [np.asarray(each.result(), np.uint8) for each in made]
 
 
 class Mixture:

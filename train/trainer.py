@@ -1,27 +1,31 @@
-"""The training loop: warm-up and cosine within a budget of steps and minutes, validation, history, the best left
-behind."""
+"""The training loop: warm-up and cosine within a budget of steps and minutes, averaged weights, validation, history,
+checkpoints to go on from."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.atomic import atomic_path, write_bytes, write_text
+from quietcam.atomic import atomic_path, write_text
 from quietcam.data.crops import Crops
-from quietcam.errors import QuietcamError, StoppedError
-from quietcam.progress import progress
+from quietcam.errors import QuietcamError, StoppedError, UsageError
+from quietcam.progress import progress, say
 from train.dataset import training_patches
+from train.extra_noise import ExtraNoise
 from train.losses import charbonnier, psnr_uint8
 from train.sources import Mixture, PatchSource
+from train.state import State, read_state, write_state
 
 __all__ = ["Budget", "HistoryRow", "Loop", "TrainingDivergedError", "inference", "save_model", "validate"]
 
@@ -29,7 +33,10 @@ Denoise = Callable[[tf.Tensor], tf.Tensor]
 """float32 ``(batch, H, W, C)`` in [0, 1] to the same."""
 
 _WARM_UP = 0.05
-_CHECKS = 8
+_CHECKS = 16
+_KEEP_SECONDS = 120.0
+_TRIES = 3
+"""How often a run that diverged goes back before it gives up."""
 
 
 class TrainingDivergedError(QuietcamError, ArithmeticError):
@@ -50,7 +57,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One line of ``history.csv``: the mean loss since the line before, and PSNR in dB on the validation crops."""
+    """One line of ``history.csv``: the mean loss since the line before; PSNR in dB on the validation crops, the mean
+    over the sets, and each set's."""
 
     phase: str
     step: int
@@ -58,6 +66,7 @@ class HistoryRow:
     learning_rate: float
     loss: float
     validation_psnr: float
+    by_set: str = ""
 
 
 def rate(share: float, peak: float) -> float:
@@ -73,10 +82,14 @@ class Loop:
     """One phase of training (float, pruning, quantization-aware) on one model.
 
     Args:
-        phase: its name, for progress and history.
+        phase: its name, for progress, history and checkpoint.
         model: anything that maps a float32 batch in [0, 1] to one of the same shape.
         run: the folder that takes ``history.csv`` and ``checkpoints/``; None leaves nothing behind.
         least_steps: steps that are taken whatever the minutes say.
+        average: decay of the weights' exponential moving average, which is what is validated and left in the model at
+            the end; 0 keeps none.
+        loss_scaling: for mixed_float16, whose small gradients would vanish.
+        recipe: what this run was told, apart from its budget; a checkpoint of another recipe is not resumed.
     """
 
     phase: str
@@ -86,107 +99,209 @@ class Loop:
     seed: int = 0
     run: Path | None = None
     least_steps: int = 1
-    _kept: HistoryRow | None = field(default=None, init=False)
+    average: float = 0.0
+    loss_scaling: bool = False
+    recipe: str = ""
+    _optimizer: Any = field(init=False, repr=False)
+    _averages: list[tf.Variable] = field(init=False, repr=False)
+    _rows: list[HistoryRow] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        adam = keras.optimizers.Adam(self.learning_rate, global_clipnorm=1.0)
+        self._optimizer = keras.mixed_precision.LossScaleOptimizer(adam) if self.loss_scaling else adam
+        adam.build(self.model.trainable_variables)
+        weights = self.model.trainable_variables if self.average else []
+        self._averages = [tf.Variable(weight, trainable=False) for weight in weights]
+        self._rows = []
 
     def fit(
-        self, training: Crops | PatchSource | Mixture, validation: Crops, *, patch: int, batch: int
+        self,
+        training: Crops | PatchSource | Mixture,
+        validation: Mapping[str, Crops],
+        *,
+        patch: int,
+        batch: int,
+        extra: ExtraNoise | None = None,
+        resume: bool = False,
     ) -> list[HistoryRow]:
         """Train until the budget is used; return the history.
 
+        Args:
+            validation: crops by the name of their set.
+            extra: plain noise beside the pairs' own. Defaults to none.
+            resume: go on from the checkpoint of the run. On one device, with deterministic operators and a budget of
+                steps, the result is that of a run that was never interrupted, bit for bit.
+
         Raises:
-            TrainingDivergedError: the loss became NaN or infinite.
-            StoppedError: Ctrl-C; the message says where the weights of the last validation are.
+            TrainingDivergedError: loss or weights became NaN or infinite, and again after going back.
+            StoppedError: Ctrl-C; the message says what is kept.
+            UsageError: there is no checkpoint to resume from, or it is of another recipe.
         """
-        try:
-            return self._fit(training, validation, patch, batch)
-        except KeyboardInterrupt:
-            raise StoppedError(f"{self.phase} was interrupted; {self._what_is_kept()}") from None
-
-    def _fit(
-        self, training: Crops | PatchSource | Mixture, validation: Crops, patch: int, batch: int
-    ) -> list[HistoryRow]:
-        optimizer = keras.optimizers.Adam(self.learning_rate, clipnorm=1.0)
-        optimizer.build(self.model.trainable_variables)
-        step_once = self._step_function(optimizer)
+        state = self._resumed() if resume else self._state(0, 0.0, 0)
+        step, slowed, used_before = state.step, state.slowed, state.seconds
+        step_once = self._step_function()
         denoise = inference(self.model)
-        stream = iter(training_patches(training, patch=patch, batch=batch, seed=self.seed))
-        rows: list[HistoryRow] = []
+        batches = training_patches(training, patch=patch, batch=batch, seed=self.seed, first=step, extra=extra)
+        stream = iter(batches)
         losses: list[float] = []
-        start, step, share, next_check = time.monotonic(), 0, 0.0, 1.0 / _CHECKS
-        with progress(f"{self.phase}, percent", 100) as bar:
-            while share < 1.0:
-                now = rate(share, self.learning_rate)
-                optimizer.learning_rate.assign(now)
-                losses.append(float(step_once(*next(stream))))
-                step += 1
-                used = self.budget.share(step, time.monotonic() - start)
-                if used >= 1.0 and step < self.least_steps:
-                    used = 0.999
-                bar.advance(100 * max(0.0, used - share), f"loss {np.mean(losses[-50:]):.4f}")
-                share = used
-                if share >= next_check or share >= 1.0:
-                    self._refuse_divergence(step, losses)
-                    next_check += 1.0 / _CHECKS
-                    rows.append(
-                        HistoryRow(
-                            self.phase,
-                            step,
-                            round(time.monotonic() - start, 2),
-                            now,
-                            float(np.mean(losses)),
-                            validate(denoise, validation),
-                        )
-                    )
-                    losses.clear()
-                    bar.advance(0, f"validation {rows[-1].validation_psnr:.2f} dB")
-                    self._keep(rows)
-        return rows
+        start = time.monotonic()
+        share = self.budget.share(step, used_before)
+        next_check, next_keep = (math.floor(share * _CHECKS) + 1) / _CHECKS, start + _KEEP_SECONDS
 
-    def _refuse_divergence(self, step: int, losses: list[float]) -> None:
-        # The clip at the network's end maps NaN to a number, so the loss alone does not tell.
-        weights_are_numbers = all(np.isfinite(v.numpy()).all() for v in self.model.trainable_variables)
-        if not (weights_are_numbers and np.isfinite(losses).all()):
-            raise TrainingDivergedError(
-                f"Loss and weights must stay numbers. Received: NaN or infinity by step {step} of {self.phase}. "
-                f"Remedy: lower learning_rate (now {self.learning_rate:g})."
-            )
+        def seconds() -> float:
+            return used_before + time.monotonic() - start
 
-    def _step_function(self, optimizer: keras.optimizers.Optimizer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        model = self.model
+        try:
+            with progress(f"{self.phase}, percent", 100) as bar:
+                bar.advance(100 * share)
+                while share < 1.0:
+                    now = rate(share, self.learning_rate) * 0.5**slowed
+                    self._optimizer.learning_rate.assign(now)
+                    losses.append(float(step_once(*next(stream))))
+                    step += 1
+                    used = self.budget.share(step, seconds())
+                    if used >= 1.0 and step < self.least_steps:
+                        used = 0.999
+                    bar.advance(100 * max(0.0, used - share), f"loss {np.mean(losses[-50:]):.4f}")
+                    share = used
+                    check = share >= next_check or share >= 1.0
+                    if not self._is_sound(losses[-1], with_weights=check):
+                        slowed = self._go_back(state, step, slowed)
+                        losses.pop()
+                        continue
+                    if check:
+                        next_check += 1.0 / _CHECKS
+                        with self._averaged():
+                            found = {name: validate(denoise, crops) for name, crops in validation.items()}
+                        self._rows.append(_row(self.phase, step, seconds(), now, losses, found))
+                        losses.clear()
+                        bar.advance(0, f"validation {self._rows[-1].validation_psnr:.2f} dB")
+                    if check or time.monotonic() >= next_keep:
+                        next_keep = time.monotonic() + _KEEP_SECONDS
+                        state = self._state(step, seconds(), slowed)
+                        self._keep(state)
+        except KeyboardInterrupt:
+            if step > state.step and losses and self._is_sound(losses[-1], with_weights=True):
+                self._keep(self._state(step, seconds(), slowed))
+            raise StoppedError(f"{self.phase} was interrupted; {self._what_is_kept(step)}") from None
+        for weight, average in zip(self.model.trainable_variables, self._averages, strict=bool(self._averages)):
+            weight.assign(average)
+        return self._rows
+
+    def _step_function(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        model, optimizer, averages = self.model, self._optimizer, self._averages
 
         @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
         def step_once(noisy: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                loss = charbonnier(clean, model(noisy, training=True))
-            gradients = tape.gradient(loss, model.trainable_variables)
+                loss = charbonnier(clean, tf.cast(model(noisy, training=True), tf.float32))
+                scaled = optimizer.get_scaled_loss(loss) if self.loss_scaling else loss
+            gradients = tape.gradient(scaled, model.trainable_variables)
+            if self.loss_scaling:
+                gradients = optimizer.get_unscaled_gradients(gradients)
             optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            taken = tf.cast(optimizer.iterations, tf.float32)
+            # Early on the average forgets faster, or it would remember the untrained network.
+            decay = tf.minimum(self.average, (1.0 + taken) / (10.0 + taken))
+            for average, weight in zip(averages, model.trainable_variables, strict=bool(averages)):
+                average.assign(decay * average + (1.0 - decay) * weight)
             return loss
 
         compiled: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = step_once
         return compiled
 
-    def _keep(self, rows: list[HistoryRow]) -> None:
+    def _is_sound(self, loss: float, *, with_weights: bool) -> bool:
+        """Whether the loss is a number; and the weights: the clip at the network's end hides a NaN from the loss."""
+        return math.isfinite(loss) and not (
+            with_weights and any(not np.isfinite(v.numpy()).all() for v in self.model.trainable_variables)
+        )
+
+    def _go_back(self, good: State, step: int, slowed: int) -> int:
+        """To the last good checkpoint, with half the rate and, since the number of the step goes on, other patches."""
+        if slowed >= _TRIES:
+            raise TrainingDivergedError(
+                f"Loss and weights must stay numbers. Received: NaN or infinity by step {step} of {self.phase}, also "
+                f"after {slowed} returns to step {good.step} at a lower rate. "
+                f"Remedy: lower learning_rate (now {self.learning_rate:g})."
+            )
+        say(f"NaN or infinity at step {step}: back to step {good.step}, at half the learning rate")
+        self._restore(good)
+        return slowed + 1
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model with its averaged weights."""
+        weights = self.model.trainable_variables if self._averages else []
+        current = [weight.numpy() for weight in weights]
+        try:
+            for weight, average in zip(weights, self._averages, strict=True):
+                weight.assign(average)
+            yield
+        finally:
+            for weight, value in zip(weights, current, strict=True):
+                weight.assign(value)
+
+    def _state(self, step: int, seconds: float, slowed: int) -> State:
+        return State(
+            step=step,
+            seconds=round(seconds, 2),
+            weights=self.model.get_weights(),
+            optimizer=[variable.numpy() for variable in self._optimizer.variables],
+            average=[variable.numpy() for variable in self._averages],
+            slowed=slowed,
+            rows=[asdict(row) for row in self._rows],
+            recipe=self.recipe,
+        )
+
+    def _restore(self, state: State) -> None:
+        self.model.set_weights(state.weights)
+        for variables, values in ((self._optimizer.variables, state.optimizer), (self._averages, state.average)):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+
+    def _resumed(self) -> State:
+        path = None if self.run is None else _checkpoint(self.run, self.phase)
+        if path is None or not path.is_file():
+            raise UsageError(
+                f"Training is resumed from a checkpoint. Received: {self.run}, which has none of {self.phase}. "
+                "Remedy: train without --resume."
+            )
+        state = read_state(path)
+        shapes = [weight.shape for weight in self.model.get_weights()]
+        if state.recipe != self.recipe or [weight.shape for weight in state.weights] != shapes:
+            raise UsageError(
+                "Training is resumed with the network, the settings and the data that it was begun with; only steps "
+                f"and minutes may change. Received: {path}, which differs. "
+                "Remedy: give the same config and --data again, or train anew with --overwrite."
+            )
+        self._restore(state)
+        self._rows = [HistoryRow(**row) for row in state.rows]
+        return state
+
+    def _keep(self, state: State) -> None:
         if self.run is None:
             return
-        write_history(self.run / "history.csv", rows, self.phase)
-        # Not with Keras, since HDF5 takes the process down on a disk that is full.
-        content = io.BytesIO()
-        np.savez(content, *self.model.get_weights())
-        write_bytes(_checkpoint(self.run, self.phase), content.getvalue())
-        self._kept = rows[-1]
+        write_history(self.run / "history.csv", self._rows, self.phase)
+        write_state(_checkpoint(self.run, self.phase), state)
 
-    def _what_is_kept(self) -> str:
-        if self.run is None or self._kept is None:
-            return "it came to no validation, so nothing of it is kept"
-        return (
-            f"the weights of its last validation ({self._kept.validation_psnr:.2f} dB at step {self._kept.step}) "
-            f"are kept in {_checkpoint(self.run, self.phase)}"
-        )
+    def _what_is_kept(self, step: int) -> str:
+        if self.run is None or not _checkpoint(self.run, self.phase).is_file():
+            return "nothing of it is kept"
+        last = f", {self._rows[-1].validation_psnr:.2f} dB at its last validation" if self._rows else ""
+        return f"its state after {step} steps is kept{last}. To go on: the same command with --resume"
+
+
+def _row(
+    phase: str, step: int, seconds: float, now: float, losses: list[float], found: Mapping[str, float]
+) -> HistoryRow:
+    by_set = "; ".join(f"{name} {value:.3f}" for name, value in found.items())
+    return HistoryRow(
+        phase, step, round(seconds, 2), now, float(np.mean(losses)), float(np.mean(list(found.values()))), by_set
+    )
 
 
 def _checkpoint(run: Path, phase: str) -> Path:
-    """Takes the arrays of ``model.get_weights()``, in their order."""
-    return run / "checkpoints" / f"{phase}.weights.npz"
+    return run / "checkpoints" / f"{phase}.npz"
 
 
 def inference(model: keras.Model) -> Denoise:

@@ -85,16 +85,10 @@ def generate(
 
     Example: `quietcam data generate --out pairs/ --sensor imx219 --gain 8 --clean clip.mp4`
     """
-    from quietcam.data.generated import write_pairs
+    from quietcam.data.generated import read_band, write_pairs
     from quietcam.noise import sensor as sensor_noise
 
-    limits = None
-    if band is not None:
-        try:
-            low, high = (float(part) for part in band.split(":"))
-        except ValueError:
-            raise UsageError(f"--band must be LOW:HIGH in dB, such as 20:26. Received: {band!r}.") from None
-        limits = (low, high)
+    limits = read_band(band)
     if gain is not None and sensor is None:
         raise UsageError(f"--gain belongs to a sensor. Received: {gain:g}. Remedy: add --sensor imx219, for example.")
     if sensor is not None and limits is not None:

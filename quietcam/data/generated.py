@@ -19,12 +19,13 @@ import numpy as np
 from quietcam.atomic import make_folder, write_json
 from quietcam.data.frames import CleanFrames, clean_crop
 from quietcam.data.pictures import write_picture
-from quietcam.errors import DataError
+from quietcam.errors import DataError, UsageError
+from quietcam.image import Image
 from quietcam.noise import SIDD_LEVELS, SensorNoise
 from quietcam.progress import progress
 from quietcam.scenes import generate_scene, photograph
 
-__all__ = ["ORIGIN", "write_pairs"]
+__all__ = ["ORIGIN", "make_generated_pair", "read_band", "write_pairs"]
 
 ORIGIN = "origin.json"
 """Beside noisy/ and clean/: what the pictures are and on what terms they may be used. Training hands it on."""
@@ -138,13 +139,40 @@ class _Job:
     frames: CleanFrames | None
 
 
-def _write_pair(job: _Job) -> None:
-    if job.frames is None:
-        scene = generate_scene(job.size, job.size, job.number)
+def make_generated_pair(
+    number: int,
+    *,
+    size: int,
+    band: tuple[float, float] | None = None,
+    noise: SensorNoise | None = None,
+    frames: CleanFrames | None = None,
+) -> tuple[Image, Image]:
+    """The pair of that number, ``(noisy, clean)``, uint8 ``(size, size, 3)``; arguments as in ``write_pairs``."""
+    if frames is None:
+        scene = generate_scene(size, size, number)
     else:
-        rng = np.random.Generator(np.random.PCG64([job.number, 4]))
-        scene = clean_crop(job.frames.read(job.number), job.size, rng)
-    noisy, clean = photograph(scene, job.number, levels=job.noise or SIDD_LEVELS, band=job.band)
+        rng = np.random.Generator(np.random.PCG64([number, 4]))
+        scene = clean_crop(frames.read(number), size, rng)
+    return photograph(scene, number, levels=noise or SIDD_LEVELS, band=band)
+
+
+def read_band(text: str | None) -> tuple[float, float] | None:
+    """Read ``LOW:HIGH`` in dB.
+
+    Raises:
+        UsageError: it does not read so.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise UsageError(f"A band must be LOW:HIGH in dB, such as 20:26. Received: {text!r}.") from None
+    return low, high
+
+
+def _write_pair(job: _Job) -> None:
+    noisy, clean = make_generated_pair(job.number, size=job.size, band=job.band, noise=job.noise, frames=job.frames)
     write_picture(job.folder / "clean" / f"{job.name}.png", clean)
     # The noisy side last: a pair without its clean side would count as broken.
     write_picture(job.folder / "noisy" / f"{job.name}.png", noisy)

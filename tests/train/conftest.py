@@ -1,5 +1,6 @@
 """Small crops of generated scenes, and the smallest network of the family."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow", reason="needs the extra 'train'")
@@ -8,6 +9,7 @@ from quietcam.architecture import Architecture
 from quietcam.data.crops import cut_crops
 from quietcam.data.generated import write_pairs
 from quietcam.data.pairs import find_pairs
+from quietcam.data.pictures import write_picture
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,20 @@ def pair_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def crops(pair_folder):
     return cut_crops(find_pairs(pair_folder).pairs, 64)
+
+
+@pytest.fixture
+def dataset_of_instances(tmp_path):
+    """Two data sets of two pairs each, named as SIDD names them, that share a scene instance."""
+    rng = np.random.default_rng(0)
+    folders = []
+    for name, instances in (("one", (1, 2)), ("two", (2, 3))):
+        for number in instances:
+            for side in ("noisy", "clean"):
+                path = tmp_path / name / side / f"{number:04d}_001_S6_00100_00060_3200_L.png"
+                write_picture(path, rng.integers(0, 256, (64, 64, 3), np.uint8))
+        folders.append(tmp_path / name)
+    return folders
 
 
 @pytest.fixture(scope="session")

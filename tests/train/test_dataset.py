@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from quietcam.data.crops import Crops
 from quietcam.data.pack import pack
 from quietcam.data.shards import open_shards
-from quietcam.errors import DataError, UsageError
+from quietcam.errors import UsageError
 from quietcam.scenes import make_pair
-from train.config import RunConfig, TrainingConfig
 from train.dataset import training_patches
-from train.runs import load_training_data, train_run
 from train.sources import CropSource, Mixture, SceneSource, ShardSource
 
 steps = functools.partial(training_patches, as_float=False)
@@ -173,36 +171,6 @@ def test_the_interpreter_ends_while_a_stream_is_open():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-
-
-def test_training_on_a_packed_set(shards, tiny, tmp_path):
-    config = RunConfig(tiny, TrainingConfig(patch=16, batch=4, steps=3, minutes=1.0))
-    data = load_training_data(shards.folder, config)
-    train_run(config, data, tmp_path)
-    assert (tmp_path / "model.keras").is_file()
-    assert data.origin["sha256"] == shards.digest
-    validation = {shards.entry(int(number)).source for number in shards.of_side("validation")}
-    assert {name for name, _ in data.validation.source} == validation
-    assert data.origin["training_crops"] == len(shards.of_side("train"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "rule"), [({"patch": 64}, "patch=64, packed 32"), ({"split": "seed=9"}, "is split as it was packed")]
-)
-def test_a_packed_set_that_does_not_fit_the_config(shards, tiny, settings, rule):
-    config = RunConfig(tiny, TrainingConfig(**({"patch": 16} | settings)))
-    with pytest.raises(UsageError, match=rule):
-        load_training_data(shards.folder, config)
-
-
-def test_a_packed_set_without_the_sides_or_the_end(pair_folder, tiny, tmp_path):
-    config = RunConfig(tiny, TrainingConfig(patch=16))
-    pack(pair_folder, tmp_path / "side", patch=32, split="train")
-    with pytest.raises(DataError, match=r"0 validation, 0 test\. Remedy"):
-        load_training_data(tmp_path / "side", config)
-    (tmp_path / "side" / "complete.json").unlink()
-    with pytest.raises(DataError, match="must be complete"):
-        load_training_data(tmp_path / "side", config)
 
 
 def tinted(value, count, size=32):

@@ -15,7 +15,7 @@ def pruned_pair(crops, tiny):
     model = build(tiny)
     wrapped = pruning.prunable(tiny, model, 0.6, end_step=10)
     pruning.begin(wrapped)
-    Loop("prune", wrapped, Budget(16, 5), 1e-4).fit(crops, crops, patch=32, batch=4)
+    Loop("prune", wrapped, Budget(16, 5), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
     return model, pruning.strip(tiny, wrapped)
 
 

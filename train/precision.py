@@ -1,0 +1,42 @@
+"""Numerical precision of training: which number format a machine trains fastest in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from quietcam.errors import UsageError
+
+__all__ = ["PRECISIONS", "choose_precision"]
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+"""As in a config; the last three are the names of Keras' policies."""
+
+_FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")
+
+
+def choose_precision(name: str) -> str:
+    """Keras' policy for a config's ``precision``.
+
+    ``auto``: mixed_float16 with loss scaling where there is a GPU (not run on one by us), mixed_bfloat16 where the CPU
+    multiplies it in hardware, float32 elsewhere. Weights, the last addition and the loss are float32 in any case.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}. Received: precision={name!r}.")
+    if name != "auto":
+        return name
+    if tf.config.list_physical_devices("GPU"):
+        return "mixed_float16"
+    return "mixed_bfloat16" if _has_fast_bfloat16() else "float32"
+
+
+def _has_fast_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    try:
+        words = set(cpuinfo.read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return False
+    return any(flag in words for flag in _FAST_BFLOAT16)

@@ -1,0 +1,74 @@
+"""The state of an unfinished run: everything that the next step depends on, in one file."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.atomic import write_bytes
+from quietcam.errors import DataError
+
+__all__ = ["State", "read_state", "write_state"]
+
+Arrays = list[NDArray[Any]]
+
+_GROUPS = ("weights", "optimizer", "average")
+
+
+@dataclass
+class State:
+    """Where a run stands.
+
+    Attributes:
+        step: how many were taken; the next batch has this number.
+        seconds: of the budget that were used.
+        weights: of the model, in the order of ``model.get_weights()``.
+        optimizer: its variables.
+        average: the trainable weights' moving average; empty where none is kept.
+        slowed: how often the rate was halved after a divergence.
+        rows: of the history.
+        recipe: what the run was told, so that it is not resumed with something else.
+    """
+
+    step: int
+    seconds: float
+    weights: Arrays
+    optimizer: Arrays
+    average: Arrays
+    slowed: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    recipe: str = ""
+
+
+def write_state(path: Path, state: State) -> None:
+    """Write ``state`` whole or not at all. Plain numpy, since HDF5 takes the process down on a disk that is full."""
+    arrays = {f"{group}_{i:03d}": array for group in _GROUPS for i, array in enumerate(getattr(state, group))}
+    told = {key: value for key, value in vars(state).items() if key not in _GROUPS}
+    content = io.BytesIO()
+    np.savez(content, told=np.array(json.dumps(told)), **arrays)
+    write_bytes(path, content.getvalue())
+
+
+def read_state(path: Path) -> State:
+    """What ``write_state`` wrote.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values: dict[str, Any] = json.loads(str(stored["told"]))
+            for group in _GROUPS:
+                values[group] = [stored[name] for name in stored.files if name.startswith(group)]
+        return State(**values)
+    except Exception as error:  # zipfile, numpy and json raise all sorts
+        raise DataError(
+            f"A checkpoint must be one that training wrote. Received: {path} ({type(error).__name__}: {error}). "
+            "Remedy: train anew with --overwrite."
+        ) from error
