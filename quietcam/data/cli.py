@@ -80,6 +80,10 @@ def generate(
         Path | None,
         typer.Option(metavar="DIR|VIDEO", help="Take scenes from these pictures or frames. Default: generated ones."),
     ] = None,
+    aliased: Annotated[
+        bool,
+        typer.Option("--aliased", help="As of frames shrunk without a filter: white grain, jagged edges."),
+    ] = False,
 ) -> None:
     """Take clean scenes, generated or your own, through a random camera's sensor noise.
 
@@ -95,8 +99,12 @@ def generate(
         raise UsageError(
             f"--sensor sets the noise, and so does --band. Received: {sensor} and {band}. Remedy: choose one of them."
         )
+    if aliased and limits is not None:
+        raise UsageError(
+            f"--aliased takes noise as it is drawn. Received: --band {band}. Remedy: leave one of them out."
+        )
     noise = None if sensor is None else sensor_noise(sensor, 1.0 if gain is None else gain)
-    write_pairs(out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean)
+    write_pairs(out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean, aliased=aliased)
     print(f"{out}: {count} pairs")
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from quietcam.aliased import alias
 from quietcam.data.pictures import list_pictures, read_picture
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image, check_image
 
-__all__ = ["CleanFrames", "clean_crop"]
+__all__ = ["CleanFrames", "aliased_crop", "clean_crop"]
 
 _LEAST = 2  # by which frames are shrunk at least: a demosaic's grain is two pixels wide
 _QUIET = 0.5  # steps of 255 that a frame's own noise is brought down to where its size allows
@@ -88,15 +89,39 @@ def clean_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
     import cv2
 
     height, width, channels = check_image(frame).shape
-    room = min(height, width) / size
-    if room < 1.0:
-        raise DataError(
-            f"Clean frames must be at least as large as the pictures made of them. Received: {width}x{height} for "
-            f"{size}x{size}. Remedy: a smaller --size, twice smaller than the frames at best."
-        )
+    room = _room(frame, size)
     factor = min(max(_LEAST, estimate_blind(frame).sigma / _QUIET), room)
     shrunk = (max(size, round(width / factor)), max(size, round(height / factor)))
     small = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), rng.uniform(*_SOFT)).reshape(shrunk[1], shrunk[0], channels)
     y, x = (int(rng.integers(side - size + 1)) for side in small.shape[:2])
     return np.ascontiguousarray(small[y : y + size, x : x + size], np.uint8)
+
+
+def aliased_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
+    """A scene with jagged edges out of a frame: uint8 ``(size, size, C)``, every few pixels of it, at some brightness.
+
+    Raises:
+        DataError: the frame is smaller than ``size``.
+    """
+    scene = alias(frame, int(rng.integers(1, 1 + int(_room(frame, size)))))
+    y, x = (int(rng.integers(side - size + 1)) for side in scene.shape[:2])
+    # A power law in place of another exposure: most of what cameras see is darker than a picture that was chosen.
+    tone = 255.0 * (np.arange(256) / 255.0) ** rng.uniform(0.7, 2.2)
+    toned: Image = np.rint(tone).astype(np.uint8)[scene[y : y + size, x : x + size]]
+    return toned
+
+
+def _room(frame: Image, size: int) -> float:
+    """How many times ``size`` fits into the frame's shorter side.
+
+    Raises:
+        DataError: not once.
+    """
+    height, width = check_image(frame).shape[:2]
+    if min(height, width) < size:
+        raise DataError(
+            f"Clean frames must be at least as large as the pictures made of them. Received: {width}x{height} for "
+            f"{size}x{size}. Remedy: a smaller --size, twice smaller than the frames at best."
+        )
+    return float(min(height, width) / size)

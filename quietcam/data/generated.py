@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from quietcam.aliased import alias, photograph_aliased
 from quietcam.atomic import make_folder, write_json
-from quietcam.data.frames import CleanFrames, clean_crop
+from quietcam.data.frames import CleanFrames, aliased_crop, clean_crop
 from quietcam.data.pictures import write_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
@@ -40,6 +41,7 @@ def write_pairs(
     band: tuple[float, float] | None = None,
     noise: SensorNoise | None = None,
     clean: Path | None = None,
+    aliased: bool = False,
     description: str = "generate scenes",
 ) -> None:
     """Write ``count`` pairs of PNG, ``size`` x ``size`` RGB, named by their seeds ``seed`` to ``seed + count - 1``.
@@ -50,6 +52,7 @@ def write_pairs(
         band: lowest and highest PSNR of noisy against clean, dB. Defaults to whatever the drawn cameras give.
         noise: of one sensor, for all pairs. Defaults to levels as SIDD's cameras have them.
         clean: a folder of pictures or a video to take scenes from. Defaults to generated ones.
+        aliased: as of frames that were shrunk without a filter, see ``quietcam.aliased``; ``band`` is not for these.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -75,11 +78,12 @@ def write_pairs(
         "size": size,
         "band_db": None if band is None else list(band),
         "noise": None if noise is None else asdict(noise),
+        "aliased": aliased,
     }
     _settle_origin(folder, told)
     write_json(folder / ORIGIN, told | {"seeds": [seed, seed + count - 1]})
     missing = [
-        _Job(folder, name, number, size, band, noise, frames)
+        _Job(folder, name, number, size, band, noise, frames, aliased)
         for number, name in enumerate(names, start=seed)
         if not all((folder / side / f"{name}.png").exists() for side in ("noisy", "clean"))
     ]
@@ -137,6 +141,7 @@ class _Job:
     band: tuple[float, float] | None
     noise: SensorNoise | None
     frames: CleanFrames | None
+    aliased: bool
 
 
 def make_generated_pair(
@@ -146,13 +151,18 @@ def make_generated_pair(
     band: tuple[float, float] | None = None,
     noise: SensorNoise | None = None,
     frames: CleanFrames | None = None,
+    aliased: bool = False,
 ) -> tuple[Image, Image]:
     """The pair of that number, ``(noisy, clean)``, uint8 ``(size, size, 3)``; arguments as in ``write_pairs``."""
-    if frames is None:
-        scene = generate_scene(size, size, number)
-    else:
-        rng = np.random.Generator(np.random.PCG64([number, 4]))
-        scene = clean_crop(frames.read(number), size, rng)
+    rng = np.random.Generator(np.random.PCG64([number, 4]))
+    if aliased:
+        step = int(rng.integers(2, 5))
+        if frames is None:
+            scene = alias(generate_scene(size * step, size * step, number), step)
+        else:
+            scene = aliased_crop(frames.read(number), size, rng)
+        return photograph_aliased(scene, number, levels=noise or SIDD_LEVELS)
+    scene = generate_scene(size, size, number) if frames is None else clean_crop(frames.read(number), size, rng)
     return photograph(scene, number, levels=noise or SIDD_LEVELS, band=band)
 
 
@@ -172,7 +182,9 @@ def read_band(text: str | None) -> tuple[float, float] | None:
 
 
 def _write_pair(job: _Job) -> None:
-    noisy, clean = make_generated_pair(job.number, size=job.size, band=job.band, noise=job.noise, frames=job.frames)
+    noisy, clean = make_generated_pair(
+        job.number, size=job.size, band=job.band, noise=job.noise, frames=job.frames, aliased=job.aliased
+    )
     write_picture(job.folder / "clean" / f"{job.name}.png", clean)
     # The noisy side last: a pair without its clean side would count as broken.
     write_picture(job.folder / "noisy" / f"{job.name}.png", noisy)
