@@ -11,7 +11,9 @@ from typing import Any
 
 from quietcam.data.crops import Box, choose_boxes
 from quietcam.data.pairs import Pair, find_pairs, read_pair, say_problems
-from quietcam.data.shards import PackedPicture, Plan, ShardSet, ShardWriter, open_shards
+from quietcam.data.shard_format import PackedPicture, Plan
+from quietcam.data.shard_writer import ShardWriter
+from quietcam.data.shards import ShardSet, open_shards
 from quietcam.data.split import SIDES, SplitRule
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, as_channels

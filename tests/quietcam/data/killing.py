@@ -14,10 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from quietcam.data import pack, shards
+from quietcam.data import pack, shard_format, shard_writer
 
-shards._SHARD_BYTES = 5 * 2 * 16 * 16 * 3
-shards._PENDING_BYTES = 7 * 2 * 16 * 16 * 3
+shard_format._SHARD_BYTES = 5 * 2 * 16 * 16 * 3
+shard_writer._PENDING_BYTES = 7 * 2 * 16 * 16 * 3
 data, out, mode = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
 
 

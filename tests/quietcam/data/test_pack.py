@@ -327,10 +327,10 @@ def test_a_disk_that_fills_leaves_a_set_that_can_be_resumed(dataset, tmp_path, s
 
 def test_a_disk_that_fills_at_any_write(pictures, tmp_path, monkeypatch):
     """The same with a stand-in, where nobody may mount: every write in turn is the one that finds the disk full."""
-    from quietcam.data import shards
+    from quietcam.data import shard_format, shard_writer
 
-    monkeypatch.setattr(shards, "_SHARD_BYTES", 5 * 2 * 16 * 16 * 3)
-    monkeypatch.setattr(shards, "_PENDING_BYTES", 7 * 2 * 16 * 16 * 3)
+    monkeypatch.setattr(shard_format, "_SHARD_BYTES", 5 * 2 * 16 * 16 * 3)
+    monkeypatch.setattr(shard_writer, "_PENDING_BYTES", 7 * 2 * 16 * 16 * 3)
     pack(pictures, tmp_path / "whole", patch=16)
     real, room = os.pwrite, 0
 

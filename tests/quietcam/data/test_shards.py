@@ -8,8 +8,10 @@ import os
 import numpy as np
 import pytest
 
-from quietcam.data import shards as module
-from quietcam.data.shards import PackedPicture, Plan, ShardWriter, is_packed, open_shards
+from quietcam.data import shard_writer as module
+from quietcam.data.shard_format import PackedPicture, Plan
+from quietcam.data.shard_writer import ShardWriter
+from quietcam.data.shards import is_packed, open_shards
 from quietcam.errors import DataError, StorageError, UsageError
 
 SIDE = 8
