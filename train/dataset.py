@@ -6,7 +6,6 @@ copying. A batch depends on its number and the seed alone, so several can be mad
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -105,12 +104,12 @@ class _Ahead:
     """
 
     _DEPTH = 8
-    """Enough that the threads seldom wait for each other; batches of 32 at 128x128 in float32 take 13 MB each."""
+    """Enough that neither side waits for long; batches of 32 at 128x128 in float32 take 13 MB each."""
 
     def __init__(self, make: Callable[[int], NDArray[Any]], last: int | None) -> None:
-        workers = min(2, os.cpu_count() or 1)
         self._make, self._last = make, last
-        self._threads = ThreadPoolExecutor(workers, "patches")
+        # One thread: a second one does nothing but fight it, and the training loop, for the interpreter's lock.
+        self._thread = ThreadPoolExecutor(1, "patches")
         self._begun: dict[int, Future[NDArray[Any]]] = {}
         self._lock = threading.Lock()
 
@@ -124,7 +123,7 @@ class _Ahead:
                 self._begun.pop(stale).cancel()
             for each in wanted:
                 if each not in self._begun:
-                    self._begun[each] = self._threads.submit(self._make, each)
+                    self._begun[each] = self._thread.submit(self._make, each)
             asked = self._begun.pop(number)
         return tuple(asked.result())
 
