@@ -63,7 +63,8 @@ def test_nothing_but_our_own_words_reaches_the_terminal(run_folder, set_file, tm
         env={key: value for key, value in os.environ.items() if not key.startswith("TF_")},
         timeout=300,
     )
-    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["Converting"]
+    # Progress speaks every ten seconds, so on a busy machine more than once.
+    assert {line.split(":")[0] for line in done.stderr.splitlines()} == {"Converting"}
 
 
 def test_compare_shows_writes_and_gates(model_files, pair_folder, tmp_path, capsys):
