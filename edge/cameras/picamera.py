@@ -224,12 +224,8 @@ class PicameraCamera(Camera):
         image = self._pool.take((height, width, 3))
         if self.options.stream == "lores":
             # Each row may be longer than the picture; the chroma planes then lie in rows of half that length.
-            rgb = cv2.cvtColor(array, cv2.COLOR_YUV420p2RGB)
-            np.copyto(image, rgb[:, :width])
-        elif self.channels is Channels.SWAPPED:
-            np.copyto(image, array[..., ::-1])
-        else:
-            np.copyto(image, array)
+            array = np.asarray(cv2.cvtColor(array, cv2.COLOR_YUV2RGB_I420), np.uint8)[:, :width]
+        np.copyto(image, array[..., ::-1] if self.channels is Channels.SWAPPED else array)
         return image
 
     def _give_back(self, mapped: Any, request: Any) -> None:
@@ -248,9 +244,9 @@ class PicameraCamera(Camera):
 
         def look() -> tuple[dict[str, Any], tuple[float, float]]:
             request = self._request()
+            metadata = request.get_metadata()
             frame = self._frame(request, 0.0, 0)
             means = frame.image[::4, ::4].reshape(-1, 3).mean(axis=0)
-            metadata = request.get_metadata()
             frame.done()
             return metadata, (float(means[0]), float(means[2]))
 

@@ -33,9 +33,12 @@ def check_channels(
         set_controls: sets libcamera's controls.
         look: takes the next frame: its metadata, and the means of its first and of its third channel, 0 to 255.
     """
+    before, _ = look()
     try:
         reddish = _see(_REDDISH, set_controls, look)
         bluish = _see(_BLUISH, set_controls, look)
+        if "ColourGains" in before:  # so that the first frames have the colors that the balance had found
+            _see(before["ColourGains"], set_controls, look)
     finally:
         set_controls({"AwbEnable": True})
     if reddish is None or bluish is None or max(*reddish, *bluish) < _LEAST or min(*reddish, *bluish) <= 0.0:
