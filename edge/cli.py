@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from edge.denoiser import Denoiser
     from edge.health import Health
     from edge.pipeline import Pipeline
-    from edge.sinks import Sink
 
 __all__ = ["mount"]
 
@@ -78,7 +77,7 @@ def run_command(
         except KeyboardInterrupt as error:
             stopped = error
     # Only now are the sinks finished.
-    _tell(_report(pipeline.health, camera, denoiser, sinks), json)
+    _tell(_report(pipeline.health, camera, denoiser), json)
     if stopped is not None:
         raise stopped
 
@@ -171,11 +170,10 @@ def _note(health: Health) -> str:
     return f"{health.dropped} dropped" if health.dropped else ""
 
 
-def _report(health: Health, camera: Camera, denoiser: Denoiser, sinks: list[Sink]) -> dict[str, Any]:
+def _report(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any]:
     model = denoiser.model
     return {
         "source": camera.name,
-        "sinks": [{"name": each.name, "frames": each.frames} for each in sinks],
         "model": model.name,
         "runtime": denoiser.interpreter.runtime,
         "threads": denoiser.interpreter.threads,

@@ -165,11 +165,12 @@ class TestRun:
         assert process.returncode == 130, said
         assert "interrupted" in said
         assert "Traceback" not in said
-        frames = json.loads(report.read_text())["frames"]
-        assert frames > 5
-        assert count(clip) == frames
+        told = json.loads(report.read_text())
+        assert told["frames"] > 5
+        taken = {sink["name"]: sink["frames"] for sink in told["sinks"]}  # each takes what it can of a live camera
+        assert count(clip) == taken[str(clip)]
         names = sorted(folder.iterdir())
-        assert len(names) == frames
+        assert len(names) == taken[str(folder)] > 5
         assert all(read_picture(path).shape == (48, 64, 3) for path in names)
         assert sorted(each.name for each in tmp_path.iterdir() if each.name.startswith(".")) == []
 
