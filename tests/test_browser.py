@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+_HEAD = "<!doctype html><title>t</title><link rel=icon href='data:,'><meta name=viewport content='width=device-width'>"
+
 
 def _page(tmp_path, body):
     path = tmp_path / "page.html"
-    path.write_text(
-        f"<!doctype html><title>t</title><meta name=viewport content='width=device-width'><link rel=icon href='data:,'><body>{body}</body>"
-    )
+    path.write_text(f"{_HEAD}<body>{body}</body>")
     return path.as_uri()
 
 
