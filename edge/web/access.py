@@ -10,7 +10,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-__all__ = ["HEADERS", "LONGEST_TOKEN", "SHORTEST_TOKEN", "Access", "Attempts", "host_allowed", "is_loopback", "origin_allowed"]
+__all__ = [
+    "HEADERS",
+    "LONGEST_TOKEN",
+    "SHORTEST_TOKEN",
+    "Access",
+    "Attempts",
+    "host_allowed",
+    "is_loopback",
+    "new_token",
+    "origin_allowed",
+]
 
 SHORTEST_TOKEN = 12
 LONGEST_TOKEN = 256

@@ -44,7 +44,7 @@ class Controls(Protocol):
         """Denoise that much from the next frame on."""
 
     def describe(self) -> dict[str, Any]:
-        """What the report of the pipeline does not say: ``model``, ``sinks``, ``source``, ``reload``."""
+        """What the report of the pipeline does not say: ``source`` and ``model``."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class App:
 
     def status(self) -> dict[str, Any]:
         """What the page shows, as JSON values."""
-        verdict = self.state.verdict()
+        verdict, report = self.state.verdict(), self.state.report
         return {
             **self.controls.describe(),
-            **self.state.report,
+            **report,
             "live": verdict.ok,
             "health": verdict,
             "now": time.time(),
-            "fps": round(self.state.fps(), 2),
+            "fps": report.get("fps_now", 0.0) if verdict.ok else 0.0,
             "strength": self.controls.strength,
             "viewers": self.hub.watching,
             "viewers_most": self.viewers,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,6 @@ __all__ = ["STUCK_SECONDS", "State", "Verdict"]
 
 STUCK_SECONDS = 5.0
 """Without a frame for so long a camera counts as lost, whatever it says of itself."""
-
-_RATE_SECONDS = 5.0  # over which the frame rate is taken
 
 
 class Verdict(dict[str, Any]):
@@ -44,9 +41,8 @@ class State:
         self._lock = threading.Lock()
         self._report: dict[str, Any] = {}
         self._frames = 0
-        self._started = self._last_frame = clock()
+        self._last_frame = clock()
         self._last_wall = wall()
-        self._times: deque[tuple[float, int]] = deque(maxlen=600)
 
     def frame(self) -> None:
         """A frame came through."""
@@ -54,34 +50,16 @@ class State:
         with self._lock:
             self._frames += 1
             self._last_frame, self._last_wall = now, wall
-            self._times.append((now, self._frames))
 
     def update(self, report: dict[str, Any]) -> None:
-        """The pipeline's newest report."""
+        """The pipeline's newest report; not to be changed afterwards."""
         with self._lock:
             self._report = report
 
     @property
     def report(self) -> dict[str, Any]:
-        return self._report
-
-    @property
-    def frames(self) -> int:
-        return self._frames
-
-    def fps(self) -> float:
-        """Frames a second that came through in the last seconds; 0 when none did."""
         with self._lock:
-            now = self._clock()
-            while self._times and self._times[0][0] < now - _RATE_SECONDS:
-                self._times.popleft()
-            if len(self._times) < 2:
-                return 0.0
-            (first, before), (last, after) = self._times[0], self._times[-1]
-        # Up to now and not to the last frame only, once that is overdue: the rate falls when frames stay away.
-        interval = (last - first) / (after - before)
-        overdue = max(0.0, now - last - interval)
-        return (after - before) / (last - first + overdue) if last > first else 0.0
+            return self._report
 
     def verdict(self) -> Verdict:
         """Whether there is live video, and if not, since when and why."""

@@ -140,10 +140,12 @@ function showStatus(status) {
     return row;
   }));
   const notes = [];
-  if (status.ladder && status.ladder.step) notes.push(`slowed down: ${status.ladder.reason || status.ladder.step}`);
+  if (status.ladder && status.ladder.step !== "full") notes.push(`slowed down (${status.ladder.step}): ${status.ladder.reason}`);
   if (status.device && status.device.fallback) notes.push(`on the CPU instead: ${status.device.fallback}`);
   if (status.reload && status.reload.error) notes.push(`reload failed: ${status.reload.error}`);
-  for (const sink of status.sinks || []) if (sink.waiting) notes.push(`${sink.name} waits: ${sink.waiting}`);
+  for (const sink of status.sinks || []) {
+    if (sink.waiting || sink.error) notes.push(`${sink.name}: ${sink.waiting || sink.error}`);
+  }
   byId("notice").textContent = notes.join(" · ");
 }
 
