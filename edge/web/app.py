@@ -16,7 +16,7 @@ from aiohttp import web
 
 from edge.web.access import HEADERS, LONGEST_TOKEN, Access, Attempts, host_allowed, origin_allowed
 from edge.web.encoding import VIEWS, Format, Key, View
-from edge.web.guard import Guard, guard_of
+from edge.web.guard import guard_of
 from edge.web.hub import Hub
 from edge.web.metrics import CONTENT_TYPE, Metrics
 from edge.web.state import State
@@ -170,7 +170,9 @@ class App:
         if not self.access.token_is_right(token):
             if attempts.failed(address):
                 self.say(f"Too many wrong tokens from {address}: it must wait a minute.")
-            raise web.HTTPUnauthorized(text="Wrong token. Go back and try again.\n", headers={"WWW-Authenticate": "Bearer"})
+            raise web.HTTPUnauthorized(
+                text="Wrong token. Go back and try again.\n", headers={"WWW-Authenticate": "Bearer"}
+            )
 
     def _with_cookie(self, response: web.StreamResponse) -> web.StreamResponse:
         # Lax: the first visit may come by a link from a chat or a mail.
@@ -211,13 +213,13 @@ class App:
             # The boundary follows each frame at once: browsers show a part when they see its end.
             await response.write(b"--" + _BOUNDARY + b"\r\n")
             while True:
-                frame = await viewer.next()
-                age = max(0.0, time.monotonic() - frame.taken)
+                encoded = await viewer.next()
+                age = max(0.0, time.monotonic() - encoded.taken)
                 head = (
-                    f"Content-Type: image/jpeg\r\nContent-Length: {len(frame.content)}\r\n"
-                    f"X-Frame: {frame.index}\r\nX-Age: {age:.4f}\r\n\r\n"
+                    f"Content-Type: image/jpeg\r\nContent-Length: {len(encoded.content)}\r\n"
+                    f"X-Frame: {encoded.frame}\r\nX-Age: {age:.4f}\r\n\r\n"
                 )
-                await response.write(b"".join((head.encode(), frame.content, b"\r\n--", _BOUNDARY, b"\r\n")))
+                await response.write(b"".join((head.encode(), encoded.content, b"\r\n--", _BOUNDARY, b"\r\n")))
                 if guard is not None:
                     await guard.drained()
 
@@ -230,16 +232,16 @@ class App:
             with self.hub.watch(Key(view, kind)) as viewer:
                 try:
                     async with asyncio.timeout(_FIRST_FRAME_SECONDS):
-                        frame = await viewer.next()
+                        encoded = await viewer.next()
                 except TimeoutError:
                     verdict = self.state.verdict()
                     raise web.HTTPServiceUnavailable(text=f"No live video: {verdict['reason']}.\n") from None
-        headers = {"Content-Type": f"image/{kind}", "X-Frame": str(frame.index)}
+        headers = {"Content-Type": f"image/{kind}", "X-Frame": str(encoded.frame)}
         if "download" in request.query:
             stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
             suffix = "png" if kind == "png" else "jpg"
             headers["Content-Disposition"] = f'attachment; filename="quietcam_{stamp}_{view}.{suffix}"'
-        return web.Response(body=frame.content, headers=headers)
+        return web.Response(body=encoded.content, headers=headers)
 
     async def _status(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(self.status(), dumps=_dumps)
@@ -315,7 +317,7 @@ def _view(request: web.Request, default: View = "denoised") -> View:
     view = request.query.get("view", default)
     if view not in VIEWS:
         raise web.HTTPBadRequest(text=f"A view is {', '.join(VIEWS)}.\n")
-    return cast(View, view)
+    return view
 
 
 async def _body(reading: Awaitable[Any]) -> Any:

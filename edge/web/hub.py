@@ -27,11 +27,11 @@ _STILL_WANTED = 0.5  # seconds: a viewer that has been busy with its last frame 
 
 
 class Encoded(NamedTuple):
-    """A frame that was encoded. ``taken`` is in seconds of ``time.monotonic``: when the sink got it."""
+    """The camera's frame number ``frame``, encoded. ``taken``: when the sink got it, seconds of ``time.monotonic``."""
 
     content: bytes
     number: int
-    index: int
+    frame: int
     taken: float
 
 

@@ -61,7 +61,9 @@ class Metrics:
         camera = status.get("camera") or {}
         reopened = camera.get("reopened")
         if isinstance(reopened, int):
-            yield CounterMetricFamily("quietcam_camera_reopened", "How often the camera was opened again.", value=reopened)
+            yield CounterMetricFamily(
+                "quietcam_camera_reopened", "How often the camera was opened again.", value=reopened
+            )
         sinks = [each for each in status.get("sinks") or [] if isinstance(each, dict)]
         frames = CounterMetricFamily("quietcam_sink_frames", "Frames that a sink took.", labels=["sink"])
         others = CounterMetricFamily("quietcam_sink_events", "What else a sink counts.", labels=["sink", "event"])

@@ -138,4 +138,3 @@ class Server:
             for guard in tuple(self._limits.open):
                 guard.abort()
             await runner.cleanup()
-

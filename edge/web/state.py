@@ -68,7 +68,9 @@ class State:
             camera = self._report.get("camera") or {}
             since, frames = self._last_wall, self._frames
         if camera.get("state") == "lost":
-            return Verdict(ok=False, reason=camera.get("reason") or "the camera is lost", since=camera.get("since", since))
+            return Verdict(
+                ok=False, reason=camera.get("reason") or "the camera is lost", since=camera.get("since", since)
+            )
         if self._live and silent > STUCK_SECONDS:
             reason = "no frame came for some seconds" if frames else "no frame has come yet"
             return Verdict(ok=False, reason=reason, since=since)
