@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge.frame import Frame
 from edge.sinks.base import Sink
 from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, new_token
+from edge.web.guard import Limits
 from edge.web.state import State
 from quietcam.errors import UsageError
 from quietcam.image import Image
@@ -93,6 +94,7 @@ class WebSink(Sink):
         options: how.
         controls: what the page may see and change.
         live: the source is a camera, which must keep delivering.
+        limits: of connections. Defaults to what fits ``options``.
 
     Raises:
         UsageError: (when opened) the port is in use, or the address is not this machine's.
@@ -100,12 +102,14 @@ class WebSink(Sink):
 
     name = "web"
 
-    def __init__(self, options: WebOptions, controls: Controls, live: bool = True) -> None:
+    def __init__(
+        self, options: WebOptions, controls: Controls, live: bool = True, limits: Limits | None = None
+    ) -> None:
         self.options = options
         self.address = ""
         """Where the page is, once open: ``http://127.0.0.1:8080/``."""
         self._controls = controls
-        self._live = live
+        self._limits = limits
         self._state = State(live=live)
         self._hub: Hub | None = None
         self._server: Server | None = None
@@ -116,7 +120,6 @@ class WebSink(Sink):
             return
         # Only who wants the page waits for the server's modules.
         from edge.web.app import App
-        from edge.web.guard import Limits
         from edge.web.hub import Hub
         from edge.web.server import Server, bind
 
@@ -138,7 +141,8 @@ class WebSink(Sink):
             hub.start(loop)
             return app.application()
 
-        self._server = Server(listening, application, Limits(options.viewers + _OTHER_CONNECTIONS))
+        limits = self._limits or Limits(options.viewers + _OTHER_CONNECTIONS)
+        self._server = Server(listening, application, limits)
         self._server.start()
         self.address = f"http://{_shown(options.host)}:{port}/"
         if not self._told:
