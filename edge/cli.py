@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge.service.settings import Settings, use_config
 from quietcam.errors import UsageError
 from quietcam.options import Json
 
@@ -33,12 +34,16 @@ def mount(app: typer.Typer) -> None:
 
 
 def run_command(
+    context: typer.Context,
     source: Annotated[
         str, typer.Option(help="A folder of pictures, a picture, a video file, or synthetic[:KEY=VALUE,…].")
     ],
     sink: Annotated[
         list[str] | None,
-        typer.Option(help="A folder, a video file (.webm, .mp4, .avi), or null. May be given several times."),
+        typer.Option(
+            help="web, spool:FOLDER[,KEY=VALUE…], a folder, a video file (.webm, .mp4, .avi), or null. May be given "
+            "several times. Default, of a camera: web."
+        ),
     ] = None,
     model: _Model = None,
     threads: _Threads = None,
@@ -47,6 +52,35 @@ def run_command(
         bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    strength: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="The network's share in what is shown. Default: 1.")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST[:PORT]", help="Where the page is served; 0.0.0.0 for other machines.")
+    ] = "127.0.0.1:8080",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN|auto|@FILE",
+            envvar="QUIETCAM_TOKEN",
+            show_envvar=True,
+            help="Who opens the page must know it. auto makes one and prints it.",
+        ),
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open-to-all", help="Serve the page to other machines without a token, on purpose.")
+    ] = False,
+    host_name: Annotated[
+        list[str] | None, typer.Option(help="A name, besides this machine's own, under which the page is opened.")
+    ] = None,
+    viewers: Annotated[int, typer.Option(help="How many may watch at once.")] = 8,
+    jpeg_quality: Annotated[int, typer.Option(help="Of the live stream, 1 to 100.")] = 80,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            is_eager=True, callback=use_config, help="A TOML file with these options. See SIGHUP in the docs."
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Denoise the frames of a camera, a video or a folder into sinks.
@@ -54,26 +88,49 @@ def run_command(
     Example: `quietcam run --source noisy.mp4 --sink clean.webm --before-after`
     """
     from contextlib import ExitStack
+    from functools import partial
 
     from edge.cameras import open_camera
     from edge.denoiser import Denoiser
     from edge.models import resolve_model
     from edge.pipeline import Pipeline
+    from edge.service.live import RunControls, apply_settings
+    from edge.service.notify import Notifier
+    from edge.service.reload import Reloader, on_hangup
+    from edge.service.watchdog import WatchdogSink
     from edge.sinks import open_sink
+    from edge.sinks.web import WebOptions, WebSink
 
     if frames is not None and frames < 1:
         raise UsageError(f"--frames must be at least 1. Received: {frames}.")
-    targets = _targets(source, sink or [])
     camera = open_camera(source)
+    targets = _targets(source, sink or (["web"] if camera.live else []))
+    options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
+    settings, notifier = Settings(context, config), Notifier()
     stopped: KeyboardInterrupt | None = None
-    with Denoiser(resolve_model(model), threads) as denoiser, ExitStack() as stack:
+    with (
+        Denoiser(resolve_model(model), threads, strength=1.0 if strength is None else strength) as denoiser,
+        ExitStack() as stack,
+    ):
         stack.enter_context(camera)
-        sinks = [open_sink(target, camera.fps, before_after, overwrite) for target in targets]
+        page = partial(WebSink, options, RunControls(denoiser, camera.name), camera.live)
+        sinks = [open_sink(target, camera.fps, before_after, overwrite, camera.size, page) for target in targets]
+        if notifier.wanted:
+            sinks.append(WatchdogSink(notifier))
         for each in sinks:
             stack.enter_context(each)
         pipeline = Pipeline(camera, denoiser, sinks)
+        reloader = Reloader(
+            lambda: settings.reread(lambda values: apply_settings(values, denoiser, pipeline)),
+            pipeline.refuse_reload,
+            notifier,
+        )
+        stack.enter_context(on_hangup(reloader))
         try:
-            _run(pipeline, camera.total, frames)
+            if notifier.wanted:  # a service's log is no place for progress
+                pipeline.run(frames)
+            else:
+                _run(pipeline, camera.total, frames)
         except KeyboardInterrupt as error:
             stopped = error
     # Only now are the sinks finished.
@@ -150,12 +207,19 @@ def _targets(source: str, sinks: list[str]) -> list[str]:
 
     if not sinks:
         raise UsageError(f"Say where the frames go: --sink {'; '.join(KINDS)}. Received: no --sink.")
-    places = [Path(each).resolve() for each in sinks if each != "null"]
+    places = [_place(each) for each in sinks if each != "null"]
     if len(set(places)) < len(places):
         raise UsageError(f"Each --sink must be another place. Received: {', '.join(sinks)}.")
     if Path(source).resolve() in places:
         raise UsageError(f"A sink must not be the source. Received: {source}. Remedy: choose another --sink.")
     return sinks
+
+
+def _place(sink: str) -> Path | str:
+    """Where a sink writes; ``web`` is a place of its own."""
+    if sink == "web":
+        return sink
+    return Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink).resolve()
 
 
 def _run(pipeline: Pipeline, total: int | None, frames: int | None) -> None:

@@ -98,6 +98,7 @@ class Outlet:
             "dropped": self._box.dropped,
             "failed": self._failed,
             "error": self._failure if self.error is None else str(self.error),
+            **self.sink.report(),
         }
 
     def start(self) -> None:

@@ -85,6 +85,7 @@ class Pipeline:
         self._lost = 0  # frames that no sink took, or that the ladder left out
         self._stopping = False
         self._wanted: Path | str | None = None
+        self._reloading = threading.Thread()  # replaced by each reload
         self._broken: str | None = None  # why the network fails now
         self._watch()
 
@@ -124,17 +125,26 @@ class Pipeline:
         self._stopping = True
 
     def request_reload(self, model: Path | str) -> None:
-        """Let another model take over between two frames. One that cannot be used is said and shown in ``health``, and
-        the old one goes on. Returns at once; for any thread and for signal handlers.
+        """Let another model take over between two frames. It is made ready in a thread of its own, so no frame waits
+        for it. One that cannot be used is said and shown in ``health``, and the old one goes on. Returns at once; for
+        any thread and for signal handlers.
         """
         self._wanted = model
+
+    def refuse_reload(self, reason: str) -> None:
+        """Show in ``health`` that a reload was refused before it came to a model."""
+        self.health.reload_error = reason
 
     def _denoise(self, frames: int | None, on_frame: Callable[[Health], None] | None) -> None:
         done = 0
         while (frames is None or done < frames) and not self._stopping:
             captured = self._captured.get(_PULSE)
-            if self._wanted is not None:
-                self._reload()
+            if self._wanted is not None and not self._reloading.is_alive():
+                wanted, self._wanted = self._wanted, None
+                self._reloading = threading.Thread(
+                    target=self._reload, args=(wanted,), name="quietcam-model", daemon=True
+                )
+                self._reloading.start()
             if self._degrade is not None:
                 self._degrade.tick(self._clock())
             if captured is None:
@@ -213,8 +223,7 @@ class Pipeline:
             self._pool.give(slot.image)
         slot.frame.done()
 
-    def _reload(self) -> None:
-        wanted, self._wanted = self._wanted, None
+    def _reload(self, wanted: Path | str) -> None:
         try:
             self._denoiser.reload(wanted)  # type: ignore[attr-defined]
         except QuietcamError as error:
@@ -252,6 +261,8 @@ class Pipeline:
             outlet.join(None if whole else max(0.0, last - time.monotonic()))
         # Reading a file ends by itself; a driver may hang for ever.
         capture.join(max(0.0, last - time.monotonic()) if self._camera.live else None)
+        if self._reloading.ident is not None:
+            self._reloading.join(max(0.0, last - time.monotonic()))
         self._count_dropped()
         self.health.ended()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.modelfile import load_model
+from edge.modelfile import ModelFile, load_model
 from quietcam.errors import UsageError
 
 __all__ = ["DEFAULT", "describe", "resolve_model", "shipped_models"]
@@ -47,9 +47,10 @@ def resolve_model(name: str | None = None) -> Path:
     )
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(model: ModelFile | Path) -> dict[str, Any]:
     """A model file for people: what is in its manifest, None where it does not say."""
-    model = load_model(path)
+    if isinstance(model, Path):
+        model = load_model(model)
     manifest = model.manifest
     return {
         "name": model.name,

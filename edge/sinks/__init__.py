@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
 from edge.sinks.null import NullSink
+from edge.sinks.spool import SPOOL_MEANS, SpoolOptions, SpoolSink
 from edge.sinks.video import CODECS, VideoSink
 from quietcam.errors import UsageError
 
@@ -15,11 +17,20 @@ __all__ = ["KINDS", "Sink", "open_sink"]
 KINDS = (
     "a folder (a name without suffix, or with a slash behind it)",
     f"a video file ({', '.join(CODECS)})",
+    "web (a live page)",
+    SPOOL_MEANS,
     "null",
 )
 
 
-def open_sink(target: str, fps: float | None = None, before_after: bool = False, overwrite: bool = False) -> Sink:
+def open_sink(
+    target: str,
+    fps: float | None = None,
+    before_after: bool = False,
+    overwrite: bool = False,
+    size: tuple[int, int] | None = None,
+    web: Callable[[], Sink] | None = None,
+) -> Sink:
     """The sink that ``target`` means, not yet opened: enter it as a context manager.
 
     Args:
@@ -27,12 +38,18 @@ def open_sink(target: str, fps: float | None = None, before_after: bool = False,
         fps: the source's frames a second, for a clip. Defaults to 25.
         before_after: put the noisy frame on the left of the denoised one.
         overwrite: replace what is there.
+        size: ``(width, height)`` of the source's frames, where it is known.
+        web: makes the sink ``web``, which needs to know the run; None: there is none here.
 
     Raises:
         UsageError: ``target`` means none (the message lists the kinds), or is there already.
     """
     if target == "null":
         return NullSink()
+    if target == "web" and web is not None:
+        return web()
+    if target.startswith("spool:"):
+        return SpoolSink(SpoolOptions.parse(target.removeprefix("spool:")), size)
     path = Path(target)
     if path.suffix.lower() in CODECS and not target.endswith("/"):
         return VideoSink(path, fps or 25.0, before_after, overwrite)

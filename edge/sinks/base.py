@@ -46,6 +46,10 @@ class Sink(ABC):
         thread that writes.
         """
 
+    def report(self) -> dict[str, Any]:
+        """What else it counts, for ``Health.report``. Any thread may call it, so it must be quick."""
+        return {}
+
     def stop(self) -> None:  # noqa: B027  most sinks never wait for anybody
         """Let a ``write`` that waits for a reader end soon. Any thread may call it."""
 
