@@ -34,12 +34,21 @@ class DegradeOptions:
         deadline: seconds from the sensor until a frame is denoised; 0: there is none.
         smaller: a smaller model; None: the same one gets frames of half the size.
         threads: of the smaller model.
+
+    Raises:
+        UsageError: a temperature or a deadline that cannot be meant.
     """
 
     hot: float | None = None
     deadline: float = 0.5
     smaller: Path | None = None
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.hot is not None and not 30.0 <= self.hot <= 120.0:
+            raise UsageError(f"--hot is a temperature of a processor, 30 to 120 °C. Received: {self.hot:g}.")
+        if self.deadline < 0.0:
+            raise UsageError(f"--deadline is in ms, or 0 for none. Received: {self.deadline * 1000:g}.")
 
 
 class Degrader:
@@ -132,18 +141,10 @@ class Degrader:
 
 @contextlib.contextmanager
 def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
-    """A degrader for this machine; the smaller model is closed behind it.
-
-    Raises:
-        UsageError: a temperature or a deadline that cannot be meant.
-    """
+    """A degrader for this machine; the smaller model is closed behind it."""
     from edge.denoiser import Denoiser
 
     hot = hot_by_default() if options.hot is None else options.hot
-    if not 30.0 <= hot <= 120.0:
-        raise UsageError(f"--hot is a temperature of a processor, 30 to 120 °C. Received: {hot:g}.")
-    if options.deadline < 0.0:
-        raise UsageError(f"--deadline is in ms, or 0 for none. Received: {options.deadline * 1000:g}.")
     rules = LadderRules()
     rules = replace(rules, hot=hot, cool=hot - (rules.hot - rules.cool))
     path = options.smaller

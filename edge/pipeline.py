@@ -13,6 +13,7 @@ from edge.cameras.base import Camera
 from edge.degrade import Degrader, Work
 from edge.frame import Frame
 from edge.health import Health
+from edge.heat import Heat
 from edge.ladder import Step
 from edge.mailbox import Mailbox
 from edge.outlet import Outlet, Slot
@@ -283,8 +284,7 @@ class Pipeline:
         health.watch("noise_sigma", lambda: getattr(denoiser, "noise_sigma", None))
         health.watch("device", lambda: getattr(denoiser, "device_state", None))
         health.watch("ladder", self._ladder)
-        if self._degrade is not None:
-            health.watch("temperature_c", self._degrade.temperature)
+        health.watch("temperature_c", Heat().temperature if self._degrade is None else self._degrade.temperature)
 
     def _ladder(self) -> dict[str, Any]:
         if self._broken is not None:
