@@ -121,6 +121,7 @@ def run_command(
     height=480 framerate=30/1 ! videoconvert ! autovideosink`
     """
     from contextlib import ExitStack
+    from dataclasses import replace
     from functools import partial
 
     from edge.cameras import open_camera
@@ -164,6 +165,7 @@ def run_command(
             sinks.append(WatchdogSink(notifier))
         for each in sinks:
             stack.enter_context(each)
+        rules = replace(rules, strength=lambda: denoiser.strength)
         degrade = stack.enter_context(make_degrader(rules)) if ladder and camera.live else None
         pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade)
         reloader = Reloader(

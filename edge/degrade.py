@@ -34,6 +34,8 @@ class DegradeOptions:
         deadline: seconds from the sensor until a frame is denoised; 0: there is none.
         smaller: a smaller model; None: the same one gets frames of half the size.
         threads: of the smaller model.
+        gate: of the smaller model, as for :class:`edge.denoiser.Denoiser`.
+        strength: asked before each frame that the smaller model gets.
 
     Raises:
         UsageError: a temperature or a deadline that cannot be meant.
@@ -43,6 +45,8 @@ class DegradeOptions:
     deadline: float = 0.5
     smaller: Path | None = None
     threads: int | None = None
+    gate: bool = False
+    strength: Callable[[], float] = lambda: 1.0
 
     def __post_init__(self) -> None:
         if self.hot is not None and not 30.0 <= self.hot <= 120.0:
@@ -155,6 +159,12 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
             wanted = path
 
             def smaller() -> Work:
-                return stack.enter_context(Denoiser(wanted, options.threads)).denoise
+                denoiser = stack.enter_context(Denoiser(wanted, options.threads, gate=options.gate, stream=True))
+
+                def work(noisy: Image, out: Image | None) -> Image:
+                    denoiser.strength = options.strength()
+                    return denoiser.denoise(noisy, out)
+
+                return work
 
         yield Degrader(Ladder(steps, rules), Heat(), options.deadline or None, smaller)

@@ -195,10 +195,10 @@ class PicameraCamera(Camera):
                 return job.get_result(timeout=0.25)
             except TimeoutError:
                 if self._stopped.is_set():
-                    raise DataError(f"{self.name} was stopped.") from None
+                    raise DataError("it was stopped") from None
                 if time.monotonic() > end:
                     raise DataError(
-                        f"{self.name} gives no frame within {_FRAME_WITHIN:g} s, and no error. "
+                        f"{self.name} gave no frame within {_FRAME_WITHIN:g} s, and no error. "
                         "Remedy: check the ribbon cable with the power off."
                     ) from None
 
