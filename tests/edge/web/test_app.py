@@ -352,7 +352,7 @@ class TestNonsense:
                             b"Authorization: Bearer \xff\xfe",
                             b": x",
                         ]
-                    ),  # fmt: skip
+                    ),
                     max_size=5,
                 ),
                 st.binary(max_size=60),
