@@ -284,7 +284,7 @@ def _show(json: str | None, report: Any, title: str, head: list[str], rows: list
 
 
 def _size(text: str) -> tuple[int, int]:
-    from edge.cameras.synthetic import SIZE_MEANS, read_size
+    from edge.cameras.options import SIZE_MEANS, read_size
 
     try:
         return read_size(text)

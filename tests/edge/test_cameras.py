@@ -207,8 +207,8 @@ class TestSynthetic:
         assert len({frame.image.tobytes() for frame in frames}) > 1
 
     def test_options_are_read(self, tmp_path: Path) -> None:
-        text = f"size=320x240,fps=12.5,sensor=imx708,gain=4,seed=9,frames=7,base={tmp_path}"
-        assert SyntheticOptions.parse(text) == SyntheticOptions((320, 240), 12.5, "imx708", 4.0, 9, 7, tmp_path)
+        text = f"size=320x240,fps=12.5,sensor=imx708,gain=4,seed=9,frames=7,rendered=3,base={tmp_path}"
+        assert SyntheticOptions.parse(text) == SyntheticOptions((320, 240), 12.5, "imx708", 4.0, 9, 7, 3, tmp_path)
         assert SyntheticOptions.parse("fps=max").fps is None
         assert SyntheticOptions.parse("") == SyntheticOptions()
         assert set(_READERS) == {field.name for field in fields(SyntheticOptions)}
@@ -230,7 +230,7 @@ class TestSynthetic:
             open_camera("synthetic:gain=1000")
 
 
-@pytest.mark.parametrize("source", ["0", "/dev/video0", "rtsp://camera/stream", "nowhere/at/all", ""])
+@pytest.mark.parametrize("source", ["camera", "ftp://camera/stream", "nowhere/at/all", ""])
 def test_an_unknown_source_is_answered_with_the_kinds(source: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_camera(source)
