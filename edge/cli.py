@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge.service.settings import Settings, use_config
-from quietcam.errors import UsageError
+from quietcam.errors import StorageError, UsageError
 from quietcam.options import Json
 
 if TYPE_CHECKING:
@@ -38,15 +38,22 @@ def mount(app: typer.Typer) -> None:
 def run_command(
     context: typer.Context,
     source: Annotated[
-        str, typer.Option(help="A folder of pictures, a picture, a video file, or synthetic[:KEY=VALUE,…].")
-    ],
+        str | None,
+        typer.Option(
+            help="picamera2, a video device (/dev/video0 or 0), a URL (rtsp://, http://), a folder of pictures, a "
+            "picture, a video file, or synthetic; KEY=VALUE,… may stand behind a colon. Default: the camera that is "
+            "there."
+        ),
+    ] = None,
     sink: Annotated[
         list[str] | None,
         typer.Option(
-            help="web, spool:FOLDER[,KEY=VALUE…], a folder, a video file (.webm, .mp4, .avi), or null. May be given "
-            "several times. Default, of a camera: web."
+            help="web, spool:FOLDER[,KEY=VALUE…], a folder, a video file (.webm, .mp4, .avi), - (raw RGB frames on "
+            "the standard output, for a pipe), window, or null. May be given several times. Default, of a camera: web."
         ),
     ] = None,
+    size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="What a camera is asked for.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second that a camera is asked for.")] = None,
     model: _Model = None,
     threads: _Threads = None,
     frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
@@ -54,6 +61,28 @@ def run_command(
         bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    allow_still: Annotated[
+        bool, typer.Option("--allow-still", help="Take a picture that never changes for live, as of a test pattern.")
+    ] = False,
+    ladder: Annotated[
+        bool,
+        typer.Option("--ladder/--no-ladder", help="Take work away, step by step, while a camera's device is too hot."),
+    ] = True,
+    hot: Annotated[
+        float | None, typer.Option(metavar="CELSIUS", help="Too hot begins there. Default: 80 on ARM, else 95.")
+    ] = None,
+    deadline: Annotated[
+        float,
+        typer.Option(
+            metavar="MS", help="A frame older than that is late; where many are, work is taken away. 0: never."
+        ),
+    ] = 500.0,
+    smaller: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="The ladder's smaller model. Default: one that ships, else frames of half the size."
+        ),
+    ] = None,
     strength: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="The network's share in what is shown. Default: 1.")
     ] = None,
@@ -88,13 +117,19 @@ def run_command(
     """Denoise the frames of a camera, a video or a folder into sinks.
 
     Example: `quietcam run --source noisy.mp4 --sink clean.webm --before-after`
+
+    Into another program: `quietcam run --source /dev/video0 --size 640x480 --sink - | ffmpeg -f rawvideo
+    -pix_fmt rgb24 -s 640x480 -r 30 -i - clip.mp4`, or `… | gst-launch-1.0 fdsrc ! rawvideoparse format=rgb width=640
+    height=480 framerate=30/1 ! videoconvert ! autovideosink`
     """
     from contextlib import ExitStack
     from functools import partial
 
     from edge.cameras import open_camera
+    from edge.cameras.discover import find_camera
+    from edge.degrade import DegradeOptions, make_degrader
     from edge.denoiser import Denoiser
-    from edge.models import resolve_model
+    from edge.models import resolve_model, smaller_model
     from edge.pipeline import Pipeline
     from edge.service.live import RunControls, apply_settings
     from edge.service.notify import Notifier
@@ -104,8 +139,16 @@ def run_command(
 
     if frames is not None and frames < 1:
         raise UsageError(f"--frames must be at least 1. Received: {frames}.")
-    camera = open_camera(source)
+    if "-" in (sink or []) and json == "-":
+        raise UsageError("The frames and the report cannot both go to the standard output. Remedy: --json FILE")
+    source = source or find_camera()
+    camera = open_camera(source, None if size is None else _size(size), fps, allow_still)
     targets = _targets(source, sink or (["web"] if camera.live else []))
+    file = resolve_model(model)
+    easier = None if smaller is None else resolve_model(smaller)
+    if easier is None and ladder and camera.live:
+        easier = smaller_model(file)
+    rules = DegradeOptions(hot, deadline / 1000, easier, threads)
     page: Callable[[Denoiser], Sink] | None = None
     if "web" in targets:  # who does not want the page does not pay for it
         from edge.sinks.web import WebOptions, WebSink
@@ -115,17 +158,20 @@ def run_command(
     settings, notifier = Settings(context, config), Notifier()
     stopped: KeyboardInterrupt | None = None
     with (
-        Denoiser(resolve_model(model), threads, strength=1.0 if strength is None else strength) as denoiser,
+        Denoiser(file, threads, strength=1.0 if strength is None else strength) as denoiser,
         ExitStack() as stack,
     ):
         stack.enter_context(camera)
         web = None if page is None else partial(page, denoiser)
-        sinks = [open_sink(target, camera.fps, before_after, overwrite, camera.size, web) for target in targets]
+        sinks = [
+            open_sink(target, camera.fps, before_after, overwrite, camera.size, web, camera.live) for target in targets
+        ]
         if notifier.wanted:
             sinks.append(WatchdogSink(notifier))
         for each in sinks:
             stack.enter_context(each)
-        pipeline = Pipeline(camera, denoiser, sinks)
+        degrade = stack.enter_context(make_degrader(rules)) if ladder and camera.live else None
+        pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade)
         reloader = Reloader(
             lambda: settings.reread(lambda values: apply_settings(values, denoiser, pipeline)),
             pipeline.refuse_reload,
@@ -140,9 +186,13 @@ def run_command(
         except KeyboardInterrupt as error:
             stopped = error
     # Only now are the sinks finished.
-    _tell(_report(pipeline.health, camera, denoiser), json)
+    report = _report(pipeline.health, camera, denoiser)
+    _tell(report, json)
     if stopped is not None:
         raise stopped
+    failed = [f"{each['name']}: {each['error']}" for each in report["sinks"] if each["error"]]
+    if failed:
+        raise StorageError(f"Not every sink took all frames to the end. Received: {'; '.join(failed)}")
 
 
 def bench_command(
@@ -222,8 +272,8 @@ def _targets(source: str, sinks: list[str]) -> list[str]:
 
 
 def _place(sink: str) -> Path | str:
-    """Where a sink writes; ``web`` is a place of its own."""
-    if sink == "web":
+    """Where a sink writes; what is no file is a place of its own."""
+    if sink in ("web", "-", "window"):
         return sink
     return Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink).resolve()
 

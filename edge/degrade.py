@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge.buffers import BufferPool
-from edge.heat import Heat
-from edge.ladder import Ladder, Step
+from edge.heat import Heat, hot_by_default
+from edge.ladder import Ladder, LadderRules, Step
+from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.progress import say
 
-__all__ = ["Degrader", "Work"]
+__all__ = ["DegradeOptions", "Degrader", "Work", "make_degrader"]
 
 Work = Callable[[Image, Image | None], Image]
 """As ``Denoiser.denoise``: the denoised frame, in the second where given."""
 
 _TICK = 1.0  # seconds
+
+
+@dataclass(frozen=True)
+class DegradeOptions:
+    """What a user says of it.
+
+    Attributes:
+        hot: °C from which on the device is too hot; None: as this kind of processor has it.
+        deadline: seconds from the sensor until a frame is denoised; 0: there is none.
+        smaller: a smaller model; None: the same one gets frames of half the size.
+        threads: of the smaller model.
+    """
+
+    hot: float | None = None
+    deadline: float = 0.5
+    smaller: Path | None = None
+    threads: int | None = None
 
 
 class Degrader:
@@ -107,3 +128,32 @@ class Degrader:
         cv2.resize(quiet, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
         self._pool.give(small)
         return out
+
+
+@contextlib.contextmanager
+def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
+    """A degrader for this machine; the smaller model is closed behind it.
+
+    Raises:
+        UsageError: a temperature or a deadline that cannot be meant.
+    """
+    from edge.denoiser import Denoiser
+
+    hot = hot_by_default() if options.hot is None else options.hot
+    if not 30.0 <= hot <= 120.0:
+        raise UsageError(f"--hot is a temperature of a processor, 30 to 120 °C. Received: {hot:g}.")
+    if options.deadline < 0.0:
+        raise UsageError(f"--deadline is in ms, or 0 for none. Received: {options.deadline * 1000:g}.")
+    rules = LadderRules()
+    rules = replace(rules, hot=hot, cool=hot - (rules.hot - rules.cool))
+    path = options.smaller
+    steps = [step for step in Step if step is not (Step.HALF_SIZE if path is not None else Step.SMALLER)]
+    with contextlib.ExitStack() as stack:
+        smaller: Callable[[], Work] | None = None
+        if path is not None:
+            wanted = path
+
+            def smaller() -> Work:
+                return stack.enter_context(Denoiser(wanted, options.threads)).denoise
+
+        yield Degrader(Ladder(steps, rules), Heat(), options.deadline or None, smaller)

@@ -180,7 +180,7 @@ class Pipeline:
         """
         try:
             image, pooled = self._image(frame.image)
-        except QuietcamError as error:
+        except Exception as error:  # whatever fails, a live view goes on
             if not self._camera.live or not self._shapes:
                 raise
             if self._broken is None:

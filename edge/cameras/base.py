@@ -46,7 +46,7 @@ class Camera(ABC):
         skipped: what could not be read, each with its reason.
         dropped: frames that were given up for newer ones before anybody saw them.
         state: whether it delivers; replaced as a whole, so any thread may read it.
-        still: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
+        frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Camera(ABC):
     fps: float | None = None
     total: int | None = None
     dropped: int = 0
-    still: float | None = None
+    frozen_after: float | None = None
 
     def __init__(self) -> None:
         self.skipped: list[str] = []

@@ -15,7 +15,7 @@ SCHEMES = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """And their ports."""
 
 _OPENING_MS, _READING_MS = 5000, 3000
-_STILL_PICTURES, _STILL_VIDEO = 4.0, 30.0  # seconds; a video codec may repeat a picture until its next key frame
+_FROZEN_PICTURES, _FROZEN_VIDEO = 4.0, 30.0  # seconds; a video codec may repeat a picture until its next key frame
 _REACHING = 2.0  # seconds
 
 
@@ -39,7 +39,7 @@ class NetworkCamera(CaptureCamera):
                 f"{without_password(url)}. Remedy: see the camera's manual for its stream's URL."
             )
         self.name = without_password(url)
-        self.still = _STILL_PICTURES if parts.scheme.startswith("http") else _STILL_VIDEO
+        self.frozen_after = _FROZEN_PICTURES if parts.scheme.startswith("http") else _FROZEN_VIDEO
         self._url = url
 
     def _open(self) -> Any:

@@ -31,7 +31,7 @@ __all__ = ["PicameraCamera", "PicameraOptions", "list_picameras"]
 _RGB_IN_MEMORY, _YUV = "BGR888", "YUV420"
 _BUFFERS = 6
 _LENT = 3  # buffers at most with the pipeline; the rest keeps the sensor running
-_STILL = 4.0  # seconds: a sensor's noise changes every frame
+_FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FRAME_WITHIN = 2.5  # seconds
 _BELIEVED = 5.0  # seconds: a time stamp further away than that is of another clock
 _DENOISE = {"off": 0, "fast": 1, "hq": 2, "minimal": 3}  # libcamera's draft NoiseReductionModeEnum
@@ -86,7 +86,7 @@ class PicameraCamera(Camera):
     """
 
     live = True
-    still = _STILL
+    frozen_after = _FROZEN
 
     def __init__(self, options: PicameraOptions | None = None) -> None:
         super().__init__()

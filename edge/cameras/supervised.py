@@ -120,7 +120,7 @@ class SupervisedCamera(Camera):
             heard = now
             unchanged = self._unchanged(frame.image, reader, now)
             fresh = now - unchanged
-            if reader.still is not None and unchanged > reader.still:
+            if reader.frozen_after is not None and unchanged > reader.frozen_after:
                 frame.done()
                 self._lose(f"the same picture for {unchanged:.0f} s", fresh, now)
                 continue
@@ -138,7 +138,7 @@ class SupervisedCamera(Camera):
 
     def _unchanged(self, image: Image, reader: _Reader, now: float) -> float:
         """For how many seconds the picture is the same; 0 where that means nothing."""
-        return 0.0 if self._allow_still or reader.still is None else self._still.seconds(image, now)
+        return 0.0 if self._allow_still or reader.frozen_after is None else self._still.seconds(image, now)
 
     def _welcome(self, frame: Frame, reader: _Reader, now: float) -> None:
         """The camera delivers: say so where it did not before, or not in this size."""
@@ -221,7 +221,7 @@ class _Reader:
         ended: nothing comes any more.
         why: the reason, where it ended.
         began: when it was started, monotonic.
-        still: as of the camera.
+        frozen_after: as of the camera.
     """
 
     def __init__(self, camera: Camera | None, make: Callable[[], Camera]) -> None:
@@ -229,7 +229,7 @@ class _Reader:
         self.opened = camera is not None
         self.why: str | None = None
         self.began = time.monotonic()
-        self.still: float | None = None
+        self.frozen_after: float | None = None
         self._camera = camera
         self._make = make
         self._thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
@@ -271,7 +271,7 @@ class _Reader:
             self._camera = self._make()
             self._camera.open()
             self.opened = True
-        self.still = self._camera.still
+        self.frozen_after = self._camera.frozen_after
         for frame in self._camera:
             if not self.box.put(frame):
                 frame.done()

@@ -27,7 +27,7 @@ _CAPTURE_TYPE, _MEMORY_MMAP = 1, 1
 _OF_THE_PI = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid")
 """Drivers whose devices are stages of a ribbon cable's camera: of use through libcamera only."""
 
-_STILL = 4.0  # seconds: a sensor's noise changes every frame
+_FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
 
 Ioctl = Callable[[int, int, bytearray], Any]
@@ -84,7 +84,7 @@ class V4l2Camera(CaptureCamera):
     """
 
     stamped = True
-    still = _STILL
+    frozen_after = _FROZEN
 
     def __init__(self, path: Path, options: V4l2Options | None = None) -> None:
         super().__init__()

@@ -158,8 +158,8 @@ class TestPicamera:
         with camera:
             frame = next(iter(camera))
             assert (camera.size, camera.fps, frame.image.shape) == ((64, 48), 12.0, (48, 64, 3))
-        assert PicameraCamera.still is not None
-        assert PicameraCamera.still < 5
+        assert PicameraCamera.frozen_after is not None
+        assert PicameraCamera.frozen_after < 5
 
     @pytest.mark.parametrize("part", ["camera=-1", "stream=raw", "denoise=none", "sharpness=17", "selftest=yes"])
     def test_a_value_that_does_not_fit_is_named(self, part: str) -> None:
