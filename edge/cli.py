@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from edge.denoiser import Denoiser
     from edge.health import Health
     from edge.pipeline import Pipeline
+    from edge.sinks import Sink
 
 __all__ = ["mount"]
 
@@ -135,7 +137,6 @@ def run_command(
     from edge.service.reload import Reloader, on_hangup
     from edge.service.watchdog import WatchdogSink
     from edge.sinks import open_sink
-    from edge.sinks.web import WebOptions, WebSink
 
     if frames is not None and frames < 1:
         raise UsageError(f"--frames must be at least 1. Received: {frames}.")
@@ -149,7 +150,12 @@ def run_command(
     if easier is None and ladder and camera.live:
         easier = smaller_model(file)
     rules = DegradeOptions(hot, deadline / 1000, easier, threads)
-    options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
+    page: Callable[[Denoiser], Sink] | None = None
+    if "web" in targets:  # who does not want the page does not pay for it
+        from edge.sinks.web import WebOptions, WebSink
+
+        options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
+        page = lambda denoiser: WebSink(options, RunControls(denoiser, camera.name), camera.live)  # noqa: E731
     settings, notifier = Settings(context, config), Notifier()
     stopped: KeyboardInterrupt | None = None
     with (
@@ -157,9 +163,9 @@ def run_command(
         ExitStack() as stack,
     ):
         stack.enter_context(camera)
-        page = partial(WebSink, options, RunControls(denoiser, camera.name), camera.live)
+        web = None if page is None else partial(page, denoiser)
         sinks = [
-            open_sink(target, camera.fps, before_after, overwrite, camera.size, page, camera.live) for target in targets
+            open_sink(target, camera.fps, before_after, overwrite, camera.size, web, camera.live) for target in targets
         ]
         if notifier.wanted:
             sinks.append(WatchdogSink(notifier))

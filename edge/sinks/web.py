@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from edge.frame import Frame
 from edge.sinks.base import Sink
 from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, new_token
-from edge.web.guard import Limits
 from edge.web.state import State
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.progress import say
 
 if TYPE_CHECKING:
+    import asyncio
+
     from aiohttp import web
 
     from edge.web.app import Controls
+    from edge.web.guard import Limits
     from edge.web.hub import Hub
     from edge.web.server import Server
 
@@ -120,6 +121,7 @@ class WebSink(Sink):
             return
         # Only who wants the page waits for the server's modules.
         from edge.web.app import App
+        from edge.web.guard import Limits
         from edge.web.hub import Hub
         from edge.web.server import Server, bind
 

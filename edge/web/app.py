@@ -151,7 +151,7 @@ class App:
             self._check_token(token, request, attempts)
             if "token" in request.query and request.method == "GET" and request.path == "/":
                 # Gone from the address bar, the history and what is bookmarked.
-                return self._with_cookie(web.HTTPSeeOther(location="/"))
+                return self._with_cookie(web.Response(status=303, headers={"Location": "/"}))
             response = await handler(request)
             if "token" in request.query and not response.prepared:
                 self._with_cookie(response)
@@ -192,7 +192,7 @@ class App:
                 fields = await _body(request.post())
                 token = fields.get("token")
                 self._check_token(token if isinstance(token, str) else "", request, attempts)
-            return self._with_cookie(web.HTTPSeeOther(location="/"))
+            return self._with_cookie(web.Response(status=303, headers={"Location": "/"}))
 
         return login
 
@@ -255,7 +255,7 @@ class App:
             raise web.HTTPUnsupportedMediaType(text="A change must be application/json.\n")
         try:
             values = json.loads(await _body(request.text()))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise web.HTTPBadRequest(text="A change must be JSON.\n") from None
         strength = values.get("strength") if isinstance(values, dict) and set(values) == {"strength"} else None
         number = isinstance(strength, int | float) and not isinstance(strength, bool)
