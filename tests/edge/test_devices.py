@@ -252,6 +252,9 @@ class TestVideoDevice:
                 open_camera(f"/dev/video0:{part}")
         camera = open_camera("0:size=320x240")
         assert (camera.name, camera.live) == ("/dev/video0", True)
+        path = "/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0"
+        for options in ("", ":fps=15,format=MJPG"):
+            assert open_camera(path + options).name == path
 
     def test_it_is_asked_for_what_is_wanted_and_says_what_it_gives_instead(
         self, device: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
