@@ -26,6 +26,13 @@ _Model = Annotated[
     str | None,
     typer.Option(help="A .tflite file, or the name of a model that ships. Default: the best of these."),
 ]
+_Device = Annotated[
+    str,
+    typer.Option(
+        metavar="cpu|usb[:N]|pci[:N]",
+        help="Where the network runs: the CPU or an Edge TPU; several, with commas, share the tiles of a frame.",
+    ),
+]
 _Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. Default: one per core, up to 4.")]
 
 
@@ -58,6 +65,13 @@ def run_command(
     fps: Annotated[float | None, typer.Option(help="Frames a second that a camera is asked for.")] = None,
     model: _Model = None,
     threads: _Threads = None,
+    device: _Device = "cpu",
+    strength: Annotated[
+        float, typer.Option(metavar="0..1", help="The network's share in what is shown: 0 leaves frames as they are.")
+    ] = 1.0,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Leave clean frames alone, and those that the network would harm.")
+    ] = True,
     frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
     before_after: Annotated[
         bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
@@ -84,9 +98,6 @@ def run_command(
         typer.Option(
             metavar="MODEL", help="The ladder's smaller model. Default: one that ships, else frames of half the size."
         ),
-    ] = None,
-    strength: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="The network's share in what is shown. Default: 1.")
     ] = None,
     listen: Annotated[
         str, typer.Option(metavar="HOST[:PORT]", help="Where the page is served; 0.0.0.0 for other machines.")
@@ -125,12 +136,14 @@ def run_command(
     height=480 framerate=30/1 ! videoconvert ! autovideosink`
     """
     from contextlib import ExitStack
+    from dataclasses import replace
     from functools import partial
 
     from edge.cameras import open_camera
     from edge.cameras.discover import find_camera
     from edge.degrade import DegradeOptions, make_degrader
     from edge.denoiser import Denoiser
+    from edge.gate import check_strength
     from edge.models import resolve_model, smaller_model
     from edge.pipeline import Pipeline
     from edge.service.live import RunControls, apply_settings
@@ -143,6 +156,7 @@ def run_command(
         raise UsageError(f"--frames must be at least 1. Received: {frames}.")
     if "-" in (sink or []) and json == "-":
         raise UsageError("The frames and the report cannot both go to the standard output. Remedy: --json FILE")
+    check_strength(strength)
     source = source or find_camera()
     camera = open_camera(source, None if size is None else _size(size), fps, allow_still)
     targets = _targets(source, sink or (["web"] if camera.live else []))
@@ -150,7 +164,7 @@ def run_command(
     easier = None if smaller is None else resolve_model(smaller)
     if easier is None and ladder and camera.live:
         easier = smaller_model(file)
-    rules = DegradeOptions(hot, deadline / 1000, easier, threads)
+    rules = DegradeOptions(hot, deadline / 1000, easier, threads, gate)
     page: Callable[[Denoiser], Sink] | None = None
     if "web" in targets:  # who does not want the page does not pay for it
         from edge.sinks.web import WebOptions, WebSink
@@ -159,10 +173,9 @@ def run_command(
         page = lambda denoiser: WebSink(options, RunControls(denoiser, camera.name), camera.live)  # noqa: E731
     settings, notifier = Settings(context, config), Notifier()
     stopped: KeyboardInterrupt | None = None
-    with (
-        Denoiser(file, threads, strength=1.0 if strength is None else strength) as denoiser,
-        ExitStack() as stack,
-    ):
+    with ExitStack() as stack:
+        denoiser = Denoiser(file, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
+        stack.enter_context(denoiser)
         stack.enter_context(camera)
         web = None if page is None else partial(page, denoiser)
         sinks = [
@@ -172,6 +185,7 @@ def run_command(
             sinks.append(WatchdogSink(notifier))
         for each in sinks:
             stack.enter_context(each)
+        rules = replace(rules, strength=lambda: denoiser.strength)
         degrade = stack.enter_context(make_degrader(rules)) if ladder and camera.live else None
         pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade)
         reloader = Reloader(
@@ -199,16 +213,21 @@ def run_command(
 
 def bench_command(
     model: _Model = None,
+    compare: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Another model to measure in turns with the first.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Of the frames. Default: the model's own.")
     ] = None,
     threads: _Threads = None,
+    device: _Device = "cpu",
+    gate: Annotated[bool, typer.Option("--gate/--no-gate", help="With the do-no-harm gate, as `run` has it.")] = True,
     frames: Annotated[int, typer.Option(help="How many to measure of each kind.")] = 200,
     json: Json = None,
 ) -> None:
     """Measure latency, throughput and memory, and what the runtime adds to the bare network.
 
-    Example: `quietcam bench --model demo --size 640x480 --threads 1`
+    Example: `quietcam bench --model demo --size 640x480 --threads 1 --compare other.tflite`
     """
     from edge.bench import bench
     from edge.modelfile import load_model
@@ -216,18 +235,25 @@ def bench_command(
     from quietcam.progress import progress
 
     wanted = None if size is None else _size(size)
-    with progress("Measuring", 3 * frames) as bar:
-        report = bench(load_model(resolve_model(model)), wanted, threads, frames, bar.advance)
-    rows = []
-    for kind, meaning in (("invoke", "bare invoke"), ("denoise", "denoise"), ("pipeline", "pipeline")):
-        times = [f"{report[kind][key]:.2f}" if key in report[kind] else "" for key in ("p50", "p95", "p99")]
-        rows.append([meaning, *times, f"{report[kind]['fps']:.1f}"])
-    title = "{model}, {width}x{height}, threads: {threads}, {runtime}".format(**report)
-    note = (
-        "the runtime adds {overhead_ms:.2f} ms a frame; the pipeline reaches {pipeline_share:.0%} of bare "
-        "invoke; peak memory {peak_memory_mib:.0f} MiB"
-    ).format(**report)
-    _show(json, report, title, ["", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, note)
+    models = [load_model(resolve_model(name)) for name in (model, *(compare or []))]
+    with progress("Measuring", 3 * frames * len(models)) as bar:
+        reports = bench(models, wanted, threads, frames, device=device, gate=gate, on_frame=bar.advance)
+    rows, notes = [], []
+    for report in reports:
+        for kind, meaning in (("invoke", "bare invoke"), ("denoise", "denoise"), ("pipeline", "pipeline")):
+            times = [f"{report[kind][key]:.2f}" if key in report[kind] else "" for key in ("p50", "p95", "p99")]
+            rows.append([report["model"], meaning, *times, f"{report[kind]['fps']:.1f}"])
+        note = (
+            "{model}: the runtime adds {overhead_ms:.2f} ms a frame; the pipeline reaches {pipeline_share:.0%} of bare "
+            "invoke"
+        ).format(**report)
+        if report is not reports[0]:
+            note += f", {report['speedup']:.2f} times as fast as {reports[0]['model']}"
+        notes.append(note)
+    title = "{width}x{height}, threads: {threads}, device: {device}, {runtime}".format(**reports[0])
+    notes.append(f"peak memory {reports[-1]['peak_memory_mib']:.0f} MiB")
+    content: Any = reports[0] | ({"compared": reports[1:]} if reports[1:] else {})
+    _show(json, content, title, ["model", "", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, "\n".join(notes))
 
 
 def models_command(json: Json = None) -> None:
@@ -297,10 +323,12 @@ def _report(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any
     return {
         "source": camera.name,
         "model": model.name,
-        "runtime": denoiser.interpreter.runtime,
-        "threads": denoiser.interpreter.threads,
+        "runtime": denoiser.runtime,
+        "threads": denoiser.threads,
         "skipped": camera.skipped,
         **health.report(),
+        "device": denoiser.device_state,
+        "noise_sigma": denoiser.noise_sigma,
     }
 
 

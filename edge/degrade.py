@@ -34,12 +34,25 @@ class DegradeOptions:
         deadline: seconds from the sensor until a frame is denoised; 0: there is none.
         smaller: a smaller model; None: the same one gets frames of half the size.
         threads: of the smaller model.
+        gate: of the smaller model, as for :class:`edge.denoiser.Denoiser`.
+        strength: asked before each frame that the smaller model gets.
+
+    Raises:
+        UsageError: a temperature or a deadline that cannot be meant.
     """
 
     hot: float | None = None
     deadline: float = 0.5
     smaller: Path | None = None
     threads: int | None = None
+    gate: bool = False
+    strength: Callable[[], float] = lambda: 1.0
+
+    def __post_init__(self) -> None:
+        if self.hot is not None and not 30.0 <= self.hot <= 120.0:
+            raise UsageError(f"--hot is a temperature of a processor, 30 to 120 °C. Received: {self.hot:g}.")
+        if self.deadline < 0.0:
+            raise UsageError(f"--deadline is in ms, or 0 for none. Received: {self.deadline * 1000:g}.")
 
 
 class Degrader:
@@ -132,18 +145,10 @@ class Degrader:
 
 @contextlib.contextmanager
 def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
-    """A degrader for this machine; the smaller model is closed behind it.
-
-    Raises:
-        UsageError: a temperature or a deadline that cannot be meant.
-    """
+    """A degrader for this machine; the smaller model is closed behind it."""
     from edge.denoiser import Denoiser
 
     hot = hot_by_default() if options.hot is None else options.hot
-    if not 30.0 <= hot <= 120.0:
-        raise UsageError(f"--hot is a temperature of a processor, 30 to 120 °C. Received: {hot:g}.")
-    if options.deadline < 0.0:
-        raise UsageError(f"--deadline is in ms, or 0 for none. Received: {options.deadline * 1000:g}.")
     rules = LadderRules()
     rules = replace(rules, hot=hot, cool=hot - (rules.hot - rules.cool))
     path = options.smaller
@@ -154,6 +159,12 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
             wanted = path
 
             def smaller() -> Work:
-                return stack.enter_context(Denoiser(wanted, options.threads)).denoise
+                denoiser = stack.enter_context(Denoiser(wanted, options.threads, gate=options.gate, stream=True))
+
+                def work(noisy: Image, out: Image | None) -> Image:
+                    denoiser.strength = options.strength()
+                    return denoiser.denoise(noisy, out)
+
+                return work
 
         yield Degrader(Ladder(steps, rules), Heat(), options.deadline or None, smaller)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +98,8 @@ def _words(text: str) -> str | None:
 
 
 def _vcgencmd() -> str:
+    import subprocess
+
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
             ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=2, check=False

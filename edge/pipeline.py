@@ -13,11 +13,11 @@ from edge.cameras.base import Camera
 from edge.degrade import Degrader, Work
 from edge.frame import Frame
 from edge.health import Health
+from edge.heat import Heat
 from edge.ladder import Step
 from edge.mailbox import Mailbox
 from edge.outlet import Outlet, Slot
 from edge.sinks.base import Sink
-from quietcam.errors import QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
 
@@ -86,7 +86,8 @@ class Pipeline:
         self._stopping = False
         self._wanted: Path | str | None = None
         self._reloading = threading.Thread()  # replaced by each reload
-        self._broken: str | None = None  # why the network fails now
+        self._worked = False  # the network, at least once
+        self._broken: str | None = None  # why it fails now
         self._watch()
 
     def run(self, frames: int | None = None, on_frame: Callable[[Health], None] | None = None) -> Health:
@@ -181,12 +182,13 @@ class Pipeline:
         try:
             image, pooled = self._image(frame.image)
         except Exception as error:  # whatever fails, a live view goes on
-            if not self._camera.live or not self._shapes:
+            if not self._camera.live or not self._worked:
                 raise
             if self._broken is None:
                 say(f"The network fails, frames pass as they are: {error}")
             self._broken = " ".join(str(error).split())
             return frame.image, False
+        self._worked = True
         if self._broken is not None:
             self._broken = None
             say("The network works again")
@@ -226,7 +228,7 @@ class Pipeline:
     def _reload(self, wanted: Path | str) -> None:
         try:
             self._denoiser.reload(wanted)  # type: ignore[attr-defined]
-        except QuietcamError as error:
+        except Exception as error:  # noqa: BLE001  whatever is wrong with the file, what works goes on
             self.health.reload_error = " ".join(str(error).split())
             say(f"The new model is refused, the old one goes on: {error}")
         else:
@@ -257,8 +259,14 @@ class Pipeline:
             if not whole:
                 outlet.sink.stop()
         last = time.monotonic() + _GRACE
-        for outlet in self._outlets:
-            outlet.join(None if whole else max(0.0, last - time.monotonic()))
+        try:
+            for outlet in self._outlets:
+                outlet.join(None if whole else max(0.0, last - time.monotonic()))
+        except KeyboardInterrupt:  # where one waits for a reader
+            for outlet in self._outlets:
+                outlet.sink.stop()
+                outlet.join(_GRACE)
+            raise
         # Reading a file ends by itself; a driver may hang for ever.
         capture.join(max(0.0, last - time.monotonic()) if self._camera.live else None)
         if self._reloading.ident is not None:
@@ -283,8 +291,7 @@ class Pipeline:
         health.watch("noise_sigma", lambda: getattr(denoiser, "noise_sigma", None))
         health.watch("device", lambda: getattr(denoiser, "device_state", None))
         health.watch("ladder", self._ladder)
-        if self._degrade is not None:
-            health.watch("temperature_c", self._degrade.temperature)
+        health.watch("temperature_c", Heat().temperature if self._degrade is None else self._degrade.temperature)
 
     def _ladder(self) -> dict[str, Any]:
         if self._broken is not None:

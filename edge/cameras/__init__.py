@@ -46,6 +46,8 @@ def open_camera(
         UsageError: it means none; the message lists the kinds.
         DataError: it is a folder without pictures.
     """
+    if fps is not None and not 0.0 < fps <= 1000.0:
+        raise UsageError(f"--fps is frames a second, up to 1000. Received: {fps:g}.")
     kind, _, rest = source.partition(":")
     if kind == "synthetic":
         options = SyntheticOptions.parse(rest)

@@ -70,7 +70,7 @@ class CaptureCamera(Camera):
         while not self._stopped.is_set() and self._native is not None:
             there, bgr = self._native.read(bgr)
             if not there:
-                raise DataError(f"{self.name} gives no more frames.")
+                raise DataError("it gives no more frames")
             now = time.monotonic()
             if bgr.ndim == 2:
                 bgr = bgr[..., np.newaxis]

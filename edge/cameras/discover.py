@@ -13,7 +13,7 @@ __all__ = ["find_camera"]
 
 
 def find_camera(
-    picameras: Callable[[], list[Any]] = list_picameras, devices: Callable[[], list[Device]] = list_devices
+    picameras: Callable[[], list[Any]] | None = None, devices: Callable[[], list[Device]] | None = None
 ) -> str:
     """What ``open_camera`` takes: picamera2's first camera, else the first video device that gives pictures.
 
@@ -22,11 +22,11 @@ def find_camera(
     """
     missing: MissingExtraError | None = None
     try:
-        if picameras():
+        if (picameras or list_picameras)():
             return "picamera2"
     except MissingExtraError as error:
         missing = error
-    there = devices()
+    there = (devices or list_devices)()
     for device in there:
         if device.captures and not device.raw:
             return str(device.path)

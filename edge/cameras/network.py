@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +52,8 @@ class NetworkCamera(CaptureCamera):
         raise DataError(self._why_not())
 
     def _why_not(self) -> str:
+        import socket
+
         parts = urlsplit(self._url)
         host, port = parts.hostname or "", parts.port or SCHEMES[parts.scheme]
         try:

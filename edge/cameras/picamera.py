@@ -195,15 +195,15 @@ class PicameraCamera(Camera):
                 return job.get_result(timeout=0.25)
             except TimeoutError:
                 if self._stopped.is_set():
-                    raise DataError(f"{self.name} was stopped.") from None
+                    raise DataError("it was stopped") from None
                 if time.monotonic() > end:
                     raise DataError(
-                        f"{self.name} gives no frame within {_FRAME_WITHIN:g} s, and no error. "
+                        f"{self.name} gave no frame within {_FRAME_WITHIN:g} s, and no error. "
                         "Remedy: check the ribbon cable with the power off."
                     ) from None
 
     def _frame(self, request: Any, taken: float, index: int) -> Frame:
-        mapped = self._mapped(request, self.options.stream, write=False)
+        mapped = self._map(request)
         array = mapped.__enter__().array
         with self._returned:
             own = self.options.stream == "main" and self.channels is not Channels.SWAPPED and self._lent < _LENT
@@ -216,6 +216,12 @@ class PicameraCamera(Camera):
             mapped.__exit__(None, None, None)
             request.release()
         return Frame(image, taken, index, release=partial(self._pool.give, image))
+
+    def _map(self, request: Any) -> Any:
+        try:
+            return self._mapped(request, self.options.stream, write=False)
+        except TypeError:  # picamera2 of Bookworm's first years always maps for writing
+            return self._mapped(request, self.options.stream)
 
     def _copy(self, array: Image) -> Image:
         import cv2

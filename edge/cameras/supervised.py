@@ -20,6 +20,8 @@ from quietcam.progress import say
 __all__ = ["Stillness", "SupervisedCamera", "WatchRules"]
 
 _SAMPLES = 32  # pixels of a side that are looked at in every frame
+_BLACK, _WHITE = 8, 247  # beyond these a camera may show no noise
+_SEEING = 0.01  # the share of values between them from which on it shows some
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class SupervisedCamera(Camera):
         self._stopped = threading.Event()
         self._still = Stillness()
         self._attempts = 0
+        self._given_up = 0  # frames that earlier readers dropped
+        self._last = 0.0  # when the last fresh frame came, monotonic: the other clock may be set meanwhile
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -129,8 +133,6 @@ class SupervisedCamera(Camera):
             yield replace(frame, index=index)
             index += 1
 
-    _given_up = 0  # frames that earlier readers dropped
-
     def _patience(self, reader: _Reader) -> float:
         if not reader.opened:
             return self._rules.opening
@@ -144,7 +146,7 @@ class SupervisedCamera(Camera):
         """The camera delivers: say so where it did not before, or not in this size."""
         size = frame.image.shape[1], frame.image.shape[0]
         if self.state.state == "lost":
-            away = time.time() - self.state.since
+            away = now - self._last
             self.state = replace(self.state, state="live", since=time.time(), reopened=self.state.reopened + 1)
             say(f"{self.name} is back after {away:.0f} s, {size[0]}x{size[1]}")
         elif self._size is not None and size != self._size:
@@ -155,6 +157,7 @@ class SupervisedCamera(Camera):
 
     def _lose(self, reason: str, fresh: float, now: float) -> None:
         if self.state.state == "live":
+            self._last = fresh
             self.state = replace(self.state, state="lost", since=time.time() - (now - fresh), reason=reason)
             hint = " (a source that is really still: --allow-still)" if reason.startswith("the same") else ""
             say(f"{self.name} is lost: {reason}{hint}; trying to open it again")
@@ -197,13 +200,13 @@ class Stillness:
 
     def seconds(self, image: Image, now: float) -> float:
         """For how long the picture is the same. Where a sensor sees anything, its noise changes every frame; one in
-        the dark, or dazzled, may clip every pixel to black or white.
+        the dark, or dazzled, may give a picture that is black or white all over, and then 0 is said.
         """
         step = max(1, min(image.shape[:2]) // _SAMPLES)
         view = image[::step, ::step]
         sample = view.tobytes()
         total: int | None = None
-        if sample == self._sample and ((view > 0) & (view < 255)).any():
+        if sample == self._sample and ((view > _BLACK) & (view < _WHITE)).mean() > _SEEING:
             total = zlib.crc32(np.ascontiguousarray(image).data)
             if self._sum is None or total == self._sum:  # the picture before was not summed yet: that costs time
                 self._sum = total

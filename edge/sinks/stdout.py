@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import stat
@@ -109,6 +110,7 @@ class StdoutSink(Sink):
     def _put(self, rest: memoryview) -> None:
         if self._own is None:
             raise SinkEnded
+        whole = len(rest)
         while rest:
             # Half a frame would shift all that follow, so one is left unfinished only where nobody takes it.
             if self._waits and not select.select([], [self._own], [], _PATIENCE)[1]:
@@ -122,9 +124,16 @@ class StdoutSink(Sink):
             except BrokenPipeError:
                 raise SinkEnded from None
             except OSError as error:
+                self._take_back(whole - len(rest))
                 raise StorageError(
                     f"Cannot write to the standard output: {error.strerror}. Remedy: free some space where it goes."
                 ) from error
+
+    def _take_back(self, count: int) -> None:
+        """Cut the part of a frame off a file, so that the next one begins where a reader expects it."""
+        if self._own is not None and not self._waits and count:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._own, os.lseek(self._own, -count, os.SEEK_CUR))
 
     def _scaled(self, picture: Image) -> Image:
         import cv2

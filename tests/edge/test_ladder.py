@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.degrade import DegradeOptions, Degrader, make_degrader
+from edge.denoiser import Denoiser
 from edge.heat import Heat, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
 from quietcam.errors import UsageError
@@ -166,6 +167,17 @@ class TestDegrader:
             degrader.tick(second)
         assert degrader.step is Step.FULL
 
+    def test_the_smaller_model_has_the_strength_of_the_other(self, small: Path) -> None:
+        strength = [1.0]
+        options = DegradeOptions(smaller=small, threads=1, strength=lambda: strength[0])
+        noisy = generate_scene(32, 32, 5)
+        with make_degrader(options) as degrader, Denoiser(small, 1) as denoiser:
+            degrader._ladder = Ladder((Step.SMALLER,))
+            work = degrader.choose(identity)
+            np.testing.assert_array_equal(work(noisy, None), denoiser.denoise(noisy))
+            strength[0] = 0.0
+            np.testing.assert_array_equal(work(noisy, None), noisy)
+
     def test_what_a_user_says_of_it(self, small: Path) -> None:
         with make_degrader(DegradeOptions(hot=60, smaller=small)) as degrader:
             assert Step.HALF_SIZE not in degrader._ladder._steps
@@ -173,9 +185,10 @@ class TestDegrader:
         with make_degrader(DegradeOptions()) as degrader:
             assert degrader._ladder._rules.hot == hot_by_default()
             assert Step.SMALLER not in degrader._ladder._steps
-        for options in (DegradeOptions(hot=7), DegradeOptions(deadline=-1)):
-            with pytest.raises(UsageError, match="--"), make_degrader(options):
-                pass
+        with pytest.raises(UsageError, match="--hot"):
+            DegradeOptions(hot=7)
+        with pytest.raises(UsageError, match="--deadline"):
+            DegradeOptions(deadline=-1)
 
 
 class TestHeat:

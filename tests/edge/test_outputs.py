@@ -147,6 +147,27 @@ class TestRawFrames:
         ):
             sink.write(frame(0), picture(20, 30))
 
+    def test_a_frame_that_did_not_fit_into_a_file_is_cut_off_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, room = os.write, [2000]
+
+        def write(handle: int, content: memoryview) -> int:
+            if not room[0]:
+                raise OSError(28, "No space left on device")
+            room[0] -= (written := real(handle, content[: room[0]]))
+            return written
+
+        with (tmp_path / "raw").open("wb") as file, StdoutSink(30.0, descriptor=file.fileno()) as sink:
+            monkeypatch.setattr(os, "write", write)
+            sink.write(frame(0), picture(20, 30, seed=0))
+            with pytest.raises(StorageError, match="No space"):
+                sink.write(frame(1), picture(20, 30, seed=1))
+            room[0] = 10_000
+            sink.write(frame(2), picture(20, 30, seed=2))
+        expected = picture(20, 30, seed=0).tobytes() + picture(20, 30, seed=2).tobytes()
+        assert (tmp_path / "raw").read_bytes() == expected
+
     def test_a_terminal_is_refused_with_the_line_that_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "isatty", lambda _: True)
         with pytest.raises(UsageError, match=r"quietcam run --sink - \| ffmpeg -f rawvideo"):

@@ -414,6 +414,33 @@ def test_a_network_that_fails_in_mid_run_lets_live_frames_pass() -> None:
     thread.join(WAIT)
 
 
+def test_a_network_that_fails_right_after_a_reload_lets_live_frames_pass_too() -> None:
+    class Breaks(PlusOne):
+        broken = False
+
+        def reload(self, model: str) -> None:
+            if model == "crash":
+                raise RuntimeError("no error of ours")
+            self.broken = True
+
+        def denoise(self, noisy: Image, out: Image | None = None) -> Image:
+            if self.broken:
+                raise ValueError("no error of ours")
+            return super().denoise(noisy, out)
+
+    sink = Collector()
+    pipeline = Pipeline(Endless(), Breaks(), [sink])
+    thread = in_background(pipeline)
+    soon(lambda: len(sink.taken) > 3)
+    pipeline.request_reload("crash")
+    soon(lambda: pipeline.health.reload_error == "no error of ours")
+    pipeline.request_reload("other")
+    soon(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
+    pipeline.stop()
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
 def test_a_reload_between_two_frames_and_one_that_is_refused() -> None:
     class Reloads(PlusOne):
         model = "one"

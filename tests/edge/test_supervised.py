@@ -270,8 +270,10 @@ class TestStillness:
     def test_black_and_white_do_not_count(self) -> None:
         still = Stillness()
         image = np.full((40, 40, 3), 255, np.uint8)
-        image[:20] = 0
+        image[:20] = 3
         assert [still.seconds(image, now) for now in (1.0, 9.0)] == [0.0, 0.0]
+        image[:20, :20] = 90
+        assert [still.seconds(image, now) for now in (10.0, 19.0)] == [0.0, 9.0]
 
 
 class TestStream:
