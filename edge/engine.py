@@ -69,6 +69,7 @@ class Engine:
         self._cpu: Interpreter | None = None
         self._reasons: dict[Device, str] = {}
         self._retries = 0
+        self._left: dict[Device, _Worker] = {}  # those that were given up; one that hangs may still hold its device
         self._since = time.time()
         self._returned: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -164,11 +165,10 @@ class Engine:
                 if device.is_cpu:
                     raise
                 self._reasons[device] = str(error)
-                if self._cpu_model is None and device == self._devices[-1] and not self._workers:
-                    raise
-                self._tell(f"{error}; until then {self._instead()}")
-        if not self._workers:
-            self._stand_in()
+        if not self._workers and self._stand_in() is None:
+            raise DeviceError("; ".join(self._reasons.values()))
+        for reason in self._reasons.values():
+            self._tell(f"{reason}; until then {self._instead()}")
         self._watch()
 
     def _run_here(
@@ -222,18 +222,22 @@ class Engine:
         except queue.Empty:
             error = DeviceError(f"The Edge TPU {device} does not answer within {self._patience:g} s")
         if error is not None:
-            worker.leave(0.0)
+            self._leave(worker)
             raise error
         worker.answer_to(self._results)
         return worker
 
     def _lose(self, worker: _Worker, reason: str) -> None:
         self._workers.remove(worker)
-        worker.leave(0.0)
+        self._leave(worker)
         self._reasons[worker.device] = f"{worker.device}: {reason}"
         self._since = time.time()
         self._tell(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back {self._instead()}")
         self._watch()
+
+    def _leave(self, worker: _Worker) -> None:
+        worker.leave(0.0)
+        self._left[worker.device] = worker
 
     def _instead(self) -> str:
         used = self._used()
@@ -258,6 +262,8 @@ class Engine:
             wait = min(2 * wait, longest)
             lost = [device for device in self._devices if device in self._reasons]
             for device in lost:
+                if device in self._left and self._left[device].is_alive:
+                    continue
                 self._retries += 1
                 try:
                     self._returned.put(self._open(device))
@@ -302,6 +308,10 @@ class _Worker:
         """Let its thread end and close the interpreter when it can; wait so long for that."""
         self._inbox.put(None)
         self._thread.join(patience)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         while (noisy := self._inbox.get()) is not None:
