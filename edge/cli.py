@@ -1,4 +1,4 @@
-"""The commands of the edge stage: `run`, `bench`, `models`."""
+"""The commands of the edge stage: `run`, `bench`, `models`; `doctor` has a file of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge.doctor.cli import doctor_command
 from edge.service.settings import Settings, use_config
 from quietcam.errors import StorageError, UsageError
 from quietcam.options import Json
@@ -40,6 +41,7 @@ def mount(app: typer.Typer) -> None:
     app.command("run")(run_command)
     app.command("bench")(bench_command)
     app.command("models")(models_command)
+    app.command("doctor")(doctor_command)
 
 
 def run_command(

@@ -36,6 +36,8 @@ app = typer.Typer(
 _EXTRA_OF_MODULE = {
     "cv2": "edge",
     "ai_edge_litert": "edge",
+    "aiohttp": "edge",
+    "prometheus_client": "edge",
     "tensorflow": "train",
     "tf_keras": "train",
     "tensorflow_model_optimization": "train",
