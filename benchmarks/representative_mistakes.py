@@ -1,11 +1,11 @@
 """What each mistake in representative data costs, in dB, by really converting the shipped demo network with it.
 
-    python benchmarks/representative_mistakes.py [--frames 32] [--pictures 16] [--data DIR] [--out benchmarks/results]
+    python benchmarks/representative_mistakes.py [--frames 32] [--pictures 16] [--calibrate DIR] [--data DIR]
 
-Twice each: as TensorFlow's own converter calibrates (least and greatest value), and with quietcam's ranges (a small tail
-given up, both ends held at [0, 1]); the checks that would refuse some of these sets are gone around. The judge is the
-mean PSNR of held-out pairs: generated ones, or those of --data. ``drop`` is against the float network. ``linter`` is
-what ``quietcam.lint`` says of the set. Writes representative_mistakes.csv.
+Twice each: as TensorFlow's own converter calibrates (least and greatest value), and with quietcam's ranges (a small
+tail given up, both ends held at [0, 1]); the checks that would refuse some of these sets are gone around. The judge is
+the mean PSNR of held-out pairs. ``drop`` is against the float network. ``linter`` is what ``quietcam.lint`` says of the
+set. Pairs are generated; those of --calibrate and --data take their places. Writes representative_mistakes.csv.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from quietcam.metrics import psnr
 from quietcam.progress import progress
 
 SIZE = 256
-BAND = (18.0, 30.0)
+BAND, JUDGE_BAND = (18.0, 30.0), (20.0, 26.0)
 CALIBRATION_SEED, JUDGE_SEED = 500_000, 1_000_000
 HEAD = ("mistake", "calibration", "psnr", "drop", "input_scale", "input_zero_point", "severity", "linter")
 
 Floats = NDArray[np.float32]
 
 
-def sets(frames: int) -> Iterator[tuple[str, NDArray[Any]]]:
+def sets(source: Path | None, frames: int) -> Iterator[tuple[str, NDArray[Any]]]:
     """Representative data ``(N, 256, 256, 3)`` as somebody might hand it in: right, and wrong in one way each."""
-    made = [make_generated_pair(CALIBRATION_SEED + i, size=SIZE, band=BAND) for i in range(frames)]
+    made = read_pairs(source, frames, CALIBRATION_SEED, BAND)
     noisy, clean = np.stack([pair[0] for pair in made]), np.stack([pair[1] for pair in made])
     rng = np.random.default_rng(0)
-    yield "none: noisy, float in [0, 1]", noisy / np.float32(255)
+    yield "none", noisy
     yield "0..255 floats", noisy.astype(np.float32)
     yield "dark only (an eighth)", noisy // 8
     yield "zeros", np.zeros_like(noisy)
@@ -58,7 +58,7 @@ def sets(frames: int) -> Iterator[tuple[str, NDArray[Any]]]:
     yield "red and blue swapped", noisy[..., ::-1].copy()
     yield "1 frame", noisy[:1]
     yield "4 frames", noisy[:4]
-    yield "1 frame repeated", np.repeat(noisy[:1], frames, axis=0)
+    yield "1 frame repeated", np.repeat(noisy[:1], len(noisy), axis=0)
     yield "40 to 200 of 255 only", 40 + (noisy * np.float32(160 / 255)).astype(np.uint8)
     yield "bright only", 192 + noisy // 4
 
@@ -107,18 +107,21 @@ def judge(content: bytes, pairs: list[tuple[Any, Any]]) -> tuple[float, float, i
     return float(np.mean(ratios)), *entrance["quantization"]
 
 
-def held_out(data: Path | None, pictures: int) -> list[tuple[Any, Any]]:
-    if data is None:
-        return [make_generated_pair(JUDGE_SEED + i, size=SIZE, band=(20.0, 26.0)) for i in range(pictures)]
-    read = (read_pair(pair) for pair in find_pairs(data).pairs[:pictures])
+def read_pairs(source: Path | None, count: int, seed: int, band: tuple[float, float]) -> list[tuple[Any, Any]]:
+    """Noisy and clean, 256x256: generated from ``seed`` on, or the corners of a data set's pictures."""
+    if source is None:
+        return [make_generated_pair(seed + i, size=SIZE, band=band) for i in range(count)]
+    found = find_pairs(source).pairs
+    chosen = (found[int(i)] for i in np.linspace(0, len(found) - 1, min(count, len(found))))
+    read = (read_pair(pair) for pair in chosen)
     return [(noisy[:SIZE, :SIZE], clean[:SIZE, :SIZE]) for noisy, clean in read if min(noisy.shape[:2]) >= SIZE]
 
 
-def measure(frames: int, pairs: list[tuple[Any, Any]]) -> Iterator[tuple[Any, ...]]:
+def measure(source: Path | None, frames: int, pairs: list[tuple[Any, Any]]) -> Iterator[tuple[Any, ...]]:
     content = strip_manifest(resolve_model("demo_256x256_float32").read_bytes())
     ceiling = judge(content, pairs)[0]
     yield ("float network", "", ceiling, 0.0, None, None, "", "")
-    everything = list(sets(frames))
+    everything = list(sets(source, frames))
     with progress("Converting", 2 * len(everything)) as bar:
         for mistake, array in everything:
             found = lint(array)
@@ -151,19 +154,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=32, help="of each representative set")
     parser.add_argument("--pictures", type=int, default=16, help="to judge on")
-    parser.add_argument("--data", type=Path, help="pairs to judge on, in the place of generated ones")
-    parser.add_argument("--out", type=Path, default=here / "results")
+    parser.add_argument("--calibrate", type=Path, help="pairs for the sets, in the place of generated ones")
+    parser.add_argument("--data", type=Path, help="pairs to judge on, likewise")
+    parser.add_argument("--out", type=Path, default=here / "results" / "representative_mistakes.csv")
     arguments = parser.parse_args()
-    pairs = held_out(arguments.data, arguments.pictures)
-    rows = list(measure(arguments.frames, pairs))
+    pairs = read_pairs(arguments.data, arguments.pictures, JUDGE_SEED, JUDGE_BAND)
+    rows = list(measure(arguments.calibrate, arguments.frames, pairs))
     show(rows)
-    judged = "generated" if arguments.data is None else arguments.data.resolve().name
-    with (
-        atomic_path(arguments.out / "representative_mistakes.csv") as temporary,
-        temporary.open("w", newline="") as file,
-    ):
+    with atomic_path(arguments.out) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow((*HEAD, f"{len(pairs)} {judged} pairs, {arguments.frames} frames; {provenance()}"))
+        table.writerow((*HEAD, f"{len(pairs)} pairs, {arguments.frames} frames; {provenance()}"))
         for mistake, name, ratio, drop, scale, zero, severity, linter in rows:
             scale = "" if scale is None else f"{scale:.8f}"
             table.writerow((mistake, name, f"{ratio:.3f}", f"{drop:.3f}", scale, zero, severity, linter))

@@ -90,8 +90,8 @@ RULES: dict[str, Rule] = {
     "range-255": Rule(
         "error",
         "Floats should be pixels divided by 255, in [0, 1].",
-        "A network fed so calibrates for values 255 times too large: nearly all codes of every tensor lie idle, and "
-        "what comes out is a few flat steps.",
+        "The converter calibrates for values 255 times too large: all of a picture falls into one or two codes of the "
+        "input, and what comes out is a flat frame.",
         f"divide by 255, or {_CALIBRATE}",
     ),
     "range-signed": Rule(
@@ -114,21 +114,22 @@ RULES: dict[str, Rule] = {
         _CALIBRATE,
     ),
     "clean": Rule(
-        "note",
+        "warning",
         "Patches should be as noisy as the camera.",
-        "Ranges of clean pictures miss what noise adds: small in a network whose ranges are designed, not in others.",
+        "A network that estimates noise finds none in clean pictures, and what it finds in a camera's will be clipped.",
         "calibrate on the noisy side, or on frames that `quietcam capture` saved",
     ),
     "random": Rule(
-        "warning",
+        "note",
         "Patches should be pictures.",
-        "Ranges of pure noise are those of no camera: edges and flat areas excite other channels than it does.",
+        "Measured as harmless, but the ranges are those of no camera: finer steps would do for pictures.",
         f"{_CALIBRATE} from noisy pictures",
     ),
     "channel-order": Rule(
-        "warning",
+        "note",
         "Colours should stand in the order red, green, blue.",
-        "With red and blue swapped, as OpenCV reads files, the ranges are those of a colour cast.",
+        "Measured as harmless for the ranges; but whoever swaps red and blue here, as OpenCV reads files, may do so "
+        "before the model, too.",
         "swap them (patches[..., ::-1]); if the camera truly sees so much blue, leave it",
     ),
     "layout": Rule(
@@ -229,8 +230,9 @@ def lint(
         found.append(_finding("channels", f"{pixels.shape[3]}, where the model has {channels}"))
     found += _of_size(pixels, receptive_field)
     found += _of_values(pixels)
-    if not any(each.name == "constant" for each in found):
-        found += _of_content(pixels) + _of_repetition(pixels)
+    names = {each.name for each in found}
+    if "constant" not in names:
+        found += _of_content(pixels, noise="dark" not in names, colours=not doubts) + _of_repetition(pixels)
     found += _of_capture(origin or {})
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
 
@@ -263,7 +265,7 @@ def _of_values(pixels: Image) -> list[Finding]:
     first, last = (int(np.searchsorted(share, at)) for at in (0.005, 0.995))
     if last < _DARK:
         return [_finding("dark", f"99.5 % of the pixels are at most {last} of 255")]
-    if first > _BRIGHT:
+    if first >= _BRIGHT:
         return [_finding("bright", f"99.5 % of the pixels are at least {first} of 255")]
     if low > 0 or high < 255:
         mild = low <= _NEAR_ENDS[0] and high >= _NEAR_ENDS[1]
@@ -271,18 +273,19 @@ def _of_values(pixels: Image) -> list[Finding]:
     return []
 
 
-def _of_content(pixels: Image) -> list[Finding]:
+def _of_content(pixels: Image, noise: bool, colours: bool) -> list[Finding]:
+    """``noise`` and ``colours``: whether there is light enough, and whether values are as they were, to judge these."""
     some = _some(pixels)
     values = some.astype(np.float32)
     correlation = _neighbours(values)
     if correlation < _UNLIKE_NEIGHBOURS:
         return [_finding("random", f"neighbouring pixels that correlate by {correlation:.2f}")]
     found = []
-    if min(pixels.shape[1:3]) >= 8:
+    if noise and min(pixels.shape[1:3]) >= 8:
         quiet = float(np.quantile([estimate_blind(patch).sigma for patch in some], 0.25))
         if quiet < _QUIET:
             found.append(_finding("clean", f"a quarter of the patches with noise under {quiet:.1f} of 255"))
-    if pixels.shape[3] == 3:
+    if colours and pixels.shape[3] == 3:
         red, _, blue = values.mean(axis=(1, 2), dtype=np.float64).T
         cold = float((blue > red).mean())
         if blue.mean() > _COLD * red.mean() and cold >= _COLD_SHARE:
