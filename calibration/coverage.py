@@ -10,7 +10,8 @@ import numpy as np
 
 from calibration.sampling import luminance
 from quietcam.data.sidd import Instance
-from quietcam.representative import Finding, RepresentativeSet, check_set
+from quietcam.lint import Finding, lint
+from quietcam.representative import RepresentativeSet
 
 __all__ = ["Coverage", "cover"]
 
@@ -62,7 +63,7 @@ def cover(representative: RepresentativeSet) -> Coverage:
         isos={str(iso): n for iso, n in sorted(Counter(each.iso for each in instances).items())},
         brightness=_count(each.brightness for each in instances),
         scenes=_count(each.scene for each in instances),
-        findings=tuple(check_set(patches)),
+        findings=tuple(lint(representative)),
     )
 
 

@@ -59,9 +59,10 @@ def convert_command(
     from convert.keras_model import load_keras
     from convert.recipes import RECIPES, get_recipe
     from quietcam.atomic import make_folder
+    from quietcam.lint import lint
     from quietcam.progress import progress, say
     from quietcam.report import write_report
-    from quietcam.representative import check_set, load_set
+    from quietcam.representative import load_set
 
     # Everything that can be wrong about the words, before TensorFlow takes its seconds.
     recipes = [get_recipe(each) for each in dict.fromkeys(recipe or RECIPES)]
@@ -75,8 +76,8 @@ def convert_command(
         title = check_name(name or loaded.name)
         for each in recipes:
             check_ranges(loaded, each, chosen)
-        for finding in check_set(chosen.patches) if chosen else ():
-            say(f"warning: {finding}")
+        for finding in lint(chosen, channels=loaded.channels) if chosen else ():
+            say(f"{finding.severity}: {finding}")
         make_folder(out)
         bar.advance()
         written: list[tuple[Path, Conversion]] = []

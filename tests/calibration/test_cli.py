@@ -20,7 +20,7 @@ def test_calibrate_writes_the_set_and_says_what_is_in_it(
     shown = capsys.readouterr().out
     assert "12 of 16x16, from 6 pictures" in shown
     assert "001 8  002 4" in shown
-    assert "at least 16 patches" in shown  # the finding
+    assert "at least 16 different patches" in shown  # the finding
     report = json.loads((tmp_path / "rep.json").read_text())
     assert report["sha256"] == chosen.digest
     assert report["isos"] == {"100": 2, "200": 2, "300": 2, "400": 2, "500": 2, "600": 2}
