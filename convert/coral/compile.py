@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.coral.check import CheckReport
 from convert.coral.compiled import Compiled, describe_compiled
 from convert.coral.compiler import Compiler, Run
 from convert.coral.log import CompileLog, explain_failure, parse_log
 from convert.coral.memory import MIB
+from convert.coral.report import CheckReport
 from convert.flatbuffer import read_graph
 from quietcam.atomic import make_folder, write_bytes, write_text
 from quietcam.errors import ModelError, UsageError

@@ -35,6 +35,7 @@ PARAMETERS_MOST = int(7.7 * MIB)
 
 _ITEM = {"int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "float16": 2, "float32": 4}
 _FAR = 0.5  # of the chip: what counts as far from the cliff
+_MOSTLY = 0.75
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,12 @@ def measure(ops: Sequence[Op], first: int = 0) -> Memory:
 def largest_tile(memory: Memory, height: int, width: int, stride: int = 1) -> int:
     """The side in pixels of the largest square tile, a multiple of ``stride``, that stays far from the cliff.
 
-    Activations go with the area, so what was measured at ``height`` x ``width`` is scaled. At least one stride.
+    Activations go with the area, so what was measured at ``height`` x ``width`` is scaled. Where parameters alone take
+    most of that room, activations get a quarter of what parameters leave of the chip. At least one stride.
     """
-    room = max(0.0, _FAR * CHIP - memory.parameters)
+    room = _FAR * CHIP - memory.parameters
+    if memory.parameters > _MOSTLY * _FAR * CHIP:
+        room = (CHIP - min(memory.parameters, PARAMETERS_MOST)) / 4
     for_one_pixel = memory.activations / (height * width)
     side = math.isqrt(int(room / for_one_pixel)) if for_one_pixel else min(height, width)
     return max(stride, side // stride * stride)

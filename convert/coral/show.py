@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from convert.coral.check import CheckReport, JudgedOp
 from convert.coral.compile import CompileReport
 from convert.coral.compiled import Compiled
 from convert.coral.memory import CHIP, MIB, assumptions
+from convert.coral.report import CheckReport, JudgedOp
 from convert.coral.rules import Verdict
 
 if TYPE_CHECKING:
@@ -141,6 +141,9 @@ def _show_estimate(report: CheckReport, console: Console) -> None:
         numbers = (each.transfer, each.compute, each.total, each.least)
         table.add_row(each.bus, *(f"{number:.2f}" for number in numbers))
     console.print(table)
+    for frame in report.frames:
+        times = ", ".join(f"{each.bus} {frame.tiles * each.total:.0f} ms" for each in report.estimates)
+        console.print(f"a frame of {frame.width}x{frame.height}: {frame.tiles} runs: {times}", markup=False)
     for text in assumptions():
         console.print(f"  assumed: {text}", markup=False)
 

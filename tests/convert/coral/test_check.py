@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from convert.coral.check import check_content, check_model
-from convert.coral.rules import EVERY_OP, RULES, Verdict, judge
+from convert.coral.conditions import EVERY_OP
+from convert.coral.rules import RULES, Verdict, judge
 from convert.flatbuffer import read_graph
 from edge.models import shipped_models
 from quietcam.cli import run
@@ -271,7 +272,7 @@ def test_an_operator_that_nobody_listed_stays_on_the_cpu():
     strange = type(op)("COMPLEX_ABS", 1, op.inputs, op.outputs, None)
     verdict, findings = judge(strange)
     assert verdict is Verdict.CPU
-    assert "not in the table" in findings[0].text
+    assert "not in Coral's table" in findings[0].text
 
 
 def test_too_few_inputs_are_no_crash():
