@@ -179,12 +179,10 @@ RULES: dict[str, Rule] = {
 
 def judge(op: Op) -> tuple[Verdict, tuple[Finding, ...]]:
     """What the compiler is expected to do with ``op``, and every condition with whether it holds."""
-    rule = RULES.get(op.kind) or _never(
-        op.kind, ask.TABLE, "it is not in the table", "replace it by operators that are"
-    )
     if op.kind.startswith("CUSTOM "):
-        rule = _never(op.kind, Source("edgetpu_compiler: Encountered unresolved custom op"), "a custom operator", "")
-        return Verdict.REFUSED, (Finding(rule.why, False, str(rule.source), "replace it by builtin operators"),)
+        source = Source("edgetpu_compiler's words: Encountered unresolved custom op")
+        return Verdict.REFUSED, (Finding("a custom operator", False, str(source), "replace it by builtin ones"),)
+    rule = RULES.get(op.kind) or _never(op.kind, ask.TABLE, "it is not in Coral's table", "replace it by one that is")
     findings = [] if rule.maps else [Finding(rule.why, False, str(rule.source), rule.remedy)]
     if rule.newest is not None:
         fits = op.version <= rule.newest
