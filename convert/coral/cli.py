@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +70,13 @@ def compile_command(
             "edgetpu_compiler on PATH.",
         ),
     ] = None,
+    result: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the compiler made of the model elsewhere, as on Google Colab: run nothing, take that file.",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the compiler after so long.")] = 600.0,
     json: Json = None,
 ) -> None:
@@ -80,7 +88,7 @@ def compile_command(
     Example: `quietcam coral compile models/coral/small_256x256_int8.tflite --out models/coral`
     """
     from convert.coral.check import check_model
-    from convert.coral.compile import compile_model
+    from convert.coral.compile import adopt_model, compile_model
     from convert.coral.compiler import require_compiler
     from convert.coral.show import show_compiled
     from quietcam.errors import GateError, MissingExtraError
@@ -92,16 +100,22 @@ def compile_command(
     path = _resolve(model)
     prediction = check_model(path)
     say(f"The preflight expects of {path.name}: {prediction.expectation}.")
-    try:
-        found = require_compiler(compiler)
-    except MissingExtraError:
-        write_report(json, {"prediction": prediction.to_dict()})
-        raise
-    report = compile_model(path, out or path.parent, found, prediction, timeout)
+    folder = out or path.parent
+    if result is not None:
+        report = adopt_model(path, folder, result, prediction)
+    else:
+        try:
+            found = require_compiler(compiler)
+        except MissingExtraError:
+            write_report(json, {"prediction": prediction.to_dict()})
+            raise
+        report = compile_model(path, folder, found, prediction, timeout)
     show_compiled(report, report_console(json))
     write_report(json, report.to_dict())
+    if not (folder / path.name).exists():
+        say(f"For the CPU to step in for a lost Coral, put {path.name} beside {report.path.name}.")
     if not report.holds:
-        left = ", ".join(f"{count} {kind}" for kind, count in report.log.on_cpu.items())
+        left = ", ".join(f"{count} {kind}" for kind, count in Counter(report.compiled.on_cpu).items())
         raise GateError(
             f"All of a model must run on the Edge TPU. Received: {report.path.name}: on the CPU: {left or 'a part'}. "
             "Remedy: `quietcam coral check` says why."

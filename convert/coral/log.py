@@ -82,7 +82,7 @@ def parse_log(text: str) -> CompileLog | None:
         remaining=_size(text, "On-chip memory remaining for caching model parameters"),
         streamed=_size(text, "Off-chip memory used for streaming uncached model parameters"),
         subgraphs=_number(text, "Number of Edge TPU subgraphs"),
-        ops=tuple(LoggedOp(row[1].strip(), int(row[2]), row[3]) for row in _ROW.finditer(text)),
+        ops=tuple(LoggedOp(row[1].strip(), int(row[2]), row[3]) for row in _ROW.finditer(_table(text))),
     )
 
 
@@ -124,6 +124,12 @@ def explain_failure(text: str, code: int) -> Failure:
         return Failure(f"it was ended by signal {-code}", "run it again; signal 9 is often a lack of memory")
     last = (text.strip().splitlines() or ["nothing"])[-1]
     return Failure(f"it ended with {code} and said: {last[:200]}", "see the log")
+
+
+def _table(text: str) -> str:
+    """The first table of operators: one that is kept has a second, which the compiler wrote to a file of its own."""
+    parts = re.split(r"^Operator +Count +Status *$", text, flags=re.MULTILINE)
+    return parts[1] if len(parts) > 1 else ""
 
 
 def _sum(rows: Iterable[LoggedOp]) -> dict[str, int]:

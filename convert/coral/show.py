@@ -50,7 +50,8 @@ def show_compiled(report: CompileReport, console: Console) -> None:
     table.add_column("status", overflow="fold")
     for op in report.log.ops:
         table.add_row(op.kind, str(op.count), op.status)
-    console.print(table)
+    if report.log.ops:
+        console.print(table)
     sizes = ("on the chip", report.log.used), ("free there", report.log.remaining), ("sent", report.log.streamed)
     known = ", ".join(f"{word} {size / MIB:.2f} MiB" for word, size in sizes if size is not None)
     console.print(f"parameters: {known or 'the log does not say'}", markup=False)
@@ -60,7 +61,8 @@ def show_compiled(report: CompileReport, console: Console) -> None:
         console.print(f"other than the preflight said: {text}", markup=False)
     if not report.differences:
         console.print("as the preflight said")
-    console.print(f"written: {report.path}, and the compiler's log {report.log_path.name}", markup=False)
+    log = "" if report.log_path is None else f", and the compiler's log {report.log_path.name}"
+    console.print(f"written: {report.path}{log}", markup=False)
 
 
 def _show_ops(report: CheckReport, console: Console) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from convert.coral.check import check_model
-from convert.coral.compile import compile_model, compiled_name
+from convert.coral.compile import adopt_model, compile_model, compiled_name
 from convert.coral.compiler import ENVIRONMENT, Compiler, find_compiler, require_compiler
 from edge.modelfile import load_model
 from quietcam.cli import run
@@ -177,9 +177,49 @@ def test_a_model_without_manifest_stays_without(behave, tmp_path):
     behave("good")
     bare = tmp_path / "bare.tflite"
     bare.write_bytes(graph("good"))
+    (tmp_path / "result.bin").write_bytes(compiled(graph("good")))
     report = compile_it(bare)
     assert read_manifest(report.path) is None
     assert not sidecar_path(report.path).exists()
+
+
+def test_a_result_from_elsewhere_gets_the_manifest_of_its_source(model, behave, tmp_path):
+    behave("good")
+    result = tmp_path / "from_colab.tflite"
+    result.write_bytes((tmp_path / "result.bin").read_bytes())
+    report = adopt_model(model, tmp_path / "out", result, check_model(model))
+    manifest = extract_manifest(report.path.read_bytes())
+    assert manifest.tools["edgetpu_compiler"] == "16.0.384591198"
+    assert manifest.metrics == read_manifest(model).metrics
+    assert report.log_path is None
+    assert report.differences == ("1 expected on the CPU, 0 there",)
+
+
+def test_a_log_beside_a_result_from_elsewhere_is_read_and_kept(model, behave, tmp_path):
+    counts = behave("good")
+    first = compile_it(model, tmp_path / "elsewhere")
+    report = adopt_model(model, tmp_path / "out", first.path, check_model(model))
+    assert report.log.mapped == counts
+    assert report.log_path.read_text() == first.log_path.read_text()
+
+
+def test_a_result_of_another_model_is_refused(model, behave, tmp_path):
+    behave("good")
+    other = tmp_path / "other.tflite"
+    other.write_bytes(compiled(graph("good")))
+    with pytest.raises(ModelError, match="ends of its source"):
+        adopt_model(model, tmp_path / "out", other, check_model(model))
+    assert not list((tmp_path / "out").glob("*.tflite"))
+
+
+def test_the_command_takes_a_result_from_elsewhere(model, behave, tmp_path, capsys):
+    behave("good")
+    result = tmp_path / "from_colab.tflite"
+    result.write_bytes((tmp_path / "result.bin").read_bytes())
+    assert run(["coral", "compile", str(model), "--result", str(result), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "put tiny_64x64_int8.tflite beside" in said.err
+    assert run(["coral", "compile", str(model), "--result", str(tmp_path / "none.tflite")]) == 2
 
 
 def test_the_compiler_is_found_on_path(tmp_path, monkeypatch):
