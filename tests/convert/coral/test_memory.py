@@ -1,7 +1,7 @@
 """Memory and time by hand: every figure is computed here a second way."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.coral.check import check_content
@@ -42,6 +42,7 @@ def test_parameters_stay_on_the_chip_as_far_as_there_is_room():
     assert not Memory(2 * MIB, 2 * MIB + 1, 0).is_far_from_the_cliff
 
 
+@settings(deadline=None)
 @given(
     parameters=st.integers(0, 3 * MIB),
     for_one_pixel=st.integers(1, 64),

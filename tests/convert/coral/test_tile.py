@@ -55,7 +55,7 @@ def test_a_doubling_limits_the_tile():
     assert coral_tile(Architecture(3, 2, (16,), (1,))) > 2 * LARGEST_DOUBLED  # nothing is doubled
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(architectures())
 def test_the_tile_is_whole_steps_and_far_from_the_cliff(architecture):
     tile = coral_tile(architecture)
