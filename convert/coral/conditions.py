@@ -206,9 +206,9 @@ SIZE = Condition(
     "a smaller tile (--tile 256 for models that double to half size)",
 )
 HALF_PIXEL = Condition(
-    "no half pixel centers (an older compiler left them on the CPU; of 16.0 nobody says)",
+    "no half pixel centers (compiler 15 left them on the CPU; of 16 a maintainer named only size as a reason)",
     lambda op: None if option("halfPixelCenters")(op) else True,
-    Source("google-coral/edgetpu #396, PINTO_model_zoo #126"),
-    "compile it and see; nearest-neighbour doubling was seen to map with 16.0",
+    Source("google-coral/edgetpu #396, #597, PINTO_model_zoo #126"),
+    "compile it and see; nearest-neighbour doubling was seen to map with 16",
 )
 NOT_THE_BATCH = Condition("nothing along the batch", axes_spare_batch(1), TABLE, "work along the inner three sides")
