@@ -16,7 +16,7 @@ from quietcam.errors import DataError, UsageError
 
 __all__ = ["ForeignArray", "read_array"]
 
-_LARGEST = 4 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
+_LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
 _REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez."
 
 
@@ -89,4 +89,5 @@ def _read_zip(path: Path, key: str | None) -> ForeignArray:
 def _read_bare(path: Path, key: str | None) -> ForeignArray:
     if key is not None:
         raise UsageError(f"--key is for .npz files. Received: {path}. Remedy: leave it out.")
-    return ForeignArray(np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), "")
+    with path.open("rb") as file:
+        return ForeignArray(np.asarray(np.load(file, allow_pickle=False)), "")
