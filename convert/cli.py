@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import convert.coral.cli
 from quietcam.errors import UsageError
 from quietcam.options import Json, Side
 
@@ -28,6 +29,7 @@ def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("convert")(convert_command)
     app.command("compare")(compare_command)
+    convert.coral.cli.mount(app)
 
 
 def convert_command(

@@ -83,21 +83,21 @@ def load_delegate(device: Device) -> Any:
     library = library_name()
     try:
         # Asked for here first: the runtime's own loader, where this fails, leaves an exception in a destructor.
-        ctypes.PyDLL(library)
-    except OSError as error:
+        found = ctypes.PyDLL(library)
+        for function in ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"):
+            getattr(found, function)
+    except (OSError, AttributeError) as error:
         raise DeviceError(
             f"--device {device} needs the Edge TPU's library. Received: {error}. "
             f"Remedy: install libedgetpu, or say where it lies with {LIBRARY_VARIABLE}=FILE"
         ) from error
-    failure: Exception | None = None
     with chatter_caught():
         try:
             return load(library, {"device": str(device)})
-        except (ValueError, AttributeError) as error:  # the device; a library that is no delegate
-            failure = error  # raised outside, where it is the only line on the terminal
-    said = " ".join(str(failure).split()) or type(failure).__name__
+        except ValueError as error:
+            said = " ".join(str(error).split()) or type(error).__name__
     raise DeviceError(
         f"The Edge TPU {device} does not start. Received: {said}. "
         "Remedy: look whether it is plugged in (lsusb, ls /dev/apex*), may be opened by this user, and is not "
         "taken by another program"
-    ) from failure
+    )

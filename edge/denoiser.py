@@ -72,8 +72,18 @@ class Denoiser:
 
     @property
     def interpreter(self) -> Interpreter:
-        """One that works now, to tell its ``runtime`` and ``threads``, and to time its ``invoke``."""
+        """One that works now, to time its ``invoke``."""
         return self._engine.interpreter
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the runtime that the networks run on."""
+        return self._engine.runtime
+
+    @property
+    def threads(self) -> int:
+        """Of the CPU's kernels."""
+        return self._engine.threads
 
     @property
     def strength(self) -> float:
@@ -174,7 +184,16 @@ class Denoiser:
             return self._engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out))
         if self._tiles is None or (self._tiles.grid.height, self._tiles.grid.width) != (height, width):
             self._tiles = _Tiles(self._grid(height, width), self.model.channels)
+            if self._stream:
+                self._tell(self._advice(self._tiles.grid))
         return self._tiles.run(self._engine, noisy, out)
+
+    def _advice(self, grid: TileGrid) -> str:
+        width, height = (-(-side // grid.stride) * grid.stride for side in (grid.width, grid.height))
+        return (
+            f"{self.model.name} takes a frame of {grid.width}x{grid.height} in {len(grid)} tiles; "
+            f"`quietcam convert --size {width}x{height}` makes one that takes it whole, and faster"
+        )
 
     def _make_gate(self, model: ModelFile) -> Gate | None:
         if not self._gated:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from edge.delegates import CPU, Device, load_delegate, parse_devices
-from edge.interpreter import Interpreter
+from edge.interpreter import Interpreter, check_threads
 from edge.modelfile import ModelFile, load_model
+from edge.runtime import runtime
 from quietcam.errors import DeviceError, ModelError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
@@ -57,7 +58,9 @@ class Engine:
         patience: float = 10.0,
     ) -> None:
         self._devices = parse_devices(device)
-        self._threads, self._tell, self._retry, self._patience = threads, tell, retry, patience
+        self.runtime = runtime().name
+        self.threads = check_threads(threads)
+        self._tell, self._retry, self._patience = tell, retry, patience
         given = model if isinstance(model, ModelFile) else load_model(model)
         self._cpu_model, self._tpu_model = _twins(given, self._devices)
         self.model = self._tpu_model or given
@@ -70,6 +73,7 @@ class Engine:
         self._returned: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._retrier: threading.Thread | None = None
+        self._final: dict[str, Any] | None = None  # the state as of closing
         try:
             self._start()
         except BaseException:
@@ -78,7 +82,7 @@ class Engine:
 
     @property
     def interpreter(self) -> Interpreter:
-        """One that works now: its ``runtime`` and ``threads`` can be told, and its ``invoke`` timed."""
+        """One that works now, to time its ``invoke``."""
         return self._workers[0].interpreter if self._workers else self._stand_in() or _nothing()
 
     @property
@@ -86,7 +90,7 @@ class Engine:
         """``wanted`` and ``used`` as text (``used`` is none where frames pass untouched), ``reason`` for their
         difference or None, ``since`` when so (seconds since 1970), ``retries`` so far.
         """
-        return {
+        return self._final or {
             "wanted": ",".join(map(str, self._devices)),
             "used": self._used(),
             "reason": "; ".join(list(self._reasons.values())) or None,
@@ -132,6 +136,7 @@ class Engine:
 
     def close(self) -> None:
         """Give all devices back. May be called twice."""
+        self._final = self._final or self.state
         self._closing.set()
         if self._retrier is not None:
             self._retrier.join()
@@ -181,7 +186,7 @@ class Engine:
     def _stand_in(self) -> Interpreter | None:
         """The CPU's interpreter, made when it is first needed; None without a model for it."""
         if self._cpu is None and self._cpu_model is not None:
-            self._cpu = Interpreter(self._cpu_model, self._threads)
+            self._cpu = Interpreter(self._cpu_model, self.threads)
         return self._cpu
 
     def _wait(self, busy: dict[_Worker, tuple[int, float]]) -> list[_Result]:
@@ -205,12 +210,12 @@ class Engine:
         """A worker that has answered once."""
         if device.is_cpu:
             assert self._cpu_model is not None
-            return _Worker(device, Interpreter(self._cpu_model, self._threads), self._results)
+            return _Worker(device, Interpreter(self._cpu_model, self.threads), self._results)
         delegate = load_delegate(device)
         model = self._tpu_model
         assert model is not None
         answers: queue.SimpleQueue[_Result] = queue.SimpleQueue()
-        worker = _Worker(device, Interpreter(model, self._threads, delegate), answers)
+        worker = _Worker(device, Interpreter(model, self.threads, delegate), answers)
         worker.submit(np.zeros(worker.interpreter.shape, np.uint8))
         try:
             _, error = answers.get(timeout=self._patience)
@@ -300,15 +305,19 @@ class _Worker:
 
     def _run(self) -> None:
         while (noisy := self._inbox.get()) is not None:
-            error: QuietcamError | None = None
-            try:
-                self.interpreter.put(noisy)
-                self.interpreter.invoke()
-            except QuietcamError as raised:
-                error = raised
+            error = self._try(noisy)
             del noisy
             self._answers.put((self, error))
+            del error
         self.interpreter.close()
+
+    def _try(self, noisy: Image) -> QuietcamError | None:
+        try:
+            self.interpreter.put(noisy)
+            self.interpreter.invoke()
+        except QuietcamError as error:
+            return error
+        return None
 
 
 _Result = tuple[_Worker, QuietcamError | None]

@@ -12,12 +12,15 @@ from quietcam.image import Image
 
 __all__ = ["HIGH", "LOW", "Gate", "blend", "check_strength"]
 
-LOW, HIGH = 2.5, 4.5
+LOW, HIGH = 2.5, 4.0
 """Sigma in steps of 255: up to ``LOW`` a frame is clean and passes untouched, from ``HIGH`` on it is noisy."""
 
 _MEMORY = 8  # frames of a stream that an estimate rests on
 _EASE = 1 / 8  # how much of the way to its new place the gate goes with each frame of a stream
-_TRUST = 1.25  # the estimate may be too low by a tenth: so much of the variance is granted to the network
+_FAIR, _HARM = (
+    1.6,
+    2.6,
+)  # change by noise, both as mean squares; the estimate may be short by a fifth, its square by 1.6
 _CLOSED, _OPEN = 1 / 128, 1 - 1 / 128  # nearer to the ends than this, not a pixel is blended
 _ROWS = 64  # of a frame that are compared before and after
 _SMALLEST = 8  # pixels of a side that noise can be estimated on
@@ -30,7 +33,8 @@ class Gate:
     is let in by and by. And does the network take away noise, or more than that? Of noisy = clean + e and denoised =
     clean + h, with e and h independent, the blend noisy + w (denoised - noisy) has the least mean square error at
     w = e² / (e² + h²) = sigma² / mean square of (noisy - denoised): a network that changes the frame by more than its
-    noise is harming texture, and comes in by that share only.
+    noise is harming texture, and comes in by that share only. Since the estimate may be short, nothing is taken from
+    the network until the excess is plain.
 
     Args:
         stream: frames follow each other, from one camera: a few blocks of each are looked at, and the share moves
@@ -76,14 +80,16 @@ class Gate:
     def _opening(self) -> float:
         if self.sigma is None:
             return 1.0
-        return min(max((self.sigma - self._low) / (self._high - self._low), 0.0), 1.0)
+        way = min(max((self.sigma - self._low) / (self._high - self._low), 0.0), 1.0)
+        return way * way * (3.0 - 2.0 * way)
 
     def _merit(self, noisy: Image, denoised: Image) -> float:
         if self.sigma is None:
             return 1.0
-        changed = _mean_square(noisy, denoised)
-        granted = _TRUST * self.sigma**2
-        return 1.0 if changed <= granted else granted / changed
+        excess = _mean_square(noisy, denoised) / max(self.sigma**2, 1e-6)
+        if excess >= _HARM:
+            return 1.0 / excess
+        return 1.0 - (1.0 - 1.0 / _HARM) * max(excess - _FAIR, 0.0) / (_HARM - _FAIR)
 
     def _ease(self, wanted: float) -> float:
         """The share that is shown; 0 or 1 near the ends."""

@@ -20,13 +20,24 @@ from quietcam.image import Image
 from quietcam.quantization import int8_to_pixels, pixels_to_int8
 from quietcam.tiling import mirror
 
-__all__ = ["Interpreter", "default_threads"]
+__all__ = ["Interpreter", "check_threads", "default_threads"]
 
 
 def default_threads() -> int:
     """One per core that this process may use, at most 4: beyond that small networks do not get faster."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(4, cores)
+
+
+def check_threads(threads: int | None) -> int:
+    """``threads`` when it is at least 1; of None the default.
+
+    Raises:
+        UsageError: it is below 1.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"The interpreter needs at least 1 thread. Received: threads={threads}.")
+    return default_threads() if threads is None else threads
 
 
 class Interpreter:
@@ -44,31 +55,31 @@ class Interpreter:
     """
 
     def __init__(self, model: ModelFile | Path | str, threads: int | None = None, delegate: Any = None) -> None:
-        if threads is not None and threads < 1:
-            raise UsageError(f"The interpreter needs at least 1 thread. Received: threads={threads}.")
+        self.threads = check_threads(threads)
         self.model = model if isinstance(model, ModelFile) else load_model(model)
         if self.model.is_compiled and delegate is None:
             raise ModelError(
                 f"A model that was compiled for the Edge TPU runs on nothing else. Received: {self.model.path} for "
                 "the CPU. Remedy: --device usb or pci, or the model that it was compiled from"
             )
-        self.threads = default_threads() if threads is None else threads
         installed = runtime()
         self.runtime = installed.name
         native: Any = None
-        failure: Exception | None = None
+        failure = ""
         delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
         with chatter_caught():
             try:
                 native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
                 native.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                failure = error  # raised outside, where it is the only line on the terminal
-        if failure is not None:
+                failure = _first_line(error)
+        # Raised out here it is the only line on the terminal. Of the error itself the words are enough: its traceback
+        # would keep the native side alive, and with it the device.
+        if failure:
             raise ModelError(
-                f"{self.runtime} cannot run {self.model.path}. Received: {_first_line(failure)}. "
+                f"{self.runtime} cannot run {self.model.path}. Received: {failure}. "
                 "Remedy: convert the model again with `quietcam convert`."
-            ) from failure
+            )
         self._native = native
         # Views are asked for anew at every run: one that is kept would forbid `invoke`.
         self._input: Callable[[], NDArray[Any]] = native.tensor(native.get_input_details()[0]["index"])
@@ -103,10 +114,13 @@ class Interpreter:
 
     def invoke(self) -> None:
         """Run the network on what its input holds now."""
+        failure = ""
         try:
             self._native.invoke()
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self.model.path} failed while running. Received: {_first_line(error)}.") from error
+            failure = _first_line(error)
+        if failure:
+            raise ModelError(f"{self.model.path} failed while running. Received: {failure}.")
 
     def get(self, denoised: Image) -> None:
         """Take the output, or its upper left part, into ``denoised``."""
@@ -139,4 +153,4 @@ class Interpreter:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
