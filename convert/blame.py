@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,8 @@ class Layer:
         channel, channel_peak: the channel of the greatest absolute value, and that value.
         typical_peak: the median of the channels' greatest absolute values.
         is_passed_on: the output has the very scale of the input, so the range was chosen by an earlier layer.
+        starved: layers that read the outlier channel with weights which come out too small for their scale; what they
+            lose by that counts with this layer.
         cause: why it costs, in words.
     """
 
@@ -79,6 +82,7 @@ class Layer:
     channel_peak: float
     typical_peak: float
     is_passed_on: bool
+    starved: tuple[str, ...] = ()
     cause: str = ""
 
 
@@ -159,12 +163,16 @@ def blame(
 
         layers = []
         for tally in tallies:
-            layers.append(tally.finish(cost(isolate(floating, activation=tally.rounding, weights=tally.weights))))
+            starved = _starved(tally, tallies)
+            weights = (tally.weights or {}) | {index: each for _, index, each in starved}
+            dear = cost(isolate(floating, activation=tally.rounding, weights=weights))
+            layers.append(replace(tally.finish(dear), starved=tuple(name for name, _, _ in starved)))
             bar.advance(note=layers[-1].name)
         dearest = sorted(range(len(layers)), key=lambda place: -layers[place].cost)[:_LOOKED_INTO]
         for place in dearest:
-            if (weights := tallies[place].weights) is not None and layers[place].cost >= _LEAST_COST:
-                layers[place] = replace(layers[place], cost_weights=round(cost(isolate(floating, weights=weights)), 4))
+            alone = tallies[place].weights
+            if alone is not None and layers[place].cost >= _LEAST_COST:
+                layers[place] = replace(layers[place], cost_weights=round(cost(isolate(floating, weights=alone)), 4))
     layers = [replace(layer, cause=_cause(layer)) for layer in layers]
     drop = float_psnr - _psnr(cleans, [each for _, each in outputs])
     found = Blame(model, reference, len(frames), round(drop, 4), layers)
@@ -200,6 +208,35 @@ def match_layers(floating: Graph, quantized: Graph) -> list[tuple[Op, Op, Tensor
     return found
 
 
+def _starved(tally: _Tally, tallies: Sequence[_Tally]) -> list[tuple[str, int, NDArray[np.float32]]]:
+    """The readers of a layer with an outlier channel: name, number of the weights, and these with that channel alone as
+    the quantized model has it.
+
+    Weights share a scale for each output channel. Those that read a channel of k times the size of its neighbours are
+    k times smaller than theirs, so they get k times fewer steps: the reader pays for what this layer did.
+    """
+    channel = tally.outlier
+    if channel is None:
+        return []
+    reach, found = {tally.op.outputs[0].index}, []
+    for other in tallies:
+        if not reach & {tensor.index for tensor in other.op.inputs}:
+            continue
+        if other.is_passed_on:
+            reach.add(other.op.outputs[0].index)
+        weights = other.float_weights
+        if weights is None or other.weights is None or other.op.kind not in ("CONV_2D", "FULLY_CONNECTED"):
+            continue
+        ((index, rounded),) = other.weights.items()
+        ours, theirs = weights.data, rounded.reshape(weights.shape)
+        if ours is None or channel >= theirs.shape[-1]:
+            continue
+        mixed = ours.reshape(weights.shape).copy()
+        mixed[..., channel] = theirs[..., channel]
+        found.append((_layer_name(other.op), index, mixed.reshape(-1)))
+    return found
+
+
 class _Tally:
     """What is gathered of one layer over the pictures."""
 
@@ -211,6 +248,7 @@ class _Tally:
         self._zero = out.zero_points[0] if self._scale is not None else 0
         limits = np.iinfo(out.dtype) if self._scale is not None else None
         self._least_code, self._greatest_code = (limits.min, limits.max) if limits else (0, 0)
+        self.float_weights = float_op.weights
         self.weights = _rounded_weights(float_op, op)
         self._signal = self._noise = self._own_noise = self._clip_noise = 0.0
         self._least, self._greatest = math.inf, -math.inf
@@ -226,6 +264,23 @@ class _Tally:
         if self._scale is None:
             return None
         return self.tensor.index, self._scale, self._zero, self.op.outputs[0].dtype
+
+    @property
+    def outlier(self) -> int | None:
+        """The channel that stretches the range; None where none does."""
+        if self._scale is None:
+            return None
+        alive = self._peaks[self._peaks > 0]
+        typical = float(np.median(alive)) if alive.size else 0.0
+        peak = min(float(self._peaks.max()), (self._greatest_code - self._least_code) * self._scale)
+        return int(self._peaks.argmax()) if peak >= _STRETCHED * typical > 0 else None
+
+    @property
+    def is_passed_on(self) -> bool:
+        """Does the output have the very scale of the input, so that an earlier layer has chosen the range?"""
+        sources, out = [each for each in self.op.inputs if not each.is_constant], self.op.outputs[0]
+        same = len(sources) == 1 and (out.scales, out.zero_points) == (sources[0].scales, sources[0].zero_points)
+        return self.weights is None and bool(out.scales) and same
 
     def add(self, values: NDArray[np.float32], stored: NDArray[Any]) -> None:
         """One picture: the output of the float model, and what the quantized one holds there."""
@@ -262,12 +317,10 @@ class _Tally:
             own = _decibels(self._signal, self._own_noise)
         sampled = np.concatenate(self._sampled)
         alive = self._peaks[self._peaks > 0]
-        sources = [each for each in self.op.inputs if not each.is_constant]
-        out = self.op.outputs[0]
         return Layer(
             name=_layer_name(self.op),
             kind=self.op.kind,
-            shape=out.shape,
+            shape=self.op.outputs[0].shape,
             sqnr=_decibels(self._signal, self._noise),
             own_sqnr=own,
             cost=round(cost, 4),
@@ -284,10 +337,7 @@ class _Tally:
             channel=int(self._peaks.argmax()),
             channel_peak=_rounded(float(self._peaks.max())),
             typical_peak=_rounded(float(np.median(alive)) if alive.size else 0.0),
-            is_passed_on=self.weights is None
-            and bool(out.scales)
-            and len(sources) == 1
-            and (out.scales, out.zero_points) == (sources[0].scales, sources[0].zero_points),
+            is_passed_on=self.is_passed_on,
         )
 
 
@@ -307,6 +357,7 @@ def _cause(layer: Layer) -> str:
             f"an outlier channel: channel {layer.channel} reaches {layer.channel_peak:.3g} where half of the channels "
             f"stay within {layer.typical_peak:.3g}, so the range {layer.low:.3g} to {layer.high:.3g} leaves these "
             f"{left} of {total} levels"
+            + (f", and the weights that read it in {', '.join(layer.starved)} get too few steps" * bool(layer.starved))
         )
     if width >= _STRETCHED * middle:
         return (
@@ -333,8 +384,8 @@ def _verdict(found: Blame, culprit: Layer | None) -> str:
     )
 
 
-def _rounded_weights(float_op: Op, op: Op) -> tuple[int, NDArray[np.float32]] | None:
-    """The float model's weights of a layer as the quantized one has them; None where they are the same."""
+def _rounded_weights(float_op: Op, op: Op) -> dict[int, NDArray[np.float32]] | None:
+    """The float model's weights of a layer as the quantized one has them, by number; None where there are none."""
     ours, theirs = float_op.weights, op.weights
     if ours is None or theirs is None or theirs.data is None or not theirs.scales or ours.size != theirs.data.size:
         return None
@@ -346,7 +397,7 @@ def _rounded_weights(float_op: Op, op: Op) -> tuple[int, NDArray[np.float32]] | 
         around = (1,) * (stored.ndim - 1)
         place = (*around, -1) if last else (-1, *around)
         scales, zeros = scales.reshape(place), zeros.reshape(place if len(zeros) > 1 else (1,) * stored.ndim)
-    return ours.index, ((stored - zeros) * scales).reshape(-1)
+    return {ours.index: ((stored - zeros) * scales).reshape(-1)}
 
 
 def _keeping(content: bytes, indices: Sequence[int], *, is_plain: bool = False) -> Callable[[Image], Any]:
@@ -397,7 +448,7 @@ def _layer_name(op: Op) -> str:
     parts = [part.strip("/") for part in op.outputs[0].name.split(";") if part.strip("/")]
     wanted = ("/Conv2D", "/BiasAdd", "/convolution", "/conv2d_transpose", "/depthwise")
     part = next((each for word in wanted for each in parts if each.endswith(word)), parts[0] if parts else "")
-    words = part.split("/")
+    words = re.sub(r"\btf\.nn\.(\w+?)(_\d+)?(?=/|$)", r"\1", part).split("/")
     if len(words) < 2:
         return "output" if part.startswith(("StatefulPartitionedCall", "Identity", "denoised")) else part or op.kind
     inner = [word for word in words[1 if len(words) > 2 else 0 : -1] if word not in ("resize", "clip_by_value")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,15 @@ def isolate(
     content: bytes,
     *,
     activation: tuple[int, float, int, str] | None = None,
-    weights: tuple[int, NDArray[np.float32]] | None = None,
+    weights: Mapping[int, NDArray[np.float32]] | None = None,
 ) -> bytes:
-    """A float model with one activation rounded to integer codes, one layer's weights replaced, or both.
+    """A float model with one activation rounded to integer codes, weights replaced, or both.
 
     Args:
         content: a float model of one subgraph, without manifest.
         activation: number of the tensor, scale, zero point and numpy's name of the integer type: behind the operator
             that makes the tensor stand QUANTIZE and DEQUANTIZE, and everything that reads it reads what they give.
-        weights: number of the constant tensor, and the float32 values that take its place, as many as it holds.
+        weights: by the number of a constant tensor, the float32 values that take its place, as many as it holds.
 
     Returns:
         The model without signatures; its ends are those of ``content``, in the same order.
@@ -34,8 +35,7 @@ def isolate(
     model = kinds.ModelT.InitFromPackedBuf(content, 0)
     subgraph = model.subgraphs[0]
     model.signatureDefs = None  # they name tensors by number, and nobody here calls by them
-    if weights is not None:
-        index, values = weights
+    for index, values in (weights or {}).items():
         buffer = kinds.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
         model.buffers.append(buffer)

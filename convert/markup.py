@@ -32,14 +32,14 @@ def table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], word
         return ' class="words"' if index in words else ""
 
     head = "".join(
-        f'<th scope="col"{kind(index)}><button type="button">{escaped(each)}</button></th>'
+        f'<th scope="col"{kind(index)}><button type="button">{_breakable(each)}</button></th>'
         for index, each in enumerate(heads)
     )
     body = []
     for name, cells in rows:
         shown = "".join(
             f'<td{kind(index)} data-value="{"" if value is None else escaped(str(value))}">'
-            f"{escaped(text) if index == 0 or index in words else escaped(text).replace('-', '−')}</td>"
+            f"{_breakable(text) if index == 0 or index in words else escaped(text).replace('-', '−')}</td>"
             for index, (text, value) in enumerate(cells)
         )
         body.append(f'<tr class="{escaped(name)}">{shown}</tr>' if name else f"<tr>{shown}</tr>")
@@ -47,6 +47,11 @@ def table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], word
         f'<div class="scroll" tabindex="0">\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         f"{chr(10).join(body)}\n</tbody>\n</table>\n</div>"
     )
+
+
+def _breakable(text: str) -> str:
+    """Names of models and layers are long words; they may break behind an underscore."""
+    return escaped(text).replace("_", "_<wbr>")
 
 
 def figure(picture: Image, words: str, value: str = "") -> str:

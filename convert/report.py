@@ -145,7 +145,7 @@ def _differences(comparison: Comparison) -> str:
             f"most 2, none by more than {difference.largest}; mean {difference.mean:+.3f}, root mean square "
             f"{difference.deviation:.3f}."
         )
-        parts.append(f"<p class=note>{escaped(words).replace('-0', '−0')}</p>\n{histogram(difference.histogram)}")
+        parts.append(f"<p class=note>{escaped(words).replace(' -', ' −')}</p>\n{histogram(difference.histogram)}")
     if not parts:
         return ""
     note = "<p class=note>Steps of 255 across, logarithm of how many values upwards; the last bars hold all beyond.</p>"
@@ -196,14 +196,14 @@ def _groups(comparison: Comparison) -> Iterable[str]:
     for kind, title in GROUP_TITLES.items():
         if kind not in subject.groups:
             continue
-        heads = [title, "pictures", *(row.title for row in comparison.rows)]
-        heads += [f"drop of {short(subject)}"] if subject.reference else []
+        heads = [title, "pictures", *([f"drop of {short(subject)}"] if subject.reference else [])]
+        heads += [row.title for row in comparison.rows]
         rows = []
         for value, group in subject.groups[kind].items():
             scores = [row.groups[kind][value].psnr for row in comparison.rows]
             shown: list[Cell] = [(value, value), (str(group.pictures), group.pictures)]
-            shown += [(f"{score:.2f}", score) for score in scores]
             shown += [(f"{group.drop:.3f}", group.drop)] if group.drop is not None else []
+            shown += [(f"{score:.2f}", score) for score in scores]
             rows.append(("", shown))
         note = "<p class=note>PSNR in dB, mean over the pictures.</p>"
         yield f"<h2>By {escaped(title)}</h2>\n{table(heads, rows)}\n{note}"
