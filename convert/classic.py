@@ -19,20 +19,24 @@ _LEVEL = 0.02  # dB
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter: ``apply(noisy, strength)``, uint8 ``(H, W, C)`` in and out, and the strengths to try, ascending."""
+    """A filter: ``apply(noisy, strength)``, uint8 ``(H, W, C)`` in and out, and the strengths to try, ascending.
+
+    ``guess`` gives about the best strength for noise of a deviation in steps of 255.
+    """
 
     name: str
     title: str
     unit: str
     strengths: tuple[float, ...]
     apply: Callable[[Image, float], Image]
+    guess: Callable[[float], float]
 
 
 class Tuned:
     """A filter that is told the clean picture and picks its best strength by it, which nobody can do in the field.
 
-    The search climbs from the strength that the last picture wanted to the nearest maximum of PSNR: noise has one best
-    strength, and neighbouring pictures of a set want like ones.
+    The search climbs from a guess by the noise that there is to the nearest maximum of PSNR. From the weak side it
+    could not: non-local means far too weak changes nothing, and a little less weak still nothing.
 
     Attributes:
         chosen: how many pictures wanted each strength.
@@ -41,12 +45,11 @@ class Tuned:
     def __init__(self, filter_: Filter) -> None:
         self.filter = filter_
         self.chosen: Counter[float] = Counter()
-        self._start = len(filter_.strengths) // 2
 
     @property
     def strength(self) -> float:
         """The median of those that were chosen."""
-        return statistics.median_low(self.chosen.elements()) if self.chosen else self.filter.strengths[self._start]
+        return statistics.median_low(self.chosen.elements()) if self.chosen else self.filter.strengths[0]
 
     @property
     def at_end(self) -> int:
@@ -63,12 +66,13 @@ class Tuned:
                 tried[index] = psnr(clean, picture), picture
             return tried[index][0]
 
-        best = self._start
+        deviation = float(np.sqrt(np.mean(np.square(noisy.astype(np.float32) - clean))))
+        guess = self.filter.guess(deviation)
+        best = int(np.abs(np.array(self.filter.strengths) / guess - 1.0).argmin())
         for step in (1, -1):
             while (better := self._better(best, step, quality)) is not None:
                 best = better
         quality(best)
-        self._start = best
         self.chosen[self.filter.strengths[best]] += 1
         return tried[best][1]
 
@@ -114,8 +118,17 @@ def _with_channels(image: object) -> Image:
 FILTERS = {
     each.name: each
     for each in (
-        Filter("blur", "Gaussian blur", "sigma", (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0), _blur),
-        Filter("nlm", "Non-local means", "h", (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0), _nlm),
+        Filter(
+            "blur", "Gaussian blur", "sigma", (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0), _blur, lambda _: 0.8
+        ),
+        Filter(
+            "nlm",
+            "Non-local means",
+            "h",
+            (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0),
+            _nlm,
+            lambda d: max(1.0, d),
+        ),
     )
 }
 """Every filter by its name."""
