@@ -146,6 +146,3 @@ def pack(model: Any, kinds: Any) -> bytes:
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
-
-
-_pack = pack
