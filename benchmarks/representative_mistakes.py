@@ -15,7 +15,7 @@ import csv
 import os
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,17 @@ SIZE = 256
 BAND, JUDGE_BAND = (18.0, 30.0), (20.0, 26.0)
 CALIBRATION_SEED, JUDGE_SEED = 500_000, 1_000_000
 HEAD = ("mistake", "calibration", "psnr", "drop", "input_scale", "input_zero_point", "severity", "linter")
+
+BOUNDS = {
+    "0..255 floats": (10.0, 40.0, "range-255"),
+    "dark only (an eighth)": (10.0, 40.0, "dark"),
+    "zeros": (10.0, 40.0, "constant"),
+    "[-1, 1] floats": (0.1, 1.0, "range-signed"),
+    "clean only": (1.0, 8.0, "clean"),
+    "random": (-0.1, 0.2, "random"),
+}
+"""Of the six mistakes that are made most: least and greatest cost in dB of the worse way to calibrate, beyond what a
+right set costs, and the linter's finding. A test holds these."""
 
 Floats = NDArray[np.float32]
 
@@ -117,11 +128,13 @@ def read_pairs(source: Path | None, count: int, seed: int, band: tuple[float, fl
     return [(noisy[:SIZE, :SIZE], clean[:SIZE, :SIZE]) for noisy, clean in read if min(noisy.shape[:2]) >= SIZE]
 
 
-def measure(source: Path | None, frames: int, pairs: list[tuple[Any, Any]]) -> Iterator[tuple[Any, ...]]:
+def measure(
+    source: Path | None, frames: int, pairs: list[tuple[Any, Any]], only: Sequence[str] | None = None
+) -> Iterator[tuple[Any, ...]]:
     content = strip_manifest(resolve_model("demo_256x256_float32").read_bytes())
     ceiling = judge(content, pairs)[0]
     yield ("float network", "", ceiling, 0.0, None, None, "", "")
-    everything = list(sets(source, frames))
+    everything = [each for each in sets(source, frames) if only is None or each[0] in only]
     with progress("Converting", 2 * len(everything)) as bar:
         for mistake, array in everything:
             found = lint(array)

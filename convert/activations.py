@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from convert.flatbuffer import Graph, read_graph
 from quietcam.chatter import chatter_caught
 
-__all__ = ["Activation", "Frames", "Range", "collapsed", "layer_name", "measure_activations"]
+__all__ = ["Activation", "Frames", "Range", "collapsed", "layer_name", "measure_activations", "tensor_runner"]
 
 Frames = Callable[[], Iterable[NDArray[np.float32]]]
 """Gives float32 ``[1, H, W, C]`` in [0, 1], from the start each time it is called."""
@@ -188,7 +188,7 @@ def measure_activations(content: bytes, frames: Frames) -> dict[str, Activation]
     graph = read_graph(content)
     made = {each.index: (each.name, op.kind) for op in graph.ops for each in op.outputs}
     gains = _gains(graph)
-    run = _runner(content, list(made))
+    run = tensor_runner(content, list(made))
     low: dict[int, NDArray[np.float64]] = {}
     high: dict[int, NDArray[np.float64]] = {}
     for frame in frames():
@@ -264,8 +264,13 @@ def _gains(graph: Graph) -> dict[int, NDArray[np.float64]]:
     return {each.index: np.ones(1) for op in graph.ops for each in op.outputs if not each.shape} | found
 
 
-def _runner(content: bytes, indices: list[int]) -> Callable[[NDArray[np.float32]], Iterator[tuple[int, Any]]]:
-    """Runs a frame and gives ``(index, float32 (positions, channels))`` of each tensor, none of them overwritten."""
+def tensor_runner(
+    content: bytes, indices: list[int]
+) -> Callable[[NDArray[np.float32]], Iterator[tuple[int, NDArray[Any]]]]:
+    """Runs a frame and gives ``(index, (positions, channels))`` of each tensor, none of them overwritten.
+
+    The frame is float32 in [0, 1] also for a model with int8 ends; what comes out is in the tensor's own type.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     with chatter_caught(), warnings.catch_warnings():
@@ -276,10 +281,12 @@ def _runner(content: bytes, indices: list[int]) -> Callable[[NDArray[np.float32]
             experimental_preserve_all_tensors=True,
         )
         interpreter.allocate_tensors()
-    entrance = interpreter.get_input_details()[0]["index"]
+    entrance = interpreter.get_input_details()[0]
+    is_int8 = entrance["dtype"] is np.int8
 
-    def run(frame: NDArray[np.float32]) -> Iterator[tuple[int, Any]]:
-        interpreter.set_tensor(entrance, frame)
+    def run(frame: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[Any]]]:
+        given = (np.rint(frame * 255) - 128).astype(np.int8) if is_int8 else frame
+        interpreter.set_tensor(entrance["index"], given)
         interpreter.invoke()
         for index in indices:
             values = interpreter.get_tensor(index)

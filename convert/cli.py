@@ -1,16 +1,15 @@
-"""The commands of conversion: convert, compare."""
+"""The command convert; what else this stage mounts."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import convert.compare_cli
 import convert.coral.cli
-from quietcam.errors import UsageError
-from quietcam.options import Json, Side
+from quietcam.options import Json
 
 if TYPE_CHECKING:
     from convert.converter import Conversion
@@ -18,17 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["mount"]
 
 
-class Classic(StrEnum):
-    """Filters that need no training, to compare with."""
-
-    BLUR = "blur"
-    NLM = "nlm"
-
-
 def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("convert")(convert_command)
-    app.command("compare")(compare_command)
+    convert.compare_cli.mount(app)
     convert.coral.cli.mount(app)
 
 
@@ -89,71 +81,6 @@ def convert_command(
                 bar.advance(note=written[-1][0].name)
     write_report(json, {"models": [_conversion_report(*each) for each in written]})
     _show_conversions(written, json)
-
-
-def compare_command(
-    models: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Models: .tflite files, or names of those that ship; the first float one is the reference."
-        ),
-    ],
-    data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
-    split: Side = "all",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, evenly spread.")] = None,
-    classic: Annotated[
-        list[Classic] | None, typer.Option(help="Add a filter at its best strength; may be given several times.")
-    ] = None,
-    json: Json = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with pictures there, one file.")] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(metavar="DB", help="Exit with 3 when a model loses more to the float reference.")
-    ] = None,
-) -> None:
-    """Compare float and quantized models on the same pairs: quality, size, cost, and pictures.
-
-    Example: `quietcam compare m_float32.tflite m_int8.tflite --data pairs/ --classic nlm --html report.html`
-    """
-    from convert.compare import compare
-    from convert.table import show_comparison
-    from edge.models import resolve_model
-    from quietcam.data.pairs import find_pairs
-    from quietcam.data.split import pairs_of_side
-    from quietcam.errors import GateError
-    from quietcam.report import report_console, write_report
-
-    if max_drop is not None and max_drop < 0:
-        raise UsageError(f"--max-drop is in dB and not negative. Received: {max_drop}.")
-    if html is not None:
-        _require_jinja()
-    found = find_pairs(data)
-    pairs = pairs_of_side(found.pairs, split)
-    comparison = compare(
-        [resolve_model(str(model)) for model in models],
-        pairs,
-        data=data.resolve().name if split == "all" else f"{data.resolve().name} ({split} scenes)",
-        classic=[each.value for each in dict.fromkeys(classic or [])],
-        limit=limit,
-        needs_reference=max_drop is not None,
-    )
-    show_comparison(comparison, report_console(json))
-    write_report(json, comparison.to_dict())
-    if html is not None:
-        from convert.report import write_html
-
-        write_html(html, comparison, pairs)
-    missed = [] if max_drop is None else comparison.drops_above(max_drop)
-    if missed:
-        raise GateError(
-            f"A model may lose at most {max_drop:g} dB to {comparison.reference}. Received: "
-            + ", ".join(f"{row.name} loses {row.drop:.3f} dB" for row in missed)
-            + ". Remedy: a representative set closer to the data, or quantization-aware training."
-        )
-
-
-def _require_jinja() -> None:
-    """Before a long comparison, not after it."""
-    import jinja2  # noqa: F401
 
 
 def _conversion_report(path: Path, conversion: Conversion) -> dict[str, Any]:

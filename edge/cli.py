@@ -1,4 +1,4 @@
-"""The commands of the edge stage: `run`, `bench`, `models`."""
+"""The commands of the edge stage: `run`, `capture`, `bench`, `models`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge.capture_cli import capture_command
 from quietcam.errors import UsageError
 from quietcam.options import Json
 
@@ -36,6 +37,7 @@ _Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. 
 def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("run")(run_command)
+    app.command("capture")(capture_command)
     app.command("bench")(bench_command)
     app.command("models")(models_command)
 
