@@ -31,6 +31,7 @@ def bench(
     *,
     device: str = "cpu",
     gate: bool = True,
+    strength: float = 1.0,
     on_frame: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure bare ``invoke``, the denoiser around it, and the whole pipeline around that, of each model in turn.
@@ -39,7 +40,7 @@ def bench(
         size: ``(width, height)`` of the frames. Defaults to the first model's own.
         threads: as for :class:`edge.interpreter.Interpreter`.
         frames: of each kind and model, at least 1.
-        device, gate: as for :class:`edge.denoiser.Denoiser`.
+        device, gate, strength: as for :class:`edge.denoiser.Denoiser`.
         on_frame: called after each, three times ``frames`` for a model.
 
     Returns:
@@ -62,7 +63,15 @@ def bench(
         images = [frame.image for frame, _ in zip(camera, range(8), strict=False)]
         try:
             for model in models:
-                denoiser = Denoiser(model, threads, device=device, gate=gate, stream=True, tell=lambda _: None)
+                denoiser = Denoiser(
+                    model,
+                    threads,
+                    device=device,
+                    gate=gate,
+                    strength=strength,
+                    stream=True,
+                    tell=lambda _: None,
+                )
                 subjects.append(_Subject(denoiser, images, on_frame or (lambda: None)))
             for count in _rounds(frames):
                 for subject in subjects:
