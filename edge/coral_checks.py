@@ -6,6 +6,7 @@ known comes from the sources named beside each rule. Nothing here was tried on a
 
 from __future__ import annotations
 
+import platform
 import re
 import signal
 import sys
@@ -13,6 +14,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from edge.coral_devices import (
+    GOOGLES_BUILD,
+    USB_IDS,
+    Coral,
+    Library,
+    find_corals,
+    find_library,
+    read_text,
+)
 
 __all__ = [
     "Check",
@@ -28,6 +39,7 @@ __all__ = [
     "coral_checks",
     "find_corals",
     "find_library",
+    "install_command",
 ]
 
 State = Literal["ok", "warning", "error", "absent"]
@@ -47,60 +59,25 @@ class Check:
     remedy: str | None = None
 
 
-@dataclass(frozen=True)
-class Coral:
-    """An Edge TPU that the kernel sees.
-
-    Attributes:
-        bus: ``usb`` or ``pci``.
-        place: the kernel's name of it, as ``2-1`` or ``0000:01:00.0``.
-        speed: of USB, in Mbit/s; None on PCIe and where the kernel does not say.
-        node: the device file that a program opens, as ``/dev/bus/usb/002/003`` or ``/dev/apex_0``; None without one.
-        started: of USB: has its firmware been loaded? It then calls itself Google's, before Global Unichip's.
-    """
-
-    bus: Literal["usb", "pci"]
-    place: str
-    speed: int | None = None
-    node: str | None = None
-    started: bool = True
-
-
-@dataclass(frozen=True)
-class Library:
-    """An installed libedgetpu: its file, and its Debian package and version where dpkg knows them."""
-
-    path: str
-    package: str | None = None
-    version: str | None = None
-
-    @property
-    def tensorflow(self) -> tuple[int, int] | None:
-        """The TensorFlow that it was built against: ``16.0tf2.19.1-1`` is (2, 19), Google's ``16.0`` is (2, 5)."""
-        if self.version is None:
-            return None
-        found = re.search(r"tf(\d+)\.(\d+)", self.version)
-        if found:
-            return int(found[1]), int(found[2])
-        return _GOOGLES_BUILD if re.fullmatch(r"1[0-6]\.\d+(-\d+)?", self.version) else None
-
-
-# libedgetpu's debian/edgetpu-accelerator.rules: before and after the firmware is loaded (read).
-_USB_IDS = {("1a6e", "089a"): False, ("18d1", "9302"): True}
-# `lspci -nn | grep 089a` in Coral's M.2 guide (read).
-_PCI_ID = ("0x1ac1", "0x089a")
-
-_GOOGLES_BUILD = (2, 5)  # google-coral/edgetpu #731: the stock build needs TensorFlow 2.5's interpreter (read)
 _LAST_WITH_GOOGLES = (2, 11)  # google-coral/edgetpu #812: from 2.12 on it ends in a segmentation fault (read)
 # ai-edge-litert 2 with 16.0tf2.19.1: in jiteshsaini/model_garden's installer, with the note that a mismatched pair
 # crashes when a model loads (read).
 _FIRST_WITH_LITERT = (2, 19)
 
 _RELEASES = "https://github.com/feranick/libedgetpu/releases"
+_BUILD = "libedgetpu1-std_16.0tf2.19.1-1"
 _INSTALL = (
-    f"take libedgetpu1-std_16.0tf2.19.1-1 for your Debian and architecture from {_RELEASES}, "
-    "then: sudo apt install ./libedgetpu1-std_*.deb"
+    f"take {_BUILD} for your Debian and architecture from {_RELEASES}, then: sudo apt install ./libedgetpu1-std_*.deb"
 )
+# What those releases hold packages for (read in others' installers).
+_SYSTEMS = {
+    "bullseye": "bullseye",
+    "bookworm": "bookworm",
+    "trixie": "trixie",
+    "jammy": "ubuntu22.04",
+    "noble": "ubuntu24.04",
+}
+_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64", "armv7l": "armhf"}
 _USB3_LEAST = 5000  # Mbit/s
 
 
@@ -111,6 +88,7 @@ def coral_checks(
     groups: Iterable[str] = (),
     is_root: bool = False,
     page_size: int = 4096,
+    machine: str | None = None,
 ) -> list[Check]:
     """All checks that fit this machine, in the order in which to mend them.
 
@@ -120,13 +98,14 @@ def coral_checks(
         groups: names of the groups that the process belongs to.
         is_root: may it open every device anyway?
         page_size: of the kernel, in bytes (``os.sysconf("SC_PAGE_SIZE")``).
+        machine: the processor, as ``aarch64``. Defaults to this one's.
     """
     corals = find_corals(root)
     library = find_library(root)
     checks = [check_devices(corals, root)]
     if not corals and library is None:
         return checks
-    checks.append(check_library(library, runtime))
+    checks.append(check_library(library, runtime, install_command(root, machine or platform.machine())))
     if corals:
         checks.append(check_permission(corals, root, groups, is_root))
     checks += check_usb_speed(corals)
@@ -135,53 +114,11 @@ def coral_checks(
     return checks
 
 
-def find_corals(root: Path = Path("/")) -> list[Coral]:
-    """The Edge TPUs that the kernel sees, USB first, each in the order of its place."""
-    found = []
-    for folder in _folders(root / "sys/bus/usb/devices"):
-        key = (_text(folder / "idVendor"), _text(folder / "idProduct"))
-        if key in _USB_IDS:
-            speed = _text(folder / "speed")
-            numbers = _text(folder / "busnum"), _text(folder / "devnum")
-            node = "/dev/bus/usb/{:03d}/{:03d}".format(*map(int, numbers)) if all(map(str.isdigit, numbers)) else None
-            found.append(
-                Coral("usb", folder.name, int(float(speed)) if _is_number(speed) else None, node, _USB_IDS[key])
-            )
-    cards = [
-        folder
-        for folder in _folders(root / "sys/bus/pci/devices")
-        if (_text(folder / "vendor"), _text(folder / "device")) == _PCI_ID
-    ]
-    nodes = {}
-    for folder in _folders(root / "sys/class/apex"):  # links to .../0000:01:00.0/apex/apex_0
-        nodes[(folder / "device").resolve().name] = f"/dev/{folder.name}"
-    return found + [Coral("pci", folder.name, node=nodes.get(folder.name)) for folder in cards]
-
-
-def find_library(root: Path = Path("/")) -> Library | None:
-    """The libedgetpu that the loader would take, with what dpkg says of it."""
-    places = ["usr/local/lib", *(f"usr/lib/{each}-linux-{abi}" for each, abi in _TRIPLETS), "usr/lib", "lib"]
-    path = next((f"/{each}/libedgetpu.so.1" for each in places if (root / each / "libedgetpu.so.1").exists()), None)
-    if path is None:
-        return None
-    package, version = None, None
-    if not path.startswith("/usr/local"):
-        for block in _text(root / "var/lib/dpkg/status").split("\n\n"):
-            fields = dict(line.split(": ", 1) for line in block.splitlines() if re.match(r"[A-Z][\w-]*: ", line))
-            name = fields.get("Package", "")
-            if name.startswith("libedgetpu1") and fields.get("Status", "").endswith(" installed"):
-                package, version = name, fields.get("Version")
-    return Library(path, package, version)
-
-
-_TRIPLETS = (("aarch64", "gnu"), ("x86_64", "gnu"), ("arm", "gnueabihf"))
-
-
 def check_devices(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
     """Is there an Edge TPU at all? A USB one that has not been used since it was plugged in is fine."""
     name = "Coral"
     if not corals:
-        shipped = _text(root / "proc/device-tree/model").strip("\0")
+        shipped = read_text(root / "proc/device-tree/model").strip("\0")
         remedy = "plug it in, into a USB 3 port with enough power (up to 900 mA); a PCIe card: see docs/coral.md"
         if "Raspberry Pi 5" in shipped:
             remedy += "; a card behind the Pi 5's PCIe port needs dtparam=pciex1 in /boot/firmware/config.txt"
@@ -190,8 +127,18 @@ def check_devices(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
     return Check(name, "ok", ", ".join(f"{each.bus} {each.place}{'' if each.started else idle}" for each in corals))
 
 
-def check_library(library: Library | None, runtime: tuple[str, str] | None) -> Check:
-    """Is libedgetpu there, and of a build that does not take this interpreter down?
+def install_command(root: Path, machine: str) -> str:
+    """How to get a libedgetpu that goes with LiteRT, for the system at ``root``: a command where there is a package."""
+    named = re.search(r'^VERSION_CODENAME="?(\w+)', read_text(root / "etc/os-release"), re.MULTILINE)
+    system, architecture = _SYSTEMS.get(named[1] if named else ""), _ARCHITECTURES.get(machine)
+    if system is None or architecture is None:
+        return _INSTALL
+    file = f"{_BUILD}.{system}_{architecture}.deb"
+    return f"curl -fLO {_RELEASES}/download/16.0TF2.19.1-1/{file} && sudo apt install ./{file}"
+
+
+def check_library(library: Library | None, runtime: tuple[str, str] | None, install: str = _INSTALL) -> Check:
+    """Is libedgetpu there, and of a build that does not take this interpreter down? ``install`` is how to get one.
 
     Google's builds (16.0 and older) were made against TensorFlow 2.5. With tflite-runtime 2.12 and newer, and so with
     LiteRT, a model ends in a segmentation fault (google-coral/edgetpu #812, #821; tensorflow #62371: read). The
@@ -199,7 +146,7 @@ def check_library(library: Library | None, runtime: tuple[str, str] | None) -> C
     """
     name = "libedgetpu"
     if library is None:
-        return Check(name, "error", "libedgetpu.so.1 is not installed", _INSTALL)
+        return Check(name, "error", "libedgetpu.so.1 is not installed", install)
     found = f"{library.package or library.path} {library.version or 'of unknown version'}"
     if runtime is None:
         return Check(name, "error", f"{found}, and no interpreter", "pip install 'quietcam[edge]'")
@@ -207,16 +154,16 @@ def check_library(library: Library | None, runtime: tuple[str, str] | None) -> C
     pair = f"{found} with {package} {version}"
     built = library.tensorflow
     if built is None:
-        return Check(name, "warning", f"{pair}: which TensorFlow it was built against is not known", _INSTALL)
+        return Check(name, "warning", f"{pair}: which TensorFlow it was built against is not known", install)
     is_litert = package == "ai-edge-litert"
     ours = _FIRST_WITH_LITERT if is_litert else _version(version)
-    if built == _GOOGLES_BUILD and (is_litert or ours > _LAST_WITH_GOOGLES):
-        return Check(name, "error", f"{pair}: Google's build, which ends in a segmentation fault there", _INSTALL)
+    if built == GOOGLES_BUILD and (is_litert or ours > _LAST_WITH_GOOGLES):
+        return Check(name, "error", f"{pair}: Google's build, which ends in a segmentation fault there", install)
     if is_litert:
         if built < _FIRST_WITH_LITERT:
-            return Check(name, "warning", f"{pair}: built against an older TensorFlow; it may crash", _INSTALL)
+            return Check(name, "warning", f"{pair}: built against an older TensorFlow; it may crash", install)
         return Check(name, "ok", f"{pair}: others report that such a pair works; it has not been tried by this project")
-    if built not in (ours, _GOOGLES_BUILD):
+    if built not in (ours, GOOGLES_BUILD):
         remedy = f"take the build closest to TensorFlow {ours[0]}.{ours[1]} from {_RELEASES}"
         return Check(name, "warning", f"{pair}: built against TensorFlow {built[0]}.{built[1]}; it may crash", remedy)
     return Check(name, "ok", pair)
@@ -251,7 +198,7 @@ def check_permission(
     return Check(name, "ok", "udev gives the device to a group of this process")
 
 
-_USB_RULES = tuple((vendor, product) for vendor, product in _USB_IDS)
+_USB_RULES = tuple((vendor, product) for vendor, product in USB_IDS)
 _PCI_RULES = (('subsystem=="apex"',),)
 _RELOAD = "sudo udevadm control --reload-rules && sudo udevadm trigger"
 _RULE_REMEDY = {
@@ -297,7 +244,7 @@ def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
             "on need its open pull requests), then: sudo modprobe apex",
         )
     remedy = "sudo dmesg | grep -i -e apex -e gasket says why"
-    if "Raspberry Pi" in _text(root / "proc/device-tree/model"):
+    if "Raspberry Pi" in read_text(root / "proc/device-tree/model"):
         # raspberrypi/linux pull request 6126 and Frigate's troubleshooting page: interrupts need another parent (read).
         remedy = (
             "in /boot/firmware/config.txt: dtparam=pciex1, dtoverlay=pciex1-compat-pi5,no-mip and "
@@ -314,7 +261,7 @@ def check_pages(root: Path, page_size: int) -> Check:
     name = "kernel pages"
     if page_size == 4096:
         return Check(name, "ok", "4096 bytes, as the PCIe driver needs")
-    is_pi = "Raspberry Pi" in _text(root / "proc/device-tree/model")
+    is_pi = "Raspberry Pi" in read_text(root / "proc/device-tree/model")
     remedy = (
         "kernel=kernel8.img in /boot/firmware/config.txt, reboot, then build the driver again (sudo dkms autoinstall)"
     )
@@ -366,27 +313,8 @@ def _udev_rules(root: Path) -> list[str]:
     lines: list[str] = []
     for folder in ("etc/udev/rules.d", "run/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d"):
         for file in sorted((root / folder).glob("*.rules")) if (root / folder).is_dir() else ():
-            lines += [line.lower() for line in _text(file).splitlines() if not line.lstrip().startswith("#")]
+            lines += [line.lower() for line in read_text(file).splitlines() if not line.lstrip().startswith("#")]
     return lines
-
-
-def _folders(place: Path) -> list[Path]:
-    try:
-        return sorted(place.iterdir())
-    except OSError:
-        return []
-
-
-def _text(path: Path) -> str:
-    """What a small file holds; nothing where it is not there or must not be read."""
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _is_number(text: str) -> bool:
-    return bool(re.fullmatch(r"\d+(\.\d+)?", text))
 
 
 def _version(text: str) -> tuple[int, int]:

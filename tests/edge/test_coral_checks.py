@@ -18,6 +18,7 @@ from edge.coral_checks import (
     coral_checks,
     find_corals,
     find_library,
+    install_command,
 )
 
 LITERT = ("ai-edge-litert", "2.3.0")
@@ -145,6 +146,29 @@ def test_a_missing_library_or_interpreter_is_an_error(tmp_path):
     install_library(tmp_path)
     check = check_library(find_library(tmp_path), None)
     assert (check.state, check.remedy) == ("error", "pip install 'quietcam[edge]'")
+
+
+@pytest.mark.parametrize(
+    ("codename", "machine", "file"),
+    [
+        ("trixie", "aarch64", "libedgetpu1-std_16.0tf2.19.1-1.trixie_arm64.deb"),
+        ("bookworm", "armv7l", "libedgetpu1-std_16.0tf2.19.1-1.bookworm_armhf.deb"),
+        ("noble", "x86_64", "libedgetpu1-std_16.0tf2.19.1-1.ubuntu24.04_amd64.deb"),
+    ],
+)
+def test_the_remedy_is_the_command_for_this_system(tmp_path, codename, machine, file):
+    put(tmp_path, "etc/os-release", f'NAME="Some"\nVERSION_CODENAME={codename}\n')
+    plug_usb(tmp_path)
+    checks = {each.name: each for each in coral_checks(tmp_path, runtime=LITERT, is_root=True, machine=machine)}
+    remedy = checks["libedgetpu"].remedy
+    assert remedy.startswith("curl -fLO https://github.com/feranick/libedgetpu/releases/download/")
+    assert remedy.endswith(f"/{file} && sudo apt install ./{file}")
+
+
+def test_where_there_is_no_package_the_remedy_says_where_to_look(tmp_path):
+    assert "releases" in install_command(tmp_path, "aarch64")
+    put(tmp_path, "etc/os-release", "VERSION_CODENAME=trixie\n")
+    assert "for your Debian and architecture" in install_command(tmp_path, "riscv64")
 
 
 def test_the_version_comes_from_dpkg_but_not_for_a_library_built_by_hand(tmp_path):
