@@ -9,58 +9,63 @@ measured instead of derived.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.activations import Frames, tensor_runner
-from convert.flatbuffer import Graph, Op, read_graph, schema
-from convert.surgery import pack
+from convert.flatbuffer import Graph, Op, Tensor, read_graph, schema
+from convert.surgery import pack, replace_data
 
-__all__ = ["correct_bias"]
+__all__ = ["add_shifts", "measure_shifts"]
 
 _LEAST_ACTIVE = 0.25  # a channel that is mostly off answers weakly; no correction is stretched more than fourfold
 
 
-def correct_bias(float_content: bytes, int8_content: bytes, frames: Frames) -> tuple[bytes, float]:
-    """The int8 model with corrected biases, and the largest correction in steps of its convolution's output.
+def measure_shifts(float_content: bytes, int8_content: bytes, frames: Frames) -> dict[str, NDArray[np.float64]]:
+    """By name of a convolution's output, for each channel, what has to be added to its bias, in real numbers.
 
     The convolutions are taken in their order, so that each one sees what is left of the shifts before it. Those whose
-    output the float model does not have by the same name, or without a bias, stay as they are.
+    output the float model does not have by the same name, or without a bias, are left out.
 
     Args:
         float_content: the float model that ``int8_content`` was made from, both without manifest.
         frames: of the models' size.
     """
     wanted = {op.outputs[0].name: op for op in read_graph(float_content).ops if op.weights is not None}
-    means = {
-        name: mean for name, (mean, _) in _means(float_content, [op.outputs[0] for op in wanted.values()], frames)
-    }
-    largest = 0.0
-    names = [op.outputs[0].name for op in _corrected(read_graph(int8_content), means)]
-    for name in names:
-        graph = read_graph(int8_content)
-        op = next(op for op in graph.ops if op.outputs[0].name == name)
+    expected = _means(float_content, [op.outputs[0] for op in wanted.values()], frames)
+    shifts: dict[str, NDArray[np.float64]] = {}
+    for op in _correctable(read_graph(int8_content)):
         out = op.outputs[0]
-        ((_, (mean, active)),) = _means(int8_content, [out], frames)
-        shift = (means[name] - mean) / np.maximum(active, _LEAST_ACTIVE)
-        bias = op.inputs[2]
-        codes = np.rint(shift / np.asarray(bias.scales)).astype(np.int64)
-        int8_content = _add(int8_content, bias.index, codes)
-        largest = max(largest, float(np.abs(shift).max() / out.scales[0]))
-    return int8_content, largest
+        if out.name not in expected:
+            continue
+        mean, active = _means(int8_content, [out], frames)[out.name]
+        shifts[out.name] = (expected[out.name][0] - mean) / np.maximum(active, _LEAST_ACTIVE)
+        int8_content = add_shifts(int8_content, {out.name: shifts[out.name]})
+    return shifts
 
 
-def _corrected(graph: Graph, means: dict[str, Any]) -> list[Op]:
-    """The operators of an int8 model that have a bias and a twin."""
+def add_shifts(int8_content: bytes, shifts: Mapping[str, NDArray[np.float64]]) -> bytes:
+    """The int8 model with ``shifts`` added to the biases of the convolutions whose outputs have these names."""
+    kinds = schema()
+    model = kinds.ModelT.InitFromPackedBuf(int8_content, 0)
+    for op in _correctable(read_graph(int8_content)):
+        if op.outputs[0].name in shifts:
+            bias = op.inputs[2]
+            codes = np.rint(shifts[op.outputs[0].name] / np.asarray(bias.scales)).astype(np.int64)
+            new = np.clip(np.asarray(bias.data, np.int64) + codes, -(1 << 31), (1 << 31) - 1).astype("<i4")
+            replace_data(model, bias.index, new)
+    return pack(model, kinds)
+
+
+def _correctable(graph: Graph) -> list[Op]:
+    """The int8 convolutions that have a bias."""
     return [
         op
         for op in graph.ops
         if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D")
         and op.is_int8
-        and op.outputs[0].name in means
         and len(op.inputs) > 2
         and op.inputs[2].dtype == "int32"
         and len(op.inputs[2].scales) in (1, op.outputs[0].shape[-1])
@@ -68,8 +73,8 @@ def _corrected(graph: Graph, means: dict[str, Any]) -> list[Op]:
 
 
 def _means(
-    content: bytes, tensors: Iterable[Any], frames: Frames
-) -> list[tuple[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+    content: bytes, tensors: Iterable[Tensor], frames: Frames
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """By name, for each channel: the mean in real numbers, and the share of values off the ends of the range."""
     chosen = {each.index: each for each in tensors}
     run = tensor_runner(content, list(chosen))
@@ -81,27 +86,10 @@ def _means(
             low, high = (-128, 127) if values.dtype == np.int8 else (0.0, np.inf)
             sums[index][1] += ((values > low) & (values < high)).sum(0)
             positions[index] += len(values)
-    found = []
+    found = {}
     for index, each in chosen.items():
         mean, active = (total / positions[index] for total in sums[index])
         if each.scales:
             mean = (mean - each.zero_points[0]) * each.scales[0]
-        found.append((each.name, (mean, active)))
+        found[each.name] = mean, active
     return found
-
-
-def _add(content: bytes, index: int, codes: NDArray[np.int64]) -> bytes:
-    """The model with ``codes`` added to the int32 constant number ``index``."""
-    kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(content, 0)
-    tensor = model.subgraphs[0].tensors[index]
-    old = np.asarray(model.buffers[tensor.buffer].data, np.uint8).view("<i4").astype(np.int64)
-    new = np.clip(old + codes, -(1 << 31), (1 << 31) - 1).astype("<i4")
-    buffer = kinds.BufferT()
-    buffer.data = np.frombuffer(new.tobytes(), np.uint8)
-    if sum(each.buffer == tensor.buffer for each in model.subgraphs[0].tensors) > 1:  # shared: it gets one of its own
-        model.buffers.append(buffer)
-        tensor.buffer = len(model.buffers) - 1
-    else:
-        model.buffers[tensor.buffer] = buffer
-    return pack(model, kinds)
