@@ -16,6 +16,7 @@ from edge.delegates import CPU, Device, load_delegate, parse_devices
 from edge.interpreter import Interpreter, check_threads
 from edge.modelfile import ModelFile, load_model
 from edge.runtime import runtime
+from edge.worker import Answer, Worker
 from quietcam.errors import DeviceError, ModelError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
@@ -64,13 +65,14 @@ class Engine:
         given = model if isinstance(model, ModelFile) else load_model(model)
         self._cpu_model, self._tpu_model = _twins(given, self._devices)
         self.model = self._tpu_model or given
-        self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
-        self._workers: list[_Worker] = []
+        self._results: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._workers: list[Worker] = []
         self._cpu: Interpreter | None = None
         self._reasons: dict[Device, str] = {}
         self._retries = 0
+        self._left: dict[Device, Worker] = {}  # those that were given up; one that hangs may still hold its device
         self._since = time.time()
-        self._returned: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._returned: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._retrier: threading.Thread | None = None
         self._final: dict[str, Any] | None = None  # the state as of closing
@@ -113,7 +115,7 @@ class Engine:
         """
         self._adopt()
         todo = deque(range(count))
-        busy: dict[_Worker, tuple[int, float]] = {}
+        busy: dict[Worker, tuple[int, float]] = {}
         while todo or busy:
             for worker in self._workers:
                 if todo and worker not in busy:
@@ -164,11 +166,10 @@ class Engine:
                 if device.is_cpu:
                     raise
                 self._reasons[device] = str(error)
-                if self._cpu_model is None and device == self._devices[-1] and not self._workers:
-                    raise
-                self._tell(f"{error}; until then {self._instead()}")
-        if not self._workers:
-            self._stand_in()
+        if not self._workers and self._stand_in() is None:
+            raise DeviceError("; ".join(self._reasons.values()))
+        for reason in self._reasons.values():
+            self._tell(f"{reason}; until then {self._instead()}")
         self._watch()
 
     def _run_here(
@@ -189,7 +190,7 @@ class Engine:
             self._cpu = Interpreter(self._cpu_model, self.threads)
         return self._cpu
 
-    def _wait(self, busy: dict[_Worker, tuple[int, float]]) -> list[_Result]:
+    def _wait(self, busy: dict[Worker, tuple[int, float]]) -> list[Answer]:
         """What is finished, or has been waited for too long."""
         due = min(deadline for _, deadline in busy.values())
         try:
@@ -200,40 +201,44 @@ class Engine:
             return [(worker, error) for worker, (_, deadline) in busy.items() if deadline <= now]
         return [result] if result[0] in busy else []  # a worker that was given up may yet finish
 
-    def _drain(self, busy: dict[_Worker, tuple[int, float]]) -> None:
+    def _drain(self, busy: dict[Worker, tuple[int, float]]) -> None:
         """Wait for the others of a frame that failed, so that they are free for the next."""
         while busy:
             for worker, _ in self._wait(busy):
                 busy.pop(worker)
 
-    def _open(self, device: Device) -> _Worker:
+    def _open(self, device: Device) -> Worker:
         """A worker that has answered once."""
         if device.is_cpu:
             assert self._cpu_model is not None
-            return _Worker(device, Interpreter(self._cpu_model, self.threads), self._results)
+            return Worker(device, Interpreter(self._cpu_model, self.threads), self._results)
         delegate = load_delegate(device)
         model = self._tpu_model
         assert model is not None
-        answers: queue.SimpleQueue[_Result] = queue.SimpleQueue()
-        worker = _Worker(device, Interpreter(model, self.threads, delegate), answers)
+        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        worker = Worker(device, Interpreter(model, self.threads, delegate), answers)
         worker.submit(np.zeros(worker.interpreter.shape, np.uint8))
         try:
             _, error = answers.get(timeout=self._patience)
         except queue.Empty:
             error = DeviceError(f"The Edge TPU {device} does not answer within {self._patience:g} s")
         if error is not None:
-            worker.leave(0.0)
+            self._leave(worker)
             raise error
         worker.answer_to(self._results)
         return worker
 
-    def _lose(self, worker: _Worker, reason: str) -> None:
+    def _lose(self, worker: Worker, reason: str) -> None:
         self._workers.remove(worker)
-        worker.leave(0.0)
+        self._leave(worker)
         self._reasons[worker.device] = f"{worker.device}: {reason}"
         self._since = time.time()
         self._tell(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back {self._instead()}")
         self._watch()
+
+    def _leave(self, worker: Worker) -> None:
+        worker.leave(0.0)
+        self._left[worker.device] = worker
 
     def _instead(self) -> str:
         used = self._used()
@@ -258,6 +263,8 @@ class Engine:
             wait = min(2 * wait, longest)
             lost = [device for device in self._devices if device in self._reasons]
             for device in lost:
+                if device in self._left and self._left[device].is_alive:
+                    continue
                 self._retries += 1
                 try:
                     self._returned.put(self._open(device))
@@ -278,49 +285,6 @@ class Engine:
                 if self._retrier is not None:
                     self._retrier.join()
                 self._watch()
-
-
-class _Worker:
-    """A thread that runs one interpreter, and can be left behind."""
-
-    def __init__(self, device: Device, interpreter: Interpreter, answers: queue.SimpleQueue[_Result]) -> None:
-        self.device, self.interpreter = device, interpreter
-        self._answers = answers
-        self._inbox: queue.SimpleQueue[Image | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"quietcam-{device}", daemon=True)
-        self._thread.start()
-
-    def submit(self, noisy: Image) -> None:
-        """Have the network run on ``noisy``; the answer is ``(self, error or None)``."""
-        self._inbox.put(noisy)
-
-    def answer_to(self, answers: queue.SimpleQueue[_Result]) -> None:
-        """Send answers there from now on."""
-        self._answers = answers
-
-    def leave(self, patience: float) -> None:
-        """Let its thread end and close the interpreter when it can; wait so long for that."""
-        self._inbox.put(None)
-        self._thread.join(patience)
-
-    def _run(self) -> None:
-        while (noisy := self._inbox.get()) is not None:
-            error = self._try(noisy)
-            del noisy
-            self._answers.put((self, error))
-            del error
-        self.interpreter.close()
-
-    def _try(self, noisy: Image) -> QuietcamError | None:
-        try:
-            self.interpreter.put(noisy)
-            self.interpreter.invoke()
-        except QuietcamError as error:
-            return error
-        return None
-
-
-_Result = tuple[_Worker, QuietcamError | None]
 
 
 def _twins(given: ModelFile, devices: tuple[Device, ...]) -> tuple[ModelFile | None, ModelFile | None]:

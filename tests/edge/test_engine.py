@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 from edge import engine as module
+from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.denoiser import Denoiser
 from edge.engine import Engine
+from edge.health import Health
 from edge.interpreter import Interpreter
 from edge.modelfile import load_model
+from edge.pipeline import Pipeline
+from edge.sinks.null import NullSink
 from quietcam.errors import DeviceError, ModelError, UsageError
 from quietcam.image import Image
 from tests.edge.conftest import Bus, picture, with_manifest
@@ -138,6 +142,39 @@ def test_a_device_that_hangs_at_its_start_is_left_behind(bus: Bus, twins: Path) 
     assert "does not answer within 0.1 s" in said[0]
     bus.plug("usb0")
     engine.close()
+
+
+def test_a_device_that_hangs_is_not_tried_again_until_it_lets_go(bus: Bus, twins: Path) -> None:
+    bus.plug("usb0")
+    noisy = picture(32, 32)
+    engine = Engine(
+        twins / "small_32x32_int8.tflite", "usb:0", tell=lambda _: None, retry=(0.001, 0.001), patience=0.05
+    )
+    bus.hang("usb0")
+    denoise(engine, noisy)
+    threads = threading.active_count()
+    time.sleep(0.2)  # many times the wait between two tries
+    assert threading.active_count() == threads
+    assert engine.state["retries"] == 0
+    bus.plug("usb0")
+    until(lambda: bool((denoise(engine, noisy) == 255 - noisy).all()))
+    engine.close()
+
+
+def test_a_pipeline_loses_no_frame_with_a_device_that_comes_and_goes(bus: Bus, twins: Path) -> None:
+    bus.plug("usb0")
+    camera = SyntheticCamera(SyntheticOptions(size=(70, 50), fps=None, frames=40))
+    sink, used = NullSink(), []
+    with camera, Denoiser(twins / "small_32x32_int8.tflite", 1, device="usb:0", tell=lambda _: None) as denoiser:
+
+        def on_frame(_: Health) -> None:
+            used.append(denoiser.device_state["used"])
+            if len(used) == 10:
+                bus.unplug("usb0")
+
+        health = Pipeline(camera, denoiser, [sink]).run(on_frame=on_frame)
+    assert health.frames == sink.frames == 40
+    assert used == ["usb:0"] * 10 + ["cpu"] * 30
 
 
 def test_without_a_twin_frames_pass_untouched_until_the_device_is_back(bus: Bus, models: Path, tmp_path: Path) -> None:
