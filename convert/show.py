@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from convert.convert_run import Done
 from convert.converter import Conversion
+from convert.coral.check import check_content
 from convert.coral.memory import measure
 from convert.flatbuffer import Graph, Op
 from convert.reach import receptive_field
@@ -88,6 +89,10 @@ def show_conversions(done: Done, console: Console) -> None:
         console.print(f"Taken out of int8, since they change no value: {', '.join(removed)}")
     if any(conversion.block for _, conversion in done.written):
         console.print("Ends before DEPTH_TO_SPACE, which the runtime does on the host: the same pixels.")
+    for path, conversion in done.written:
+        if conversion.block:
+            preflight = check_content(conversion.content, path.name)
+            console.print(f"{path.name}: {preflight.verdict} (`quietcam coral check` says more).", markup=False)
     if done.rescue is not None:
         _show_rescue(done.rescue, console)
     if done.loss is not None:
