@@ -151,7 +151,8 @@ class CheckReport:
             return self.faults[0]
         assert self.memory is not None
         if not self.memory.fits:
-            return f"all {many(len(self.ops), 'operator')} map, but not from the chip's own memory: {memory_fault(self.memory)}"
+            count = many(len(self.ops), "operator")
+            return f"all {count} map, but not from the chip's own memory: {memory_fault(self.memory)}"
         doubt = f"; of {self.open} nobody knows for sure" if self.open else ""
         return f"all {many(len(self.ops), 'operator')} are expected to run on the Edge TPU{doubt}"
 
