@@ -23,7 +23,7 @@ __all__ = ["RULES", "SEVERITIES", "Finding", "Rule", "Severity", "lint"]
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""Worst first. error: the model will be ruined. warning: it may lose quality. note: measured as harmless."""
+"""Worst first. error: the model will be ruined. warning: it may lose quality. note: next to harmless."""
 
 _FEW = 16
 _LOOKED_AT = 512  # patches that the costlier checks see, evenly spread
@@ -122,7 +122,7 @@ RULES: dict[str, Rule] = {
     "random": Rule(
         "note",
         "Patches should be pictures.",
-        "Measured as harmless, but the ranges are those of no camera: finer steps would do for pictures.",
+        "Measured as next to harmless, but the ranges are those of no camera: finer steps would do for pictures.",
         f"{_CALIBRATE} from noisy pictures",
     ),
     "channel-order": Rule(
