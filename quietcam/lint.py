@@ -74,7 +74,7 @@ RULES: dict[str, Rule] = {
     "dark": Rule(
         "error",
         f"Pixels should reach beyond {_DARK} of 255.",
-        "The int8 ranges inside the network are those of the dark: brighter frames will be clipped: 8 to 22 dB lost.",
+        "The int8 ranges inside the network are those of the dark: brighter frames will be clipped: 7 to 22 dB lost.",
         "add pictures of the camera by day",
     ),
     "bright": Rule(
