@@ -153,13 +153,14 @@ def show(rows: list[tuple[Any, ...]]) -> None:
         print(f"{mistake:40} {name:11} {ratio:6.2f} dB  drop {drop:6.2f}  {ends:18} {severity:8} {linter}")
 
 
-def provenance() -> str:
+def provenance() -> tuple[str, str, str]:
+    """Date, commit and machine."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         "unknown",
     )
-    return f"{datetime.now(UTC):%Y-%m-%d}, {commit.stdout.strip()}, {cpu}, {os.cpu_count()} cores"
+    return f"{datetime.now(UTC):%Y-%m-%d}", commit.stdout.strip(), f"{cpu}, {os.cpu_count()} cores"
 
 
 def main() -> None:
@@ -174,12 +175,19 @@ def main() -> None:
     pairs = read_pairs(arguments.data, arguments.pictures, JUDGE_SEED, JUDGE_BAND)
     rows = list(measure(arguments.calibrate, arguments.frames, pairs))
     show(rows)
+    where = [
+        str(arguments.frames),
+        "generated" if arguments.calibrate is None else "/".join(arguments.calibrate.resolve().parts[-2:]),
+        str(len(pairs)),
+        "generated" if arguments.data is None else "/".join(arguments.data.resolve().parts[-2:]),
+    ]
     with atomic_path(arguments.out) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow((*HEAD, f"{len(pairs)} pairs, {arguments.frames} frames; {provenance()}"))
+        table.writerow(("date", "commit", "machine", "frames", "frames_of", "pairs", "pairs_of", *HEAD))
         for mistake, name, ratio, drop, scale, zero, severity, linter in rows:
             scale = "" if scale is None else f"{scale:.8f}"
-            table.writerow((mistake, name, f"{ratio:.3f}", f"{drop:.3f}", scale, zero, severity, linter))
+            row = (mistake, name, f"{ratio:.3f}", f"{drop:.3f}", scale, zero, severity, linter)
+            table.writerow((*provenance(), *where, *row))
 
 
 if __name__ == "__main__":

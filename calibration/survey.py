@@ -91,6 +91,7 @@ def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int
     low, high = 255, 0
     with progress("Looking at pictures", len(order)) as bar:
         for picture in order:
+            bar.advance()
             try:
                 pixels = as_channels(read_picture(picture.place), channels)
             except (DataError, UsageError) as error:
@@ -108,7 +109,6 @@ def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int
             read.append(picture)
             histogram += _histogram(pixels)
             low, high = min(low, int(pixels.min())), max(high, int(pixels.max()))
-            bar.advance()
     if not read:
         raise DataError(
             f"At least one noisy picture must give a patch of {size}x{size} pixels. "

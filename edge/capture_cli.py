@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["capture_command"]
 
+_QUIET = 1.4  # of 255
+
 
 def capture_command(
     source: Annotated[str, typer.Option(help="A camera, a video or pictures, as for `quietcam run`.")],
@@ -75,4 +77,9 @@ def _tell(done: Capture, out: Path, count: int) -> None:
             None: "nothing tells whether the camera denoises by itself; calibrate only on frames that it has not",
         }[done.isp_denoise]
     )
+    if noise and noise["median"] < _QUIET:
+        say(
+            f"warning: hardly any noise in these frames ({noise['median']:.1f} of 255): the camera or the recorder has "
+            "taken it out, or the light is very good. A set of them will not stand for noisy ones."
+        )
     say(f"next: quietcam calibrate --data {out} --out representative.npz")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quietcam.errors import DataError, UsageError
 
-__all__ = ["ForeignArray", "read_array"]
+__all__ = ["ForeignArray", "claimed_sizes", "read_array"]
 
 _LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
 _REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez."
@@ -62,9 +62,26 @@ def read_array(path: Path, key: str | None = None) -> ForeignArray:
         ) from error
 
 
-def _read_zip(path: Path, key: str | None) -> ForeignArray:
+def claimed_sizes(path: Path) -> dict[str, int]:
+    """The bytes that each array of an ``.npz`` file unpacks to, as its directory has it.
+
+    Raises:
+        DataError: one is larger than any set.
+        zipfile.BadZipFile: it is no such file.
+    """
     with zipfile.ZipFile(path) as archive:
         sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+    largest = max(sizes, key=lambda name: sizes[name], default=None)
+    if largest is not None and sizes[largest] > _LARGEST:
+        raise DataError(
+            f"A set must fit into memory. Received: {path}, whose {largest} unpacks to "
+            f"{sizes[largest] / 2**30:.0f} GiB. Remedy: take fewer patches; some hundred are plenty."
+        )
+    return sizes
+
+
+def _read_zip(path: Path, key: str | None) -> ForeignArray:
+    sizes = claimed_sizes(path)
     with np.load(path, allow_pickle=False) as stored:
         names = list(stored.files)
         if key is not None and key not in names:
@@ -75,11 +92,6 @@ def _read_zip(path: Path, key: str | None) -> ForeignArray:
             key = "patches" if "patches" in names else max(names, key=lambda name: sizes.get(name, 0), default=None)
         if key is None:
             raise DataError(f"A set holds an array of pictures. Received: {path}, with none. {_REMEDY}")
-        if sizes.get(key, 0) > _LARGEST:
-            raise DataError(
-                f"A set must fit into memory. Received: {path}, whose {key} unpacks to {sizes[key] / 2**30:.0f} GiB. "
-                "Remedy: take fewer patches; some hundred are plenty."
-            )
         is_set = {"patches", "source", "instance", "box", "sha256"} <= set(names)
         origin = json.loads(str(stored["origin"])) if is_set and "origin" in names else {}
         others = () if is_set else tuple(name for name in names if name != key)

@@ -1,7 +1,8 @@
 """The linter of representative sets: what is wrong with one, and what that will do to the model.
 
 Every mistake here is silent in the converter. What each costs was measured by really converting with it
-(``benchmarks/representative_mistakes.py``, ``docs/calibrate.md``); those that cost nothing are notes.
+(``benchmarks/representative_mistakes.py``, ``docs/calibrate.md``); those that cost next to nothing are notes. The
+figures below are of the demo network, beyond what a right set loses.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["RULES", "SEVERITIES", "Finding", "Rule", "Severity", "lint"]
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""Worst first. error: the model will be ruined. warning: it may lose quality. note: measured as harmless."""
+"""Worst first. error: the model will be ruined. warning: it may lose quality. note: next to harmless."""
 
 _FEW = 16
 _LOOKED_AT = 512  # patches that the costlier checks see, evenly spread
@@ -53,13 +54,15 @@ RULES: dict[str, Rule] = {
     "few": Rule(
         "warning",
         f"A representative set should hold at least {_FEW} different patches.",
-        "The int8 ranges rest on few pictures; brighter or noisier ones will be clipped.",
+        "The int8 ranges rest on few pictures; brighter or noisier ones will be clipped: up to 3.5 dB lost "
+        "with one frame.",
         "quietcam calibrate --count 256",
     ),
     "constant": Rule(
         "error",
         "A representative set should hold pictures.",
-        "The int8 ranges would be those of blank frames, and every picture is clipped to almost nothing.",
+        "The int8 ranges would be those of blank frames, and every picture is clipped to almost nothing: 8 "
+        "to 25 dB lost.",
         f"{_CALIBRATE} from noisy pictures",
     ),
     "repeated": Rule(
@@ -71,34 +74,35 @@ RULES: dict[str, Rule] = {
     "dark": Rule(
         "error",
         f"Pixels should reach beyond {_DARK} of 255.",
-        "The int8 ranges inside the network are those of the dark: brighter frames will be clipped.",
+        "The int8 ranges inside the network are those of the dark: brighter frames will be clipped: 7 to 22 dB lost.",
         "add pictures of the camera by day",
     ),
     "bright": Rule(
         "warning",
         f"Pixels should reach below {_BRIGHT} of 255.",
-        "The int8 ranges inside the network are those of bright frames: detail in dark ones will be clipped.",
+        "The int8 ranges inside the network are those of bright frames: detail in dark ones will be clipped: "
+        "up to 4 dB lost.",
         "add pictures of the camera by night",
     ),
     "ends": Rule(
         "warning",
         "Pixels should reach from 0 to 255.",
         "The input's range is mended by planting both ends, the ranges inside the network are not: frames beyond "
-        "these values will be clipped.",
+        "these values will be clipped: up to 2 dB lost between 40 and 200.",
         "add pictures with deep shadows and with blown highlights",
     ),
     "range-255": Rule(
         "error",
         "Floats should be pixels divided by 255, in [0, 1].",
         "The converter calibrates for values 255 times too large: all of a picture falls into one or two codes of the "
-        "input, and what comes out is a flat frame.",
+        "input, and what comes out is a flat frame: 19 to 22 dB lost, 1 where the input is held.",
         f"divide by 255, or {_CALIBRATE}",
     ),
     "range-signed": Rule(
         "warning",
         "Floats should be pixels divided by 255, in [0, 1].",
         "The input gets another scale and zero point than 1/255 and -128, so a frame no longer becomes a tensor by "
-        "flipping a bit, and half of its codes stand for values that no frame has.",
+        "flipping a bit, and half of its codes stand for values that no frame has: 0.3 to 1 dB lost.",
         f"scale to [0, 1], or {_CALIBRATE}",
     ),
     "not-finite": Rule(
@@ -116,13 +120,14 @@ RULES: dict[str, Rule] = {
     "clean": Rule(
         "warning",
         "Patches should be as noisy as the camera.",
-        "A network that estimates noise finds none in clean pictures, and what it finds in a camera's will be clipped.",
+        "A network that estimates noise finds none in clean pictures, and what it finds in a camera's will "
+        "be clipped: 1 to 3 dB lost where ranges have their tails cut, else none.",
         "calibrate on the noisy side, or on frames that `quietcam capture` saved",
     ),
     "random": Rule(
         "note",
         "Patches should be pictures.",
-        "Measured as harmless, but the ranges are those of no camera: finer steps would do for pictures.",
+        "Measured as next to harmless, but the ranges are those of no camera: finer steps would do for pictures.",
         f"{_CALIBRATE} from noisy pictures",
     ),
     "channel-order": Rule(

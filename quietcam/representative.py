@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from quietcam.atomic import atomic_path
 from quietcam.errors import DataError, UsageError
+from quietcam.foreign import claimed_sizes
 from quietcam.image import Image
 
 __all__ = ["RepresentativeSet", "load_set", "patch_sha256", "save_set"]
@@ -156,6 +157,8 @@ def load_set(path: Path) -> RepresentativeSet:
     if not path.is_file():
         raise UsageError(f"A representative set is an .npz file. Received: {path}, which is not there. {_REMEDY}")
     try:
+        if zipfile.is_zipfile(path):
+            claimed_sizes(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if not hasattr(stored, "files"):
                 raise DataError(f"A representative set is an .npz file. Received: {path}, a bare array. {_REMEDY}")
@@ -163,9 +166,12 @@ def load_set(path: Path) -> RepresentativeSet:
             if missing:
                 raise DataError(
                     "A representative set holds patches, source, instance, box and sha256. "
-                    f"Received: {path} without {', '.join(sorted(missing))}. {_REMEDY}"
+                    f"Received: {path} without {', '.join(sorted(missing))}. {_REMEDY} "
+                    "(`quietcam lint` says what a foreign file is like.)"
                 )
             origin = json.loads(str(stored["origin"])) if "origin" in stored.files else {}
+            if not isinstance(origin, dict):
+                raise DataError(f"A set's origin is a JSON object. Received: {type(origin).__name__}. {_REMEDY}")
             return RepresentativeSet(
                 patches=stored["patches"],
                 source=tuple(str(each) for each in stored["source"]),
@@ -176,7 +182,7 @@ def load_set(path: Path) -> RepresentativeSet:
             )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"A representative set must be a whole .npz file. Received: {path}, which is none or is damaged. {_REMEDY}"
         ) from error

@@ -179,6 +179,7 @@ def test_from_a_camera_to_a_representative_set(tmp_path: Path, capsys: pytest.Ca
     assert json.loads(shown.out) == told(frames)
     assert "6 frames (96x64" in shown.err
     assert "next: quietcam calibrate" in shown.err
+    assert "hardly any noise" not in shown.err
     assert run(words) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert run([*words, "--overwrite"]) == 0
@@ -190,7 +191,7 @@ def test_from_a_camera_to_a_representative_set(tmp_path: Path, capsys: pytest.Ca
     assert run(["lint", str(out), "--data", str(frames)]) == 0
 
 
-def test_a_video_is_captured_from(tmp_path: Path) -> None:
+def test_a_video_is_captured_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cv2 = pytest.importorskip("cv2", reason="needs the extra 'edge'")
     clip = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
@@ -200,6 +201,7 @@ def test_a_video_is_captured_from(tmp_path: Path) -> None:
     assert run(["capture", "--source", str(clip), "--out", str(tmp_path / "frames"), "--count", "4"]) == 0
     levels = [read_picture(path).mean() for path in sorted((tmp_path / "frames").glob("*.png"))]
     np.testing.assert_allclose(levels, [0, 50, 100, 150], atol=3)
+    assert "hardly any noise" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

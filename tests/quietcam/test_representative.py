@@ -150,8 +150,28 @@ def _a_bare_array(path: Path) -> None:
         np.save(file, np.zeros(3))
 
 
+def _strange_origin(path: Path) -> None:
+    save_set(path, replace(make_set(), origin=[1]))  # type: ignore[arg-type]
+
+
+def _numbers_for_names(path: Path) -> None:
+    made = make_set()
+    np.savez(path, patches=made.patches, source=np.float64(3), instance=np.zeros(5), box=made.box, sha256=np.zeros(5))
+
+
 @pytest.mark.parametrize(
-    "spoil", [_truncated, _flipped, _of_objects, _foreign, _text, _a_zip_of_something, _a_bare_array]
+    "spoil",
+    [
+        _truncated,
+        _flipped,
+        _of_objects,
+        _foreign,
+        _text,
+        _a_zip_of_something,
+        _a_bare_array,
+        _strange_origin,
+        _numbers_for_names,
+    ],
 )
 def test_a_file_that_is_no_set_is_refused_with_a_remedy(tmp_path: Path, spoil: object) -> None:
     path = tmp_path / "rep.npz"
