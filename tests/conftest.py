@@ -1,4 +1,4 @@
-"""Fixtures that every folder of tests shares, and how hypothesis goes about."""
+"""What every folder of tests shares."""
 
 from hypothesis import settings
 
@@ -6,6 +6,6 @@ from tests.browser import browser
 
 __all__ = ["browser"]
 
-# No test is timed, hypothesis' examples neither: a busy machine is no defect.
+# A busy machine is no failure: no test judges time, hypothesis' own deadline included.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
