@@ -13,7 +13,7 @@ from convert.markup import Cell, escaped, table
 from convert.regions import LIGHTS, REGIONS
 from convert.scores import Comparison, ModelScore
 from convert.showcase import Exhibit, choose_exhibits
-from convert.table import COLUMNS, GROUP_TITLES, cells, footnote
+from convert.table import COLUMNS, GROUP_TITLES, cells, footnote, sort_values
 from quietcam.atomic import write_text
 from quietcam.data.pairs import Pair
 
@@ -104,7 +104,7 @@ def _figures(comparison: Comparison) -> str:
 
 
 def _models(comparison: Comparison) -> str:
-    rows = [(_kind(comparison, row), [(cell, _value(cell)) for cell in cells(row)]) for row in comparison.rows]
+    rows = [(_kind(comparison, row), list(zip(cells(row), sort_values(row), strict=True))) for row in comparison.rows]
     note = (
         f"{footnote(comparison)}. PSNR and SSIM on uint8 RGB, mean over the pictures. Zeros: share of weights that are "
         "zero. A filter is told the clean picture and takes its best strength for each."
@@ -284,12 +284,3 @@ def _list(facts: Iterable[tuple[str, object]]) -> str:
 
 def _kind(comparison: Comparison, row: ModelScore) -> str:
     return "subject" if row.name == comparison.subject.name else row.kind
-
-
-def _value(cell: str) -> float | str | None:
-    """What a cell is sorted by."""
-    text = cell.replace(",", "").rstrip("%")
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return cell

@@ -13,7 +13,7 @@ from convert.scores import Comparison, ModelScore
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["COLUMNS", "GROUP_TITLES", "cells", "footnote", "show_comparison"]
+__all__ = ["COLUMNS", "GROUP_TITLES", "cells", "footnote", "show_comparison", "sort_values"]
 
 COLUMNS = ("model", "PSNR dB", "gain", "drop", "SSIM", "bytes", "gzipped", "zeros", "GMACs", "ms")
 """Heads of the columns; GMACs for 256x256, ms for one frame."""
@@ -37,6 +37,14 @@ def cells(row: ModelScore) -> list[str]:
         "" if row.sparsity is None else f"{row.sparsity:.0%}",
         "" if row.gmacs_256 is None else f"{row.gmacs_256:.3f}",
         "" if row.ms is None else f"{row.ms:.2f}",
+    ]
+
+
+def sort_values(row: ModelScore) -> list[float | str | None]:
+    """What the cells of a row are sorted by."""
+    return [
+        *(row.title, row.psnr, None if row.kind == "noisy" else row.gain, row.drop, row.ssim),
+        *(row.bytes, row.bytes_gzipped, row.sparsity, row.gmacs_256, row.ms),
     ]
 
 
