@@ -26,10 +26,12 @@ from quietcam.errors import MissingExtraError, ModelError
 from quietcam.image import Image, as_channels, to_float, to_uint8
 from quietcam.progress import progress
 
-__all__ = ["Blame", "Layer", "blame", "match_layers"]
+__all__ = ["LEAST_COST", "Blame", "Layer", "blame", "match_layers"]
 
 PICTURES = 6
-_LEAST_COST = 0.01  # dB: what costs less is no culprit
+LEAST_COST = 0.01
+"""dB: what costs less is no culprit."""
+
 _LOOKED_INTO = 5  # layers whose weights are also tried alone
 _SAMPLES = 20_000  # values of a tensor and picture that percentiles are taken from
 _STRETCHED = 4.0  # a range that many times wider than what most values need is called stretched
@@ -171,12 +173,12 @@ def blame(
         dearest = sorted(range(len(layers)), key=lambda place: -layers[place].cost)[:_LOOKED_INTO]
         for place in dearest:
             alone = tallies[place].weights
-            if alone is not None and layers[place].cost >= _LEAST_COST:
+            if alone is not None and layers[place].cost >= LEAST_COST:
                 layers[place] = replace(layers[place], cost_weights=round(cost(isolate(floating, weights=alone)), 4))
     layers = [replace(layer, cause=_cause(layer)) for layer in layers]
     drop = float_psnr - _psnr(cleans, [each for _, each in outputs])
     found = Blame(model, reference, len(frames), round(drop, 4), layers)
-    culprit = found.worst[0] if found.worst and found.worst[0].cost >= _LEAST_COST else None
+    culprit = found.worst[0] if found.worst and found.worst[0].cost >= LEAST_COST else None
     return replace(found, culprit=culprit.name if culprit else None, verdict=_verdict(found, culprit))
 
 
@@ -343,9 +345,9 @@ class _Tally:
 
 def _cause(layer: Layer) -> str:
     if layer.low is None or layer.high is None or layer.levels is None:
-        return "weights alone are quantized here" if layer.cost >= _LEAST_COST else ""
+        return "weights alone are quantized here" if layer.cost >= LEAST_COST else ""
     width, total = layer.high - layer.low, layer.levels_total or 256
-    if layer.cost_weights is not None and layer.cost_weights >= 0.5 * max(layer.cost, _LEAST_COST):
+    if layer.cost_weights is not None and layer.cost_weights >= 0.5 * max(layer.cost, LEAST_COST):
         return (
             f"its weights: quantized alone they cost {layer.cost_weights:.3f} dB, so the weights of one output channel "
             "differ too much in size for one scale"
@@ -377,7 +379,7 @@ def _cause(layer: Layer) -> str:
 
 def _verdict(found: Blame, culprit: Layer | None) -> str:
     if culprit is None:
-        return f"No layer of {found.model} costs {_LEAST_COST:g} dB by itself; all together cost {found.drop:.3f} dB."
+        return f"No layer of {found.model} costs {LEAST_COST:g} dB by itself; all together cost {found.drop:.3f} dB."
     return (
         f"{culprit.name} ({culprit.kind}) costs most: {culprit.cost:.3f} dB when it alone is quantized "
         f"(all together: {found.drop:.3f} dB). Cause: {culprit.cause}."

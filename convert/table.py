@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from convert.blame import LEAST_COST
 from convert.regions import LIGHTS, REGIONS
 from convert.scores import Comparison, ModelScore
 
@@ -63,7 +64,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
         for place, layer in enumerate(blamed.worst[:_LAYERS]):
             if place == 0:
                 console.print(escape(blamed.verdict))
-            elif layer.cost > 0:
+            elif layer.cost >= LEAST_COST:
                 console.print(escape(f"  then {layer.name} ({layer.kind}), {layer.cost:.3f} dB: {layer.cause}"))
     for check in comparison.gate:
         mark = "holds " if check.holds else "MISSED"
