@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import convert.compare_cli
+import convert.coral.cli
 from quietcam.options import Json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("convert")(convert_command)
     convert.compare_cli.mount(app)
+    convert.coral.cli.mount(app)
 
 
 def convert_command(
@@ -49,9 +51,10 @@ def convert_command(
     from convert.keras_model import load_keras
     from convert.recipes import RECIPES, get_recipe
     from quietcam.atomic import make_folder
+    from quietcam.lint import lint
     from quietcam.progress import progress, say
     from quietcam.report import write_report
-    from quietcam.representative import check_set, load_set
+    from quietcam.representative import load_set
 
     # Everything that can be wrong about the words, before TensorFlow takes its seconds.
     recipes = [get_recipe(each) for each in dict.fromkeys(recipe or RECIPES)]
@@ -65,8 +68,8 @@ def convert_command(
         title = check_name(name or loaded.name)
         for each in recipes:
             check_ranges(loaded, each, chosen)
-        for finding in check_set(chosen.patches) if chosen else ():
-            say(f"warning: {finding}")
+        for finding in lint(chosen, channels=loaded.channels) if chosen else ():
+            say(f"{finding.severity}: {finding}")
         make_folder(out)
         bar.advance()
         written: list[tuple[Path, Conversion]] = []

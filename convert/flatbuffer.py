@@ -6,7 +6,7 @@ Needs LiteRT's schema and no TensorFlow, so that a device can look into its mode
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -68,12 +68,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator: its kind as the schema spells it, its version, and what goes in and out."""
+    """One operator: its kind as the schema spells it, its version, and what goes in and out.
+
+    ``options`` is the schema's object of its builtin options, as ``Conv2DOptionsT``; of a custom one their bytes.
+    """
 
     kind: str
     version: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    options: Any = field(default=None, compare=False)
 
     @property
     def activations(self) -> tuple[Tensor, ...]:
@@ -204,7 +208,10 @@ def read_graph(content: bytes, name: str = "The model") -> Graph:
         if kind == "CUSTOM":
             kind = f"CUSTOM {bytes(code.customCode or b'').decode(errors='replace')}"
         inputs = tuple(tensors[i] for i in each.inputs if i >= 0)
-        ops.append(Op(kind, code.version, inputs, tuple(tensors[i] for i in each.outputs)))
+        options = (
+            each.builtinOptions if each.customOptions is None else np.asarray(each.customOptions, np.uint8).tobytes()
+        )
+        ops.append(Op(kind, code.version, inputs, tuple(tensors[i] for i in each.outputs), options))
     return Graph(
         tuple(ops),
         tuple(tensors[i] for i in subgraph.inputs),

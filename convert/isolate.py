@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.flatbuffer import schema
-from convert.surgery import _pack
+from convert.surgery import pack
 
 __all__ = ["isolate"]
 
@@ -42,7 +42,7 @@ def isolate(
         subgraph.tensors[index].buffer = len(model.buffers) - 1
     if activation is not None:
         _round_trip(model, subgraph, kinds, *activation)
-    return _pack(model, kinds)
+    return pack(model, kinds)
 
 
 def _round_trip(model: Any, subgraph: Any, kinds: Any, index: int, scale: float, zero_point: int, dtype: str) -> None:

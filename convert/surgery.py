@@ -15,7 +15,7 @@ import numpy as np
 
 from convert.flatbuffer import schema
 
-__all__ = ["remove_clips"]
+__all__ = ["pack", "remove_clips"]
 
 _ALIGNMENT = 16  # of constant data, as the schema asks with `force_align`; the generated Python code leaves it out
 
@@ -42,7 +42,7 @@ def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
     if not removed:
         return content, []
     _drop_unused(model, subgraph)
-    return _pack(model, kinds), removed
+    return pack(model, kinds), removed
 
 
 def _clips(model: Any, subgraph: Any, kinds: Any) -> Iterator[tuple[int, str, int, int]]:
@@ -123,7 +123,8 @@ def _drop_unused(model: Any, subgraph: Any) -> None:
     model.operatorCodes = [model.operatorCodes[i] for i in codes]
 
 
-def _pack(model: Any, kinds: Any) -> bytes:
+def pack(model: Any, kinds: Any) -> bytes:
+    """The bytes of a ``ModelT``, constants aligned as the schema asks. Deterministic."""
     import flatbuffers
 
     class Aligned(kinds.BufferT):  # type: ignore[misc]  # the schema's classes are untyped

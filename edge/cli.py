@@ -1,4 +1,4 @@
-"""The commands of the edge stage: `run`, `bench`, `models`."""
+"""The commands of the edge stage: `run`, `capture`, `bench`, `models`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge.capture_cli import capture_command
 from quietcam.errors import UsageError
 from quietcam.options import Json
 
@@ -23,12 +24,20 @@ _Model = Annotated[
     str | None,
     typer.Option(help="A .tflite file, or the name of a model that ships. Default: the best of these."),
 ]
+_Device = Annotated[
+    str,
+    typer.Option(
+        metavar="cpu|usb[:N]|pci[:N]",
+        help="Where the network runs: the CPU or an Edge TPU; several, with commas, share the tiles of a frame.",
+    ),
+]
 _Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. Default: one per core, up to 4.")]
 
 
 def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("run")(run_command)
+    app.command("capture")(capture_command)
     app.command("bench")(bench_command)
     app.command("models")(models_command)
 
@@ -43,6 +52,13 @@ def run_command(
     ] = None,
     model: _Model = None,
     threads: _Threads = None,
+    device: _Device = "cpu",
+    strength: Annotated[
+        float, typer.Option(metavar="0..1", help="The network's share in what is shown: 0 leaves frames as they are.")
+    ] = 1.0,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Leave clean frames alone, and those that the network would harm.")
+    ] = True,
     frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
     before_after: Annotated[
         bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
@@ -58,16 +74,22 @@ def run_command(
 
     from edge.cameras import open_camera
     from edge.denoiser import Denoiser
+    from edge.gate import check_strength
     from edge.models import resolve_model
     from edge.pipeline import Pipeline
     from edge.sinks import open_sink
 
     if frames is not None and frames < 1:
         raise UsageError(f"--frames must be at least 1. Received: {frames}.")
+    check_strength(strength)
     targets = _targets(source, sink or [])
     camera = open_camera(source)
     stopped: KeyboardInterrupt | None = None
-    with Denoiser(resolve_model(model), threads) as denoiser, ExitStack() as stack:
+    with ExitStack() as stack:
+        denoiser = Denoiser(
+            resolve_model(model), threads, device=device, strength=strength, gate=gate, stream=not camera.still
+        )
+        stack.enter_context(denoiser)
         stack.enter_context(camera)
         sinks = [open_sink(target, camera.fps, before_after, overwrite) for target in targets]
         for each in sinks:
@@ -85,16 +107,21 @@ def run_command(
 
 def bench_command(
     model: _Model = None,
+    compare: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Another model to measure in turns with the first.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Of the frames. Default: the model's own.")
     ] = None,
     threads: _Threads = None,
+    device: _Device = "cpu",
+    gate: Annotated[bool, typer.Option("--gate/--no-gate", help="With the do-no-harm gate, as `run` has it.")] = True,
     frames: Annotated[int, typer.Option(help="How many to measure of each kind.")] = 200,
     json: Json = None,
 ) -> None:
     """Measure latency, throughput and memory, and what the runtime adds to the bare network.
 
-    Example: `quietcam bench --model demo --size 640x480 --threads 1`
+    Example: `quietcam bench --model demo --size 640x480 --threads 1 --compare other.tflite`
     """
     from edge.bench import bench
     from edge.modelfile import load_model
@@ -102,18 +129,25 @@ def bench_command(
     from quietcam.progress import progress
 
     wanted = None if size is None else _size(size)
-    with progress("Measuring", 3 * frames) as bar:
-        report = bench(load_model(resolve_model(model)), wanted, threads, frames, bar.advance)
-    rows = []
-    for kind, meaning in (("invoke", "bare invoke"), ("denoise", "denoise"), ("pipeline", "pipeline")):
-        times = [f"{report[kind][key]:.2f}" if key in report[kind] else "" for key in ("p50", "p95", "p99")]
-        rows.append([meaning, *times, f"{report[kind]['fps']:.1f}"])
-    title = "{model}, {width}x{height}, threads: {threads}, {runtime}".format(**report)
-    note = (
-        "the runtime adds {overhead_ms:.2f} ms a frame; the pipeline reaches {pipeline_share:.0%} of bare "
-        "invoke; peak memory {peak_memory_mib:.0f} MiB"
-    ).format(**report)
-    _show(json, report, title, ["", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, note)
+    models = [load_model(resolve_model(name)) for name in (model, *(compare or []))]
+    with progress("Measuring", 3 * frames * len(models)) as bar:
+        reports = bench(models, wanted, threads, frames, device=device, gate=gate, on_frame=bar.advance)
+    rows, notes = [], []
+    for report in reports:
+        for kind, meaning in (("invoke", "bare invoke"), ("denoise", "denoise"), ("pipeline", "pipeline")):
+            times = [f"{report[kind][key]:.2f}" if key in report[kind] else "" for key in ("p50", "p95", "p99")]
+            rows.append([report["model"], meaning, *times, f"{report[kind]['fps']:.1f}"])
+        note = (
+            "{model}: the runtime adds {overhead_ms:.2f} ms a frame; the pipeline reaches {pipeline_share:.0%} of bare "
+            "invoke"
+        ).format(**report)
+        if report is not reports[0]:
+            note += f", {report['speedup']:.2f} times as fast as {reports[0]['model']}"
+        notes.append(note)
+    title = "{width}x{height}, threads: {threads}, device: {device}, {runtime}".format(**reports[0])
+    notes.append(f"peak memory {reports[-1]['peak_memory_mib']:.0f} MiB")
+    content: Any = reports[0] | ({"compared": reports[1:]} if reports[1:] else {})
+    _show(json, content, title, ["model", "", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, "\n".join(notes))
 
 
 def models_command(json: Json = None) -> None:
@@ -177,10 +211,12 @@ def _report(health: Health, camera: Camera, denoiser: Denoiser, sinks: list[Sink
         "source": camera.name,
         "sinks": [{"name": each.name, "frames": each.frames} for each in sinks],
         "model": model.name,
-        "runtime": denoiser.interpreter.runtime,
-        "threads": denoiser.interpreter.threads,
+        "runtime": denoiser.runtime,
+        "threads": denoiser.threads,
         "skipped": camera.skipped,
         **health.report(),
+        "device": denoiser.device_state,
+        "noise_sigma": denoiser.noise_sigma,
     }
 
 

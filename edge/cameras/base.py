@@ -17,6 +17,7 @@ class Camera(ABC):
     Attributes:
         name: for people and reports.
         live: frames come whether or not somebody takes them, so the newest counts; otherwise each does.
+        still: the frames are pictures that have nothing to do with each other.
         fps: frames a second, nominal; None where the source has no rate.
         total: how many frames there will be at most; None where nobody knows.
         skipped: what could not be read, each with its reason.
@@ -24,6 +25,7 @@ class Camera(ABC):
 
     name: str
     live: bool = False
+    still: bool = False
     fps: float | None = None
     total: int | None = None
 

@@ -17,7 +17,7 @@ import edge.models
 from edge.denoiser import Denoiser
 from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
-from tests.edge.conftest import picture
+from tests.edge.conftest import Bus, picture
 from tests.edge.test_cameras import write_clip
 from tests.processes import start_quietcam
 
@@ -183,7 +183,82 @@ class TestRun:
         assert count(target) == 3
 
 
+class TestTheNetworksShare:
+    def test_a_clean_picture_passes_untouched_unless_the_gate_is_off(self, small: Path, tmp_path: Path) -> None:
+        clean = np.indices((48, 64)).sum(0)[..., np.newaxis].repeat(3, axis=2).astype(np.uint8)
+        write_picture(tmp_path / "clean" / "a.png", clean)
+        words = ["run", "--source", str(tmp_path / "clean"), "--model", str(small), "--sink"]
+        assert run([*words, str(tmp_path / "gated"), "--json", str(tmp_path / "report.json")]) == 0
+        np.testing.assert_array_equal(read_picture(tmp_path / "gated" / "a.png"), clean)
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert 0 <= report["noise_sigma"] < 2
+        assert report["device"]["used"] == "cpu"
+        assert run([*words, str(tmp_path / "all"), "--no-gate"]) == 0
+        with Denoiser(small) as denoiser:
+            np.testing.assert_array_equal(read_picture(tmp_path / "all" / "a.png"), denoiser.denoise(clean))
+
+    def test_strength_is_a_share(self, pictures: Path, small: Path, tmp_path: Path) -> None:
+        words = ["run", "--source", str(pictures), "--model", str(small), "--sink", str(tmp_path / "out")]
+        assert run([*words, "--strength", "0"]) == 0
+        np.testing.assert_array_equal(read_picture(tmp_path / "out" / "a.png"), read_picture(pictures / "a.png"))
+
+    @pytest.mark.parametrize("strength", ["1.1", "-0.5", "nan"])
+    def test_a_strength_out_of_range(
+        self, pictures: Path, tmp_path: Path, strength: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--strength", strength]
+        assert run(words) == 2
+        assert "Remedy: for example --strength 0.7" in one_line(capsys)
+        assert not (tmp_path / "out").exists()
+
+
+class TestDevice:
+    def test_an_unknown_device(self, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--device", "tpu"]
+        assert run(words) == 2
+        assert "A device is cpu, usb[:N] or pci[:N]" in one_line(capsys)
+        assert not (tmp_path / "out").exists()
+
+    def test_without_its_library_the_run_goes_on_and_says_so(
+        self,
+        pictures: Path,
+        small: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(tmp_path / "none.so"))
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--model", str(small)]
+        assert run([*words, "--device", "usb:0", "--json", str(tmp_path / "report.json")]) == 0
+        said = capsys.readouterr().err
+        assert "Remedy: install libedgetpu" in said
+        assert "the network runs on cpu" in said
+        state = json.loads((tmp_path / "report.json").read_text())["device"]
+        assert (state["wanted"], state["used"]) == ("usb:0", "cpu")
+        assert "none.so" in state["reason"]
+        assert len(list((tmp_path / "out").iterdir())) == 3
+
+    def test_a_run_on_a_device(self, bus: Bus, pictures: Path, small: Path, tmp_path: Path) -> None:
+        bus.plug("usb1")
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--model", str(small), "--no-gate"]
+        assert run([*words, "--device", "usb:1"]) == 0
+        noisy = read_picture(pictures / "b.png")
+        np.testing.assert_array_equal(read_picture(tmp_path / "out" / "b.png"), 255 - noisy)
+
+
 class TestBench:
+    def test_two_models_in_turns(
+        self, small: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["bench", "--model", str(small), "--compare", str(models / "small_80x64_int8.tflite"), "--frames", "2"]
+        assert run([*words, "--json", str(tmp_path / "bench.json")]) == 0
+        table = capsys.readouterr().out
+        assert "small_80x64_int8" in table
+        assert "times as fast as small_32x32_int8" in " ".join(table.split())
+        report = json.loads((tmp_path / "bench.json").read_text())
+        assert [each["model"] for each in report["compared"]] == ["small_80x64_int8"]
+        assert report["compared"][0]["width"] == report["width"] == 32
+
     def test_table_and_json(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["bench", "--model", str(small), "--size", "48x40", "--frames", "3", "--threads", "1"]
         assert run([*words, "--json", str(tmp_path / "bench.json")]) == 0

@@ -59,7 +59,7 @@ def install(wheel, extra, folder):
 
 def denoise_there(folder, noisy_folder):
     out = folder / "denoised"
-    checked(folder / "bin/quietcam", "run", "--source", noisy_folder, "--sink", out, cwd=folder)
+    checked(folder / "bin/quietcam", "run", "--source", noisy_folder, "--sink", out, "--no-gate", cwd=folder)
     return {path.stem: read_picture(path) for path in sorted(out.glob("*.png"))}
 
 
