@@ -59,10 +59,16 @@ def render(compared: Compared, exhibits: Sequence[Exhibit]) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f'<title>{title}</title>\n<link rel="icon" href="data:,">\n<style>\n{_template("report.css")}</style>\n'
+        f'<title>{title}</title>\n<link rel="icon" href="data:,">\n<style>\n{_style()}</style>\n'
         f"</head>\n<body>\n<main>\n{chr(10).join(part for part in parts if part)}\n</main>\n"
         f"<script>\n{_template('report.js')}</script>\n</body>\n</html>\n"
     )
+
+
+def _style() -> str:
+    """The style sheet that all reports share, and what this one adds."""
+    shared = resources.files("quietcam").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    return shared + _template("report.css")
 
 
 def _template(name: str) -> str:

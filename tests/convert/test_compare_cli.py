@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from convert.flatbuffer import schema
-from convert.surgery import _pack
+from convert.surgery import pack
 from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
 from quietcam.manifest import Manifest, attach_manifest, read_manifest, strip_manifest
@@ -202,7 +202,7 @@ def bad_files(model_files, pair_folder, tmp_path_factory):
     for name, change in (("unknown", unknown), ("scale", scale)):
         model = schema().ModelT.InitFromPackedBuf(bare, 0)
         change(model)
-        (folder / f"{name}.tflite").write_bytes(_pack(model, schema()))
+        (folder / f"{name}.tflite").write_bytes(pack(model, schema()))
     assert attach_manifest(bare, manifest) == content
     return folder, {"MODEL": str(model_files["int8"]), "PAIRS": str(pair_folder)}
 
