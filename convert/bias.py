@@ -35,7 +35,9 @@ def correct_bias(float_content: bytes, int8_content: bytes, frames: Frames) -> t
         frames: of the models' size.
     """
     wanted = {op.outputs[0].name: op for op in read_graph(float_content).ops if op.weights is not None}
-    means = {name: mean for name, (mean, _) in _means(float_content, [op.outputs[0] for op in wanted.values()], frames)}
+    means = {
+        name: mean for name, (mean, _) in _means(float_content, [op.outputs[0] for op in wanted.values()], frames)
+    }
     largest = 0.0
     names = [op.outputs[0].name for op in _corrected(read_graph(int8_content), means)]
     for name in names:
