@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.activations import Range, layer_name, measure_activations, tensor_runner
+from convert.activations import Activation, Range, layer_name, measure_activations, tensor_runner
 from convert.flatbuffer import Graph, Op, Tensor, read_graph
 from convert.isolate import isolate
 from convert.layer_tally import STRETCHED, LayerTally, starved_weights
@@ -242,7 +242,7 @@ def _layer(tally: LayerTally, cost: float, starved: Sequence[str]) -> Layer:
         high=_rounded(ends[1]) if ends else None,
         least=_rounded(activation.low),
         greatest=_rounded(activation.high),
-        percentiles={f"{p:g}": _rounded(activation.quantile(p / 100)) for p in _PERCENTILES},
+        percentiles={f"{p:g}": _quantile(activation, p / 100) for p in _PERCENTILES},
         levels=tally.levels if ends else None,
         levels_total=len(tally.codes) if ends else None,
         read_levels=round(activation.read_levels(Range(*ends)), 1) if ends else None,
@@ -254,6 +254,12 @@ def _layer(tally: LayerTally, cost: float, starved: Sequence[str]) -> Layer:
         is_passed_on=tally.is_passed_on,
         starved=tuple(starved),
     )
+
+
+def _quantile(activation: Activation, share: float) -> float:
+    """To the width of a bin; what is nearer to zero than that is zero."""
+    value = activation.quantile(share)
+    return 0.0 if abs(value) < (activation.high - activation.low) / len(activation.counts) else _rounded(value)
 
 
 def _cause(layer: Layer) -> str:

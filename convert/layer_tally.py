@@ -119,8 +119,8 @@ class LayerTally:
 
 
 def starved_weights(tally: LayerTally, tallies: Sequence[LayerTally]) -> tuple[list[str], Weights]:
-    """The readers of a layer with an outlier channel: their names, and their weights with that channel alone as the
-    quantized model has it.
+    """The readers that make up for a layer's outlier channel by small weights: their names, and their weights with that
+    channel alone as the quantized model has it.
 
     Weights share a scale for each output channel. Those that read a channel of k times the size of its neighbours are
     k times smaller than theirs, so they get k times fewer steps: the reader pays for what this layer did.
@@ -142,6 +142,9 @@ def starved_weights(tally: LayerTally, tallies: Sequence[LayerTally]) -> tuple[l
         if other.op.kind not in ("CONV_2D", "FULLY_CONNECTED"):  # the others keep inputs on another axis
             continue
         mixed = weights.data.reshape(weights.shape).copy()
+        sizes = np.sqrt(np.square(mixed, dtype=np.float64).reshape(-1, mixed.shape[-1]).mean(axis=0))
+        if sizes[channel] * STRETCHED > np.median(sizes):
+            continue
         mixed[..., channel] = other.weights[weights.index].reshape(weights.shape)[..., channel]
         names.append(layer_name(other.op.outputs[0].name))
         found[weights.index] = mixed.reshape(-1)
