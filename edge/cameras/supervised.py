@@ -89,6 +89,7 @@ class SupervisedCamera(Camera):
         camera, self._first = self._first, None
         camera.open()
         self.name, self.fps, self._size = camera.name, camera.fps, camera.size
+        self.isp_denoise = camera.isp_denoise
         self.state = CameraState(since=time.time())
         self._start(camera)
 
