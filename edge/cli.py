@@ -166,7 +166,7 @@ def run_command(
     easier = None if smaller is None else resolve_model(smaller)
     if easier is None and ladder and camera.live:
         easier = smaller_model(file)
-    rules = DegradeOptions(hot, deadline / 1000, easier, threads, gate)
+    rules = DegradeOptions(hot, deadline / 1000, easier, threads, device, gate)
     page: Callable[[Denoiser], Sink] | None = None
     if "web" in targets:  # who does not want the page does not pay for it
         from edge.sinks.web import WebOptions, WebSink
