@@ -215,6 +215,14 @@ class TestRawFrames:
             )
         assert len(read_clip(tmp_path / "clip.mp4")) == 12
 
+    @pytest.mark.parametrize(
+        ("fps", "rate", "exact"), [(30.0, "30", "30/1"), (12.5, "12.5", "25/2"), (30000 / 1001, "29.97", "30000/1001")]
+    )
+    def test_the_rate_is_told_as_each_program_has_it(self, fps: float, rate: str, exact: str) -> None:
+        lines = pipe_lines(64, 48, fps)
+        assert f"-s 64x48 -r {rate} " in lines["ffmpeg"]
+        assert f"framerate={exact} " in lines["GStreamer"]
+
     def test_the_report_cannot_go_there_too(self, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["run", "--source", "synthetic", "--model", str(small), "--sink", "-", "--json", "-"]
         assert run(words) == 2
