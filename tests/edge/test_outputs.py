@@ -356,12 +356,18 @@ class TestWindow:
         monkeypatch.setattr("edge.sinks.window._shows_windows", lambda _: True)
         monkeypatch.setenv("DISPLAY", ":0")
         with WindowSink() as sink:
-            image = picture(20, 30)
+            image = picture(60, 90)
             sink.write(frame(0), image)
             np.testing.assert_array_equal(shown[0], image[..., ::-1])
-            sink.status({"camera": {"state": "lost", "reason": "unplugged"}})
-            sink.status({"camera": {"state": "live", "reason": "unplugged"}})
-            assert titles == ["quietcam: no live video (unplugged)", "quietcam"]
+            for _ in range(2):
+                sink.status({"camera": {"state": "lost", "since": 1e9, "reason": "unplugged"}})
+            assert titles == ["quietcam: no live video (unplugged)"]
+            assert len(shown) == 3
+            notice = shown[-1]
+            assert notice.shape == image.shape
+            assert notice.max() > 100 > np.median(notice), "the last frame is still shown"
+            sink.status({"camera": {"state": "live", "since": 1e9, "reason": "unplugged"}})
+            assert titles[1:] == ["quietcam"]
             key[0] = ord("q")
             with pytest.raises(SinkEnded):
                 sink.write(frame(1), image)
