@@ -12,7 +12,10 @@ __all__ = ["Device", "Model", "Threads", "frame_size"]
 
 Model = Annotated[
     str | None,
-    typer.Option(help="A .tflite file, or the name of a model that ships. Default: the best of these."),
+    typer.Option(
+        help="A .tflite file, or the name of a model that ships. Default: the best of these, in the frames' size "
+        "where there is one."
+    ),
 ]
 
 Device = Annotated[

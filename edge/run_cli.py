@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_command"]
 
+_HEAT, _PAGE = "Under heat, and where frames come late", "The page (--sink web)"
+
 
 def run_command(
     context: typer.Context,
@@ -62,25 +64,43 @@ def run_command(
     ] = False,
     ladder: Annotated[
         bool,
-        typer.Option("--ladder/--no-ladder", help="Take work away, step by step, while a camera's device is too hot."),
+        typer.Option(
+            "--ladder/--no-ladder",
+            help="Take work away, step by step, while a camera's device is too hot.",
+            rich_help_panel=_HEAT,
+        ),
     ] = True,
     hot: Annotated[
-        float | None, typer.Option(metavar="CELSIUS", help="Too hot begins there. Default: 80 on ARM, else 95.")
+        float | None,
+        typer.Option(
+            metavar="CELSIUS",
+            help="Too hot begins there. Default: 80 on ARM, else 95.",
+            rich_help_panel=_HEAT,
+        ),
     ] = None,
     deadline: Annotated[
         float,
         typer.Option(
-            metavar="MS", help="A frame older than that is late; where many are, work is taken away. 0: never."
+            metavar="MS",
+            help="A frame older than that is late; where many are, work is taken away. 0: never.",
+            rich_help_panel=_HEAT,
         ),
     ] = 500.0,
     smaller: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="The ladder's smaller model. Default: one that ships, else frames of half the size."
+            metavar="MODEL",
+            help="The ladder's smaller model. Default: one that ships, else frames of half the size.",
+            rich_help_panel=_HEAT,
         ),
     ] = None,
     listen: Annotated[
-        str, typer.Option(metavar="HOST[:PORT]", help="Where the page is served; 0.0.0.0 for other machines.")
+        str,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="Where the page is served; 0.0.0.0 for other machines.",
+            rich_help_panel=_PAGE,
+        ),
     ] = "127.0.0.1:8080",
     token: Annotated[
         str | None,
@@ -89,16 +109,38 @@ def run_command(
             envvar="QUIETCAM_TOKEN",
             show_envvar=True,
             help="Who opens the page must know it. auto makes one and prints it.",
+            rich_help_panel=_PAGE,
         ),
     ] = None,
     open_to_all: Annotated[
-        bool, typer.Option("--open-to-all", help="Serve the page to other machines without a token, on purpose.")
+        bool,
+        typer.Option(
+            "--open-to-all",
+            help="Serve the page to other machines without a token, on purpose.",
+            rich_help_panel=_PAGE,
+        ),
     ] = False,
     host_name: Annotated[
-        list[str] | None, typer.Option(help="A name, besides this machine's own, under which the page is opened.")
+        list[str] | None,
+        typer.Option(
+            help="A name, besides this machine's own, under which the page is opened.",
+            rich_help_panel=_PAGE,
+        ),
     ] = None,
-    viewers: Annotated[int, typer.Option(help="How many may watch at once.")] = 8,
-    jpeg_quality: Annotated[int, typer.Option(help="Of the live stream, 1 to 100.")] = 80,
+    viewers: Annotated[
+        int,
+        typer.Option(
+            help="How many may watch at once.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = 8,
+    jpeg_quality: Annotated[
+        int,
+        typer.Option(
+            help="Of the live stream, 1 to 100.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = 80,
     config: Annotated[
         Path | None,
         typer.Option(
