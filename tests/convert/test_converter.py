@@ -14,6 +14,7 @@ from convert.converter import check_contract, convert_model, describe
 from convert.files import write_model
 from convert.flatbuffer import read_graph
 from convert.keras_model import load_keras
+from convert.reach import receptive_field
 from convert.recipes import RECIPES, get_recipe
 from edge.interpreter import Interpreter
 from quietcam.errors import ModelError, UsageError
@@ -143,6 +144,7 @@ def test_a_coral_graph_gives_the_whole_ones_pixels_one_operator_earlier(loaded, 
     assert whole.graph.ops[-1].kind == "DEPTH_TO_SPACE"
     assert coral.graph.outputs[0].shape == (1, SIZE // 2, SIZE // 2, 12)
     assert coral.graph.int8_share == 1.0
+    assert receptive_field(coral.graph) == receptive_field(whole.graph)
     manifest = describe(coral, loaded, "tiny", representative)
     assert (manifest.tail, manifest.block) == ("depth_to_space", 2)
     noisy = noisy_pictures(1, SIZE, seed=9)[0][0]
