@@ -119,7 +119,7 @@ def test_json_on_the_standard_output_is_alone_there(model_files, pair_folder, ca
     ("arguments", "code", "words"),
     [
         (["convert", "absent"], 2, "quietcam train"),
-        (["convert", "RUN", "--recipe", "int4"], 2, "float32, int8"),
+        (["convert", "RUN", "--recipe", "int4"], 2, "float32, float16"),
         (["convert", "RUN", "--size", "big"], 2, "WIDTHxHEIGHT"),
         (["convert", "RUN", "--recipe", "float32", "--size", "66x64"], 2, "--size 64x64"),
         (["convert", "RUN", "--tile", "12x"], 2, "--tile"),
