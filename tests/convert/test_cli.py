@@ -123,7 +123,6 @@ def test_json_on_the_standard_output_is_alone_there(model_files, pair_folder, ca
         (["convert", "RUN", "--size", "big"], 2, "WIDTHxHEIGHT"),
         (["convert", "RUN", "--recipe", "float32", "--size", "66x64"], 2, "--size 64x64"),
         (["convert", "RUN", "--tile", "12x"], 2, "--tile"),
-        (["convert", "RUN", "--target", "tpu"], 2, "coral"),
         (["convert", "RUN", "--target", "coral", "--recipe", "float16"], 2, "--target cpu"),
         (["convert", "RUN", "--recipe", "int8x16", "--size", "64x64"], 2, "--representative"),
         (["convert", "RUN", "--recipe", "float32", "--max-drop", "0.1"], 2, "quietcam compare"),
