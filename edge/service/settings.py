@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from edge.config import Config, options_of, read_config
-from quietcam.errors import UsageError
 from quietcam.progress import say
 
 __all__ = ["RELOADABLE", "Settings", "use_config"]
@@ -54,9 +53,12 @@ class Settings:
         if self._path is None:
             apply(self._now)
             return
+        from edge.gate import check_strength
+
         file = read_config(self._path, self._options)
         wanted = {key: self._now[key] if key in self._fixed else file.get(key) for key in RELOADABLE}
-        _check_strength(wanted["strength"])
+        if wanted["strength"] is not None:
+            check_strength(wanted["strength"])
         apply(wanted)
         later = sorted(
             key
@@ -72,7 +74,3 @@ def _options(context: typer.Context) -> dict[str, type]:
     callback = context.command.callback
     return {} if callback is None else options_of(callback)
 
-
-def _check_strength(strength: Any) -> None:
-    if strength is not None and not 0.0 <= strength <= 1.0:
-        raise UsageError(f"strength must be 0 to 1. Received: strength = {strength}.")
