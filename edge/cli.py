@@ -193,7 +193,8 @@ def run_command(
             pipeline.refuse_reload,
             notifier,
         )
-        stack.enter_context(on_hangup(reloader))
+        if config is not None or notifier.wanted:  # else SIGHUP means that the terminal was closed
+            stack.enter_context(on_hangup(reloader))
         try:
             if notifier.wanted:  # a service's log is no place for progress
                 pipeline.run(frames)
