@@ -77,8 +77,11 @@ def _live(
             )
         return lambda: NetworkCamera(source)
     if kind.isdigit() or kind.startswith(("/dev/video", "/dev/v4l/")):
-        asked = V4l2Options.parse(rest, V4l2Options(size, fps))
-        return lambda: V4l2Camera(device_path(kind), asked)
+        device, _, said = source.rpartition(":")
+        if "=" not in said:  # names under /dev/v4l/by-path have colons of their own
+            device, said = source, ""
+        asked = V4l2Options.parse(said, V4l2Options(size, fps))
+        return lambda: V4l2Camera(device_path(device), asked)
     return None
 
 

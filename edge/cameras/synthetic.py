@@ -115,6 +115,7 @@ class SyntheticCamera(Camera):
 
     def __iter__(self) -> Iterator[Frame]:
         self.open()
+        self._stopped.clear()  # unlike a device it can be played again
         last = len(self._rendered) - 1
         there_and_back = [*range(last + 1), *range(last - 1, 0, -1)]
         start = self._clock()

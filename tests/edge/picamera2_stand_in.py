@@ -24,7 +24,8 @@ class Sensor:
         self.scene = (120.0, 60.0, 30.0)  # red, green, blue
         self.swapped = False  # a driver that mislabels its channels
         self.busy = False
-        self.frozen = False
+        self.frozen = False  # the same picture again and again
+        self.stuck = False  # no frame, and no error
         self.controls = ("Sharpness", "NoiseReductionMode", "ColourGains", "AwbEnable", "FrameRate")
         self.opened = self.closed = 0
         self.configured: dict[str, Any] = {}
@@ -143,6 +144,9 @@ class _Job:
         self._native = native
 
     def get_result(self, timeout: float | None = None) -> _Request:
+        if self._native.sensor.stuck:
+            time.sleep(timeout or 0.0)
+            raise TimeoutError
         if not self._native.started or not self._native.free.acquire(timeout=timeout):
             raise TimeoutError
         return _Request(self._native)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -195,6 +196,19 @@ class TestSynthetic:
                 now[0] += 0.12 if frame.index == 1 else 0.01  # one frame takes longer than two intervals
         np.testing.assert_allclose(stamps, 100 + np.arange(5) / 20)
         assert all(seconds > 0 for seconds in slept)
+
+    def test_a_stopped_one_ends_soon_and_can_be_played_again(self) -> None:
+        with SyntheticCamera(SyntheticOptions(size=(32, 32), fps=0.001, rendered=2)) as camera:
+            frames = iter(camera)
+            next(frames)
+            threading.Timer(0.05, camera.stop).start()
+            assert next(frames, None) is None, "it waited a quarter of an hour"
+            assert next(iter(camera)).index == 0
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_only_as_many_frames_are_drawn_as_are_wanted(self, count: int) -> None:
+        options = SyntheticOptions(size=(32, 32), fps=None, frames=12, rendered=count)
+        assert len({frame.image.tobytes() for frame in SyntheticCamera(options)}) == count
 
     def test_a_folder_and_a_video_can_stand_before_the_sensor(self, tmp_path: Path) -> None:
         clean = generate_scene(48, 64, seed=3)

@@ -17,11 +17,12 @@ import pytest
 from edge.cameras import open_camera
 from edge.cameras.discover import find_camera
 from edge.cameras.picamera import PicameraCamera, PicameraOptions, _taken, list_picameras
-from edge.cameras.supervised import SupervisedCamera
+from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.cameras.swapped import Channels
 from edge.cameras.v4l2 import Device, V4l2Camera, V4l2Options, device_path, list_devices, why_not
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from tests.edge.picamera2_stand_in import Sensor
+from tests.edge.test_supervised import Pulled, soon
 
 SMALL = PicameraOptions(size=(64, 48))
 
@@ -161,6 +162,27 @@ class TestPicamera:
         assert PicameraCamera.frozen_after is not None
         assert PicameraCamera.frozen_after < 5
 
+    @pytest.mark.parametrize("knob", ["frozen", "stuck", "busy"])
+    def test_what_happens_to_it_in_mid_run_is_noticed_and_mended(
+        self, sensor: Sensor, knob: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("edge.cameras.picamera._FRAME_WITHIN", 0.3)
+        monkeypatch.setattr(PicameraCamera, "frozen_after", 0.3)
+        rules = WatchRules(silence=1.0, first_pause=0.01, longest_pause=0.05, pulse=0.01)
+        options = PicameraOptions(size=(64, 48), selftest=False)
+        with Pulled(SupervisedCamera(lambda: PicameraCamera(options), rules)) as pulled:
+            setattr(sensor, knob, True)
+            if knob == "busy":  # somebody else took it while it was away
+                sensor.stuck = True
+                soon(lambda: "Another program" in str(pulled.camera.state.reason))
+                sensor.stuck = False
+            soon(lambda: pulled.camera.state.state == "lost")
+            setattr(sensor, knob, False)
+            soon(lambda: pulled.camera.state.state == "live")
+            for frame in list(pulled.frames):
+                frame.done()
+        soon(lambda: sensor.closed == sensor.opened)
+
     @pytest.mark.parametrize("part", ["camera=-1", "stream=raw", "denoise=none", "sharpness=17", "selftest=yes"])
     def test_a_value_that_does_not_fit_is_named(self, part: str) -> None:
         with pytest.raises(UsageError, match=f"picamera2's {part.split('=')[0]} is .*{part}"):
@@ -252,6 +274,9 @@ class TestVideoDevice:
                 open_camera(f"/dev/video0:{part}")
         camera = open_camera("0:size=320x240")
         assert (camera.name, camera.live) == ("/dev/video0", True)
+        path = "/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0"
+        for options in ("", ":fps=15,format=MJPG"):
+            assert open_camera(path + options).name == path
 
     def test_it_is_asked_for_what_is_wanted_and_says_what_it_gives_instead(
         self, device: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
