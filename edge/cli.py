@@ -122,7 +122,9 @@ def run_command(
     config: Annotated[
         Path | None,
         typer.Option(
-            is_eager=True, callback=use_config, help="A TOML file with these options. See SIGHUP in the docs."
+            is_eager=True,
+            callback=use_config,
+            help="A TOML file with these options. On SIGHUP its model and strength are taken up.",
         ),
     ] = None,
     json: Json = None,
