@@ -1,4 +1,4 @@
-"""The commands of the edge stage: `run`, `bench`, `models`; `doctor` has a file of its own."""
+"""The commands of the edge stage: `run`, `bench`, `models`; `capture` and `doctor` have files of their own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge.capture_cli import capture_command
 from edge.doctor.cli import doctor_command
 from edge.service.settings import Settings, use_config
 from quietcam.errors import StorageError, UsageError
@@ -39,6 +40,7 @@ _Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. 
 def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("run")(run_command)
+    app.command("capture")(capture_command)
     app.command("bench")(bench_command)
     app.command("models")(models_command)
     app.command("doctor")(doctor_command)

@@ -15,7 +15,8 @@ __all__ = ["HIGH", "LOW", "Gate", "blend", "check_strength"]
 LOW, HIGH = 2.5, 4.0
 """Sigma in steps of 255: up to ``LOW`` a frame is clean and passes untouched, from ``HIGH`` on it is noisy."""
 
-_MEMORY = 8  # frames of a stream that an estimate rests on
+_EVERY = 4  # one of so many frames of a stream is judged: after a network the caches are cold, and looking costs time
+_MEMORY = 4  # judged frames of a stream that an estimate rests on
 _EASE = 1 / 8  # how much of the way to its new place the gate goes with each frame of a stream
 _FAIR, _HARM = (
     1.6,
@@ -37,8 +38,8 @@ class Gate:
     the network until the excess is plain.
 
     Args:
-        stream: frames follow each other, from one camera: a few blocks of each are looked at, and the share moves
-            smoothly from frame to frame, so that video does not flicker. Otherwise each picture stands alone.
+        stream: frames follow each other, from one camera: a few blocks of every fourth are looked at, and the share
+            moves smoothly from frame to frame, so that video does not flicker. Otherwise each picture stands alone.
         low, high: sigma in steps of 255.
 
     Attributes:
@@ -54,10 +55,17 @@ class Gate:
         self._stream, self._low, self._high = stream, low, high
         self._estimator: BlindEstimator | None = None
         self._share: float | None = None
+        self._shape: tuple[int, ...] = ()
+        self._frames, self._judged, self._merit = 0, True, 1.0
 
     def look(self, noisy: Image) -> bool:
         """Is there noise enough for the network to run? ``noisy`` is uint8 ``(H, W, C)``."""
-        self.sigma = self._estimate(noisy)
+        if noisy.shape != self._shape:
+            self._shape, self._frames, self._share, self._estimator = noisy.shape, 0, None, None
+        self._judged = not self._stream or self._frames % _EVERY == 0
+        self._frames += 1
+        if self._judged:
+            self.sigma = self._estimate(noisy)
         if self._opening() > 0.0 or (self._stream and (self._share or 0.0) * (1.0 - _EASE) >= _CLOSED):
             return True  # a stream's gate closes as smoothly as it opens
         self._share = 0.0
@@ -65,16 +73,18 @@ class Gate:
 
     def weigh(self, noisy: Image, denoised: Image) -> float:
         """The network's share in what is shown, 0 to 1; exactly 0 or 1 where that is all but so."""
-        return self._ease(self._opening() * self._merit(noisy, denoised))
+        if self._judged:
+            self._merit = self._judge(noisy, denoised)
+        return self._ease(self._opening() * self._merit)
 
     def _estimate(self, noisy: Image) -> float | None:
         if min(noisy.shape[:2]) < _SMALLEST:
             return None
         if not self._stream:
             return estimate_blind(noisy).sigma
-        shape = (noisy.shape[0], noisy.shape[1], noisy.shape[2])
-        if self._estimator is None or self._estimator.shape != shape:
-            self._estimator, self._share = BlindEstimator(shape, memory=_MEMORY), None
+        if self._estimator is None:
+            height, width, channels = noisy.shape
+            self._estimator = BlindEstimator((height, width, channels), memory=_MEMORY)
         return self._estimator.update(noisy).sigma
 
     def _opening(self) -> float:
@@ -83,7 +93,7 @@ class Gate:
         way = min(max((self.sigma - self._low) / (self._high - self._low), 0.0), 1.0)
         return way * way * (3.0 - 2.0 * way)
 
-    def _merit(self, noisy: Image, denoised: Image) -> float:
+    def _judge(self, noisy: Image, denoised: Image) -> float:
         if self.sigma is None:
             return 1.0
         excess = _mean_square(noisy, denoised) / max(self.sigma**2, 1e-6)

@@ -19,6 +19,7 @@ import convert.cli
 import edge.cli
 import quietcam.data.cli
 import quietcam.demo_cli
+import quietcam.lint_cli
 import train.cli
 from quietcam.errors import MissingExtraError, QuietcamError
 
@@ -70,7 +71,15 @@ def _root(
         os.environ["QUIETCAM_DEBUG"] = "1"
 
 
-for _stage in (quietcam.demo_cli, quietcam.data.cli, train.cli, calibration.cli, convert.cli, edge.cli):
+for _stage in (
+    quietcam.demo_cli,
+    quietcam.data.cli,
+    train.cli,
+    calibration.cli,
+    quietcam.lint_cli,
+    convert.cli,
+    edge.cli,
+):
     _stage.mount(app)
 
 

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from quietcam.atomic import atomic_path
 from quietcam.errors import DataError, UsageError
+from quietcam.foreign import claimed_sizes
 from quietcam.image import Image
 
-__all__ = ["Finding", "RepresentativeSet", "check_set", "load_set", "patch_sha256", "save_set"]
+__all__ = ["RepresentativeSet", "load_set", "patch_sha256", "save_set"]
 
-_FEW = 16
 _REMEDY = "Remedy: write it with `quietcam calibrate`."
 
 
@@ -123,58 +123,6 @@ class RepresentativeSet:
         return cut.swapaxes(2, 3).reshape(-1, h, w, channels)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something about a set that a model will suffer from: the rule, what was received, what it does."""
-
-    rule: str
-    received: str
-    effect: str
-
-    def __str__(self) -> str:
-        return f"{self.rule} Received: {self.received}. {self.effect}"
-
-
-def check_set(patches: NDArray[Any]) -> list[Finding]:
-    """What is doubtful about patches ``(N, H, W, C)``; nothing where they look like a camera's."""
-    findings = []
-    if len(patches) < _FEW:
-        findings.append(
-            Finding(
-                f"A representative set should hold at least {_FEW} patches.",
-                f"{len(patches)}",
-                "The int8 ranges rest on few pictures; brighter or noisier ones will be clipped.",
-            )
-        )
-    if patches.dtype != np.uint8:
-        findings.append(
-            Finding(
-                "A representative set holds uint8 pixels, 0 to 255.",
-                f"{patches.dtype}",
-                "Pixels in another range give every tensor a wrong int8 range.",
-            )
-        )
-    low, high = patches.min(), patches.max()
-    if low == high:
-        findings.append(
-            Finding(
-                "A representative set should hold pictures.",
-                f"the value {low} everywhere",
-                "The int8 ranges would be those of a blank frame.",
-            )
-        )
-    elif low > 0 or high < 255:
-        findings.append(
-            Finding(
-                "Pixels should reach from 0 to 255.",
-                f"{low} to {high}",
-                "The input's range is mended by planting both ends, the ranges inside the network are not: frames "
-                "beyond these values will be clipped.",
-            )
-        )
-    return findings
-
-
 def patch_sha256(patch: Image) -> str:
     """SHA-256 of a patch's bytes in row order, hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(patch).tobytes()).hexdigest()
@@ -209,6 +157,8 @@ def load_set(path: Path) -> RepresentativeSet:
     if not path.is_file():
         raise UsageError(f"A representative set is an .npz file. Received: {path}, which is not there. {_REMEDY}")
     try:
+        if zipfile.is_zipfile(path):
+            claimed_sizes(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if not hasattr(stored, "files"):
                 raise DataError(f"A representative set is an .npz file. Received: {path}, a bare array. {_REMEDY}")
@@ -216,9 +166,12 @@ def load_set(path: Path) -> RepresentativeSet:
             if missing:
                 raise DataError(
                     "A representative set holds patches, source, instance, box and sha256. "
-                    f"Received: {path} without {', '.join(sorted(missing))}. {_REMEDY}"
+                    f"Received: {path} without {', '.join(sorted(missing))}. {_REMEDY} "
+                    "(`quietcam lint` says what a foreign file is like.)"
                 )
             origin = json.loads(str(stored["origin"])) if "origin" in stored.files else {}
+            if not isinstance(origin, dict):
+                raise DataError(f"A set's origin is a JSON object. Received: {type(origin).__name__}. {_REMEDY}")
             return RepresentativeSet(
                 patches=stored["patches"],
                 source=tuple(str(each) for each in stored["source"]),
@@ -229,7 +182,7 @@ def load_set(path: Path) -> RepresentativeSet:
             )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"A representative set must be a whole .npz file. Received: {path}, which is none or is damaged. {_REMEDY}"
         ) from error
