@@ -1,6 +1,6 @@
 """How right the noise estimates are, and what the blind one costs a frame.
 
-    python benchmarks/estimation.py [--data ../shared/data] [--out benchmarks/results] [--calibrate]
+    python benchmarks/estimation.py [--data ../shared/data] [--out benchmarks/results] [--calibrate] [--clean-sides]
 
 The truth is the standard deviation of noisy - clean over the whole picture, all channels together, in steps of 255. A
 ratio is the estimate by the truth; of clean sides the reading itself is shown, in steps. "stream" is
@@ -98,6 +98,35 @@ def show(rows: list[tuple[str, str, str, float, float]]) -> None:
             )
 
 
+def clean_sides(data: Path) -> None:
+    """Is what the clean sides of sidd_native/valid read texture, or noise that their averaging left?
+
+    In the flattest twentieth of their blocks, without what is wide: noise that is left has the strength by colour, the
+    grain and the correlation between colours of the camera's own noise; grey texture has none of them.
+    """
+    import cv2
+
+    def rests(image: np.ndarray) -> np.ndarray:
+        height, width = (side // 16 for side in image.shape[:2])
+        narrow = (image - cv2.blur(image, (9, 9)))[: 16 * height, : 16 * width]
+        return narrow.reshape(height, 16, width, 16, 3).swapaxes(1, 2).reshape(-1, 16, 16, 3)
+
+    def told(blocks: np.ndarray) -> str:
+        near = (blocks[:, 1:] * blocks[:, :-1]).mean((0, 1, 2)) + (blocks[:, :, 1:] * blocks[:, :, :-1]).mean((0, 1, 2))
+        mixed = np.corrcoef(blocks.reshape(-1, 3).T)[(0, 1, 0), (1, 2, 2)]
+        lags = near / 2 / blocks.var((0, 1, 2))
+        return "  ".join(" ".join(f"{value:5.2f}" for value in some) for some in (blocks.std((0, 1, 2)), lags, mixed))
+
+    print(f"{'flattest blocks':24} {'deviation R G B':>17}  {'lag 1 R G B':>17}  {'R-G G-B R-B':>17}")
+    for kind, name, noisy, clean in real(data):
+        if kind == REAL[0]:
+            sides = rests(clean.astype(np.float32)), rests(noisy.astype(np.float32) - clean)
+            power = sides[0].var((1, 2)).mean(1)
+            flattest = np.argsort(power)[: max(8, len(power) // 20)]
+            for what, blocks in zip(("clean side", "its noise"), sides, strict=True):
+                print(f"{name[:13] + what:24} {told(blocks[flattest])}")
+
+
 def speed() -> list[tuple[str, float]]:
     """Size and milliseconds a frame (p50), after warming up, frames of noise that are not in the cache."""
     found = []
@@ -156,7 +185,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=here.parents[1] / "shared" / "data")
     parser.add_argument("--out", type=Path, default=here / "results")
     parser.add_argument("--calibrate", action="store_true", help="measure the estimator's constants, and stop")
+    parser.add_argument("--clean-sides", action="store_true", help="show whether clean sides hold noise, and stop")
     arguments = parser.parse_args()
+    if arguments.clean_sides:
+        clean_sides(arguments.data)
+        return
     if arguments.calibrate:
         calibrate()
         return

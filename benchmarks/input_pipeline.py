@@ -4,7 +4,7 @@
 
 It packs generated pictures into shards, then takes turns, so that a machine that slows down slows all of them:
 
-- copy: a bare loop that copies the same crops from the mapped shards into a preallocated uint8 batch;
+- copy: a bare loop that copies the crops of that stream from the mapped shards into a preallocated uint8 batch;
 - gather: the stream of uint8 batches before augmentation;
 - pipeline: the whole stream, shuffled, cropped, mirrored and turned, float32;
 - step: one training step (forward, backward, Adam) of a 0.4-GMAC network on a batch that is there already.
@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,7 +35,11 @@ from quietcam.data.pack import pack
 from quietcam.data.pictures import write_picture
 from quietcam.data.shards import ShardSet, open_shards
 
+if TYPE_CHECKING:
+    from train.sources import ShardSource
+
 BATCH, PATCH, STORED = 32, 128, 256
+COPIED = 400  # batches that the bare loop knows, each crop at another place, before it begins again
 PIPELINE_OVER_STEP, GATHER_OVER_COPY = 5.0, 0.5
 NETWORK = Architecture(stem=2, widths=(24, 32, 64, 96), depths=(1, 2, 2, 2))
 
@@ -88,7 +93,7 @@ def measure(shards: ShardSet, seconds: float) -> dict[str, float]:
 
     source = ShardSource(shards)
     contestants: dict[str, Callable[[float], float]] = {
-        "copy": copier(shards),
+        "copy": copier(source),
         "gather": stream(training_patches(source, patch=PATCH, batch=BATCH, seed=0, as_float=False, augment=False)),
         "pipeline": stream(training_patches(source, patch=PATCH, batch=BATCH, seed=0)),
         "step": stepper(),
@@ -116,12 +121,12 @@ def counted(one: Callable[[], object]) -> Callable[[float], float]:
     return run
 
 
-def copier(shards: ShardSet) -> Callable[[float], float]:
-    """The bare loop: crops at the same kind of places, in the same kind of order, both drawn beforehand."""
-    generator = np.random.default_rng(0)
-    order = generator.permutation(len(shards)).tolist()
-    places = (2 * generator.integers(0, (STORED - PATCH) // 2 + 1, (len(order), 2))).tolist()
-    crops = [(*shards.pair(number), y, x) for number, (y, x) in zip(order, places, strict=True)]
+def copier(source: ShardSource) -> Callable[[float], float]:
+    """The bare loop, over the crops that the stream takes, in its order; where they lie is looked up beforehand."""
+    from train.dataset import Batches
+
+    batches = Batches(source, PATCH, BATCH, seed=0, augment=False)
+    crops = [(*pair, y, x) for number in range(COPIED) for pair, (y, x), _ in batches.cuts(number)]
     noisy, clean = (np.zeros((BATCH, PATCH, PATCH, 3), np.uint8) for _ in range(2))
     at = 0
 

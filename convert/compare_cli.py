@@ -66,6 +66,7 @@ def compare_command(
     from convert.compare import compare
     from convert.table import show_comparison
     from edge.models import resolve_model
+    from quietcam.atomic import make_folder
     from quietcam.data.pairs import find_pairs
     from quietcam.data.split import pairs_of_side
     from quietcam.errors import GateError
@@ -73,9 +74,12 @@ def compare_command(
 
     for option, value in (("--max-drop", max_drop), ("--max-drop-iso", max_drop_iso)):
         if value is not None and not value >= 0:
-            raise UsageError(f"{option} is in dB and not negative. Received: {value}.")
+            raise UsageError(f"{option} is in dB and not negative. Received: {value}. Remedy: for example {option} 0.1")
     if max_drop_iso is not None and max_drop is None:
         raise UsageError("--max-drop-iso goes with --max-drop. Received: it alone. Remedy: add --max-drop DB.")
+    for target in (html, json):
+        if target is not None and str(target) != "-":
+            make_folder(Path(target).parent)  # before a long comparison, not after it
     paths = [each if each.exists() else resolve_model(str(each)) for each in models]
     pairs = pairs_of_side(find_pairs(data).pairs, split)
     compared = compare(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convert.markup import data_uri, escaped, figure
+from convert.markup import escaped, figure
 from convert.scores import Comparison, ModelScore
 from convert.showcase import DIFFERENCE_GAIN, ERROR_GAIN, Exhibit, error_map
 from convert.worst import Patch
+from quietcam.page import picture_uri
 
 __all__ = ["exhibits_section", "patches_section", "short"]
 
@@ -40,8 +41,8 @@ def exhibits_section(comparison: Comparison, exhibits: Sequence[Exhibit]) -> str
         parts.append(
             f'<section class="exhibit">\n<h3>{exhibit.rank.capitalize()} <small>by PSNR of {escaped(short(subject))} · '
             f'{escaped(exhibit.name)}</small></h3>\n<div><figure class="slider">\n'
-            f'<img class="after" src="{data_uri(exhibit.denoised)}" {size} alt="denoised">\n'
-            f'<img class="before" src="{data_uri(exhibit.noisy)}" {size} alt="noisy">\n'
+            f'<img class="after" src="{picture_uri(exhibit.denoised)}" {size} alt="denoised">\n'
+            f'<img class="before" src="{picture_uri(exhibit.noisy)}" {size} alt="noisy">\n'
             f'<span class="box" style="{place}"></span><span class="edge"></span>\n'
             f'<span class="tag left">noisy {exhibit.psnr["noisy"]:.2f} dB</span>\n'
             f'<span class="tag right">{escaped(short(subject))} {exhibit.psnr[subject.name]:.2f} dB</span>\n'

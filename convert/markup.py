@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 
-from quietcam.errors import DataError
-from quietcam.image import Image, swap_red_blue
+from quietcam.image import Image
+from quietcam.page import picture_uri
 
-__all__ = ["Cell", "data_uri", "escaped", "figure", "table"]
+__all__ = ["Cell", "escaped", "figure", "table"]
 
 Cell = tuple[str, float | str | None]
 """What stands in a cell, and what it is sorted by; None where it is empty."""
@@ -57,17 +56,7 @@ def _breakable(text: str) -> str:
 def figure(picture: Image, words: str, value: str = "") -> str:
     """A picture with its caption."""
     behind = f" · <span>{escaped(value)}</span>" if value else ""
-    uri = data_uri(picture)
+    uri = picture_uri(picture)
     return (
         f'<figure><img src="{uri}" alt="{escaped(words)}"><figcaption>{escaped(words)}{behind}</figcaption></figure>\n'
     )
-
-
-def data_uri(picture: Image) -> str:
-    """uint8 ``(H, W, C)`` as a PNG inside an address."""
-    import cv2
-
-    done, content = cv2.imencode(".png", swap_red_blue(picture))
-    if not done:
-        raise DataError(f"OpenCV could not encode a picture of shape {picture.shape}.")
-    return f"data:image/png;base64,{base64.b64encode(content.tobytes()).decode()}"

@@ -13,7 +13,7 @@ from convert.markup import Cell, escaped, table
 from convert.regions import LIGHTS, REGIONS
 from convert.scores import Comparison, ModelScore
 from convert.showcase import Exhibit, choose_exhibits
-from convert.table import COLUMNS, GROUP_TITLES, cells, footnote
+from convert.table import COLUMNS, GROUP_TITLES, cells, footnote, sort_values
 from quietcam.atomic import write_text
 from quietcam.data.pairs import Pair
 
@@ -59,10 +59,16 @@ def render(compared: Compared, exhibits: Sequence[Exhibit]) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f'<title>{title}</title>\n<link rel="icon" href="data:,">\n<style>\n{_template("report.css")}</style>\n'
+        f'<title>{title}</title>\n<link rel="icon" href="data:,">\n<style>\n{_style()}</style>\n'
         f"</head>\n<body>\n<main>\n{chr(10).join(part for part in parts if part)}\n</main>\n"
         f"<script>\n{_template('report.js')}</script>\n</body>\n</html>\n"
     )
+
+
+def _style() -> str:
+    """The style sheet that all reports share, and what this one adds."""
+    shared = resources.files("quietcam").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    return shared + _template("report.css")
 
 
 def _template(name: str) -> str:
@@ -104,7 +110,7 @@ def _figures(comparison: Comparison) -> str:
 
 
 def _models(comparison: Comparison) -> str:
-    rows = [(_kind(comparison, row), [(cell, _value(cell)) for cell in cells(row)]) for row in comparison.rows]
+    rows = [(_kind(comparison, row), list(zip(cells(row), sort_values(row), strict=True))) for row in comparison.rows]
     note = (
         f"{footnote(comparison)}. PSNR and SSIM on uint8 RGB, mean over the pictures. Zeros: share of weights that are "
         "zero. A filter is told the clean picture and takes its best strength for each."
@@ -284,12 +290,3 @@ def _list(facts: Iterable[tuple[str, object]]) -> str:
 
 def _kind(comparison: Comparison, row: ModelScore) -> str:
     return "subject" if row.name == comparison.subject.name else row.kind
-
-
-def _value(cell: str) -> float | str | None:
-    """What a cell is sorted by."""
-    text = cell.replace(",", "").rstrip("%")
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return cell

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from convert.blame import LEAST_COST
 from convert.regions import LIGHTS, REGIONS
 from convert.scores import Comparison, ModelScore
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["COLUMNS", "GROUP_TITLES", "cells", "footnote", "show_comparison"]
+__all__ = ["COLUMNS", "GROUP_TITLES", "cells", "footnote", "show_comparison", "sort_values"]
 
 COLUMNS = ("model", "PSNR dB", "gain", "drop", "SSIM", "bytes", "gzipped", "zeros", "GMACs", "ms")
 """Heads of the columns; GMACs for 256x256, ms for one frame."""
@@ -40,6 +41,14 @@ def cells(row: ModelScore) -> list[str]:
     ]
 
 
+def sort_values(row: ModelScore) -> list[float | str | None]:
+    """What the cells of a row are sorted by."""
+    return [
+        *(row.title, row.psnr, None if row.kind == "noisy" else row.gain, row.drop, row.ssim),
+        *(row.bytes, row.bytes_gzipped, row.sparsity, row.gmacs_256, row.ms),
+    ]
+
+
 def show_comparison(comparison: Comparison, console: Console) -> None:
     """Print the tables, and what their numbers are for."""
     table = _table(COLUMNS)
@@ -55,7 +64,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
         for place, layer in enumerate(blamed.worst[:_LAYERS]):
             if place == 0:
                 console.print(escape(blamed.verdict))
-            elif layer.cost > 0:
+            elif layer.cost >= LEAST_COST:
                 console.print(escape(f"  then {layer.name} ({layer.kind}), {layer.cost:.3f} dB: {layer.cause}"))
     for check in comparison.gate:
         mark = "holds " if check.holds else "MISSED"

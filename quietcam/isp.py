@@ -37,6 +37,8 @@ class Isp:
         matrix: 3x3, from white-balanced camera colours to linear sRGB; rows that sum to 1 keep greys.
         exposure: the share of the sensor's range that white reaches, in (0, 1]; the pipeline divides by it.
         demosaic: one of ``DEMOSAICS``.
+        detail: how much of its correction the "malvar" demosaic gives red, green and blue: 1 all, 0 none, which is
+            "bilinear"; at least 0. It sets the grain: how far noise spreads, and how its colours go together.
         contrast: 0 is the plain sRGB curve, 1 a full smoothstep on top of it; in [0, 1].
         phase: one of ``PHASES``.
     """
@@ -48,6 +50,7 @@ class Isp:
     demosaic: str = "bilinear"
     contrast: float = 0.0
     phase: str = "RGGB"
+    detail: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.demosaic not in DEMOSAICS:
@@ -62,7 +65,8 @@ class Isp:
             raise UsageError(
                 f"White-balance gains must be positive. Received: red {self.red_gain}, blue {self.blue_gain}."
             )
-
+        if not (len(self.detail) == 3 and all(0.0 <= share < math.inf for share in self.detail)):
+            raise UsageError(f"detail is a share of at least 0 for each of three colours. Received: {self.detail}.")
         if np.shape(self.matrix) != (3, 3) or not abs(np.linalg.det(np.array(self.matrix))) > 1e-6:
             raise UsageError(f"The colour matrix must be 3x3 and invertible. Received: {self.matrix}.")
 
@@ -101,19 +105,22 @@ def mosaic(light: NDArray[np.float32], phase: str = "RGGB") -> Raw:
     return raw
 
 
-def demosaic(raw: Raw, kind: str = "bilinear", phase: str = "RGGB") -> NDArray[np.float32]:
+def demosaic(
+    raw: Raw, kind: str = "bilinear", phase: str = "RGGB", detail: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> NDArray[np.float32]:
     """A mosaic ``(H, W)``, 3x3 or larger, to float32 ``(H, W, 3)``; mirrored edges, which keep the phase.
 
     "bilinear" is the mean of the nearest neighbours. "malvar" corrects it by the Laplacian of the colour that
     the site itself holds, with the 5x5 kernels of Malvar, He and Cutler, "High-quality linear interpolation
     for demosaicing of Bayer-patterned color images" (ICASSP 2004); it wants white balance first, and can
-    overshoot.
+    overshoot. ``detail`` is the share of the correction that red, green and blue get.
     """
     height, width = raw.shape
     wide = np.pad(raw, 2, mode="reflect")
     out = np.empty((3, height, width), np.float32)
     red_y, red_x = PHASES[phase]
-    sharp = kind == "malvar"
+    red, green, blue = detail if kind == "malvar" else (0.0, 0.0, 0.0)
+    shares = (red, green, blue)
     for y in (0, 1):
         for x in (0, 1):
             site = _Site(wide, y, x, height, width)
@@ -122,13 +129,13 @@ def demosaic(raw: Raw, kind: str = "bilinear", phase: str = "RGGB") -> NDArray[n
             if same_row == same_column:  # a red or a blue site
                 own, other = (0, 2) if same_row else (2, 0)
                 here[own] = site.at(0, 0)
-                here[1] = site.cross(sharp)
-                here[other] = site.diagonal(sharp)
+                here[1] = site.cross(green)
+                here[other] = site.diagonal(shares[other])
             else:  # green: its row holds red or blue, its column the other
                 in_row, in_column = (0, 2) if same_row else (2, 0)
                 here[1] = site.at(0, 0)
-                here[in_row] = site.along_row(sharp)
-                here[in_column] = site.along_column(sharp)
+                here[in_row] = site.along_row(shares[in_row])
+                here[in_column] = site.along_column(shares[in_column])
     return np.moveaxis(out, 0, 2)
 
 
@@ -141,7 +148,7 @@ def develop(raw: Raw, isp: Isp, channels: int = 3) -> Image:
     balanced[y::2, x::2] = raw[y::2, x::2] * isp.gains[0]
     balanced[1 - y :: 2, 1 - x :: 2] = raw[1 - y :: 2, 1 - x :: 2] * isp.gains[2]
     np.clip(balanced, 0.0, 1.0, out=balanced)
-    colours = np.clip(demosaic(balanced, isp.demosaic, isp.phase), 0.0, 1.0)
+    colours = np.clip(demosaic(balanced, isp.demosaic, isp.phase, isp.detail), 0.0, 1.0)
     planes = _mix(np.moveaxis(colours, 2, 0), np.array(isp.matrix))
     return np.stack([_encode(np.clip(plane, 0.0, 1.0, out=plane), isp.contrast) for plane in planes], axis=2)
 
@@ -165,34 +172,35 @@ class _Site:
         neighbours: Raw = self._wide[rows, columns]
         return neighbours
 
-    def cross(self, sharp: bool) -> Raw:
+    def cross(self, detail: float) -> Raw:
         """Green at a red or blue site."""
         near: Raw = self._in_row(1) + self._in_column(1)
-        if not sharp:
-            return near * np.float32(0.25)
-        far = self._in_row(2) + self._in_column(2)
-        return np.float32(1 / 8) * (4 * self.at(0, 0) + 2 * near - far)
+        near *= np.float32(1 / 4)
+        if detail:
+            near += (4 * self.at(0, 0) - (self._in_row(2) + self._in_column(2))) * np.float32(detail / 8)
+        return near
 
-    def diagonal(self, sharp: bool) -> Raw:
+    def diagonal(self, detail: float) -> Raw:
         """Red at a blue site, blue at a red one."""
-        if not sharp:
-            return self._corners() * np.float32(0.25)
-        far = self._in_row(2) + self._in_column(2)
-        return (12 * self.at(0, 0) + 4 * self._corners() - 3 * far) * np.float32(1 / 16)
+        near = self._corners() * np.float32(1 / 4)
+        if detail:
+            near += (4 * self.at(0, 0) - (self._in_row(2) + self._in_column(2))) * np.float32(detail * 3 / 16)
+        return near
 
-    def along_row(self, sharp: bool) -> Raw:
+    def along_row(self, detail: float) -> Raw:
         """At a green site, the colour that its row holds."""
-        return self._along(self._in_row(1), self._in_row(2), self._in_column(2), sharp)
+        return self._along(self._in_row(1), self._in_row(2), self._in_column(2), detail)
 
-    def along_column(self, sharp: bool) -> Raw:
+    def along_column(self, detail: float) -> Raw:
         """At a green site, the colour that its column holds."""
-        return self._along(self._in_column(1), self._in_column(2), self._in_row(2), sharp)
+        return self._along(self._in_column(1), self._in_column(2), self._in_row(2), detail)
 
-    def _along(self, near: Raw, far: Raw, far_across: Raw, sharp: bool) -> Raw:
-        if not sharp:
-            return near * np.float32(0.5)
-        own = 10 * self.at(0, 0) - 2 * (self._corners() + far) + far_across
-        return (own + 8 * near) * np.float32(1 / 16)
+    def _along(self, near: Raw, far: Raw, far_across: Raw, detail: float) -> Raw:
+        near = near * np.float32(1 / 2)
+        if detail:
+            own = 10 * self.at(0, 0) - 2 * (self._corners() + far) + far_across
+            near += own * np.float32(detail / 16)
+        return near
 
     def _in_row(self, distance: int) -> Raw:
         return self.at(0, -distance) + self.at(0, distance)

@@ -261,27 +261,27 @@ def sensor(name: str, gain: float = 1.0) -> SensorNoise:
 def random_isp(rng: np.random.Generator) -> Isp:
     """A pipeline as phones and small cameras have them. Deterministic by the state of ``rng``.
 
-    White balance runs from daylight to lamp light; the colour matrix is mild to vivid, its shape that of
-    common tunings (red and blue lose most to green; under lamps red may gain from blue, as in SIDD's pictures of scene
-    001, to which one pipeline was fitted). Seven in ten use the sharper demosaic, which all of SIDD's went through.
+    White balance runs from daylight to lamp light. Colour matrices, gains and the demosaic's detail lie around those
+    that were fitted to the noise of SIDD's five phones (training pictures only): of what red loses most goes to green,
+    and it may gain from blue; green may gain from red and from blue; blue loses to green. One camera in twelve has the
+    bilinear demosaic, whose colours share no noise: no picture of SIDD looks like that.
     """
     warmth = rng.random()  # 0 daylight: much red gain, 1 lamp light: much blue gain
-    vivid = rng.uniform(0.25, 0.95)
-    jitter = rng.uniform(0.6, 1.4, 6)
-    red = (0.75 * vivid * jitter[0], 0.20 * vivid * (jitter[1] - 1.1 * warmth))  # what red loses of green and of blue
-    green = (0.30 * vivid * jitter[2], 0.40 * vivid * jitter[3])
-    blue = (0.05 * vivid * jitter[4], 0.55 * vivid * jitter[5])
+    red = (rng.uniform(0.25, 0.95), rng.uniform(-0.5, 0.3) - 0.1 * warmth)  # what red loses of green and of blue
+    green = (rng.uniform(0.0, 0.2), rng.uniform(-0.3, 0.4))
+    blue = (rng.uniform(-0.15, 0.1), rng.uniform(0.25, 0.85))
     matrix: Matrix = (
         (1.0 + sum(red), -red[0], -red[1]),
         (-green[0], 1.0 + sum(green), -green[1]),
         (-blue[0], -blue[1], 1.0 + sum(blue)),
     )
     return Isp(
-        red_gain=2.3 - 0.9 * warmth + rng.uniform(-0.2, 0.2),
-        blue_gain=1.5 + 1.3 * warmth + rng.uniform(-0.2, 0.2),
+        red_gain=1.85 - 0.6 * warmth + rng.uniform(-0.2, 0.2),
+        blue_gain=1.2 + 0.9 * warmth + rng.uniform(-0.2, 0.2),
         matrix=matrix,
         exposure=rng.uniform(0.6, 1.0),
-        demosaic="malvar" if rng.random() < 0.7 else "bilinear",
+        demosaic="malvar" if rng.random() < 11 / 12 else "bilinear",
+        detail=(rng.uniform(0.95, 1.3), rng.uniform(0.7, 1.0), rng.uniform(0.7, 1.0)),
         contrast=rng.uniform(0.0, 0.4),
         phase=list(PHASES)[int(rng.integers(len(PHASES)))],
     )

@@ -94,6 +94,7 @@ def load_training_data(texts: Sequence[str | Path], config: RunConfig, validatio
     parts = [_open(text, config, bool(validation)) for text, _ in named]
     sets = {part.name: part.validation for part in parts if part.validation is not None}
     if validation:
+        _check_apart([text for text, _ in named], validation)
         sets = dict(_whole_set(Path(folder), config, parts) for folder in validation)
     weighted = [(part.source, weight) for part, (_, weight) in zip(parts, named, strict=True)]
     training = Mixture(weighted)
@@ -239,6 +240,17 @@ def _make_scene(
 ) -> tuple[Image, Image]:
     noisy, clean = make_generated_pair(number, size=size, band=band, frames=frames)
     return as_channels(noisy, channels), as_channels(clean, channels)
+
+
+def _check_apart(texts: Sequence[str], validation: Sequence[Path]) -> None:
+    """Pairs without SIDD's names tell no scene instance; that a folder lies in the other can be told of all."""
+    trained = [Path(text).resolve() for text in texts if Path(text).exists()]
+    for folder in (Path(folder).resolve() for folder in validation):
+        if any(folder.is_relative_to(other) or other.is_relative_to(folder) for other in trained):
+            raise DataError(
+                f"What is validated on must not be trained on. Received: {folder} under --data and --validation. "
+                "Remedy: leave --validation out, and a part of --data is kept for it; or name another folder."
+            )
 
 
 def _whole_set(folder: Path, config: RunConfig, parts: list[_Part]) -> tuple[str, Crops]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -22,7 +22,7 @@ from quietcam.image import Image
 from train.extra_noise import ExtraNoise
 from train.sources import CropSource, Mixture, PatchSource
 
-__all__ = ["training_patches"]
+__all__ = ["Batches", "training_patches"]
 
 Numbers = NDArray[np.int64]
 
@@ -63,7 +63,7 @@ def training_patches(
     for each in _parts(patches):
         _check(each, patch)
     rooms = _Rooms()
-    batches = _Batches(patches, patch, batch, seed, endless, augment, rooms, extra or ExtraNoise())
+    batches = Batches(patches, patch, batch, seed=seed, endless=endless, augment=augment, rooms=rooms, extra=extra)
     kind = np.float32 if as_float else np.uint8
     last = None if endless else -(-len(patches) // batch)
 
@@ -128,41 +128,48 @@ class _Ahead:
         return tuple(asked.result())
 
 
-class _Batches:
-    """Batches by their number."""
+class Batches:
+    """Batches by their number; arguments as in ``training_patches``."""
 
     def __init__(
         self,
         source: PatchSource | Mixture,
         patch: int,
         batch: int,
+        *,
         seed: int,
-        endless: bool,
-        augment: bool,
-        rooms: _Rooms,
-        extra: ExtraNoise,
+        endless: bool = True,
+        augment: bool = True,
+        rooms: _Rooms | None = None,
+        extra: ExtraNoise | None = None,
     ) -> None:
         self._source, self._patch, self._batch, self._seed = source, patch, batch, seed
         self._endless, self._augment = endless, augment
-        self._rooms, self._extra = rooms, extra
+        self._rooms, self._extra = rooms or _Rooms(), extra
         self._orders: dict[tuple[int, int], Numbers] = {}
         self._lock = threading.Lock()
 
+    def cuts(self, number: int) -> Iterable[tuple[Image, list[int], int]]:
+        """Of each patch of a batch its stored pair, where it is cut (y, x), and which of eight ways it is turned."""
+        pairs = self._pairs(number)
+        places, turns = self._draw(number, [pair.shape[1] for pair in pairs])
+        return zip(pairs, places, turns, strict=True)
+
     def make(self, number: int) -> Image:
         """Noisy and clean of the batch, uint8 ``(2, batch, patch, patch, C)``."""
-        pairs = self._pairs(int(number))
+        cuts = list(self.cuts(number))
         size, channels = self._patch, self._source.channels
-        places, turns = self._draw(int(number), [pair.shape[1] for pair in pairs])
-        batch: Image = self._rooms.empty((2, len(pairs), size, size, channels), np.uint8)
+        batch: Image = self._rooms.empty((2, len(cuts), size, size, channels), np.uint8)
         pixels = _as_pixels(batch)
-        for i, (pair, (y, x), turn) in enumerate(zip(pairs, places, turns, strict=True)):
+        for i, (pair, (y, x), turn) in enumerate(cuts):
             cut = pair[:, y : y + size, x : x + size]
             if turn:
                 # A pixel as one value of three bytes: a third of the work where the order of pixels changes.
                 pixels[:, i] = _turned(_as_pixels(cut), turn)
             else:
                 batch[:, i] = cut
-        self._extra.apply(batch, np.random.default_rng([self._seed, 2, int(number)]))
+        if self._extra:
+            self._extra.apply(batch, np.random.default_rng([self._seed, 2, number]))
         return batch
 
     def _pairs(self, batch: int) -> list[Image]:

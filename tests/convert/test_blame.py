@@ -12,10 +12,11 @@ from ai_edge_litert.interpreter import Interpreter as LiteRt
 
 from convert.blame import blame, match_layers
 from convert.converter import convert_model
-from convert.flatbuffer import read_graph
+from convert.flatbuffer import read_graph, schema
 from convert.isolate import isolate
 from convert.keras_model import LoadedModel
 from convert.recipes import get_recipe
+from convert.surgery import pack
 from quietcam.errors import ModelError
 from tests.convert.conftest import SIZE, noisy_pictures, set_of
 
@@ -131,7 +132,7 @@ def test_an_outlier_in_values_is_told_from_one_in_channels(pictures):
     assert "outliers: the range is" in _cause(wide)
     assert "on 6 of 256 levels" in _cause(wide)
     clipped = dataclasses.replace(layer, clipped=0.02, clipped_error=0.9, cost_weights=None)
-    assert _cause(clipped).startswith("clipping: 2.00%")
+    assert _cause(clipped).startswith("clipping: 2 %")
     weights = dataclasses.replace(layer, cost=1.0, cost_weights=0.8)
     assert _cause(weights).startswith("its weights")
 
@@ -152,6 +153,7 @@ def test_ratios_ranges_and_levels_are_those_of_litert_and_numpy(healthy, picture
         assert layer.own_sqnr == pytest.approx(_ratio(values, values - rounded), abs=0.05)
         assert (layer.least, layer.greatest) == pytest.approx((values.min(), values.max()), rel=1e-4)
         assert (layer.low, layer.high) == pytest.approx(((-128 - zero) * scale, (127 - zero) * scale), rel=1e-4)
+        assert layer.read_levels <= 256
         assert layer.percentiles["99"] == pytest.approx(np.percentile(values, 99), rel=0.05, abs=0.02)
         ordered = np.sort(codes.astype(int).ravel())
         middle = ordered[int(0.0005 * ordered.size) : int(np.ceil(0.9995 * ordered.size))]
@@ -186,6 +188,19 @@ def test_the_whole_family_matches_layer_by_layer(conversions):
     assert [op for _, op, _ in pairs] == list(graphs[1].ops)
     add = next(tensor for _, op, tensor in pairs if op.kind == "ADD" and tensor.shape[-1] == 12)
     assert "clip" in add.name  # int8 ends at [0, 1] where float clips in operators of their own
+
+
+def test_a_graph_that_leaves_depth_to_space_to_the_host_is_blamed_alike(conversions):
+    """What the Edge TPU takes: the same network without its last operator."""
+    pairs = list(zip(*noisy_pictures(3, SIZE, seed=2), strict=True))
+    floating, quantized = (conversions[each].content for each in ("float32", "int8"))
+    model = schema().ModelT.InitFromPackedBuf(quantized, 0)
+    last = model.subgraphs[0].operators.pop()
+    model.subgraphs[0].outputs = last.inputs
+    model.signatureDefs = None
+    whole, cut = blame(floating, quantized, pairs), blame(floating, pack(model, schema()), pairs)
+    assert cut.drop == whole.drop
+    assert cut.layers == whole.layers[:-1]
 
 
 def test_networks_that_have_nothing_in_common_are_refused(healthy, pictures):

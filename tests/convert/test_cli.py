@@ -68,51 +68,6 @@ def test_nothing_but_our_own_words_reaches_the_terminal(run_folder, set_file, tm
     assert {line.split(":")[0] for line in done.stderr.splitlines()} == {"Converting", "warning"}
 
 
-def test_compare_shows_writes_and_gates(model_files, pair_folder, tmp_path, capsys):
-    models = [str(path) for path in model_files.values()]
-    arguments = ["compare", *models, "--data", str(pair_folder), "--classic", "blur"]
-    reports = ["--json", str(tmp_path / "c.json"), "--html", str(tmp_path / "c.html")]
-    assert run([*arguments, *reports, "--max-drop", "20"]) == 0
-    shown = capsys.readouterr().out
-    for word in ("Noisy", "Gaussian blur", "tiny_64x64_int8", "PSNR", "gzipped"):
-        assert word in shown
-    report = json.loads((tmp_path / "c.json").read_text())
-    assert report["reference"] == "tiny_64x64_float32"
-    assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
-
-    drop = next(row["drop"] for row in report["rows"] if row["drop"] is not None)
-    assert drop > 0
-    (tmp_path / "c.json").unlink()
-    assert run([*arguments, *reports, "--max-drop", str(drop / 2)]) == 3
-    captured = capsys.readouterr()
-    assert "tiny_64x64_int8 loses" in captured.err
-    assert (tmp_path / "c.json").exists()  # the reports are what tells why
-
-
-def test_compare_needs_no_tensorflow(model_files, pair_folder):
-    """It runs on the device, where only the extra `edge` is installed."""
-    code = """if True:
-        import sys
-        for module in ("tensorflow", "tf_keras", "jinja2"):
-            sys.modules[module] = None
-        from quietcam.cli import run
-        sys.exit(run(sys.argv[1:]))
-    """
-    arguments = ["compare", model_files["int8"], "--data", pair_folder, "--limit", "1"]
-    command = [sys.executable, "-c", code, *arguments]
-    assert subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == 0
-    done = subprocess.run([*command, "--html", "r.html"], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 1
-    assert "quietcam[train]" in done.stderr
-
-
-def test_json_on_the_standard_output_is_alone_there(model_files, pair_folder, capsys):
-    assert run(["compare", str(model_files["int8"]), "--data", str(pair_folder), "--limit", "1", "--json", "-"]) == 0
-    captured = capsys.readouterr()
-    assert len(json.loads(captured.out)["pairs"]) == 1
-    assert "PSNR" in captured.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -126,24 +81,16 @@ def test_json_on_the_standard_output_is_alone_there(model_files, pair_folder, ca
         (["convert", "RUN", "--representative", "bad.npz"], 1, "bad.npz"),
         (["convert", "bad.keras", "--recipe", "float32"], 1, "bad.keras"),
         (["convert", "RUN", "--recipe", "float32", "--out", "bad.npz/models"], 1, "choose another place"),
-        (["compare", "MODEL", "--data", "absent"], 2, "absent"),
-        (["compare", "absent.tflite", "--data", "PAIRS"], 2, "absent.tflite"),
-        (["compare", "bad.npz", "--data", "PAIRS"], 1, "bad.npz"),
-        (["compare", "MODEL", "--data", "."], 1, "noisy"),
-        (["compare", "MODEL", "--data", "PAIRS", "--max-drop", "-1"], 2, "--max-drop"),
-        (["compare", "MODEL", "--data", "PAIRS", "--max-drop", "0.1"], 2, "float32"),
-        (["compare", "MODEL", "--data", "PAIRS", "--limit", "1", "--html", "bad.npz/r.html"], 1, "bad.npz"),
     ],
 )
 def test_mistakes_get_one_line_and_the_contracts_code(
-    run_folder, model_files, pair_folder, tmp_path, monkeypatch, capsys, arguments, code, words
+    run_folder, tmp_path, monkeypatch, capsys, arguments, code, words
 ):
     monkeypatch.chdir(tmp_path)
     for name in ("bad.npz", "bad.keras"):
         Path(name).write_text("not what it should be")
-    named = {"RUN": str(run_folder), "MODEL": str(model_files["int8"]), "PAIRS": str(pair_folder)}
-    arguments = [named.get(each, each) for each in arguments]
-    if arguments[0] == "convert" and "--out" not in arguments:
+    arguments = [str(run_folder) if each == "RUN" else each for each in arguments]
+    if "--out" not in arguments:
         arguments += ["--out", "models"]
     assert run(arguments) == code
     line = capsys.readouterr().err.splitlines()[-1]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import cv2
@@ -19,10 +16,7 @@ from convert.report import render, write_html
 from convert.showcase import CROP, choose_exhibits, error_map, most_detailed
 from quietcam.data.pairs import find_pairs, read_pair
 from quietcam.data.pictures import write_picture
-
-_BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
+from quietcam.data.sidd import Instance
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +25,15 @@ def pairs(pair_folder):
 
 
 @pytest.fixture(scope="module")
-def comparison(model_files, pairs):
-    return compare(list(model_files.values()), pairs, data="blocks & <ramps>", classic=["blur"])
+def compared(model_files, pairs):
+    iso = Instance.parse("0001_001_S6_00100_00060_3200_L")
+    named = [dataclasses.replace(pair, instance=iso) for pair in pairs]
+    return compare(list(model_files.values()), named, data="blocks & <ramps>", classic=["blur"], max_drop=0.0)
+
+
+@pytest.fixture(scope="module")
+def comparison(compared):
+    return compared.scores
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def exhibits(comparison, pairs):
 
 
 @pytest.fixture(scope="module")
-def page(comparison, exhibits):
-    return render(comparison, exhibits)
+def page(compared, exhibits):
+    return render(compared, exhibits)
 
 
 class _Links(HTMLParser):
@@ -68,7 +69,8 @@ def _parse(page):
 
 def test_nothing_is_fetched_from_anywhere(page):
     links = _parse(page).found
-    assert len([tag for tag, _ in links if tag == "img"]) == 3 * (2 + 6)
+    # Three pictures behind sliders with six crops; five worst patches and five costliest, four pictures each.
+    assert len([tag for tag, _ in links if tag == "img"]) == 3 * (2 + 6) + 2 * 5 * 4
     assert all(value.startswith("data:") for _, value in links)
     assert "http" not in re.sub(r"data:[^\"]*", "", page)
     assert "@import" not in page
@@ -88,8 +90,8 @@ def test_the_tables_numbers_stand_in_the_page(page, comparison):
     assert comparison.row("tiny_64x64_int8").manifest["sha256"] in text
 
 
-def test_the_same_inputs_give_the_same_page(page, comparison, exhibits):
-    assert render(comparison, exhibits) == page
+def test_the_same_inputs_give_the_same_page(page, compared, exhibits):
+    assert render(compared, exhibits) == page
 
 
 def test_the_worst_the_median_and_the_best_are_shown(comparison, exhibits):
@@ -116,14 +118,36 @@ def test_one_picture_and_one_model_are_enough(model_files, pairs, tmp_path):
     alone = compare([model_files["int8"]], pairs[:1])
     write_html(tmp_path / "report.html", alone, pairs[:1])
     page = (tmp_path / "report.html").read_text()
-    assert len([tag for tag, _ in _parse(page).found if tag == "img"]) == 2 + 4
+    assert len([tag for tag, _ in _parse(page).found if tag == "img"]) == 2 + 4 + 4
     assert "Worst" in page
     assert "Best" not in page
 
 
-def test_a_model_without_manifest_is_shown_as_such(comparison, exhibits):
-    rows = [dataclasses.replace(row, manifest=None, recipe=None) for row in comparison.rows]
-    assert "has no manifest" in render(dataclasses.replace(comparison, rows=rows), exhibits)
+def test_a_model_without_manifest_is_shown_as_such(compared, exhibits):
+    rows = [dataclasses.replace(row, manifest=None, recipe=None) for row in compared.scores.rows]
+    scores = dataclasses.replace(compared.scores, rows=rows)
+    assert "has no manifest" in render(dataclasses.replace(compared, scores=scores), exhibits)
+
+
+def test_gate_groups_layers_and_notes_stand_in_the_page(page, compared, exhibits):
+    text = " ".join(" ".join(_parse(page).text).split())
+    for words in ("The gate", "ISO up to 100", "missed", "S6 (Galaxy S6 Edge)", "low light", "shadows", "banding"):
+        assert words in text
+    (blamed,) = compared.scores.blame
+    assert blamed.verdict in text
+    for layer in blamed.layers:
+        assert f"{layer.cost:.3f}".replace("-", "−") in text
+    noted = dataclasses.replace(compared.scores, notes=["Layers of x are <not> blamed"])
+    assert "Layers of x are &lt;not&gt; blamed" in render(dataclasses.replace(compared, scores=noted), exhibits)
+
+
+def test_a_long_list_of_pictures_is_folded_away(compared, exhibits):
+    pair = compared.scores.pairs[0]
+    many = [dataclasses.replace(pair, name=f"pair {index}") for index in range(40)]
+    scores = dataclasses.replace(compared.scores, pairs=many, pictures=5000)
+    page = render(dataclasses.replace(compared, scores=scores), exhibits)
+    assert "the other 24 pictures, which are better" in page
+    assert "An even choice of 40 from 5000" in page
 
 
 def test_large_pictures_are_shown_in_part(model_files, tmp_path):
@@ -133,7 +157,7 @@ def test_large_pictures_are_shown_in_part(model_files, tmp_path):
     for side in ("noisy", "clean"):
         write_picture(tmp_path / side / "large.png", clean)
     pairs = find_pairs(tmp_path).pairs
-    (exhibit,) = choose_exhibits(compare([model_files["int8"]], pairs), pairs)
+    (exhibit,) = choose_exhibits(compare([model_files["int8"]], pairs).scores, pairs)
     assert exhibit.noisy.shape == (384, 384, 3)
     assert exhibit.crops["clean"].shape == (CROP, CROP, 3)
     x, y, width, height = (round(384 * share) for share in exhibit.box)
@@ -159,34 +183,59 @@ def test_an_error_map_is_black_for_none_and_saturates_at_full_scale():
     assert brightness[2] == pytest.approx(brightness[3], abs=12)
 
 
-@pytest.mark.skipif(_BROWSER is None, reason="no browser: apt-get install chromium")
-def test_in_a_browser_pictures_load_the_slider_moves_and_the_console_is_silent(page, tmp_path):
-    probe = """
-    <script>addEventListener("load", () => {
-      const slider = document.querySelector(".slider"), input = slider.querySelector("input");
-      const before = getComputedStyle(slider.querySelector(".before")).clipPath;
-      input.value = 20; input.dispatchEvent(new Event("input"));
-      document.title = JSON.stringify({
-        pictures: [...document.images].filter(image => image.complete && image.naturalWidth > 0).length,
-        moved: before !== getComputedStyle(slider.querySelector(".before")).clipPath,
-        sideways: document.documentElement.scrollWidth > innerWidth,
-      });
-    });</script>"""
-    path = tmp_path / "report.html"
-    path.write_text(page.replace("</body>", f"{probe}</body>"))
-    done = subprocess.run(
-        [
-            str(_BROWSER),
-            *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=500,900", "--enable-logging=stderr"),
-            *("--dump-dom", path.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+@pytest.fixture(scope="module")
+def report(page, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path.as_uri()
+
+
+def _reveal(shown):
+    """Where the before picture ends, as a share of the slider's width."""
+    clip = shown.evaluate("getComputedStyle(document.querySelector('.slider .before')).clipPath")
+    return 100 - float(re.match(r"inset\(0px ([\d.]+)%", clip)[1])
+
+
+@pytest.mark.parametrize(("width", "height", "mobile"), [(1280, 900, False), (390, 844, True)])
+def test_in_a_browser_pictures_load_and_nothing_is_asked_for_or_complained_of(browser, report, width, height, mobile):
+    shown = browser.open(report, width=width, height=height, mobile=mobile)
+    assert shown.evaluate("document.images.length") == 64
+    assert shown.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert shown.problems == []
+    assert shown.requests == [report]
+    # Readable on a telephone: nothing but the tables, inside their own frames, goes sideways.
+    assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_in_a_browser_the_slider_follows_the_mouse_and_the_arrow_keys(browser, report):
+    shown = browser.open(report, width=1000, height=900)
+    shown.evaluate("document.querySelector('.slider').scrollIntoView({block: 'center'})")
+    box = shown.evaluate("document.querySelector('.slider').getBoundingClientRect().toJSON()")
+    assert _reveal(shown) == pytest.approx(50)
+    middle = box["top"] + box["height"] / 2
+    shown.drag(box["left"] + box["width"] / 2, middle, box["left"] + 0.8 * box["width"], middle)
+    assert _reveal(shown) == pytest.approx(80, abs=2)
+    before = _reveal(shown)
+    shown.press("ArrowLeft")
+    assert _reveal(shown) == pytest.approx(before - 0.5)
+    assert shown.problems == []
+
+
+def test_in_a_browser_the_table_sorts_by_what_is_clicked(browser, report, comparison):
+    shown = browser.open(report, width=1280, height=900)
+
+    def titles():
+        return shown.evaluate("[...document.querySelector('table').tBodies[0].rows].map(row => row.cells[0].innerText)")
+
+    assert titles() == [row.title for row in comparison.rows]
+    x, y = shown.evaluate(
+        "(() => { const b = document.querySelectorAll('table th button')[1].getBoundingClientRect();"
+        " return [b.left + b.width / 2, b.top + b.height / 2]; })()"
     )
-    title = re.search(r"<title>(\{.*?\})</title>", done.stdout)
-    assert title, done.stderr[-2000:]
-    assert json.loads(title[1]) == {"pictures": 24, "moved": True, "sideways": False}
-    assert "CONSOLE" not in done.stderr
+    ranked = sorted(comparison.rows, key=lambda row: -row.psnr)
+    shown.click(x, y)
+    assert titles() == [row.title for row in ranked]
+    assert shown.evaluate("document.querySelectorAll('table th')[1].getAttribute('aria-sort')") == "descending"
+    shown.click(x, y)
+    assert titles()[::-1] == [row.title for row in ranked]
+    assert shown.problems == []

@@ -13,6 +13,7 @@ import pytest
 
 from edge.denoiser import Denoiser
 from edge.models import resolve_model
+from quietcam.data.generated import write_pairs
 from quietcam.data.pictures import read_picture, write_picture
 from quietcam.scenes import make_pair
 
@@ -83,6 +84,14 @@ def test_edge_brings_no_tensorflow_and_denoises(wheel, noisy_folder, expected, t
     )  # fmt: skip
     assert checked_model.returncode == 3, checked_model.stderr
     assert "DEPTH_TO_SPACE" in checked_model.stderr
+    # Models are compared there, too, layers and report included.
+    write_pairs(tmp_path / "pairs", count=2, size=64)
+    models = ("demo_256x256_float32", "demo_256x256_int8")
+    reports = ("--html", tmp_path / "c.html", "--json", tmp_path / "c.json")
+    checked(tmp_path / "env/bin/quietcam", "compare", *models, "--data", tmp_path / "pairs", *reports, cwd=tmp_path)
+    comparison = json.loads((tmp_path / "c.json").read_text())
+    assert comparison["blame"][0]["layers"]
+    assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     # A command of the desktop says what is missing, in one line.
     done = subprocess.run(
         [tmp_path / "env/bin/quietcam", "train", "demo", "--data", noisy_folder],

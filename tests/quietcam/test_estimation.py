@@ -37,7 +37,7 @@ def signal_noise(clean: Image, shot: float, read: float, seed: int = 0) -> Image
     return np.rint(np.clip(noisy, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.floats(1.0, 15.0), st.integers(0, 2**32))
 def test_pair_and_burst_find_a_known_sigma(sigma: float, seed: int) -> None:
     clean, stream = steps(), rng(seed)
@@ -119,7 +119,7 @@ def test_a_stream_does_not_care_how_frames_lie_in_memory() -> None:
     assert BlindEstimator(frame.shape).update(frame) == BlindEstimator(frame.shape).update(wide[:, :160])
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(8, 40), st.integers(8, 40), st.sampled_from([1, 3]), st.integers(0, 2**32))
 def test_every_size_gives_numbers(height: int, width: int, channels: int, seed: int) -> None:
     image = rng(seed).integers(0, 256, (height, width, channels), np.uint8)

@@ -22,7 +22,7 @@ def srgb(linear: float) -> float:
 
 @pytest.mark.parametrize("kind", DEMOSAICS)
 @pytest.mark.parametrize("phase", PHASES)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(level=st.integers(0, 255), contrast=st.sampled_from([0.0, 0.3, 1.0]), exposure=st.floats(0.5, 1.0))
 def test_a_flat_grey_scene_comes_back(kind: str, phase: str, level: int, contrast: float, exposure: float) -> None:
     isp = Isp(2.1, 1.6, VIVID, exposure, kind, contrast, phase)
@@ -30,7 +30,7 @@ def test_a_flat_grey_scene_comes_back(kind: str, phase: str, level: int, contras
     assert np.array_equal(develop(mosaic(to_linear(scene, isp), phase), isp), scene)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_a_flat_colour_that_the_camera_can_see_comes_back(colour: tuple[int, int, int]) -> None:
     """Such a matrix has an inverse without negative entries, so no colour lies below the sensor's black."""
@@ -111,6 +111,16 @@ def test_bilinear_reads_no_other_colour() -> None:
     assert np.array_equal(out, light)
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_detail_leads_from_bilinear_to_malvar_colour_by_colour(phase: str) -> None:
+    raw = np.random.Generator(np.random.PCG64(4)).random((12, 10), np.float32)
+    soft, sharp = (demosaic(raw, kind, phase) for kind in ("bilinear", "malvar"))
+    assert np.array_equal(demosaic(raw, "malvar", phase, (0.0, 0.0, 0.0)), soft)
+    detail = (1.25, 0.5, 0.0)
+    assert np.allclose(demosaic(raw, "malvar", phase, detail), soft + np.array(detail) * (sharp - soft), atol=1e-6)
+    assert np.array_equal(demosaic(raw, "bilinear", phase, detail), soft)
+
+
 def test_one_channel_needs_no_mosaic() -> None:
     scene = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     isp = Isp(contrast=0.5, exposure=0.7)
@@ -132,6 +142,9 @@ def test_contrast_darkens_shadows_and_brightens_lights() -> None:
         {"exposure": 0.0},
         {"exposure": 1.5},
         {"contrast": -0.1},
+        {"detail": (1.0, -0.1, 1.0)},
+        {"detail": (1.0, 1.0)},
+        {"detail": (1.0, 1.0, math.nan)},
         {"red_gain": 0.0},
         {"blue_gain": math.nan},
         {"matrix": ((1.0, 0.0, 0.0),) * 3},

@@ -33,7 +33,7 @@ def spread(traits: Traits, level: int = 128) -> float:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_off_they_change_nothing(seed: int) -> None:
     scene = rng(seed).integers(0, 256, (12, 14, 3), np.uint8)
     with_them = SensorCamera(NOISE, PLAIN, Traits()).expose(scene, rng(seed))

@@ -90,6 +90,12 @@ def test_a_scene_instance_on_both_sides_is_refused(dataset_of_instances, config)
         load_training_data([one], config, [two])
 
 
+def test_a_folder_on_both_sides_is_refused(pair_folder, config):
+    for validation in (pair_folder, pair_folder / "noisy", pair_folder / ".." / pair_folder.name):
+        with pytest.raises(DataError, match=r"must not be trained on\. Received: .* Remedy: "):
+            load_training_data([pair_folder, "scenes"], config, [validation])
+
+
 def test_scenes_made_on_the_fly(config):
     with load_training_data(["scenes:band=20:30@2"], config) as data:
         (name,) = data.validation

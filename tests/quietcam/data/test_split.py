@@ -180,7 +180,7 @@ def test_sides_that_are_none(side):
         pairs_of_side(pairs_of([2, 2, 2]), side)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=0, max_size=2))
 def test_too_few_scenes(sizes):
     with pytest.raises(DataError, match=rf"at least 3 scenes. Received: {len(sizes)} .*Remedy"):
