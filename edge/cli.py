@@ -124,7 +124,9 @@ def run_command(
     config: Annotated[
         Path | None,
         typer.Option(
-            is_eager=True, callback=use_config, help="A TOML file with these options. See SIGHUP in the docs."
+            is_eager=True,
+            callback=use_config,
+            help="A TOML file with these options. On SIGHUP its model and strength are taken up.",
         ),
     ] = None,
     json: Json = None,
@@ -195,7 +197,8 @@ def run_command(
             pipeline.refuse_reload,
             notifier,
         )
-        stack.enter_context(on_hangup(reloader))
+        if config is not None or notifier.wanted:  # else SIGHUP means that the terminal was closed
+            stack.enter_context(on_hangup(reloader))
         try:
             if notifier.wanted:  # a service's log is no place for progress
                 pipeline.run(frames)
