@@ -93,9 +93,11 @@ def convert_model(
     uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges
     try:
         if uses_scheme and representative is not None:
-            content = (prepared or prepare(loaded, representative)).quantize(
-                _float_content(loaded, width, height), scheme
-            )
+            measured = prepared or prepare(loaded, representative)
+            size = width, height
+            if size not in measured.floats:
+                measured.floats[size] = _float_content(loaded, width, height)
+            content = measured.quantize(measured.floats[size], scheme)
         else:
             content = _run_converter(loaded, recipe, width, height, representative)
     except Exception as error:  # the converter raises all sorts
@@ -186,12 +188,12 @@ def _is_per_channel(op: Op) -> bool:
 def _check_types(graph: Graph, recipe: Recipe) -> None:
     """Of a model with float ends: did the recipe do what it says?"""
     if recipe.activations == "int16":
-        inner = [op for op in graph.ops if op.kind not in ("QUANTIZE", "DEQUANTIZE")]
+        inner = [op for op in graph.ops if op.weights is not None]
         others = [op for op in inner if any(each.dtype != "int16" for each in op.activations)]
         if others:
             op = others[0]
             raise _broken(
-                "int16 activations in every operator",
+                "int16 activations in every operator with weights",
                 f"{len(others)} of {len(inner)} without, first {op.kind} ({', '.join(map(str, op.activations))})",
                 "replace the layer by one that has an int16 kernel, or choose another recipe",
             )

@@ -29,12 +29,15 @@ def receptive_field(graph: Graph) -> int | None:
     cell = graph.stride
     largest = 0
     for axis in (1, 2):
+        block = max(
+            1, graph.inputs[0].shape[axis] // out.shape[axis]
+        )  # pixels a side, where depth-to-space is left out
         first = out.shape[axis] // 2 // cell * cell
         for position in range(first, min(first + cell, out.shape[axis])):
             span = _back(graph, axis, (position, position))
             if span is None:
                 return None
-            largest = max(largest, position - span[0], span[1] - position)
+            largest = max(largest, (position + 1) * block - 1 - span[0], span[1] - position * block)
     return 2 * largest + 1
 
 

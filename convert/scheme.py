@@ -59,11 +59,15 @@ class Prepared:
 
     Args:
         content: the float ``.tflite`` of the size that ``patch_size`` gives.
+
+    Attributes:
+        floats: the same at other sizes, by ``(width, height)``, kept for the next scheme that is tried.
     """
 
     def __init__(self, content: bytes, representative: RepresentativeSet) -> None:
         self.content = content
         self.representative = representative
+        self.floats: dict[tuple[int, int], bytes] = {}
         self._measured: dict[tuple[bool, bool], dict[str, Activation]] = {}
         self._scales: dict[str, NDArray[np.float64]] | None = None
         self._shifts: dict[Scheme, dict[str, NDArray[np.float64]]] = {}

@@ -157,7 +157,7 @@ class Outlet:
             if self._failure is None or self._opened_again():
                 written = self._try(lambda: self.sink.write(slot.frame, slot.image))
         finally:
-            slot.done(written)
+            slot.done(written and not self.sink.observer)
         if written and self._pause > _FIRST_RETRY:
             self._pause = _FIRST_RETRY
             say(f"The sink {self.sink.name} takes frames again")

@@ -77,7 +77,7 @@ class Pipeline:
         self._captured = Mailbox[_Captured](
             1 if camera.live else _QUEUE, newest_wins=camera.live, on_drop=lambda captured: captured.frame.done()
         )
-        alone = len(sinks) == 1
+        alone = sum(not sink.observer for sink in sinks) == 1
         self._outlets = [Outlet(sink, camera.live, alone, clock, self.health.report) for sink in sinks]
         self._pool = BufferPool()
         self._shapes: dict[tuple[Step, tuple[int, ...]], tuple[int, ...]] = {}

@@ -44,11 +44,12 @@ class RunControls:
 
 
 def apply_settings(settings: dict[str, Any], denoiser: Denoiser, pipeline: Pipeline) -> None:
-    """Let ``model`` and ``strength`` hold from a frame soon on; None means the default.
+    """Let ``model`` (None: the default) and ``strength`` (None: as it is) hold from a frame soon on.
 
     Raises:
         UsageError: there is no such model; nothing has changed.
     """
     path: Path = resolve_model(settings["model"])
-    denoiser.strength = 1.0 if settings["strength"] is None else settings["strength"]
+    if settings["strength"] is not None:
+        denoiser.strength = settings["strength"]
     pipeline.request_reload(path)

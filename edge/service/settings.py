@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from edge.config import Config, options_of, read_config
-from quietcam.errors import UsageError
 from quietcam.progress import say
 
 __all__ = ["RELOADABLE", "Settings", "use_config"]
@@ -45,19 +44,25 @@ class Settings:
         self._file = Config(context.default_map or {}) if path else Config()
 
     def reread(self, apply: Callable[[dict[str, Any]], None]) -> None:
-        """Call ``apply`` with model and strength as they are to be; what needs a restart is said.
+        """Call ``apply`` with the model as it is to be, and the strength where it changed, else None: what was set on
+        the page meanwhile stays. What needs a restart is said.
 
         Raises:
             UsageError: the file is not as it must be; nothing was applied.
             QuietcamError: raised by ``apply``.
         """
         if self._path is None:
-            apply(self._now)
+            apply({**self._now, "strength": None})
             return
+        from edge.gate import check_strength
+
         file = read_config(self._path, self._options)
-        wanted = {key: self._now[key] if key in self._fixed else file.get(key) for key in RELOADABLE}
-        _check_strength(wanted["strength"])
-        apply(wanted)
+        defaults: dict[str, Any] = {"model": None, "strength": 1.0}
+        wanted: dict[str, Any] = {
+            key: self._now[key] if key in self._fixed else file.get(key, defaults[key]) for key in RELOADABLE
+        }
+        check_strength(wanted["strength"])
+        apply({**wanted, "strength": None} if wanted["strength"] == self._now["strength"] else wanted)
         later = sorted(
             key
             for key in file.keys() | self._file.keys()
@@ -71,8 +76,3 @@ class Settings:
 def _options(context: typer.Context) -> dict[str, type]:
     callback = context.command.callback
     return {} if callback is None else options_of(callback)
-
-
-def _check_strength(strength: Any) -> None:
-    if strength is not None and not 0.0 <= strength <= 1.0:
-        raise UsageError(f"strength must be 0 to 1. Received: strength = {strength}.")

@@ -47,6 +47,7 @@ class WatchdogSink(Sink):
     """
 
     name = "systemd"
+    observer = True
 
     def __init__(self, notifier: Notifier, clock: Callable[[], float] = time.monotonic) -> None:
         self._notifier = notifier

@@ -26,6 +26,8 @@ class Sink(ABC):
     name: str
     frames: int = 0
     """How many frames were taken."""
+    observer: bool = False
+    """It only looks on: a frame that no other sink took went nowhere."""
     busy: bool = False
     """A ``write`` hangs in the disk or the driver, and whoever called it will finish the sink."""
 

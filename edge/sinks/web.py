@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["WebOptions", "WebSink"]
 
 _PORT = 8080
+_LINES_A_MINUTE = 10
 _OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and what strangers hold open
 
 
@@ -128,7 +131,8 @@ class WebSink(Sink):
         options = self.options
         listening = bind(options.host, options.port)
         port = listening.getsockname()[1]
-        self._hub = hub = Hub(options.quality, lambda error: say(f"A frame could not be encoded: {error}"))
+        log = _Log()
+        self._hub = hub = Hub(options.quality, lambda error: log.say(f"A frame could not be encoded: {error}"))
         app = App(
             hub=hub,
             state=self._state,
@@ -136,7 +140,7 @@ class WebSink(Sink):
             access=Access(options.token, port),
             names=_names(options),
             viewers=options.viewers,
-            say=say,
+            say=log.say,
         )
 
         def application(loop: asyncio.AbstractEventLoop) -> web.Application:
@@ -187,6 +191,19 @@ class WebSink(Sink):
         elif self.options.token is None:
             lines.append("No token is asked for: everybody who reaches this address sees the camera")
         return lines
+
+
+class _Log:
+    """Says what the page has to say, a few lines a minute at most: strangers must not be able to fill a log."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=_LINES_A_MINUTE)
+
+    def say(self, line: str) -> None:
+        now = time.monotonic()
+        if len(self._times) < _LINES_A_MINUTE or now - self._times[0] > 60:
+            self._times.append(now)
+            say(line)
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -58,16 +58,17 @@ class Attempts:
 
     def wait(self, address: str) -> float:
         """Seconds until this address may try again; 0: now."""
-        times = self._failed.get(address)
+        times = self._failed.get(_neighbourhood(address))
         if times is None or len(times) < _TRIES:
             return 0.0
         return max(0.0, times[0] + _WINDOW - self._clock())
 
     def failed(self, address: str) -> bool:
         """One wrong token; True when it is the one that closes the door for a while."""
-        times = self._failed.setdefault(address, deque(maxlen=_TRIES))
+        key = _neighbourhood(address)
+        times = self._failed.setdefault(key, deque(maxlen=_TRIES))
         times.append(self._clock())
-        self._failed.move_to_end(address)
+        self._failed.move_to_end(key)
         if len(self._failed) > _ADDRESSES:
             self._failed.popitem(last=False)
         return len(times) == _TRIES and self.wait(address) > 0
@@ -146,6 +147,15 @@ def origin_allowed(headers: Mapping[str, str], host: str) -> bool:
         return True
     parts = urlsplit(origin)
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _neighbourhood(address: str) -> str:
+    """The address; of IPv6 its /64, since whoever has one address there has them all."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return address if parsed.version == 4 else str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def _name_of(host: str) -> str | None:

@@ -229,7 +229,7 @@ class App:
         if places.locked():
             raise web.HTTPServiceUnavailable(text="Too many snapshots at once.\n", headers={"Retry-After": "1"})
         async with places:
-            with self.hub.watch(Key(view, kind)) as viewer:
+            with self.hub.watch(Key(view, kind), brief=True) as viewer:
                 try:
                     async with asyncio.timeout(_FIRST_FRAME_SECONDS):
                         encoded = await viewer.next()

@@ -38,8 +38,9 @@ class Encoded(NamedTuple):
 class Viewer:
     """One who watches: asks for the next frame when it has done with the last."""
 
-    def __init__(self, hub: Hub, key: Key, seen: int) -> None:
+    def __init__(self, hub: Hub, key: Key, seen: int, brief: bool) -> None:
         self.key = key
+        self.brief = brief
         self.wanted_until = math.inf
         self._hub = hub
         self._seen = seen
@@ -108,7 +109,8 @@ class Hub:
 
     @property
     def watching(self) -> int:
-        return len(self._viewers)
+        """How many watch, not counting those who only want one picture."""
+        return sum(not viewer.brief for viewer in self._viewers)
 
     def offer(self, frame: Frame, denoised: Image) -> None:
         """A new frame. Copied if somebody waits, so the memory is free again when this returns."""
@@ -124,10 +126,10 @@ class Hub:
             self._changed.notify_all()
 
     @contextlib.contextmanager
-    def watch(self, key: Key) -> Iterator[Viewer]:
-        """A viewer, who gets frames that are newer than this call."""
+    def watch(self, key: Key, brief: bool = False) -> Iterator[Viewer]:
+        """A viewer, who gets frames that are newer than this call. ``brief``: only wants one of them."""
         latest = self._latest.get(key)
-        viewer = Viewer(self, key, latest.number if latest else 0)
+        viewer = Viewer(self, key, latest.number if latest else 0, brief)
         self._viewers += (viewer,)
         try:
             yield viewer

@@ -16,7 +16,7 @@ import tf_keras as keras
 from convert.converter import convert_model, describe
 from convert.files import write_model
 from convert.keras_model import load_keras
-from convert.recipes import get_recipe
+from convert.recipes import RECIPES, get_recipe
 from quietcam.architecture import Architecture
 from quietcam.data.pictures import write_picture
 from quietcam.representative import RepresentativeSet, patch_sha256
@@ -89,7 +89,7 @@ def conversions(loaded, representative):
     """By recipe, at 64x64."""
     return {
         name: convert_model(loaded, get_recipe(name), width=SIZE, height=SIZE, representative=representative)
-        for name in ("float32", "int8")
+        for name in RECIPES
     }
 
 
@@ -100,6 +100,7 @@ def model_files(conversions, loaded, representative, tmp_path_factory):
     return {
         name: write_model(folder, each.content, describe(each, loaded, "tiny", representative))
         for name, each in conversions.items()
+        if name in ("float32", "int8")
     }
 
 

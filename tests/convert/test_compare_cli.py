@@ -13,11 +13,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from convert.converter import convert_model, describe
+from convert.files import write_model
 from convert.flatbuffer import schema
+from convert.ranges import Rule
+from convert.recipes import get_recipe
+from convert.scheme import Scheme
 from convert.surgery import pack
 from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
 from quietcam.manifest import Manifest, attach_manifest, read_manifest, strip_manifest
+from tests.convert.conftest import SIZE
 
 ROOT = Path(__file__).parents[2]
 # What the extra `edge` does not bring.
@@ -29,6 +35,25 @@ _ON_A_DEVICE = f"""if True:
     from quietcam.cli import run
     sys.exit(run(sys.argv[1:]))
 """
+
+
+@pytest.fixture(scope="module")
+def model_files(conversions, loaded, representative, tmp_path_factory):
+    """As everywhere, but int8 with ranges cut far too close: by default so small a network may lose nothing."""
+    folder = tmp_path_factory.mktemp("lossy")
+    lossy = convert_model(
+        loaded,
+        get_recipe("int8"),
+        width=SIZE,
+        height=SIZE,
+        representative=representative,
+        scheme=Scheme(Rule(0.05), bias=False),
+    )
+    made = {"float32": conversions["float32"], "int8": lossy}
+    return {
+        name: write_model(folder, each.content, describe(each, loaded, "tiny", representative))
+        for name, each in made.items()
+    }
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ function showStatus(status) {
   }));
   const notes = [];
   if (status.ladder && status.ladder.step !== "full") notes.push(`slowed down (${status.ladder.step}): ${status.ladder.reason}`);
-  if (status.device && status.device.fallback) notes.push(`on the CPU instead: ${status.device.fallback}`);
+  if (status.device && status.device.reason) notes.push(`runs on ${status.device.used}: ${status.device.reason}`);
   if (status.reload && status.reload.error) notes.push(`reload failed: ${status.reload.error}`);
   for (const sink of status.sinks || []) {
     if (sink.waiting || sink.error) notes.push(`${sink.name}: ${sink.waiting || sink.error}`);

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +15,15 @@ import numpy as np
 import pytest
 
 from edge.frame import Frame
+from edge.pipeline import Pipeline
 from edge.service.__main__ import main, unit
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader, on_hangup
 from edge.service.watchdog import PATIENCE, Progress, WatchdogSink
-from quietcam.errors import ModelError
+from edge.sinks.null import NullSink
+from quietcam.errors import ModelError, StorageError
+from quietcam.image import Image
+from tests.edge.test_pipeline import Numbers, PlusOne
 
 
 class Manager:
@@ -105,6 +110,20 @@ def test_progress_is_counted_from_the_last_frame() -> None:
     now[0] += 2
     assert not progress.made(report(6, "lost"))
     assert progress.made(report(7))
+
+
+def test_frames_that_only_the_manager_saw_are_no_progress() -> None:
+    """The only other sink fails for ever, as on a dead disk."""
+
+    class Dead(NullSink):
+        def write(self, frame: Frame, denoised: Image) -> None:  # noqa: ARG002
+            raise StorageError("the disk is gone")
+
+    dead, watching = Dead(), WatchdogSink(Notifier({}))
+    dead.frames = 1  # it once worked, so its failure does not end the run
+    health = Pipeline(Numbers(30, live=True, before=lambda _: time.sleep(0.002)), PlusOne(), [dead, watching]).run()
+    assert watching.frames > 0
+    assert (health.frames, health.dropped) == (0, 30)
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])

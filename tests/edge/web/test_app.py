@@ -245,6 +245,21 @@ class TestToken:
             attempts.failed(str(number))
         assert len(attempts) <= 1024
 
+    def test_a_whole_ipv6_network_is_one_guesser(self) -> None:
+        attempts = Attempts(lambda: 0.0)
+        for number in range(10):
+            attempts.failed(f"2001:db8:0:1::{number:x}")
+        assert attempts.wait("2001:db8:0:1:ffff::1") > 0
+        assert attempts.wait("2001:db8:0:2::1") == 0
+        assert attempts.wait("192.0.2.1") == 0
+
+    def test_strangers_cannot_fill_the_log(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with serving() as served:
+            served.sink._controls.describe = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+            capfd.readouterr()
+            assert {served.get("/status.json")[0] for _ in range(40)} == {500}
+        assert capfd.readouterr().err.count("ZeroDivisionError") == 10
+
     @given(st.text(max_size=300))
     def test_only_the_token_is_the_token(self, guess: str) -> None:
         access = Access(TOKEN, 1)

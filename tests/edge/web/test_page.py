@@ -191,7 +191,7 @@ def test_a_snapshot_is_downloaded(page: Any, pairs: list[tuple[Image, Image]], t
     page.evaluate("document.getElementById('snapshot').scrollIntoView()")
     place = box(page, "snapshot")
     page.click(place["left"] + 10, place["top"] + 10)
-    until(lambda: any(path.suffix == ".png" for path in folder.iterdir()))
+    until(lambda: [path.suffix for path in folder.iterdir()] == [".png"])
     (path,) = folder.iterdir()
     assert path.name.startswith("quietcam_")
     picture = cv2.imread(str(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,6 +34,17 @@ def test_both_halves_are_of_the_same_frame(served: Served) -> None:
         assert left == pytest.approx(index % 256, abs=1.5)
         assert left + right == pytest.approx(255, abs=2)
     stream.close()
+
+
+def test_opencv_can_watch_it(served: Served) -> None:
+    """As other programs do: through ffmpeg's own reader."""
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[..., 0] = 200
+    served.keep_feeding(red, red)
+    capture = cv2.VideoCapture(f"http://127.0.0.1:{served.port}/stream.mjpg", cv2.CAP_FFMPEG)
+    frames = [capture.read() for _ in range(3)]
+    capture.release()
+    assert all(good and np.abs(frame.astype(int) - [0, 0, 200]).max() <= 6 for good, frame in frames)
 
 
 def test_colors_are_not_swapped(served: Served) -> None:
