@@ -53,7 +53,9 @@ def bench_command(
         reports = bench(models, wanted, threads, frames, device=device, gate=gate, on_frame=bar.advance)
     rows, notes = [], []
     for report in reports:
-        for kind, meaning in (("invoke", "bare invoke"), ("denoise", "denoise"), ("pipeline", "pipeline")):
+        often = report["invokes_per_frame"]
+        bare = "bare invoke" if often == 1 else f"bare invoke, {often} a frame"
+        for kind, meaning in (("invoke", bare), ("denoise", "denoise"), ("pipeline", "pipeline")):
             times = [f"{report[kind][key]:.2f}" if key in report[kind] else "" for key in ("p50", "p95", "p99")]
             rows.append([report["model"], meaning, *times, f"{report[kind]['fps']:.1f}"])
         note = (

@@ -340,7 +340,7 @@ class TestVideoDevice:
         assert (camera.size, camera.fps) == ((32, 24), 30.0)
         assert frame.timestamp == pytest.approx(taken, abs=1e-3)
         assert frame.image[0, 0].tolist() == [3, 2, 1]
-        assert "gives 32x24 instead of 64x48" in capsys.readouterr().err
+        assert "gives 32x24 instead of 64x48, 30 frames a second instead of 15;" in capsys.readouterr().err
 
 
 class TestNoneNamed:
