@@ -8,8 +8,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from train.model import build, copy_convolutions
 from train.precision import choose_precision
 from train.trainer import Budget, Loop, inference, save_model, validate
 
-__all__ = ["load_run", "prune_run", "train_run"]
+__all__ = ["claimed", "finish_run", "load_model", "load_run", "mean_psnr", "prune_run", "read_evaluation", "train_run"]
 
 _OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard")
 
@@ -46,7 +47,7 @@ def train_run(
         StorageError: another process is at work there.
     """
     settings = config.training
-    with _claimed(run, resume=resume, overwrite=overwrite):
+    with claimed(run, resume=resume, overwrite=overwrite):
         write_text(run / "config.toml", dump_config(config))
         keras.utils.set_random_seed(settings.seed)
         if settings.deterministic:
@@ -74,7 +75,7 @@ def train_run(
         )
         plain = build(config.model)
         copy_convolutions(model, plain)
-        _finish(run, plain, data, config)
+        finish_run(run, plain, data, config)
     return plain
 
 
@@ -86,7 +87,7 @@ def _recipe(config: RunConfig, data: TrainingData, precision: str) -> str:
 
 
 @contextlib.contextmanager
-def _claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
+def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
     """The run directory, for this process alone, and with nothing in it that would be lost."""
     make_folder(run)
     descriptor = os.open(run, os.O_RDONLY)
@@ -117,26 +118,32 @@ def _claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Ite
 
 
 def prune_run(
-    source: Path, config: RunConfig, data: TrainingData, run: Path, *, overwrite: bool = False
+    source: Path, config: RunConfig, data: TrainingData, run: Path, *, scan: bool = False, overwrite: bool = False
 ) -> keras.Model:
     """Prune the model of the run ``source`` by magnitude and fine-tune it, into the run directory ``run``.
+
+    Args:
+        scan: measure beforehand what each convolution alone would lose, see ``pruning.sensitivity``.
 
     Raises:
         UsageError: the folder holds a run already, and ``overwrite`` is not said.
         StorageError: another process is at work there.
     """
     model = load_model(source)
-    with _claimed(run, overwrite=overwrite):
+    with claimed(run, overwrite=overwrite):
         write_text(run / "config.toml", dump_config(config))
         if (source / "history.csv").exists():
             write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
-        return _prune(model, config, data, run)
+        return _prune(model, config, data, run, scan)
 
 
-def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path) -> keras.Model:
+def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path, scan: bool) -> keras.Model:
     settings = config.pruning
     # The second half of the steps is fine-tuning at full sparsity.
     end_step = settings.steps // 2
+    told: dict[str, Any] = {"asked": settings.sparsity}
+    if scan:
+        told["sensitivity"] = pruning.sensitivity(model, partial(mean_psnr, data=data))
     keras.utils.set_random_seed(config.training.seed + 1)
     pruned = pruning.prunable(config.model, model, settings.sparsity, end_step)
     pruning.begin(pruned)
@@ -158,8 +165,14 @@ def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path)
         extra=config.noise,
     )
     stripped = pruning.strip(config.model, pruned)
-    _finish(run, stripped, data, config)
+    finish_run(run, stripped, data, config, {"magnitude_pruning": told})
     return stripped
+
+
+def mean_psnr(model: keras.Model, data: TrainingData) -> float:
+    """PSNR in dB on the validation crops, the mean over their sets."""
+    denoise = inference(model)
+    return float(np.mean([validate(denoise, crops) for crops in data.validation.values()]))
 
 
 def load_run(run: Path) -> RunConfig:
@@ -210,7 +223,10 @@ def fit_pruning_to(config: RunConfig, minutes: float, step_seconds: float | None
     return replace(config, pruning=replace(config.pruning, steps=max(20, steps), minutes=minutes))
 
 
-def _finish(run: Path, model: keras.Model, data: TrainingData, config: RunConfig) -> None:
+def finish_run(
+    run: Path, model: keras.Model, data: TrainingData, config: RunConfig, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``."""
     save_model(model, run / "model.keras")
     denoise = inference(model)
     found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
@@ -235,6 +251,7 @@ def _finish(run: Path, model: keras.Model, data: TrainingData, config: RunConfig
             "tools": {
                 name: version(name) for name in ("quietcam", "tensorflow", "tf_keras", "tensorflow-model-optimization")
             },
+            **(more or {}),
         },
     )
 
