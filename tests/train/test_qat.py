@@ -1,0 +1,87 @@
+"""Quantization-aware training: rounds where int8 does, keeps zeros, and comes out as a plain graph that converts."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter
+
+from train.model import build, convolutions
+from train.pruning import sparsity
+from train.qat import export, measure_ranges, quantizable, trained_weights
+from train.trainer import Budget, Loop
+
+
+@pytest.fixture(scope="module")
+def trained(crops, tiny):
+    keras.utils.set_random_seed(0)
+    model = build(tiny)
+    Loop("train", model, Budget(60, 5), 5e-3).fit(crops, {"own": crops}, patch=32, batch=4)
+    for layer in convolutions(model).values():  # half of the weights are gone
+        kernel = layer.kernel.numpy()
+        layer.kernel.assign(np.where(np.abs(kernel) < np.median(np.abs(kernel)), 0, kernel))
+    return model
+
+
+@pytest.fixture(scope="module")
+def ranges(trained, crops, tiny):
+    return measure_ranges(tiny, trained, crops.noisy)
+
+
+@pytest.fixture(scope="module")
+def tuned(trained, ranges, crops, tiny):
+    quantized = quantizable(tiny, trained, ranges)
+    Loop("qat", quantized, Budget(20, 5), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
+    return quantized
+
+
+def test_ranges_hold_all_but_a_few_values(trained, ranges, crops):
+    assert ranges["denoise"] == (0.0, 1.0)
+    assert set(ranges) == {"down0_0_relu", "down1_0_relu", "rise0_relu", "up0_0_relu", "residual", "join0", "denoise"}
+    inner = keras.Model(trained.input, trained.get_layer("join0").output)
+    values = inner(crops.noisy.astype(np.float32) / 255).numpy()
+    low, high = ranges["join0"]
+    assert low == 0.0
+    assert 0 < np.mean(values > high) < 0.002
+
+
+def test_a_range_of_nothing_is_given_one(tiny, crops):
+    model = build(tiny)  # its residual is zero
+    assert measure_ranges(tiny, model, crops.noisy)["residual"] == (0.0, 1e-3)
+
+
+def test_zeros_stay_and_weights_move(trained, tuned):
+    assert sparsity(trained) > 0.45
+    for name, layer in convolutions(trained).items():
+        before, after = layer.kernel.numpy(), trained_weights(tuned, name)[0].numpy()
+        np.testing.assert_array_equal(after[before == 0], 0)
+        assert np.any(after != before)
+
+
+def test_export_computes_what_was_trained(tuned, ranges, crops, tiny, tmp_path):
+    plain = export(tiny, tuned, ranges)
+    noisy = tf.constant(crops.noisy[:4].astype(np.float32) / 255)
+    # The kernels of the plain graph are not rounded yet: that is the converter's part. Round them here, by hand.
+    for layer in convolutions(plain).values():
+        kernel = layer.kernel.numpy()
+        scale = np.abs(kernel).max((0, 1, 2)) / 127
+        layer.kernel.assign(np.rint(kernel / np.maximum(scale, 1e-12)) * scale)
+    np.testing.assert_allclose(plain(noisy), tuned(noisy, training=False), atol=1.01 / 255)
+    assert np.mean(np.abs(plain(noisy) - tuned(noisy, training=False)) > 1e-3) < 0.02
+    plain.save(tmp_path / "m.keras", save_format="keras")
+    again = keras.models.load_model(tmp_path / "m.keras", compile=False)
+    np.testing.assert_array_equal(again(noisy), plain(noisy))
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")  # the ranges are in the graph
+def test_it_converts_to_int8_with_exact_ends(tuned, ranges, tiny):
+    plain = export(tiny, tuned, ranges)
+    fixed = keras.Input((32, 32, 3), batch_size=1)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, plain(fixed)))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    interpreter = Interpreter(model_content=converter.convert())
+    for end in (interpreter.get_input_details()[0], interpreter.get_output_details()[0]):
+        assert end["quantization"] == (pytest.approx(1 / 255, rel=1e-6), -128)
+    kinds = {str(np.dtype(each["dtype"])) for each in interpreter.get_tensor_details()}
+    assert kinds <= {"int8", "int32"}
