@@ -38,12 +38,15 @@ def mount(app: typer.Typer) -> None:
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="A config that ships (demo) or the path of a .toml file.")],
+    config: Annotated[
+        str, typer.Argument(help="A config that ships (demo, small), a .toml file, or with --qat a run directory.")
+    ],
     data: _Data,
     validation: _Validation = None,
     out: Annotated[Path | None, typer.Option(help="The run directory. Default: runs/CONFIG.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: _Overwrite = False,
+    qat: Annotated[bool, typer.Option("--qat", help="Train the network of the run CONFIG on, for int8.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
     seed: _Seed = None,
@@ -55,12 +58,16 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train the denoising autoencoder in float.
+    """Train the denoising autoencoder in float, or with --qat make a trained one ready for int8.
 
     Scenes are split into train, validation and test; the run directory takes config.toml, model.keras, history.csv,
     evaluation.json. Ctrl-C keeps the state; the same command with --resume goes on.
 
-    Example: `quietcam train demo --data pairs/ --data scenes@0.5 --out runs/mine --minutes 10`
+    --qat goes on with a run's network, whole or pruned, under fake quantization (tfmot): the weights adapt to what int8
+    rounds away, and its ranges come out with it, so that convert needs no representative set.
+
+    Example: `quietcam train demo --data pairs/ --data scenes@0.5 --out runs/mine --minutes 10`, then
+    `quietcam train runs/mine --qat --data pairs/`
     """
     from dataclasses import replace
 
@@ -73,6 +80,11 @@ def train(
 
     if resume and overwrite:
         raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
+    if qat:
+        if resume:
+            raise UsageError("--qat begins anew each time. Received: --resume. Remedy: leave it out.")
+        _train_for_int8(Path(config), data, validation or [], out, overwrite, minutes, steps, split)
+        return
     settings = load_config(config)
     training = settings.training
     training = replace(
@@ -86,6 +98,35 @@ def train(
     run = out or Path("runs") / Path(config).stem
     with load_training_data(data, settings, validation or []) as loaded:
         train_run(settings, loaded, run, resume=resume, overwrite=overwrite)
+    _report(run, read_evaluation(run))
+
+
+def _train_for_int8(
+    source: Path,
+    data: list[str],
+    validation: list[Path],
+    out: Path | None,
+    overwrite: bool,
+    minutes: float | None,
+    steps: int | None,
+    split: str | None,
+) -> None:
+    from dataclasses import replace
+
+    from train.data import load_training_data
+    from train.qat_run import qat_run
+    from train.runs import load_run, read_evaluation
+
+    config = load_run(source)
+    settings = replace(config.qat, minutes=minutes or config.qat.minutes, steps=steps or config.qat.steps)
+    config = replace(
+        config, qat=settings, training=replace(config.training, split=config.training.split if split is None else split)
+    )
+    run = out or source.with_name(f"{source.name}-qat")
+    if run.resolve() == source.resolve():
+        raise UsageError(f"What --qat makes needs a folder of its own. Received: --out {run}.")
+    with load_training_data(data, config, validation) as loaded:
+        qat_run(source, config, loaded, run, overwrite=overwrite)
     _report(run, read_evaluation(run))
 
 

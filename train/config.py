@@ -14,7 +14,7 @@ from quietcam.errors import UsageError
 from train.extra_noise import ExtraNoise
 from train.precision import PRECISIONS
 
-__all__ = ["PruningConfig", "RunConfig", "TrainingConfig", "dump_config", "load_config"]
+__all__ = ["PruningConfig", "QatConfig", "RunConfig", "TrainingConfig", "dump_config", "load_config"]
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,27 @@ class PruningConfig:
 
 
 @dataclass(frozen=True)
+class QatConfig:
+    """How quantization-aware training goes, from trained weights on."""
+
+    steps: int = 20000
+    minutes: float = 10.0
+    learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, "steps must be at least 1", "steps", self.steps)
+        _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
+        _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """A whole run: what is trained, how, and how it is pruned."""
+    """A whole run: what is trained, how, and how it is pruned and made ready for int8."""
 
     model: Architecture = field(default_factory=Architecture)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
+    qat: QatConfig = field(default_factory=QatConfig)
     noise: ExtraNoise = field(default_factory=ExtraNoise)
 
     def __post_init__(self) -> None:
@@ -102,6 +117,7 @@ class RunConfig:
             "training": asdict(self.training),
             "noise": asdict(self.noise),
             "pruning": asdict(self.pruning),
+            "qat": asdict(self.qat),
         }
 
 
@@ -153,16 +169,17 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
         "training": _reader("training", TrainingConfig),
         "noise": _reader("noise", ExtraNoise),
         "pruning": _reader("pruning", PruningConfig),
+        "qat": _reader("qat", QatConfig),
     }
     if unknown := sorted(set(values) - set(kinds)):
         raise UsageError(f"Unknown sections in {source}: {unknown}. Known: {sorted(kinds)}.")
     return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
 
 
-def _reader(section: str, kind: type[TrainingConfig] | type[ExtraNoise] | type[PruningConfig]) -> Any:
+def _reader(section: str, kind: type[TrainingConfig | ExtraNoise | PruningConfig | QatConfig]) -> Any:
     types = {f.name: type(f.default) for f in fields(kind)}
 
-    def read(values: dict[str, Any]) -> TrainingConfig | ExtraNoise | PruningConfig:
+    def read(values: dict[str, Any]) -> TrainingConfig | ExtraNoise | PruningConfig | QatConfig:
         if unknown := sorted(set(values) - set(types)):
             raise UsageError(f"Unknown keys in [{section}]: {unknown}. Known: {sorted(types)}.")
         for key, value in values.items():

@@ -6,26 +6,20 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import tf_keras as keras
 
 from quietcam.atomic import write_text
-from quietcam.data.crops import Crops
 from quietcam.errors import UsageError
 from quietcam.progress import say
 from train import channels
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
-from train.dataset import training_patches
 from train.model import build, copy_convolutions
 from train.precision import choose_precision
-from train.runs import claimed, finish_run, load_model, mean_psnr
+from train.runs import claimed, finish_run, load_model, mean_psnr, measured_on
 from train.trainer import Budget, Loop
 
 __all__ = ["narrow_run"]
-
-_MEASURED = 256
-"""Patches that the importance of channels is measured on."""
 
 
 def narrow_run(
@@ -103,23 +97,9 @@ def _ways_down(
     found = {}
     for kind in kinds:
         say(f"looking for the channels that matter least, by {kind}")
-        scores = channels.importance(config.model, model, kind, _measured_on(data, config))
+        scores = channels.importance(config.model, model, kind, measured_on(data, config))
         way = channels.plan(config.model, model, scores, (1.0 - share) * config.model.gmacs(), judge, multiple)
         end = way[-1]
         say(f"{kind}: widths {list(end.widths)}, {end.gmacs:.3f} GMACs, {end.psnr:.2f} dB before fine-tuning")
         found[kind] = way, scores
     return found
-
-
-def _measured_on(data: TrainingData, config: RunConfig) -> Crops:
-    """Patches of the training stream, to measure an importance on."""
-    stream = training_patches(
-        data.training,
-        patch=config.training.patch,
-        batch=_MEASURED,
-        seed=config.training.seed + 3,
-        as_float=False,
-        extra=config.noise,
-    )
-    noisy, clean = next(iter(stream))
-    return Crops(np.stack([noisy.numpy(), clean.numpy()], axis=1), [])

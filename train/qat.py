@@ -24,7 +24,7 @@ __all__ = ["Ranges", "export", "measure_ranges", "quantizable", "trained_weights
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest value that the output of a layer of that name is given in int8."""
 
-_quantization = tfmot.quantization.keras
+_quantization: Any = tfmot.quantization.keras
 
 _GIVEN_UP = 0.0005
 """The share of a tensor's values that is cut off at each end."""

@@ -20,17 +20,30 @@ import tensorflow as tf
 import tf_keras as keras
 
 from quietcam.atomic import make_folder, write_json, write_text
+from quietcam.data.crops import Crops
 from quietcam.errors import ModelError, StorageError, UsageError
 from train import pruning
 from train.config import RunConfig, dump_config, load_config
 from train.data import TrainingData
+from train.dataset import training_patches
 from train.model import build, copy_convolutions
 from train.precision import choose_precision
 from train.trainer import Budget, Loop, inference, save_model, validate
 
-__all__ = ["claimed", "finish_run", "load_model", "load_run", "mean_psnr", "prune_run", "read_evaluation", "train_run"]
+__all__ = [
+    "claimed",
+    "finish_run",
+    "load_model",
+    "load_run",
+    "mean_psnr",
+    "measured_on",
+    "prune_run",
+    "read_evaluation",
+    "train_run",
+]
 
 _OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard")
+_MEASURED = 256  # patches
 
 
 def train_run(
@@ -82,7 +95,7 @@ def train_run(
 def _recipe(config: RunConfig, data: TrainingData, precision: str) -> str:
     """All that decides about a step, and so not the budget."""
     told = config.to_dict()
-    del told["pruning"], told["training"]["steps"], told["training"]["minutes"]
+    del told["pruning"], told["qat"], told["training"]["steps"], told["training"]["minutes"]
     return json.dumps({**told, "precision": precision, "data": data.origin["sha256"]}, sort_keys=True)
 
 
@@ -173,6 +186,20 @@ def mean_psnr(model: keras.Model, data: TrainingData) -> float:
     """PSNR in dB on the validation crops, the mean over their sets."""
     denoise = inference(model)
     return float(np.mean([validate(denoise, crops) for crops in data.validation.values()]))
+
+
+def measured_on(data: TrainingData, config: RunConfig) -> Crops:
+    """Some patches of the training stream, to measure ranges or the importance of channels on."""
+    stream = training_patches(
+        data.training,
+        patch=config.training.patch,
+        batch=_MEASURED,
+        seed=config.training.seed + 3,
+        as_float=False,
+        extra=config.noise,
+    )
+    noisy, clean = next(iter(stream))
+    return Crops(np.stack([noisy.numpy(), clean.numpy()], axis=1), [])
 
 
 def load_run(run: Path) -> RunConfig:

@@ -1,11 +1,14 @@
 """Quantization-aware training: rounds where int8 does, keeps zeros, and comes out as a plain graph that converts."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
+from quietcam.cli import run
 from train.model import build, convolutions
 from train.pruning import sparsity
 from train.qat import export, measure_ranges, quantizable, trained_weights
@@ -85,3 +88,19 @@ def test_it_converts_to_int8_with_exact_ends(tuned, ranges, tiny):
         assert end["quantization"] == (pytest.approx(1 / 255, rel=1e-6), -128)
     kinds = {str(np.dtype(each["dtype"])) for each in interpreter.get_tensor_details()}
     assert kinds <= {"int8", "int32"}
+
+
+def test_a_run_is_made_ready_from_the_command_line(pair_folder, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text(
+        "[model]\nwidths = [8, 16]\ndepths = [1, 1]\n[training]\npatch = 32\nbatch = 4\nsteps = 12\ncrop = 64\n"
+    )
+    words = ["--data", str(pair_folder)]
+    assert run(["train", str(config), *words, "--out", str(tmp_path / "run")]) == 0
+    assert run(["train", str(tmp_path / "run"), "--qat", *words, "--steps", "8"]) == 0
+    told = json.loads((tmp_path / "run-qat" / "evaluation.json").read_text())
+    assert told["quantization_aware_training"]["ranges"]["denoise"] == [0.0, 1.0]
+    model = keras.models.load_model(tmp_path / "run-qat" / "model.keras", compile=False)
+    assert sum("fake_quant" in layer.name for layer in model.layers) == 8
+    assert run(["train", str(config), "--qat", *words]) == 2
+    assert run(["train", str(tmp_path / "run"), "--qat", *words, "--resume"]) == 2
