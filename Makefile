@@ -5,13 +5,15 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check bench clean help
+.PHONY: demo test check bench soak arm64 clean help
 
 help:
 	@echo "make demo    train, prune, quantize, compare, denoise a simulated camera (about ten minutes, leaves runs/demo/)"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   latency of the shipped model on this machine"
+	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
+	@echo "make arm64   the device's installation in an arm64 Debian under emulation (root, network, an hour; not in CI)"
 	@echo "make clean   remove the virtual environment, caches and runs/demo"
 
 demo: $(READY)
@@ -28,6 +30,12 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/quietcam bench --json -
+
+soak: $(READY)
+	$(BIN)/python benchmarks/soak.py $(ARGS)
+
+arm64: $(READY)
+	PYTHON=$(BIN)/python lab/arm64.sh $(ARGS)
 
 clean:
 	rm -rf $(VENV) runs/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

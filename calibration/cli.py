@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +11,11 @@ from quietcam.errors import UsageError
 from quietcam.options import Json, Side
 
 if TYPE_CHECKING:
-    from calibration.coverage import Coverage
+    from calibration.coverage import Coverage, Spread
 
 __all__ = ["mount"]
+
+_SHADES = " ▁▂▃▄▅▆▇█"
 
 
 def mount(app: typer.Typer) -> None:
@@ -22,61 +24,105 @@ def mount(app: typer.Typer) -> None:
 
 
 def calibrate_command(
-    data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/. Or noisy pictures alone, as "
+            "`quietcam capture` saves them."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The representative set, an .npz file.")],
-    count: Annotated[int, typer.Option(min=1, help="How many patches.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="How many patches.")] = 256,
     size: Annotated[int, typer.Option(min=16, help="Side of a patch in pixels.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another set.")] = 0,
     split: Side = "all",
+    gray: Annotated[
+        bool, typer.Option("--gray", help="One channel, for models of one; colour gives its luma.")
+    ] = False,
+    rebuild: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SET.npz|REPORT.json",
+            help="Cut the samples of this set again, instead of choosing; all must be as they were.",
+        ),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the coverage report with pictures there, one file.")] = None,
     json: Json = None,
 ) -> None:
     """Choose noisy patches that stand for the camera: int8 ranges are taken from them.
 
-    Example: `quietcam calibrate --data SIDD_Small_sRGB_Only --split train --out representative.npz`
+    They are balanced over phone, ISO, brightness, content, luminance and noise, as far as the data tells these.
+
+    Example: `quietcam calibrate --data SIDD_Small_sRGB_Only --split train --out rep.npz --html coverage.html`
     """
     from calibration.coverage import cover
     from calibration.sampling import sample
-    from quietcam.data.pairs import find_pairs
-    from quietcam.data.split import pairs_of_side
-    from quietcam.report import write_report
+    from calibration.survey import survey
+    from quietcam.audit import read_samples
+    from quietcam.audit import rebuild as cut_again
+    from quietcam.data.noisy import find_noisy
+    from quietcam.report import report_console, write_report
     from quietcam.representative import save_set
 
     if out.suffix != ".npz":
         raise UsageError(f"--out is an .npz file. Received: {out}. Remedy: --out {out.with_suffix('.npz')}")
-    found = find_pairs(data)
-    pairs = pairs_of_side(found.pairs, split)
-    chosen = sample(pairs, count=count, size=size, seed=seed, data=data.resolve().name)
+    if html is not None:
+        import jinja2  # noqa: F401  before the work, not after it
+    found = find_noisy(data, split)
+    channels = 1 if gray else 3
+    if rebuild is not None:
+        chosen = cut_again(read_samples(rebuild), data)
+        channels, size, count = chosen.channels, min(chosen.patches.shape[1:3]), len(chosen)
+        seed = int(chosen.origin.get("seed", seed))
+    candidates = survey(found.pictures, size=size, count=count, seed=seed, channels=channels)
+    if rebuild is None:
+        told: dict[str, Any] = {"split": split}
+        if found.capture is not None:
+            told["capture"] = found.capture
+        chosen = sample(candidates, count=count, seed=seed, data=data.resolve().name, told=told)
     save_set(out, chosen)
-    coverage = cover(chosen)
-    write_report(json, coverage.to_dict() | {"path": str(out), "sha256": chosen.digest, "origin": chosen.origin})
-    _show(coverage, out, json)
+    coverage = cover(chosen, candidates)
+    write_report(json, coverage.to_dict(out, chosen))
+    if html is not None:
+        from calibration.page import write_html
+
+        write_html(html, coverage, chosen)
+    console = report_console(json)
+    console.print(f"{out}", markup=False, soft_wrap=True)
+    _show(coverage, console)
 
 
-def _show(coverage: Coverage, out: Path, json: str | None) -> None:
+def _show(coverage: Coverage, console: Any) -> None:
     from rich.table import Table
 
-    from quietcam.report import report_console
+    from quietcam.lint_cli import show_findings
 
     table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="dim")
+    table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    low, high = coverage.range
-    quartiles = " · ".join(f"{value:.0f}" for value in coverage.luminance)
+    unseen = f", {coverage.unseen} more not looked at" if coverage.unseen else ""
     table.add_row(
-        "patches", f"{coverage.patches} of {coverage.width}x{coverage.height}, from {coverage.pictures} pictures"
+        "patches",
+        f"{coverage.patches} of {coverage.width}x{coverage.height}, from {coverage.pictures} of "
+        f"{coverage.data_pictures} pictures{unseen}",
     )
-    table.add_row("pixel values", f"{low} to {high}")
-    table.add_row("luminance", f"{quartiles}  (least, quartiles, greatest)")
-    for title, counts in (
-        ("phones", coverage.phones),
-        ("ISO", coverage.isos),
-        ("brightness", coverage.brightness),
-        ("scenes", coverage.scenes),
+    (low, high), (least, greatest) = coverage.range, coverage.data_range
+    table.add_row("pixel values", f"{low} to {high} (the data: {least} to {greatest})")
+    for kind, values in coverage.groups.items():
+        counts = "  ".join(f"{value} {group.patches}" for value, group in values.items())
+        table.add_row("ISO" if kind == "iso" else kind, counts)
+    for words, spread, unit in (
+        ("luminance", coverage.luminance, "0 to 255"),
+        ("noise", coverage.noise, "0 to 40 of 255"),
     ):
-        if counts:
-            table.add_row(title, "  ".join(f"{name} {number}" for name, number in counts.items()))
-    console = report_console(json)
-    console.print(f"{out}")
+        table.add_row(f"{words}, set", f"{_sparkline(spread, spread.set)}  {unit}")
+        table.add_row(f"{words}, data", f"{_sparkline(spread, spread.data)}  {spread.overlap:.0%} alike")
     console.print(table)
-    for finding in coverage.findings:
-        console.print(f"[yellow]warning[/] {finding}")
+    if coverage.missing:
+        console.print(f"in the data and not in the set: {', '.join(coverage.missing)}", markup=False, soft_wrap=True)
+    show_findings(list(coverage.findings), console)
+
+
+def _sparkline(spread: Spread, shares: tuple[float, ...]) -> str:
+    tallest = max(*spread.set, *spread.data)
+    return "".join(_SHADES[-(-int(share / tallest * 1000) * (len(_SHADES) - 1) // 1000)] for share in shares)

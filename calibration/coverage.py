@@ -1,70 +1,188 @@
-"""What is in a representative set: instances, brightness, range, and what is doubtful about it."""
+"""Coverage: what is in a representative set, against what is in the data it was chosen from.
+
+The report as JSON (``quietcam calibrate … --json FILE``)::
+
+    format      1
+    path        of the set, and its sha256: the digest of all patches
+    origin      what made the set: data, seed, count, size, versions; of captured frames "capture"
+    patches     how many, of width, height, channels
+    pictures    from how many pictures, and the data's
+    range       least and greatest pixel value, and the data's
+    groups      {"phone": {"S6": {patches, share, pictures, data_share}, …}, "iso", "brightness", "scene", "content"};
+                the first four only where names tell; of content, "pictures" counts candidate patches
+    missing     what the data has and the set has not, as "iso 10000"
+    luminance   {edges, set, data, overlap}: shares of pixels by brightness, 0 to 255; the data's are of whole pictures
+    noise       likewise: shares of patches by estimated noise, in steps of 255; the last bin is open
+    findings    of the linter: [{name, severity, rule, received, effect, remedy}, …], worst first
+    samples     [{source, instance, box: [x0, y0, x1, y1], sha256}, …]: enough to rebuild the set (--rebuild)
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from calibration.sampling import luminance
+from calibration.survey import CONTENTS, Survey, judge_content
+from quietcam.data.noisy import NoisyPicture
 from quietcam.data.sidd import Instance
-from quietcam.representative import Finding, RepresentativeSet, check_set
+from quietcam.estimation import estimate_blind
+from quietcam.image import to_gray
+from quietcam.lint import Finding, lint
+from quietcam.representative import RepresentativeSet
 
-__all__ = ["Coverage", "cover"]
+__all__ = ["Coverage", "Group", "Spread", "cover"]
 
-_PERCENTILES = (0, 25, 50, 75, 100)
+_LUMINANCE_EDGES = tuple(range(0, 257, 8))
+_NOISE_EDGES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Patches of one kind, their share, and the same of the data's pictures."""
+
+    patches: int
+    share: float
+    pictures: int
+    data_share: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Two histograms over the same bins, each with the sum 1.
+
+    Attributes:
+        edges: of the bins, one more than there are bins where the last one ends, else as many.
+        overlap: what both have in common, 0 to 1.
+    """
+
+    edges: tuple[int, ...]
+    set: tuple[float, ...]
+    data: tuple[float, ...]
+    overlap: float
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Counts of patches by what the names of their pictures tell, and of their pixels.
-
-    Attributes:
-        range: least and greatest pixel value.
-        luminance: mean luminance of the patches, 0 to 255: least, quartiles, greatest.
-        phones, isos, brightness, scenes: patches of each; empty where no name tells.
-    """
+    """The report, without the samples; see the module's docstring."""
 
     patches: int
     width: int
     height: int
     channels: int
     pictures: int
+    data_pictures: int
+    unseen: int
     range: tuple[int, int]
-    luminance: tuple[float, ...]
-    phones: dict[str, int]
-    isos: dict[str, int]
-    brightness: dict[str, int]
-    scenes: dict[str, int]
+    data_range: tuple[int, int]
+    groups: dict[str, dict[str, Group]]
+    missing: tuple[str, ...]
+    luminance: Spread
+    noise: Spread
     findings: tuple[Finding, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+    def to_dict(self, path: Path, representative: RepresentativeSet) -> dict[str, Any]:
+        """The report as the module's docstring describes it."""
+        samples = zip(
+            representative.source,
+            representative.instance,
+            representative.box.tolist(),
+            representative.sha256,
+            strict=True,
+        )
+        return {
+            "format": 1,
+            "path": str(path),
+            "sha256": representative.digest,
+            "origin": representative.origin,
+            **asdict(self),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "samples": [
+                {"source": source, "instance": instance, "box": box, "sha256": sha256}
+                for source, instance, box, sha256 in samples
+            ],
+        }
 
 
-def cover(representative: RepresentativeSet) -> Coverage:
-    """Look through a set."""
+def cover(representative: RepresentativeSet, found: Survey) -> Coverage:
+    """Hold a set against the survey that it was chosen from."""
     patches = representative.patches
-    instances = [found for name in representative.instance if (found := Instance.parse(name))]
-    means = luminance(patches)
+    sigma = np.array([estimate_blind(patch).sigma for patch in patches])
+    groups = _groups(representative, found, judge_content(patches, sigma))
+    gray = np.concatenate([np.bincount(to_gray(patch).reshape(-1), minlength=256)[np.newaxis] for patch in patches])
     return Coverage(
         patches=len(patches),
         width=patches.shape[2],
         height=patches.shape[1],
-        channels=patches.shape[3],
+        channels=representative.channels,
         pictures=len(set(representative.source)),
+        data_pictures=len(found.pictures),
+        unseen=found.unseen,
         range=(int(patches.min()), int(patches.max())),
-        luminance=tuple(round(float(value), 1) for value in np.percentile(means, _PERCENTILES)),
-        phones=_count(each.phone for each in instances),
-        isos={str(iso): n for iso, n in sorted(Counter(each.iso for each in instances).items())},
-        brightness=_count(each.brightness for each in instances),
-        scenes=_count(each.scene for each in instances),
-        findings=tuple(check_set(patches)),
+        data_range=(found.low, found.high),
+        groups=groups,
+        missing=tuple(
+            f"{kind} {value}"
+            for kind, values in groups.items()
+            for value, group in values.items()
+            if group.pictures and not group.patches
+        ),
+        luminance=_spread(_LUMINANCE_EDGES, _by_eight(gray.sum(axis=0)), _by_eight(found.histogram)),
+        noise=_spread(_NOISE_EDGES, _by_noise(sigma), _by_noise(found.sigma)),
+        findings=tuple(lint(representative)),
     )
 
 
-def _count(values: Any) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))
+def _groups(representative: RepresentativeSet, found: Survey, content: NDArray[np.intp]) -> dict[str, dict[str, Group]]:
+    ours = [instance for name in representative.instance if (instance := Instance.parse(name))]
+    theirs = [picture.instance for picture in found.pictures if picture.instance]
+    groups = {}
+    for kind in ("phone", "iso", "brightness"):
+        if theirs:
+            groups[kind] = _group([getattr(each, kind) for each in ours], [getattr(each, kind) for each in theirs])
+    scenes = {picture.name: picture.scene for picture in found.pictures}
+    if _tells_scenes(found.pictures):
+        groups["scene"] = _group([scenes[name] for name in representative.source], list(scenes.values()))
+    groups["content"] = _group([CONTENTS[i] for i in content], [CONTENTS[i] for i in found.content])
+    return groups
+
+
+def _tells_scenes(pictures: list[NoisyPicture]) -> bool:
+    return any(picture.scene != picture.name for picture in pictures)
+
+
+def _group(ours: list[Any], theirs: list[Any]) -> dict[str, Group]:
+    counted, data = Counter(ours), Counter(theirs)
+    return {
+        str(value): Group(
+            counted[value],
+            round(counted[value] / max(len(ours), 1), 4),
+            data[value],
+            round(data[value] / max(len(theirs), 1), 4),
+        )
+        for value in sorted(counted | data)
+    }
+
+
+def _by_eight(counts: NDArray[Any]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = counts.reshape(-1, 8).sum(axis=1).astype(np.float64)
+    return found
+
+
+def _by_noise(sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    counts, _ = np.histogram(sigma, [*_NOISE_EDGES, np.inf])
+    return counts.astype(np.float64)
+
+
+def _spread(edges: tuple[int, ...], ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Spread:
+    ours, theirs = ours / ours.sum(), theirs / theirs.sum()
+    return Spread(
+        edges,
+        tuple(round(float(share), 5) for share in ours),
+        tuple(round(float(share), 5) for share in theirs),
+        round(float(np.minimum(ours, theirs).sum()), 4),
+    )

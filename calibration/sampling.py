@@ -1,134 +1,156 @@
-"""Which patches stand for the camera: spread over scenes and instances, and over brightness within each picture."""
+"""Which patches stand for the camera: balanced over phone, ISO, brightness, content, luminance and noise at once.
+
+The rule is minimization (Pocock and Simon, Biometrics 31, 1975), as clinical trials balance groups: patch after patch,
+that candidate is taken whose own kinds have been taken least so far. So every prefix of a set is balanced, too.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.data.crops import Box, choose_boxes
-from quietcam.data.pairs import Pair, list_problems, say_problems
-from quietcam.data.pictures import read_picture
-from quietcam.errors import DataError, UsageError
-from quietcam.image import Image
-from quietcam.progress import progress, say
+from calibration.survey import CONTENTS, Survey
+from quietcam.errors import UsageError
+from quietcam.progress import say
 from quietcam.representative import RepresentativeSet, patch_sha256
 
-__all__ = ["luminance", "sample"]
+__all__ = ["choose", "sample"]
 
-_CANDIDATES = 48
-"""Boxes looked at in each picture, at least; the wanted ones are those at the wanted quantiles of brightness."""
+_LUMINANCE_BINS, _NOISE_BINS = 16, 4  # of equal shares of the data set
+_WEIGHTS = {
+    "phone": 2.0, "iso": 2.0, "brightness": 2.0, "content": 1.0, "noise": 1.0, "luminance": 0.5,
+    "picture": 0.6, "scene": 0.5,
+}  # fmt: skip
+_OVERLAP = 1.0
 
-_BT601 = np.array([0.299, 0.587, 0.114])
+
+@dataclass(frozen=True)
+class _Kind:
+    """One attribute of every candidate: codes 0 to ``values - 1``."""
+
+    codes: NDArray[np.intp]
+    values: int
+    weight: float
 
 
-def sample(pairs: Sequence[Pair], *, count: int, size: int, seed: int = 0, data: str = "") -> RepresentativeSet:
-    """Choose ``count`` noisy patches of ``size`` pixels a side. The same arguments give the same set.
-
-    Every picture gives as many patches as any other, or one more; where there are fewer patches than pictures, scenes
-    take turns. All patches together cover the quantiles 0 to 1 of brightness within a picture evenly, so
-    the darkest and the brightest corners are in. A picture that cannot be used is skipped and said, and the next ones
-    give its share.
+def sample(
+    found: Survey, *, count: int, seed: int = 0, data: str = "", told: dict[str, Any] | None = None
+) -> RepresentativeSet:
+    """Choose ``count`` of the candidates. The same survey gives the same set.
 
     Args:
+        seed: that the survey was made with.
         data: what the data set is called in the set's origin.
+        told: what else belongs into the origin.
 
     Raises:
-        UsageError: ``count`` or ``size`` under 1.
-        DataError: no picture can be used.
+        UsageError: ``count`` under 1.
     """
-    for name, value in (("count", count), ("size", size)):
-        if value < 1:
-            raise UsageError(f"{name} must be at least 1. Received: {name}={value}.")
-    order = _take_turns(pairs, seed)
-    targets = list((np.random.default_rng(seed).permutation(count) + 0.5) / count)
-    patches: list[Image] = []
-    source: list[str] = []
-    instance: list[str] = []
-    chosen: list[Box] = []
-    problems: list[str] = []
-    with progress("Choosing patches", min(count, len(order))) as bar:
-        for index, pair in enumerate(order):
-            if not targets:
-                break
-            # What is still wanted, shared by the pictures that are left: the first ones take what does not divide.
-            share = -(-len(targets) // (len(order) - index))
-            try:
-                picture = read_picture(pair.noisy)
-                boxes = _spread(picture, size, targets[:share], f"{seed}:{pair.name}")
-            except (DataError, UsageError) as error:
-                problems.append(f"{pair.name}: {error}")
-                continue
-            if not boxes:
-                height, width = picture.shape[:2]
-                problems.append(f"{pair.name}: {width}x{height} is smaller than a patch of {size}x{size}")
-            for x0, y0, x1, y1 in boxes:
-                patches.append(picture[y0:y1, x0:x1].copy())
-                source.append(pair.name)
-                instance.append(pair.instance.name if pair.instance else "")
-                chosen.append((x0, y0, x1, y1))
-            del targets[: len(boxes)]
-            bar.advance()
-    if not patches:
-        raise DataError(
-            f"At least one noisy picture must give a patch of {size}x{size} pixels. "
-            f"Received: {list_problems(problems) or 'no pictures'}. Remedy: choose a smaller --size, or other data."
-        )
-    say_problems(problems, "while choosing patches")
-    if targets:
-        say(f"{len(patches)} of {count} patches: the pictures allow no more that differ.")
+    if count < 1:
+        raise UsageError(f"count must be at least 1. Received: count={count}.")
+    chosen = choose(found, count)
+    if len(chosen) < count:
+        say(f"{len(chosen)} of {count} patches: the pictures allow no more that differ.")
+    owners = [found.pictures[int(index)] for index in found.picture[chosen]]
+    patches = found.patches[chosen]
     return RepresentativeSet(
-        patches=np.stack(patches),
-        source=tuple(source),
-        instance=tuple(instance),
-        box=np.array(chosen, np.int32),
+        patches=patches,
+        source=tuple(owner.name for owner in owners),
+        instance=tuple(owner.instance.name if owner.instance else "" for owner in owners),
+        box=found.box[chosen],
         sha256=tuple(patch_sha256(patch) for patch in patches),
         origin={
             "data": data,
-            "pictures": len(order),
-            "skipped": len(problems),
+            "pictures": len(found.pictures) + len(found.problems) + found.unseen,
+            "skipped": len(found.problems),
             "count": count,
-            "size": size,
+            "size": int(patches.shape[1]),
             "seed": seed,
             "quietcam": version("quietcam"),
+            **(told or {}),
         },
     )
 
 
-def luminance(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean luminance (ITU-R BT.601) of patches ``(N, H, W, C)``: ``(N,)`` in 0 to 255."""
-    means: NDArray[np.float64] = patches.mean(axis=(1, 2), dtype=np.float64)
-    return means @ _BT601 if means.shape[1] == 3 else means[:, 0]
+def choose(found: Survey, count: int) -> NDArray[np.intp]:
+    """Indices of up to ``count`` candidates, in the order they were taken. Pixels that are equal are taken once."""
+    kinds = _kinds(found)
+    taken_of = [np.zeros(kind.values) for kind in kinds]
+    free = _first_of_equals(found)
+    overlap = np.zeros(len(free))
+    pictures = len(found.pictures)
+    # The first ones hold the ends of the range; the others are balanced around them.
+    ends = _holders(found) if count > 2 else []
+    chosen: list[int] = []
+    while len(chosen) < count and free.any():
+        score = overlap * (_OVERLAP * pictures)
+        for kind, taken in zip(kinds, taken_of, strict=True):
+            # Times the number of values: each kind is as far along as the whole set when it is in balance.
+            score += kind.weight * kind.values * taken[kind.codes]
+        score[~free] = np.inf
+        ends = [holds for holds in ends if not holds[chosen].any()]
+        if ends and (free & ends[0]).any():
+            score[~ends[0]] = np.inf
+        best = int(np.argmin(score))
+        chosen.append(best)
+        free[best] = False
+        for kind, taken in zip(kinds, taken_of, strict=True):
+            taken[kind.codes[best]] += 1
+        same = np.flatnonzero(found.picture == found.picture[best])
+        overlap[same] = np.maximum(overlap[same], _shared(found.box[same], found.box[best]))
+    return np.array(chosen, np.intp)
 
 
-def _take_turns(pairs: Sequence[Pair], seed: int) -> list[Pair]:
-    """The pairs in an order in which scenes take turns; which comes first, the seed decides."""
+def _kinds(found: Survey) -> list[_Kind]:
+    instances = [found.pictures[int(index)].instance for index in found.picture]
+    kinds = [
+        _Kind(_quantiles(found.luminance, _LUMINANCE_BINS), _LUMINANCE_BINS, _WEIGHTS["luminance"]),
+        _Kind(_quantiles(found.sigma, _NOISE_BINS), _NOISE_BINS, _WEIGHTS["noise"]),
+        _Kind(found.content, len(CONTENTS), _WEIGHTS["content"]),
+        _Kind(found.picture, len(found.pictures), _WEIGHTS["picture"]),
+        _coded([found.pictures[int(index)].scene for index in found.picture], "scene"),
+    ]
+    if any(instances):
+        names = ("phone", "iso", "brightness")
+        kinds += [_coded([str(getattr(instance, name, "")) for instance in instances], name) for name in names]
+    return kinds
 
-    def drawn(pair: Pair) -> bytes:
-        return hashlib.sha256(f"{seed}:{pair.name}".encode()).digest()
 
-    scenes: defaultdict[str, list[Pair]] = defaultdict(list)
-    for pair in sorted(pairs, key=drawn):
-        scenes[pair.scene].append(pair)
-    turns = [(turn, pair) for members in scenes.values() for turn, pair in enumerate(members)]
-    return [pair for _, pair in sorted(turns, key=lambda each: each[0])]
+def _coded(values: list[str], name: str) -> _Kind:
+    different, codes = np.unique(values, return_inverse=True)
+    return _Kind(codes, len(different), _WEIGHTS[name])
 
 
-def _spread(picture: Image, size: int, targets: Sequence[float], key: str) -> list[Box]:
-    """For each target, a quantile of brightness in 0 to 1, the box that comes nearest and is not taken yet."""
-    boxes = choose_boxes(picture.shape, size, max(_CANDIDATES, 4 * len(targets)), key)
-    if not boxes:
-        return []
-    means = luminance(np.stack([picture[y0:y1, x0:x1] for x0, y0, x1, y1 in boxes]))
-    ranked = [boxes[int(i)] for i in np.argsort(means, kind="stable")]
-    quantiles = (np.arange(len(ranked)) + 0.5) / len(ranked)
-    taken: list[int] = []
-    for target in targets[: len(ranked)]:
-        distance = np.abs(quantiles - target)
-        distance[taken] = np.inf
-        taken.append(int(np.argmin(distance)))
-    return [ranked[index] for index in taken]
+def _quantiles(values: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
+    ranks = np.empty(len(values), np.intp)
+    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return ranks * bins // len(values)
+
+
+def _first_of_equals(found: Survey) -> NDArray[np.bool_]:
+    """Which candidates show pixels that none before them shows."""
+    seen: set[str] = set()
+    free = np.zeros(len(found.patches), bool)
+    for index, patch in enumerate(found.patches):
+        digest = patch_sha256(patch)
+        free[index] = digest not in seen
+        seen.add(digest)
+    return free
+
+
+def _shared(boxes: NDArray[np.int32], box: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The share of its area that ``box`` has in common with each of ``boxes``, all of one size."""
+    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    shares: NDArray[np.float64] = sides.clip(min=0).prod(axis=1) / float((box[2:] - box[:2]).prod())
+    return shares
+
+
+def _holders(found: Survey) -> list[NDArray[np.bool_]]:
+    """Which candidates hold the data's least value, and which the greatest."""
+    flat = found.patches.reshape(len(found.patches), -1)
+    ends = flat.min(axis=1) == found.low, flat.max(axis=1) == found.high
+    return [holds for holds in ends if holds.any()]

@@ -1,8 +1,10 @@
-"""Classical filters, each at its best strength: what a network has to beat."""
+"""Classical filters, each picture at the strength that suits it best: what a network has to beat."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import statistics
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,60 +12,84 @@ import numpy as np
 from quietcam.image import Image, swap_red_blue
 from quietcam.metrics import psnr
 
-__all__ = ["FILTERS", "Filter", "Tuned", "tune"]
+__all__ = ["FILTERS", "Filter", "Tuned"]
 
-_MOST_DB = 100.0
+_LEVEL = 0.02  # dB
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter of one strength: ``apply(noisy, strength)``, uint8 ``(H, W, C)`` in and out."""
+    """A filter: ``apply(noisy, strength)``, uint8 ``(H, W, C)`` in and out, and the strengths to try, ascending.
+
+    ``guess`` gives about the best strength for noise of a deviation in steps of 255.
+    """
 
     name: str
     title: str
     unit: str
     strengths: tuple[float, ...]
     apply: Callable[[Image, float], Image]
+    guess: Callable[[float], float]
 
 
-@dataclass(frozen=True)
 class Tuned:
-    """A filter at the strength that suits a whole set best.
+    """A filter that is told the clean picture and picks its best strength by it, which nobody can do in the field.
+
+    The search climbs from a guess by the noise that there is to the nearest maximum of PSNR. From the weak side it
+    could not: non-local means far too weak changes nothing, and a little less weak still nothing.
 
     Attributes:
-        strength: the one of the highest mean PSNR over the set.
-        grid: mean PSNR in dB by strength.
-        psnr_each: mean PSNR where each picture has the strength that suits it best, which nobody knows beforehand.
+        chosen: how many pictures wanted each strength.
     """
 
-    filter: Filter
-    strength: float
-    grid: dict[float, float]
-    psnr_each: float
+    def __init__(self, filter_: Filter) -> None:
+        self.filter = filter_
+        self.chosen: Counter[float] = Counter()
 
     @property
-    def at_edge(self) -> bool:
-        """Is the best strength the weakest or strongest one tried, so that a better one may lie beyond?"""
-        return self.strength in (self.filter.strengths[0], self.filter.strengths[-1])
+    def strength(self) -> float:
+        """The median of those that were chosen."""
+        return statistics.median_low(self.chosen.elements()) if self.chosen else self.filter.strengths[0]
+
+    @property
+    def at_end(self) -> int:
+        """How many pictures wanted the strongest one, so that a stronger one might be better."""
+        return self.chosen[self.filter.strengths[-1]]
+
+    def denoise(self, noisy: Image, clean: Image) -> Image:
+        """The filtered picture of the highest PSNR against ``clean``."""
+        tried: dict[int, tuple[float, Image]] = {}
+
+        def quality(index: int) -> float:
+            if index not in tried:
+                picture = self.filter.apply(noisy, self.filter.strengths[index])
+                tried[index] = psnr(clean, picture), picture
+            return tried[index][0]
+
+        deviation = float(np.sqrt(np.mean(np.square(noisy.astype(np.float32) - clean))))
+        guess = self.filter.guess(deviation)
+        best = int(np.abs(np.array(self.filter.strengths) / guess - 1.0).argmin())
+        for step in (1, -1):
+            while (better := self._better(best, step, quality)) is not None:
+                best = better
+        quality(best)
+        self.chosen[self.filter.strengths[best]] += 1
+        return tried[best][1]
+
+    def _better(self, best: int, step: int, quality: Callable[[int], float]) -> int | None:
+        """The next strength on that side if it is better, or the one behind it where the next is as good: too weak a
+        filter changes nothing at all."""
+        ahead = [index for index in (best + step, best + 2 * step) if 0 <= index < len(self.filter.strengths)]
+        if not ahead:
+            return None
+        if quality(ahead[0]) > quality(best):
+            return ahead[0]
+        is_level = len(ahead) > 1 and quality(ahead[0]) > quality(best) - _LEVEL
+        return ahead[1] if is_level and quality(ahead[1]) > quality(best) else None
 
     def __call__(self, noisy: Image) -> Image:
+        """At the median strength, as it would run on a device."""
         return self.filter.apply(noisy, self.strength)
-
-
-def tune(filters: Sequence[Filter], pairs: Iterable[tuple[Image, Image]]) -> list[Tuned]:
-    """Find each filter's best strength on ``(noisy, clean)`` pictures: all strengths on all, one picture in memory."""
-    tables: list[list[list[float]]] = [[] for _ in filters]
-    for noisy, clean in pairs:
-        for filter_, table in zip(filters, tables, strict=True):
-            table.append([min(_MOST_DB, psnr(clean, filter_.apply(noisy, s))) for s in filter_.strengths])
-    tuned = []
-    for filter_, table in zip(filters, tables, strict=True):
-        values = np.array(table)
-        means = values.mean(axis=0)
-        grid = {s: round(float(m), 4) for s, m in zip(filter_.strengths, means, strict=True)}
-        best = filter_.strengths[int(means.argmax())]
-        tuned.append(Tuned(filter_, best, grid, float(values.max(axis=1).mean())))
-    return tuned
 
 
 def _blur(noisy: Image, sigma: float) -> Image:
@@ -92,8 +118,17 @@ def _with_channels(image: object) -> Image:
 FILTERS = {
     each.name: each
     for each in (
-        Filter("blur", "Gaussian blur", "sigma", (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0), _blur),
-        Filter("nlm", "Non-local means", "h", (1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0), _nlm),
+        Filter(
+            "blur", "Gaussian blur", "sigma", (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0), _blur, lambda _: 0.8
+        ),
+        Filter(
+            "nlm",
+            "Non-local means",
+            "h",
+            (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0),
+            _nlm,
+            lambda d: max(1.0, d),
+        ),
     )
 }
 """Every filter by its name."""

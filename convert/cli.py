@@ -1,199 +1,160 @@
-"""The commands of conversion: convert, compare."""
+"""The command convert; what else this stage mounts."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quietcam.errors import UsageError
+import convert.compare_cli
+import convert.coral.cli
+from quietcam.errors import GateError, UsageError
 from quietcam.options import Json, Side
 
 if TYPE_CHECKING:
-    from convert.converter import Conversion
+    from convert.keras_model import LoadedModel
+    from convert.recipes import Recipe
 
 __all__ = ["mount"]
 
+_MAX_DROP, _MAX_DROP_ISO = 0.1, 0.25
 
-class Classic(StrEnum):
-    """Filters that need no training, to compare with."""
 
-    BLUR = "blur"
-    NLM = "nlm"
+class Target(StrEnum):
+    """What a graph is made for."""
+
+    CPU = "cpu"
+    CORAL = "coral"
 
 
 def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("convert")(convert_command)
-    app.command("compare")(compare_command)
+    convert.compare_cli.mount(app)
+    convert.coral.cli.mount(app)
 
 
 def convert_command(
     run: Annotated[Path, typer.Argument(help="A run directory, or a .keras file that tf_keras wrote.")],
-    out: Annotated[Path, typer.Option(help="The folder for the models.")],
+    out: Annotated[Path, typer.Option(help="The folder for the models; for a Coral, its subfolder coral.")],
     recipe: Annotated[
-        list[str] | None, typer.Option(help="float32 or int8; may be given several times. Default: both.")
+        list[str] | None,
+        typer.Option(
+            help="float32, float16, dynamic_int8, int8 or int8x16; may be given several times. "
+            "Default: float32 and int8."
+        ),
     ] = None,
     size: Annotated[
         list[str] | None,
         typer.Option(metavar="WIDTHxHEIGHT", help="Of the frames; may be given several times. Default: 256x256."),
     ] = None,
+    tile: Annotated[
+        list[str] | None, typer.Option(metavar="SIDE", help="The same for a square; may be given several times.")
+    ] = None,
+    target: Annotated[
+        Target, typer.Option(help="coral: int8 throughout, ends before depth-to-space, tile size chosen by memory.")
+    ] = Target.CPU,
     representative: Annotated[
         Path | None, typer.Option(help="The set that int8 ranges are taken from (`quietcam calibrate`).")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Pairs to measure on what int8 loses. Without them it is estimated.")
+    ] = None,
+    split: Side = "all",
+    max_drop: Annotated[
+        float | None, typer.Option(metavar="DB", help="Exit with 3 when int8 loses more to its float twin.")
+    ] = None,
+    max_drop_iso: Annotated[
+        float, typer.Option(metavar="DB", help="The same for the worst ISO bucket of at least 3 pictures.")
+    ] = _MAX_DROP_ISO,
+    rescue: Annotated[
+        bool,
+        typer.Option("--rescue", help="When int8 loses more than --max-drop (0.1 where not given), try what may help."),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Front of the models' names. Default: the run's name.")] = None,
     json: Json = None,
 ) -> None:
     """Convert a trained network to TFLite: NAME_WxH_RECIPE.tflite with its manifest, read back and checked.
 
     Example: `quietcam convert runs/mine --recipe float32 --recipe int8 --representative rep.npz --out models`
-    """
-    from datetime import UTC, datetime
 
-    from convert.converter import check_ranges, convert_model, describe
-    from convert.files import check_name, read_size, write_model
+    With a gate, and what helps if it does not hold: add `--data pairs --split validation --max-drop 0.1 --rescue`
+    """
+    from convert.convert_run import Order, convert_run
+    from convert.converter import check_ranges
+    from convert.files import check_name, read_size, read_tile
     from convert.keras_model import load_keras
-    from convert.recipes import RECIPES, get_recipe
-    from quietcam.atomic import make_folder
-    from quietcam.progress import progress, say
-    from quietcam.report import write_report
-    from quietcam.representative import check_set, load_set
+    from convert.show import conversion_report, show_conversions
+    from quietcam.progress import say
+    from quietcam.report import report_console, write_report
+    from quietcam.representative import load_set
 
     # Everything that can be wrong about the words, before TensorFlow takes its seconds.
-    recipes = [get_recipe(each) for each in dict.fromkeys(recipe or RECIPES)]
-    sizes = list(dict.fromkeys(read_size(each) for each in size or ["256x256"]))
+    is_coral = target is Target.CORAL
+    recipes = _recipes(recipe, is_coral)
+    sizes = [*map(read_size, size or []), *map(read_tile, tile or [])]
+    for option, value in (("--max-drop", max_drop), ("--max-drop-iso", max_drop_iso)):
+        if value is not None and not value >= 0:
+            raise UsageError(f"{option} is in dB and not negative. Received: {value}.")
     if name is not None:
         check_name(name)
     chosen = load_set(representative) if representative else None
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    with progress("Converting", 1 + len(recipes) * len(sizes)) as bar:
-        loaded = load_keras(run)
-        title = check_name(name or loaded.name)
-        for each in recipes:
-            check_ranges(loaded, each, chosen)
-        for finding in check_set(chosen.patches) if chosen else ():
-            say(f"warning: {finding}")
-        make_folder(out)
-        bar.advance()
-        written: list[tuple[Path, Conversion]] = []
-        for width, height in sizes:
-            for each in recipes:
-                conversion = convert_model(loaded, each, width=width, height=height, representative=chosen)
-                manifest = describe(conversion, loaded, title, chosen)
-                written.append((write_model(out, conversion.content, manifest, created), conversion))
-                bar.advance(note=written[-1][0].name)
-    write_report(json, {"models": [_conversion_report(*each) for each in written]})
-    _show_conversions(written, json)
+    pairs = None
+    if data is not None:
+        from quietcam.data.pairs import find_pairs
+        from quietcam.data.split import pairs_of_side
 
-
-def compare_command(
-    models: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Models: .tflite files, or names of those that ship; the first float one is the reference."
-        ),
-    ],
-    data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
-    split: Side = "all",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, evenly spread.")] = None,
-    classic: Annotated[
-        list[Classic] | None, typer.Option(help="Add a filter at its best strength; may be given several times.")
-    ] = None,
-    json: Json = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with pictures there, one file.")] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(metavar="DB", help="Exit with 3 when a model loses more to the float reference.")
-    ] = None,
-) -> None:
-    """Compare float and quantized models on the same pairs: quality, size, cost, and pictures.
-
-    Example: `quietcam compare m_float32.tflite m_int8.tflite --data pairs/ --classic nlm --html report.html`
-    """
-    from convert.compare import compare
-    from convert.table import show_comparison
-    from edge.models import resolve_model
-    from quietcam.data.pairs import find_pairs
-    from quietcam.data.split import pairs_of_side
-    from quietcam.errors import GateError
-    from quietcam.report import report_console, write_report
-
-    if max_drop is not None and max_drop < 0:
-        raise UsageError(f"--max-drop is in dB and not negative. Received: {max_drop}.")
-    if html is not None:
-        _require_jinja()
-    found = find_pairs(data)
-    pairs = pairs_of_side(found.pairs, split)
-    comparison = compare(
-        [resolve_model(str(model)) for model in models],
-        pairs,
-        data=data.resolve().name if split == "all" else f"{data.resolve().name} ({split} scenes)",
-        classic=[each.value for each in dict.fromkeys(classic or [])],
-        limit=limit,
-        needs_reference=max_drop is not None,
+        pairs = pairs_of_side(find_pairs(data).pairs, split)
+    loaded = load_keras(run)
+    for each in recipes:
+        check_ranges(loaded, each, chosen)
+    if max_drop is not None and (loaded.carries_ranges or not any(each.is_full_int8 for each in recipes)):
+        raise UsageError(
+            "--max-drop holds int8 against the float network that it is made of. Received: "
+            + ("a network trained with quantization." if loaded.carries_ranges else "no --recipe int8.")
+            + " Remedy: quietcam compare FLOAT.tflite INT8.tflite --data DIR --max-drop DB"
+        )
+    order = Order(
+        recipes,
+        list(dict.fromkeys(sizes or [_default_size(loaded, is_coral)])),
+        check_name(name or loaded.name),
+        is_coral=is_coral,
+        limit=_MAX_DROP if max_drop is None else max_drop,
+        iso_limit=max_drop_iso,
+        rescue=rescue,
     )
-    show_comparison(comparison, report_console(json))
-    write_report(json, comparison.to_dict())
-    if html is not None:
-        from convert.report import write_html
+    done = convert_run(loaded, order, out / "coral" if is_coral else out, chosen, pairs)
+    write_report(json, conversion_report(done))
+    show_conversions(done, report_console(json))
+    if done.loss is not None and not done.holds:
+        missed = f"int8 loses {done.loss}; allowed are {order.limit:g} dB, {order.iso_limit:g} in the worst ISO bucket"
+        if max_drop is not None:
+            raise GateError(
+                f"int8 may lose no more than --max-drop to its float twin. Received: {missed}. Remedy: {done.advice}."
+            )
+        say(f"warning: {missed}. {done.advice}.")
 
-        write_html(html, comparison, pairs)
-    missed = [] if max_drop is None else comparison.drops_above(max_drop)
-    if missed:
-        raise GateError(
-            f"A model may lose at most {max_drop:g} dB to {comparison.reference}. Received: "
-            + ", ".join(f"{row.name} loses {row.drop:.3f} dB" for row in missed)
-            + ". Remedy: a representative set closer to the data, or quantization-aware training."
+
+def _recipes(names: list[str] | None, is_coral: bool) -> list[Recipe]:
+    from convert.recipes import get_recipe
+
+    recipes = [get_recipe(each) for each in dict.fromkeys(names or (["int8"] if is_coral else ["float32", "int8"]))]
+    if is_coral and any(not each.is_full_int8 for each in recipes):
+        raise UsageError(
+            "--target coral makes int8 models alone: nothing else maps to an Edge TPU. Received: "
+            f"{', '.join(each.name for each in recipes)}. Remedy: --recipe int8, or --target cpu for the others."
         )
+    return recipes
 
 
-def _require_jinja() -> None:
-    """Before a long comparison, not after it."""
-    import jinja2  # noqa: F401
+def _default_size(loaded: LoadedModel, is_coral: bool) -> tuple[int, int]:
+    if not is_coral:
+        return 256, 256
+    from convert.coral.tile import coral_tile
 
-
-def _conversion_report(path: Path, conversion: Conversion) -> dict[str, Any]:
-    graph = conversion.graph
-    return {
-        "path": str(path),
-        "recipe": conversion.recipe.name,
-        "width": conversion.width,
-        "height": conversion.height,
-        "bytes": path.stat().st_size,
-        "int8_share": round(graph.int8_share, 4),
-        "parameters": graph.parameters,
-        "gmacs": graph.gmacs,
-        "gmacs_256": graph.gmacs_256,
-        "stride": graph.stride,
-        "sparsity": graph.sparsity,
-        "removed": list(conversion.removed),
-        "ops": graph.table(),
-    }
-
-
-def _show_conversions(written: list[tuple[Path, Conversion]], json: str | None) -> None:
-    from rich.table import Table
-
-    from quietcam.report import report_console
-
-    table = Table()
-    for index, head in enumerate(("model", "kB", "ops", "int8", "GMACs", "zeros", "ends")):
-        table.add_column(head, justify="right" if 0 < index < 6 else "left", no_wrap=True)
-    for path, conversion in written:
-        graph = conversion.graph
-        end = graph.outputs[0]
-        table.add_row(
-            path.name,
-            f"{path.stat().st_size / 1000:.1f}",
-            str(len(graph.ops)),
-            f"{graph.int8_share:.0%}",
-            f"{graph.gmacs:.3f}",
-            f"{graph.sparsity:.0%}",
-            "int8, 1/255" if conversion.recipe.is_full_int8 else end.dtype,
-        )
-    console = report_console(json)
-    console.print(table)
-    removed = sorted({kind for _, conversion in written for kind in conversion.removed})
-    if removed:
-        console.print(f"Taken out of int8, since they change no value: {', '.join(removed)}")
+    if loaded.architecture is None:
+        return 128, 128
+    side = coral_tile(loaded.architecture)
+    return side, side

@@ -1,138 +1,45 @@
-"""Compares models, and classical filters, on the same pairs: quality, size, cost."""
+"""Compares models, and classical filters, on the same pairs: quality, size, cost, and which layer int8 hurts."""
 
 from __future__ import annotations
 
 import os
 import platform
-import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from convert.classic import FILTERS, Tuned, tune
-from convert.costs import measure_times, read_costs, runtime_of
-from convert.samples import SampleSet
-from edge.denoiser import Denoiser
-from edge.modelfile import ModelFile, load_model
+from convert.blame import Blame, blame
+from convert.classic import FILTERS, Tuned
+from convert.contenders import Contender, load_contenders
+from convert.costs import measure_times, runtime_of
+from convert.gate import check_drops
+from convert.samples import Sample, SampleSet
+from convert.scores import Comparison, ModelScore
+from convert.tally import Tally
+from convert.worst import Patch, WorstPatches, patch_errors
 from quietcam.data.pairs import Pair, say_problems
-from quietcam.errors import UsageError
-from quietcam.image import Image
-from quietcam.metrics import psnr, ssim
+from quietcam.errors import MissingExtraError, ModelError, UsageError
+from quietcam.image import Image, to_rgb
+from quietcam.manifest import strip_manifest
 from quietcam.progress import progress, say
 
-__all__ = ["Comparison", "Difference", "ModelScore", "PairScore", "compare"]
+__all__ = ["NOISY", "Compared", "compare"]
 
 NOISY = "noisy"
-_MOST_DB = 100.0  # stands for the infinite PSNR of equal pictures, which no mean and no JSON can hold
+"""The name of the row of the noisy pictures."""
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How the pixels of a model differ from the reference's, over all samples: shares 0 to 1, and steps of 255."""
+class Compared:
+    """The report's values, and the pixels of its worst patches: in the order of ``scores.worst`` and ``.costliest``."""
 
-    equal: float
-    within_1: float
-    within_2: float
-    largest: int
-
-
-@dataclass(frozen=True)
-class ModelScore:
-    """One row: the noisy pictures themselves, a filter, or a model.
-
-    Attributes:
-        kind: ``noisy``, ``classic`` or ``model``.
-        psnr: mean over samples, dB, on uint8 RGB. ssim: likewise, at most 1.
-        gain: PSNR above the noisy pictures', dB.
-        drop: PSNR below the reference's, dB, of a quantized model; None for everything else.
-        ms: median of the bare network on one thread, for a frame of the models' size; a filter's likewise.
-        strength: of a filter, the best over the set. strengths: mean PSNR of each one tried.
-        psnr_each: mean PSNR with the best strength for each picture, which nobody knows beforehand.
-        path: of a model.
-    """
-
-    name: str
-    title: str
-    kind: str
-    psnr: float
-    ssim: float
-    gain: float
-    drop: float | None = None
-    is_quantized: bool = False
-    ms: float | None = None
-    recipe: str | None = None
-    bytes: int | None = None
-    bytes_gzipped: int | None = None
-    parameters: int | None = None
-    sparsity: float | None = None
-    gmacs_256: float | None = None
-    int8_share: float | None = None
-    strength: float | None = None
-    psnr_each: float | None = None
-    strengths: dict[str, float] | None = None
-    difference: Difference | None = None
-    path: str | None = None
-    manifest: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class PairScore:
-    """One sample: PSNR in dB and SSIM by row name."""
-
-    name: str
-    scene: str
-    psnr: dict[str, float]
-    ssim: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What came out. Plain values throughout; ``to_dict`` is the JSON report.
-
-    Attributes:
-        data: the data set's name.
-        rows: noisy first, then filters, then models in the order they were given.
-        reference: name of the first float model, which quantized ones are measured against; None without one.
-        width, height: the models' frame size, which the times are for.
-        problems: pairs that were left out.
-    """
-
-    data: str
-    rows: list[ModelScore]
-    pairs: list[PairScore]
-    reference: str | None
-    width: int
-    height: int
-    problems: list[str] = field(default_factory=list)
-    tools: dict[str, str] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
-
-    def row(self, name: str) -> ModelScore:
-        """The row of that name."""
-        return next(row for row in self.rows if row.name == name)
-
-    @property
-    def models(self) -> list[ModelScore]:
-        """The rows that are models."""
-        return [row for row in self.rows if row.kind == "model"]
-
-    @property
-    def subject(self) -> ModelScore:
-        """What the comparison is about: the last quantized model, else the last one."""
-        return ([row for row in self.models if row.is_quantized] or self.models)[-1]
-
-    def drops_above(self, limit: float) -> list[ModelScore]:
-        """The quantized models that lose more than ``limit`` dB to the reference."""
-        return [row for row in self.models if row.drop is not None and row.drop > limit]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``format`` is the version of this layout."""
-        return {"format": 1} | asdict(self)
+    scores: Comparison
+    worst: list[Patch]
+    costliest: list[Patch]
 
 
 def compare(
@@ -142,168 +49,165 @@ def compare(
     data: str = "",
     classic: Sequence[str] = (),
     limit: int | None = None,
-    needs_reference: bool = False,
-) -> Comparison:
-    """Run everything over the pairs, one picture at a time in memory.
+    max_drop: float | None = None,
+    max_drop_iso: float | None = None,
+    threads: int = 1,
+    with_blame: bool = True,
+) -> Compared:
+    """Run everything over the pairs, one picture at a time in memory, and keep sums alone.
 
     Args:
-        models: ``.tflite`` files of one frame size. The first float one is the reference of the quantized ones; other
-            float ones, such as peers, stand for themselves.
+        models: ``.tflite`` files of one frame size, and ``.keras`` files or run directories.
         data: the data set's name, for the report.
-        classic: names of filters (``convert.classic.FILTERS``); each runs at its best strength over the set.
+        classic: names of filters (``convert.classic.FILTERS``); each picture gets the strength that suits it best.
         limit: at most so many pairs, evenly spread.
-        needs_reference: refuse to start without a float model.
+        max_drop: dB that a quantized model may lose to its float twin, over all pictures. Defaults to no gate.
+        max_drop_iso: likewise in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
+        threads: that times are measured with.
+        with_blame: take each quantized model apart, layer by layer, where its float twin is among the models.
 
     Raises:
-        UsageError: frame sizes that differ, no float model where one is needed, or a missing file.
+        UsageError: frame sizes that differ, no float or quantized model where a gate needs one, or a missing file.
         ModelError: a file that is no model, or breaks the contract.
         DataError: no pair can be used.
+        MissingExtraError: a ``.keras`` file, and no TensorFlow.
     """
-    files = [load_model(path) for path in models]
-    _check_one_size(files)
-    names = _unique_names(files)
-    quantized = {name for name, file in zip(names, files, strict=True) if _is_quantized(file)}
-    reference = next((name for name in names if name not in quantized), None)
-    if needs_reference and reference is None:
-        raise UsageError(
-            f"A drop is measured against a float model. Received: {', '.join(names)}. "
-            "Remedy: give the float32 model as well."
-        )
+    if threads < 1:
+        raise UsageError(f"Times are measured with at least 1 thread. Received: threads={threads}.")
+    contenders = load_contenders(models, needs_reference=max_drop is not None)
+    subject = ([each for each in contenders if each.is_quantized] or contenders)[-1]
     samples = SampleSet(pairs, limit)
-    tuned = _tune(classic, samples)
-    methods: dict[str, Callable[[Image], Image]] = {NOISY: lambda noisy: noisy}
-    methods |= {each.filter.name: each for each in tuned}
+    tuned = {name: Tuned(FILTERS[name]) for name in classic}
+    references = _references(contenders)
+    tally = Tally(references)
+    worst, costliest = WorstPatches(), WorstPatches()
     with ExitStack() as stack:
-        for name, file in zip(names, files, strict=True):
-            methods[name] = stack.enter_context(Denoiser(file)).denoise
-        scores, differences = _score(methods, samples, reference, sorted(quantized) if reference else [])
+        denoise: dict[str, Callable[[Image], Image]] = {
+            each.name: stack.enter_context(each.open()).denoise for each in contenders
+        }
+        with progress("Comparing", len(samples)) as bar:
+            for sample in samples:
+                pictures = {NOISY: sample.noisy}
+                pictures |= {name: each.denoise(sample.noisy, sample.clean) for name, each in tuned.items()}
+                pictures |= {name: to_rgb(run(sample.noisy)) for name, run in denoise.items()}
+                tally.add(sample.name, sample.pair, sample.clean, pictures)
+                _offer(worst, costliest, sample, pictures, subject)
+                bar.advance(note=sample.name)
     say_problems(samples.problems, "while comparing")
-    filters = {each.filter.name: each for each in tuned}
-    times = measure_times(dict(zip(names, files, strict=True)), filters, next(iter(samples)).noisy)
-    rows = [ModelScore(NOISY, "Noisy", "noisy", **_quality(scores, NOISY))]
-    rows += [
-        ModelScore(
-            each.filter.name,
-            f"{each.filter.title}, {each.filter.unit} {each.strength:g}",
-            "classic",
-            **_quality(scores, each.filter.name),
-            ms=times[each.filter.name],
-            strength=each.strength,
-            psnr_each=round(each.psnr_each, 4),
-            strengths={f"{strength:g}": value for strength, value in each.grid.items()},
-        )
-        for each in tuned
-    ]
-    for name, file in zip(names, files, strict=True):
+    for known in tuned.values():
+        if known.at_end:
+            strongest = f"{known.filter.unit} {known.filter.strengths[-1]:g}"
+            say(f"{known.filter.title}: {known.at_end} pictures wanted the strongest one tried, {strongest}.")
+    first = next(iter(samples)).noisy
+    files = {each.name: each.file for each in contenders if each.file is not None}
+    times = measure_times(files, tuned, first, threads, size=(subject.width, subject.height))
+    rows = [ModelScore(NOISY, "Noisy", "noisy", **tally.quality(NOISY, None))]
+    rows += [_filter_row(name, each, tally, times) for name, each in tuned.items()]
+    for each in contenders:
         rows.append(
             ModelScore(
-                name,
-                name,
+                each.name,
+                each.name,
                 "model",
-                **_quality(scores, name, reference if name in quantized else None),
-                is_quantized=name in quantized,
-                **read_costs(file),
-                ms=times[name],
-                difference=differences.get(name),
+                **tally.quality(each.name, each.reference),
+                reference=each.reference,
+                is_quantized=each.is_quantized,
+                **each.costs(),
+                ms=times.get(each.name),
+                difference=tally.difference(each.name),
             )
         )
-    return Comparison(
+    notes: list[str] = []
+    blames = _blame_all(contenders, samples, notes) if with_blame else []
+    kept = worst.patches(), costliest.patches()
+    scores = Comparison(
         data,
+        tally.samples,
         rows,
-        scores,
-        reference,
-        files[0].width,
-        files[0].height,
-        samples.problems,
-        tools={"quietcam": version("quietcam"), "runtime": runtime_of(files[0]), "numpy": np.__version__},
-        machine={"cpu": platform.machine(), "cores": len(os.sched_getaffinity(0)), "timed_threads": 1},
+        tally.pairs,
+        subject.reference,
+        subject.width,
+        subject.height,
+        clean_banding=tally.clean_banding,
+        worst=[patch.score for patch in kept[0]],
+        costliest=[patch.score for patch in kept[1]],
+        blame=blames,
+        gate=[] if max_drop is None else check_drops(rows, tally.samples, max_drop, max_drop_iso),
+        problems=samples.problems,
+        notes=notes,
+        tools={"quietcam": version("quietcam"), **_runtimes(contenders), "numpy": np.__version__},
+        machine={"cpu": _cpu(), "cores": _cores(), "timed_threads": threads},
+    )
+    return Compared(scores, *kept)
+
+
+def _references(contenders: Sequence[Contender]) -> dict[str, str]:
+    """Whom each model's values are compared with: its float twin, else the first model of all."""
+    first = next((each.name for each in contenders if not each.is_quantized), contenders[0].name)
+    return {each.name: each.reference or first for each in contenders if each.name != (each.reference or first)}
+
+
+def _offer(
+    worst: WorstPatches, costliest: WorstPatches, sample: Sample, pictures: dict[str, Image], subject: Contender
+) -> None:
+    shown = [NOISY, *([subject.reference] if subject.reference else []), subject.name]
+    kept = {name: pictures[name] for name in shown}
+    errors = patch_errors(sample.clean, pictures[subject.name])
+    worst.offer(sample.name, errors, sample.clean, kept, subject.name, subject.reference)
+    if subject.reference:
+        errors = errors - patch_errors(sample.clean, pictures[subject.reference])
+        costliest.offer(sample.name, errors, sample.clean, kept, subject.name, subject.reference)
+
+
+def _filter_row(name: str, tuned: Tuned, tally: Tally, times: dict[str, float]) -> ModelScore:
+    return ModelScore(
+        name,
+        f"{tuned.filter.title}, best {tuned.filter.unit} each",
+        "classic",
+        **tally.quality(name, None),
+        ms=times.get(name),
+        strength=tuned.strength,
+        strengths={f"{strength:g}": tuned.chosen[strength] for strength in sorted(tuned.chosen)},
     )
 
 
-def _check_one_size(files: Sequence[ModelFile]) -> None:
-    sizes = {f"{file.width}x{file.height}x{file.channels}": file.path.name for file in files}
-    if len(sizes) > 1:
-        raise UsageError(
-            "Models that are compared must have one frame size, or they see different pictures. Received: "
-            + ", ".join(f"{name} {size}" for size, name in sizes.items())
-            + ". Remedy: `quietcam convert --size` makes them of one size."
-        )
+def _blame_all(contenders: Sequence[Contender], samples: SampleSet, notes: list[str]) -> list[Blame]:
+    """Every quantized ``.tflite`` against its float twin; why not, where one cannot be taken apart."""
+    by_name = {each.name: each for each in contenders}
+    found = []
+    for each in contenders:
+        if each.reference is None or each.file is None:
+            continue
+        try:
+            floating = by_name[each.reference].float_content()
+            if floating is None:
+                continue
+            pictures = ((sample.noisy, sample.clean) for sample in samples.spread())
+            content = strip_manifest(each.file.content)
+            found.append(blame(floating, content, pictures, model=each.name, reference=each.reference))
+        except (ModelError, MissingExtraError) as error:
+            notes.append(f"Layers of {each.name} are not blamed: {error}")
+            say(notes[-1])
+    return found
 
 
-def _is_quantized(file: ModelFile) -> bool:
-    """By its ends, or by its recipe: dynamic range, for one, keeps float ends."""
-    return file.is_int8 or (file.manifest is not None and file.manifest.recipe != "float32")
+def _runtimes(contenders: Sequence[Contender]) -> dict[str, str]:
+    found = {}
+    if any(each.loaded is not None for each in contenders):
+        found["tensorflow"] = version("tensorflow")
+    file = next((each.file for each in contenders if each.file is not None), None)
+    return found | ({"runtime": runtime_of(file)} if file else {})
 
 
-def _unique_names(files: Sequence[ModelFile]) -> list[str]:
-    """Stems; with the folder in front, or a number behind, where two are alike."""
-    names: list[str] = []
-    for file in files:
-        alike = sum(other.name == file.name for other in files) > 1
-        name = f"{file.path.parent.name}/{file.name}" if alike else file.name
-        count = sum(each == name or each.startswith(f"{name} #") for each in names)
-        names.append(f"{name} #{count + 1}" if count else name)
-    return names
+def _cpu() -> str:
+    """The processor's name where Linux tells it, else the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return f"{names[0]} ({platform.machine()})" if names else platform.machine()
 
 
-def _tune(classic: Sequence[str], samples: SampleSet) -> list[Tuned]:
-    if not classic:
-        return []
-    with progress("Tuning filters", len(samples)) as bar:
-
-        def pictures() -> Any:
-            for sample in samples:
-                yield sample.noisy, sample.clean
-                bar.advance(note=sample.name)
-
-        tuned = tune([FILTERS[name] for name in classic], pictures())
-    for each in tuned:
-        if each.at_edge:
-            say(f"{each.filter.title}: the best strength, {each.strength:g}, is the last one tried on that side.")
-    return tuned
-
-
-def _score(
-    methods: dict[str, Callable[[Image], Image]], samples: SampleSet, reference: str | None, compared: Sequence[str]
-) -> tuple[list[PairScore], dict[str, Difference]]:
-    """Quality of every method on every sample, and how those of ``compared`` differ from the reference."""
-    scores: list[PairScore] = []
-    counts = {name: np.zeros(256, np.int64) for name in methods}
-    with progress("Comparing", len(samples)) as bar:
-        for sample in samples:
-            pictures = {name: denoise(sample.noisy) for name, denoise in methods.items()}
-            scores.append(
-                PairScore(
-                    sample.name,
-                    sample.pair.scene,
-                    {name: round(min(_MOST_DB, psnr(sample.clean, picture)), 4) for name, picture in pictures.items()},
-                    {name: round(ssim(sample.clean, picture), 5) for name, picture in pictures.items()},
-                )
-            )
-            for name in compared:
-                steps = np.abs(pictures[name].astype(np.int16) - pictures[str(reference)])
-                counts[name] += np.bincount(steps.ravel(), minlength=256)
-            bar.advance(note=sample.name)
-    return scores, {name: _difference(counts[name]) for name in compared}
-
-
-def _difference(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Difference:
-    total = int(counts.sum())
-    return Difference(
-        equal=round(int(counts[0]) / total, 6),
-        within_1=round(int(counts[:2].sum()) / total, 6),
-        within_2=round(int(counts[:3].sum()) / total, 6),
-        largest=int(np.flatnonzero(counts)[-1]),
-    )
-
-
-def _quality(scores: Sequence[PairScore], name: str, reference: str | None = None) -> dict[str, Any]:
-    def mean(row: str) -> float:
-        return statistics.fmean(score.psnr[row] for score in scores)
-
-    return {
-        "psnr": round(mean(name), 4),
-        "ssim": round(statistics.fmean(score.ssim[name] for score in scores), 5),
-        "gain": round(mean(name) - mean(NOISY), 4),
-        "drop": None if reference is None else round(mean(reference) - mean(name), 4),
-    }
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

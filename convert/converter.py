@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.flatbuffer import Graph, Tensor, read_graph
+from convert.flatbuffer import Graph, Op, Tensor, read_graph
 from convert.keras_model import LoadedModel
-from convert.ranges import TAIL, Range, measure_ranges, quantize
-from convert.recipes import Recipe
-from convert.surgery import remove_clips
+from convert.loss import Loss
+from convert.reach import receptive_field
+from convert.recipes import MIXED, RECIPES, Recipe
+from convert.scheme import Prepared, Scheme
+from convert.surgery import cut_tail, remove_clips
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import to_float
@@ -22,10 +24,7 @@ from quietcam.manifest import Manifest, Quant, model_sha256
 from quietcam.quantization import Quantization
 from quietcam.representative import RepresentativeSet
 
-__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe"]
-
-_STRIDES = 32
-"""Every network of the family takes frames whose sides are multiples of this."""
+__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Conversion:
         content: the ``.tflite`` without manifest.
         graph: what was read back from it.
         removed: kinds of the operators that were taken out because they change nothing.
+        block: the side of the blocks of a depth-to-space that is left to the host; 0 where the graph gives the picture.
+        scheme: how int8 was made from ranges; None for other recipes, and where QAT brought the ranges.
     """
 
     content: bytes
@@ -43,13 +44,40 @@ class Conversion:
     recipe: Recipe
     width: int
     height: int
-    removed: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+    block: int = 0
+    scheme: Scheme | None = None
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe's, or another where layers were left in float: that is no int8 model."""
+        return MIXED if self.scheme and self.scheme.excluded else self.recipe.name
+
+
+def prepare(loaded: LoadedModel, representative: RepresentativeSet) -> Prepared:
+    """Measure the float network on the representative set, for as many int8 conversions as are wanted."""
+    height, width = Prepared.patch_size(representative)
+    return Prepared(_float_content(loaded, width, height), representative)
 
 
 def convert_model(
-    loaded: LoadedModel, recipe: Recipe, *, width: int, height: int, representative: RepresentativeSet | None = None
+    loaded: LoadedModel,
+    recipe: Recipe,
+    *,
+    width: int,
+    height: int,
+    representative: RepresentativeSet | None = None,
+    prepared: Prepared | None = None,
+    scheme: Scheme = Scheme(),
+    is_coral: bool = False,
 ) -> Conversion:
     """Convert for frames of one size, batch 1. The same inputs give the same bytes.
+
+    Args:
+        representative: the set that ranges are taken from, where they are needed.
+        prepared: what ``prepare`` made of the two; saves measuring again for each size.
+        scheme: how int8 is made from ranges.
+        is_coral: end before depth-to-space, and let nothing but int8 pass: a graph for the Edge TPU.
 
     Raises:
         UsageError: the size is no multiple of the network's stride, or ranges are needed and nothing gives them.
@@ -62,10 +90,14 @@ def convert_model(
             f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
         )
     check_ranges(loaded, recipe, representative)
+    uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges
     try:
-        content = _run_converter(loaded, recipe, width, height)
-        if recipe.needs_ranges and not loaded.carries_ranges and representative is not None:
-            content = quantize(content, _ranges(loaded, recipe, representative))
+        if uses_scheme and representative is not None:
+            content = (prepared or prepare(loaded, representative)).quantize(
+                _float_content(loaded, width, height), scheme
+            )
+        else:
+            content = _run_converter(loaded, recipe, width, height, representative)
     except Exception as error:  # the converter raises all sorts
         raise ModelError(
             f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
@@ -73,26 +105,39 @@ def convert_model(
             "ones that TFLite knows (quietcam --debug shows all that the converter said)."
         ) from error
     removed: list[str] = []
+    block = 0
     if recipe.is_full_int8:
         content, removed = remove_clips(content)
+    if is_coral:
+        content, block = cut_tail(content)
     graph = read_graph(content, str(loaded.path))
-    check_contract(graph, recipe, (1, height, width, loaded.channels))
-    return Conversion(content, graph, recipe, width, height, tuple(removed))
+    used = scheme if uses_scheme else None
+    check_contract(graph, recipe, (1, height, width, loaded.channels), block, used is not None and bool(used.excluded))
+    return Conversion(content, graph, recipe, width, height, tuple(removed), block, used)
 
 
-def check_contract(graph: Graph, recipe: Recipe, shape: tuple[int, int, int, int]) -> None:
+def check_contract(
+    graph: Graph, recipe: Recipe, shape: tuple[int, int, int, int], block: int = 0, is_mixed: bool = False
+) -> None:
     """Hold a graph against the contract of models that ship.
 
     One input and one output of ``shape``, everything static; with full int8 every operator int8 (so no SHAPE or PACK of
-    a dynamic batch is left, nor a QUANTIZE at an end) and both ends the pixel identity; else float32 ends.
+    a dynamic batch is left, nor a QUANTIZE at an end), weights per channel, and both ends the pixel identity; else
+    float32 ends, and weights and activations as the recipe says.
+
+    Args:
+        block: the output is in blocks of so many pixels, its depth-to-space left to the host; 0: it is the picture.
+        is_mixed: some operators were left in float on purpose.
 
     Raises:
         ModelError: it breaks the contract; says where, and what to do about it.
     """
     ends = (*graph.inputs, *graph.outputs)
-    if len(ends) != 2 or any(end.shape != shape for end in ends):
+    batch, height, width, channels = shape
+    out = (batch, height // block, width // block, channels * block**2) if block else shape
+    if len(ends) != 2 or graph.inputs[0].shape != shape or graph.outputs[0].shape != out:
         raise _broken(
-            f"one input and one output of shape {list(shape)}",
+            f"one input of shape {list(shape)} and one output of shape {list(out)}",
             "; ".join(map(str, ends)),
             "give the network one picture in and one picture of the same size out",
         )
@@ -102,15 +147,23 @@ def check_contract(graph: Graph, recipe: Recipe, shape: tuple[int, int, int, int
     if not recipe.is_full_int8:
         if any(end.dtype != "float32" for end in ends):
             raise _broken("float32 ends", "; ".join(map(str, ends)), "convert a float model, without fake quantization")
+        _check_types(graph, recipe)
         return
     others = [op for op in graph.ops if not op.is_int8]
-    if others:
+    if others and not is_mixed:
         op = others[0]
         raise _broken(
             "int8 in every operator",
             f"{len(others)} of {len(graph.ops)} without, first {op.kind} ({', '.join(map(str, op.activations))})",
             "with QAT, fake-quantize the outputs of the layers before and after it, and the last Add at [0, 1] in the "
             "place of a clip; else replace the layer by one that has an int8 kernel",
+        )
+    shared = next((op for op in graph.ops if op.is_int8 and not _is_per_channel(op)), None)
+    if shared is not None:
+        raise _broken(
+            "weights with a scale for each channel",
+            f"{shared.kind} {shared.outputs[0].name} with {len(shared.weights.scales) if shared.weights else 0}",
+            "with QAT, let convolutions fake-quantize their weights per channel, as tfmot does",
         )
     for word, end in zip(("input", "output"), ends, strict=True):
         if not _is_pixels(end):
@@ -123,20 +176,55 @@ def check_contract(graph: Graph, recipe: Recipe, shape: tuple[int, int, int, int
             )
 
 
+def _is_per_channel(op: Op) -> bool:
+    """True for all but a convolution whose channels share a scale; one channel has none to share."""
+    if op.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or op.weights is None:
+        return True
+    return len(op.weights.scales) == op.weights.shape[3 if op.kind == "DEPTHWISE_CONV_2D" else 0]
+
+
+def _check_types(graph: Graph, recipe: Recipe) -> None:
+    """Of a model with float ends: did the recipe do what it says?"""
+    if recipe.activations == "int16":
+        inner = [op for op in graph.ops if op.kind not in ("QUANTIZE", "DEQUANTIZE")]
+        others = [op for op in inner if any(each.dtype != "int16" for each in op.activations)]
+        if others:
+            op = others[0]
+            raise _broken(
+                "int16 activations in every operator",
+                f"{len(others)} of {len(inner)} without, first {op.kind} ({', '.join(map(str, op.activations))})",
+                "replace the layer by one that has an int16 kernel, or choose another recipe",
+            )
+    types = {each.dtype for op in graph.ops for each in op.inputs if each.is_constant and len(each.shape) == 4}
+    if types and recipe.weights not in types and any(op.weights is not None for op in graph.ops):
+        remedy = (
+            "choose --recipe float32: TFLite leaves small weights as they are (under 1024 values with dynamic_int8)"
+        )
+        raise _broken(f"{recipe.weights} weights", ", ".join(sorted(types)), remedy)
+
+
 def describe(
-    conversion: Conversion, loaded: LoadedModel, name: str, representative: RepresentativeSet | None
+    conversion: Conversion,
+    loaded: LoadedModel,
+    name: str,
+    representative: RepresentativeSet | None,
+    loss: Loss | None = None,
 ) -> Manifest:
-    """The manifest of a conversion: what it is, and what made it."""
+    """The manifest of a conversion: what it is, and what made it. ``loss`` is what int8 loses to the float network."""
     graph, architecture = conversion.graph, loaded.architecture
     training, metrics = _trained_on(loaded.evaluation)
     if conversion.recipe.needs_ranges:
         source = "fake quantization (QAT)" if loaded.carries_ranges else "representative set"
         training["ranges"] = {"from": source}
         if representative is not None and not loaded.carries_ranges:
-            training["ranges"] |= {"patches": len(representative), "sha256": representative.digest, "tail": TAIL}
+            training["ranges"] |= {"patches": len(representative), "sha256": representative.digest}
+        if conversion.scheme is not None and loss is not None:
+            metrics["int8"] = loss.to_dict()
+        if conversion.scheme is not None:
+            training["ranges"]["scheme"] = str(conversion.scheme)
     manifest = Manifest(
         name=name,
-        recipe=conversion.recipe.name,
+        recipe=conversion.recipe_name,
         width=conversion.width,
         height=conversion.height,
         channels=loaded.channels,
@@ -150,6 +238,9 @@ def describe(
         training=training,
         metrics=metrics,
         tools=loaded.tools,
+        receptive_field=receptive_field(graph),
+        tail="depth_to_space" if conversion.block else None,
+        block=conversion.block or None,
     )
     if architecture is None:
         return manifest
@@ -183,6 +274,11 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
             )
         return
     if loaded.carries_ranges:
+        if not recipe.is_full_int8:
+            raise UsageError(
+                f"Recipe {recipe.name} takes a model without fake quantization, which is for int8. Received: "
+                f"{loaded.path}, with it. Remedy: convert the run that QAT started from, or choose --recipe int8."
+            )
         return
     if representative is None:
         raise UsageError(
@@ -196,18 +292,13 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
         )
 
 
-def _ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet) -> dict[str, Range]:
-    """Measured on whole patches, not on frames of the wanted size, so that every size gets the same scales."""
-    height, width = (max(side - side % _STRIDES, _STRIDES) for side in representative.patches.shape[1:3])
-
-    def frames() -> Iterator[NDArray[np.float32]]:
-        for frame in representative.frames(height, width):
-            yield to_float(frame)[None]
-
-    return measure_ranges(_run_converter(loaded, recipe, width, height), frames)
+def _float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
+    return _run_converter(loaded, RECIPES["float32"], width, height, None)
 
 
-def _run_converter(loaded: LoadedModel, recipe: Recipe, width: int, height: int) -> bytes:
+def _run_converter(
+    loaded: LoadedModel, recipe: Recipe, width: int, height: int, representative: RepresentativeSet | None
+) -> bytes:
     with chatter_caught(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
@@ -220,8 +311,14 @@ def _run_converter(loaded: LoadedModel, recipe: Recipe, width: int, height: int)
             tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
         )
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-        if loaded.carries_ranges:
-            recipe.configure(converter)
+        recipe.configure(converter)
+        if representative is not None and recipe.needs_ranges and not loaded.carries_ranges:
+
+            def frames() -> Iterator[list[NDArray[np.float32]]]:
+                for frame in representative.frames(height, width):
+                    yield [to_float(frame)[None]]
+
+            converter.representative_dataset = frames
         return bytes(converter.convert())
 
 

@@ -50,24 +50,29 @@ def read_costs(file: ModelFile) -> dict[str, Any]:
 
 
 def measure_times(
-    files: Mapping[str, ModelFile], filters: Mapping[str, Callable[[Image], Image]], noisy: Image
+    files: Mapping[str, ModelFile],
+    filters: Mapping[str, Callable[[Image], Image]],
+    noisy: Image,
+    use_threads: int = 1,
+    *,
+    size: tuple[int, int],
 ) -> dict[str, float]:
-    """Median milliseconds for one frame of the models' size, on one thread: bare ``invoke``, or the filter.
+    """Median milliseconds for one frame of ``size`` (width, height): bare ``invoke``, or the filter.
 
     All take turns, so that heat and neighbours hit them alike. ``noisy`` is repeated to fill the frame.
     """
     import cv2
 
-    first = next(iter(files.values()))
-    repeats = (-(-first.height // noisy.shape[0]), -(-first.width // noisy.shape[1]), 1)
-    frame = np.ascontiguousarray(np.tile(noisy, repeats)[: first.height, : first.width])
+    width, height = size
+    repeats = (-(-height // noisy.shape[0]), -(-width // noisy.shape[1]), 1)
+    frame = np.ascontiguousarray(np.tile(noisy, repeats)[:height, :width])
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(use_threads)
     try:
         with ExitStack() as stack:
             work: dict[str, Callable[[], object]] = {name: _bound(each, frame) for name, each in filters.items()}
             for name, file in files.items():
-                interpreter = stack.enter_context(Interpreter(file, threads=1))
+                interpreter = stack.enter_context(Interpreter(file, threads=use_threads))
                 interpreter.run(frame[..., : file.channels], np.empty(interpreter.shape, np.uint8))
                 work[name] = interpreter.invoke
             taken = _take_turns(work)

@@ -12,12 +12,23 @@ from quietcam.atomic import atomic_path
 from quietcam.errors import ModelError, UsageError
 from quietcam.manifest import Manifest, attach_manifest, write_sidecar
 
-__all__ = ["check_name", "model_filename", "read_size", "write_model"]
+__all__ = ["check_name", "model_filename", "read_size", "read_tile", "write_model"]
 
 
 def model_filename(manifest: Manifest) -> str:
     """``NAME_WxH_RECIPE.tflite``."""
     return f"{manifest.name}_{manifest.width}x{manifest.height}_{manifest.recipe}.tflite"
+
+
+def read_tile(text: str) -> tuple[int, int]:
+    """``256`` as ``(width, height)`` of a square in pixels.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    if not re.fullmatch(r"[1-9]\d{0,4}", text):
+        raise UsageError(f"--tile is a square's side in pixels. Received: {text!r}. Remedy: for example --tile 256")
+    return int(text), int(text)
 
 
 def check_name(name: str) -> str:

@@ -6,7 +6,7 @@ Needs LiteRT's schema and no TensorFlow, so that a device can look into its mode
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -68,12 +68,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator: its kind as the schema spells it, its version, and what goes in and out."""
+    """One operator: its kind as the schema spells it, its version, and what goes in and out.
+
+    ``options`` is the schema's object of its builtin options, as ``Conv2DOptionsT``; of a custom one their bytes.
+    """
 
     kind: str
     version: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    options: Any = field(default=None, compare=False)
 
     @property
     def activations(self) -> tuple[Tensor, ...]:
@@ -163,7 +167,8 @@ class Graph:
     def stride(self) -> int:
         """Total stride: how many pixels one step of the coarsest tensor spans."""
         height = self.inputs[0].shape[1]
-        sides = (t.shape[1] for op in self.ops for t in op.activations if len(t.shape) == 4 and t.shape[1] > 0)
+        computed = (op for op in self.ops if not all(each.is_constant for each in op.inputs))
+        sides = (t.shape[1] for op in computed for t in op.activations if len(t.shape) == 4 and t.shape[1] > 0)
         return max((round(height / side) for side in sides), default=1)
 
     def table(self) -> list[dict[str, Any]]:
@@ -198,13 +203,19 @@ def read_graph(content: bytes, name: str = "The model") -> Graph:
     type_names = {code: each.lower() for code, each in _names(kinds.TensorType).items()}
     tensors = tuple(_tensor(index, each, type_names, model.buffers) for index, each in enumerate(subgraph.tensors))
     ops = []
+    unpacked: dict[int, Tensor] = {}  # float16 weights reach their operator through a DEQUANTIZE
     for each in subgraph.operators or []:
         code = model.operatorCodes[each.opcodeIndex]
         kind = op_names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
         if kind == "CUSTOM":
             kind = f"CUSTOM {bytes(code.customCode or b'').decode(errors='replace')}"
-        inputs = tuple(tensors[i] for i in each.inputs if i >= 0)
-        ops.append(Op(kind, code.version, inputs, tuple(tensors[i] for i in each.outputs)))
+        inputs = tuple(unpacked.get(i, tensors[i]) for i in each.inputs if i >= 0)
+        if kind == "DEQUANTIZE" and inputs[0].is_constant:
+            unpacked[int(each.outputs[0])] = inputs[0]
+        options = (
+            each.builtinOptions if each.customOptions is None else np.asarray(each.customOptions, np.uint8).tobytes()
+        )
+        ops.append(Op(kind, code.version, inputs, tuple(tensors[i] for i in each.outputs), options))
     return Graph(
         tuple(ops),
         tuple(tensors[i] for i in subgraph.inputs),

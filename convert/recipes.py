@@ -8,7 +8,7 @@ from typing import Any
 
 from quietcam.errors import UsageError
 
-__all__ = ["RECIPES", "Recipe", "get_recipe"]
+__all__ = ["MIXED", "RECIPES", "Recipe", "get_recipe"]
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,19 @@ class Recipe:
     Attributes:
         name: as in ``--recipe`` and in the file's name.
         summary: one line for people.
-        needs_ranges: int8 ranges of activations must come from somewhere: a representative set, or QAT.
-        is_full_int8: every operator int8, both ends the pixel identity, clips taken out.
-        configure: sets up a ``tf.lite.TFLiteConverter`` for a model in which QAT has left ranges.
+        needs_ranges: int8 or int16 ranges of activations must come from somewhere: a representative set, or QAT.
+        is_full_int8: every operator int8, both ends the pixel identity, clips taken out. The others have float ends.
+        weights: numpy's type of what convolutions keep their weights in.
+        activations: numpy's type of what they compute.
+        configure: sets up a ``tf.lite.TFLiteConverter``; for int8, of a model in which QAT has left ranges.
     """
 
     name: str
     summary: str
     needs_ranges: bool
     is_full_int8: bool
+    weights: str
+    activations: str
     configure: Callable[[Any], None]
 
 
@@ -46,6 +50,19 @@ def _float32(converter: Any) -> None:
     del converter
 
 
+def _float16(converter: Any) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def _dynamic_int8(converter: Any) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
 def _int8(converter: Any) -> None:
     import tensorflow as tf
 
@@ -53,11 +70,34 @@ def _int8(converter: Any) -> None:
     converter.inference_input_type = converter.inference_output_type = tf.int8
 
 
+def _int8x16(converter: Any) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("float32", "the float network, the reference for the others", False, False, _float32),
-        Recipe("int8", "full int8: weights per channel, activations, both ends", True, True, _int8),
+        Recipe("float32", "the float network, the reference for the others", False, False, *("float32",) * 2, _float32),
+        Recipe("float16", "weights halved, computed in float32", False, False, "float16", "float32", _float16),
+        Recipe(
+            "dynamic_int8",
+            "weights int8, activations float between operators: a smaller file, no representative set",
+            *(False, False, "int8", "float32"),
+            _dynamic_int8,
+        ),
+        Recipe("int8", "full int8: weights per channel, activations, both ends", True, True, *("int8",) * 2, _int8),
+        Recipe(
+            "int8x16",
+            "weights int8, activations int16, float ends: to see what activations in int8 cost; slow",
+            *(True, False, "int8", "int16"),
+            _int8x16,
+        ),
     )
 }
 """Every recipe by its name."""
+
+MIXED = "int8_mixed"
+"""What an int8 model is called in which some layers were left in float: never int8."""

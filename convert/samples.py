@@ -76,6 +76,16 @@ class SampleSet:
                 "Remedy: mend these pictures, or choose other data."
             )
 
+    def spread(self, count: int = 6) -> Iterator[Sample]:
+        """About ``count`` samples, evenly spread over the pairs; those that cannot be read are passed over."""
+        for index in np.linspace(0, len(self.pairs) - 1, min(count, len(self.pairs))).round().astype(int):
+            pair = self.pairs[int(index)]
+            try:
+                noisy, clean = read_pair(pair)
+            except (DataError, UsageError):
+                continue
+            yield next(_cut(pair, noisy, clean))
+
     def find(self, name: str) -> Sample:
         """The sample of that name, read again."""
         for pair in self.pairs:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.compare import Comparison
+from convert.contenders import open_contender
 from convert.samples import SampleSet
-from edge.denoiser import Denoiser
+from convert.scores import Comparison
 from quietcam.data.crops import Box
 from quietcam.data.pairs import Pair
-from quietcam.image import Image, swap_red_blue
+from quietcam.image import Image, swap_red_blue, to_rgb
 
 __all__ = ["DIFFERENCE_GAIN", "ERROR_GAIN", "Exhibit", "choose_exhibits", "error_map", "most_detailed"]
 
@@ -62,12 +62,14 @@ def choose_exhibits(comparison: Comparison, pairs: Sequence[Pair]) -> list[Exhib
     exhibits = []
     with ExitStack() as stack:
         models = [row for row in comparison.models if row.name in (comparison.reference, subject.name)]
-        denoisers = {row.name: stack.enter_context(Denoiser(Path(str(row.path)))) for row in models}
+        size = comparison.width, comparison.height
+        opened = {row.name: open_contender(Path(str(row.path)), size).open() for row in models}
+        denoisers = {name: stack.enter_context(each) for name, each in opened.items()}
         for score in ranked:
             if score.name not in shown:
                 continue
             sample = samples.find(score.name)
-            denoised = {name: denoiser.denoise(sample.noisy) for name, denoiser in denoisers.items()}
+            denoised = {name: to_rgb(denoiser.denoise(sample.noisy)) for name, denoiser in denoisers.items()}
             pictures = {"noisy": sample.noisy} | denoised | {"clean": sample.clean}
             crop = most_detailed(sample.clean, CROP)
             frame = _around(crop, sample.clean.shape, FRAME)

@@ -1,4 +1,4 @@
-"""Takes the trailing clip out of an int8 graph where it provably changes nothing.
+"""Takes operators off the end of an int8 graph: a clip that provably changes nothing, a depth-to-space for a host.
 
 The network ends in ``ReLU(max_value=1)``, which fixes the output's range at [0, 1]: scale 1/255, zero point -128. The
 converter writes it as MINIMUM and RELU on the full frame, behind an ADD whose output has that scale already. All 256
@@ -15,7 +15,7 @@ import numpy as np
 
 from convert.flatbuffer import schema
 
-__all__ = ["remove_clips"]
+__all__ = ["cut_tail", "pack", "remove_clips", "replace_data"]
 
 _ALIGNMENT = 16  # of constant data, as the schema asks with `force_align`; the generated Python code leaves it out
 
@@ -42,7 +42,49 @@ def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
     if not removed:
         return content, []
     _drop_unused(model, subgraph)
-    return _pack(model, kinds), removed
+    return pack(model, kinds), removed
+
+
+def cut_tail(content: bytes) -> tuple[bytes, int]:
+    """The model ending one operator before its DEPTH_TO_SPACE, and the block size; 0 where it does not end in one.
+
+    What comes out then is the same picture in space-to-depth order, byte for byte: the operator only moves bytes.
+
+    Args:
+        content: a whole model with one subgraph and one output, without appended manifest.
+    """
+    kinds = schema()
+    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    (target,) = (int(each) for each in subgraph.outputs)
+    last = next((op for op in subgraph.operators if target in list(op.outputs)), None)
+    code = None if last is None else model.operatorCodes[last.opcodeIndex]
+    is_tail = (
+        code is not None and max(code.builtinCode, code.deprecatedBuiltinCode) == kinds.BuiltinOperator.DEPTH_TO_SPACE
+    )
+    if last is None or not is_tail or int(last.inputs[0]) in list(subgraph.inputs):
+        return content, 0
+    block = int(last.builtinOptions.blockSize)
+    subgraph.operators.remove(last)
+    _renumber(model, subgraph, {target: int(last.inputs[0])})
+    _drop_unused(model, subgraph)
+    return pack(model, kinds), block
+
+
+def replace_data(model: Any, index: int, values: Any) -> None:
+    """Give the constant number ``index`` of a ``ModelT`` other values, of the same type and size.
+
+    A buffer that several tensors share is left to the others.
+    """
+    tensors = model.subgraphs[0].tensors
+    buffer = schema().BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+    number = tensors[index].buffer
+    if sum(each.buffer == number for each in tensors) > 1:
+        model.buffers.append(buffer)
+        tensors[index].buffer = len(model.buffers) - 1
+    else:
+        model.buffers[number] = buffer
 
 
 def _clips(model: Any, subgraph: Any, kinds: Any) -> Iterator[tuple[int, str, int, int]]:
@@ -123,7 +165,8 @@ def _drop_unused(model: Any, subgraph: Any) -> None:
     model.operatorCodes = [model.operatorCodes[i] for i in codes]
 
 
-def _pack(model: Any, kinds: Any) -> bytes:
+def pack(model: Any, kinds: Any) -> bytes:
+    """The bytes of a ``ModelT``, constants aligned as the schema asks. Deterministic."""
     import flatbuffers
 
     class Aligned(kinds.BufferT):  # type: ignore[misc]  # the schema's classes are untyped

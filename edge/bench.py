@@ -1,9 +1,9 @@
-"""What a model costs on this machine, and what the runtime adds to it, measured in one run."""
+"""What models cost on this machine, and what the runtime adds to them, measured in one run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -14,78 +14,133 @@ from edge.modelfile import ModelFile
 from edge.pipeline import Pipeline
 from edge.sinks.null import NullSink
 from quietcam.errors import UsageError
+from quietcam.image import Image
 
 __all__ = ["bench"]
 
 _WARM_UP = 3  # frames
-_BLOCK = 5  # frames of one kind in a row, so that heat and neighbours hit both kinds alike
+_ROUNDS = 10  # in which all that is measured takes its turns, so that heat and neighbours hit all alike
+_BLOCK = 5  # frames of one kind in a row
 
 
 def bench(
-    model: ModelFile,
+    models: Sequence[ModelFile],
     size: tuple[int, int] | None = None,
     threads: int | None = None,
     frames: int = 200,
+    *,
+    device: str = "cpu",
+    gate: bool = True,
+    strength: float = 1.0,
     on_frame: Callable[[], None] | None = None,
-) -> dict[str, Any]:
-    """Measure bare ``invoke``, the denoiser around it, and the whole pipeline around that.
+) -> list[dict[str, Any]]:
+    """Measure bare ``invoke``, the denoiser around it, and the whole pipeline around that, of each model in turn.
 
     Args:
-        size: ``(width, height)`` of the frames. Defaults to the model's own.
+        size: ``(width, height)`` of the frames. Defaults to the first model's own.
         threads: as for :class:`edge.interpreter.Interpreter`.
-        frames: of each of the three, at least 1.
-        on_frame: called after each, three times ``frames`` in all.
+        frames: of each kind and model, at least 1.
+        device, gate, strength: as for :class:`edge.denoiser.Denoiser`.
+        on_frame: called after each, three times ``frames`` for a model.
 
     Returns:
-        for JSON: ``invoke`` and ``denoise`` with latencies in ms, and like ``pipeline`` with ``fps``;
+        for each model, for JSON: ``invoke`` and ``denoise`` with latencies in ms, and like ``pipeline`` with ``fps``;
         ``overhead_ms``, the denoiser's median above that of the invokes of a frame; ``pipeline_share``, the
-        pipeline's throughput by that of bare invoke; what was measured; ``peak_memory_mib`` of the process.
+        pipeline's throughput by that of bare invoke; ``speedup``, bare invoke's median of the first model by this
+        one's; what was measured; ``peak_memory_mib`` of the process.
 
     Raises:
-        UsageError: ``frames`` or ``threads`` below 1.
-        ModelError: this runtime cannot run the model.
+        UsageError: ``frames`` or ``threads`` below 1, a wrong device.
+        ModelError: this runtime cannot run a model.
+        DeviceError: no device starts.
     """
     if frames < 1:
         raise UsageError(f"A measurement needs at least 1 frame. Received: frames={frames}.")
-    width, height = size or (model.width, model.height)
-    tick = on_frame or (lambda: None)
-    camera = SyntheticCamera(SyntheticOptions(size=(width, height), fps=None, frames=frames))
-    with Denoiser(model, threads) as denoiser, camera:
-        invokes = denoiser.tiles(height, width) * (3 // model.channels)
-        images = cycle([frame.image for frame, _ in zip(camera, range(8), strict=False)])
+    width, height = size or (models[0].width, models[0].height)
+    camera = SyntheticCamera(SyntheticOptions(size=(width, height), fps=None))
+    subjects: list[_Subject] = []
+    with camera:
+        images = [frame.image for frame, _ in zip(camera, range(8), strict=False)]
+        try:
+            for model in models:
+                denoiser = Denoiser(
+                    model,
+                    threads,
+                    device=device,
+                    gate=gate,
+                    strength=strength,
+                    stream=True,
+                    tell=lambda _: None,
+                )
+                subjects.append(_Subject(denoiser, images, on_frame or (lambda: None)))
+            for count in _rounds(frames):
+                for subject in subjects:
+                    subject.measure(count, camera)
+            first = subjects[0].bare.report()["p50"]
+            return [subject.report(first) for subject in subjects]
+        finally:
+            for subject in subjects:
+                subject.denoiser.close()
 
-        def invoke() -> None:
-            for _ in range(invokes):
-                denoiser.interpreter.invoke()
 
-        def denoise() -> None:
-            denoiser.denoise(next(images))
+class _Subject:
+    """One model, and what was measured of it."""
 
-        bare, whole = Latency(frames), Latency(frames)
-        for work in (denoise, invoke):
+    def __init__(self, denoiser: Denoiser, images: list[Image], tick: Callable[[], None]) -> None:
+        self.denoiser, self.bare, self.whole = denoiser, Latency(), Latency()
+        self._images, self._tick = cycle(images), tick
+        self._height, self._width = images[0].shape[:2]
+        self._invokes = denoiser.tiles(self._height, self._width) * (3 // denoiser.model.channels)
+        self._out = images[0].copy()
+        self._frames, self._seconds = 0, 0.0
+        for work in (self._denoise, self._invoke):
             for _ in range(_WARM_UP):
                 work()
-        while whole.count < frames:
-            for latency, work in ((bare, invoke), (whole, denoise)):
-                for _ in range(min(_BLOCK, frames - latency.count)):
+
+    def measure(self, count: int, camera: SyntheticCamera) -> None:
+        """``count`` frames of each kind."""
+        for start in range(0, count, _BLOCK):
+            for latency, work in ((self.bare, self._invoke), (self.whole, self._denoise)):
+                for _ in range(min(_BLOCK, count - start)):
                     latency.add(_seconds(work))
-                    tick()
-        health = Pipeline(camera, denoiser, [NullSink()]).run(on_frame=lambda _: tick())
-        invoke_report, denoise_report = _with_rate(bare.report()), _with_rate(whole.report())
+                    self._tick()
+        health = Pipeline(camera, self.denoiser, [NullSink()]).run(count, on_frame=lambda _: self._tick())
+        self._frames += health.frames
+        self._seconds += health.seconds
+
+    def report(self, first: float) -> dict[str, Any]:
+        invoke, denoise = _with_rate(self.bare.report()), _with_rate(self.whole.report())
+        fps = self._frames / self._seconds
         return {
-            "model": model.name,
-            "runtime": denoiser.interpreter.runtime,
-            "threads": denoiser.interpreter.threads,
-            "width": width,
-            "height": height,
-            "invokes_per_frame": invokes,
-            "invoke": invoke_report,
-            "denoise": denoise_report,
-            "pipeline": {"count": health.frames, "fps": round(health.fps, 2)},
-            "overhead_ms": round(denoise_report["p50"] - invoke_report["p50"], 3),
-            "pipeline_share": round(health.fps / invoke_report["fps"], 3),
+            "model": self.denoiser.model.name,
+            "runtime": self.denoiser.runtime,
+            "threads": self.denoiser.threads,
+            "device": self.denoiser.device_state["used"],
+            "width": self._width,
+            "height": self._height,
+            "invokes_per_frame": self._invokes,
+            "invoke": invoke,
+            "denoise": denoise,
+            "pipeline": {"count": self._frames, "fps": round(fps, 2)},
+            "overhead_ms": round(denoise["p50"] - invoke["p50"], 3),
+            "pipeline_share": round(fps / invoke["fps"], 3),
+            "speedup": round(first / invoke["p50"], 3),
             "peak_memory_mib": round(peak_memory_mib(), 1),
         }
+
+    def _invoke(self) -> None:
+        for _ in range(self._invokes):
+            self.denoiser.interpreter.invoke()
+
+    def _denoise(self) -> None:
+        self.denoiser.denoise(next(self._images), self._out)
+
+
+def _rounds(frames: int) -> Iterator[int]:
+    """How many frames each round takes: all of them together, evenly."""
+    rounds = min(_ROUNDS, frames)
+    for number in range(rounds):
+        yield frames * (number + 1) // rounds - frames * number // rounds
 
 
 def _seconds(work: Callable[[], None]) -> float:

@@ -1,15 +1,22 @@
-"""Frames of any size through a model of one size: directly where they fit, in tiles where not."""
+"""Frames of any size through a model of one size, by a share that harms no clean frame."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
+from edge.engine import Engine
+from edge.gate import HIGH, LOW, Gate, blend, check_strength
 from edge.interpreter import Interpreter
 from edge.modelfile import ModelFile
+from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
+from quietcam.progress import say
 from quietcam.tiling import Mosaic, TileGrid
 
 __all__ = ["Denoiser"]
@@ -18,51 +25,142 @@ __all__ = ["Denoiser"]
 class Denoiser:
     """A model, ready for frames. The memory for a frame size is taken at its first frame and kept.
 
+    A frame that fits into the model goes through it at once, mirrored at its right and lower edge where it is
+    smaller; a larger one goes in overlapping tiles.
+
     Args:
         model: a model file, or its path.
         threads: as for :class:`edge.interpreter.Interpreter`.
         overlap: what neighbouring tiles share, in pixels. Defaults to what the model's receptive field asks
             for, up to a quarter of a tile.
+        device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them, which share the tiles.
+        strength: the network's share in what is shown, 0 to 1. Can be set while frames run.
+        gate: let the network in only as far as a frame is noisy (:class:`edge.gate.Gate`).
+        stream: frames come from one camera; the gate then moves smoothly from one to the next. Otherwise each
+            picture is judged alone.
+        tell: takes one line about a device that is lost or back.
 
     Example:
         >>> with Denoiser("demo_256x256_int8.tflite") as denoiser:
         ...     denoised = denoiser.denoise(noisy)
     """
 
-    def __init__(self, model: ModelFile | Path | str, threads: int | None = None, overlap: int | None = None) -> None:
-        self.interpreter = Interpreter(model, threads)
-        self.model = self.interpreter.model
-        self._overlap = self.model.overlap if overlap is None else overlap
+    def __init__(
+        self,
+        model: ModelFile | Path | str,
+        threads: int | None = None,
+        overlap: int | None = None,
+        *,
+        device: str = "cpu",
+        strength: float = 1.0,
+        gate: bool = False,
+        stream: bool = False,
+        tell: Callable[[str], None] = say,
+    ) -> None:
+        self._strength = check_strength(strength)
+        self._threads, self._asked_overlap, self._device, self._tell = threads, overlap, device, tell
+        self._gated, self._stream = gate, stream
+        self._lock = threading.Lock()
+        self._engine = Engine(model, device, threads, tell=tell)
+        self._gate = self._make_gate(self._engine.model)
         self._tiles: _Tiles | None = None
+
+    @property
+    def model(self) -> ModelFile:
+        """The one that runs; another after ``reload``."""
+        return self._engine.model
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """One that works now, to time its ``invoke``."""
+        return self._engine.interpreter
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the runtime that the networks run on."""
+        return self._engine.runtime
+
+    @property
+    def threads(self) -> int:
+        """Of the CPU's kernels."""
+        return self._engine.threads
+
+    @property
+    def strength(self) -> float:
+        """The network's share in what is shown, 0 to 1; setting it holds from the next frame on."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._strength = check_strength(strength)
+
+    @property
+    def noise_sigma(self) -> float | None:
+        """The last frame's noise in steps of 255, as the gate estimated it; None without a gate or a frame."""
+        return None if self._gate is None else self._gate.sigma
+
+    @property
+    def device_state(self) -> dict[str, Any]:
+        """Which device was wanted and which is used: :attr:`edge.engine.Engine.state`."""
+        return self._engine.state
 
     def denoise(self, noisy: Image, out: Image | None = None) -> Image:
         """The denoised frame: uint8 ``(H, W, C)``, in ``out`` where given.
 
         A grayscale frame goes through an RGB model as three equal channels and comes out as RGB. An RGB frame
-        goes through a grayscale model channel by channel.
+        goes through a grayscale model channel by channel. Where every device is lost and nothing is left to run
+        on, the frame comes back as it is.
 
         Raises:
             DataError: ``noisy`` is not uint8 ``(H, W, 3)`` or ``(H, W, 1)``.
             ModelError: the model fails.
         """
         check_image(noisy, "A frame")
-        if self.model.channels == 3:
-            noisy = to_rgb(noisy)
-        if out is None:
-            out = np.empty(noisy.shape, np.uint8)
-        for first in range(0, noisy.shape[2], self.model.channels):
-            channels = slice(first, first + self.model.channels)
-            self._run(noisy[..., channels], out[..., channels])
+        with self._lock:
+            if self.model.channels == 3:
+                noisy = to_rgb(noisy)
+            if out is None:
+                out = np.empty(noisy.shape, np.uint8)
+            strength = self._strength
+            if strength == 0.0 or not (self._gate is None or self._gate.look(noisy)) or not self._network(noisy, out):
+                np.copyto(out, noisy)
+                return out
+            share = 1.0 if self._gate is None else self._gate.weigh(noisy, out)
+            blend(noisy, out, strength * share)
         return out
+
+    def reload(self, model: ModelFile | Path | str) -> None:
+        """Take another model between two frames; the present one runs until the other has run once.
+
+        May be called from another thread while frames run.
+
+        Raises:
+            ModelError: it cannot be used; the present one goes on.
+        """
+        try:
+            engine = Engine(model, self._device, self._threads, tell=self._tell)
+            try:
+                engine.interpreter.invoke()
+                gate = self._make_gate(engine.model)
+            except BaseException:
+                engine.close()
+                raise
+        except UsageError as error:
+            raise ModelError(str(error)) from error
+        with self._lock:
+            engine, self._engine = self._engine, engine
+            self._gate, self._tiles = gate, None
+        engine.close()
 
     def tiles(self, height: int, width: int) -> int:
         """How often the network runs for one channel group of a frame of this size."""
-        return 1 if (height, width) == self.interpreter.shape[:2] else len(self._grid(height, width))
+        return len(self._grid(height, width))
 
     def close(self) -> None:
-        """Give the model's memory back. May be called twice."""
-        self.interpreter.close()
-        self._tiles = None
+        """Give the model's memory and the devices back. May be called twice."""
+        with self._lock:
+            self._engine.close()
+            self._tiles = None
 
     def __enter__(self) -> Denoiser:
         return self
@@ -72,24 +170,53 @@ class Denoiser:
     ) -> None:
         self.close()
 
-    def _run(self, noisy: Image, out: Image) -> None:
-        if noisy.shape == self.interpreter.shape:
-            self.interpreter.run(noisy, out)
-            return
+    def _network(self, noisy: Image, out: Image) -> bool:
+        """All of the network's picture into ``out``; False where nothing can run it."""
+        channels = self.model.channels
+        return all(
+            self._run(noisy[..., first : first + channels], out[..., first : first + channels])
+            for first in range(0, noisy.shape[2], channels)
+        )
+
+    def _run(self, noisy: Image, out: Image) -> bool:
         height, width = noisy.shape[:2]
+        if height <= self.model.height and width <= self.model.width:
+            return self._engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out))
         if self._tiles is None or (self._tiles.grid.height, self._tiles.grid.width) != (height, width):
             self._tiles = _Tiles(self._grid(height, width), self.model.channels)
-        self._tiles.run(self.interpreter, noisy, out)
+            if self._stream:
+                self._tell(self._advice(self._tiles.grid))
+        return self._tiles.run(self._engine, noisy, out)
+
+    def _advice(self, grid: TileGrid) -> str:
+        width, height = (-(-side // grid.stride) * grid.stride for side in (grid.width, grid.height))
+        return (
+            f"{self.model.name} takes a frame of {grid.width}x{grid.height} in {len(grid)} tiles; "
+            f"`quietcam convert --size {width}x{height}` makes one that takes it whole, and faster"
+        )
+
+    def _make_gate(self, model: ModelFile) -> Gate | None:
+        if not self._gated:
+            return None
+        levels = (model.manifest.gate if model.manifest else None) or {}
+        try:
+            return Gate(self._stream, float(levels.get("low", LOW)), float(levels.get("high", HIGH)))
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"A manifest's gate holds two noise levels, low and high. Received: {model.path}: gate={levels}. "
+                "Remedy: convert the model again with `quietcam convert`."
+            ) from error
 
     def _grid(self, height: int, width: int) -> TileGrid:
+        overlap = self.model.overlap if self._asked_overlap is None else self._asked_overlap
         reach = self.model.reach
-        covered = reach is not None and 2 * reach <= self._overlap
+        covered = reach is not None and 2 * reach <= overlap
         return TileGrid(
             height,
             width,
             self.model.height,
             self.model.width,
-            overlap=self._overlap,
+            overlap=overlap,
             stride=self.model.stride,
             margin=reach if covered else None,
         )
@@ -101,14 +228,13 @@ class _Tiles:
     def __init__(self, grid: TileGrid, channels: int) -> None:
         self.grid = grid
         self._mosaic = Mosaic(grid, channels)
-        self._padded = np.empty((grid.padded_height, grid.padded_width, channels), np.uint8)
         self._tile = np.empty((grid.tile_height, grid.tile_width, channels), np.uint8)
 
-    def run(self, interpreter: Interpreter, noisy: Image, out: Image) -> None:
-        grid = self.grid
-        padded = grid.pad(noisy, self._padded)
-        for index in range(len(grid)):
-            y, x = grid.origin(index)
-            interpreter.run(padded[y : y + grid.tile_height, x : x + grid.tile_width], self._tile)
+    def run(self, engine: Engine, noisy: Image, out: Image) -> bool:
+        def take(index: int, interpreter: Interpreter) -> None:
+            interpreter.get(self._tile)
             self._mosaic.put(index, self._tile)
-        self._mosaic.finish(out)
+
+        whole = engine.run(len(self.grid), lambda index: self.grid.part(noisy, index), take)
+        self._mosaic.finish(out)  # of a broken frame, too: the next one starts afresh
+        return whole

@@ -30,11 +30,12 @@ class End:
 
 @dataclass(frozen=True)
 class Outline:
-    """What must be known of a model before it is loaded."""
+    """What must be known of a model before it is loaded. ``custom`` names operators that no runtime has built in."""
 
     subgraphs: int
     inputs: tuple[End, ...]
     outputs: tuple[End, ...]
+    custom: tuple[str, ...] = ()
 
 
 _IDENTIFIER = b"TFL3"
@@ -105,13 +106,16 @@ def read_outline(content: bytes, name: str) -> Outline:
         model = reader.table(reader.follow(0), _MODEL)
         subgraphs = model["subgraphs"]
         first = subgraphs[0]
+        custom = tuple(
+            bytes(c["custom_code"]).decode(errors="replace") for c in model["operator_codes"] if c["custom_code"]
+        )
         inputs, outputs = (tuple(_end(first["tensors"][i]) for i in first[side]) for side in ("inputs", "outputs"))
     except (struct.error, IndexError, ValueError) as error:
         raise ModelError(
             f"{name} is not a whole TensorFlow Lite model: it is cut short or damaged. "
             f"Received: {len(content)} bytes. {_REMEDY}"
         ) from error
-    return Outline(len(subgraphs), inputs, outputs)
+    return Outline(len(subgraphs), inputs, outputs, custom)
 
 
 def _end(tensor: dict[str, Any]) -> End:

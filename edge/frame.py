@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from quietcam.image import Image
@@ -18,9 +19,16 @@ class Frame:
         timestamp: seconds, monotonic: of ``time.monotonic`` for a live camera, in the clip for a file.
         index: counts the camera's frames from 0, dropped ones included.
         name: what the source calls the picture, without a suffix; None where it has no names.
+        release: gives the memory back to a camera that recycles it; None where nothing is to be given back.
     """
 
     image: Image
     timestamp: float
     index: int
     name: str | None = None
+    release: Callable[[], None] | None = None
+
+    def done(self) -> None:
+        """Nobody reads ``image`` any more. Who forgets to say so costs the camera memory, nothing else."""
+        if self.release is not None:
+            self.release()

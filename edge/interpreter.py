@@ -1,4 +1,4 @@
-"""The one seam to the interpreter: LiteRT, else tflite-runtime, never TensorFlow."""
+"""One network in one interpreter: pixels in, pixels out, nothing allocated between two frames."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.modelfile import ModelFile, load_model
+from edge.runtime import runtime
+from quietcam.blocks import depth_to_space
 from quietcam.chatter import chatter_caught
-from quietcam.errors import MissingExtraError, ModelError, UsageError
+from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
 from quietcam.quantization import int8_to_pixels, pixels_to_int8
+from quietcam.tiling import mirror
 
-__all__ = ["Interpreter", "default_threads"]
+__all__ = ["Interpreter", "check_threads", "default_threads"]
 
 
 def default_threads() -> int:
@@ -26,12 +29,24 @@ def default_threads() -> int:
     return min(4, cores)
 
 
+def check_threads(threads: int | None) -> int:
+    """``threads`` when it is at least 1; of None the default.
+
+    Raises:
+        UsageError: it is below 1.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"The interpreter needs at least 1 thread. Received: threads={threads}.")
+    return default_threads() if threads is None else threads
+
+
 class Interpreter:
     """A loaded model. ``run`` takes pixels and gives pixels; nothing is allocated between two runs.
 
     Args:
         model: a model file, or its path.
         threads: of the CPU kernels, at least 1. Defaults to one per core, up to 4.
+        delegate: of :func:`edge.delegates.load_delegate`; None runs on the CPU.
 
     Raises:
         UsageError: there is no such file, or ``threads`` is below 1.
@@ -39,30 +54,39 @@ class Interpreter:
         MissingExtraError: no runtime is installed, or one that does not go with this numpy.
     """
 
-    def __init__(self, model: ModelFile | Path | str, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise UsageError(f"The interpreter needs at least 1 thread. Received: threads={threads}.")
+    def __init__(self, model: ModelFile | Path | str, threads: int | None = None, delegate: Any = None) -> None:
+        self.threads = check_threads(threads)
         self.model = model if isinstance(model, ModelFile) else load_model(model)
-        self.threads = default_threads() if threads is None else threads
-        make, self.runtime = _runtime()
+        if self.model.is_compiled and delegate is None:
+            raise ModelError(
+                f"A model that was compiled for the Edge TPU runs on nothing else. Received: {self.model.path} for "
+                "the CPU. Remedy: --device usb or pci, or the model that it was compiled from"
+            )
+        installed = runtime()
+        self.runtime = installed.name
         native: Any = None
-        failure: Exception | None = None
+        failure = ""
+        delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
         with chatter_caught():
             try:
-                native = make(model_content=self.model.content, num_threads=self.threads)
+                native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
                 native.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                failure = error  # raised outside, where it is the only line on the terminal
-        if failure is not None:
+                failure = _first_line(error)
+        # Raised out here it is the only line on the terminal. Of the error itself the words are enough: its traceback
+        # would keep the native side alive, and with it the device.
+        if failure:
             raise ModelError(
-                f"{self.runtime} cannot run {self.model.path}. Received: {_first_line(failure)}. "
+                f"{self.runtime} cannot run {self.model.path}. Received: {failure}. "
                 "Remedy: convert the model again with `quietcam convert`."
-            ) from failure
+            )
         self._native = native
         # Views are asked for anew at every run: one that is kept would forbid `invoke`.
         self._input: Callable[[], NDArray[Any]] = native.tensor(native.get_input_details()[0]["index"])
         self._output: Callable[[], NDArray[Any]] = native.tensor(native.get_output_details()[0]["index"])
-        self._scratch = np.empty(() if self.model.is_int8 else self.shape, np.float32)
+        dtype = np.int8 if self.model.is_int8 else np.float32
+        self._pixels = np.empty(self.shape if self.model.block else (), dtype)
+        self._floats = np.empty(() if self.model.is_int8 else self.shape, np.float32)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -70,25 +94,50 @@ class Interpreter:
         return self.model.height, self.model.width, self.model.channels
 
     def run(self, noisy: Image, denoised: Image) -> None:
-        """Denoise ``noisy`` into ``denoised``, both uint8 of ``shape``."""
+        """Denoise ``noisy`` into ``denoised``: uint8 of one shape, which is ``shape`` or has smaller sides.
+
+        A smaller picture is mirrored at its right and lower edge.
+        """
+        self.put(noisy)
+        self.invoke()
+        self.get(denoised)
+
+    def put(self, noisy: Image) -> None:
+        """Lay ``noisy`` into the input: the first of the three steps of ``run``."""
+        height, width = noisy.shape[:2]
+        tensor = self._input()[0]
         if self.model.is_int8:
-            pixels_to_int8(noisy, self._input()[0])
-            self.invoke()
-            int8_to_pixels(self._output()[0], denoised)
+            pixels_to_int8(noisy, tensor[:height, :width])
         else:
-            np.divide(noisy, np.float32(255), out=self._input()[0], dtype=np.float32)
-            self.invoke()
-            np.multiply(self._output()[0], np.float32(255), out=self._scratch)
-            np.rint(self._scratch, out=self._scratch)
-            np.clip(self._scratch, 0, 255, out=self._scratch)
-            np.copyto(denoised, self._scratch, casting="unsafe")
+            np.divide(noisy, np.float32(255), out=tensor[:height, :width], dtype=np.float32)
+        mirror(tensor, height, width)
 
     def invoke(self) -> None:
         """Run the network on what its input holds now."""
+        failure = ""
         try:
             self._native.invoke()
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self.model.path} failed while running. Received: {_first_line(error)}.") from error
+            failure = _first_line(error)
+        if failure:
+            raise ModelError(f"{self.model.path} failed while running. Received: {failure}.")
+
+    def get(self, denoised: Image) -> None:
+        """Take the output, or its upper left part, into ``denoised``."""
+        height, width = denoised.shape[:2]
+        tensor = self._output()[0]
+        if self.model.block:
+            depth_to_space(tensor, self.model.block, self._pixels)
+            tensor = self._pixels
+        tensor = tensor[:height, :width]
+        if self.model.is_int8:
+            int8_to_pixels(tensor, denoised)
+        else:
+            floats = self._floats[:height, :width]
+            np.multiply(tensor, np.float32(255), out=floats)
+            np.rint(floats, out=floats)
+            np.clip(floats, 0, 255, out=floats)
+            np.copyto(denoised, floats, casting="unsafe")
 
     def close(self) -> None:
         """Give the native memory back. May be called twice."""
@@ -103,34 +152,5 @@ class Interpreter:
         self.close()
 
 
-def _runtime() -> tuple[Callable[..., Any], str]:
-    """The interpreter class that is installed, and its name and version."""
-    from importlib.metadata import version
-
-    try:
-        from ai_edge_litert.interpreter import Interpreter as LiteRt
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("ai_edge_litert"):
-            raise
-    else:
-        return LiteRt, f"ai-edge-litert {version('ai-edge-litert')}"
-    if _installed("tflite_runtime") and int(np.__version__.split(".")[0]) >= 2:
-        raise MissingExtraError(
-            f"tflite-runtime runs with numpy 1 only. Received: numpy {np.__version__}. "
-            "Remedy: pip install 'quietcam[edge]', or pip install 'numpy<2' 'opencv-python-headless<4.12'"
-        )
-    try:
-        from tflite_runtime.interpreter import Interpreter as TfliteRuntime
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("edge", "ai_edge_litert") from None
-    return TfliteRuntime, f"tflite-runtime {version('tflite-runtime')}"
-
-
-def _installed(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
-
-
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 __all__ = ["Mailbox"]
@@ -17,34 +18,45 @@ class Mailbox(Generic[T]):
     Args:
         capacity: at least 1.
         newest_wins: a full box gives up its oldest item, counted in ``dropped``; otherwise ``put`` waits.
+        on_drop: called with each item that is given up, in the thread that puts.
     """
 
-    def __init__(self, capacity: int, newest_wins: bool = False) -> None:
+    def __init__(self, capacity: int, newest_wins: bool = False, on_drop: Callable[[T], None] | None = None) -> None:
         self.dropped = 0
         self._capacity = capacity
         self._newest_wins = newest_wins
+        self._on_drop = on_drop
         self._items: deque[T] = deque()
         self._closed = False
         self._changed = threading.Condition()
 
+    @property
+    def ended(self) -> bool:
+        """Closed and empty: nothing will ever come."""
+        return self._closed and not self._items
+
     def put(self, item: T) -> bool:
         """Add an item; False when the box is closed and nobody will take it."""
+        given_up: list[T] = []
         with self._changed:
             if not self._newest_wins:
                 self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
             if self._closed:
                 return False
             if len(self._items) >= self._capacity:
-                self._items.popleft()
+                given_up.append(self._items.popleft())
                 self.dropped += 1
             self._items.append(item)
             self._changed.notify_all()
-            return True
+        if self._on_drop is not None:
+            for each in given_up:
+                self._on_drop(each)
+        return True
 
-    def get(self) -> T | None:
-        """The oldest item, waiting for one; None when the box is closed and empty."""
+    def get(self, timeout: float | None = None) -> T | None:
+        """The oldest item, waiting for one; None when the box has ended, or after ``timeout`` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or bool(self._items))
+            self._changed.wait_for(lambda: self._closed or bool(self._items), timeout)
             item = self._items.popleft() if self._items else None
             self._changed.notify_all()
             return item

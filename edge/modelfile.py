@@ -14,6 +14,8 @@ __all__ = ["ModelFile", "load_model"]
 
 _STRIDE = 8  # of a model without manifest, where its size allows
 _OVERLAP = 32
+_COMPILED = "edgetpu-custom-op"
+"""The one operator that the Edge TPU's compiler puts in the place of all that it mapped."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class ModelFile:
         content: the very bytes that were checked, so that what is loaded is what was looked at.
         is_int8: int8 ends of the pixel identity; otherwise float32 ends in [0, 1].
         manifest: None where the file has none.
+        block: the graph ends before depth-to-space with blocks of so many pixels; 0: it gives the picture.
+        is_compiled: for the Edge TPU, and runs on nothing else.
     """
 
     path: Path
@@ -33,6 +37,8 @@ class ModelFile:
     channels: int
     is_int8: bool
     manifest: Manifest | None
+    block: int = 0
+    is_compiled: bool = False
 
     @property
     def name(self) -> str:
@@ -78,12 +84,28 @@ def load_model(path: Path | str) -> ModelFile:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"Cannot read the model {path}: {error.strerror}. Remedy: make the file readable.") from error
-    end, is_int8 = _check(read_outline(content, str(path)), path)
+    outline = read_outline(content, str(path))
+    manifest = read_manifest(path)
+    block = _block(manifest, path)
+    end, is_int8 = _check(outline, path, block)
     _, height, width, channels = end.shape
-    return ModelFile(path, content, height, width, channels, is_int8, read_manifest(path))
+    return ModelFile(path, content, height, width, channels, is_int8, manifest, block, _COMPILED in outline.custom)
 
 
-def _check(outline: Outline, path: Path) -> tuple[End, bool]:
+def _block(manifest: Manifest | None, path: Path) -> int:
+    """The side of the blocks that are left to the host; 0 where nothing is."""
+    if manifest is None or manifest.tail is None:
+        return 0
+    if manifest.tail != "depth_to_space" or manifest.block not in (2, 4):
+        raise ModelError(
+            "What a graph leaves to the host is depth_to_space with a block of 2 or 4. "
+            f"Received: {path}: tail={manifest.tail}, block={manifest.block}. "
+            "Remedy: install a newer quietcam, or convert the model again with `quietcam convert`."
+        )
+    return manifest.block
+
+
+def _check(outline: Outline, path: Path, block: int) -> tuple[End, bool]:
     """The input, and whether the ends are int8, of an outline that keeps the contract."""
     if outline.subgraphs != 1 or len(outline.inputs) != 1 or len(outline.outputs) != 1:
         raise _refused(
@@ -97,7 +119,21 @@ def _check(outline: Outline, path: Path) -> tuple[End, bool]:
         raise _refused(path, "a static shape", received)
     if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] not in (1, 3):
         raise _refused(path, "a batch of 1 and 1 or 3 channels, [1, height, width, channels]", received)
-    if source.shape != target.shape:
+    if block:
+        _, height, width, channels = source.shape
+        if (
+            height % block
+            or width % block
+            or target.shape
+            != (
+                1,
+                height // block,
+                width // block,
+                channels * block**2,
+            )
+        ):
+            raise _refused(path, f"the same picture at both ends, in blocks of {block} at the output", received)
+    elif source.shape != target.shape:
         raise _refused(path, "the same size at both ends", received)
     if source.dtype == target.dtype == "float32":
         return source, False

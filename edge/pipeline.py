@@ -5,22 +5,33 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+from edge.buffers import BufferPool
 from edge.cameras.base import Camera
+from edge.degrade import Degrader, Work
 from edge.frame import Frame
 from edge.health import Health
+from edge.heat import Heat
+from edge.ladder import Step
 from edge.mailbox import Mailbox
+from edge.outlet import Outlet, Slot
 from edge.sinks.base import Sink
 from quietcam.image import Image
+from quietcam.progress import say
 
 __all__ = ["Pipeline"]
 
 _QUEUE = 2  # frames: one to be taken at once, one on its way
+_PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
+_GRACE = 1.5  # seconds that threads have to end when the run is stopped
 
 
-class _Denoises(Protocol):
-    def denoise(self, noisy: Image) -> Image: ...
+class Denoises(Protocol):
+    """What the pipeline asks of a denoiser."""
+
+    def denoise(self, noisy: Image, out: Image | None = None) -> Image: ...
 
 
 class _Captured(NamedTuple):
@@ -29,21 +40,21 @@ class _Captured(NamedTuple):
     queued: float
 
 
-class _Denoised(NamedTuple):
-    frame: Frame
-    since: float
-    image: Image
-
-
 class Pipeline:
     """Brings frames from a camera through a denoiser into sinks, all of them open already. Runs once.
 
-    Files: every frame, in order, at the pace of the slowest. Live cameras: where the network is busy the
-    newest frame waits, and older ones are dropped and counted. The network runs in the caller's thread.
+    Files: every frame, in order, at the pace of the slowest, and any error ends the run. Live cameras: where the
+    network or a sink is busy the newest frame waits, and older ones are dropped and counted; a sink or a network that
+    fails after it worked does not stop the others. The network runs in the caller's thread, each sink in one of its
+    own. Denoised frames lie in memory that is used again.
 
     Args:
         camera, denoiser, sinks: whose parts are played.
         clock: seconds, monotonic; the one of a live camera's timestamps.
+        degrade: takes work away under heat; None: never.
+
+    Attributes:
+        health: what is counted and timed, for any thread.
 
     Example:
         >>> with open_camera("clip.mp4") as camera, Denoiser(model) as denoiser, open_sink("out") as sink:
@@ -53,20 +64,36 @@ class Pipeline:
     def __init__(
         self,
         camera: Camera,
-        denoiser: _Denoises,
+        denoiser: Denoises,
         sinks: Sequence[Sink],
         clock: Callable[[], float] = time.monotonic,
+        degrade: Degrader | None = None,
     ) -> None:
-        self.health = Health()
+        self.health = Health(clock)
         self._camera = camera
         self._denoiser = denoiser
-        self._sinks = sinks
         self._clock = clock
-        self._captured = Mailbox[_Captured](1 if camera.live else _QUEUE, newest_wins=camera.live)
-        self._denoised = Mailbox[_Denoised](_QUEUE)
+        self._degrade = degrade
+        self._captured = Mailbox[_Captured](
+            1 if camera.live else _QUEUE, newest_wins=camera.live, on_drop=lambda captured: captured.frame.done()
+        )
+        alone = len(sinks) == 1
+        self._outlets = [Outlet(sink, camera.live, alone, clock, self.health.report) for sink in sinks]
+        self._pool = BufferPool()
+        self._shapes: dict[tuple[Step, tuple[int, ...]], tuple[int, ...]] = {}
+        self._lock = threading.Lock()
+        self._lost = 0  # frames that no sink took, or that the ladder left out
+        self._stopping = False
+        self._wanted: Path | str | None = None
+        self._reloading = threading.Thread()  # replaced by each reload
+        self._worked = False  # the network, at least once
+        self._broken: str | None = None  # why it fails now
+        self._watch()
 
     def run(self, frames: int | None = None, on_frame: Callable[[Health], None] | None = None) -> Health:
-        """Run until the camera ends, ``frames`` went through, an error or Ctrl-C; then all threads have ended.
+        """Run until the camera ends, ``frames`` went through, ``stop``, an error or Ctrl-C.
+
+        All threads have ended then, but for one that hangs in a driver.
 
         Args:
             frames: how many to denoise at most.
@@ -76,37 +103,139 @@ class Pipeline:
             QuietcamError: what a camera, the model or a sink raised.
             KeyboardInterrupt: on Ctrl-C, after the sinks took what was denoised.
         """
-        start = self._clock()
-        capture = _Worker("capture", self._capture, self._captured)
-        sinks = _Worker("sinks", self._write, self._denoised)
+        self.health.began()
+        capture = _Capture(self._capture, self._captured)
+        whole = False
         try:
             capture.start()
-            sinks.start()
+            for outlet in self._outlets:
+                outlet.start()
             self._denoise(frames, on_frame)
+            whole = not self._stopping
         finally:
-            self._captured.close()
-            self._denoised.close()
-            for worker in (capture, sinks):
-                worker.finish()
-            self.health.dropped = self._captured.dropped
-            self.health.seconds = self._clock() - start
-        for worker in (capture, sinks):
-            if worker.error is not None:
-                raise worker.error
+            self._finish(capture, whole)
+        for error in (capture.error, *(outlet.error for outlet in self._outlets)):
+            if error is not None:
+                raise error
         return self.health
+
+    def stop(self) -> None:
+        """Let ``run`` end soon, as if the camera had ended; the sinks take what is denoised. Returns at once, may be
+        called twice, by any thread and by signal handlers.
+        """
+        self._stopping = True
+
+    def request_reload(self, model: Path | str) -> None:
+        """Let another model take over between two frames. It is made ready in a thread of its own, so no frame waits
+        for it. One that cannot be used is said and shown in ``health``, and the old one goes on. Returns at once; for
+        any thread and for signal handlers.
+        """
+        self._wanted = model
+
+    def refuse_reload(self, reason: str) -> None:
+        """Show in ``health`` that a reload was refused before it came to a model."""
+        self.health.reload_error = reason
 
     def _denoise(self, frames: int | None, on_frame: Callable[[Health], None] | None) -> None:
         done = 0
-        while (frames is None or done < frames) and (captured := self._captured.get()) is not None:
+        while (frames is None or done < frames) and not self._stopping:
+            captured = self._captured.get(_PULSE)
+            if self._wanted is not None and not self._reloading.is_alive():
+                wanted, self._wanted = self._wanted, None
+                self._reloading = threading.Thread(
+                    target=self._reload, args=(wanted,), name="quietcam-model", daemon=True
+                )
+                self._reloading.start()
+            if self._degrade is not None:
+                self._degrade.tick(self._clock())
+            if captured is None:
+                if self._captured.ended or self._sinks_ended():
+                    return
+                continue
             began = self._clock()
+            if self._degrade is not None and self._degrade.leaves_out():
+                captured.frame.done()
+                self._lost += 1
+                continue
             self.health.stages["wait"].add(began - captured.queued)
-            image = self._denoiser.denoise(captured.frame.image)
-            self.health.stages["denoise"].add(self._clock() - began)
-            if not self._denoised.put(_Denoised(captured.frame, captured.since, image)):
+            image, pooled = self._one(captured.frame)
+            now = self._clock()
+            self.health.stages["denoise"].add(now - began)
+            if self._degrade is not None:
+                self._degrade.saw(now - captured.since)
+            slot = Slot(captured.frame, image, pooled, captured.since, now, len(self._outlets), self._end)
+            for outlet in self._outlets:
+                outlet.put(slot)
+            if not self._outlets:
+                slot.done(True)
+            self._count_dropped()
+            if self._sinks_ended():
                 return
             done += 1
             if on_frame is not None:
                 on_frame(self.health)
+
+    def _one(self, frame: Frame) -> tuple[Image, bool]:
+        """The frame denoised, and whether it lies in the pool's memory; of a live camera the frame as it is where the
+        network fails that worked before.
+        """
+        try:
+            image, pooled = self._image(frame.image)
+        except Exception as error:  # whatever fails, a live view goes on
+            if not self._camera.live or not self._worked:
+                raise
+            if self._broken is None:
+                say(f"The network fails, frames pass as they are: {error}")
+            self._broken = " ".join(str(error).split())
+            return frame.image, False
+        self._worked = True
+        if self._broken is not None:
+            self._broken = None
+            say("The network works again")
+        return image, pooled
+
+    def _image(self, noisy: Image) -> tuple[Image, bool]:
+        work: Work = self._denoiser.denoise
+        step = Step.FULL
+        if self._degrade is not None:
+            step = self._degrade.step
+            work = self._degrade.choose(work)
+        if step is Step.PASS_THROUGH:
+            return noisy, False
+        # Which shape comes out is known after the first frame: a color model makes three channels of one.
+        shape = self._shapes.get((step, noisy.shape))
+        if shape is None:
+            image = work(noisy, None)
+            self._shapes = {(step, noisy.shape): image.shape}
+            return image, False
+        out = self._pool.take(shape)
+        return work(noisy, out), True
+
+    def _end(self, slot: Slot, written: bool) -> None:
+        """The last sink is done with a frame."""
+        now = self._clock()
+        with self._lock:
+            if written:
+                self.health.stages["sink"].add(now - slot.ready)
+                self.health.stages["end_to_end"].add(now - slot.since)
+                self.health.written(now)
+            else:
+                self._lost += 1
+        if slot.pooled:
+            self._pool.give(slot.image)
+        slot.frame.done()
+
+    def _reload(self, wanted: Path | str) -> None:
+        try:
+            self._denoiser.reload(wanted)  # type: ignore[attr-defined]
+        except Exception as error:  # noqa: BLE001  whatever is wrong with the file, what works goes on
+            self.health.reload_error = " ".join(str(error).split())
+            say(f"The new model is refused, the old one goes on: {error}")
+        else:
+            self.health.reloaded += 1
+            self.health.reload_error = None
+            self._shapes = {}
+            say(f"The model is now {wanted}")
 
     def _capture(self) -> None:
         began = self._clock()
@@ -115,36 +244,77 @@ class Pipeline:
             self.health.stages["capture"].add(now - began)
             since = frame.timestamp if self._camera.live else now
             if not self._captured.put(_Captured(frame, since, now)):
+                frame.done()
                 return
             began = self._clock()
 
-    def _write(self) -> None:
-        while (denoised := self._denoised.get()) is not None:
-            began = self._clock()
-            for sink in self._sinks:
-                sink.write(denoised.frame, denoised.image)
-            now = self._clock()
-            self.health.stages["sink"].add(now - began)
-            self.health.stages["end_to_end"].add(now - denoised.since)
-            self.health.frames += 1
+    def _finish(self, capture: _Capture, whole: bool) -> None:
+        """End all threads: when nothing hurries after all was written, else soon."""
+        self._camera.stop()
+        self._captured.close()
+        while (captured := self._captured.get(0)) is not None:
+            captured.frame.done()
+        for outlet in self._outlets:
+            outlet.close()
+            if not whole:
+                outlet.sink.stop()
+        last = time.monotonic() + _GRACE
+        try:
+            for outlet in self._outlets:
+                outlet.join(None if whole else max(0.0, last - time.monotonic()))
+        except KeyboardInterrupt:  # where one waits for a reader
+            for outlet in self._outlets:
+                outlet.sink.stop()
+                outlet.join(_GRACE)
+            raise
+        # Reading a file ends by itself; a driver may hang for ever.
+        capture.join(max(0.0, last - time.monotonic()) if self._camera.live else None)
+        if self._reloading.ident is not None:
+            self._reloading.join(max(0.0, last - time.monotonic()))
+        self._count_dropped()
+        self.health.ended()
+
+    def _sinks_ended(self) -> bool:
+        """One ended by an error, or nobody takes frames any more."""
+        return any(outlet.error for outlet in self._outlets) or (
+            bool(self._outlets) and all(outlet.ended for outlet in self._outlets)
+        )
+
+    def _count_dropped(self) -> None:
+        self.health.dropped = self._captured.dropped + self._camera.dropped + self._lost
+
+    def _watch(self) -> None:
+        """Tell ``health`` whom to ask."""
+        health, denoiser = self.health, self._denoiser
+        health.watch("camera", lambda: self._camera.state.report())
+        health.watch("sinks", lambda: [outlet.report() for outlet in self._outlets])
+        health.watch("noise_sigma", lambda: getattr(denoiser, "noise_sigma", None))
+        health.watch("device", lambda: getattr(denoiser, "device_state", None))
+        health.watch("ladder", self._ladder)
+        health.watch("temperature_c", Heat().temperature if self._degrade is None else self._degrade.temperature)
+
+    def _ladder(self) -> dict[str, Any]:
+        if self._broken is not None:
+            return {"step": "pass-through", "reason": f"the network fails: {self._broken}"}
+        return {"step": "full", "reason": None} if self._degrade is None else self._degrade.report()
 
 
-class _Worker:
-    """A thread that closes its mailbox when it ends, and keeps the error that ended it."""
+class _Capture:
+    """The capturing thread, which closes its mailbox when it ends, and keeps the error that ended it."""
 
-    def __init__(self, name: str, work: Callable[[], None], mailbox: Mailbox[_Captured] | Mailbox[_Denoised]) -> None:
+    def __init__(self, work: Callable[[], None], mailbox: Mailbox[_Captured]) -> None:
         self.error: BaseException | None = None
         self._work = work
         self._mailbox = mailbox
-        self._thread = threading.Thread(target=self._run, name=f"quietcam-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="quietcam-capture", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def finish(self) -> None:
+    def join(self, timeout: float | None) -> None:
         """Wait for its end, if it ever began."""
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from quietcam.errors import StorageError
 
-__all__ = ["atomic_path", "make_folder", "write_bytes", "write_json", "write_text"]
+__all__ = ["atomic_path", "make_folder", "sync_folder", "write_bytes", "write_json", "write_text"]
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, StorageError):
             raise
@@ -85,7 +85,7 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Make a rename last through a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:

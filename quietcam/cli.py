@@ -19,6 +19,7 @@ import convert.cli
 import edge.cli
 import quietcam.data.cli
 import quietcam.demo_cli
+import quietcam.lint_cli
 import train.cli
 from quietcam.errors import MissingExtraError, QuietcamError
 
@@ -36,6 +37,8 @@ app = typer.Typer(
 _EXTRA_OF_MODULE = {
     "cv2": "edge",
     "ai_edge_litert": "edge",
+    "aiohttp": "edge",
+    "prometheus_client": "edge",
     "tensorflow": "train",
     "tf_keras": "train",
     "tensorflow_model_optimization": "train",
@@ -68,7 +71,15 @@ def _root(
         os.environ["QUIETCAM_DEBUG"] = "1"
 
 
-for _stage in (quietcam.demo_cli, quietcam.data.cli, train.cli, calibration.cli, convert.cli, edge.cli):
+for _stage in (
+    quietcam.demo_cli,
+    quietcam.data.cli,
+    train.cli,
+    calibration.cli,
+    quietcam.lint_cli,
+    convert.cli,
+    edge.cli,
+):
     _stage.mount(app)
 
 

@@ -4,6 +4,7 @@ QuietcamError
 ├── UsageError         what was asked for is wrong: a flag, a value, a path, a config file   (exit code 2)
 ├── DataError          a picture, a clip or a data set that cannot be used                   (exit code 1)
 ├── ModelError         a model file that cannot be used                                      (exit code 1)
+├── DeviceError        an accelerator that is not there, or fails                            (exit code 1)
 ├── StorageError       the disk: full, read-only, gone                                       (exit code 1)
 ├── MissingExtraError  a package that this command needs is not installed                    (exit code 1)
 ├── GateError          the work was done and a quality gate did not hold                     (exit code 3)
@@ -37,6 +38,10 @@ class DataError(QuietcamError, ValueError):
 
 class ModelError(QuietcamError, ValueError):
     """A model file that cannot be used."""
+
+
+class DeviceError(QuietcamError, RuntimeError):
+    """An accelerator that is not there, or fails."""
 
 
 class StorageError(QuietcamError, OSError):

@@ -53,7 +53,12 @@ class Quant:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a model file is. Sizes in pixels; ``gmacs`` at the model's own size, ``gmacs_256`` at 256x256."""
+    """What a model file is. Sizes in pixels; ``gmacs`` at the model's own size, ``gmacs_256`` at 256x256.
+
+    ``tail`` names what the host still has to do: ``depth_to_space`` with blocks of ``block`` x ``block`` pixels, of a
+    graph that ends before it; None for a graph that gives the picture. ``gate`` may hold the noise levels ``low`` and
+    ``high`` (sigma in steps of 255) between which the runtime lets this model in; None for the runtime's own.
+    """
 
     name: str
     recipe: str
@@ -74,10 +79,14 @@ class Manifest:
     metrics: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     golden: dict[str, Any] | None = None
+    tail: str | None = None
+    block: int | None = None
+    gate: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the format version first."""
-        return {"format": self.format} | asdict(self)
+        """Plain values for JSON, the format version first. A key that only some models have is left out of others."""
+        values = asdict(self)
+        return {"format": self.format} | {k: v for k, v in values.items() if v is not None or k not in _RARE}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Manifest:
@@ -118,14 +127,16 @@ class Manifest:
 
 _REMEDY = "Remedy: convert the model again with `quietcam convert`."
 _REQUIRED = ("name", "recipe", "width", "height", "channels", "sha256", "gmacs", "gmacs_256")
+_RARE = frozenset({"tail", "block", "gate"})
 _NONE = type(None)
 _ACCEPTED: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("name", "recipe", "sha256"), (str,)),
     **dict.fromkeys(("width", "height", "channels", "stride"), (int,)),
     **dict.fromkeys(("gmacs", "gmacs_256"), (int, float)),
     **dict.fromkeys(("training", "metrics", "tools"), (dict,)),
-    **dict.fromkeys(("architecture", "golden"), (dict, _NONE)),
-    "receptive_field": (int, _NONE),
+    **dict.fromkeys(("architecture", "golden", "gate"), (dict, _NONE)),
+    **dict.fromkeys(("receptive_field", "block"), (int, _NONE)),
+    "tail": (str, _NONE),
     "sparsity": (int, float, _NONE),
 }
 

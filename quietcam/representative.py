@@ -24,9 +24,8 @@ from quietcam.atomic import atomic_path
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 
-__all__ = ["Finding", "RepresentativeSet", "check_set", "load_set", "patch_sha256", "save_set"]
+__all__ = ["RepresentativeSet", "load_set", "patch_sha256", "save_set"]
 
-_FEW = 16
 _REMEDY = "Remedy: write it with `quietcam calibrate`."
 
 
@@ -121,58 +120,6 @@ class RepresentativeSet:
         rows, columns = patch_height // h, patch_width // w
         cut = self.patches[:, : rows * h, : columns * w].reshape(count, rows, h, columns, w, channels)
         return cut.swapaxes(2, 3).reshape(-1, h, w, channels)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about a set that a model will suffer from: the rule, what was received, what it does."""
-
-    rule: str
-    received: str
-    effect: str
-
-    def __str__(self) -> str:
-        return f"{self.rule} Received: {self.received}. {self.effect}"
-
-
-def check_set(patches: NDArray[Any]) -> list[Finding]:
-    """What is doubtful about patches ``(N, H, W, C)``; nothing where they look like a camera's."""
-    findings = []
-    if len(patches) < _FEW:
-        findings.append(
-            Finding(
-                f"A representative set should hold at least {_FEW} patches.",
-                f"{len(patches)}",
-                "The int8 ranges rest on few pictures; brighter or noisier ones will be clipped.",
-            )
-        )
-    if patches.dtype != np.uint8:
-        findings.append(
-            Finding(
-                "A representative set holds uint8 pixels, 0 to 255.",
-                f"{patches.dtype}",
-                "Pixels in another range give every tensor a wrong int8 range.",
-            )
-        )
-    low, high = patches.min(), patches.max()
-    if low == high:
-        findings.append(
-            Finding(
-                "A representative set should hold pictures.",
-                f"the value {low} everywhere",
-                "The int8 ranges would be those of a blank frame.",
-            )
-        )
-    elif low > 0 or high < 255:
-        findings.append(
-            Finding(
-                "Pixels should reach from 0 to 255.",
-                f"{low} to {high}",
-                "The input's range is mended by planting both ends, the ranges inside the network are not: frames "
-                "beyond these values will be clipped.",
-            )
-        )
-    return findings
 
 
 def patch_sha256(patch: Image) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from quietcam.errors import UsageError
 from quietcam.image import Image
 
-__all__ = ["ONE", "Mosaic", "TileGrid"]
+__all__ = ["ONE", "Mosaic", "TileGrid", "mirror"]
+
+_Pixel = TypeVar("_Pixel", bound=np.generic)
 
 _AXIS_ONE = 16
 ONE = _AXIS_ONE**2
@@ -111,16 +114,19 @@ class TileGrid:
         if out is None:
             out = np.empty((self.padded_height, self.padded_width, image.shape[2]), np.uint8)
         out[: self.height, : self.width] = image
-        out[: self.height, self.width :] = image[:, _mirror(self.width, self.padded_width)]
-        out[self.height :] = out[_mirror(self.height, self.padded_height)]
+        mirror(out, self.height, self.width)
         return out
 
     def split(self, image: Image) -> Iterator[Image]:
         """The tiles of ``image`` ``(height, width, C)``, as views where nothing had to be mirrored."""
         padded = self.pad(image)
         for index in range(len(self)):
-            y, x = self.origin(index)
-            yield padded[y : y + self.tile_height, x : x + self.tile_width]
+            yield self.part(padded, index)
+
+    def part(self, image: NDArray[_Pixel], index: int) -> NDArray[_Pixel]:
+        """What of ``image`` lies under a tile: a view, smaller than the tile where that reaches over the edge."""
+        y, x = self.origin(index)
+        return image[y : y + self.tile_height, x : x + self.tile_width]
 
     def merge(self, tiles: Sequence[Image]) -> Image:
         """The frame ``(height, width, C)`` of its tiles, blended where they overlap, rounded to nearest."""
@@ -143,11 +149,14 @@ class TileGrid:
 
 
 class Mosaic:
-    """Tiles put together one by one in memory taken once: ``put`` each tile of a frame, then ``finish``."""
+    """Tiles put together one by one in memory taken once: ``put`` each tile of a frame, then ``finish``.
+
+    A tile may be given whole, or only its part inside of the frame.
+    """
 
     def __init__(self, grid: TileGrid, channels: int) -> None:
         self._grid = grid
-        self._sum = np.zeros((grid.padded_height, grid.padded_width, channels), np.uint16)
+        self._sum = np.zeros((grid.height, grid.width, channels), np.uint16)
         self._product = np.empty((grid.tile_height, grid.tile_width, channels), np.uint16)
         # Many tiles share one pattern of weights: each is kept once. The channels are written out, since
         # numpy is several times slower where it has to broadcast three of them.
@@ -161,14 +170,16 @@ class Mosaic:
             self._weights.append(kept[key])
 
     def put(self, index: int, tile: Image) -> None:
-        """Add tile number ``index``, uint8 ``(tile_height, tile_width, C)``."""
-        y, x = self._grid.origin(index)
-        np.multiply(tile, self._weights[index], out=self._product)
-        self._sum[y : y + self._grid.tile_height, x : x + self._grid.tile_width] += self._product
+        """Add tile number ``index``, uint8 ``(tile_height, tile_width, C)`` or what of it lies inside of the frame."""
+        under = self._grid.part(self._sum, index)
+        height, width = under.shape[:2]
+        product = self._product[:height, :width]
+        np.multiply(tile[:height, :width], self._weights[index][:height, :width], out=product)
+        under += product
 
     def finish(self, out: Image | None = None) -> Image:
         """The frame uint8 ``(height, width, C)``, in ``out`` where given. The next frame starts afresh."""
-        total = self._sum[: self._grid.height, : self._grid.width]
+        total = self._sum
         total += ONE // 2
         total >>= _SHIFT
         if out is None:
@@ -203,6 +214,22 @@ def _axis_weights(origins: tuple[int, ...], tile: int, overlap: int, margin: int
     running = np.rint(np.cumsum(cover / cover.sum(axis=0), axis=0) * _AXIS_ONE)
     whole = np.diff(running, axis=0, prepend=0.0).astype(np.uint16)
     return np.stack([whole[index, origin : origin + tile] for index, origin in enumerate(origins)])
+
+
+def mirror(buffer: NDArray[Any], height: int, width: int) -> None:
+    """Fill ``buffer`` ``(H, W, C)`` right of and below its upper left ``height`` x ``width`` with their mirror image.
+
+    The edge itself is not repeated, as in numpy's ``reflect``; what is missing beyond a whole picture goes on there
+    and back.
+    """
+    for lines, length in ((buffer[:height].swapaxes(0, 1), width), (buffer, height)):
+        missing = len(lines) - length
+        if missing <= 0:
+            continue
+        if missing < length:  # a view turned round: nothing is allocated
+            lines[length:] = lines[length - 1 - missing : length - 1][::-1]
+        else:
+            lines[length:] = lines[_mirror(length, len(lines))]
 
 
 def _mirror(length: int, padded: int) -> NDArray[np.intp]:

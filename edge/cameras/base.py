@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from types import TracebackType
+from typing import Any, Literal
 
 from edge.frame import Frame
 
-__all__ = ["Camera"]
+__all__ = ["Camera", "CameraState"]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """Whether a camera delivers, for people.
+
+    Attributes:
+        state: ``lost`` while a camera that is watched is gone or frozen.
+        since: seconds since 1970: of ``live``, since when; of ``lost``, when the last fresh frame came.
+        reopened: how often it had to be opened anew, with success.
+        reason: why it was lost last; None where it never was.
+    """
+
+    state: Literal["live", "lost"] = "live"
+    since: float = 0.0
+    reopened: int = 0
+    reason: str | None = None
+
+    def report(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
 
 
 class Camera(ABC):
@@ -17,18 +41,26 @@ class Camera(ABC):
     Attributes:
         name: for people and reports.
         live: frames come whether or not somebody takes them, so the newest counts; otherwise each does.
+        still: the frames are pictures that have nothing to do with each other.
         fps: frames a second, nominal; None where the source has no rate.
         total: how many frames there will be at most; None where nobody knows.
         skipped: what could not be read, each with its reason.
+        dropped: frames that were given up for newer ones before anybody saw them.
+        state: whether it delivers; replaced as a whole, so any thread may read it.
+        frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
     """
 
     name: str
     live: bool = False
+    still: bool = False
     fps: float | None = None
     total: int | None = None
+    dropped: int = 0
+    frozen_after: float | None = None
 
     def __init__(self) -> None:
         self.skipped: list[str] = []
+        self.state = CameraState(since=time.time())
 
     @property
     @abstractmethod
@@ -41,6 +73,9 @@ class Camera(ABC):
 
     def open(self) -> None:  # noqa: B027  a folder has nothing to open
         """Take hold of the device or the file; called by ``with``."""
+
+    def stop(self) -> None:  # noqa: B027  a file does not let anybody wait
+        """Let an iteration that waits for a frame end soon. Any thread may call it."""
 
     def close(self) -> None:  # noqa: B027  nor to close
         """Let go of it. May be called twice."""

@@ -32,6 +32,7 @@ class FolderCamera(Camera):
     """
 
     fps = _FPS
+    still = True
 
     def __init__(self, path: Path) -> None:
         super().__init__()

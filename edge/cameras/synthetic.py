@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge.cameras.base import Camera
+from edge.cameras.options import SIZE_MEANS, parse_options, read_count, read_rate, read_size
 from edge.frame import Frame
-from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.isp import Isp
 from quietcam.noise import SENSORS, SensorCamera, sensor
 from quietcam.scenes import generate_scene
 
-__all__ = ["SIZE_MEANS", "SyntheticCamera", "SyntheticOptions", "read_size"]
+__all__ = ["SyntheticCamera", "SyntheticOptions"]
 
-_BUDGET = 32 << 20  # bytes of rendered frames: 36 at 640x480, 5 at 1920x1080
+_BUDGET = 16 << 20  # bytes of rendered frames: 18 at 640x480, 2 at 1920x1080
 _MOST_RENDERED = 64
 _PAN = 2  # pixels a frame
-_LARGEST_SIDE = 8192
-
-SIZE_MEANS = f"WIDTHxHEIGHT, each 16 to {_LARGEST_SIDE}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class SyntheticOptions:
         sensor, gain: whose noise, as for :func:`quietcam.noise.sensor`.
         seed: of the scene and of the noise.
         frames: how many; None: endless.
+        rendered: how many different frames are drawn before it begins; None: as many as fit into some memory. Fewer
+            begin sooner.
         base: clean pictures or a clean video instead of a generated scene.
     """
 
@@ -48,6 +50,7 @@ class SyntheticOptions:
     gain: float = 16.0
     seed: int = 0
     frames: int | None = None
+    rendered: int | None = None
     base: Path | None = None
 
     @classmethod
@@ -57,19 +60,8 @@ class SyntheticOptions:
         Raises:
             UsageError: an unknown key, or a value that does not fit it.
         """
-        options = cls()
-        for part in filter(None, text.split(",")):
-            key, _, value = part.partition("=")
-            if key not in _READERS:
-                raise UsageError(
-                    f"The synthetic camera has the options {', '.join(_READERS)}. Received: {part}. "
-                    f"Remedy: for example synthetic:size=640x480,fps=30,sensor=imx219,gain=16"
-                )
-            try:
-                options = replace(options, **{key: _READERS[key](value)})
-            except ValueError:
-                raise UsageError(f"The synthetic camera's {key} is {_MEANINGS[key]}. Received: {part}.") from None
-        return options
+        example = "synthetic:size=640x480,fps=30,sensor=imx219,gain=16"
+        return parse_options(text, cls(), _READERS, "The synthetic camera", example)
 
 
 class SyntheticCamera(Camera):
@@ -87,7 +79,7 @@ class SyntheticCamera(Camera):
         options: SyntheticOptions,
         base: Camera | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         super().__init__()
         self.options = options
@@ -95,7 +87,8 @@ class SyntheticCamera(Camera):
         if base is not None:
             self.skipped = base.skipped
         self._noise = sensor(options.sensor, options.gain)
-        self._clock, self._sleep = clock, sleep
+        self._stopped = threading.Event()
+        self._clock, self._sleep = clock, sleep or self._stopped.wait
         self._rendered: list[Image] = []
         self.name = f"synthetic ({options.sensor} at gain {options.gain:g})"
         self.live = options.fps is not None
@@ -118,9 +111,11 @@ class SyntheticCamera(Camera):
             noisy = SensorCamera(self._noise, Isp()).expose(clean, rng)
             noisy.flags.writeable = False
             self._rendered.append(noisy)
+        _give_back()
 
     def __iter__(self) -> Iterator[Frame]:
         self.open()
+        self._stopped.clear()  # unlike a device it can be played again
         last = len(self._rendered) - 1
         there_and_back = [*range(last + 1), *range(last - 1, 0, -1)]
         start = self._clock()
@@ -129,9 +124,14 @@ class SyntheticCamera(Camera):
             due = index / self._rate
             if self.live:
                 due += start
-                while (wait := due - self._clock()) > 0:
+                while (wait := due - self._clock()) > 0 and not self._stopped.is_set():
                     self._sleep(wait)
+            if self._stopped.is_set():
+                return
             yield Frame(self._rendered[place], due, index)
+
+    def stop(self) -> None:
+        self._stopped.set()
 
     def close(self) -> None:
         self._rendered = []
@@ -139,15 +139,14 @@ class SyntheticCamera(Camera):
     def _clean(self) -> Iterator[Image]:
         if self._base is not None:
             with self._base as base:
-                room = _MOST_RENDERED
-                for frame in itertools.islice(base, _MOST_RENDERED):
-                    room = min(room, _room(frame.image.nbytes))
-                    if frame.index >= room:
+                room = self.options.rendered or _MOST_RENDERED
+                for frame in itertools.islice(base, room):
+                    if self.options.rendered is None and frame.index >= _room(frame.image.nbytes):
                         return
                     yield frame.image
             return
         width, height = self.options.size
-        count = _room(3 * width * height)
+        count = self.options.rendered or _room(3 * width * height)
         wide = generate_scene(height, width + _PAN * (count - 1), self.options.seed)
         for index in range(count):
             yield np.ascontiguousarray(wide[:, _PAN * index : _PAN * index + width])
@@ -156,54 +155,28 @@ class SyntheticCamera(Camera):
 _FPS = 30.0  # nominal, of a camera that is as fast as it is asked
 
 
+def _give_back() -> None:
+    """Have glibc return what rendering left on its heap: several times the frames, for as long as the process lives."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _room(size: int) -> int:
     """How many frames of this many bytes are rendered."""
     return max(2, min(_MOST_RENDERED, _BUDGET // size))
 
 
-def read_size(text: str) -> tuple[int, int]:
-    """``640x480`` as ``(width, height)`` in pixels.
-
-    Raises:
-        ValueError: it is not what ``SIZE_MEANS`` says.
-    """
-    width, height = (int(part) for part in text.lower().split("x"))
-    if not 16 <= min(width, height) <= max(width, height) <= _LARGEST_SIDE:
-        raise ValueError
-    return width, height
-
-
 def _rate(text: str) -> float | None:
-    if text == "max":
-        return None
-    rate = float(text)
-    if not 0 < rate <= 1000:
-        raise ValueError
-    return rate
+    return None if text == "max" else read_rate(text)
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "size": read_size,
-    "fps": _rate,
-    "sensor": str,
-    "gain": float,
-    "seed": int,
-    "frames": _count,
-    "base": Path,
-}
-_MEANINGS = {
-    "size": SIZE_MEANS,
-    "fps": "frames a second up to 1000, or max",
-    "sensor": f"one of {', '.join(SENSORS)}",
-    "gain": "a number",
-    "seed": "a whole number",
-    "frames": "a whole number of at least 1",
-    "base": "a folder of clean pictures or a clean video",
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "size": (read_size, SIZE_MEANS),
+    "fps": (_rate, "frames a second up to 1000, or max"),
+    "sensor": (str, f"one of {', '.join(SENSORS)}"),
+    "gain": (float, "a number"),
+    "seed": (int, "a whole number"),
+    "frames": (read_count, "a whole number of at least 1"),
+    "rendered": (read_count, "a whole number of at least 1"),
+    "base": (Path, "a folder of clean pictures or a clean video"),
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.modelfile import load_model
+from edge.modelfile import ModelFile, load_model
 from quietcam.errors import UsageError
 
-__all__ = ["DEFAULT", "describe", "resolve_model", "shipped_models"]
+__all__ = ["DEFAULT", "describe", "resolve_model", "shipped_models", "smaller_model"]
 
 DEFAULT = "demo"
 """The best that ships."""
@@ -47,9 +47,27 @@ def resolve_model(name: str | None = None) -> Path:
     )
 
 
-def describe(path: Path) -> dict[str, Any]:
+def smaller_model(path: Path) -> Path | None:
+    """What ships and does the work of ``path`` with clearly fewer operations: of the same frame size and kind the
+    largest that needs at most two thirds; None where there is none, or ``path`` does not say what it needs.
+    """
+    model = describe(path)
+    if model["gmacs_256"] is None:
+        return None
+    same = ("width", "height", "channels", "recipe")
+    costs: list[tuple[float, Path]] = []
+    for each in shipped_models():
+        other = describe(each)
+        cost = other["gmacs_256"]
+        if cost is not None and cost <= model["gmacs_256"] * 2 / 3 and all(other[key] == model[key] for key in same):
+            costs.append((cost, each))
+    return max(costs)[1] if costs else None
+
+
+def describe(model: ModelFile | Path) -> dict[str, Any]:
     """A model file for people: what is in its manifest, None where it does not say."""
-    model = load_model(path)
+    if isinstance(model, Path):
+        model = load_model(model)
     manifest = model.manifest
     return {
         "name": model.name,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
 from edge.sinks.null import NullSink
+from edge.sinks.spool import SPOOL_MEANS, SpoolOptions, SpoolSink
+from edge.sinks.stdout import StdoutSink
 from edge.sinks.video import CODECS, VideoSink
+from edge.sinks.window import WindowSink
 from quietcam.errors import UsageError
 
 __all__ = ["KINDS", "Sink", "open_sink"]
@@ -15,11 +19,23 @@ __all__ = ["KINDS", "Sink", "open_sink"]
 KINDS = (
     "a folder (a name without suffix, or with a slash behind it)",
     f"a video file ({', '.join(CODECS)})",
+    "web (a live page)",
+    "- (raw RGB frames on the standard output)",
+    "window",
+    SPOOL_MEANS,
     "null",
 )
 
 
-def open_sink(target: str, fps: float | None = None, before_after: bool = False, overwrite: bool = False) -> Sink:
+def open_sink(
+    target: str,
+    fps: float | None = None,
+    before_after: bool = False,
+    overwrite: bool = False,
+    size: tuple[int, int] | None = None,
+    web: Callable[[], Sink] | None = None,
+    live: bool = False,
+) -> Sink:
     """The sink that ``target`` means, not yet opened: enter it as a context manager.
 
     Args:
@@ -27,15 +43,26 @@ def open_sink(target: str, fps: float | None = None, before_after: bool = False,
         fps: the source's frames a second, for a clip. Defaults to 25.
         before_after: put the noisy frame on the left of the denoised one.
         overwrite: replace what is there.
+        size: ``(width, height)`` of the source's frames, where it is known.
+        live: the source is a camera whose frames may change their size, so clips have parts.
+        web: makes the sink ``web``, which needs to know the run; None: there is none here.
 
     Raises:
         UsageError: ``target`` means none (the message lists the kinds), or is there already.
     """
     if target == "null":
         return NullSink()
+    if target == "-":
+        return StdoutSink(fps or 25.0, before_after)
+    if target == "window":
+        return WindowSink(before_after)
+    if target == "web" and web is not None:
+        return web()
+    if target.startswith("spool:"):
+        return SpoolSink(SpoolOptions.parse(target.removeprefix("spool:")), size)
     path = Path(target)
     if path.suffix.lower() in CODECS and not target.endswith("/"):
-        return VideoSink(path, fps or 25.0, before_after, overwrite)
+        return VideoSink(path, fps or 25.0, before_after, overwrite, parts=live)
     if target and "://" not in target and (not path.suffix or path.is_dir() or target.endswith("/")):
         return FolderSink(path, before_after, overwrite)
     raise UsageError(f"A sink is {'; '.join(KINDS)}. Received: {target or '(nothing)'}. Remedy: choose one of these.")

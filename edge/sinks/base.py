@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from edge.frame import Frame
 from quietcam.image import Image, to_rgb
 
-__all__ = ["Sink", "side_by_side"]
+__all__ = ["Sink", "SinkEnded", "side_by_side"]
+
+
+class SinkEnded(Exception):  # noqa: N818  it is no error
+    """Nobody takes what this sink gives any more: its reader left, its window was closed. It is written no more."""
 
 
 class Sink(ABC):
@@ -21,15 +26,32 @@ class Sink(ABC):
     name: str
     frames: int = 0
     """How many frames were taken."""
+    busy: bool = False
+    """A ``write`` hangs in the disk or the driver, and whoever called it will finish the sink."""
 
     @abstractmethod
     def write(self, frame: Frame, denoised: Image) -> None:
         """Take one frame: what the camera gave, and uint8 ``(H, W, C)``.
 
+        Both are valid during the call only, since their memory is used again: who keeps pixels copies them.
+
         Raises:
             StorageError: the disk is full, read-only or gone.
             DataError: the frame does not fit to those before it.
+            SinkEnded: nobody takes frames any more.
         """
+
+    def status(self, report: dict[str, Any]) -> None:  # noqa: B027  most sinks have nobody to tell
+        """How the run is, as ``Health.report`` says it: about once a second, also while no frames come, in the
+        thread that writes.
+        """
+
+    def report(self) -> dict[str, Any]:
+        """What else it counts, for ``Health.report``. Any thread may call it, so it must be quick."""
+        return {}
+
+    def stop(self) -> None:  # noqa: B027  most sinks never wait for anybody
+        """Let a ``write`` that waits for a reader end soon. Any thread may call it."""
 
     def open(self) -> None:  # noqa: B027  not every sink has something to open
         """Take hold of what is written to; called by ``with``."""
@@ -51,6 +73,8 @@ class Sink(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.busy:
+            return
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self.close()
         else:

@@ -22,7 +22,8 @@ __all__ = ["CODECS", "VideoSink"]
 CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 """What OpenCV's own FFmpeg can write, by suffix."""
 
-_FULL = 64 << 10  # bytes: with fewer than these left a disk is full
+_RESERVE = 1 << 20  # bytes left at which a disk counts as full: FFmpeg holds back some 256 KiB, unseen
+_RESERVE_PER_FRAME = 32  # bytes of a container's index, written at its end
 _LEAST_SHARE = 0.99  # of a clip's frames; the count may be rounded from its length, a cut clip has none at all
 
 
@@ -37,13 +38,16 @@ class VideoSink(Sink):
         fps: frames a second of the clip.
         before_after: the noisy frame on the left of the denoised one.
         overwrite: replace a file that is there.
+        parts: of a live camera: where the size changes, or after a failure, the next clip begins: ``clip_2.webm``.
 
     Raises:
         UsageError: another suffix, a folder, or a file that is there already.
         StorageError: (when opened, written to or closed) the disk is full, read-only or gone.
     """
 
-    def __init__(self, path: Path, fps: float, before_after: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, fps: float, before_after: bool = False, overwrite: bool = False, parts: bool = False
+    ) -> None:
         if path.suffix.lower() not in CODECS:
             raise UsageError(f"A clip ends in {', '.join(CODECS)}. Received: {path}.")
         if path.is_dir():
@@ -54,7 +58,10 @@ class VideoSink(Sink):
                 "Remedy: choose another name, or allow it with --overwrite."
             )
         self.name = str(path)
-        self._path = path
+        self._first = self._path = path
+        self._overwrite = overwrite
+        self._parts = parts
+        self._part = self._in_part = 0
         self._fps = fps
         self._before_after = before_after
         self._writer: Any = None
@@ -67,6 +74,8 @@ class VideoSink(Sink):
 
     def write(self, frame: Frame, denoised: Image) -> None:
         picture = side_by_side(frame.image, denoised) if self._before_after else to_rgb(denoised)
+        if self._parts and picture.shape != self._size:
+            self.close()
         if self._writer is None:
             self._begin(picture)
         if picture.shape != self._size:
@@ -79,18 +88,18 @@ class VideoSink(Sink):
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         self._writer.write(swap_red_blue(picture))
         self.frames += 1
-        if _free(self._temporary) < _FULL:
-            raise StorageError.writing(self._path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        self._in_part += 1
+        self._check_room()
 
     def close(self) -> None:
         if self._writer is None:
             return
         self._release()
         there = _frames(self._temporary)
-        if there < self.frames * _LEAST_SHARE:
+        if there < self._in_part * _LEAST_SHARE:
             self._throw_away()
             raise StorageError(
-                f"The clip could not be written whole. Received: {self.name} with {self.frames} frames, of "
+                f"The clip could not be written whole. Received: {self._path} with {self._in_part} frames, of "
                 f"which {max(there, 0)} can be read back. Remedy: free some space, or choose another place."
             )
         self._whole.__exit__(None, None, None)
@@ -104,6 +113,9 @@ class VideoSink(Sink):
         import cv2
 
         self._size = picture.shape
+        self._in_part = 0
+        self._check_room()
+        self._next_part()
         self._whole = atomic_path(self._path)
         self._temporary = self._whole.__enter__()
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
@@ -111,10 +123,25 @@ class VideoSink(Sink):
         with chatter_caught():
             self._writer = cv2.VideoWriter(str(self._temporary), cv2.CAP_FFMPEG, codec, self._fps, size)
         if not self._writer.isOpened():
+            self.discard()
             raise StorageError(
-                f"OpenCV cannot write this clip. Received: {self.name}, {size[0]}x{size[1]} at {self._fps:g} "
+                f"OpenCV cannot write this clip. Received: {self._path}, {size[0]}x{size[1]} at {self._fps:g} "
                 f"frames a second. Remedy: choose another suffix of {', '.join(CODECS)}, or a folder."
             )
+
+    def _check_room(self) -> None:
+        """While there is still enough to finish what was begun."""
+        if _free(self._path) < _RESERVE + _RESERVE_PER_FRAME * self._in_part:
+            raise StorageError.writing(self._path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def _next_part(self) -> None:
+        """The name of the next clip: the first one's, then ``clip_2`` and on, none that is there already."""
+        while True:
+            self._part += 1
+            if self._part > 1:
+                self._path = self._first.with_stem(f"{self._first.stem}_{self._part}")
+            if self._part == 1 or self._overwrite or not self._path.exists():
+                return
 
     def _release(self) -> None:
         with chatter_caught():

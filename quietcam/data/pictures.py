@@ -22,6 +22,7 @@ __all__ = [
     "Place",
     "Source",
     "decode_picture",
+    "encode_picture",
     "is_picture",
     "list_pictures",
     "read_picture",
@@ -135,20 +136,29 @@ def write_picture(path: Path, image: Image) -> None:
         DataError: not such an image.
         StorageError: the disk is full, read-only or gone; nothing half-written is left.
     """
-    import cv2
-
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in (".png", ".jpg", ".jpeg"):
         raise UsageError(
             f"Pictures are written as .png, .jpg or .jpeg. Received: {path}. Remedy: choose another suffix."
         )
+    write_bytes(path, encode_picture(image, suffix))
+
+
+def encode_picture(image: Image, suffix: str) -> bytes:
+    """What ``write_picture`` would write.
+
+    Raises:
+        DataError: not such an image.
+    """
+    import cv2
+
     options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     # Encoded in memory, because OpenCV's own writer says nothing of a disk that fills.
     whole, content = cv2.imencode(suffix, swap_red_blue(check_image(image)), options)
     if not whole:
         raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as {suffix}. Remedy: write .png.")
-    write_bytes(path, content.tobytes())
+    return content.tobytes()
 
 
 def _content(path: Path) -> bytes:

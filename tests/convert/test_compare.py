@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import gzip
 import json
+import tracemalloc
+from collections import Counter
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRt
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from convert.classic import FILTERS
 from convert.compare import compare
 from convert.converter import convert_model, describe
 from convert.files import write_model
 from convert.recipes import get_recipe
-from quietcam.data.pairs import find_pairs, read_pair
+from convert.regions import REGIONS, classify
+from convert.tally import Tally
+from convert.worst import WorstPatches, patch_errors
+from edge.denoiser import Denoiser
+from quietcam.data.pairs import Pair, find_pairs, read_pair
+from quietcam.data.pictures import write_picture
+from quietcam.data.sidd import Instance
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.manifest import read_manifest, strip_manifest
+from tests.convert.conftest import noisy_pictures
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +37,19 @@ def pairs(pair_folder):
     return find_pairs(pair_folder).pairs
 
 
+def scores_of(*arguments, **options):
+    """Without blame, which has tests of its own."""
+    return compare(*arguments, **{"with_blame": False, **options}).scores
+
+
 @pytest.fixture(scope="module")
-def comparison(model_files, pairs):
-    return compare(list(model_files.values()), pairs, data="blocks", classic=["blur"])
+def compared(model_files, pairs):
+    return compare(list(model_files.values()), pairs, data="blocks", classic=["blur"], max_drop=20.0)
+
+
+@pytest.fixture(scope="module")
+def comparison(compared):
+    return compared.scores
 
 
 def _denoised(path, pairs):
@@ -53,9 +75,10 @@ def test_quality_is_that_of_scikit_image_on_what_litert_gives(comparison, model_
     results = list(_denoised(model_files[recipe], pairs))
     psnr = [peak_signal_noise_ratio(clean, denoised, data_range=255) for denoised, clean in results]
     ssim = [structural_similarity(clean, denoised, channel_axis=2, data_range=255) for denoised, clean in results]
-    assert row.psnr == pytest.approx(np.mean(psnr), abs=1e-3)
-    assert row.ssim == pytest.approx(np.mean(ssim), abs=1e-4)
-    assert [pair.psnr[row.name] for pair in comparison.pairs] == pytest.approx(psnr, abs=1e-3)
+    assert row.psnr == pytest.approx(np.mean(psnr), abs=1e-6)
+    assert row.ssim == pytest.approx(np.mean(ssim), abs=1e-6)
+    assert [pair.psnr[row.name] for pair in comparison.pairs] == pytest.approx(psnr, abs=1e-6)
+    assert [pair.ssim[row.name] for pair in comparison.pairs] == pytest.approx(ssim, abs=1e-6)
 
 
 def test_gain_and_drop_are_differences_of_means(comparison):
@@ -95,38 +118,115 @@ def test_costs_come_from_the_manifest_where_the_schema_is_not_installed(model_fi
         raise MissingExtraError.of("edge", "ai_edge_litert")
 
     monkeypatch.setattr("convert.costs.read_graph", missing)
-    row = compare([model_files["int8"]], pairs[:1]).models[0]
+    row = scores_of([model_files["int8"]], pairs[:1]).models[0]
     manifest = read_manifest(model_files["int8"])
     assert (row.gmacs_256, row.sparsity) == (manifest.gmacs_256, manifest.sparsity)
     assert row.int8_share is None
 
 
-def test_the_filter_stands_at_its_best_strength(comparison):
+def test_the_filter_has_its_best_strength_on_each_picture(comparison, pairs):
+    blur = FILTERS["blur"]
+    best = []
+    for pair in pairs:
+        noisy, clean = read_pair(pair)
+        tried = [peak_signal_noise_ratio(clean, blur.apply(noisy, s), data_range=255) for s in blur.strengths]
+        best.append((max(tried), blur.strengths[int(np.argmax(tried))]))
     row = comparison.row("blur")
-    assert row.psnr == pytest.approx(max(row.strengths.values()), abs=1e-3)
-    assert row.strengths[f"{row.strength:g}"] == max(row.strengths.values())
-    assert row.psnr_each >= row.psnr
+    assert row.psnr == pytest.approx(np.mean([value for value, _ in best]), abs=1e-6)
+    counted = Counter(f"{strength:g}" for _, strength in best)
+    assert row.strengths == dict(counted)
+
+
+def test_bias_regions_and_lights_are_sums_over_pixels(comparison, model_files, pairs):
+    errors, regions, levels = [], [], []
+    for (denoised, clean), _ in zip(_denoised(model_files["int8"], pairs), pairs, strict=True):
+        errors.append(denoised.astype(float) - clean)
+        regions.append(classify(clean))
+        levels.append(np.rint(clean @ np.array([0.299, 0.587, 0.114])))
+    error, region, level = np.stack(errors), np.stack(regions), np.stack(levels)
+    row = comparison.row("tiny_64x64_int8")
+    assert row.bias == pytest.approx(error.mean(axis=(0, 1, 2)), abs=1e-4)
+    for number, name in enumerate(REGIONS):
+        inside = region == number
+        found = row.regions[name]
+        assert found.share == pytest.approx(inside.mean(), abs=1e-5)
+        if inside.any():
+            assert found.psnr == pytest.approx(10 * np.log10(255**2 / np.mean(error[inside] ** 2)), abs=1e-4)
+            assert found.bias == pytest.approx(error[inside].mean(axis=0), abs=1e-4)
+    dark = level < 64
+    assert row.lights["shadows"].share == pytest.approx(dark.mean(), abs=1e-5)
+    assert row.lights["shadows"].psnr == pytest.approx(10 * np.log10(255**2 / np.mean(error[dark] ** 2)), abs=1e-4)
+    floating = comparison.row("tiny_64x64_float32").lights["shadows"]
+    assert row.lights["shadows"].drop == pytest.approx(floating.psnr - row.lights["shadows"].psnr, abs=1e-5)
+
+
+def test_groups_are_means_over_their_pictures(model_files, pairs):
+    names = ("0001_001_S6_00100_00060_3200_L", "0002_001_GP_00100_00060_3200_N", "0003_001_GP_01600_00060_3200_N")
+    named = [dataclasses.replace(pair, instance=Instance.parse(name)) for pair, name in zip(pairs, names, strict=False)]
+    comparison = scores_of(list(model_files.values()), named)
+    row = comparison.row("tiny_64x64_int8")
+    each = [pair.psnr[row.name] for pair in comparison.pairs]
+    floats = [pair.psnr[row.reference] for pair in comparison.pairs]
+    assert list(row.groups["iso"]) == ["up to 100", "401-1600"]
+    low = row.groups["iso"]["up to 100"]
+    assert (low.pictures, low.psnr) == (2, pytest.approx(np.mean(each[:2]), abs=1e-6))
+    assert low.drop == pytest.approx(np.mean(floats[:2]) - np.mean(each[:2]), abs=1e-6)
+    assert row.groups["phone"]["GP (Google Pixel)"].psnr == pytest.approx(np.mean(each[1:]), abs=1e-6)
+    assert row.groups["brightness"]["low light"].pictures == 1
+    noisy = comparison.rows[0]
+    assert low.gain == pytest.approx(low.psnr - noisy.groups["iso"]["up to 100"].psnr, abs=1e-6)
+
+
+def test_the_worst_patches_are_those_of_a_search_through_all(model_files, tmp_path):
+    for index, (noisy, clean) in enumerate(zip(*noisy_pictures(3, 200, seed=5), strict=True)):
+        write_picture(tmp_path / "noisy" / f"{index}.png", noisy)
+        write_picture(tmp_path / "clean" / f"{index}.png", clean[:, :])
+    pairs = find_pairs(tmp_path).pairs
+    found = compare(list(model_files.values()), pairs, with_blame=False)
+    errors, growth = [], []
+    with ExitStack() as stack:
+        floating, quantized = (stack.enter_context(Denoiser(model_files[each])) for each in ("float32", "int8"))
+        for pair in pairs:
+            noisy, clean = read_pair(pair)
+            pictures = [(each.denoise(noisy).astype(float) - clean) ** 2 for each in (floating, quantized)]
+            for y in range(0, 200, 64):
+                for x in range(0, 200, 64):
+                    one, other = (each[y : y + 64, x : x + 64].mean() for each in pictures)
+                    errors.append((other, pair.name, x, y))
+                    growth.append((other - one, pair.name, x, y))
+    for kept, expected in ((found.worst, errors), (found.costliest, growth)):
+        wanted = [(name, x, y) for _, name, x, y in sorted(expected, reverse=True)[:10]]
+        assert [(each.score.sample, *each.score.box[:2]) for each in kept] == wanted
+    patch = found.worst[0]
+    x0, y0, x1, y1 = patch.score.box
+    clean = read_pair(next(pair for pair in pairs if pair.name == patch.score.sample))[1]
+    np.testing.assert_array_equal(patch.pictures["clean"], clean[y0:y1, x0:x1])
+    worst = 10 * np.log10(255**2 / max(errors)[0])
+    assert patch.score.psnr["tiny_64x64_int8"] == pytest.approx(worst, abs=1e-3)
+    assert [each.score for each in found.worst] == found.scores.worst
 
 
 def test_the_report_is_plain_json(comparison):
     report = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert report["format"] == 1
+    assert report["format"] == 2
     assert [row["name"] for row in report["rows"]] == ["noisy", "blur", "tiny_64x64_float32", "tiny_64x64_int8"]
     assert len(report["pairs"]) == 5
 
 
-def test_the_gate_is_about_drops_of_models_alone(comparison):
-    drop = comparison.row("tiny_64x64_int8").drop
-    assert comparison.drops_above(drop + 0.001) == []
-    assert [row.name for row in comparison.drops_above(drop - 0.001)] == ["tiny_64x64_int8"]
+def test_blame_stands_in_the_report(comparison):
+    (blamed,) = comparison.blame
+    assert (blamed.model, blamed.reference) == ("tiny_64x64_int8", "tiny_64x64_float32")
+    assert {"down0_0", "down1_0", "residual"} <= {layer.name for layer in blamed.layers}
+    assert blamed.verdict
+    assert comparison.notes == []
 
 
 def test_the_subject_is_the_quantized_model_wherever_it_stands(model_files, pairs):
-    turned = compare([model_files["int8"], model_files["float32"]], pairs[:1])
+    turned = scores_of([model_files["int8"], model_files["float32"]], pairs[:1])
     assert turned.reference == "tiny_64x64_float32"
     assert turned.subject.name == "tiny_64x64_int8"
     assert turned.subject.difference is not None
-    alone = compare([model_files["int8"]], pairs[:1])
+    alone = scores_of([model_files["int8"]], pairs[:1])
     assert alone.reference is None
     assert alone.subject.drop is None
 
@@ -134,24 +234,113 @@ def test_the_subject_is_the_quantized_model_wherever_it_stands(model_files, pair
 def test_a_second_float_model_is_a_peer_and_not_gated(model_files, pairs, tmp_path):
     peer = tmp_path / "peer.tflite"
     peer.write_bytes(strip_manifest(model_files["float32"].read_bytes()))
-    comparison = compare([*model_files.values(), peer], pairs[:1])
+    comparison = scores_of([*model_files.values(), peer], pairs[:1], max_drop=1.0)
     assert comparison.row("peer").drop is None
-    assert comparison.row("peer").difference is None
+    assert comparison.row("peer").difference.largest == 0
     assert comparison.subject.name == "tiny_64x64_int8"
-    assert [row.name for row in comparison.drops_above(-100)] == ["tiny_64x64_int8"]
+    assert {check.model for check in comparison.gate} == {"tiny_64x64_int8"}
+
+
+def test_a_quantized_model_is_measured_against_the_float_one_of_its_name(model_files, pairs, tmp_path):
+    """Not against whichever float model stands first."""
+    peer = tmp_path / "peer_float32.tflite"
+    peer.write_bytes(strip_manifest(model_files["float32"].read_bytes()))
+    comparison = scores_of([peer, model_files["int8"], model_files["float32"]], pairs[:1])
+    assert comparison.row("tiny_64x64_int8").reference == "tiny_64x64_float32"
+    alone = scores_of([peer, model_files["int8"]], pairs[:1])
+    assert alone.row("tiny_64x64_int8").reference == "peer_float32"
+    bare = tmp_path / "peer_64x64_int8.tflite"  # no manifest: the file's name tells
+    bare.write_bytes(strip_manifest(model_files["int8"].read_bytes()))
+    assert scores_of([model_files["float32"], bare, peer], pairs[:1]).row("peer_64x64_int8").reference == "peer_float32"
+
+
+@pytest.fixture(scope="module")
+def with_keras(run_folder, model_files, pairs):
+    return compare([run_folder, model_files["int8"], model_files["float32"]], pairs, data="blocks")
+
+
+def test_a_keras_run_stands_beside_tflite(with_keras, run_folder):
+    keras_row, quantized, floating = with_keras.scores.models
+    assert (keras_row.name, keras_row.recipe) == ("tiny", "keras")
+    # The float conversion is the same network: at most a rounding apart.
+    assert floating.difference.against == "tiny"
+    assert floating.difference.largest <= 1
+    assert keras_row.psnr == pytest.approx(floating.psnr, abs=0.01)
+    assert (quantized.reference, keras_row.drop, keras_row.ms) == ("tiny", None, None)
+    assert keras_row.parameters == floating.parameters
+    assert keras_row.gmacs_256 == pytest.approx(floating.gmacs_256, rel=0.02)
+    assert keras_row.bytes == (run_folder / "model.keras").stat().st_size
+    assert [(each.model, each.reference) for each in with_keras.scores.blame] == [(quantized.name, "tiny")]
+    assert with_keras.scores.tools["tensorflow"]
+
+
+def test_keras_alone_and_qat_are_compared_too(run_folder, qat_file, pairs):
+    comparison = scores_of([run_folder, qat_file], pairs[:1])
+    assert (comparison.width, comparison.height) == (256, 256)
+    qat = comparison.row("qat")
+    assert (qat.is_quantized, qat.reference, qat.recipe) == (True, "tiny", "keras QAT")
+    assert qat.drop is not None
+
+
+def test_layers_that_cannot_be_matched_are_a_note_and_no_failure(model_files, pairs, monkeypatch):
+    def refuse(*_, **__):
+        raise ModelError("Layers can be blamed where a float model has the same layers.")
+
+    monkeypatch.setattr("convert.compare.blame", refuse)
+    comparison = compare(list(model_files.values()), pairs[:1]).scores
+    assert comparison.blame == []
+    assert "tiny_64x64_int8 are not blamed" in comparison.notes[0]
+
+
+def test_memory_does_not_grow_with_the_pairs(monkeypatch):
+    monkeypatch.setattr("convert.tally.KEPT_PAIRS", 8)
+    noisy, clean = (each[0] for each in noisy_pictures(1, 16))
+    instance = Instance.parse("0001_001_S6_00100_00060_3200_L")
+    tally, worst = Tally({"m": "noisy"}), WorstPatches()
+
+    def feed(count):
+        for index in range(count):
+            name = f"sample {tally.samples} {index}"
+            tally.add(name, Pair(name, None, None, instance), clean, {"noisy": noisy, "m": clean})
+            worst.offer(name, patch_errors(clean, noisy), clean, {"m": noisy}, "m", None)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        after_few, after_many = feed(150), feed(150)  # numpy fills its own free lists first
+    finally:
+        tracemalloc.stop()
+    assert tally.samples == 300
+    assert len(tally.pairs) == 8
+    assert len(worst.patches()) == 10
+    assert after_many - after_few < 15_000  # bytes; the scores of 150 more samples alone are over 60,000
+    assert tally.quality("m", "noisy")["groups"]["iso"]["up to 100"].pictures == 300
+
+
+def test_the_samples_that_are_listed_are_an_even_choice(monkeypatch):
+    monkeypatch.setattr("convert.tally.KEPT_PAIRS", 50)
+    tally = Tally({})
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for index in range(500):
+        tally.add(str(index), Pair(str(index), None, None), picture, {"noisy": picture})
+    numbers = [int(pair.name) for pair in tally.pairs]
+    assert numbers == sorted(numbers)
+    assert np.mean(numbers) == pytest.approx(249.5, abs=60)  # three standard deviations
+    assert len({number // 100 for number in numbers}) == 5
 
 
 def test_models_of_one_name_stay_apart(model_files, pairs, tmp_path):
     copy = tmp_path / model_files["int8"].name
     copy.write_bytes(model_files["int8"].read_bytes())
-    names = [row.name for row in compare([model_files["int8"], copy, copy], pairs[:1]).models]
+    names = [row.name for row in scores_of([model_files["int8"], copy, copy], pairs[:1]).models]
     assert len(set(names)) == 3
     assert all(name.split(" #")[0].endswith("tiny_64x64_int8") for name in names)
 
 
 def test_equal_pictures_keep_the_report_finite(model_files, pairs):
     pair = dataclasses.replace(pairs[0], clean=pairs[0].noisy)
-    assert compare([model_files["int8"]], [pair]).rows[0].psnr == 100.0
+    assert scores_of([model_files["int8"]], [pair]).rows[0].psnr == 100.0
 
 
 def test_other_frame_sizes_are_refused(model_files, loaded, pairs, tmp_path):
@@ -161,9 +350,10 @@ def test_other_frame_sizes_are_refused(model_files, loaded, pairs, tmp_path):
         compare([model_files["int8"], path], pairs)
 
 
-def test_a_drop_needs_a_float_model(model_files, pairs):
-    with pytest.raises(UsageError, match="float"):
-        compare([model_files["int8"]], pairs, needs_reference=True)
+@pytest.mark.parametrize(("recipe", "words"), [("int8", "no float one"), ("float32", "no quantized one")])
+def test_a_gate_needs_a_float_and_a_quantized_model(model_files, pairs, recipe, words):
+    with pytest.raises(UsageError, match=rf"{words}.*Remedy"):
+        compare([model_files[recipe]], pairs, max_drop=0.1)
 
 
 @pytest.mark.parametrize("length", [0, 50, 3000])

@@ -6,7 +6,9 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from quietcam.image import Image
 from quietcam.manifest import Manifest, attach_manifest, model_sha256
 
+FAKE_EDGETPU = Path(__file__).with_name("fake_edgetpu.c")
 MAKE_MODELS = Path(__file__).with_name("make_models.py")
 
 
@@ -28,24 +31,82 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Bus:
+    """Where the stand-in for Edge TPUs is plugged in and out."""
+
+    folder: Path
+
+    def plug(self, device: str) -> None:
+        (self.folder / device).write_text("")
+
+    def unplug(self, device: str) -> None:
+        (self.folder / device).unlink()
+
+    def hang(self, device: str) -> None:
+        """It neither works nor fails until it is plugged in anew."""
+        (self.folder / device).write_text("h")
+
+    @property
+    def log(self) -> list[str]:
+        """What the library was asked for, in order."""
+        log = self.folder / "log"
+        return log.read_text().splitlines() if log.exists() else []
+
+
+@pytest.fixture(scope="session")
+def fake_edgetpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`fake_edgetpu.c` as a library, compiled here."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler (cc), which makes the delegate library for these tests")
+    library = tmp_path_factory.mktemp("delegate") / "libfake_edgetpu.so"
+    words = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(FAKE_EDGETPU)]
+    made = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return library
+
+
+@pytest.fixture
+def bus(fake_edgetpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bus:
+    """No Edge TPU is plugged in yet, and the delegate library is the stand-in."""
+    folder = tmp_path / "bus"
+    folder.mkdir()
+    monkeypatch.setenv("FAKE_EDGETPU", str(folder))
+    monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(fake_edgetpu))
+    return Bus(folder)
+
+
 @pytest.fixture
 def small(models: Path, tmp_path: Path) -> Path:
     """The small int8 model, 32x32, with a manifest that says how far it looks: 6 pixels in all, stride 2."""
-    path = tmp_path / "small_32x32_int8.tflite"
-    content = (models / path.name).read_bytes()
-    manifest = Manifest(
-        name="small",
-        recipe="int8",
-        width=32,
-        height=32,
-        channels=3,
-        sha256=model_sha256(content),
-        gmacs=0.001,
-        gmacs_256=0.085,
+    return with_manifest(
+        models,
+        tmp_path,
+        "small_32x32_int8",
         receptive_field=6,
         stride=2,
         training={"data": "generated scenes", "licence": "Apache-2.0"},
         metrics={"psnr": 31.25},
+    )
+
+
+def with_manifest(models: Path, folder: Path, stem: str, **values: Any) -> Path:
+    """A copy of a model in ``folder``, with a manifest that holds ``values``."""
+    path = folder / f"{stem}.tflite"
+    content = (models / path.name).read_bytes()
+    size = next(part for part in stem.split("_") if "x" in part)
+    width, height = map(int, size.split("x"))
+    manifest = Manifest(
+        name="small",
+        recipe="int8",
+        width=width,
+        height=height,
+        channels=1 if "gray" in stem else 3,
+        sha256=model_sha256(content),
+        gmacs=0.001,
+        gmacs_256=0.085,
+        **values,
     )
     path.write_bytes(attach_manifest(content, manifest))
     return path

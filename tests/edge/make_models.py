@@ -1,7 +1,8 @@
 """Writes small models for the tests of the runtime; a process of its own, so that TensorFlow stays out of theirs.
 
 The good ones compute y = clip(x + conv3x3(x), 0, 1) in blocks of 2x2 pixels (space-to-depth), with the weights in
-`weights.npz`. The bad ones each break one rule of the contract.
+`weights.npz`; the split ones end one operator earlier, in blocks. The compiled ones are what the Edge TPU's compiler
+makes of a graph, as far as the runtime sees it: one custom operator from end to end. The bad ones each break one rule.
 """
 
 from __future__ import annotations
@@ -24,19 +25,33 @@ def main(folder: Path) -> None:
     kernels = {c: rng.normal(0, 0.01, (3, 3, BLOCK**2 * c, BLOCK**2 * c)).astype(np.float32) for c in (1, 3)}
     np.savez(folder / "weights.npz", **{f"channels{c}": kernel for c, kernel in kernels.items()})
 
-    def network(x: tf.Tensor) -> tf.Tensor:
+    def split(x: tf.Tensor) -> tf.Tensor:
         blocks = tf.nn.space_to_depth(x, BLOCK)
         residual = tf.nn.conv2d(blocks, kernels[x.shape[-1]], 1, "SAME")
-        return tf.nn.depth_to_space(tf.minimum(tf.nn.relu(blocks + residual), 1.0), BLOCK)
+        return tf.minimum(tf.nn.relu(blocks + residual), 1.0)
 
-    def quantized(shape: list[int], ends: tf.DType = tf.int8, brightest: float = 1.0) -> bytes:
-        return convert(network, shape, samples=representative(shape) * np.float32(brightest), ends=ends)
+    def network(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depth_to_space(split(x), BLOCK)
+
+    def quantized(
+        shape: list[int],
+        ends: tf.DType = tf.int8,
+        brightest: float = 1.0,
+        graph: Callable[[tf.Tensor], tf.Tensor] = network,
+    ) -> bytes:
+        return convert(graph, shape, samples=representative(shape) * np.float32(brightest), ends=ends)
 
     models = {
         "small_32x32_int8": quantized([1, 32, 32, 3]),
         "small_32x32_float32": convert(network, [1, 32, 32, 3]),
         "small_80x64_int8": quantized([1, 64, 80, 3]),
         "gray_32x32_int8": quantized([1, 32, 32, 1]),
+        "split_32x32_int8": quantized([1, 32, 32, 3], graph=split),
+        "split_80x64_int8": quantized([1, 64, 80, 3], graph=split),
+        "split_gray_32x32_int8": quantized([1, 32, 32, 1], graph=split),
+        "split_32x32_float32": convert(split, [1, 32, 32, 3]),
+        "small_32x32_int8_edgetpu": compiled(quantized([1, 32, 32, 3])),
+        "split_32x32_int8_edgetpu": compiled(quantized([1, 32, 32, 3], graph=split)),
         "bad_dynamic": convert(network, [1, None, None, 3]),
         "bad_batch": convert(network, [2, 32, 32, 3]),
         "bad_channels": convert(lambda x: x + tf.abs(x), [1, 32, 32, 4]),
@@ -74,6 +89,23 @@ def convert(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = ends
     return bytes(converter.convert())
+
+
+def compiled(content: bytes) -> bytes:
+    """With all operators in one custom one."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    graph = model.subgraphs[0]
+    first = graph.operators[0]
+    code = model.operatorCodes[first.opcodeIndex]
+    code.builtinCode = code.deprecatedBuiltinCode = 32  # CUSTOM
+    code.customCode, code.version = b"edgetpu-custom-op", 1
+    first.inputs, first.outputs = graph.inputs, graph.outputs
+    first.builtinOptionsType, first.builtinOptions = 0, None
+    first.opcodeIndex, model.operatorCodes = 0, [code]
+    graph.operators = [first]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from quietcam.errors import UsageError
 
 def test_the_report_is_consistent(small: Path) -> None:
     ticks: list[int] = []
-    report = bench(load_model(small), (48, 40), threads=1, frames=12, on_frame=lambda: ticks.append(1))
+    (report,) = bench([load_model(small)], (48, 40), threads=1, frames=12, on_frame=lambda: ticks.append(1))
     assert len(ticks) == 36
     assert (report["width"], report["height"], report["threads"]) == (48, 40, 1)
     assert report["invokes_per_frame"] == 4
@@ -26,11 +26,20 @@ def test_the_report_is_consistent(small: Path) -> None:
 
 
 def test_the_default_size_is_the_models(models: Path) -> None:
-    report = bench(load_model(models / "gray_32x32_int8.tflite"), frames=1)
+    (report,) = bench([load_model(models / "gray_32x32_int8.tflite")], frames=1)
     assert (report["width"], report["height"]) == (32, 32)
     assert report["invokes_per_frame"] == 3  # one for each channel of an RGB frame
 
 
 def test_no_frames_is_wrong_usage(small: Path) -> None:
     with pytest.raises(UsageError, match="frames=0"):
-        bench(load_model(small), frames=0)
+        bench([load_model(small)], frames=0)
+
+
+def test_models_are_measured_side_by_side_on_frames_of_one_size(small: Path, models: Path) -> None:
+    first, second = bench([load_model(small), load_model(models / "small_80x64_int8.tflite")], threads=1, frames=3)
+    assert (second["width"], second["height"]) == (first["width"], first["height"]) == (32, 32)
+    assert first["speedup"] == 1
+    assert second["speedup"] == pytest.approx(first["invoke"]["p50"] / second["invoke"]["p50"], rel=0.2)
+    for report in (first, second):
+        assert report["invoke"]["count"] == report["denoise"]["count"] == report["pipeline"]["count"] == 3

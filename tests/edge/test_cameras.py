@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -196,6 +197,19 @@ class TestSynthetic:
         np.testing.assert_allclose(stamps, 100 + np.arange(5) / 20)
         assert all(seconds > 0 for seconds in slept)
 
+    def test_a_stopped_one_ends_soon_and_can_be_played_again(self) -> None:
+        with SyntheticCamera(SyntheticOptions(size=(32, 32), fps=0.001, rendered=2)) as camera:
+            frames = iter(camera)
+            next(frames)
+            threading.Timer(0.05, camera.stop).start()
+            assert next(frames, None) is None, "it waited a quarter of an hour"
+            assert next(iter(camera)).index == 0
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_only_as_many_frames_are_drawn_as_are_wanted(self, count: int) -> None:
+        options = SyntheticOptions(size=(32, 32), fps=None, frames=12, rendered=count)
+        assert len({frame.image.tobytes() for frame in SyntheticCamera(options)}) == count
+
     def test_a_folder_and_a_video_can_stand_before_the_sensor(self, tmp_path: Path) -> None:
         clean = generate_scene(48, 64, seed=3)
         write_picture(tmp_path / "pictures" / "a.png", clean)
@@ -207,8 +221,8 @@ class TestSynthetic:
         assert len({frame.image.tobytes() for frame in frames}) > 1
 
     def test_options_are_read(self, tmp_path: Path) -> None:
-        text = f"size=320x240,fps=12.5,sensor=imx708,gain=4,seed=9,frames=7,base={tmp_path}"
-        assert SyntheticOptions.parse(text) == SyntheticOptions((320, 240), 12.5, "imx708", 4.0, 9, 7, tmp_path)
+        text = f"size=320x240,fps=12.5,sensor=imx708,gain=4,seed=9,frames=7,rendered=3,base={tmp_path}"
+        assert SyntheticOptions.parse(text) == SyntheticOptions((320, 240), 12.5, "imx708", 4.0, 9, 7, 3, tmp_path)
         assert SyntheticOptions.parse("fps=max").fps is None
         assert SyntheticOptions.parse("") == SyntheticOptions()
         assert set(_READERS) == {field.name for field in fields(SyntheticOptions)}
@@ -230,7 +244,7 @@ class TestSynthetic:
             open_camera("synthetic:gain=1000")
 
 
-@pytest.mark.parametrize("source", ["0", "/dev/video0", "rtsp://camera/stream", "nowhere/at/all", ""])
+@pytest.mark.parametrize("source", ["camera", "ftp://camera/stream", "nowhere/at/all", ""])
 def test_an_unknown_source_is_answered_with_the_kinds(source: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_camera(source)

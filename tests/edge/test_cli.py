@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
+import edge.cameras.discover
 import edge.models
 from edge.denoiser import Denoiser
 from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
-from tests.edge.conftest import picture
+from tests.edge.conftest import Bus, picture
+from tests.edge.mjpeg_server import mjpeg_camera
 from tests.edge.test_cameras import write_clip
 from tests.processes import start_quietcam
 
@@ -109,6 +112,19 @@ class TestRun:
             (["--source", "{in}", "--sink", ""], 2, "A sink is"),
             (["--source", "{tmp}/none", "--sink", "null"], 2, "A source is"),
             (["--source", "{tmp}/empty", "--sink", "null"], 1, "at least one"),
+            (["--source", "{tmp}/none.mp4", "--sink", "null"], 2, "A source is"),
+            (["--sink", "null"], 2, "--source synthetic simulates one"),
+            (["--source", "/dev/video99", "--sink", "null"], 2, "no such video device"),
+            (["--source", "picamera2", "--sink", "null"], 1, "python3-picamera2"),
+            (["--source", "http://127.0.0.1:9/stream", "--sink", "null"], 1, "port 9 does not"),
+            (["--source", "rtsp://", "--sink", "null"], 2, "rtsp://HOST"),
+            (["--source", "{in}", "--sink", "null", "--size", "64x48"], 2, "Only a camera"),
+            (["--source", "synthetic", "--sink", "null", "--size", "64"], 2, "--size is WIDTHxHEIGHT"),
+            (["--source", "synthetic", "--sink", "null", "--fps", "-1"], 2, "--fps"),
+            (["--source", "synthetic", "--sink", "null", "--hot", "7"], 2, "--hot"),
+            (["--source", "synthetic", "--sink", "null", "--deadline", "-1"], 2, "--deadline"),
+            (["--source", "synthetic", "--sink", "null", "--smaller", "nonsense"], 2, "nonsense"),
+            (["--source", "synthetic", "--sink", "-", "--json", "-"], 2, "cannot both"),
             (["--source", "{in}", "--sink", "null", "--frames", "0"], 2, "--frames"),
             (["--source", "{in}", "--sink", "null", "--threads", "0"], 2, "threads"),
             (["--source", "{in}", "--sink", "null", "--model", "nonsense"], 2, "nonsense"),
@@ -129,7 +145,10 @@ class TestRun:
         cut_short: Path,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setitem(sys.modules, "picamera2", None)
+        monkeypatch.setattr("edge.cameras.discover.list_devices", list)
         (tmp_path / "empty").mkdir()
         (tmp_path / "full").mkdir()
         (tmp_path / "full" / "mine.txt").write_text("mine")
@@ -138,6 +157,17 @@ class TestRun:
             words += ["--model", str(small)]
         assert run(["run", *words]) == code
         assert says in one_line(capsys)
+
+    def test_no_source_means_the_camera_that_is_there(
+        self, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with mjpeg_camera() as server:
+            monkeypatch.setattr(edge.cameras.discover, "find_camera", lambda: server.url)
+            assert run(["run", "--sink", "null", "--frames", "5", "--model", str(small), "--json", "-"]) == 0
+            told = json.loads(capsys.readouterr().out)
+        assert (told["source"], told["frames"]) == (server.url, 5)
+        assert told["camera"]["state"] == "live"
+        assert told["ladder"] == {"step": "full", "reason": None}
 
     def test_overwrite_allows(self, pictures: Path, small: Path, tmp_path: Path) -> None:
         words = ["run", "--source", str(pictures), "--model", str(small), "--sink", str(tmp_path / "out.webm")]
@@ -165,11 +195,12 @@ class TestRun:
         assert process.returncode == 130, said
         assert "interrupted" in said
         assert "Traceback" not in said
-        frames = json.loads(report.read_text())["frames"]
-        assert frames > 5
-        assert count(clip) == frames
+        told = json.loads(report.read_text())
+        assert told["frames"] > 5
+        taken = {sink["name"]: sink["frames"] for sink in told["sinks"]}  # each takes what it can of a live camera
+        assert count(clip) == taken[str(clip)]
         names = sorted(folder.iterdir())
-        assert len(names) == frames
+        assert len(names) == taken[str(folder)] > 5
         assert all(read_picture(path).shape == (48, 64, 3) for path in names)
         assert sorted(each.name for each in tmp_path.iterdir() if each.name.startswith(".")) == []
 
@@ -183,7 +214,82 @@ class TestRun:
         assert count(target) == 3
 
 
+class TestTheNetworksShare:
+    def test_a_clean_picture_passes_untouched_unless_the_gate_is_off(self, small: Path, tmp_path: Path) -> None:
+        clean = np.indices((48, 64)).sum(0)[..., np.newaxis].repeat(3, axis=2).astype(np.uint8)
+        write_picture(tmp_path / "clean" / "a.png", clean)
+        words = ["run", "--source", str(tmp_path / "clean"), "--model", str(small), "--sink"]
+        assert run([*words, str(tmp_path / "gated"), "--json", str(tmp_path / "report.json")]) == 0
+        np.testing.assert_array_equal(read_picture(tmp_path / "gated" / "a.png"), clean)
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert 0 <= report["noise_sigma"] < 2
+        assert report["device"]["used"] == "cpu"
+        assert run([*words, str(tmp_path / "all"), "--no-gate"]) == 0
+        with Denoiser(small) as denoiser:
+            np.testing.assert_array_equal(read_picture(tmp_path / "all" / "a.png"), denoiser.denoise(clean))
+
+    def test_strength_is_a_share(self, pictures: Path, small: Path, tmp_path: Path) -> None:
+        words = ["run", "--source", str(pictures), "--model", str(small), "--sink", str(tmp_path / "out")]
+        assert run([*words, "--strength", "0"]) == 0
+        np.testing.assert_array_equal(read_picture(tmp_path / "out" / "a.png"), read_picture(pictures / "a.png"))
+
+    @pytest.mark.parametrize("strength", ["1.1", "-0.5", "nan"])
+    def test_a_strength_out_of_range(
+        self, pictures: Path, tmp_path: Path, strength: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--strength", strength]
+        assert run(words) == 2
+        assert "Remedy: for example --strength 0.7" in one_line(capsys)
+        assert not (tmp_path / "out").exists()
+
+
+class TestDevice:
+    def test_an_unknown_device(self, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--device", "tpu"]
+        assert run(words) == 2
+        assert "A device is cpu, usb[:N] or pci[:N]" in one_line(capsys)
+        assert not (tmp_path / "out").exists()
+
+    def test_without_its_library_the_run_goes_on_and_says_so(
+        self,
+        pictures: Path,
+        small: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(tmp_path / "none.so"))
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--model", str(small)]
+        assert run([*words, "--device", "usb:0", "--json", str(tmp_path / "report.json")]) == 0
+        said = capsys.readouterr().err
+        assert "Remedy: install libedgetpu" in said
+        assert "the network runs on cpu" in said
+        state = json.loads((tmp_path / "report.json").read_text())["device"]
+        assert (state["wanted"], state["used"]) == ("usb:0", "cpu")
+        assert "none.so" in state["reason"]
+        assert len(list((tmp_path / "out").iterdir())) == 3
+
+    def test_a_run_on_a_device(self, bus: Bus, pictures: Path, small: Path, tmp_path: Path) -> None:
+        bus.plug("usb1")
+        words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--model", str(small), "--no-gate"]
+        assert run([*words, "--device", "usb:1"]) == 0
+        noisy = read_picture(pictures / "b.png")
+        np.testing.assert_array_equal(read_picture(tmp_path / "out" / "b.png"), 255 - noisy)
+
+
 class TestBench:
+    def test_two_models_in_turns(
+        self, small: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["bench", "--model", str(small), "--compare", str(models / "small_80x64_int8.tflite"), "--frames", "2"]
+        assert run([*words, "--json", str(tmp_path / "bench.json")]) == 0
+        table = capsys.readouterr().out
+        assert "small_80x64_int8" in table
+        assert "times as fast as small_32x32_int8" in " ".join(table.split())
+        report = json.loads((tmp_path / "bench.json").read_text())
+        assert [each["model"] for each in report["compared"]] == ["small_80x64_int8"]
+        assert report["compared"][0]["width"] == report["width"] == 32
+
     def test_table_and_json(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["bench", "--model", str(small), "--size", "48x40", "--frames", "3", "--threads", "1"]
         assert run([*words, "--json", str(tmp_path / "bench.json")]) == 0

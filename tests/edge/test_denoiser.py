@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.denoiser import Denoiser
-from quietcam.errors import DataError, UsageError
-from tests.edge.conftest import expected, picture
+from quietcam.errors import DataError, ModelError, UsageError
+from tests.edge.conftest import expected, picture, with_manifest
 
 
 def test_tiled_equals_whole_exactly(small: Path, models: Path) -> None:
@@ -97,3 +99,207 @@ def test_what_is_no_image_is_refused(small: Path) -> None:
         for wrong in (picture(8, 8, 4), picture(8, 8)[..., 0], picture(8, 8).astype(np.float32)):
             with pytest.raises(DataError, match="A frame must be uint8"):
                 denoiser.denoise(wrong)
+
+
+def open_files() -> int:
+    """How many descriptors this process holds; 0 where the system does not tell."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+class TestStrength:
+    def test_it_blends_towards_the_noisy_frame(self, small: Path) -> None:
+        noisy = picture(40, 50)
+        with Denoiser(small) as all_of_it, Denoiser(small, strength=0.25) as some:
+            denoised = all_of_it.denoise(noisy)
+            wanted = noisy + 0.25 * (denoised - noisy.astype(float))
+            assert np.abs(some.denoise(noisy) - wanted).max() <= 0.5
+            some.strength = 1.0
+            np.testing.assert_array_equal(some.denoise(noisy), denoised)
+            some.strength = 0.0
+            np.testing.assert_array_equal(some.denoise(noisy), noisy)
+
+    def test_out_of_range_is_wrong_usage_and_changes_nothing(self, small: Path) -> None:
+        with pytest.raises(UsageError, match="The strength"):
+            Denoiser(small, strength=1.5)
+        with Denoiser(small) as denoiser:
+            with pytest.raises(UsageError, match="The strength"):
+                denoiser.strength = -1
+            assert denoiser.strength == 1.0
+
+
+class TestReload:
+    @pytest.fixture
+    def other(self, models: Path, tmp_path: Path) -> Path:
+        return with_manifest(models, tmp_path, "small_80x64_int8", receptive_field=6, stride=2)
+
+    def test_the_next_frame_goes_through_the_other_model(self, small: Path, models: Path) -> None:
+        noisy = picture(32, 32)
+        with Denoiser(small) as denoiser:
+            denoiser.denoise(picture(70, 70))
+            denoiser.reload(models / "gray_32x32_int8.tflite")
+            assert denoiser.model.channels == 1
+            with Denoiser(models / "gray_32x32_int8.tflite") as gray:
+                np.testing.assert_array_equal(denoiser.denoise(noisy), gray.denoise(noisy))
+            denoiser.denoise(picture(70, 70))
+
+    @pytest.mark.parametrize("kind", ["garbage", "cut", "missing", "foreign ends", "empty", "folder"])
+    def test_a_bad_model_leaves_the_present_one_running(
+        self, small: Path, models: Path, tmp_path: Path, kind: str
+    ) -> None:
+        good, bad = small.read_bytes(), tmp_path / "next.tflite"
+        content = {
+            "garbage": np.random.default_rng(0).bytes(5000),
+            "cut": good[: len(good) // 2],
+            "foreign ends": (models / "bad_scale.tflite").read_bytes(),
+            "empty": b"",
+        }
+        if kind in content:
+            bad.write_bytes(content[kind])
+        elif kind == "folder":
+            bad.mkdir()
+        noisy = picture(50, 60)
+        with Denoiser(small) as denoiser:
+            before, threads = denoiser.denoise(noisy), threading.active_count()
+            for _ in range(5):
+                with pytest.raises(ModelError, match="Remedy"):
+                    denoiser.reload(bad)
+            np.testing.assert_array_equal(denoiser.denoise(noisy), before)
+            assert denoiser.model.path == small
+            assert threading.active_count() == threads
+
+    def test_the_file_under_a_running_model_may_turn_to_garbage(self, small: Path) -> None:
+        noisy = picture(32, 32)
+        with Denoiser(small) as denoiser:
+            before = denoiser.denoise(noisy)
+            small.write_bytes(b"garbage")
+            np.testing.assert_array_equal(denoiser.denoise(noisy), before)
+            with pytest.raises(ModelError, match="not a TensorFlow Lite model"):
+                denoiser.reload(small)
+            np.testing.assert_array_equal(denoiser.denoise(noisy), before)
+
+    def test_while_frames_run_each_is_of_one_model(self, small: Path, models: Path) -> None:
+        """Another thread swaps between two models; every frame is exactly the one's or the other's."""
+        float_model = models / "small_32x32_float32.tflite"
+        noisy, stop = picture(50, 60), threading.Event()
+        with Denoiser(small, 1) as one, Denoiser(float_model, 1) as other:
+            wanted = [one.denoise(noisy), other.denoise(noisy)]
+        assert (wanted[0] != wanted[1]).any()
+        with Denoiser(small, 1) as denoiser:
+
+            def swap() -> None:
+                for index in range(20):
+                    denoiser.reload(float_model if index % 2 == 0 else small)
+                stop.set()
+
+            swapper = threading.Thread(target=swap)
+            swapper.start()
+            seen = set()
+            while not stop.is_set():
+                denoised = denoiser.denoise(noisy)
+                matches = [index for index, each in enumerate(wanted) if (denoised == each).all()]
+                assert matches
+                seen.update(matches)
+            swapper.join()
+        assert seen == {0, 1}
+
+    def test_nothing_is_left_of_the_old_models(self, small: Path) -> None:
+        with Denoiser(small) as denoiser:
+            denoiser.denoise(picture(50, 60))
+            files = open_files()
+            threads = threading.active_count()
+            for _ in range(30):
+                denoiser.reload(small)
+                denoiser.denoise(picture(50, 60))
+            assert threading.active_count() == threads
+            assert open_files() <= files
+
+
+class TestSplit:
+    """A graph that ends before depth-to-space, put together on the host: exactly the pixels of the whole one."""
+
+    @pytest.mark.parametrize("name", ["32x32_int8", "80x64_int8", "gray_32x32_int8", "32x32_float32"])
+    @pytest.mark.parametrize("size", [(32, 32), (64, 80), (31, 17), (101, 134)])
+    def test_it_gives_exactly_the_pixels_of_the_whole(
+        self, models: Path, tmp_path: Path, name: str, size: tuple[int, int]
+    ) -> None:
+        split = with_manifest(models, tmp_path, f"split_{name}", tail="depth_to_space", block=2, stride=8)
+        whole = models / f"{'' if 'gray' in name else 'small_'}{name}.tflite"
+        noisy = picture(*size)
+        with Denoiser(split, overlap=4) as one, Denoiser(whole, overlap=4) as other:
+            np.testing.assert_array_equal(one.denoise(noisy), other.denoise(noisy))
+
+    def test_without_the_manifests_word_it_is_refused(self, models: Path) -> None:
+        with pytest.raises(ModelError, match="the same size at both ends"):
+            Denoiser(models / "split_32x32_int8.tflite")
+
+    @pytest.mark.parametrize(
+        "tail", [{"tail": "softmax"}, {"tail": "depth_to_space"}, {"tail": "depth_to_space", "block": 3}]
+    )
+    def test_another_tail_is_refused(self, models: Path, tmp_path: Path, tail: dict[str, object]) -> None:
+        with pytest.raises(ModelError, match=r"depth_to_space with a block of 2 or 4.*Remedy"):
+            Denoiser(with_manifest(models, tmp_path, "split_32x32_int8", **tail))
+
+    def test_blocks_that_do_not_fit_the_output_are_refused(self, models: Path, tmp_path: Path) -> None:
+        for stem, block in (("split_32x32_int8", 4), ("small_32x32_int8", 2)):
+            with pytest.raises(ModelError, match=f"in blocks of {block} at the output"):
+                Denoiser(with_manifest(models, tmp_path, stem, tail="depth_to_space", block=block))
+
+
+def test_a_frame_inside_of_the_model_is_mirrored_at_its_edges(small: Path) -> None:
+    noisy = picture(27, 20)
+    with Denoiser(small) as denoiser:
+        whole = denoiser.denoise(np.pad(noisy, ((0, 5), (0, 12), (0, 0)), mode="reflect"))
+        np.testing.assert_array_equal(denoiser.denoise(noisy), whole[:27, :20])
+
+
+def test_4k_goes_through_in_bounded_memory(models: Path) -> None:
+    noisy = np.tile(picture(54, 96), (40, 40, 1))
+    with Denoiser(models / "small_80x64_int8.tflite") as denoiser:
+        tracemalloc.start()
+        denoised = denoiser.denoise(noisy)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert denoised.shape == (2160, 3840, 3)
+    # The frame that comes out, and sums of two bytes a pixel; some for the tiles' weights.
+    assert peak < 3.5 * noisy.nbytes
+
+
+def test_nothing_of_a_frames_size_is_allocated_for_a_frame(small: Path) -> None:
+    for size in ((32, 32), (30, 31), (200, 300)):
+        noisy, out = picture(*size), picture(*size, seed=1)
+        with Denoiser(small, 1, strength=0.9) as denoiser:
+            for _ in range(3):
+                denoiser.denoise(noisy, out)
+            tracemalloc.start()
+            for _ in range(3):
+                denoiser.denoise(noisy, out)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert peak < max(20_000, noisy.nbytes // 4), size
+
+
+def test_a_stream_is_told_of_a_better_size_once(small: Path) -> None:
+    said: list[str] = []
+    with Denoiser(small, stream=True, tell=said.append) as denoiser:
+        for _ in range(2):
+            denoiser.denoise(picture(49, 61))
+    assert said == [
+        "small_32x32_int8 takes a frame of 61x49 in 6 tiles; "
+        "`quietcam convert --size 62x50` makes one that takes it whole, and faster"
+    ]
+
+
+def test_a_manifest_may_name_the_gates_levels(models: Path, tmp_path: Path) -> None:
+    noisy = picture(40, 50)
+    closed = with_manifest(models, tmp_path, "small_32x32_int8", gate={"low": 250, "high": 251})
+    with Denoiser(closed, gate=True) as denoiser:
+        np.testing.assert_array_equal(denoiser.denoise(noisy), noisy)
+        assert denoiser.noise_sigma is not None
+        assert denoiser.noise_sigma > 40
+    with Denoiser(closed) as denoiser:
+        assert (denoiser.denoise(noisy) != noisy).any()
+        assert denoiser.noise_sigma is None
+    for wrong in ({"low": 5, "high": 4}, {"low": "x"}):
+        with pytest.raises(ModelError, match=r"two noise levels.*Remedy"):
+            Denoiser(with_manifest(models, tmp_path, "small_32x32_int8", gate=wrong), gate=True)

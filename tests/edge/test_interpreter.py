@@ -10,9 +10,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from edge import interpreter as seam
+from edge import interpreter as user
+from edge import runtime as seam
 from edge.interpreter import Interpreter, default_threads
 from edge.modelfile import load_model
+from edge.runtime import Runtime
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from tests.edge.conftest import expected, picture
 
@@ -82,7 +84,7 @@ def test_a_failing_runtime_is_one_clear_error(models: Path, monkeypatch: pytest.
     def fail(**_: object) -> None:
         raise ValueError("Op builtin_code out of range: 999.\nsecond line")
 
-    monkeypatch.setattr(seam, "_runtime", lambda: (fail, "some-runtime 1"))
+    monkeypatch.setattr(user, "runtime", lambda: Runtime("some-runtime 1", fail, fail))
     with pytest.raises(ModelError, match="some-runtime 1 cannot run") as caught:
         Interpreter(load_model(models / "small_32x32_int8.tflite"))
     assert "second line" not in str(caught.value)
@@ -108,12 +110,13 @@ def test_tflite_runtime_takes_over_under_numpy_1(models: Path, monkeypatch: pyte
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
     stand_in = ModuleType("tflite_runtime.interpreter")
     stand_in.Interpreter = litert.Interpreter  # type: ignore[attr-defined]
+    stand_in.load_delegate = litert.load_delegate  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     monkeypatch.setitem(sys.modules, "tflite_runtime", ModuleType("tflite_runtime"))
     monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", stand_in)
     monkeypatch.setattr(seam, "_installed", lambda _: True)
     monkeypatch.setattr(np, "__version__", "1.26.4")
-    monkeypatch.setattr("importlib.metadata.version", lambda name: f"version of {name}")
+    monkeypatch.setattr(seam, "version", lambda name: f"version of {name}")
     with Interpreter(models / "small_32x32_int8.tflite") as interpreter:
         assert interpreter.runtime == "tflite-runtime version of tflite-runtime"
 

@@ -55,3 +55,24 @@ def test_close_frees_one_that_waits_to_get() -> None:
     box.close()
     reader.join(10)
     assert answers == [None]
+
+
+def test_what_is_given_up_is_told() -> None:
+    given_up: list[int] = []
+    box = Mailbox[int](2, newest_wins=True, on_drop=given_up.append)
+    for item in range(5):
+        box.put(item)
+    assert given_up == [0, 1, 2]
+    assert [box.get(), box.get()] == [3, 4]
+
+
+def test_waiting_ends_after_a_while_and_that_is_not_the_end() -> None:
+    box = Mailbox[int](1)
+    assert box.get(0.01) is None
+    assert not box.ended
+    box.put(1)
+    box.close()
+    assert not box.ended
+    assert box.get(0.0) == 1
+    assert box.ended
+    assert box.get(0.0) is None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edge.cameras.base import Camera
+import edge.outlet
+from edge.cameras.base import Camera, CameraState
+from edge.degrade import Degrader
 from edge.frame import Frame
+from edge.heat import Heat
+from edge.ladder import Ladder, Step
 from edge.pipeline import Pipeline
-from edge.sinks.base import Sink
-from quietcam.errors import DataError, StorageError
+from edge.sinks.base import Sink, SinkEnded
+from quietcam.errors import DataError, ModelError, StorageError
 from quietcam.image import Image
 
 WAIT = 10.0
@@ -45,9 +52,9 @@ class PlusOne:
     def __init__(self, before: Callable[[int], None] = lambda _: None) -> None:
         self._before = before
 
-    def denoise(self, noisy: Image) -> Image:
+    def denoise(self, noisy: Image, out: Image | None = None) -> Image:
         self._before(int(noisy[0, 0, 0]))
-        return noisy + np.uint8(1)
+        return np.add(noisy, np.uint8(1), out=out)
 
 
 class Collector(Sink):
@@ -201,3 +208,297 @@ def test_an_error_of_the_network_stops_everything() -> None:
     with pytest.raises(DataError, match="odd frame"):
         Pipeline(Numbers(10_000), PlusOne(fail), [sink]).run()
     assert len(sink.taken) == 5
+
+
+class Endless(Numbers):
+    """A live camera that waits a little between frames, until it is stopped; frames are given back."""
+
+    def __init__(self, count: int = 10**9, before: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__(count, live=True, before=before)
+        self.out = 0
+        self._stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.total or 0):
+            self._before(index)
+            if self._stopped.wait(0.002):
+                return
+            self.out += 1
+            yield Frame(np.full((1, 1, 3), index % 250, np.uint8), time.monotonic(), index, release=self._back)
+
+    def _back(self) -> None:
+        self.out -= 1
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+class Told(Collector):
+    """Keeps what it is told of the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports: list[dict[str, Any]] = []
+
+    def status(self, report: dict[str, Any]) -> None:
+        self.reports.append(report)
+
+
+def in_background(pipeline: Pipeline) -> threading.Thread:
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    return thread
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_stop_ends_it_and_every_frame_is_given_back() -> None:
+    camera, sink = Endless(), Collector()
+    pipeline = Pipeline(camera, PlusOne(), [sink])
+    thread = in_background(pipeline)
+    soon(lambda: len(sink.taken) > 5)
+    pipeline.stop()
+    pipeline.stop()
+    thread.join(WAIT)
+    assert not thread.is_alive()
+    assert pipeline.health.frames == len(sink.taken)
+    assert camera.out == 0
+
+
+def test_denoised_frames_lie_in_memory_that_is_used_again() -> None:
+    addresses: set[int] = set()
+
+    class Large(Numbers):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                yield Frame(np.full((64, 64, 3), frame.index, np.uint8), 0.0, frame.index)
+
+    class Looks(Collector):
+        def write(self, frame: Frame, denoised: Image) -> None:
+            super().write(frame, denoised)
+            addresses.add(denoised.ctypes.data)
+
+    sinks = [Looks(), Collector()]
+    Pipeline(Large(200), PlusOne(), sinks).run()
+    assert sinks[0].taken == sinks[1].taken == [(i, i, i + 1) for i in range(200)]
+    assert len(addresses) < 12
+
+
+def test_a_frame_of_another_size_or_of_one_channel_goes_through_too() -> None:
+    class Mixed(Numbers):
+        def __iter__(self) -> Iterator[Frame]:
+            for index in range(40):
+                shape = ((4, 4, 3), (6, 4, 3), (4, 4, 1))[index // 3 % 3]
+                yield Frame(np.full(shape, index, np.uint8), 0.0, index)
+
+    class Color(PlusOne):
+        def denoise(self, noisy: Image, out: Image | None = None) -> Image:
+            return super().denoise(np.repeat(noisy, 3 // noisy.shape[2], axis=2), out)
+
+    class Shapes(Collector):
+        def write(self, frame: Frame, denoised: Image) -> None:
+            super().write(frame, denoised)
+            assert denoised.shape == (*frame.image.shape[:2], 3)
+            assert (denoised == frame.index + 1).all()
+
+    sink = Shapes()
+    Pipeline(Mixed(40), Color(), [sink]).run()
+    assert len(sink.taken) == 40
+
+
+def test_a_sink_that_fails_on_a_live_run_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = Collector(), Collector(fail_at=5)
+    pipeline = Pipeline(Endless(60), PlusOne(), [good, bad])
+    health = pipeline.run()
+    assert good.taken[-1][0] == 59
+    assert all(index < 5 for index, _, _ in bad.taken)
+    failing = health.report()["sinks"][1]
+    assert (failing["failed"], failing["error"]) == (1, "full")
+    assert health.report()["sinks"][0]["error"] is None
+    assert "the run goes on without it: full" in capsys.readouterr().err
+
+
+def test_a_sink_that_failed_is_opened_again_later(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge.outlet, "_FIRST_RETRY", 0.01)
+    said: list[str] = []
+
+    class Recovers(Collector):
+        def open(self) -> None:
+            said.append("open")
+
+        def close(self) -> None:
+            said.append("close")
+
+    sink = Recovers(fail_at=5)
+    health = Pipeline(Endless(60), PlusOne(), [sink]).run()
+    assert said == ["close", "open"]
+    assert sink.taken[-1][0] == 59
+    assert health.report()["sinks"][0]["error"] is None
+    assert "takes frames again" in capsys.readouterr().err
+
+
+def test_one_that_is_alone_and_fails_at_once_ends_a_live_run() -> None:
+    with pytest.raises(StorageError, match="full"):
+        Pipeline(Endless(60, before=lambda _: None), PlusOne(), [Collector(fail_at=0)]).run()
+
+
+def test_a_slow_sink_of_a_live_run_loses_frames_and_the_fast_one_none() -> None:
+    release = threading.Event()
+
+    class Slow(Collector):
+        def write(self, frame: Frame, denoised: Image) -> None:
+            assert release.wait(WAIT)
+            super().write(frame, denoised)
+
+    def before(index: int) -> None:
+        if index == 30:
+            soon(lambda: len(fast.taken) > 15)
+            release.set()
+
+    fast, slow = Collector(), Slow()
+    camera = Endless(31, before)
+    pipeline = Pipeline(camera, PlusOne(), [fast, slow])
+    told = pipeline.run().report()["sinks"]
+    assert told[0]["frames"] + told[0]["dropped"] + pipeline._captured.dropped == 31
+    assert told[1]["dropped"] > 10
+    assert told[1]["frames"] + told[1]["dropped"] == told[0]["frames"] + told[0]["dropped"]
+    assert all(noisy + 1 == denoised for _, noisy, denoised in slow.taken), "its memory was used again too early"
+    assert camera.out == 0
+
+
+def test_sinks_that_nobody_reads_any_more_end_the_run_quietly_once_all_have() -> None:
+    class Leaves(Collector):
+        def write(self, frame: Frame, denoised: Image) -> None:
+            if frame.index >= 5:
+                raise SinkEnded
+            super().write(frame, denoised)
+
+    for camera in (Endless(), Numbers(10_000)):
+        sink = Leaves()
+        Pipeline(camera, PlusOne(), [sink]).run()
+        assert len(sink.taken) <= 5
+    leaves, stays = Leaves(), Collector()
+    Pipeline(Numbers(50), PlusOne(), [leaves, stays]).run()
+    assert (len(leaves.taken), len(stays.taken)) == (5, 50)
+
+
+def test_a_network_that_fails_in_mid_run_lets_live_frames_pass() -> None:
+    failing = threading.Event()
+
+    def before(pixel: int) -> None:
+        del pixel
+        if failing.is_set():
+            raise ModelError("the stick is gone")
+
+    sink = Collector()
+    pipeline = Pipeline(Endless(), PlusOne(before), [sink])
+    thread = in_background(pipeline)
+    soon(lambda: len(sink.taken) > 3)
+    failing.set()
+    soon(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
+    assert pipeline.health.report()["ladder"] == {
+        "step": "pass-through",
+        "reason": "the network fails: the stick is gone",
+    }
+    failing.clear()
+    soon(lambda: sink.taken[-1][1] + 1 == sink.taken[-1][2])
+    assert pipeline.health.report()["ladder"] == {"step": "full", "reason": None}
+    pipeline.stop()
+    thread.join(WAIT)
+
+
+def test_a_network_that_fails_right_after_a_reload_lets_live_frames_pass_too() -> None:
+    class Breaks(PlusOne):
+        broken = False
+
+        def reload(self, model: str) -> None:
+            if model == "crash":
+                raise RuntimeError("no error of ours")
+            self.broken = True
+
+        def denoise(self, noisy: Image, out: Image | None = None) -> Image:
+            if self.broken:
+                raise ValueError("no error of ours")
+            return super().denoise(noisy, out)
+
+    sink = Collector()
+    pipeline = Pipeline(Endless(), Breaks(), [sink])
+    thread = in_background(pipeline)
+    soon(lambda: len(sink.taken) > 3)
+    pipeline.request_reload("crash")
+    soon(lambda: pipeline.health.reload_error == "no error of ours")
+    pipeline.request_reload("other")
+    soon(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
+    pipeline.stop()
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+def test_a_reload_between_two_frames_and_one_that_is_refused() -> None:
+    class Reloads(PlusOne):
+        model = "one"
+
+        def reload(self, model: str) -> None:
+            if model == "garbage":
+                raise ModelError("not a model")
+            self.model = model
+
+    denoiser, sink = Reloads(), Collector()
+    pipeline = Pipeline(Endless(), denoiser, [sink])
+    thread = in_background(pipeline)
+    pipeline.request_reload("garbage")
+    soon(lambda: pipeline.health.report()["reload"] == {"count": 0, "error": "not a model"})
+    taken = len(sink.taken)
+    soon(lambda: len(sink.taken) > taken)
+    pipeline.request_reload("two")
+    soon(lambda: pipeline.health.report()["reload"] == {"count": 1, "error": None})
+    assert denoiser.model == "two"
+    pipeline.stop()
+    thread.join(WAIT)
+
+
+def test_sinks_are_told_how_it_is_also_while_no_frames_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge.outlet, "_TICK", 0.01)
+    gone = threading.Event()
+
+    class Gone(Endless):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                yield frame
+                if frame.index == 3:
+                    self.state = CameraState("lost", 17.0, 2, "unplugged")
+                    gone.wait(WAIT)
+
+    sink = Told()
+    pipeline = Pipeline(Gone(10), PlusOne(), [sink])
+    thread = in_background(pipeline)
+    soon(lambda: any(each["camera"]["state"] == "lost" for each in list(sink.reports)))
+    told, frames = len(sink.reports), len(sink.taken)
+    soon(lambda: len(sink.reports) > told + 3)
+    assert len(sink.taken) == frames
+    last = json.loads(json.dumps(sink.reports[-1]))
+    assert last["camera"] == {"state": "lost", "since": 17.0, "reopened": 2, "reason": "unplugged"}
+    assert {"noise_sigma", "device", "ladder", "temperature_c", "sinks", "fps_now", "seconds"} <= set(last)
+    gone.set()
+    pipeline.stop()
+    thread.join(WAIT)
+
+
+@pytest.mark.parametrize(
+    ("step", "taken"),
+    [(Step.PASS_THROUGH, [(i, i, i) for i in range(8)]), (Step.EVERY_SECOND, [(i, i, i + 1) for i in range(0, 8, 2)])],
+)
+def test_the_steps_of_the_ladder(step: Step, taken: list[tuple[int, int, int]]) -> None:
+    sink = Collector()
+    degrade = Degrader(Ladder((step,)), Heat())
+    health = Pipeline(Numbers(8), PlusOne(), [sink], degrade=degrade).run()
+    assert sink.taken == taken
+    assert health.dropped == 8 - len(taken)
+    assert health.report()["ladder"]["step"] == step.value

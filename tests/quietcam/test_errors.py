@@ -8,6 +8,7 @@ import pytest
 from quietcam import cli, errors
 from quietcam.errors import (
     DataError,
+    DeviceError,
     GateError,
     MissingExtraError,
     ModelError,
@@ -24,6 +25,7 @@ from quietcam.errors import (
         (UsageError, 2, ValueError),
         (DataError, 1, ValueError),
         (ModelError, 1, ValueError),
+        (DeviceError, 1, RuntimeError),
         (StorageError, 1, OSError),
         (MissingExtraError, 1, ImportError),
         (GateError, 3, Exception),

@@ -166,3 +166,14 @@ def test_a_damaged_appended_copy_is_refused() -> None:
 def test_a_model_that_cannot_be_read_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="must be readable"):
         read_manifest(tmp_path / "absent.tflite")
+
+
+def test_what_only_some_models_have_is_left_out_of_the_others() -> None:
+    values = manifest_of().to_dict()
+    assert not {"tail", "block", "gate"} & values.keys()
+    split = dataclasses.replace(manifest_of(), tail="depth_to_space", block=2, gate={"low": 1.0, "high": 2.0})
+    assert split.to_dict().items() > values.items()
+    assert Manifest.from_dict(split.to_dict()) == split
+    for wrong in ({"tail": 2}, {"block": "2"}, {"gate": [1, 2]}):
+        with pytest.raises(ModelError, match="The manifest's"):
+            Manifest.from_dict(values | wrong)

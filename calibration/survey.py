@@ -1,0 +1,196 @@
+"""The candidates: patches of every picture of a data set, with what is measured of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.data.crops import Box, choose_boxes
+from quietcam.data.noisy import NoisyPicture
+from quietcam.data.pairs import list_problems, say_problems
+from quietcam.data.pictures import read_picture
+from quietcam.errors import DataError, UsageError
+from quietcam.estimation import estimate_blind
+from quietcam.image import Image, as_channels, to_gray
+from quietcam.progress import progress
+
+__all__ = ["CONTENTS", "MOST_PICTURES", "Survey", "judge_content", "luminance", "survey"]
+
+CONTENTS = ("flat", "edge", "texture")
+
+MOST_PICTURES = 400
+"""Of a larger data set so many are looked at, or as many as patches are wanted."""
+
+_CANDIDATES = 32
+"""Boxes looked at in each picture, while all of them fit into the memory below."""
+
+_MEMORY = 256 << 20
+_SHOWN = 1 << 20  # pixels of a picture that its histogram is taken from
+
+_CELL = 4  # pixels averaged along each side, which quiets the noise before gradients are judged
+_STEP = 6.0  # of 255: a change from cell to cell that counts, above what the noise does
+_EDGE, _TEXTURE = 0.02, 0.25  # of the cells change: fewer is flat, more is texture, between them an edge
+
+_BT601 = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a data set offers. The first five arrays have one entry per candidate, those of a picture side by side.
+
+    Attributes:
+        pictures: those that could be read, in the order they were looked at.
+        problems: one line for each that could not.
+        unseen: how many pictures were not looked at.
+        patches: uint8 ``(M, size, size, C)``.
+        picture: index into ``pictures``.
+        box: int32 ``(M, 4)``, x0 y0 x1 y1.
+        luminance: mean of the patch, 0 to 255.
+        sigma: noise, estimated from the patch alone, in steps of 255.
+        content: index into ``CONTENTS``.
+        histogram: ``(256,)``, luminance of the pixels of whole pictures, each picture with the same weight, sum 1.
+        low, high: least and greatest value of any picture.
+    """
+
+    pictures: list[NoisyPicture]
+    problems: list[str]
+    unseen: int
+    patches: NDArray[np.uint8]
+    picture: NDArray[np.intp]
+    box: NDArray[np.int32]
+    luminance: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    content: NDArray[np.intp]
+    histogram: NDArray[np.float64]
+    low: int
+    high: int
+
+
+def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int = 0, channels: int = 3) -> Survey:
+    """Look at every picture once. The same arguments give the same candidates, whatever the order of ``pictures``.
+
+    In each picture boxes are drawn by its name and the seed; two more hold its darkest and its brightest pixel. A
+    picture that cannot be used is skipped and said.
+
+    Raises:
+        DataError: no picture can be used.
+    """
+    order = _take_turns(pictures, seed)[: max(MOST_PICTURES, count)]
+    each = _candidates_of_each(len(order), count, size * size * channels)
+    patches: list[Image] = []
+    boxes: list[Box] = []
+    owner: list[int] = []
+    read: list[NoisyPicture] = []
+    problems: list[str] = []
+    histogram = np.zeros(256)
+    low, high = 255, 0
+    with progress("Looking at pictures", len(order)) as bar:
+        for picture in order:
+            try:
+                pixels = as_channels(read_picture(picture.place), channels)
+            except (DataError, UsageError) as error:
+                problems.append(f"{picture.name}: {error}")
+                continue
+            found = choose_boxes(pixels.shape, size, each, f"{seed}:{picture.name}")
+            if not found:
+                height, width = pixels.shape[:2]
+                problems.append(f"{picture.name}: {width}x{height} is smaller than a patch of {size}x{size}")
+                continue
+            found = list(dict.fromkeys([*found, *_ends(pixels, size)]))
+            patches += [pixels[y0:y1, x0:x1].copy() for x0, y0, x1, y1 in found]
+            boxes += found
+            owner += [len(read)] * len(found)
+            read.append(picture)
+            histogram += _histogram(pixels)
+            low, high = min(low, int(pixels.min())), max(high, int(pixels.max()))
+            bar.advance()
+    if not read:
+        raise DataError(
+            f"At least one noisy picture must give a patch of {size}x{size} pixels. "
+            f"Received: {list_problems(problems) or 'no pictures'}. Remedy: choose a smaller --size, or other data."
+        )
+    say_problems(problems, "while choosing patches")
+    stacked = np.stack(patches)
+    sigma = np.array([estimate_blind(patch).sigma for patch in stacked])
+    return Survey(
+        pictures=read,
+        problems=problems,
+        unseen=len(pictures) - len(order),
+        patches=stacked,
+        picture=np.array(owner, np.intp),
+        box=np.array(boxes, np.int32),
+        luminance=luminance(stacked),
+        sigma=sigma,
+        content=judge_content(stacked, sigma),
+        histogram=histogram / histogram.sum(),
+        low=low,
+        high=high,
+    )
+
+
+def luminance(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean luminance (ITU-R BT.601) of patches ``(N, H, W, C)``: ``(N,)`` in 0 to 255."""
+    means: NDArray[np.float64] = patches.mean(axis=(1, 2), dtype=np.float64)
+    return means @ _BT601 if means.shape[1] == 3 else means[:, 0]
+
+
+def judge_content(patches: NDArray[np.uint8], sigma: NDArray[np.float64]) -> NDArray[np.intp]:
+    """What patches ``(N, H, W, C)`` with noise of ``sigma`` show, as indices into ``CONTENTS``.
+
+    Brightness is averaged over cells of 4x4 pixels, and the share of cells that differ from their neighbours is
+    counted: under 2 % is flat, under 25 % an edge, more is texture.
+    """
+    cell = _CELL if min(patches.shape[1:3]) >= 8 * _CELL else 2
+    found = np.empty(len(patches), np.intp)
+    for index, patch in enumerate(patches):
+        height, width = (side - side % cell for side in patch.shape[:2])
+        grey = to_gray(patch)[:height, :width, 0].astype(np.float32)
+        cells = grey.reshape(height // cell, cell, width // cell, cell).mean(axis=(1, 3))
+        down, right = np.abs(np.diff(cells, axis=0))[:, :-1], np.abs(np.diff(cells, axis=1))[:-1]
+        # Grain is wider than a pixel: a cell's mean keeps up to twice the deviation that white noise would leave.
+        least = _STEP + 3.0 * float(sigma[index]) * 2.0 / cell
+        share = float((np.maximum(down, right) > least).mean()) if down.size else 0.0
+        found[index] = 0 if share < _EDGE else 1 if share < _TEXTURE else 2
+    return found
+
+
+def _take_turns(pictures: Sequence[NoisyPicture], seed: int) -> list[NoisyPicture]:
+    """The pictures in an order in which scenes take turns; which comes first, the seed decides."""
+
+    def drawn(picture: NoisyPicture) -> bytes:
+        return hashlib.sha256(f"{seed}:{picture.name}".encode()).digest()
+
+    scenes: defaultdict[str, list[NoisyPicture]] = defaultdict(list)
+    for picture in sorted(pictures, key=drawn):
+        scenes[picture.scene].append(picture)
+    turns = [(turn, picture) for members in scenes.values() for turn, picture in enumerate(members)]
+    return [picture for _, picture in sorted(turns, key=lambda each: each[0])]
+
+
+def _candidates_of_each(pictures: int, count: int, patch: int) -> int:
+    """As many as fit into memory; at least twice what each must give, so that others can give more."""
+    pictures = max(pictures, 1)
+    return max(2 * -(-count // pictures), min(_CANDIDATES, _MEMORY // (patch * pictures)), 4)
+
+
+def _ends(pixels: Image, size: int) -> list[Box]:
+    """Boxes at even places around the darkest and the brightest value of a picture."""
+    height, width, channels = pixels.shape
+    boxes: list[Box] = []
+    for place in (int(np.argmin(pixels)), int(np.argmax(pixels))):
+        y, x = divmod(place // channels, width)
+        y0, x0 = (max(0, min(at - size // 2, side - size)) // 2 * 2 for at, side in ((y, height), (x, width)))
+        boxes.append((x0, y0, x0 + size, y0 + size))
+    return boxes
+
+
+def _histogram(pixels: Image) -> NDArray[np.float64]:
+    step = max(1, round((pixels.shape[0] * pixels.shape[1] / _SHOWN) ** 0.5))
+    counts = np.bincount(to_gray(pixels[::step, ::step]).reshape(-1), minlength=256)
+    shares: NDArray[np.float64] = counts / counts.sum()
+    return shares

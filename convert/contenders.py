@@ -1,0 +1,231 @@
+"""What is compared: `.tflite` files as the device runs them, and `.keras` files as TensorFlow runs them."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from convert.costs import read_costs
+from edge.denoiser import Denoiser
+from edge.modelfile import ModelFile, load_model
+from quietcam.errors import ModelError, UsageError
+from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
+from quietcam.manifest import strip_manifest
+from quietcam.tiling import TileGrid
+
+if TYPE_CHECKING:
+    from convert.keras_model import LoadedModel
+
+__all__ = ["Contender", "load_contenders", "open_contender"]
+
+_SIDE = 256  # of the frames of a .keras file that is compared with no .tflite
+_STRIDE = 32  # every network of the family takes tiles at multiples of it
+_KERAS = (".keras", ".h5", ".hdf5")
+_TAIL = re.compile(r"(_\d+x\d+)?(_(float32|float16|dynamic_int8|int8|int8x16))?$")
+
+
+class Denoises(Protocol):
+    """What an opened contender does."""
+
+    def denoise(self, noisy: Image) -> Image:
+        """uint8 ``(H, W, 3)`` to the same."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model that takes part.
+
+    Attributes:
+        name: unique among those that are compared.
+        width, height, channels: of the frames that it works on.
+        is_quantized: measured against a float model.
+        file: of a ``.tflite``. loaded: of a ``.keras``. One of them is there.
+        reference: the name of the float model that it is measured against; None of float models, and where none is.
+    """
+
+    name: str
+    path: Path
+    width: int
+    height: int
+    channels: int
+    is_quantized: bool
+    file: ModelFile | None = None
+    loaded: LoadedModel | None = None
+    reference: str | None = None
+
+    @property
+    def family(self) -> str:
+        """What twins have in common: the manifest's name, else the front of the file's."""
+        if self.file is not None and self.file.manifest is not None:
+            return self.file.manifest.name
+        return _TAIL.sub("", self.loaded.name if self.loaded else self.path.stem)
+
+    def open(self) -> AbstractContextManager[Denoises]:
+        """Ready to denoise, until the context ends."""
+        if self.file is not None:
+            return Denoiser(self.file)
+        return nullcontext(_KerasDenoiser(self.loaded, self.width, self.height))
+
+    def costs(self) -> dict[str, Any]:
+        """Size and cost, as fields of a comparison's row."""
+        if self.file is not None:
+            return read_costs(self.file)
+        assert self.loaded is not None
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        kernels = [np.asarray(each) for each in self.loaded.model.get_weights() if np.ndim(each) > 1]
+        zeros, values = sum(int(np.sum(each == 0)) for each in kernels), sum(each.size for each in kernels)
+        architecture = self.loaded.architecture
+        return {
+            "path": str(self.path),
+            "recipe": "keras QAT" if self.is_quantized else "keras",
+            "bytes": len(content),
+            "bytes_gzipped": len(gzip.compress(content, 9, mtime=0)),
+            "parameters": int(self.loaded.model.count_params()),
+            "sparsity": round(zeros / values, 4) if values else None,
+            "gmacs_256": round(architecture.gmacs(), 4) if architecture else None,
+        }
+
+    def float_content(self) -> bytes | None:
+        """The float network as a ``.tflite`` without manifest; None where there is none to be had."""
+        if self.file is not None:
+            return None if self.is_quantized else strip_manifest(self.file.content)
+        assert self.loaded is not None
+        if self.loaded.carries_ranges:
+            return None
+        from convert.converter import convert_model
+        from convert.recipes import get_recipe
+
+        return convert_model(self.loaded, get_recipe("float32"), width=self.width, height=self.height).content
+
+
+def load_contenders(paths: Sequence[Path], *, needs_reference: bool = False) -> list[Contender]:
+    """Read and check the models, and find the float twin of each quantized one.
+
+    A twin is the first float model of the same name in its manifest, or front of its file name; else the first float
+    model of all. ``.keras`` files work at the frame size of the ``.tflite`` files, or at 256x256.
+
+    Args:
+        needs_reference: refuse where there is no quantized model, or no float one to measure it against.
+
+    Raises:
+        UsageError: frame sizes that differ, a missing file, or what ``needs_reference`` says.
+        ModelError: a file that is no model, or breaks the contract.
+        MissingExtraError: a ``.keras`` file, and no TensorFlow.
+    """
+    loaded = [open_contender(path) for path in paths]
+    sized = [each for each in loaded if each.file is not None]
+    _check_one_size(sized)
+    if sized:
+        loaded = [replace(each, width=sized[0].width, height=sized[0].height) for each in loaded]
+    names = _unique_names(loaded)
+    named = [replace(each, name=name) for each, name in zip(loaded, names, strict=True)]
+    floats = [each for each in named if not each.is_quantized]
+    if needs_reference and (not floats or len(floats) == len(named)):
+        missing = "float" if not floats else "quantized"
+        remedy = (
+            "give the float32 model as well" if not floats else "give the int8 model as well, or leave --max-drop out"
+        )
+        raise UsageError(
+            f"A drop is that of a quantized model, measured against a float model. Received: {', '.join(names)}, and "
+            f"no {missing} one among them. Remedy: {remedy}."
+        )
+    return [replace(each, reference=_twin(each, floats)) if each.is_quantized else each for each in named]
+
+
+def open_contender(path: Path, size: tuple[int, int] | None = None) -> Contender:
+    """One model, named by its file.
+
+    Args:
+        size: width and height of a ``.keras`` file's frames. Defaults to 256x256.
+
+    Raises:
+        As ``load_contenders``.
+    """
+    if path.is_dir() or path.suffix in _KERAS:
+        from convert.keras_model import load_keras
+
+        loaded = load_keras(path)
+        width, height = size or (_SIDE, _SIDE)
+        return Contender(loaded.name, loaded.path, width, height, loaded.channels, loaded.carries_ranges, loaded=loaded)
+    file = load_model(path)
+    # By its ends, or by its recipe: dynamic range, for one, keeps float ends.
+    is_quantized = file.is_int8 or (file.manifest is not None and file.manifest.recipe != "float32")
+    return Contender(file.name, path, file.width, file.height, file.channels, is_quantized, file=file)
+
+
+class _KerasDenoiser:
+    """A Keras model run by TensorFlow, in the tiles in which the device would run it."""
+
+    def __init__(self, loaded: LoadedModel | None, width: int, height: int) -> None:
+        import tensorflow as tf
+
+        assert loaded is not None
+        self._path, self._channels = loaded.path, loaded.channels
+        self._width, self._height = width, height
+        self._stride = loaded.architecture.stride if loaded.architecture else _STRIDE
+        self._reach = loaded.architecture.receptive_field if loaded.architecture else 0
+        model = loaded.model
+        self._run = tf.function(lambda noisy: model(noisy, training=False))
+
+    def denoise(self, noisy: Image) -> Image:
+        """uint8 ``(H, W, C)`` to the same; RGB goes through a grayscale model channel by channel."""
+        if self._channels == 3:
+            return self._tiled(to_rgb(noisy))
+        planes = [self._tiled(noisy[..., c : c + 1]) for c in range(noisy.shape[2])]
+        return np.concatenate(planes, axis=2)
+
+    def _tiled(self, noisy: Image) -> Image:
+        height, width = noisy.shape[:2]
+        overlap = min(self._reach + self._stride, min(self._height, self._width) // 4)
+        grid = TileGrid(height, width, self._height, self._width, overlap=overlap, stride=self._stride)
+        return grid.merge([self._one(tile) for tile in grid.split(noisy)])
+
+    def _one(self, noisy: Image) -> Image:
+        try:
+            denoised = np.asarray(self._run(to_float(as_channels(noisy, self._channels))[None]))[0]
+        except Exception as error:  # TensorFlow raises all sorts
+            words = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise ModelError(
+                f"A model must run on frames of {self._width}x{self._height}. Received: {self._path}: {words}. "
+                "Remedy: compare it at a size that is a multiple of its total stride."
+            ) from error
+        if denoised.shape != noisy.shape:
+            raise ModelError(
+                f"A model gives a picture of the size that it gets. Received: {self._path}: {noisy.shape} in, "
+                f"{denoised.shape} out. Remedy: give a denoising network."
+            )
+        return to_uint8(denoised)
+
+
+def _check_one_size(contenders: Sequence[Contender]) -> None:
+    sizes = {f"{each.width}x{each.height}x{each.channels}": each.path.name for each in contenders}
+    if len(sizes) > 1:
+        raise UsageError(
+            "Models that are compared must have one frame size, or they see different pictures. Received: "
+            + ", ".join(f"{name} {size}" for size, name in sizes.items())
+            + ". Remedy: `quietcam convert --size` makes them of one size."
+        )
+
+
+def _unique_names(contenders: Sequence[Contender]) -> list[str]:
+    """Stems; with the folder in front, or a number behind, where two are alike."""
+    names: list[str] = []
+    for each in contenders:
+        alike = sum(other.name == each.name for other in contenders) > 1
+        name = f"{each.path.parent.name}/{each.path.name}" if alike else each.name
+        name = name.removesuffix(".tflite")
+        count = sum(given == name or given.startswith(f"{name} #") for given in names)
+        names.append(f"{name} #{count + 1}" if count else name)
+    return names
+
+
+def _twin(contender: Contender, floats: Sequence[Contender]) -> str | None:
+    same = [each.name for each in floats if each.family == contender.family]
+    return next(iter(same or [each.name for each in floats]), None)

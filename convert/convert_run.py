@@ -1,0 +1,172 @@
+"""Carries out an order of conversions: warnings first, then what int8 loses, then every size and recipe, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from convert.activations import Activation, Range
+from convert.converter import Conversion, convert_model, describe, prepare
+from convert.files import write_model
+from convert.keras_model import LoadedModel
+from convert.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured
+from convert.recipes import RECIPES, Recipe
+from convert.rescue import QAT, Rescue, advice, rescue
+from convert.samples import SampleSet
+from convert.scheme import Prepared, Scheme
+from quietcam.atomic import make_folder
+from quietcam.data.pairs import Pair
+from quietcam.lint import Finding, lint
+from quietcam.progress import progress, say
+from quietcam.representative import RepresentativeSet
+
+__all__ = ["Done", "Order", "convert_run"]
+
+_SHOWN = 3  # collapsed layers that are named one by one
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: recipes, sizes ``(width, height)``, names' front, and the gate in dB."""
+
+    recipes: list[Recipe]
+    sizes: list[tuple[int, int]]
+    name: str
+    is_coral: bool
+    limit: float
+    iso_limit: float
+    rescue: bool
+
+
+@dataclass
+class Done:
+    """What was written, and what is known of it.
+
+    Attributes:
+        findings: of the linter, about the representative set.
+        collapsed: tensors that int8 leaves too few levels, with their ranges, worst first.
+        loss: of int8 to float; None where int8 was not made from ranges.
+        holds: the loss is within the gate.
+        advice: what to try when it is not.
+    """
+
+    written: list[tuple[Path, Conversion]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    collapsed: list[tuple[Activation, Range]] = field(default_factory=list)
+    loss: Loss | None = None
+    rescue: Rescue | None = None
+    holds: bool = True
+    advice: str = ""
+
+
+def convert_run(
+    loaded: LoadedModel,
+    order: Order,
+    out: Path,
+    representative: RepresentativeSet | None,
+    pairs: Sequence[Pair] | None,
+) -> Done:
+    """Convert ``loaded`` to every size and recipe of ``order``, into the folder ``out``.
+
+    Args:
+        pairs: what int8's loss is measured on; None: it is estimated on the representative set.
+
+    Raises:
+        UsageError, ModelError, DataError, StorageError: as the parts do.
+    """
+    done = Done()
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    has_int8 = any(each.is_full_int8 for each in order.recipes)
+    scheme, prepared = Scheme(), None
+    if representative is not None and any(each.needs_ranges for each in order.recipes):
+        _lint(done, loaded, representative)
+    make_folder(out)
+    if has_int8 and not loaded.carries_ranges and representative is not None:
+        prepared = prepare(loaded, representative)
+        _warn_of_collapse(done, prepared)
+        scheme = _decide(done, order, _judge(loaded, order, prepared, representative, pairs), prepared)
+    with progress("Converting", len(order.recipes) * len(order.sizes)) as bar:
+        for width, height in order.sizes:
+            for recipe in order.recipes:
+                conversion = convert_model(
+                    loaded,
+                    recipe,
+                    width=width,
+                    height=height,
+                    representative=representative,
+                    prepared=prepared,
+                    scheme=scheme,
+                    is_coral=order.is_coral,
+                )
+                manifest = describe(conversion, loaded, order.name, representative, done.loss)
+                done.written.append((write_model(out, conversion.content, manifest, created), conversion))
+                bar.advance(note=done.written[-1][0].name)
+    return done
+
+
+def _lint(done: Done, loaded: LoadedModel, representative: RepresentativeSet) -> None:
+    field_of_view = loaded.architecture.receptive_field if loaded.architecture else None
+    done.findings = lint(representative, channels=loaded.channels, receptive_field=field_of_view)
+    for finding in done.findings:
+        say(f"{finding.severity}: {finding}")
+
+
+def _warn_of_collapse(done: Done, prepared: Prepared) -> None:
+    done.collapsed = prepared.collapsed()
+    for each, span in done.collapsed[:_SHOWN]:
+        say(f"warning: int8 will collapse in layer {each.layer}: {each.cause(span)}.")
+    if others := done.collapsed[_SHOWN:]:
+        say(f"warning: so will {len(others)} more: {', '.join(each.layer for each, _ in others)}.")
+
+
+def _judge(
+    loaded: LoadedModel,
+    order: Order,
+    prepared: Prepared,
+    representative: RepresentativeSet,
+    pairs: Sequence[Pair] | None,
+) -> Judge:
+    """Pairs tell; without them, what is between float and int8 on the representative set."""
+    if pairs is None:
+        known = (loaded.evaluation.get("validation") or {}).get("psnr")
+        return Estimated(prepared, float(known) if isinstance(known, int | float) else ASSUMED_PSNR)
+    width, height = order.sizes[0]
+
+    def write(scheme: Scheme | None, folder: Path) -> Path:
+        conversion = convert_model(
+            loaded,
+            RECIPES["float32" if scheme is None else "int8"],
+            width=width,
+            height=height,
+            representative=representative,
+            prepared=prepared,
+            scheme=scheme or Scheme(),
+        )
+        return write_model(folder, conversion.content, describe(conversion, loaded, "candidate", representative))
+
+    return Measured(write, SampleSet(pairs))
+
+
+def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared) -> Scheme:
+    """How int8 is made: as by default, or as the rescue found best. Says what that loses."""
+    scheme = Scheme()
+    loss = judge.loss(scheme)
+    holds = loss.holds(order.limit, order.iso_limit)
+    if not holds and order.rescue:
+        with progress("Rescue", None) as bar:
+            found = rescue(
+                prepared,
+                judge,
+                limit=order.limit,
+                iso_limit=order.iso_limit,
+                may_mix=not order.is_coral,
+                progress=bar,
+            )
+        done.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
+    done.loss, done.holds = loss, holds
+    if not holds:
+        tried = f"nothing that comes after training was enough; train with quantization: {QAT}"
+        done.advice = tried if order.rescue else advice(prepared)
+    return scheme

@@ -1,0 +1,190 @@
+"""The preflight: what the Edge TPU's compiler is expected to make of a model, told without it and without a Coral."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from convert.coral.compiled import describe_compiled
+from convert.coral.memory import MIB, Estimate, Memory, estimate, largest_tile, measure
+from convert.coral.report import CheckReport, Frame, JudgedOp, many, memory_fault
+from convert.coral.rules import Verdict, judge
+from convert.flatbuffer import Graph, Op, read_graph
+from edge.flatbuffer import read_outline
+from edge.modelfile import load_model
+from quietcam.errors import ModelError, UsageError
+from quietcam.tiling import TileGrid
+
+__all__ = ["check_content", "check_model", "read_model"]
+
+
+def read_model(path: Path) -> bytes:
+    """A model file's content.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: it cannot be read.
+    """
+    if not path.is_file():
+        found = "which is no file" if path.exists() else "which is not there"
+        raise UsageError(f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists some.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"Cannot read the model {path}: {error.strerror}. Remedy: make the file readable.") from error
+
+
+def check_model(path: Path) -> CheckReport:
+    """The preflight of a model file.
+
+    Raises:
+        UsageError, ModelError: as ``read_model``; also where it is no whole TensorFlow Lite model.
+        MissingExtraError: LiteRT's schema is not installed.
+    """
+    report = check_content(read_model(path), path.name)
+    return replace(report, frames=_frames(path)) if report.estimates else report
+
+
+def _frames(path: Path) -> tuple[Frame, ...]:
+    """What common frames cost in tiles, as the device cuts them."""
+    try:
+        model = load_model(path)
+    except ModelError:
+        return ()
+    reach = model.reach
+    margin = reach if reach is not None and 2 * reach <= model.overlap else None
+    grids = (
+        TileGrid(height, width, model.height, model.width, overlap=model.overlap, stride=model.stride, margin=margin)
+        for width, height in _FRAMES
+    )
+    return tuple(Frame(each.width, each.height, len(each)) for each in grids)
+
+
+_FRAMES = ((640, 480), (1280, 720), (1920, 1080))
+
+
+def check_content(content: bytes, name: str) -> CheckReport:
+    """The preflight of a model file's ``content``."""
+    outline = read_outline(content, name)
+    if outline.subgraphs != 1:
+        fault = (
+            f"a model with {outline.subgraphs} subgraphs, as loops and choices make: none of it is expected to map. "
+            "Remedy: unroll loops, take branches out"
+        )
+        return CheckReport(name, len(content), (), None, (fault,), (), None, (), 0)
+    graph = read_graph(content, name)
+    compiled = describe_compiled(graph)
+    judged = [judge(op) for op in graph.ops]
+    stretch = range(0) if compiled is not None else _stretch([verdict for verdict, _ in judged])
+    ops = tuple(
+        JudgedOp(
+            number,
+            op.kind,
+            op.version,
+            tuple(map(str, op.inputs)),
+            ", ".join(map(str, op.outputs)),
+            op.macs if _is_static(op) else 0,
+            verdict,
+            findings,
+            number in stretch,
+        )
+        for number, (op, (verdict, findings)) in enumerate(zip(graph.ops, judged, strict=True))
+    )
+    on_chip = [graph.ops[number] for number in stretch]
+    memory = measure(on_chip, stretch.start) if on_chip else None
+    faults, remarks = _whole(graph, memory, len(on_chip))
+    whole = bool(on_chip) and len(on_chip) == len(graph.ops) and not faults
+    return CheckReport(
+        name=name,
+        bytes=len(content),
+        ops=() if compiled is not None else ops,
+        compiled=compiled,
+        faults=() if compiled is not None else faults,
+        remarks=() if compiled is not None else remarks,
+        memory=memory,
+        estimates=tuple(_estimates(graph, memory)) if whole and memory is not None else (),
+        per_channel=sum(op.weights is not None and len(op.weights.scales) > 1 for op in graph.ops),
+    )
+
+
+def _stretch(verdicts: list[Verdict]) -> range:
+    """The numbers of the operators that run on the chip: the first unbroken stretch that maps.
+
+    "The compiler cannot partition the model more than once" (coral.ai): what stands behind the first operator that
+    does not map stays on the CPU, too. Leading ones that do not map, as the QUANTIZE of a float input, come before it.
+    """
+    if Verdict.REFUSED in verdicts:
+        return range(0)
+    good = [verdict in (Verdict.TPU, Verdict.OPEN) for verdict in verdicts]
+    if True not in good:
+        return range(0)
+    start = good.index(True)
+    stop = good.index(False, start) if False in good[start:] else len(good)
+    return range(start, stop)
+
+
+def _whole(graph: Graph, memory: Memory | None, on_chip: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Faults and remarks about the model as a whole."""
+    faults, remarks = [], []
+    dynamic = [each.name or str(each.index) for each in graph.tensors if any(side < 0 for side in each.shape)]
+    if dynamic:
+        faults.append(
+            f"{many(len(dynamic), 'tensor')} of dynamic size, the first is {dynamic[0]}: the compiler takes static "
+            "sizes only. Remedy: convert with a fixed --size, batch 1"
+        )
+    twice = [number for number, count in Counter(each.index for each in graph.outputs).items() if count > 1]
+    if twice:
+        faults.append(
+            f"the output {graph.tensors[twice[0]].name or twice[0]} is listed twice. "
+            "Remedy: convert again with each output once"
+        )
+    remarks += _duplicates(graph)
+    if memory is not None and not memory.fits:
+        remarks.append(memory_fault(memory))
+    elif memory is not None and not memory.is_far_from_the_cliff:
+        remarks.append(
+            f"parameters and activations take {(memory.parameters + memory.activations) / MIB:.1f} MiB, more than half "
+            f"of the chip. Remedy: {_tile_remedy(graph, memory)}"
+        )
+    if not on_chip and graph.ops:
+        remarks.append("nothing is expected to run on the Edge TPU")
+    return tuple(faults), tuple(remarks)
+
+
+def _duplicates(graph: Graph) -> list[str]:
+    """Names that several tensors share, and constants that are stored more than once."""
+    found = []
+    named = [name for name, count in Counter(each.name for each in graph.tensors).items() if name and count > 1]
+    if named:
+        found.append(
+            f"several tensors are called {named[0]} ({len(named)} such names): the compiler tells them by name"
+        )
+    stored = Counter(
+        (each.dtype, each.shape, each.scales, each.data.tobytes())
+        for each in graph.tensors
+        if each.data is not None and each.size >= _WORTH_NAMING
+    )
+    spare = sum((count - 1) * len(key[3]) for key, count in stored.items())
+    if spare:
+        found.append(f"constants are stored more than once: {spare / MIB:.2f} MiB that the chip may hold twice")
+    return found
+
+
+_WORTH_NAMING = 64  # elements; small constants repeat by chance
+
+
+def _tile_remedy(graph: Graph, memory: Memory) -> str:
+    shape = graph.inputs[0].shape
+    if len(shape) != 4:
+        return "a smaller size"
+    return f"tiles of {largest_tile(memory, shape[1], shape[2], graph.stride)} pixels at most"
+
+
+def _estimates(graph: Graph, memory: Memory) -> list[Estimate]:
+    sent = sum(each.size for each in (*graph.inputs, *graph.outputs))
+    return estimate(sent, memory.streamed, sum(op.macs for op in graph.ops))
+
+
+def _is_static(op: Op) -> bool:
+    return all(side >= 0 for each in (*op.inputs, *op.outputs) for side in each.shape)

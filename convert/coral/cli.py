@@ -1,0 +1,128 @@
+"""The commands `coral check` and `coral compile`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quietcam.errors import UsageError
+from quietcam.options import Json
+
+__all__ = ["mount"]
+
+_Model = Annotated[str, typer.Argument(help="A .tflite file, or the name of a model that ships.")]
+
+
+def mount(app: typer.Typer) -> None:
+    """Register the group ``coral``."""
+    coral = typer.Typer(
+        no_args_is_help=True,
+        help="From a model to an Edge TPU: a preflight without hardware, and the compiler where it is installed. "
+        "Example: `quietcam coral check small_256x256_int8.tflite`",
+    )
+    coral.command("check")(check_command)
+    coral.command("compile")(compile_command)
+    app.add_typer(coral, name="coral")
+
+
+def check_command(
+    model: _Model,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every condition, whether it holds, and where it is known from.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Say what the Edge TPU's compiler will make of a model, without the compiler and without a Coral.
+
+    Op by op: maps, maps under a condition, or stays on the CPU; the split that follows; memory against the chip's;
+    an estimate of the time over USB 3, USB 2 and PCIe. Exits with 3 when something will fall back to the CPU or will
+    not fit the chip.
+
+    Example: `quietcam coral check models/coral/small_256x256_int8.tflite`
+    """
+    from convert.coral.check import check_model
+    from convert.coral.show import show_check
+    from quietcam.errors import GateError
+    from quietcam.report import report_console, write_report
+
+    path = _resolve(model)
+    report = check_model(path)
+    show_check(report, report_console(json), everything)
+    write_report(json, report.to_dict())
+    if not report.holds:
+        raise GateError(
+            f"All of a model must run on the Edge TPU, from its own memory. Received: {path.name}: {report.verdict}."
+        )
+
+
+def compile_command(
+    model: _Model,
+    out: Annotated[Path | None, typer.Option(help="The folder for the result. Default: the model's own.")] = None,
+    compiler: Annotated[
+        str | None,
+        typer.Option(
+            envvar="QUIETCAM_EDGETPU_COMPILER",
+            help="The compiler's path, or a whole command; {folder} in it is the folder of the model, as for a "
+            "container: 'docker run --rm -v {folder}:/work -w /work IMAGE edgetpu_compiler'. Default: the "
+            "edgetpu_compiler on PATH.",
+        ),
+    ] = None,
+    result: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the compiler made of the model elsewhere, as on Google Colab: run nothing, take that file.",
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the compiler after so long.")] = 600.0,
+    json: Json = None,
+) -> None:
+    """Compile a model for the Edge TPU, with Google's compiler where that is installed (x86-64 only).
+
+    Writes NAME_edgetpu.tflite with the manifest of its source, and the compiler's log; says where the compiler did
+    something else than `coral check` expected. Exits with 3 when something stays on the CPU.
+
+    Example: `quietcam coral compile models/coral/small_256x256_int8.tflite --out models/coral`
+    """
+    from convert.coral.check import check_model
+    from convert.coral.compile import adopt_model, compile_model
+    from convert.coral.compiler import require_compiler
+    from convert.coral.show import show_compiled
+    from quietcam.errors import GateError, MissingExtraError
+    from quietcam.progress import say
+    from quietcam.report import report_console, write_report
+
+    if timeout <= 0:
+        raise UsageError(f"--timeout is in seconds and above 0. Received: {timeout:g}.")
+    path = _resolve(model)
+    prediction = check_model(path)
+    say(f"The preflight expects of {path.name}: {prediction.expectation}.")
+    folder = out or path.parent
+    if result is not None:
+        report = adopt_model(path, folder, result, prediction)
+    else:
+        try:
+            found = require_compiler(compiler)
+        except MissingExtraError:
+            write_report(json, {"prediction": prediction.to_dict()})
+            raise
+        report = compile_model(path, folder, found, prediction, timeout)
+    show_compiled(report, report_console(json))
+    write_report(json, report.to_dict())
+    if not (folder / path.name).exists():
+        say(f"For the CPU to step in for a lost Coral, put {path.name} beside {report.path.name}.")
+    if not report.holds:
+        left = ", ".join(f"{count} {kind}" for kind, count in Counter(report.compiled.on_cpu).items())
+        raise GateError(
+            f"All of a model must run on the Edge TPU. Received: {report.path.name}: on the CPU: {left or 'a part'}. "
+            "Remedy: `quietcam coral check` says why."
+        )
+
+
+def _resolve(model: str) -> Path:
+    from edge.models import resolve_model
+
+    return Path(model) if Path(model).exists() or model.endswith(".tflite") else resolve_model(model)

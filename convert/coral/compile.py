@@ -1,0 +1,223 @@
+"""A model through the Edge TPU's compiler: run, log read, result read back, manifest appended again."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.coral.check import read_model
+from convert.coral.compiled import Compiled, describe_compiled
+from convert.coral.compiler import Compiler, Run
+from convert.coral.log import CompileLog, explain_failure, parse_log
+from convert.coral.memory import MIB
+from convert.coral.report import CheckReport
+from convert.flatbuffer import read_graph
+from edge.flatbuffer import Outline, read_outline
+from quietcam.atomic import make_folder, write_bytes, write_text
+from quietcam.errors import ModelError, UsageError
+from quietcam.manifest import Manifest, attach_manifest, model_sha256, read_manifest, strip_manifest, write_sidecar
+
+__all__ = ["SUFFIX", "CompileReport", "adopt_model", "compile_model", "compiled_name"]
+
+SUFFIX = "_edgetpu"
+"""What the compiler puts behind a model's name, and quietcam keeps."""
+
+
+@dataclass(frozen=True)
+class CompileReport:
+    """What came of one model.
+
+    Attributes:
+        path, log_path: the compiled model, and what the compiler said; None where nobody kept that.
+        differences: between the preflight's prediction and the compiler's log, in words; empty where they agree.
+    """
+
+    path: Path
+    log_path: Path | None
+    compiler: str
+    log: CompileLog
+    compiled: Compiled
+    prediction: CheckReport
+    differences: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Does all of it run on the chip?"""
+        return not self.compiled.on_cpu and not self.log.on_cpu and self.compiled.programs == 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "model": self.prediction.name,
+            "path": str(self.path),
+            "log": None if self.log_path is None else str(self.log_path),
+            "compiler": self.compiler,
+            "holds": self.holds,
+            "milliseconds": self.log.milliseconds,
+            "mapped": self.log.mapped,
+            "on_cpu": self.log.on_cpu,
+            "ops": [dataclasses.asdict(each) for each in self.log.ops],
+            "memory": {"used": self.log.used, "remaining": self.log.remaining, "streamed": self.log.streamed},
+            "subgraphs": self.log.subgraphs,
+            "compiled": dataclasses.asdict(self.compiled),
+            "differences": list(self.differences),
+            "prediction": self.prediction.to_dict(),
+        }
+
+
+def compiled_name(model: Path) -> str:
+    """``small_256x256_int8_edgetpu.tflite`` for ``small_256x256_int8.tflite``."""
+    return f"{model.stem}{SUFFIX}{model.suffix}"
+
+
+def compile_model(
+    model: Path, out: Path, compiler: Compiler, prediction: CheckReport, seconds: float = 600.0
+) -> CompileReport:
+    """Compile ``model`` into the folder ``out``: the model with its manifest, the sidecar, and the log.
+
+    The compiler sees the model alone, without the appended manifest, in a folder of its own. Its log is kept
+    (``NAME_edgetpu.log``) whatever comes of it.
+
+    Raises:
+        UsageError: the model is compiled already.
+        ModelError: the compiler does not start, gives up, crashes, hangs, or leaves something else than a compiled
+            model; the message names the log.
+        StorageError: something cannot be written.
+    """
+    _refuse_compiled(prediction)
+    make_folder(out)
+    target = out / compiled_name(model)
+    log_path = target.with_suffix(".log")
+    with tempfile.TemporaryDirectory(prefix="quietcam-coral-") as temporary:
+        folder = Path(temporary)
+        (folder / model.name).write_bytes(strip_manifest(model.read_bytes()))
+        version = compiler.version(folder)
+        run = compiler.compile(folder, model.name, version, seconds)
+        said = _whole_log(folder / log_path.name, run)
+        write_text(log_path, said)
+        made = folder / target.name
+        log = parse_log(said)
+        if run.timed_out:
+            raise ModelError(
+                f"The Edge TPU's compiler must end within --timeout. Received: {model.name}, not done after "
+                f"{seconds:g} s; it was stopped, and what it said is in {log_path}. "
+                "Remedy: a smaller --size or --tile (a 1080p model did not compile in 12 hours), or a larger --timeout."
+            )
+        if log is None or not made.is_file():
+            failure = explain_failure(said, run.code)
+            raise ModelError(
+                f"The Edge TPU's compiler gave no model for {model.name}. Received: {failure.cause}; its log is "
+                f"{log_path}. The preflight expected: {prediction.expectation}. Remedy: {failure.remedy}."
+            )
+        content = made.read_bytes()
+    return _keep(model, target, content, log, version, log_path, prediction)
+
+
+def adopt_model(model: Path, out: Path, result: Path, prediction: CheckReport) -> CompileReport:
+    """Take ``result``, which the compiler made of ``model`` elsewhere, into ``out``: with the manifest of its source.
+
+    A log that lies beside it (``NAME.log``) is read and kept.
+
+    Raises:
+        UsageError: the model is compiled already, or there is no ``result``.
+        ModelError: ``result`` is no compiled model, or one of another model.
+        StorageError: something cannot be written.
+    """
+    _refuse_compiled(prediction)
+    content = strip_manifest(read_model(result))
+    log_path: Path | None = None
+    log = CompileLog(None, None, None, None, None, None, ())
+    beside = result.with_suffix(".log")
+    if beside.is_file():
+        said = beside.read_text(errors="replace")
+        log = parse_log(said) or log
+        log_path = (out / compiled_name(model)).with_suffix(".log")
+        write_text(log_path, said)
+    return _keep(model, out / compiled_name(model), content, log, None, log_path, prediction)
+
+
+def _refuse_compiled(prediction: CheckReport) -> None:
+    if prediction.compiled is not None:
+        raise UsageError(
+            f"Only a model that is not compiled yet can be compiled. Received: {prediction.name}, which is: "
+            f"{prediction.expectation}. Remedy: give the one that it was made from, without {SUFFIX} in its name."
+        )
+
+
+def _keep(
+    model: Path,
+    target: Path,
+    content: bytes,
+    log: CompileLog,
+    version: str | None,
+    log_path: Path | None,
+    prediction: CheckReport,
+) -> CompileReport:
+    """Look into what the compiler made of ``model``, write it to ``target`` with the manifest, and report."""
+    compiled = describe_compiled(read_graph(content, target.name))
+    if compiled is None:
+        where = f"; its log is {log_path}" if log_path else ""
+        raise ModelError(
+            f"The Edge TPU's compiler mapped nothing of {model.name}. Received: a model without a part for the chip"
+            f"{where}. The preflight expected: {prediction.expectation}. "
+            "Remedy: `quietcam coral check` says which operators keep it from mapping."
+        )
+    source = strip_manifest(model.read_bytes())
+    before, after = read_outline(source, model.name), read_outline(content, target.name)
+    if _ends(before) != _ends(after):
+        raise ModelError(
+            f"A compiled model has the ends of its source. Received: {target.name} with {_ends(after)}, where "
+            f"{model.name} has {_ends(before)}. Remedy: give the model that it was compiled from."
+        )
+    version = version or log.version or compiled.compiler
+    _write(target, content, read_manifest(model), version, source)
+    differences = tuple(_differences(prediction, log, compiled))
+    return CompileReport(target, log_path, version or "unknown", log, compiled, prediction, differences)
+
+
+def _ends(outline: Outline) -> str:
+    """Shapes, types and scales of what goes in and comes out, in words."""
+    ends = (*outline.inputs, *outline.outputs)
+    return ", ".join(f"{each.dtype}{list(each.shape)} {each.quantization or 'without scale'}" for each in ends)
+
+
+def _write(target: Path, content: bytes, manifest: Manifest | None, version: str | None, source: bytes) -> None:
+    """The compiled model; with the manifest of its source, told what it is now, where that has one."""
+    if manifest is None:
+        write_bytes(target, content)
+        return
+    tools = manifest.tools | {"edgetpu_compiler": version or "unknown", "compiled_from": model_sha256(source)}
+    told = dataclasses.replace(manifest, sha256=model_sha256(content), tools=tools)
+    write_bytes(target, attach_manifest(content, told))
+    write_sidecar(target, told)
+
+
+def _whole_log(own: Path, run: Run) -> str:
+    """What it printed, and the log file that it wrote itself."""
+    written = own.read_text(errors="replace") if own.is_file() else ""
+    return run.said + (f"\n--- {own.name}, written by the compiler ---\n{written}" if written else "")
+
+
+def _differences(prediction: CheckReport, log: CompileLog, compiled: Compiled) -> list[str]:
+    """Where the compiler did something else than the preflight said."""
+    expected, mapped = prediction.expected_log, log.mapped
+    if not log.ops:  # all that is known is what the model itself holds
+        left, right = prediction.on_cpu, len(compiled.on_cpu)
+        return [] if left == right else [f"{left} expected on the CPU, {right} there"]
+    found = [
+        f"{kind}: {expected.get(kind, 0)} expected on the chip, {mapped.get(kind, 0)} there"
+        for kind in sorted(expected.keys() | mapped.keys())
+        if expected.get(kind, 0) != mapped.get(kind, 0)
+    ]
+    if compiled.programs > 1:
+        found.append(f"one part for the chip expected, {compiled.programs} made")
+    memory = prediction.memory
+    if memory is not None and log.streamed is not None and (log.streamed > 0) != (memory.streamed > 0):
+        found.append(
+            f"{memory.streamed / MIB:.2f} MiB of parameters expected to be sent for every run, "
+            f"{log.streamed / MIB:.2f} MiB are"
+        )
+    return found

@@ -1,0 +1,90 @@
+"""What stands in a model that the Edge TPU's compiler has been over: an operator of its own, with the chip's program.
+
+The layout of that program's package is libedgetpu's `executable/executable.fbs` (read): a flatbuffer of identifier
+DWN1, whose fields 0 and 4 are the least runtime version and the compiler's version.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+from convert.coral.rules import COMPILED_OP
+from convert.flatbuffer import Graph
+
+__all__ = ["Compiled", "describe_compiled"]
+
+_IDENTIFIER = b"DWN1"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model.
+
+    Attributes:
+        programs: how many stretches run on the chip; each but the first costs a trip to the host and back.
+        bytes: of all programs, parameters included.
+        on_cpu: kinds of the operators that stayed on the CPU, in their order.
+        runtime: the least runtime version that it asks for (14 for compiler 16); None where it does not say.
+        compiler: the compiler's version as it stands in the package; None where it does not say.
+    """
+
+    programs: int
+    bytes: int
+    on_cpu: tuple[str, ...]
+    runtime: int | None
+    compiler: str | None
+
+
+def describe_compiled(graph: Graph) -> Compiled | None:
+    """What the compiler left in ``graph``; None where it has not been over it."""
+    programs = [op for op in graph.ops if op.kind == COMPILED_OP]
+    if not programs:
+        return None
+    stored = [op.options if isinstance(op.options, bytes) else b"" for op in programs]
+    runtime, compiler = _package(stored[0])
+    return Compiled(
+        programs=len(programs),
+        bytes=sum(map(len, stored)),
+        on_cpu=tuple(op.kind for op in graph.ops if op.kind != COMPILED_OP),
+        runtime=runtime,
+        compiler=compiler,
+    )
+
+
+def _package(options: bytes) -> tuple[int | None, str | None]:
+    """Runtime and compiler version of the package that lies somewhere in the operator's options."""
+    front = options.find(_IDENTIFIER) - 4
+    if front < 0:
+        return None, None
+    content = options[front:]
+    try:
+        (root,) = struct.unpack_from("<I", content, 0)
+        (back,) = struct.unpack_from("<i", content, root)
+        layout = root - back
+        if layout < 0:
+            return None, None
+        runtime_place, compiler_place = _field(content, root, layout, 0), _field(content, root, layout, 4)
+        runtime = None if runtime_place is None else int(struct.unpack_from("<i", content, runtime_place)[0])
+        compiler = None if compiler_place is None else _string(content, compiler_place)
+    except (struct.error, ValueError):
+        return None, None
+    return runtime, compiler
+
+
+def _field(content: bytes, root: int, layout: int, number: int) -> int | None:
+    """Where field ``number`` of the table at ``root`` stands; None where it is left out."""
+    (size,) = struct.unpack_from("<H", content, layout)
+    slot = 4 + 2 * number
+    if slot + 2 > size:
+        return None
+    (offset,) = struct.unpack_from("<H", content, layout + slot)
+    return root + offset if offset else None
+
+
+def _string(content: bytes, place: int) -> str | None:
+    (offset,) = struct.unpack_from("<I", content, place)
+    (length,) = struct.unpack_from("<I", content, place + offset)
+    text = content[place + offset + 4 : place + offset + 4 + length].decode("ascii", "replace")
+    return text if length < 200 and re.fullmatch(r"[ -~]*", text) else None

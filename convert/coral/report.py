@@ -1,0 +1,221 @@
+"""What the preflight says of a model: operator by operator, of the whole, and in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from convert.coral.compiled import Compiled
+from convert.coral.memory import MIB, PARAMETERS_MOST, Estimate, Memory, assumptions
+from convert.coral.rules import Finding, Verdict
+
+__all__ = ["CheckReport", "Frame", "JudgedOp", "many", "memory_fault"]
+
+
+@dataclass(frozen=True)
+class JudgedOp:
+    """One operator: what it is, what is expected of it, and where it will run.
+
+    ``on_tpu`` differs from the verdict where it would map but stands outside the one stretch that runs on the chip.
+    """
+
+    number: int
+    kind: str
+    version: int
+    inputs: tuple[str, ...]
+    output: str
+    macs: int
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    on_tpu: bool
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """Conditions that do not hold."""
+        return tuple(each for each in self.findings if each.holds is False)
+
+    @property
+    def open(self) -> tuple[Finding, ...]:
+        """Conditions of which nobody knows whether they hold."""
+        return tuple(each for each in self.findings if each.holds is None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "op": self.kind,
+            "version": self.version,
+            "inputs": list(self.inputs),
+            "output": self.output,
+            "macs": self.macs,
+            "verdict": self.verdict.value,
+            "runs_on": "TPU" if self.on_tpu else "CPU",
+            "conditions": [asdict(each) for each in self.findings],
+        }
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame size, and how many runs of the model it takes, overlaps included."""
+
+    width: int
+    height: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All that the preflight says of one model.
+
+    Attributes:
+        faults: what concerns the model as a whole and keeps it from running on the chip, each with its remedy.
+        remarks: what is worth knowing and keeps it from nothing.
+        memory: of the stretch that runs on the chip; None where nothing does.
+        estimates: by bus, for one run; empty where something falls back, since nobody can say then.
+        per_channel: operators whose weights have a scale for each channel.
+        frames: common frame sizes in runs; empty where the device would not take the model.
+    """
+
+    name: str
+    bytes: int
+    ops: tuple[JudgedOp, ...]
+    compiled: Compiled | None
+    faults: tuple[str, ...]
+    remarks: tuple[str, ...]
+    memory: Memory | None
+    estimates: tuple[Estimate, ...]
+    per_channel: int
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Is the compiler expected to take no part of it?"""
+        return any(op.verdict is Verdict.REFUSED for op in self.ops)
+
+    @property
+    def on_tpu(self) -> int:
+        """How many operators are expected on the chip."""
+        return sum(op.on_tpu for op in self.ops)
+
+    @property
+    def on_cpu(self) -> int:
+        """How many are expected on the CPU."""
+        return len(self.ops) - self.on_tpu
+
+    @property
+    def open(self) -> int:
+        """Of how many operators on the chip nobody knows for sure."""
+        return sum(op.on_tpu and op.verdict is Verdict.OPEN for op in self.ops)
+
+    @property
+    def first_on_cpu(self) -> JudgedOp | None:
+        """Where the fall begins: the first operator behind the stretch on the chip, or the first of all."""
+        behind = False
+        for op in self.ops:
+            if op.on_tpu:
+                behind = True
+            elif behind or not self.on_tpu:
+                return op
+        return next((op for op in self.ops if not op.on_tpu), None)
+
+    @property
+    def holds(self) -> bool:
+        """Is the whole of it expected to run on the chip, from the chip's own memory?"""
+        if self.compiled is not None:
+            return not self.compiled.on_cpu and self.compiled.programs == 1
+        return not self.faults and self.on_cpu == 0 and (self.memory is None or self.memory.fits)
+
+    @property
+    def verdict(self) -> str:
+        """One line, with the remedy where there is one."""
+        if self.compiled is not None:
+            left = len(self.compiled.on_cpu)
+            return (
+                "compiled already: all of it runs on the Edge TPU"
+                if self.holds
+                else f"compiled already, and {many(left, 'operator')} stayed on the CPU"
+                if left
+                else f"compiled already, into {self.compiled.programs} parts"
+            )
+        if self.refused:
+            culprit = next(op for op in self.ops if op.verdict is Verdict.REFUSED)
+            return f"the compiler is expected to refuse the model: {_reason(culprit)}"
+        if self.on_cpu:
+            first = self.first_on_cpu
+            assert first is not None
+            return (
+                f"{self.on_cpu} of {many(len(self.ops), 'operator')} will run on the CPU, "
+                f"from number {first.number} on: {_reason(first)}"
+            )
+        if self.faults:
+            return self.faults[0]
+        assert self.memory is not None
+        if not self.memory.fits:
+            count = many(len(self.ops), "operator")
+            return f"all {count} map, but not from the chip's own memory: {memory_fault(self.memory)}"
+        doubt = f"; of {self.open} nobody knows for sure" if self.open else ""
+        return f"all {many(len(self.ops), 'operator')} are expected to run on the Edge TPU{doubt}"
+
+    @property
+    def expectation(self) -> str:
+        """The verdict without its remedy."""
+        return self.verdict.split(". Remedy:")[0]
+
+    @property
+    def expected_log(self) -> dict[str, int]:
+        """By kind: how many are expected on the chip, to hold against the compiler's own log."""
+        return dict(Counter(op.kind for op in self.ops if op.on_tpu))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        memory = self.memory
+        return {
+            "model": self.name,
+            "bytes": self.bytes,
+            "verdict": self.verdict,
+            "holds": self.holds,
+            "compiled": None if self.compiled is None else asdict(self.compiled),
+            "on_tpu": self.on_tpu,
+            "on_cpu": self.on_cpu,
+            "open": self.open,
+            "faults": list(self.faults),
+            "remarks": list(self.remarks),
+            "weights_per_channel": self.per_channel,
+            "memory": None
+            if memory is None
+            else asdict(memory) | {"cached": memory.cached, "streamed": memory.streamed, "fits": memory.fits},
+            "estimate_ms": {each.bus: asdict(each) | {"total": each.total} for each in self.estimates},
+            "assumptions": assumptions() if self.estimates else [],
+            "frames": [asdict(each) for each in self.frames],
+            "ops": [op.to_dict() for op in self.ops],
+        }
+
+
+def memory_fault(memory: Memory) -> str:
+    """What does not fit the chip, and what to do."""
+    parts = []
+    if memory.parameters > PARAMETERS_MOST:
+        parts.append(
+            f"parameters take {memory.parameters / MIB:.1f} MiB where {PARAMETERS_MOST / MIB:.1f} fit, the rest is "
+            "sent for every run. Remedy: a narrower network"
+        )
+    else:
+        parts.append(
+            f"activations take up to {memory.activations / MIB:.1f} MiB at number {memory.widest}, beside "
+            f"{memory.parameters / MIB:.1f} MiB of parameters, where 8 fit in all: a run may take many times as long "
+            "(google-coral/edgetpu #502). Remedy: a smaller --size or --tile"
+        )
+    return "; ".join(parts)
+
+
+def _reason(op: JudgedOp) -> str:
+    """Why an operator does not map, with the remedy, in one breath."""
+    if not op.broken:
+        return f"{op.kind} would map, but stands behind one that does not"
+    finding = op.broken[0]
+    return f"{op.kind}: {finding.text}" + (f". Remedy: {finding.remedy}" if finding.remedy else "")
+
+
+def many(count: int, noun: str) -> str:
+    """``1 tensor``, ``2 tensors``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")

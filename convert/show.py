@@ -1,0 +1,145 @@
+"""What a conversion made, for people and as JSON: read back from the files, not repeated from the order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convert.convert_run import Done
+from convert.converter import Conversion
+from convert.coral.check import check_content
+from convert.coral.memory import measure
+from convert.flatbuffer import Graph, Op
+from convert.reach import receptive_field
+from convert.rescue import Rescue
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["conversion_report", "show_conversions"]
+
+
+def conversion_report(done: Done) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return {
+        "models": [_model(*each) for each in done.written],
+        "loss": None if done.loss is None else done.loss.to_dict() | {"holds": done.holds},
+        "rescue": None if done.rescue is None else done.rescue.to_dict(),
+        "collapsed": [each.to_dict(span) | {"cause": each.cause(span)} for each, span in done.collapsed],
+        "representative": [each.to_dict() for each in done.findings],
+    }
+
+
+def _model(path: Path, conversion: Conversion) -> dict[str, Any]:
+    graph = conversion.graph
+    return {
+        "path": str(path),
+        "recipe": conversion.recipe_name,
+        "width": conversion.width,
+        "height": conversion.height,
+        "bytes": path.stat().st_size,
+        "int8_share": round(graph.int8_share, 4),
+        "parameters": graph.parameters,
+        "activation_bytes": measure(graph.ops).activations,
+        "gmacs": graph.gmacs,
+        "gmacs_256": graph.gmacs_256,
+        "receptive_field": receptive_field(graph),
+        "stride": graph.stride,
+        "static": graph.is_static,
+        "sparsity": graph.sparsity,
+        "scheme": None if conversion.scheme is None else str(conversion.scheme),
+        "tail": "depth_to_space" if conversion.block else None,
+        "block": conversion.block or None,
+        "removed": list(conversion.removed),
+        "ops": graph.table(),
+    }
+
+
+def show_conversions(done: Done, console: Console) -> None:
+    """Tables: the models, the operators of each recipe, what the rescue tried; and what int8 loses."""
+    from rich.table import Table
+
+    table = Table()
+    heads = ("model", "kB", "ops", "int8", "parameters", "activations kB", "GMACs", "sees px", "zeros", "ends")
+    for index, head in enumerate(heads):
+        table.add_column(head, justify="right" if 0 < index < 9 else "left", no_wrap=True)
+    for path, conversion in done.written:
+        graph = conversion.graph
+        reach = receptive_field(graph)
+        table.add_row(
+            path.name,
+            f"{path.stat().st_size / 1000:.1f}",
+            str(len(graph.ops)),
+            f"{graph.int8_share:.0%}",
+            f"{graph.parameters:,}",
+            f"{measure(graph.ops).activations / 1000:,.0f}",
+            f"{graph.gmacs:.3f}",
+            "?" if reach is None else str(reach),
+            f"{graph.sparsity:.0%}",
+            "int8, 1/255" if conversion.recipe.is_full_int8 else graph.outputs[0].dtype,
+        )
+    console.print(table)
+    seen: set[str] = set()
+    for _, conversion in done.written:
+        if conversion.recipe_name not in seen:
+            seen.add(conversion.recipe_name)
+            console.print(_operators(conversion.recipe_name, conversion.graph))
+    removed = sorted({kind for _, conversion in done.written for kind in conversion.removed})
+    if removed:
+        console.print(f"Taken out of int8, since they change no value: {', '.join(removed)}")
+    if any(conversion.block for _, conversion in done.written):
+        console.print("Ends before DEPTH_TO_SPACE, which the runtime does on the host: the same pixels.")
+    for path, conversion in done.written:
+        if conversion.block:
+            preflight = check_content(conversion.content, path.name)
+            console.print(f"{path.name}: {preflight.verdict} (`quietcam coral check` says more).", markup=False)
+    if done.rescue is not None:
+        _show_rescue(done.rescue, console)
+    if done.loss is not None:
+        how = "measured on the pairs" if done.loss.is_measured else "estimated on the representative set"
+        console.print(f"int8 loses {done.loss} to the float network, {how}.")
+
+
+def _operators(recipe: str, graph: Graph) -> Any:
+    from rich.table import Table
+
+    table = Table(title=f"operators of {recipe}", title_justify="left")
+    for head in ("op", "version", "count", "activations", "constants"):
+        table.add_column(head, justify="right" if head in ("version", "count") else "left", no_wrap=True)
+    rows: dict[tuple[str, int, str, str], int] = {}
+    for op in graph.ops:
+        row = (op.kind, op.version, _types(op, False), _types(op, True))
+        rows[row] = rows.get(row, 0) + 1
+    for (kind, number, activations, constants), count in rows.items():
+        table.add_row(kind, str(number), str(count), activations, constants)
+    return table
+
+
+def _types(op: Op, constant: bool) -> str:
+    if not constant:
+        return ", ".join(dict.fromkeys(each.dtype for each in op.activations))
+    words = [
+        f"{each.dtype} per channel" if len(each.scales) > 1 and each.dtype == "int8" else each.dtype
+        for each in op.inputs
+        if each.is_constant
+    ]
+    return ", ".join(dict.fromkeys(words))
+
+
+def _show_rescue(rescue: Rescue, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(title="rescue: what each step brought", title_justify="left")
+    for head in ("step", "int8 loses", "kept"):
+        table.add_column(head, no_wrap=head != "step")
+    for step in rescue.steps:
+        table.add_row(step.title, str(step.loss), "yes" if step.kept else "")
+    console.print(table)
+    if rescue.scheme.excluded:
+        from convert.activations import layer_name
+
+        names = ", ".join(layer_name(each) for each in rescue.scheme.excluded)
+        console.print(
+            f"No longer full int8: {names} and what reads it stay in float. The file is called int8_mixed, runs on a "
+            "CPU and not on an Edge TPU."
+        )

@@ -1,0 +1,72 @@
+"""Options of a camera as they stand behind its name: NAME:KEY=VALUE,KEY=VALUE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from quietcam.errors import UsageError
+
+__all__ = ["SIZE_MEANS", "parse_options", "read_count", "read_rate", "read_size"]
+
+_LARGEST_SIDE = 8192
+
+SIZE_MEANS = f"WIDTHxHEIGHT, each 16 to {_LARGEST_SIDE}"
+
+T = TypeVar("T")
+
+
+def parse_options(
+    text: str, options: T, readers: Mapping[str, tuple[Callable[[str], Any], str]], who: str, example: str
+) -> T:
+    """A dataclass ``options`` with the values that ``text`` gives.
+
+    Args:
+        readers: of each key the function that reads its value, raising ValueError, and what it means to people.
+        who: whose options they are, for messages.
+        example: a whole source, for messages.
+
+    Raises:
+        UsageError: an unknown key, or a value that does not fit it.
+    """
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition("=")
+        if key not in readers:
+            raise UsageError(
+                f"{who} has the options {', '.join(readers)}. Received: {part}. Remedy: for example {example}"
+            )
+        read, means = readers[key]
+        try:
+            options = replace(options, **{key: read(value)})  # type: ignore[type-var]
+        except ValueError:
+            raise UsageError(f"{who}'s {key} is {means}. Received: {part}.") from None
+    return options
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """``640x480`` as ``(width, height)`` in pixels.
+
+    Raises:
+        ValueError: it is not what ``SIZE_MEANS`` says.
+    """
+    width, height = (int(part) for part in text.lower().split("x"))
+    if not 16 <= min(width, height) <= max(width, height) <= _LARGEST_SIDE:
+        raise ValueError
+    return width, height
+
+
+def read_rate(text: str) -> float:
+    """Frames a second, above 0 and up to 1000; otherwise ValueError."""
+    rate = float(text)
+    if not 0 < rate <= 1000:
+        raise ValueError
+    return rate
+
+
+def read_count(text: str) -> int:
+    """A whole number of at least 1; otherwise ValueError."""
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count

@@ -1,0 +1,363 @@
+"""The Raspberry Pi's ribbon-cable cameras, through the OS's picamera2.
+
+Written against picamera2's documented interface and tested with a stand-in for it; not yet run on hardware.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from edge.buffers import BufferPool
+from edge.cameras.base import Camera
+from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
+from edge.cameras.swapped import Channels, check_channels
+from edge.frame import Frame
+from quietcam.errors import DataError, MissingExtraError, QuietcamError, UsageError
+from quietcam.image import Image
+from quietcam.progress import say
+
+__all__ = ["PicameraCamera", "PicameraOptions", "list_picameras"]
+
+# libcamera names formats as a little-endian word: its "BGR888" lies in memory as R, G, B.
+_RGB_IN_MEMORY, _YUV = "BGR888", "YUV420"
+_BUFFERS = 6
+_LENT = 3  # buffers at most with the pipeline; the rest keeps the sensor running
+_FROZEN = 4.0  # seconds: a sensor's noise changes every frame
+_FRAME_WITHIN = 2.5  # seconds
+_BELIEVED = 5.0  # seconds: a time stamp further away than that is of another clock
+_DENOISE = {"off": 0, "fast": 1, "hq": 2, "minimal": 3}  # libcamera's draft NoiseReductionModeEnum
+_HAVE_IT = (
+    "Remedy: sudo apt install python3-picamera2, and a virtual environment that sees it: "
+    "python3 -m venv --system-site-packages DIR"
+)
+
+
+@dataclass(frozen=True)
+class PicameraOptions:
+    """What ``picamera2:KEY=VALUE,…`` says.
+
+    Attributes:
+        camera: its number.
+        size: ``(width, height)``.
+        fps: frames a second.
+        stream: ``main`` gives its memory as it is; ``lores`` is scaled by the ISP, and YUV that is turned into RGB.
+        denoise: of the ISP: off, fast, hq, minimal. Off, since the network denoises, and learned from what is not.
+        sharpness: of the ISP, 0 to 16. 0, since sharpening makes grain coarser.
+        selftest: look at the start whether red and blue are swapped.
+    """
+
+    camera: int = 0
+    size: tuple[int, int] = (640, 480)
+    fps: float = 30.0
+    stream: str = "main"
+    denoise: str = "off"
+    sharpness: float = 0.0
+    selftest: bool = True
+
+    @classmethod
+    def parse(cls, text: str, options: PicameraOptions | None = None) -> PicameraOptions:
+        """Options from ``KEY=VALUE,KEY=VALUE``.
+
+        Raises:
+            UsageError: an unknown key, or a value that does not fit it.
+        """
+        return parse_options(text, options or cls(), _READERS, "picamera2", "picamera2:size=1280x720,fps=30")
+
+
+class PicameraCamera(Camera):
+    """A ribbon-cable camera in RGB, with the sensor's time stamps.
+
+    A frame of the ``main`` stream is the camera's own memory, which ``Frame.done`` gives back; where too many are out,
+    it is a copy, so that the sensor never waits for anybody.
+
+    Raises:
+        MissingExtraError: (when opened) picamera2 is not there.
+        UsageError: (when opened) there is no such camera.
+        DataError: (when opened) it is busy or broken.
+    """
+
+    live = True
+    frozen_after = _FROZEN
+
+    def __init__(self, options: PicameraOptions | None = None) -> None:
+        super().__init__()
+        self.options = options or PicameraOptions()
+        self.name = f"picamera2 {self.options.camera}"
+        self.fps = self.options.fps
+        self.channels = Channels.UNKNOWN
+        self._size = self.options.size
+        self._native: Any = None
+        self._mapped: Any = None
+        self._stopped = threading.Event()
+        self._pool = BufferPool()
+        self._returned = threading.Condition()
+        self._lent = 0
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return self._size
+
+    def open(self) -> None:
+        if self._native is not None:
+            return
+        module = _picamera2()
+        self._mapped = module.MappedArray
+        there = list_picameras()
+        if self.options.camera >= len(there):
+            raise UsageError(
+                f"There is no such camera. Received: number {self.options.camera}; libcamera sees {len(there)}. "
+                "Remedy: check the ribbon cable with the power off; rpicam-hello --list-cameras lists them."
+            )
+        try:
+            native = module.Picamera2(self.options.camera)
+        except (RuntimeError, IndexError, OSError) as error:
+            raise self._why_not(error) from error
+        try:
+            self._start(native)
+        except QuietcamError:
+            native.close()
+            raise
+        except (RuntimeError, OSError, ValueError) as error:
+            native.close()
+            raise self._why_not(error) from error
+        self._native = native
+        options = self.options
+        say(
+            f"{self.name}: {self._size[0]}x{self._size[1]}, the ISP's denoiser {options.denoise}, "
+            f"its sharpness {options.sharpness:g}"
+        )
+        if options.selftest:
+            try:
+                self._test()
+            except BaseException:
+                self.close()
+                raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.open()
+        index = 0
+        while not self._stopped.is_set() and self._native is not None:
+            request = self._request()
+            taken = _taken(request.get_metadata(), time.monotonic())
+            yield self._frame(request, taken, index)
+            index += 1
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        native, self._native = self._native, None
+        if native is None:
+            return
+        native.stop()
+        with self._returned:  # frames that are still out lie in memory that closing takes away
+            self._returned.wait_for(lambda: not self._lent, _FRAME_WITHIN)
+        native.close()
+
+    def _start(self, native: Any) -> None:
+        options = self.options
+        controls: dict[str, Any] = {"Sharpness": options.sharpness, "FrameRate": options.fps}
+        if "NoiseReductionMode" in native.camera_controls:
+            controls["NoiseReductionMode"] = _DENOISE[options.denoise]
+        elif options.denoise == "off":
+            say(f"{self.name} has no switch for the ISP's denoiser")
+        stream: dict[str, Any] = {"size": options.size, "format": _RGB_IN_MEMORY}
+        streams: dict[str, Any] = {"main": stream}
+        if options.stream == "lores":
+            streams = {"main": {"format": _RGB_IN_MEMORY}, "lores": {"size": options.size, "format": _YUV}}
+        config = native.create_video_configuration(buffer_count=_BUFFERS, queue=False, controls=controls, **streams)
+        native.configure(config)
+        given = native.camera_configuration()[options.stream]
+        wanted = _YUV if options.stream == "lores" else _RGB_IN_MEMORY
+        if given["format"] != wanted:
+            raise DataError(
+                f"The {options.stream} stream must have the format {wanted}. Received: {given['format']}. "
+                "Remedy: update picamera2, or choose another stream."
+            )
+        self._size = given["size"][0], given["size"][1]
+        native.start()
+
+    def _request(self) -> Any:
+        # Waiting in the job and not in the call: the call has no limit of time in older versions.
+        job = self._native.capture_request(wait=False)
+        end = time.monotonic() + _FRAME_WITHIN
+        while True:
+            try:
+                return job.get_result(timeout=0.25)
+            except TimeoutError:
+                if self._stopped.is_set():
+                    raise DataError("it was stopped") from None
+                if time.monotonic() > end:
+                    raise DataError(
+                        f"{self.name} gave no frame within {_FRAME_WITHIN:g} s, and no error. "
+                        "Remedy: check the ribbon cable with the power off."
+                    ) from None
+
+    def _frame(self, request: Any, taken: float, index: int) -> Frame:
+        mapped = self._map(request)
+        array = mapped.__enter__().array
+        with self._returned:
+            own = self.options.stream == "main" and self.channels is not Channels.SWAPPED and self._lent < _LENT
+            self._lent += own
+        if own:
+            return Frame(array, taken, index, release=_Once(partial(self._give_back, mapped, request)))
+        try:
+            image = self._copy(array)
+        finally:
+            mapped.__exit__(None, None, None)
+            request.release()
+        return Frame(image, taken, index, release=partial(self._pool.give, image))
+
+    def _map(self, request: Any) -> Any:
+        try:
+            return self._mapped(request, self.options.stream, write=False)
+        except TypeError:  # picamera2 of Bookworm's first years always maps for writing
+            return self._mapped(request, self.options.stream)
+
+    def _copy(self, array: Image) -> Image:
+        import cv2
+
+        width, height = self._size
+        image = self._pool.take((height, width, 3))
+        if self.options.stream == "lores":
+            # Each row may be longer than the picture; the chroma planes then lie in rows of half that length.
+            array = np.asarray(cv2.cvtColor(array, cv2.COLOR_YUV2RGB_I420), np.uint8)[:, :width]
+        np.copyto(image, array[..., ::-1] if self.channels is Channels.SWAPPED else array)
+        return image
+
+    def _give_back(self, mapped: Any, request: Any) -> None:
+        try:
+            mapped.__exit__(None, None, None)
+            request.release()
+        finally:
+            with self._returned:
+                self._lent -= 1
+                self._returned.notify_all()
+
+    def _test(self) -> None:
+        """Whether red and blue are where they should be, by turning the sensor's red up."""
+        if "ColourGains" not in self._native.camera_controls:
+            return
+
+        def look() -> tuple[dict[str, Any], tuple[float, float]]:
+            request = self._request()
+            metadata = request.get_metadata()
+            frame = self._frame(request, 0.0, 0)
+            means = frame.image[::4, ::4].reshape(-1, 3).mean(axis=0)
+            frame.done()
+            return metadata, (float(means[0]), float(means[2]))
+
+        self.channels = check_channels(self._native.set_controls, look)
+        if self.channels is Channels.SWAPPED:
+            say(f"{self.name} delivers blue where red should be; they are swapped back")
+        elif self.channels is Channels.UNKNOWN:
+            say(f"{self.name}: too dark to test whether red and blue are swapped")
+
+    def _why_not(self, error: Exception) -> DataError:
+        chain: list[str] = []
+        cause: BaseException | None = error
+        while cause is not None:
+            chain.append(str(cause))
+            cause = cause.__cause__ or cause.__context__
+        said = "; ".join(chain)
+        if "busy" in said.lower() or "in use" in said.lower():
+            return DataError(
+                f"Another program uses {self.name}. Received: {said}. Remedy: end it; "
+                "`fuser -v /dev/media* /dev/video*` says which it is."
+            )
+        return DataError(
+            f"{self.name} does not open. Received: {said}. Remedy: look whether rpicam-hello shows a picture."
+        )
+
+
+class _Once:
+    """Calls what it holds the first time only."""
+
+    def __init__(self, work: partial[None]) -> None:
+        self._work: partial[None] | None = work
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            work, self._work = self._work, None
+        if work is not None:
+            work()
+
+
+def list_picameras() -> list[dict[str, Any]]:
+    """The cameras that libcamera sees, as picamera2 describes them.
+
+    Raises:
+        MissingExtraError: picamera2 is not there.
+    """
+    return list(_picamera2().Picamera2.global_camera_info())
+
+
+def _picamera2() -> Any:
+    try:
+        return import_module("picamera2")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"This camera needs the system's picamera2, which pip does not have. Received: no module {error.name}. "
+            f"{_HAVE_IT}"
+        ) from error
+    except (ImportError, ValueError) as error:  # ValueError: built against another numpy
+        raise MissingExtraError(
+            f"The system's picamera2 does not load. Received: {error}. Remedy: where numpy is named, "
+            "pip install 'numpy<2' 'opencv-python-headless<4.12'; else sudo apt install --reinstall python3-picamera2"
+        ) from error
+
+
+def _taken(metadata: dict[str, Any], now: float) -> float:
+    """When the sensor took a frame, by ``time.monotonic``: libcamera counts from boot, sleep included."""
+    stamp = metadata.get("SensorTimestamp")
+    if stamp is None:
+        return now
+    asleep = 0.0
+    with contextlib.suppress(AttributeError, OSError):
+        asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+    taken = float(stamp / 1e9 - asleep)
+    return taken if 0.0 <= now - taken <= _BELIEVED else now
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _one_of(*words: str) -> Any:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError
+        return text
+
+    return read
+
+
+def _sharpness(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 16.0:
+        raise ValueError
+    return value
+
+
+_READERS: dict[str, tuple[Any, str]] = {
+    "camera": (_number, "its number, from 0"),
+    "size": (read_size, SIZE_MEANS),
+    "fps": (read_rate, "frames a second up to 1000"),
+    "stream": (_one_of("main", "lores"), "main or lores"),
+    "denoise": (_one_of(*_DENOISE), f"one of {', '.join(_DENOISE)}"),
+    "sharpness": (_sharpness, "0 to 16"),
+    "selftest": (lambda text: _one_of("on", "off")(text) == "on", "on or off"),
+}

@@ -1,0 +1,286 @@
+"""A live camera under watch: one that vanishes, freezes or comes back different is noticed and opened again."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge.cameras.base import Camera, CameraState
+from edge.frame import Frame
+from edge.mailbox import Mailbox
+from quietcam.image import Image
+from quietcam.progress import say
+
+__all__ = ["Stillness", "SupervisedCamera", "WatchRules"]
+
+_SAMPLES = 32  # pixels of a side that are looked at in every frame
+_BLACK, _WHITE = 8, 247  # beyond these a camera may show no noise
+_SEEING = 0.01  # the share of values between them from which on it shows some
+
+
+@dataclass(frozen=True)
+class WatchRules:
+    """How long what may take, in seconds.
+
+    Attributes:
+        silence: without a new frame, until a camera counts as lost; three frames where those are longer.
+        opening: until an attempt to open it counts as failed.
+        first_pause, longest_pause: between two attempts; each failure doubles the pause.
+        proven: a camera that lived this long begins with the first pause again.
+        pulse: how often is looked.
+    """
+
+    silence: float = 3.0
+    opening: float = 10.0
+    first_pause: float = 0.5
+    longest_pause: float = 15.0
+    proven: float = 5.0
+    pulse: float = 0.1
+
+
+class SupervisedCamera(Camera):
+    """Frames of a live camera for as long as somebody wants them, whatever happens to the device.
+
+    The camera is read in a thread of its own, because a driver may hang for ever. A thread that hangs is left alone and
+    closes its camera when it wakes; while two of them hang no third is started. Frames of another size pass on as they
+    are. ``state`` says how it is, the indices go on through all of it.
+
+    Args:
+        make: gives the camera, not opened; called anew for each attempt.
+        rules: how long what may take.
+        allow_still: take byte-identical pictures for live ones: a test picture, a simulation without noise.
+
+    Raises:
+        QuietcamError: (when opened) what the camera raises at the first attempt. Later ones only count.
+    """
+
+    live = True
+
+    def __init__(self, make: Callable[[], Camera], rules: WatchRules | None = None, allow_still: bool = False) -> None:
+        super().__init__()
+        self._make = make
+        self._rules = rules or WatchRules()
+        self._allow_still = allow_still
+        self._first: Camera | None = make()
+        self.name = self._first.name
+        self.fps = self._first.fps
+        self._size = self._first.size
+        self._reader: _Reader | None = None
+        self._hanging: list[_Reader] = []
+        self._stopped = threading.Event()
+        self._still = Stillness()
+        self._attempts = 0
+        self._given_up = 0  # frames that earlier readers dropped
+        self._last = 0.0  # when the last fresh frame came, monotonic: the other clock may be set meanwhile
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return self._size
+
+    def open(self) -> None:
+        if self._reader is not None or self._first is None:
+            return
+        camera, self._first = self._first, None
+        camera.open()
+        self.name, self.fps, self._size = camera.name, camera.fps, camera.size
+        self.state = CameraState(since=time.time())
+        self._start(camera)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        self._stopped.set()
+        if self._first is not None:
+            self._first.close()
+        if self._reader is not None:
+            self._abandon()
+        for reader in self._hanging:
+            reader.join(1.0)
+        self._hanging = [reader for reader in self._hanging if reader.alive]
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.open()
+        index = 0
+        heard = fresh = time.monotonic()
+        while not self._stopped.is_set():
+            reader = self._reader
+            if reader is None:
+                self._pause()
+                heard = time.monotonic()
+                continue
+            frame = reader.box.get(self._rules.pulse)
+            now = time.monotonic()
+            if frame is None:
+                if reader.ended or now - heard > self._patience(reader):
+                    self._lose(reader.why or _silence(reader, now - heard), fresh, now)
+                continue
+            heard = now
+            unchanged = self._unchanged(frame.image, reader, now)
+            fresh = now - unchanged
+            if reader.frozen_after is not None and unchanged > reader.frozen_after:
+                frame.done()
+                self._lose(f"the same picture for {unchanged:.0f} s", fresh, now)
+                continue
+            self._welcome(frame, reader, now)
+            self.dropped = self._given_up + reader.box.dropped
+            yield replace(frame, index=index)
+            index += 1
+
+    def _patience(self, reader: _Reader) -> float:
+        if not reader.opened:
+            return self._rules.opening
+        return max(self._rules.silence, 3.0 / self.fps if self.fps else 0.0)
+
+    def _unchanged(self, image: Image, reader: _Reader, now: float) -> float:
+        """For how many seconds the picture is the same; 0 where that means nothing."""
+        return 0.0 if self._allow_still or reader.frozen_after is None else self._still.seconds(image, now)
+
+    def _welcome(self, frame: Frame, reader: _Reader, now: float) -> None:
+        """The camera delivers: say so where it did not before, or not in this size."""
+        size = frame.image.shape[1], frame.image.shape[0]
+        if self.state.state == "lost":
+            away = now - self._last
+            self.state = replace(self.state, state="live", since=time.time(), reopened=self.state.reopened + 1)
+            say(f"{self.name} is back after {away:.0f} s, {size[0]}x{size[1]}")
+        elif self._size is not None and size != self._size:
+            say(f"{self.name} now delivers {size[0]}x{size[1]}, before {self._size[0]}x{self._size[1]}")
+        self._size = size
+        if now - reader.began > self._rules.proven:
+            self._attempts = 0
+
+    def _lose(self, reason: str, fresh: float, now: float) -> None:
+        if self.state.state == "live":
+            self._last = fresh
+            self.state = replace(self.state, state="lost", since=time.time() - (now - fresh), reason=reason)
+            hint = " (a source that is really still: --allow-still)" if reason.startswith("the same") else ""
+            say(f"{self.name} is lost: {reason}{hint}; trying to open it again")
+        else:
+            self.state = replace(self.state, reason=reason)
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Let go of the reader; it closes its camera itself, since nobody else may while it reads."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.abandon()
+            self._given_up += reader.box.dropped
+            self._hanging.append(reader)
+
+    def _pause(self) -> None:
+        """Wait before the next attempt, then begin it, unless two readers hang already."""
+        rules = self._rules
+        self._stopped.wait(min(rules.first_pause * 2 ** min(self._attempts, 16), rules.longest_pause))
+        self._attempts += 1
+        self._hanging = [reader for reader in self._hanging if reader.alive]
+        if self._stopped.is_set():
+            return
+        if len(self._hanging) > 1:
+            self.state = replace(self.state, reason="two readers hang in the driver; a restart may free it")
+            return
+        self._start(None)
+
+    def _start(self, camera: Camera | None) -> None:
+        self._reader = _Reader(camera, self._make)
+
+
+class Stillness:
+    """Since when a picture has not changed by a single byte."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._sample = b""
+        self._sum: int | None = None
+
+    def seconds(self, image: Image, now: float) -> float:
+        """For how long the picture is the same. Where a sensor sees anything, its noise changes every frame; one in
+        the dark, or dazzled, may give a picture that is black or white all over, and then 0 is said.
+        """
+        step = max(1, min(image.shape[:2]) // _SAMPLES)
+        view = image[::step, ::step]
+        sample = view.tobytes()
+        total: int | None = None
+        if sample == self._sample and ((view > _BLACK) & (view < _WHITE)).mean() > _SEEING:
+            total = zlib.crc32(np.ascontiguousarray(image).data)
+            if self._sum is None or total == self._sum:  # the picture before was not summed yet: that costs time
+                self._sum = total
+                return now - self._since
+        self._sample, self._sum, self._since = sample, total, now
+        return 0.0
+
+
+class _Reader:
+    """A thread that reads one camera into a box of one frame, and closes the camera whatever happens.
+
+    Attributes:
+        box: the newest frame.
+        opened: the camera is open.
+        ended: nothing comes any more.
+        why: the reason, where it ended.
+        began: when it was started, monotonic.
+        frozen_after: as of the camera.
+    """
+
+    def __init__(self, camera: Camera | None, make: Callable[[], Camera]) -> None:
+        self.box = Mailbox[Frame](1, newest_wins=True, on_drop=lambda frame: frame.done())
+        self.opened = camera is not None
+        self.why: str | None = None
+        self.began = time.monotonic()
+        self.frozen_after: float | None = None
+        self._camera = camera
+        self._make = make
+        self._thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def ended(self) -> bool:
+        return self.box.ended
+
+    def abandon(self) -> None:
+        """Let it end as soon as it can; what it still has is given back."""
+        self.box.close()
+        camera = self._camera
+        if camera is not None:
+            camera.stop()
+        while (frame := self.box.get(0)) is not None:
+            frame.done()
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001  whatever a driver does, the camera is opened again
+            self.why = " ".join(str(error).split()) or type(error).__name__
+        finally:
+            if self._camera is not None:
+                with contextlib.suppress(Exception):
+                    self._camera.close()
+            self.box.close()
+
+    def _read(self) -> None:
+        if self._camera is None:
+            self._camera = self._make()
+            self._camera.open()
+            self.opened = True
+        self.frozen_after = self._camera.frozen_after
+        for frame in self._camera:
+            if not self.box.put(frame):
+                frame.done()
+                return
+        self.why = "it ended without a word"
+
+
+def _silence(reader: _Reader, seconds: float) -> str:
+    return f"no frame for {seconds:.0f} s" if reader.opened else f"it does not open within {seconds:.0f} s"

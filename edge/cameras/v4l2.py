@@ -1,0 +1,236 @@
+"""USB and other Video4Linux cameras, through OpenCV."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.cameras.capture import CaptureCamera
+from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
+from quietcam.errors import DataError, UsageError
+from quietcam.progress import say
+
+__all__ = ["Device", "V4l2Camera", "V4l2Options", "list_devices", "why_not"]
+
+# linux/videodev2.h: what a device says of itself, and the taking of its buffers, which only one may hold.
+_QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
+_REQBUFS = 0xC0145608  # _IOWR('V', 8, struct v4l2_requestbuffers), 20 bytes
+_VIDEO_CAPTURE, _STREAMING, _HAS_DEVICE_CAPS = 0x1, 0x04000000, 0x80000000
+_CAPTURE_TYPE, _MEMORY_MMAP = 1, 1
+_OF_THE_PI = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid")
+"""Drivers whose devices are stages of a ribbon cable's camera: of use through libcamera only."""
+
+_FROZEN = 4.0  # seconds: a sensor's noise changes every frame
+_FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
+
+Ioctl = Callable[[int, int, bytearray], Any]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A video device of this machine.
+
+    Attributes:
+        path: as ``/dev/video0``.
+        driver, card: what it calls itself.
+        captures: it gives pictures.
+        raw: it is a stage of a camera that needs libcamera.
+    """
+
+    path: Path
+    driver: str
+    card: str
+    captures: bool
+    raw: bool
+
+
+@dataclass(frozen=True)
+class V4l2Options:
+    """What is asked of the camera; it may give something else, which is said.
+
+    Attributes:
+        size: ``(width, height)``; None: its default.
+        fps: frames a second; None: its default.
+        format: four characters as ``MJPG`` or ``YUYV``; None: its default.
+    """
+
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    format: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, options: V4l2Options | None = None) -> V4l2Options:
+        """Options from ``KEY=VALUE,KEY=VALUE``.
+
+        Raises:
+            UsageError: an unknown key, or a value that does not fit it.
+        """
+        return parse_options(text, options or cls(), _READERS, "A video device", "/dev/video0:size=1280x720,fps=30")
+
+
+class V4l2Camera(CaptureCamera):
+    """A video device. Frames bear the time at which the driver filled them.
+
+    Raises:
+        UsageError: (when opened) there is no such device.
+        DataError: (when opened) it may not be read, is busy, or is no camera.
+    """
+
+    stamped = True
+    frozen_after = _FROZEN
+
+    def __init__(self, path: Path, options: V4l2Options | None = None) -> None:
+        super().__init__()
+        self.name = str(path)
+        self._path = path
+        self._options = options or V4l2Options()
+
+    def _open(self) -> Any:
+        import cv2
+
+        # So long may a frame take at most, seconds; read by OpenCV when it opens a device.
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
+        known = why_not(self._path)
+        if known is not None:
+            raise known
+        native = cv2.VideoCapture(str(self._path), cv2.CAP_V4L2)
+        if not native.isOpened():
+            native.release()
+            raise why_not(self._path, fully=True) or _unknown(self._path)
+        self._ask(native)
+        return native
+
+    def _ask(self, native: Any) -> None:
+        import cv2
+
+        options = self._options
+        if options.format is not None:
+            native.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*options.format))
+        if options.size is not None:
+            native.set(cv2.CAP_PROP_FRAME_WIDTH, options.size[0])
+            native.set(cv2.CAP_PROP_FRAME_HEIGHT, options.size[1])
+        if options.fps is not None:
+            native.set(cv2.CAP_PROP_FPS, options.fps)
+        given = int(native.get(cv2.CAP_PROP_FRAME_WIDTH)), int(native.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if options.size is not None and given != options.size:
+            wanted = "x".join(map(str, options.size))
+            say(
+                f"{self.name} gives {given[0]}x{given[1]} instead of {wanted}; "
+                f"what it can: v4l2-ctl -d {self.name} --list-formats-ext"
+            )
+
+
+def device_path(text: str) -> Path:
+    """``0`` as ``/dev/video0``; a path as it is."""
+    return Path(f"/dev/video{int(text)}") if text.isdigit() else Path(text)
+
+
+def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> list[Device]:
+    """The video devices of this machine by number; those that do not let themselves be asked are left out."""
+    numbered = [path for path in folder.glob("video*") if path.name[5:].isdigit()]
+    asked = [_ask_device(path, ioctl) for path in sorted(numbered, key=lambda path: int(path.name[5:]))]
+    return [device for device in asked if isinstance(device, Device)]
+
+
+def why_not(path: Path, fully: bool = False, ioctl: Ioctl | None = None) -> UsageError | DataError | None:
+    """What keeps a device from being used as a camera; None where nothing is seen.
+
+    Args:
+        fully: look also whether somebody else uses it, for which its buffers are asked for: not while it works.
+    """
+    if not path.exists():
+        there = ", ".join(str(device.path) for device in list_devices() if device.captures and not device.raw)
+        return UsageError(
+            f"There is no such video device. Received: {path}. "
+            f"Remedy: {f'choose one of {there}' if there else 'plug the camera in; there is none now'}."
+        )
+    if not stat.S_ISCHR(path.stat().st_mode):
+        return UsageError(f"A video device is one as /dev/video0. Received: {path}, which is none.")
+    asked = _ask_device(path, ioctl)
+    if isinstance(asked, Device):
+        if asked.raw:
+            return DataError(
+                f"A camera at the ribbon cable is read through picamera2. Received: {path} ({asked.driver}). "
+                "Remedy: --source picamera2"
+            )
+        if not asked.captures:
+            return DataError(f"A camera must give pictures. Received: {path} ({asked.card}), which gives none.")
+        return _busy(path, ioctl) if fully else None
+    if asked.errno in (errno.EACCES, errno.EPERM):
+        return DataError(
+            f"This user may not read {path}. Received: {asked.strerror}. "
+            "Remedy: sudo usermod -aG video $USER, then log in again."
+        )
+    if asked.errno == errno.EBUSY:
+        return _in_use(path)
+    if asked.errno in (errno.ENOTTY, errno.EINVAL):
+        return DataError(f"A camera must know Video4Linux. Received: {path}, which does not.")
+    return DataError(f"The camera {path} cannot be opened. Received: {asked.strerror}. Remedy: plug it in anew.")
+
+
+def _ask_device(path: Path, ioctl: Ioctl | None) -> Device | OSError:
+    about = bytearray(104)
+    try:
+        _call(path, _QUERYCAP, about, ioctl)
+    except OSError as error:
+        return error
+    driver, card = (
+        about[start : start + size].split(b"\0")[0].decode(errors="replace") for start, size in ((0, 16), (16, 32))
+    )
+    every, own = struct.unpack_from("II", about, 84)
+    flags = own if every & _HAS_DEVICE_CAPS else every
+    captures = bool(flags & _VIDEO_CAPTURE and flags & _STREAMING)
+    return Device(path, driver, card, captures, driver.lower().startswith(_OF_THE_PI))
+
+
+def _busy(path: Path, ioctl: Ioctl | None) -> DataError | None:
+    """Ask for one buffer and give it back: the driver refuses while somebody else holds any."""
+    try:
+        _call(path, _REQBUFS, bytearray(struct.pack("IIIII", 1, _CAPTURE_TYPE, _MEMORY_MMAP, 0, 0)), ioctl)
+    except OSError as error:
+        return _in_use(path) if error.errno == errno.EBUSY else None
+    return None  # closing the device has given the buffer back
+
+
+def _in_use(path: Path) -> DataError:
+    return DataError(
+        f"Another program uses the camera {path}. Received: device busy. "
+        f"Remedy: end it; `fuser -v {path}` says which it is."
+    )
+
+
+def _unknown(path: Path) -> DataError:
+    return DataError(
+        f"OpenCV cannot read the camera {path}, and nothing says why. "
+        f"Remedy: look at its formats with: v4l2-ctl -d {path} --list-formats-ext"
+    )
+
+
+def _call(path: Path, request: int, content: bytearray, ioctl: Ioctl | None) -> None:
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        (ioctl or fcntl.ioctl)(handle, request, content)
+    finally:
+        os.close(handle)
+
+
+def _format(text: str) -> str:
+    if not _FORMAT.fullmatch(text):
+        raise ValueError
+    return text.upper()
+
+
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "size": (read_size, SIZE_MEANS),
+    "fps": (read_rate, "frames a second up to 1000"),
+    "format": (_format, "four characters as MJPG or YUYV"),
+}

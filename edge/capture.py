@@ -1,0 +1,211 @@
+"""Captured frames: noisy pictures of the very camera that a model will run on, to calibrate it with."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.cameras import Camera
+from edge.frame import Frame
+from quietcam.atomic import make_folder, write_json
+from quietcam.data.noisy import CAPTURE
+from quietcam.data.pictures import write_picture
+from quietcam.errors import DataError, StorageError, UsageError
+from quietcam.estimation import estimate_blind
+
+__all__ = ["EVERY", "Capture", "capture", "prepare_folder"]
+
+EVERY = 0.5
+"""Seconds between two frames of a live camera: 256 frames are spread over two minutes."""
+
+_NAME = re.compile(r"frame_\d{6}\.png")
+_GIVE_UP = 120  # frames in a row that were saved before: a source that repeats itself, or a frozen camera
+
+
+@dataclass
+class Capture:
+    """What was saved, and of what.
+
+    Attributes:
+        isp_denoise: whether the camera denoises its frames itself; None where it does not tell.
+        frames: saved pictures.
+        repeated: frames that were passed over since they equal one that is saved.
+        sigma: noise of each saved frame, estimated from it alone, in steps of 255.
+        low, high: least and greatest value.
+    """
+
+    source: str
+    isp_denoise: bool | None = None
+    every: float | None = None
+    frames: int = 0
+    repeated: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    sizes: set[str] = field(default_factory=set)
+    sigma: list[float] = field(default_factory=list)
+    low: int = 255
+    high: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in ``capture.json``."""
+        return {
+            "format": 1,
+            "source": self.source,
+            "isp_denoise": self.isp_denoise,
+            "every_s": self.every,
+            "frames": self.frames,
+            "repeated": self.repeated,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "sizes": sorted(self.sizes),
+            "noise_sigma": _spread(self.sigma),
+            "range": [self.low, self.high],
+            "quietcam": version("quietcam"),
+        }
+
+
+def prepare_folder(folder: Path, overwrite: bool) -> None:
+    """Make an empty folder for frames; with ``overwrite``, remove those of an earlier capture.
+
+    Raises:
+        UsageError: it is a file; or it is not empty, and ``overwrite`` is not given or what lies there is no capture's.
+        StorageError: it cannot be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"Frames are captured into a folder. Received: {folder}, which is a file.")
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in there if name != CAPTURE and not _NAME.fullmatch(name)]
+    if there and not overwrite:
+        raise UsageError(
+            f"The folder for captured frames must be empty. Received: {folder}, with {len(there)} files. "
+            "Remedy: choose another one, or replace an earlier capture with --overwrite."
+        )
+    if foreign:
+        raise UsageError(
+            f"--overwrite replaces an earlier capture and nothing else. Received: {folder}, which holds {foreign[0]}. "
+            "Remedy: choose another folder."
+        )
+    make_folder(folder)
+    for name in there:
+        try:
+            (folder / name).unlink()
+        except OSError as error:
+            raise StorageError.writing(folder / name, error) from error
+
+
+def capture(
+    camera: Camera,
+    folder: Path,
+    *,
+    count: int,
+    every: float | None = None,
+    on_frame: Callable[[Capture], None] = lambda _: None,
+) -> Capture:
+    """Save ``count`` different frames as PNG, each there whole or not at all, and ``capture.json`` beside them.
+
+    It is written also when Ctrl-C or an error ends the capture early, of the frames that are there by then.
+
+    Args:
+        camera: opened.
+        folder: empty; see ``prepare_folder``.
+        every: seconds between two frames, by their timestamps. Defaults to 0.5 for a live camera; frames of a file are
+            spread over all of it.
+        on_frame: called after each saved frame.
+
+    Raises:
+        DataError: no frame came.
+        StorageError: the disk has no room for so many frames (told after the first one), or fails.
+    """
+    done = Capture(camera.name, every=every if every is not None else EVERY if camera.live else None)
+    try:
+        _save_all(camera, folder, count, done, on_frame)
+    finally:
+        if done.frames:
+            write_json(folder / CAPTURE, done.to_dict())
+    if not done.frames:
+        raise DataError(f"A source must give at least one frame. Received: {camera.name}, none. Remedy: check it.")
+    return done
+
+
+def _save_all(camera: Camera, folder: Path, count: int, done: Capture, on_frame: Callable[[Capture], None]) -> None:
+    seen: set[bytes] = set()
+    in_a_row = 0
+    start: float | None = None
+    for frame in _chosen(camera, count, done):
+        done.isp_denoise = getattr(camera, "isp_denoise", None)
+        digest = hashlib.sha256(np.ascontiguousarray(frame.image).data).digest()
+        if digest in seen:
+            done.repeated += 1
+            in_a_row += 1
+            if in_a_row == _GIVE_UP:
+                return
+            continue
+        in_a_row = 0
+        seen.add(digest)
+        start = frame.timestamp if start is None else start
+        _save(frame, folder / f"frame_{done.frames:06d}.png", count, done)
+        done.seconds = frame.timestamp - start
+        on_frame(done)
+        if done.frames == count:
+            return
+
+
+def _chosen(camera: Camera, count: int, done: Capture) -> Iterator[Frame]:
+    """The frames to save. One that turns out to be saved already costs no turn: the next one is tried at once."""
+    if done.every is None:
+        yield from _spread_over(camera, count)
+        return
+    due: float | None = None
+    for frame in camera:
+        if due is not None and frame.timestamp < due:
+            continue
+        before = done.frames
+        yield frame
+        if done.frames > before:
+            # From this frame on, not from when it was due: a stall must not be made up for in a burst.
+            due = frame.timestamp + done.every
+
+
+def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
+    """Of a source that tells how many frames it has, ``count`` from its beginning to its end; else each."""
+    step = max(1.0, camera.total / count) if camera.total else 1.0
+    due = 0.0
+    for number, frame in enumerate(camera):
+        if number >= due:
+            yield frame
+            due += step
+
+
+def _save(frame: Frame, path: Path, count: int, done: Capture) -> None:
+    write_picture(path, frame.image)
+    size = path.stat().st_size
+    if done.frames == 0:
+        free = shutil.disk_usage(path.parent).free
+        if size * (count - 1) > free:
+            path.unlink()
+            raise StorageError(
+                f"There must be room for all frames. Received: {count} of about {size / 1e6:.1f} MB, and "
+                f"{free / 1e6:.0f} MB free at {path.parent}. Remedy: a smaller --count, or another place."
+            )
+    height, width = frame.image.shape[:2]
+    done.frames += 1
+    done.bytes += size
+    done.sizes.add(f"{width}x{height}")
+    done.low, done.high = min(done.low, int(frame.image.min())), max(done.high, int(frame.image.max()))
+    if min(height, width) >= 8:
+        done.sigma.append(round(estimate_blind(frame.image).sigma, 3))
+
+
+def _spread(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    least, median, greatest = np.quantile(values, (0.0, 0.5, 1.0))
+    return {"least": round(float(least), 2), "median": round(float(median), 2), "greatest": round(float(greatest), 2)}

@@ -1,0 +1,78 @@
+"""The command `capture` of the edge stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quietcam.errors import UsageError
+from quietcam.options import Json
+
+if TYPE_CHECKING:
+    from edge.capture import Capture
+
+__all__ = ["capture_command"]
+
+
+def capture_command(
+    source: Annotated[str, typer.Option(help="A camera, a video or pictures, as for `quietcam run`.")],
+    out: Annotated[Path, typer.Option(help="The folder for the frames; empty or new.")],
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many frames.")] = 256,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="Time between two frames. Default: 0.5 for a live camera; frames of a file are spread over all of it.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier capture there.")] = False,
+    json: Json = None,
+) -> None:
+    """Save noisy frames of this camera, as they come, for `quietcam calibrate --data` on the desktop.
+
+    Let the scene change meanwhile: day and night, near and far. Equal frames are saved once.
+
+    Example: `quietcam capture --source synthetic --count 64 --every 0.1 --out frames`
+    """
+    from edge.cameras import open_camera
+    from edge.capture import capture, prepare_folder
+    from quietcam.progress import progress
+    from quietcam.report import write_report
+
+    camera = open_camera(source)
+    if Path(source).exists() and Path(source).resolve() == out.resolve():
+        raise UsageError(f"The frames must not go where they come from. Received: {out}. Remedy: choose another --out.")
+    prepare_folder(out, overwrite)
+    with camera, progress("Capturing", count) as bar:
+        done = capture(camera, out, count=count, every=every, on_frame=lambda _: bar.advance())
+    write_report(json, done.to_dict())
+    _tell(done, out, count)
+
+
+def _tell(done: Capture, out: Path, count: int) -> None:
+    from quietcam.progress import say
+
+    told = done.to_dict()
+    noise = told["noise_sigma"]
+    say(
+        f"{done.frames} frames ({', '.join(told['sizes'])}, {done.bytes / 1e6:.1f} MB) over {done.seconds:.1f} s"
+        + (f", noise about {noise['median']:.1f} of 255" if noise else "")
+        + f", values {done.low} to {done.high}"
+    )
+    if done.frames < count:
+        why = "the source repeats itself" if done.repeated else "the source has no more"
+        say(f"{done.frames} of {count}: {why}")
+    elif done.repeated:
+        say(f"{done.repeated} frames were equal to saved ones and passed over")
+    say(
+        {
+            False: "the camera's own denoiser is off",
+            True: "warning: the camera's own denoiser is on, so these frames are not as noisy as its sensor. "
+            "Remedy: turn it off and capture again.",
+            None: "nothing tells whether the camera denoises by itself; calibrate only on frames that it has not",
+        }[done.isp_denoise]
+    )
+    say(f"next: quietcam calibrate --data {out} --out representative.npz")

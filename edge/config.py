@@ -1,0 +1,118 @@
+"""Configuration files: TOML with the options of a command, between its environment and its defaults."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from quietcam.errors import UsageError
+from quietcam.progress import say
+
+__all__ = ["Config", "options_of", "read_config"]
+
+_NOT_IN_FILES = frozenset({"config", "json", "help"})
+_MEANINGS: dict[type, str] = {
+    list: "text, or a list of texts",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text in quotes",
+    Path: "text in quotes",
+}
+
+
+class Config(dict[str, Any]):
+    """What a file says, checked: values by option name."""
+
+
+def options_of(command: Callable[..., Any]) -> dict[str, type]:
+    """The options of a command's function that a file may give, and what they are: ``str``, ``int``, ``list`` …"""
+    kinds = {name: _kind(hint) for name, hint in get_type_hints(command).items()}
+    return {name: kind for name, kind in kinds.items() if kind in _MEANINGS and name not in _NOT_IN_FILES}
+
+
+def read_config(path: Path, options: Mapping[str, type]) -> Config:
+    """Read and check ``path``.
+
+    Args:
+        options: as ``options_of`` gives them.
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, has an unknown key or a value of the wrong type.
+    """
+    import tomllib
+
+    text = _read(path)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f"A configuration must be TOML. Received: {path}: {error}. "
+            'Remedy: lines such as sink = "web"; python -m edge.service config prints an example.'
+        ) from None
+    for key, value in values.items():
+        if key not in options:
+            near = _nearest(key, options)
+            raise UsageError(
+                f"A configuration has the keys {', '.join(sorted(options))}. Received: {path}: {key}. "
+                f"Remedy: {f'is {near} meant?' if near else 'take it out.'}"
+            )
+        kind = options[key]
+        if not _fits(value, kind):
+            raise UsageError(f"{key} must be {_MEANINGS[kind]}. Received: {path}: {key} = {_shown(value)}.")
+    _warn_of_token(path, values)
+    return Config(
+        {key: [value] if options[key] is list and isinstance(value, str) else value for key, value in values.items()}
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"A configuration must be a readable file. Received: {path}: {error.strerror}. "
+            "Remedy: check the path, or python -m edge.service config > FILE for an example."
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"A configuration must be UTF-8 text. Received: {path}, which is not.") from None
+
+
+def _kind(hint: Any) -> Any:
+    """``str`` of ``str | None``, ``list`` of ``list[str] | None``."""
+    kinds = [each for each in get_args(hint) if each is not type(None)]
+    if get_origin(hint) in (Union, UnionType) and len(kinds) == 1:
+        return _kind(kinds[0])
+    return get_origin(hint) or hint
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is list:
+        return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is Path:
+        return isinstance(value, str)
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+
+
+def _nearest(key: str, known: Iterable[str]) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(key.replace("-", "_"), list(known), 1)), None)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _warn_of_token(path: Path, values: dict[str, Any]) -> None:
+    token = values.get("token")
+    if token and not token.startswith("@") and token != "auto" and path.stat().st_mode & stat.S_IROTH:
+        say(
+            f"{path} holds a token and everybody may read it. Remedy: QUIETCAM_TOKEN=… in the environment, or chmod 640"
+        )

@@ -1,0 +1,128 @@
+"""What a check sees, a machine, and what it says, a finding."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["Finding", "Machine"]
+
+Level = Literal["ok", "note", "warn", "broken"]
+
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: what was looked at.
+        level: ``ok``; ``note``, not there and not needed; ``warn``, works and could be better; ``broken``.
+        found: what was found.
+        mend: the command that mends it; None where there is nothing to mend.
+    """
+
+    name: str
+    level: Level
+    found: str
+    mend: str | None = None
+
+    def report(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def _run(words: Sequence[str]) -> str | None:
+    """What a command prints; None where it is not there, fails or hangs."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(list(words), capture_output=True, text=True, timeout=_SECONDS, check=False)
+        return done.stdout if done.returncode == 0 else None
+    return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _importable(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _groups() -> frozenset[str]:
+    """Names of the groups that this process is in."""
+    import grp
+
+    names = set()
+    for number in {*os.getgroups(), os.getegid()}:
+        with contextlib.suppress(KeyError):
+            names.add(grp.getgrgid(number).gr_name)
+    return frozenset(names)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything that checks look at, so that a test can hand in another.
+
+    Attributes:
+        root: before ``/sys``, ``/proc``, ``/dev``, ``/etc`` and ``/usr``.
+        run: what a command prints; None where it cannot be run.
+        version: of an installed package, None without it.
+        importable: whether a module could be imported.
+        access: as ``os.access``.
+        free: bytes free where a path lies.
+    """
+
+    root: Path = Path("/")
+    run: Callable[[Sequence[str]], str | None] = _run
+    version: Callable[[str], str | None] = _version
+    importable: Callable[[str], bool] = _importable
+    access: Callable[[Path, int], bool] = os.access
+    free: Callable[[Path], int] = lambda path: os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
+    python: tuple[int, int] = (sys.version_info.major, sys.version_info.minor)
+    architecture: str = field(default_factory=platform.machine)
+    prefix: Path = Path(sys.prefix)
+    in_venv: bool = sys.prefix != sys.base_prefix
+    user: str = field(default_factory=lambda: os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.geteuid()))
+    is_root: bool = os.geteuid() == 0
+    groups: frozenset[str] = field(default_factory=_groups)
+    spool: Path = Path("/var/lib/quietcam")
+
+    def text(self, path: str) -> str | None:
+        """A file's text below the root, without the zero bytes of device trees; None where it cannot be read."""
+        try:
+            return (
+                (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace").replace("\0", "").strip()
+            )
+        except OSError:
+            return None
+
+    def glob(self, pattern: str) -> list[Path]:
+        """Paths below the root, sorted."""
+        return sorted(self.root.glob(pattern.lstrip("/")))
+
+    @property
+    def model(self) -> str:
+        """``Raspberry Pi 5 Model B Rev 1.0`` on one; empty elsewhere."""
+        return self.text("/proc/device-tree/model") or ""
+
+    @property
+    def is_pi(self) -> bool:
+        return self.model.startswith("Raspberry Pi")
+
+    @property
+    def pip(self) -> str:
+        """How packages are installed for this Python."""
+        return f"{self.prefix / 'bin' / 'python'} -m pip install"

@@ -1,0 +1,36 @@
+"""The command `doctor`."""
+
+from __future__ import annotations
+
+from quietcam.options import Json
+
+__all__ = ["doctor_command"]
+
+
+def doctor_command(json: Json = None) -> None:
+    """Say what is wrong with this machine, and the exact command that mends each. Exit code 1: something is broken.
+
+    Example: `quietcam doctor`
+    """
+    import typer
+    from rich.text import Text
+
+    from edge.doctor.check import Machine
+    from edge.doctor.examine import examine
+    from quietcam.report import report_console, write_report
+
+    findings = examine(Machine())
+    console = report_console(json)
+    width = max(len(each.name) for each in findings)
+    for each in findings:
+        line = Text.assemble((f"{each.level:<7}", _STYLES[each.level]), f"{each.name:<{width}}  {each.found}")
+        console.print(line, soft_wrap=True)
+        if each.mend is not None:
+            console.print(Text.assemble(" " * (9 + width), ("mend: ", "bold"), each.mend), soft_wrap=True)
+    broken = sum(each.level == "broken" for each in findings)
+    write_report(json, {"ok": not broken, "findings": [each.report() for each in findings]})
+    if broken:
+        raise typer.Exit(1)
+
+
+_STYLES = {"ok": "green", "note": "dim", "warn": "yellow", "broken": "bold red"}

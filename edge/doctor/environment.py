@@ -1,0 +1,98 @@
+"""Checks of the Python environment: versions that die together, packages that are missing."""
+
+from __future__ import annotations
+
+from edge.doctor.check import Finding, Machine
+
+__all__ = [
+    "check_camera_library",
+    "check_numpy",
+    "check_opencv",
+    "check_python",
+    "check_runtime",
+    "check_web",
+]
+
+
+def check_python(machine: Machine) -> list[Finding]:
+    """3.11 or later."""
+    version = ".".join(map(str, machine.python))
+    if machine.python < (3, 11):
+        return [Finding("python", "broken", f"{version}; quietcam needs 3.11", "sudo apt install python3.11-venv")]
+    return [Finding("python", "ok", f"{version} on {machine.architecture}")]
+
+
+def check_runtime(machine: Machine) -> list[Finding]:
+    """An interpreter for models."""
+    litert, old = machine.version("ai-edge-litert"), machine.version("tflite-runtime")
+    if litert is not None:
+        return [Finding("interpreter", "ok", f"ai-edge-litert {litert}")]
+    if old is not None:
+        return [Finding("interpreter", "ok", f"tflite-runtime {old}")]
+    extra = "edge-legacy" if machine.architecture.startswith("armv") else "edge"
+    return [Finding("interpreter", "broken", "none is installed", f"{machine.pip} 'quietcam[{extra}]'")]
+
+
+def check_numpy(machine: Machine) -> list[Finding]:
+    """The numpy trap: tflite-runtime, and Bookworm's picamera2, die under numpy 2 and do not say so beforehand."""
+    numpy = machine.version("numpy")
+    if numpy is None:
+        return [Finding("numpy", "broken", "not installed", f"{machine.pip} 'quietcam[edge]'")]
+    if numpy.split(".")[0] < "2":
+        return [Finding("numpy", "ok", numpy)]
+    older = f"{machine.pip} 'numpy<2' 'opencv-python-headless<4.12'"
+    if machine.version("ai-edge-litert") is None and machine.version("tflite-runtime") is not None:
+        return [Finding("numpy", "broken", f"{numpy}; tflite-runtime dies under numpy 2", older)]
+    if machine.python == (3, 11) and _system_picamera2(machine):
+        return [Finding("numpy", "broken", f"{numpy}; this system's picamera2 was built for numpy 1", older)]
+    return [Finding("numpy", "ok", numpy)]
+
+
+def check_opencv(machine: Machine) -> list[Finding]:
+    """OpenCV, which reads cameras and writes pictures."""
+    for package in ("opencv-python-headless", "opencv-python", "opencv-contrib-python"):
+        version = machine.version(package)
+        if version is not None:
+            return [Finding("opencv", "ok", f"{package} {version}")]
+    if machine.importable("cv2"):
+        return [Finding("opencv", "ok", "the system's")]
+    return [Finding("opencv", "broken", "not installed", f"{machine.pip} 'quietcam[edge]'")]
+
+
+def check_web(machine: Machine) -> list[Finding]:
+    """What the live page needs."""
+    missing = [package for package in ("aiohttp", "prometheus_client") if machine.version(package) is None]
+    if missing:
+        return [Finding("live page", "broken", f"missing: {', '.join(missing)}", f"{machine.pip} 'quietcam[edge]'")]
+    return [Finding("live page", "ok", f"aiohttp {machine.version('aiohttp')}")]
+
+
+def check_camera_library(machine: Machine) -> list[Finding]:
+    """libcamera and picamera2 are the system's: a virtual environment sees them only when it is told to."""
+    installed = _system_picamera2(machine)
+    if machine.importable("picamera2") and machine.importable("libcamera"):
+        return [Finding("libcamera", "ok", "picamera2 and libcamera can be imported")]
+    if installed and machine.in_venv:
+        settings = machine.prefix / "pyvenv.cfg"
+        return [
+            Finding(
+                "libcamera",
+                "broken" if machine.is_pi else "warn",
+                f"the system has picamera2, but the environment {machine.prefix} cannot see it",
+                f"sed -i 's/^include-system-site-packages = false/include-system-site-packages = true/' {settings}",
+            )
+        ]
+    if machine.is_pi:
+        return [
+            Finding(
+                "libcamera",
+                "warn",
+                "picamera2 is not installed; only USB and network cameras work",
+                "sudo apt install python3-picamera2 --no-install-recommends",
+            )
+        ]
+    return [Finding("libcamera", "note", "not here, and only a Raspberry Pi's own camera needs it")]
+
+
+def _system_picamera2(machine: Machine) -> bool:
+    return bool(machine.glob("/usr/lib/python3/dist-packages/picamera2/__init__.py"))

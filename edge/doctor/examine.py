@@ -1,0 +1,45 @@
+"""All checks, one after another."""
+
+from __future__ import annotations
+
+from edge.doctor.check import Finding, Machine
+from edge.doctor.environment import (
+    check_camera_library,
+    check_numpy,
+    check_opencv,
+    check_python,
+    check_runtime,
+    check_web,
+)
+from edge.doctor.hardware import check_cameras, check_coral, check_delegate, check_power
+from edge.doctor.system import check_clock, check_disk, check_memory
+
+__all__ = ["CHECKS", "Finding", "Machine", "examine"]
+
+CHECKS = (
+    check_python,
+    check_runtime,
+    check_numpy,
+    check_opencv,
+    check_web,
+    check_camera_library,
+    check_cameras,
+    check_delegate,
+    check_coral,
+    check_power,
+    check_memory,
+    check_disk,
+    check_clock,
+)
+
+
+def examine(machine: Machine) -> list[Finding]:
+    """All findings, in the order of ``CHECKS``. A check that itself fails is a finding, too."""
+    findings: list[Finding] = []
+    for check in CHECKS:
+        try:
+            findings += check(machine)
+        except Exception as error:  # noqa: BLE001  one odd machine must not hide the other findings
+            name = check.__name__.removeprefix("check_").replace("_", " ")
+            findings.append(Finding(name, "warn", f"could not be looked at: {type(error).__name__}: {error}"))
+    return findings

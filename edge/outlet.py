@@ -1,0 +1,191 @@
+"""Outlet: one sink in the pipeline, with a thread and a short queue of its own, so that none waits for another."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from edge.frame import Frame
+from edge.mailbox import Mailbox
+from edge.sinks.base import Sink, SinkEnded
+from quietcam.image import Image
+from quietcam.progress import say
+
+__all__ = ["Outlet", "Slot"]
+
+_QUEUE = 2  # frames: one to be taken at once, one on its way
+_TICK = 1.0  # seconds between two statuses
+_FIRST_RETRY, _LAST_RETRY = 5.0, 60.0  # seconds
+
+
+class Slot:
+    """A denoised frame on its way through all outlets; ``end`` is called when the last one is done with it.
+
+    Attributes:
+        pooled: its image lies in memory that is used again.
+        since: when the sensor took it; of a file: when it was read.
+        ready: when it was denoised.
+    """
+
+    __slots__ = ("_end", "_left", "_lock", "_written", "frame", "image", "pooled", "ready", "since")
+
+    def __init__(
+        self,
+        frame: Frame,
+        image: Image,
+        pooled: bool,
+        since: float,
+        ready: float,
+        outlets: int,
+        end: Callable[[Slot, bool], None],
+    ) -> None:
+        self.frame, self.image, self.pooled, self.since, self.ready = frame, image, pooled, since, ready
+        self._left, self._end, self._written = outlets, end, False
+        self._lock = threading.Lock()
+
+    def done(self, written: bool) -> None:
+        """One outlet has written it, or never will."""
+        with self._lock:
+            self._left -= 1
+            self._written |= written
+            last = self._left <= 0
+        if last:
+            self._end(self, self._written)
+
+
+class Outlet:
+    """Writes slots into one open sink.
+
+    Of a file every frame is written, and an error ends the run. In a live run a sink that cannot keep up loses frames,
+    counted, and one that fails is closed, said, and opened again later, while the others go on; only a sink that is
+    alone and never took a frame ends the run, since nobody would see anything.
+
+    Args:
+        sink: open already. Who opened it closes it.
+        live: as the camera says.
+        alone: there is no other sink.
+        clock: seconds, monotonic.
+        report: what ``Sink.status`` is told.
+
+    Attributes:
+        error: what ended it; None where nothing did.
+        ended: it takes nothing any more.
+    """
+
+    def __init__(
+        self, sink: Sink, live: bool, alone: bool, clock: Callable[[], float], report: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.sink = sink
+        self.error: BaseException | None = None
+        self.ended = False
+        self._live, self._alone = live, alone
+        self._clock, self._report = clock, report
+        self._tells = type(sink).status is not Sink.status
+        self._box = Mailbox[Slot](_QUEUE, newest_wins=live, on_drop=lambda slot: slot.done(False))
+        self._failed = 0
+        self._failure: str | None = None
+        self._retry_at = 0.0
+        self._pause = _FIRST_RETRY
+        self._thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
+
+    def report(self) -> dict[str, Any]:
+        """For JSON: ``frames`` it took, ``dropped`` ones, how often it ``failed``, and the ``error`` it has now."""
+        return {
+            "name": self.sink.name,
+            "frames": self.sink.frames,
+            "dropped": self._box.dropped,
+            "failed": self._failed,
+            "error": self._failure if self.error is None else str(self.error),
+            **self.sink.report(),
+        }
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, slot: Slot) -> None:
+        """Give it a frame; waits for room where every frame counts."""
+        if not self._box.put(slot):
+            slot.done(False)
+
+    def close(self) -> None:
+        """Let nothing more in; what is inside is written."""
+        self._box.close()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, if it ever began."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                self.sink.busy = True
+                self._failure = "it did not end in time"
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except SinkEnded:
+            pass
+        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+            self.error = error
+        finally:
+            self.ended = True
+            self._box.close()
+            while (slot := self._box.get(0)) is not None:
+                slot.done(False)
+            if self.sink.busy:  # nobody waited, so nobody else finishes it
+                with contextlib.suppress(Exception):
+                    self.sink.close()
+
+    def _work(self) -> None:
+        due = self._clock()
+        while not self._box.ended:
+            slot = self._box.get(max(0.0, due - self._clock()) if self._tells else None)
+            if self._tells and self._clock() >= due:
+                due = self._clock() + _TICK
+                if self._failure is None:
+                    self._try(lambda: self.sink.status(self._report()))
+            if slot is not None:
+                self._take(slot)
+
+    def _take(self, slot: Slot) -> None:
+        written = False
+        try:
+            if self._failure is None or self._opened_again():
+                written = self._try(lambda: self.sink.write(slot.frame, slot.image))
+        finally:
+            slot.done(written)
+        if written and self._pause > _FIRST_RETRY:
+            self._pause = _FIRST_RETRY
+            say(f"The sink {self.sink.name} takes frames again")
+
+    def _try(self, work: Callable[[], None]) -> bool:
+        """Whether it went well; what ends the outlet is raised."""
+        try:
+            work()
+        except SinkEnded:
+            raise
+        except Exception as error:
+            if not self._live or (self._alone and not self.sink.frames):
+                raise
+            self._fail(error)
+            return False
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        self._failed += 1
+        self._failure = " ".join(str(error).split()) or type(error).__name__
+        self._retry_at = self._clock() + self._pause
+        say(f"The sink {self.sink.name} failed, the run goes on without it: {self._failure}")
+        say(f"Trying {self.sink.name} again in {self._pause:.0f} s")
+        self._pause = min(2 * self._pause, _LAST_RETRY)
+        with contextlib.suppress(Exception):  # what can be saved of what it took is saved; why it failed is said
+            self.sink.close()
+
+    def _opened_again(self) -> bool:
+        if self._clock() < self._retry_at:
+            return False
+        if not self._try(self.sink.open):
+            return False
+        self._failure = None
+        return True

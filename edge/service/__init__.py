@@ -1,0 +1,1 @@
+"""Living on a device: the systemd unit, readiness and watchdog, reload on SIGHUP."""

@@ -1,0 +1,54 @@
+"""A run as the page and a reload see it: what may be seen and changed of a denoiser at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.models import describe, resolve_model
+
+if TYPE_CHECKING:
+    from edge.denoiser import Denoiser
+    from edge.pipeline import Pipeline
+
+__all__ = ["RunControls", "apply_settings"]
+
+
+class RunControls:
+    """What :class:`edge.web.app.Controls` asks for, of a real run.
+
+    Args:
+        denoiser: at work.
+        source: the camera's name.
+    """
+
+    def __init__(self, denoiser: Denoiser, source: str) -> None:
+        self._denoiser = denoiser
+        self._source = source
+        self._described: tuple[Any, dict[str, Any]] | None = None
+
+    @property
+    def strength(self) -> float | None:
+        return self._denoiser.strength
+
+    def set_strength(self, strength: float) -> None:
+        self._denoiser.strength = strength
+
+    def describe(self) -> dict[str, Any]:
+        model = self._denoiser.model
+        if self._described is None or self._described[0] is not model:
+            self._described = (model, describe(model))
+        interpreter = self._denoiser.interpreter
+        card = {**self._described[1], "runtime": interpreter.runtime, "threads": interpreter.threads}
+        return {"source": self._source, "model": card}
+
+
+def apply_settings(settings: dict[str, Any], denoiser: Denoiser, pipeline: Pipeline) -> None:
+    """Let ``model`` and ``strength`` hold from a frame soon on; None means the default.
+
+    Raises:
+        UsageError: there is no such model; nothing has changed.
+    """
+    path: Path = resolve_model(settings["model"])
+    denoiser.strength = 1.0 if settings["strength"] is None else settings["strength"]
+    pipeline.request_reload(path)

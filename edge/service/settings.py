@@ -1,0 +1,78 @@
+"""The options of `quietcam run` that a configuration file gives, and that a reload may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from edge.config import Config, options_of, read_config
+from quietcam.errors import UsageError
+from quietcam.progress import say
+
+__all__ = ["RELOADABLE", "Settings", "use_config"]
+
+RELOADABLE = ("model", "strength")
+"""Keys that a reload takes up; a change of another one needs a restart."""
+
+_FIXED = ("COMMANDLINE", "ENVIRONMENT")  # where an option comes from that no file overrules
+
+
+def use_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Callback of an eager ``--config``: the file's values become the command's defaults."""
+    if path is not None:
+        context.default_map = {**(context.default_map or {}), **read_config(path, _options(context))}
+    return path
+
+
+class Settings:
+    """Reads the file again and says what a reload is to do.
+
+    Args:
+        context: of the running command.
+        path: the file; None: there is none, and a reload reads the model's file anew.
+    """
+
+    def __init__(self, context: typer.Context, path: Path | None) -> None:
+        self._path = path
+        self._options = _options(context)
+        self._now: dict[str, Any] = {key: context.params.get(key) for key in RELOADABLE}
+        self._fixed = {
+            name for name in self._options if getattr(context.get_parameter_source(name), "name", "") in _FIXED
+        }
+        self._file = Config(context.default_map or {}) if path else Config()
+
+    def reread(self, apply: Callable[[dict[str, Any]], None]) -> None:
+        """Call ``apply`` with model and strength as they are to be; what needs a restart is said.
+
+        Raises:
+            UsageError: the file is not as it must be; nothing was applied.
+            QuietcamError: raised by ``apply``.
+        """
+        if self._path is None:
+            apply(self._now)
+            return
+        file = read_config(self._path, self._options)
+        wanted = {key: self._now[key] if key in self._fixed else file.get(key) for key in RELOADABLE}
+        _check_strength(wanted["strength"])
+        apply(wanted)
+        later = sorted(
+            key
+            for key in file.keys() | self._file.keys()
+            if key not in RELOADABLE and key not in self._fixed and file.get(key) != self._file.get(key)
+        )
+        if later:
+            say(f"Changed in {self._path}, and taken up by a restart only: {', '.join(later)}")
+        self._now, self._file = wanted, file
+
+
+def _options(context: typer.Context) -> dict[str, type]:
+    callback = context.command.callback
+    return {} if callback is None else options_of(callback)
+
+
+def _check_strength(strength: Any) -> None:
+    if strength is not None and not 0.0 <= strength <= 1.0:
+        raise UsageError(f"strength must be 0 to 1. Received: strength = {strength}.")

@@ -1,0 +1,95 @@
+"""The service manager as a sink: told that the run is ready, and alive for as long as frames really come through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from edge.frame import Frame
+from edge.service.notify import Notifier
+from edge.sinks.base import Sink
+from quietcam.image import Image
+
+__all__ = ["Progress", "WatchdogSink"]
+
+PATIENCE = 600.0
+"""Seconds for which a camera that is known to be lost, and is being looked for, counts as progress. After that a
+restart of the whole process is worth trying: some drivers need it."""
+
+
+class Progress:
+    """Decides whether a run deserves to live, by its reports.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._frames = 0
+        self._moved = clock()
+
+    def made(self, report: dict[str, Any]) -> bool:
+        """Whether frames came through since the last report, or there is a good reason why not."""
+        now = self._clock()
+        if report.get("frames", 0) != self._frames:
+            self._frames = report.get("frames", 0)
+            self._moved = now
+            return True
+        return lost(report) and now - self._moved < PATIENCE
+
+
+class WatchdogSink(Sink):
+    """Takes frames without a look; says ``READY``, ``WATCHDOG``, ``STATUS`` and ``STOPPING``.
+
+    Ready is a run whose first frame came through, or one that says that its camera is lost.
+    """
+
+    name = "systemd"
+
+    def __init__(self, notifier: Notifier, clock: Callable[[], float] = time.monotonic) -> None:
+        self._notifier = notifier
+        self._progress = Progress(clock)
+        self._ready = False
+
+    def write(self, frame: Frame, denoised: Image) -> None:  # noqa: ARG002
+        self.frames += 1
+        self._say_ready()
+
+    def status(self, report: dict[str, Any]) -> None:
+        if lost(report):
+            self._say_ready()
+        if self._progress.made(report):
+            self._notifier.alive()
+        self._notifier.status(_line(report))
+
+    def close(self) -> None:
+        self._notifier.stopping()
+
+    def discard(self) -> None:
+        self.close()
+
+    def _say_ready(self) -> None:
+        if not self._ready:
+            self._ready = True
+            self._notifier.ready()
+
+
+def lost(report: dict[str, Any]) -> bool:
+    """Whether the camera is known to be gone."""
+    return (report.get("camera") or {}).get("state") == "lost"
+
+
+def _line(report: dict[str, Any]) -> str:
+    if lost(report):
+        return f"no live video: {report['camera'].get('reason')}"
+    parts = [f"{report.get('fps_now', 0.0):.1f} frames/s"]
+    denoise = (report.get("latency_ms") or {}).get("denoise") or {}
+    if "p50" in denoise:
+        parts.append(f"{denoise['p50']:.1f} ms in the network")
+    if report.get("temperature_c") is not None:
+        parts.append(f"{report['temperature_c']:.0f} °C")
+    if (report.get("reload") or {}).get("error"):
+        parts.append("the last reload failed")
+    return ", ".join(parts)

@@ -1,0 +1,60 @@
+"""When a frame is worth keeping: every so many seconds, or when the picture changed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.image import Image
+
+__all__ = ["Trigger"]
+
+_COLUMNS, _ROWS = 16, 12
+_STRIDE = 2  # every second pixel of every second row: noise averages out all the same
+
+
+class Trigger:
+    """Decides frame by frame. A frame that was kept is told by ``kept``.
+
+    Change is looked for in the means of 16 x 12 blocks: a block that moved by ``change`` steps of 255 against the
+    median of all blocks. So a lamp or a cloud that brightens everything alike is no change, and noise, which averages
+    out over a block, is none either.
+
+    Args:
+        every: seconds between timed frames; None: none are timed.
+        change: steps of 255; None: change is not looked for.
+        gap: seconds that at least lie between two frames that are kept for a change.
+    """
+
+    def __init__(self, every: float | None, change: float | None, gap: float) -> None:
+        self._every, self._change, self._gap = every, change, gap
+        self._last: float | None = None
+        self._blocks: NDArray[np.float64] | None = None
+
+    def wants(self, image: Image, now: float) -> bool:
+        """Whether to keep uint8 ``(H, W, C)`` at ``now``, monotonic seconds. The first frame is always kept."""
+        if self._last is None:
+            return True
+        passed = now - self._last
+        if self._every is not None and passed >= self._every:
+            return True
+        if self._change is None or passed < self._gap or self._blocks is None:
+            return False
+        moved = _blocks(image) - self._blocks
+        return bool(np.abs(moved - np.median(moved)).max() >= self._change)
+
+    def kept(self, image: Image, now: float) -> None:
+        """This frame is the one that others are compared with."""
+        self._last = now
+        if self._change is not None:
+            self._blocks = _blocks(image)
+
+
+def _blocks(image: Image) -> NDArray[np.float64]:
+    """Mean green (or gray) of each block, ``(rows, columns)``; fewer blocks where there are fewer pixels."""
+    plane = image[::_STRIDE, ::_STRIDE, image.shape[2] // 2]
+    rows, columns = min(_ROWS, plane.shape[0]), min(_COLUMNS, plane.shape[1])
+    height, width = plane.shape[0] // rows, plane.shape[1] // columns
+    cut = plane[: rows * height, : columns * width].reshape(rows, height, columns, width)
+    means: NDArray[np.float64] = cut.mean(axis=(1, 3))
+    return means

@@ -1,0 +1,248 @@
+"""The web page as a sink: live picture, status, metrics and control for browsers and programs."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.frame import Frame
+from edge.sinks.base import Sink
+from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, new_token
+from edge.web.state import State
+from quietcam.errors import UsageError
+from quietcam.image import Image
+from quietcam.progress import say
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiohttp import web
+
+    from edge.web.app import Controls
+    from edge.web.guard import Limits
+    from edge.web.hub import Hub
+    from edge.web.server import Server
+
+__all__ = ["WebOptions", "WebSink"]
+
+_PORT = 8080
+_OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and what strangers hold open
+
+
+@dataclass(frozen=True)
+class WebOptions:
+    """How the page is served.
+
+    Attributes:
+        host, port: to listen on; port 0: any that is free.
+        token: None: no token is asked for.
+        generated: the token was made here, and nobody knows it yet.
+        names: host names by which the page may be called, besides this machine's.
+        viewers: streams at once.
+        quality: of JPEG, 1 to 100.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = _PORT
+    token: str | None = None
+    generated: bool = False
+    names: tuple[str, ...] = ()
+    viewers: int = 8
+    quality: int = 80
+
+    @classmethod
+    def of(
+        cls,
+        listen: str,
+        token: str | None = None,
+        open_to_all: bool = False,
+        names: tuple[str, ...] = (),
+        viewers: int = 8,
+        quality: int = 80,
+    ) -> WebOptions:
+        """Options as a user gives them.
+
+        Args:
+            listen: ``HOST``, ``HOST:PORT``, ``:PORT`` or ``[IPv6]:PORT``.
+            token: itself, ``auto`` for a new one, or ``@FILE``.
+            open_to_all: an address that others can reach may do without a token.
+
+        Raises:
+            UsageError: one of them is not so, or a token is missing.
+        """
+        host, port = _address(listen)
+        if not 1 <= viewers <= 1000:
+            raise UsageError(f"--viewers must be 1 to 1000. Received: {viewers}.")
+        if not 1 <= quality <= 100:
+            raise UsageError(f"--jpeg-quality must be 1 to 100. Received: {quality}.")
+        if token is None and not open_to_all and not is_loopback(host):
+            raise UsageError(
+                f"A page that other machines can reach needs a token. Received: --listen {listen} and no token. "
+                "Remedy: --token auto makes one and prints it; or set QUIETCAM_TOKEN; or say --open-to-all to let "
+                "everybody in on purpose."
+            )
+        generated = token == "auto"
+        secret = None if token is None else new_token() if generated else _token(token)
+        return cls(host, port, secret, generated, tuple(names), viewers, quality)
+
+
+class WebSink(Sink):
+    """Serves the newest frame to who watches. Nobody watching costs nothing.
+
+    Args:
+        options: how.
+        controls: what the page may see and change.
+        live: the source is a camera, which must keep delivering.
+        limits: of connections. Defaults to what fits ``options``.
+
+    Raises:
+        UsageError: (when opened) the port is in use, or the address is not this machine's.
+    """
+
+    name = "web"
+
+    def __init__(
+        self, options: WebOptions, controls: Controls, live: bool = True, limits: Limits | None = None
+    ) -> None:
+        self.options = options
+        self.address = ""
+        """Where the page is, once open: ``http://127.0.0.1:8080/``."""
+        self._controls = controls
+        self._limits = limits
+        self._state = State(live=live)
+        self._hub: Hub | None = None
+        self._server: Server | None = None
+        self._told = False
+
+    def open(self) -> None:
+        if self._server is not None:
+            return
+        # Only who wants the page waits for the server's modules.
+        from edge.web.app import App
+        from edge.web.guard import Limits
+        from edge.web.hub import Hub
+        from edge.web.server import Server, bind
+
+        options = self.options
+        listening = bind(options.host, options.port)
+        port = listening.getsockname()[1]
+        self._hub = hub = Hub(options.quality, lambda error: say(f"A frame could not be encoded: {error}"))
+        app = App(
+            hub=hub,
+            state=self._state,
+            controls=self._controls,
+            access=Access(options.token, port),
+            names=_names(options),
+            viewers=options.viewers,
+            say=say,
+        )
+
+        def application(loop: asyncio.AbstractEventLoop) -> web.Application:
+            hub.start(loop)
+            return app.application()
+
+        limits = self._limits or Limits(options.viewers + _OTHER_CONNECTIONS)
+        self._server = Server(listening, application, limits)
+        self._server.start()
+        self.address = f"http://{_shown(options.host)}:{port}/"
+        if not self._told:
+            self._told = True
+            for line in self._lines(port):
+                say(line)
+
+    def write(self, frame: Frame, denoised: Image) -> None:
+        self._state.frame()
+        if self._hub is not None:
+            self._hub.offer(frame, denoised)
+        self.frames += 1
+
+    def status(self, report: dict[str, Any]) -> None:
+        self._state.update(report)
+
+    def report(self) -> dict[str, Any]:
+        hub = self._hub
+        return {} if hub is None else {"viewers": hub.watching, "encoded": hub.encoded}
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._hub is not None:
+            self._hub.close()
+        self._server = self._hub = None
+
+    def discard(self) -> None:
+        self.close()
+
+    def _lines(self, port: int) -> list[str]:
+        """What the user is told at the start. Only a token that was made here is printed, once."""
+        query = f"?token={self.options.token}" if self.options.generated else ""
+        lines = [f"Live picture: {self.address}{query}"]
+        if is_loopback(self.options.host):
+            lines.append(
+                f"Only this machine sees it. From another: ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}, "
+                "or start with --listen 0.0.0.0 --token auto"
+            )
+        elif self.options.token is None:
+            lines.append("No token is asked for: everybody who reaches this address sees the camera")
+        return lines
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """``(host, port)`` of what ``WebOptions.of`` describes."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or listen.endswith("]") or (listen.count(":") > 1 and not listen.startswith("[")):
+        host, port = listen, str(_PORT)  # an address alone, IPv6 ones with bare colons included
+    host = (host or "127.0.0.1").strip("[]")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535 or not host or any(map(str.isspace, host)):
+        raise UsageError(
+            f"--listen is HOST, HOST:PORT or [IPv6]:PORT. Received: {listen or '(nothing)'}. "
+            "Remedy: for example --listen 0.0.0.0:8080"
+        )
+    return host, int(port)
+
+
+def _token(token: str) -> str:
+    """A token as given, or as it stands in ``@FILE``."""
+    if token.startswith("@"):
+        path = Path(token[1:])
+        try:
+            token = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise UsageError(f"A token's file must be readable. Received: --token @{path}: {reason}.") from None
+    if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isprintable():
+        raise UsageError(
+            f"A token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} printable characters. Received: one of {len(token)}. "
+            "Remedy: --token auto makes a good one."
+        )
+    return token
+
+
+def _names(options: WebOptions) -> frozenset[str]:
+    """Host names that mean this machine."""
+    own = socket.gethostname().lower()
+    names = {"localhost", *(name.lower().rstrip(".") for name in options.names)}
+    if not is_loopback(options.host):
+        names |= {own, own.split(".")[0], f"{own.split('.')[0]}.local", f"{own.split('.')[0]}.lan"}
+    return frozenset(names)
+
+
+def _shown(host: str) -> str:
+    """The host as it stands in an address that another machine can open."""
+    if host in ("0.0.0.0", "::", ""):
+        host = _outward_address() or socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _outward_address() -> str | None:
+    """This machine's address towards its network. Nothing is sent: a datagram socket only looks up the route."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        probe.connect(("192.0.2.1", 9))  # reserved for documentation: no machine has it
+        return str(probe.getsockname()[0])
+    except OSError:
+        return None
+    finally:
+        probe.close()

@@ -1,0 +1,160 @@
+"""Who may do what: the token, the cookie that stands for it, the Host and Origin of a request, the headers sent."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+__all__ = [
+    "HEADERS",
+    "LONGEST_TOKEN",
+    "SHORTEST_TOKEN",
+    "Access",
+    "Attempts",
+    "host_allowed",
+    "is_loopback",
+    "new_token",
+    "origin_allowed",
+]
+
+SHORTEST_TOKEN = 12
+LONGEST_TOKEN = 256
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # no-referrer would make the Origin of our own forms "null"
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Server": "quietcam",
+}
+"""On every answer."""
+
+_WINDOW = 60.0  # seconds
+_TRIES = 10  # wrong tokens of one address within the window
+_ADDRESSES = 1024  # remembered at most
+
+
+class Attempts:
+    """Counts wrong tokens by address, in memory that does not grow.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait(self, address: str) -> float:
+        """Seconds until this address may try again; 0: now."""
+        times = self._failed.get(address)
+        if times is None or len(times) < _TRIES:
+            return 0.0
+        return max(0.0, times[0] + _WINDOW - self._clock())
+
+    def failed(self, address: str) -> bool:
+        """One wrong token; True when it is the one that closes the door for a while."""
+        times = self._failed.setdefault(address, deque(maxlen=_TRIES))
+        times.append(self._clock())
+        self._failed.move_to_end(address)
+        if len(self._failed) > _ADDRESSES:
+            self._failed.popitem(last=False)
+        return len(times) == _TRIES and self.wait(address) > 0
+
+    def __len__(self) -> int:
+        return len(self._failed)
+
+
+class Access:
+    """Checks tokens and the cookie that a browser gets for one.
+
+    The cookie is an HMAC of the token: it stays good over restarts, and does not tell the token.
+
+    Args:
+        token: None: everybody may.
+        port: of the server, part of the cookie's name, since cookies do not tell ports apart.
+    """
+
+    def __init__(self, token: str | None, port: int) -> None:
+        self._token = None if token is None else token.encode()
+        self.cookie_name = f"quietcam_{port}"
+        self.cookie = "" if token is None else hmac.digest(token.encode(), b"quietcam cookie", "sha256").hex()
+
+    @property
+    def is_open(self) -> bool:
+        return self._token is None
+
+    def token_is_right(self, token: str) -> bool:
+        """In constant time, whatever the length: the hashes are compared."""
+        if self._token is None:
+            return True
+        given, right = (hashlib.sha256(each).digest() for each in (token.encode("utf-8", "replace"), self._token))
+        return hmac.compare_digest(given, right)
+
+    def cookie_is_right(self, cookie: str | None) -> bool:
+        if self._token is None:
+            return True
+        return cookie is not None and hmac.compare_digest(cookie.encode("utf-8", "replace"), self.cookie.encode())
+
+
+def new_token() -> str:
+    """A token nobody guesses: 144 bits."""
+    return secrets.token_urlsafe(18)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address that is listened to."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def host_allowed(host: str | None, names: frozenset[str]) -> bool:
+    """Whether a ``Host`` header may be answered: an IP address, or one of ``names``.
+
+    A page on the internet can make its own name point at this machine (DNS rebinding), and would then count as the
+    same origin. It cannot do so with an address, or with a name that is ours.
+    """
+    name = _name_of(host or "")
+    if name is None:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.rstrip(".").lower() in names
+    return True
+
+
+def origin_allowed(headers: Mapping[str, str], host: str) -> bool:
+    """Whether a request comes from our own page, or from no page at all (curl sends no Origin)."""
+    if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("Origin")
+    if origin is None:
+        return True
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _name_of(host: str) -> str | None:
+    """The name in ``name``, ``name:port``, ``[v6]:port``; None where it is none of these."""
+    try:
+        parts = urlsplit(f"//{host}")
+        port = parts.port
+    except ValueError:
+        return None
+    del port
+    clean = parts.netloc == host and parts.username is None and not parts.path and not parts.query
+    return parts.hostname if clean else None

@@ -1,0 +1,154 @@
+"""The guard around every connection: how many there are, how long a request may take to come, an answer to go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import cast
+
+__all__ = ["Guard", "Limits", "guard_of"]
+
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n"
+    b"Connection: close\r\nContent-Length: 22\r\n\r\nToo many connections.\n"
+)
+_OPTIONS = (
+    # Bytes that the kernel may hold back for a slow reader: what lies there is old when it arrives.
+    ("TCP_NOTSENT_LOWAT", 64 << 10),
+    # A phone that left is noticed within half a minute, also while there are no frames to send.
+    ("TCP_KEEPIDLE", 15),
+    ("TCP_KEEPINTVL", 5),
+    ("TCP_KEEPCNT", 3),
+)
+
+
+class Limits:
+    """What all connections of a server share.
+
+    Args:
+        connections: how many there may be at once. When all are taken, the one that has been idle for longest
+            makes room; when none is idle, the new one gets a 503.
+        request_seconds: within which a request's head must have come, counted from the connection's start or
+            from the last answer.
+        stall_seconds: within which the network must have taken what was written.
+    """
+
+    def __init__(self, connections: int = 64, request_seconds: float = 10.0, stall_seconds: float = 10.0) -> None:
+        self.connections = connections
+        self.request_seconds = request_seconds
+        self.stall_seconds = stall_seconds
+        self.open: set[Guard] = set()
+        self.idle: dict[Guard, None] = {}  # in the order in which they became so
+
+
+class Guard(asyncio.Protocol):
+    """Stands between a connection and the HTTP protocol, ``inner``.
+
+    The write buffer's high-water mark is 0: writing pauses as soon as the network does not take everything, and
+    ``drained`` waits until it has.
+    """
+
+    def __init__(self, inner: asyncio.Protocol, limits: Limits) -> None:
+        self._inner = inner
+        self._limits = limits
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if len(self._limits.open) >= self._limits.connections and not self._make_room():
+            self._refused = True
+            self._transport.write(_BUSY)
+            self._transport.close()
+            return
+        self._limits.open.add(self)
+        self._transport.set_write_buffer_limits(high=0)
+        connection = self._transport.get_extra_info("socket")
+        for name, value in _OPTIONS:
+            if connection is not None and hasattr(socket, name):
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        self.rest()
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return None if self._refused else self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._drained.clear()
+        loop = asyncio.get_running_loop()
+        self._stall = loop.call_later(self._limits.stall_seconds, self.abort)
+        if not self._refused:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._drained.set()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if not self._refused:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_timers()
+        self._drained.set()
+        self._limits.open.discard(self)
+        self._limits.idle.pop(self, None)
+        if not self._refused:
+            self._inner.connection_lost(exc)
+
+    def work(self) -> None:
+        """A request's head is there: from now on the connection is not idle."""
+        self._limits.idle.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def rest(self) -> None:
+        """The answer is given: the next request must come in time."""
+        if self not in self._limits.open:
+            return
+        self.work()
+        self._limits.idle[self] = None
+        self._deadline = asyncio.get_running_loop().call_later(self._limits.request_seconds, self.abort)
+
+    async def drained(self) -> None:
+        """Wait until the network has taken all that was written, or the connection is lost."""
+        await self._drained.wait()
+
+    def abort(self) -> None:
+        """End the connection without waiting for the other side."""
+        self._forget_timers()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _make_room(self) -> bool:
+        oldest = next(iter(self._limits.idle), None)
+        if oldest is None:
+            return False
+        # Forgotten at once: connection_lost comes only in the loop's next round.
+        self._limits.idle.pop(oldest)
+        self._limits.open.discard(oldest)
+        oldest.abort()
+        return True
+
+    def _forget_timers(self) -> None:
+        for timer in (self._deadline, self._stall):
+            if timer is not None:
+                timer.cancel()
+        self._deadline = self._stall = None
+
+
+def guard_of(transport: asyncio.BaseTransport | None) -> Guard | None:
+    """The guard of a request's connection; None once that is closed."""
+    protocol = transport.get_protocol() if isinstance(transport, asyncio.Transport) else None
+    return protocol if isinstance(protocol, Guard) else None

@@ -1,0 +1,187 @@
+"""The hub: frames go in from the sink's thread, are encoded once in another, and come out to all who watch.
+
+What nobody waits for is neither copied nor encoded. The newest frame wins twice: on its way to the encoder, and for
+each viewer, who gets the newest encoded one whenever it is ready for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from edge.frame import Frame
+from edge.web.encoding import Encoder, Key
+from quietcam.image import Image
+
+__all__ = ["Encoded", "Hub", "Viewer"]
+
+_STILL_WANTED = 0.5  # seconds: a viewer that has been busy with its last frame for longer does not count
+
+
+class Encoded(NamedTuple):
+    """The camera's frame number ``frame``, encoded. ``taken``: when the sink got it, seconds of ``time.monotonic``."""
+
+    content: bytes
+    number: int
+    frame: int
+    taken: float
+
+
+class Viewer:
+    """One who watches: asks for the next frame when it has done with the last."""
+
+    def __init__(self, hub: Hub, key: Key, seen: int) -> None:
+        self.key = key
+        self.wanted_until = math.inf
+        self._hub = hub
+        self._seen = seen
+
+    async def next(self) -> Encoded:
+        """The newest encoded frame, waiting for one that this viewer has not had."""
+        self.wanted_until = math.inf
+        encoded = await self._hub._newer(self.key, self._seen)
+        self._seen = encoded.number
+        self.wanted_until = self._hub.clock() + _STILL_WANTED
+        return encoded
+
+
+@dataclass
+class _Slot:
+    """Memory for one frame on its way to the encoder."""
+
+    noisy: Image | None = None
+    denoised: Image | None = None
+    index: int = 0
+    taken: float = 0.0
+
+
+class Hub:
+    """See the module. ``offer`` is for one thread, ``watch`` and viewers for the event loop's.
+
+    Args:
+        quality: of JPEG, 1 to 100.
+        on_error: told what the encoder could not do; the frame is left out.
+    """
+
+    def __init__(
+        self,
+        quality: int,
+        on_error: Callable[[Exception], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock = clock
+        self.encoded = 0
+        """How often a frame was encoded, all views together."""
+        self._encoder = Encoder(quality)
+        self._on_error = on_error
+        self._viewers: tuple[Viewer, ...] = ()  # replaced, never changed: other threads read it
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._latest: dict[Key, Encoded] = {}
+        self._fresh = asyncio.Event()
+        self._number = 0
+        self._changed = threading.Condition()
+        self._pending: _Slot | None = None
+        self._free = [_Slot(), _Slot()]
+        self._closed = False
+        self._thread = threading.Thread(target=self._encode, name="quietcam-encoder", daemon=True)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to encode; viewers live in ``loop``."""
+        self._loop = loop
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the encoder's thread. May be called twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def watching(self) -> int:
+        return len(self._viewers)
+
+    def offer(self, frame: Frame, denoised: Image) -> None:
+        """A new frame. Copied if somebody waits, so the memory is free again when this returns."""
+        wanted = self._wanted()
+        if not wanted:
+            return
+        with self._changed:
+            slot = self._pending or self._free.pop()  # a frame that still waits for the encoder is given up
+            slot.noisy = _copied(frame.image, slot.noisy) if any(key.needs_noisy for key in wanted) else None
+            slot.denoised = _copied(denoised, slot.denoised) if any(key.needs_denoised for key in wanted) else None
+            slot.index, slot.taken = frame.index, self.clock()
+            self._pending = slot
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def watch(self, key: Key) -> Iterator[Viewer]:
+        """A viewer, who gets frames that are newer than this call."""
+        latest = self._latest.get(key)
+        viewer = Viewer(self, key, latest.number if latest else 0)
+        self._viewers += (viewer,)
+        try:
+            yield viewer
+        finally:
+            self._viewers = tuple(each for each in self._viewers if each is not viewer)
+            if not any(each.key == key for each in self._viewers):
+                self._latest.pop(key, None)
+
+    async def _newer(self, key: Key, seen: int) -> Encoded:
+        while True:
+            latest = self._latest.get(key)
+            if latest is not None and latest.number > seen:
+                return latest
+            await self._fresh.wait()
+
+    def _wanted(self) -> set[Key]:
+        now = self.clock()
+        return {viewer.key for viewer in self._viewers if viewer.wanted_until >= now}
+
+    def _encode(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._pending is not None)
+                if self._closed or self._pending is None:
+                    return
+                slot, self._pending = self._pending, None
+            done: dict[Key, Encoded] = {}
+            self._number += 1
+            for key in sorted(self._wanted()):
+                missing = (key.needs_noisy and slot.noisy is None) or (key.needs_denoised and slot.denoised is None)
+                if missing:  # asked for after the frame was copied
+                    continue
+                try:
+                    content = self._encoder.encode(key, slot.noisy, slot.denoised)
+                except Exception as error:  # noqa: BLE001  one odd frame must not end the stream
+                    self._on_error(error)
+                    continue
+                done[key] = Encoded(content, self._number, slot.index, slot.taken)
+                self.encoded += 1
+            with self._changed:
+                self._free.append(slot)
+            if done and self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    self._loop.call_soon_threadsafe(self._publish, done)
+
+    def _publish(self, done: dict[Key, Encoded]) -> None:
+        watched = {viewer.key for viewer in self._viewers}
+        self._latest.update({key: encoded for key, encoded in done.items() if key in watched})
+        fresh, self._fresh = self._fresh, asyncio.Event()
+        fresh.set()
+
+
+def _copied(image: Image, into: Image | None) -> Image:
+    if into is None or into.shape != image.shape:
+        return image.copy()
+    np.copyto(into, image)
+    return into

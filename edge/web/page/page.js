@@ -1,0 +1,198 @@
+"use strict";
+// The live picture: one stream of both halves, camera left and denoised right, drawn so that the slider divides them.
+
+const byId = (id) => document.getElementById(id);
+const canvas = byId("picture");
+const context = canvas.getContext("2d");
+let split = 0.5;
+let bitmap = null; // the newest frame, both halves
+let lastFrame = 0; // when it came, performance.now()
+let streamSays = ""; // why there is no stream, in the server's words
+let stopped = null; // AbortController of the running stream
+let changing = 0; // until when the strength slider is the user's, performance.now()
+
+const STALL_MS = 3000;
+const MOST_BYTES = 64 << 20; // of one frame; more is no stream of ours
+
+function draw() {
+  if (!bitmap) return;
+  const width = bitmap.width >> 1, height = bitmap.height;
+  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  const edge = Math.round(split * width);
+  context.drawImage(bitmap, width, 0, width, height, 0, 0, width, height);
+  if (edge > 0) context.drawImage(bitmap, 0, 0, edge, height, 0, 0, edge, height);
+  context.fillStyle = "#ffffffcc";
+  context.fillRect(edge - Math.max(1, width / 640), 0, Math.max(2, width / 320), height);
+}
+
+function setSplit(share) {
+  split = Math.min(1, Math.max(0, share));
+  byId("split").value = Math.round(split * 1000);
+  draw();
+}
+
+byId("split").addEventListener("input", (event) => setSplit(event.target.value / 1000));
+const drag = (event) => {
+  const box = canvas.getBoundingClientRect();
+  setSplit((event.clientX - box.left) / box.width);
+};
+canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); drag(event); });
+canvas.addEventListener("pointermove", (event) => { if (event.buttons) drag(event); });
+
+let decoding = false, waiting = null; // while one frame is decoded the newest waits
+async function show(bytes) {
+  if (decoding) { waiting = bytes; return; }
+  decoding = true;
+  try {
+    const next = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+    if (bitmap) bitmap.close();
+    bitmap = next;
+    lastFrame = performance.now();
+    draw();
+    document.body.dataset.frames = Number(document.body.dataset.frames || 0) + 1;
+  } catch { /* a torn frame: the next one comes */ }
+  decoding = false;
+  if (waiting) { const bytes = waiting; waiting = null; show(bytes); }
+}
+
+function headEnd(bytes, from, to) {
+  for (let i = from; i + 3 < to; i++) {
+    if (bytes[i] === 13 && bytes[i + 1] === 10 && bytes[i + 2] === 13 && bytes[i + 3] === 10) return i + 4;
+  }
+  return -1;
+}
+
+// Takes the stream apart into frames. The buffer grows to one frame and stays.
+async function read(body) {
+  const reader = body.getReader(), text = new TextDecoder();
+  let buffer = new Uint8Array(1 << 20), length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    if (length + value.length > MOST_BYTES) throw new Error("not a stream of frames");
+    if (length + value.length > buffer.length) {
+      const larger = new Uint8Array(2 * (length + value.length));
+      larger.set(buffer.subarray(0, length));
+      buffer = larger;
+    }
+    buffer.set(value, length);
+    length += value.length;
+    let start = 0;
+    for (;;) {
+      const body = headEnd(buffer, start, length);
+      if (body < 0) break;
+      const size = /content-length: *(\d+)/i.exec(text.decode(buffer.subarray(start, body)));
+      const end = body + (size ? Number(size[1]) : 0);
+      if (end > length) break;
+      if (size) show(buffer.slice(body, end));
+      start = end;
+    }
+    buffer.copyWithin(0, start, length);
+    length -= start;
+  }
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function stream() {
+  for (;;) {
+    if (document.hidden) { await pause(300); continue; } // nobody looks: the device need not encode
+    stopped = new AbortController();
+    try {
+      const answer = await fetch("/stream.mjpg?view=both", { signal: stopped.signal });
+      if (answer.ok) {
+        streamSays = "";
+        await read(answer.body);
+      } else {
+        streamSays = (await answer.text()).trim();
+      }
+    } catch { streamSays = ""; }
+    await pause(1000);
+  }
+}
+document.addEventListener("visibilitychange", () => { if (document.hidden && stopped) stopped.abort(); });
+
+const number = (value, digits, unit) => (typeof value === "number" ? value.toFixed(digits) + unit : "–");
+const clock = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+
+function showStatus(status) {
+  const latency = status.latency_ms || {};
+  byId("fps").textContent = number(status.fps, 1, "");
+  byId("network").textContent = number((latency.denoise || {}).p50, 1, " ms");
+  byId("latency").textContent = number((latency.end_to_end || {}).p50, 1, " ms");
+  byId("dropped").textContent = number(status.dropped, 0, "");
+  byId("noise").textContent = number(status.noise_sigma, 1, "");
+  byId("temperature").textContent = number(status.temperature_c, 0, " °C");
+  byId("source").textContent = status.source || "";
+  const strength = byId("strength");
+  strength.disabled = typeof status.strength !== "number";
+  if (performance.now() > changing && !strength.disabled) {
+    strength.value = Math.round(status.strength * 100);
+    byId("strength-value").textContent = strength.value + " %";
+  }
+  const model = status.model || {};
+  byId("model-name").textContent = model.name || "";
+  byId("model").replaceChildren(...Object.entries(model).filter(([, value]) => value !== null).map(([key, value]) => {
+    const row = document.createElement("tr"), head = document.createElement("th"), cell = document.createElement("td");
+    head.textContent = key.replaceAll("_", " ");
+    cell.textContent = typeof value === "object" ? JSON.stringify(value) : String(value);
+    row.append(head, cell);
+    return row;
+  }));
+  const notes = [];
+  if (status.ladder && status.ladder.step !== "full") notes.push(`slowed down (${status.ladder.step}): ${status.ladder.reason}`);
+  if (status.device && status.device.fallback) notes.push(`on the CPU instead: ${status.device.fallback}`);
+  if (status.reload && status.reload.error) notes.push(`reload failed: ${status.reload.error}`);
+  for (const sink of status.sinks || []) {
+    if (sink.waiting || sink.error) notes.push(`${sink.name}: ${sink.waiting || sink.error}`);
+  }
+  byId("notice").textContent = notes.join(" · ");
+}
+
+let status = null, reachable = false, lastReached = Date.now() / 1000;
+async function poll() {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        const answer = await fetch("/status.json", { signal: AbortSignal.timeout(4000) });
+        if (answer.status === 401) { location.reload(); return; }
+        reachable = answer.ok;
+        if (answer.ok) { status = await answer.json(); showStatus(status); lastReached = Date.now() / 1000; }
+      } catch { reachable = false; }
+    }
+    await pause(1000);
+  }
+}
+
+// Says plainly that the picture is old, whatever the cause: camera, server, network, or too many viewers.
+function watch() {
+  let says = "";
+  if (!reachable) says = status ? `No live video since ${clock(lastReached)}: the device does not answer` : "";
+  else if (!status.live) says = `No live video since ${clock(status.health.since)}: ${status.health.reason}`;
+  else if (streamSays) says = streamSays;
+  else if (lastFrame && performance.now() - lastFrame > STALL_MS && !document.hidden) {
+    says = `No live video since ${clock((Date.now() - performance.now() + lastFrame) / 1000)}: the stream stands still`;
+  }
+  const gone = byId("gone"), badge = byId("badge");
+  gone.hidden = !says;
+  if (gone.textContent !== says) gone.textContent = says;
+  badge.textContent = says ? "no live video" : lastFrame ? "live" : "connecting";
+  badge.className = says ? "badge lost" : lastFrame ? "badge live" : "badge";
+}
+
+byId("strength").addEventListener("input", (event) => {
+  changing = performance.now() + 2000;
+  byId("strength-value").textContent = event.target.value + " %";
+});
+byId("strength").addEventListener("change", async (event) => {
+  const body = JSON.stringify({ strength: event.target.value / 100 });
+  const headers = { "Content-Type": "application/json" };
+  try {
+    const answer = await fetch("/control", { method: "POST", headers, body });
+    if (!answer.ok) byId("notice").textContent = (await answer.text()).trim();
+  } catch { byId("notice").textContent = "the device does not answer"; }
+});
+
+setInterval(watch, 300);
+poll();
+stream();

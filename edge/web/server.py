@@ -1,0 +1,140 @@
+"""The server's thread: sockets bound at once, an event loop of its own, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edge.web.guard import Guard, Limits
+from quietcam.errors import QuietcamError, UsageError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = ["Server", "bind"]
+
+_QUIET = logging.getLogger("quietcam.web")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False  # what strangers send is no news
+
+_BACKLOG = 64
+_SHUTDOWN_SECONDS = 0.5
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        UsageError: the port is in use or not allowed, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=family == socket.AF_INET6 and host == "::"
+        )
+    except (OSError, OverflowError) as error:
+        raise UsageError(_why(error, host, port)) from None
+
+
+def _why(error: Exception, host: str, port: int) -> str:
+    number = getattr(error, "errno", None)
+    remedy = {
+        errno.EADDRINUSE: f"another program has this port; choose another, for example --listen {host}:{port + 1}",
+        errno.EACCES: "ports below 1024 are the administrator's; choose one above, for example 8080",
+        errno.EADDRNOTAVAIL: "that address is not this machine's; `ip addr` lists those that are",
+    }.get(number or 0, "give an address of this machine and a port, for example --listen 127.0.0.1:8080")
+    said = os.strerror(number) if number and number > 0 else str(error)
+    return f"The page needs an address to listen on. Received: {host}:{port}: {said}. Remedy: {remedy}."
+
+
+class Server:
+    """Runs an aiohttp application in a thread. ``start`` returns when it answers; ``close`` when it is gone.
+
+    Args:
+        listening: a bound socket; closed with the server.
+        application: made inside the loop, where what belongs to it is made.
+        limits: of the connections.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        application: Callable[[asyncio.AbstractEventLoop], web.Application],
+        limits: Limits,
+    ) -> None:
+        self._socket = listening
+        self._application = application
+        self._limits = limits
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._main, name="quietcam-web", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer.
+
+        Raises:
+            QuietcamError: it cannot.
+        """
+        self._thread.start()
+        self._ready.wait()
+        if self._error is not None:
+            self._thread.join()
+            if isinstance(self._error, QuietcamError | ImportError):
+                raise self._error
+            raise UsageError(f"The page could not be started. Received: {self._error}.") from self._error
+
+    def close(self) -> None:
+        """End all connections and the thread. May be called twice."""
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(stop.set)
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._socket.close()
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001  raised again by start
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        from aiohttp import web
+
+        loop = self._loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, __: None)  # broken connections; handlers report for themselves
+        self._stop = asyncio.Event()
+        runner = web.AppRunner(
+            self._application(loop),
+            logger=_QUIET,
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,
+            keepalive_timeout=self._limits.request_seconds,
+            lingering_time=1.0,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        inner = runner.server
+        assert inner is not None
+        server = await loop.create_server(lambda: Guard(inner(), self._limits), sock=self._socket)
+        self._ready.set()
+        try:
+            await self._stop.wait()
+        finally:
+            server.close()
+            for guard in tuple(self._limits.open):
+                guard.abort()
+            await runner.cleanup()

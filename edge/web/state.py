@@ -1,0 +1,77 @@
+"""What the page, /healthz and /metrics tell: the newest report of the pipeline, and whether frames still come."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["STUCK_SECONDS", "State", "Verdict"]
+
+STUCK_SECONDS = 5.0
+"""Without a frame for so long a camera counts as lost, whatever it says of itself."""
+
+
+class Verdict(dict[str, Any]):
+    """Of /healthz: ``ok``, ``reason`` and, when it is not, ``since`` (unix seconds)."""
+
+    @property
+    def ok(self) -> bool:
+        return bool(self["ok"])
+
+
+class State:
+    """Written by the sink's thread, read by the server's. Reading costs nothing of the pipeline's time.
+
+    Args:
+        clock: seconds, monotonic.
+        wall: unix seconds. Only shown, never reckoned with: it may jump.
+        live: the source is a camera, which must keep delivering; a folder of pictures may end.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        live: bool = True,
+    ) -> None:
+        self._clock, self._wall = clock, wall
+        self._live = live
+        self._lock = threading.Lock()
+        self._report: dict[str, Any] = {}
+        self._frames = 0
+        self._last_frame = clock()
+        self._last_wall = wall()
+
+    def frame(self) -> None:
+        """A frame came through."""
+        now, wall = self._clock(), self._wall()
+        with self._lock:
+            self._frames += 1
+            self._last_frame, self._last_wall = now, wall
+
+    def update(self, report: dict[str, Any]) -> None:
+        """The pipeline's newest report; not to be changed afterwards."""
+        with self._lock:
+            self._report = report
+
+    @property
+    def report(self) -> dict[str, Any]:
+        with self._lock:
+            return self._report
+
+    def verdict(self) -> Verdict:
+        """Whether there is live video, and if not, since when and why."""
+        with self._lock:
+            silent = self._clock() - self._last_frame
+            camera = self._report.get("camera") or {}
+            since, frames = self._last_wall, self._frames
+        if camera.get("state") == "lost":
+            return Verdict(
+                ok=False, reason=camera.get("reason") or "the camera is lost", since=camera.get("since", since)
+            )
+        if self._live and silent > STUCK_SECONDS:
+            reason = "no frame came for some seconds" if frames else "no frame has come yet"
+            return Verdict(ok=False, reason=reason, since=since)
+        return Verdict(ok=True, reason="live" if frames else "starting")

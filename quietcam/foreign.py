@@ -1,0 +1,93 @@
+"""Arrays of pictures in .npz and .npy files of whatever origin, for the linter to look at."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import DataError, UsageError
+
+__all__ = ["ForeignArray", "read_array"]
+
+_LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
+_REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez."
+
+
+@dataclass(frozen=True)
+class ForeignArray:
+    """An array out of a file.
+
+    Attributes:
+        key: what it is called there; empty in an .npy file.
+        others: keys of the arrays that were passed over.
+        origin: as a set of quietcam has it, else empty.
+        is_set: the file has all that a set of quietcam has.
+    """
+
+    array: NDArray[Any]
+    key: str
+    others: tuple[str, ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict)
+    is_set: bool = False
+
+
+def read_array(path: Path, key: str | None = None) -> ForeignArray:
+    """The array of pictures in a file: ``patches`` where there is one, else the largest array of numbers.
+
+    Raises:
+        UsageError: there is no such file, or no array of that name in it.
+        DataError: it is no .npz or .npy file, is damaged or too large, holds Python objects, or nothing like pictures.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(
+            f"A set is an .npz or .npy file. Received: {path}, which is not there. Remedy: check the path."
+        )
+    try:
+        return _read_zip(path, key) if zipfile.is_zipfile(path) else _read_bare(path, key)
+    except (OSError, ValueError, TypeError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, (DataError, UsageError)):
+            raise
+        objects = "pickle" in str(error).lower() or "object array" in str(error).lower()
+        what = "with Python objects, which are not read" if objects else "which is none or is damaged"
+        raise DataError(
+            f"A set must be a whole .npz or .npy file of numbers. Received: {path}, {what}. {_REMEDY}"
+        ) from error
+
+
+def _read_zip(path: Path, key: str | None) -> ForeignArray:
+    with zipfile.ZipFile(path) as archive:
+        sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+    with np.load(path, allow_pickle=False) as stored:
+        names = list(stored.files)
+        if key is not None and key not in names:
+            raise UsageError(
+                f"--key is an array of the file. Received: {key}. Remedy: choose from {', '.join(names) or 'none'}."
+            )
+        if key is None:
+            key = "patches" if "patches" in names else max(names, key=lambda name: sizes.get(name, 0), default=None)
+        if key is None:
+            raise DataError(f"A set holds an array of pictures. Received: {path}, with none. {_REMEDY}")
+        if sizes.get(key, 0) > _LARGEST:
+            raise DataError(
+                f"A set must fit into memory. Received: {path}, whose {key} unpacks to {sizes[key] / 2**30:.0f} GiB. "
+                "Remedy: take fewer patches; some hundred are plenty."
+            )
+        is_set = {"patches", "source", "instance", "box", "sha256"} <= set(names)
+        origin = json.loads(str(stored["origin"])) if is_set and "origin" in names else {}
+        others = () if is_set else tuple(name for name in names if name != key)
+        return ForeignArray(np.asarray(stored[key]), key, others, origin if isinstance(origin, dict) else {}, is_set)
+
+
+def _read_bare(path: Path, key: str | None) -> ForeignArray:
+    if key is not None:
+        raise UsageError(f"--key is for .npz files. Received: {path}. Remedy: leave it out.")
+    with path.open("rb") as file:
+        return ForeignArray(np.asarray(np.load(file, allow_pickle=False)), "")

@@ -1,0 +1,345 @@
+"""The preflight on graphs that TensorFlow converts, each of which breaks one rule or none."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.coral.check import check_content, check_model
+from convert.coral.conditions import EVERY_OP
+from convert.coral.rules import RULES, Verdict, judge
+from convert.flatbuffer import read_graph
+from edge.models import shipped_models
+from quietcam.cli import run
+from quietcam.errors import ModelError, UsageError
+
+from .conftest import SIDE, compiled, edited, graph, too_many_parameters
+
+
+def check(name):
+    return check_content(graph(name), name)
+
+
+def kinds_on_cpu(report):
+    return [op.kind for op in report.ops if not op.on_tpu]
+
+
+def test_a_plain_graph_maps_and_has_an_estimate():
+    report = check("good")
+    assert report.holds
+    assert [op.kind for op in report.ops] == ["CONV_2D", "CONV_2D"]
+    assert {op.verdict for op in report.ops} == {Verdict.TPU}
+    assert {each.bus for each in report.estimates} == {"USB 3", "USB 2", "PCIe"}
+    assert "all 2 operators are expected to run on the Edge TPU" in report.verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "word", "remedy"),
+    [
+        ("depth_to_space", "DEPTH_TO_SPACE", "no such operator", "--target coral"),
+        ("leaky_relu", "LEAKY_RELU", "no leaky ReLU", "ReLU6"),
+        ("resize_too_large", "RESIZE_NEAREST_NEIGHBOR", "at most 128", "smaller tile"),
+        ("transposed_same", "TRANSPOSE_CONV", "VALID", "RESIZE"),
+        ("strided_slice", "STRIDED_SLICE", "strides of 1", ""),
+        ("float", "CONV_2D", "8-bit", "--recipe int8"),
+        ("batch", "CONV_2D", "batch 1", "batch of 1"),
+    ],
+)
+def test_what_falls_back_is_named_with_its_remedy_and_takes_the_rest_along(name, first, word, remedy):
+    report = check(name)
+    assert not report.holds
+    assert report.first_on_cpu.kind == first
+    assert word in report.verdict
+    assert remedy in report.verdict
+    assert report.estimates == ()
+    # All behind the first one stays on the CPU, too.
+    assert not any(op.on_tpu for op in report.ops[report.first_on_cpu.number :])
+
+
+def test_what_stands_before_the_fall_is_on_the_chip():
+    report = check("leaky_relu")
+    assert [op.on_tpu for op in report.ops] == [True, False, False]
+    assert report.ops[2].verdict is Verdict.TPU  # it would map
+    assert report.expected_log == {"CONV_2D": 1}
+
+
+def test_dynamic_sizes_are_a_fault_of_the_whole():
+    report = check("dynamic")
+    assert not report.holds
+    assert "dynamic size" in report.faults[0]
+    assert "--size" in report.faults[0]
+    assert report.on_tpu == 0
+
+
+def test_float_ends_leave_a_quantize_in_front_and_a_dequantize_behind():
+    report = check("float_ends")
+    assert [(op.kind, op.on_tpu) for op in report.ops] == [
+        ("QUANTIZE", False),
+        ("CONV_2D", True),
+        ("CONV_2D", True),
+        ("DEQUANTIZE", False),
+    ]
+    assert report.first_on_cpu.kind == "DEQUANTIZE"
+
+
+@pytest.mark.parametrize("name", ["resize", "pool", "mean", "pad", "concat"])
+def test_what_coral_lists_maps(name):
+    report = check(name)
+    assert report.holds, report.verdict
+    assert report.open == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("resize_bilinear", "RESIZE_BILINEAR"),
+        ("resize_in_doubt", "RESIZE_NEAREST_NEIGHBOR"),
+        ("transposed_valid", "TRANSPOSE_CONV"),
+        ("reshape", "RESHAPE"),
+    ],
+)
+def test_what_nobody_knows_is_said_to_be_open(name, kind):
+    report = check(name)
+    (op,) = [op for op in report.ops if op.verdict is Verdict.OPEN]
+    assert op.kind == kind
+    assert report.holds
+    assert "nobody knows for sure" in report.verdict
+
+
+def test_parameters_beyond_the_chip_are_a_finding():
+    report = check_content(too_many_parameters(), "wide")
+    assert report.memory.parameters > 8 << 20
+    assert report.memory.streamed == report.memory.parameters - report.memory.cached > 0
+    assert not report.holds
+    assert "MiB where 7.7 fit" in report.verdict
+    assert report.on_cpu == 0
+
+
+def test_a_version_that_the_compiler_does_not_read_refuses_the_whole_model():
+    def raise_version(model, kinds):
+        del kinds
+        model.operatorCodes[0].version = 6
+
+    report = check_content(edited(graph("good"), raise_version), "new")
+    assert report.refused
+    assert report.on_tpu == 0
+    assert "version 5 at most, has 6" in report.verdict
+    assert "older TensorFlow" in report.verdict
+
+
+def test_several_subgraphs_are_refused_in_one_line():
+    def double(model, kinds):
+        del kinds
+        model.subgraphs = [model.subgraphs[0], model.subgraphs[0]]
+
+    report = check_content(edited(graph("good"), double), "loop")
+    assert not report.holds
+    assert "2 subgraphs" in report.verdict
+
+
+def test_an_output_listed_twice_is_a_fault():
+    def twice(model, kinds):
+        del kinds
+        subgraph = model.subgraphs[0]
+        subgraph.outputs = np.array([subgraph.outputs[0]] * 2, np.int32)
+        model.signatureDefs = []
+
+    report = check_content(edited(graph("good"), twice), "twice")
+    assert not report.holds
+    assert "listed twice" in report.faults[0]
+
+
+def test_tensors_and_constants_that_are_there_twice_are_remarks():
+    def repeat(model, kinds):
+        del kinds
+        tensors = model.subgraphs[0].tensors
+        first, second = [each for each in tensors if each.shape is not None and list(each.shape) == [8, 3, 3, 8]] * 2
+        del first
+        copy = type(second)()
+        copy.__dict__.update(second.__dict__)
+        tensors.append(copy)
+
+    report = check_content(edited(graph("good"), repeat), "copies")
+    assert report.holds
+    assert any("several tensors are called" in each for each in report.remarks)
+    assert any("stored more than once" in each for each in report.remarks)
+
+
+def test_an_activation_without_scale_does_not_map():
+    def forget(model, kinds):
+        del kinds
+        model.subgraphs[0].tensors[int(model.subgraphs[0].operators[0].outputs[0])].quantization = None
+
+    report = check_content(edited(graph("good"), forget), "bare")
+    assert report.on_tpu == 0
+    assert "one scale and zero point" in report.verdict
+
+
+def test_weights_that_are_computed_do_not_map():
+    def empty(model, kinds):
+        del kinds
+        weights = model.subgraphs[0].tensors[int(model.subgraphs[0].operators[0].inputs[1])]
+        model.buffers[weights.buffer].data = None
+
+    report = check_content(edited(graph("good"), empty), "computed")
+    assert not report.ops[0].on_tpu
+    assert any("constants" in each.text for each in report.ops[0].broken)
+
+
+def test_weights_scaled_along_the_wrong_axis_do_not_map():
+    def shorten(model, kinds):
+        del kinds
+        weights = model.subgraphs[0].tensors[int(model.subgraphs[0].operators[0].inputs[1])]
+        weights.quantization.scale = weights.quantization.scale[:3]
+        weights.quantization.zeroPoint = weights.quantization.zeroPoint[:3]
+
+    report = check_content(edited(graph("good"), shorten), "axis")
+    assert any("one for each output channel" in each.text for each in report.ops[0].broken)
+    assert check("good").per_channel == 2
+
+
+def test_a_custom_operator_is_refused():
+    content = compiled(graph("good"))
+    other = content.replace(b"edgetpu-custom-op", b"my-own-custom-op1")
+    report = check_content(other, "custom")
+    assert report.refused
+    assert "custom operator" in report.verdict
+
+
+def test_a_compiled_model_is_recognised_and_described():
+    report = check_content(compiled(graph("good")), "good_edgetpu")
+    assert report.holds
+    assert (report.compiled.programs, report.compiled.runtime, report.compiled.compiler) == (1, 14, "16.0.384591198")
+    assert "compiled already" in report.verdict
+
+
+def test_a_compiled_model_that_was_split_says_what_stayed():
+    report = check_content(compiled(graph("leaky_relu"), left=2), "split_edgetpu")
+    assert not report.holds
+    assert report.compiled.on_cpu == ("LEAKY_RELU", "CONV_2D")
+    assert "2 operators stayed on the CPU" in report.verdict
+
+
+@pytest.mark.parametrize("options", [b"", b"DWN1", b"\0\0\0\0DWN1\xff\xff", b"\xff\xff\xff\x7fDWN1" + b"\xff" * 40])
+def test_a_program_that_cannot_be_read_is_no_reason_to_fail(options):
+    report = check_content(compiled(graph("good"), options=options), "odd_edgetpu")
+    assert (report.compiled.runtime, report.compiled.compiler) == (None, None)
+
+
+def test_every_shipped_model_has_a_verdict_that_fits_its_kind():
+    for path in shipped_models():
+        report = check_model(path)
+        kinds = {op.kind for op in report.ops}
+        if "float" in path.name:
+            assert report.on_tpu == 0, path.name
+        elif "DEPTH_TO_SPACE" in kinds:
+            assert report.first_on_cpu is not None, path.name
+            assert not report.holds
+        else:
+            assert report.holds, f"{path.name}: {report.verdict}"
+
+
+def test_a_model_that_ends_one_operator_earlier_holds_where_the_whole_one_does_not():
+    whole = next(path for path in shipped_models() if path.name == "demo_256x256_int8.tflite").read_bytes()
+
+    def end_earlier(model, kinds):
+        del kinds
+        subgraph = model.subgraphs[0]
+        last = subgraph.operators.pop()
+        subgraph.outputs = np.array([last.inputs[0]], np.int32)
+        model.signatureDefs = []
+
+    report = check_content(edited(whole, end_earlier), "demo_coral")
+    assert report.holds
+    assert report.on_cpu == 0
+    assert not check_content(whole, "demo").holds
+
+
+def test_every_rule_names_its_source_and_how_it_is_known():
+    conditions = [*EVERY_OP, *(each for rule in RULES.values() for each in rule.conditions)]
+    for source in [*(each.source for each in conditions), *(rule.source for rule in RULES.values())]:
+        assert source.how in ("read", "derived", "measured")
+        assert len(source.text) > 10
+    for kind, rule in RULES.items():
+        assert rule.maps or rule.why, kind
+
+
+def test_an_operator_that_nobody_listed_stays_on_the_cpu():
+    op = read_graph(graph("good")).ops[0]
+    strange = type(op)("COMPLEX_ABS", 1, op.inputs, op.outputs, None)
+    verdict, findings = judge(strange)
+    assert verdict is Verdict.CPU
+    assert "not in Coral's table" in findings[0].text
+
+
+def test_too_few_inputs_are_no_crash():
+    op = read_graph(graph("good")).ops[0]
+    verdict, _ = judge(type(op)("PRELU", 1, op.inputs[:1], op.outputs, None))
+    assert verdict is Verdict.OPEN
+
+
+def test_the_command_exits_with_3_and_one_line_when_something_falls_back(tmp_path, capsys):
+    file = tmp_path / "leaky.tflite"
+    file.write_bytes(graph("leaky_relu"))
+    assert run(["coral", "check", str(file), "--json", str(tmp_path / "report.json")]) == 3
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert "LEAKY_RELU" in said.err
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["on_cpu"] == 2
+    assert [op["runs_on"] for op in report["ops"]] == ["TPU", "CPU", "CPU"]
+    assert report["ops"][1]["conditions"][0]["source"].endswith("(read)")
+
+
+def test_the_command_prints_the_estimate_with_its_assumptions(tmp_path, capsys):
+    file = tmp_path / "good.tflite"
+    file.write_bytes(graph("good"))
+    assert run(["coral", "check", str(file), "--all"]) == 0
+    said = capsys.readouterr().out
+    for word in ("USB 2", "not measured", "assumed: ", "Source: ", "all 2 operators"):
+        assert word in said
+
+
+def test_json_to_standard_output_is_json_alone(tmp_path, capsys):
+    file = tmp_path / "good.tflite"
+    file.write_bytes(graph("good"))
+    assert run(["coral", "check", str(file), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["holds"] is True
+
+
+@pytest.mark.parametrize("name", ["nowhere.tflite", "."])
+def test_what_is_no_file_is_wrong_usage(name, capsys):
+    with pytest.raises(UsageError):
+        check_model(Path(name))
+    assert run(["coral", "check", name]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    file = tmp_path / "text.tflite"
+    file.write_text("not a model")
+    with pytest.raises(ModelError, match="TensorFlow Lite"):
+        check_model(file)
+    file.write_bytes(graph("good")[:700])
+    with pytest.raises(ModelError, match="cut short"):
+        check_model(file)
+
+
+def test_check_needs_no_tensorflow(tmp_path):
+    file = tmp_path / "good.tflite"
+    file.write_bytes(graph("good"))
+    blocked = "import sys; sys.modules['tensorflow'] = sys.modules['tf_keras'] = None; from quietcam.cli import run; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{blocked} sys.exit(run(['coral', 'check', {str(file)!r}]))"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_side_of_the_test_graphs_is_what_the_shapes_say():
+    assert read_graph(graph("good")).inputs[0].shape == (1, SIDE, SIDE, 3)

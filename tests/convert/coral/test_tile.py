@@ -1,0 +1,78 @@
+"""The tile chosen from a network's description, held against the graph that TensorFlow makes of that network."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convert.coral.memory import CHIP, measure
+from convert.coral.tile import LARGEST_DOUBLED, activation_bytes, coral_tile
+from convert.flatbuffer import read_graph
+from edge.models import shipped_models
+from quietcam.architecture import Architecture
+from quietcam.manifest import read_manifest
+
+
+@st.composite
+def architectures(draw):
+    levels = draw(st.integers(1, 4))
+    widths = tuple(8 * draw(st.integers(1, 12)) for _ in range(levels))
+    depths = tuple(draw(st.integers(1, 3)) for _ in range(levels))
+    return Architecture(draw(st.sampled_from([1, 3])), draw(st.sampled_from([2, 4])), widths, depths)
+
+
+def test_the_count_from_the_description_is_that_of_the_shipped_graphs():
+    """Up to the operator before depth-to-space, where a graph for the Coral ends."""
+    seen = 0
+    for path in shipped_models():
+        manifest = read_manifest(path)
+        graph = read_graph(path.read_bytes())
+        if manifest.recipe != "int8" or manifest.architecture is None:
+            continue
+        ops = graph.ops[:-1] if graph.ops[-1].kind == "DEPTH_TO_SPACE" else graph.ops
+        described = activation_bytes(Architecture.from_dict(manifest.architecture))
+        assert measure(ops).activations == described * manifest.width * manifest.height, path.name
+        seen += 1
+    assert seen
+
+
+def test_the_count_from_the_description_is_that_of_a_small_converted_graph(conversions, loaded):
+    graph = conversions["int8"].graph
+    described = activation_bytes(loaded.architecture)
+    _, height, width, _ = graph.inputs[0].shape
+    ops = graph.ops[:-1] if graph.ops[-1].kind == "DEPTH_TO_SPACE" else graph.ops
+    assert measure(ops).activations == described * height * width
+
+
+def test_the_smallest_network_by_hand():
+    """One level of 16 at stem 2: every tensor has a quarter of the pixels."""
+    # stem, down0_0 (16), residual (12), blocks (12): widest is either 12 + 16 + 12 or 12 + 12 + 12, over 4.
+    assert activation_bytes(Architecture(3, 2, (16,), (1,))) == (12 + 16 + 12) / 4
+
+
+def test_a_doubling_limits_the_tile():
+    assert coral_tile(Architecture(3, 2, (16, 32), (1, 1))) == 2 * LARGEST_DOUBLED
+    assert coral_tile(Architecture(3, 4, (16, 32), (1, 1))) == 4 * LARGEST_DOUBLED
+    assert coral_tile(Architecture(3, 2, (16,), (1,))) > 2 * LARGEST_DOUBLED  # nothing is doubled
+
+
+@settings(max_examples=50, deadline=None)
+@given(architectures())
+def test_the_tile_is_whole_steps_and_far_from_the_cliff(architecture):
+    tile = coral_tile(architecture)
+    assert tile % architecture.stride == 0
+    assert tile >= architecture.stride
+    if architecture.levels > 1:
+        assert tile // architecture.stem <= LARGEST_DOUBLED
+    if architecture.parameters < CHIP // 4:
+        assert activation_bytes(architecture) * tile * tile + architecture.parameters <= CHIP / 2
+
+
+def test_a_network_that_fills_the_chip_still_gets_a_tile():
+    tile = coral_tile(Architecture(3, 2, (256, 512), (2, 3)))
+    assert 32 <= tile <= 256
+
+
+@pytest.mark.parametrize("stem", [2, 4])
+def test_wider_networks_get_no_larger_tiles(stem):
+    sides = [coral_tile(Architecture(3, stem, (width, 2 * width), (1, 1))) for width in (32, 64, 128, 256)]
+    assert sides == sorted(sides, reverse=True)

@@ -1,0 +1,266 @@
+"""The doctor on machines made of files: a healthy one, and each trouble with the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.doctor.check import Finding, Machine
+from edge.doctor.examine import CHECKS, examine
+from edge.doctor.hardware import decode_throttled
+from quietcam.cli import run
+
+PACKAGES = {
+    "ai-edge-litert": "2.3.0", "numpy": "1.26.4", "opencv-python-headless": "4.11.0.86", "aiohttp": "3.14.5",
+    "prometheus_client": "0.26.0",
+}  # fmt: skip
+MEMINFO = "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n"
+
+
+class Fake:
+    """A Raspberry Pi that nothing is wrong with, to be spoilt."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.packages: dict[str, str] = dict(PACKAGES)
+        self.modules = {"picamera2", "libcamera", "cv2"}
+        self.commands: dict[str, str] = {
+            "vcgencmd": "throttled=0x0\n", "timedatectl": "yes\n", "dpkg-query": "16.0TF2.17.1-1.deb12",
+        }  # fmt: skip
+        self.fields: dict[str, Any] = {
+            "groups": frozenset({"video"}), "is_root": False, "user": "pi", "architecture": "aarch64", "in_venv": True,
+            "prefix": Path("/opt/quietcam"), "python": (3, 11), "spool": root / "var/lib/quietcam",
+            "free": lambda _: 8 * 10**9,
+        }  # fmt: skip
+        self.write("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0")
+        self.write("proc/meminfo", MEMINFO)
+        self.write("proc/mounts", "/dev/root / ext4 rw,noatime 0 0\n")
+        self.write("dev/video0", "")
+        self.write("sys/class/video4linux/video0/name", "imx219\n")
+        self.write("usr/lib/python3/dist-packages/picamera2/__init__.py", "")
+
+    def write(self, path: str, text: str) -> Path:
+        place = self.root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        return place
+
+    def coral(self, speed: int, vendor: str = "18d1", product: str = "9302") -> None:
+        for name, value in (("idVendor", vendor), ("idProduct", product), ("speed", str(speed))):
+            self.write(f"sys/bus/usb/devices/2-1/{name}", f"{value}\n")
+
+    def library(self) -> None:
+        self.write("usr/lib/aarch64-linux-gnu/libedgetpu.so.1.0", "")
+        (self.root / "usr/lib/aarch64-linux-gnu/libedgetpu.so.1").symlink_to("libedgetpu.so.1.0")
+
+    def machine(self) -> Machine:
+        def answer(words: Sequence[str]) -> str | None:
+            return self.commands.get(words[0])
+
+        return Machine(
+            root=self.root, run=answer, version=self.packages.get, importable=self.modules.__contains__, **self.fields
+        )
+
+    def findings(self) -> Mapping[str, Finding]:
+        return {finding.name: finding for finding in examine(self.machine())}
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Fake:
+    return Fake(tmp_path)
+
+
+def test_a_healthy_pi(fake: Fake) -> None:
+    fake.coral(5000)
+    fake.library()
+    findings = fake.findings()
+    assert {finding.level for finding in findings.values()} == {"ok"}, findings
+    assert all(finding.mend is None for finding in findings.values())
+    assert findings["coral"].found.startswith("USB 3")
+    assert "libedgetpu.so.1.0" in findings["delegate"].found
+
+
+def trouble(fake: Fake, name: str, level: str, found: str, mend: str) -> None:
+    finding = fake.findings()[name]
+    assert finding.level == level, finding
+    assert found in finding.found
+    assert mend in (finding.mend or ""), finding.mend
+
+
+class TestEnvironment:
+    def test_an_old_python(self, fake: Fake) -> None:
+        fake.fields["python"] = (3, 9)
+        trouble(fake, "python", "broken", "3.9", "apt install")
+
+    @pytest.mark.parametrize(("architecture", "extra"), [("aarch64", "[edge]"), ("armv7l", "[edge-legacy]")])
+    def test_no_interpreter(self, fake: Fake, architecture: str, extra: str) -> None:
+        fake.fields["architecture"] = architecture
+        del fake.packages["ai-edge-litert"]
+        trouble(fake, "interpreter", "broken", "none", f"/opt/quietcam/bin/python -m pip install 'quietcam{extra}'")
+
+    def test_the_numpy_trap_of_tflite_runtime(self, fake: Fake) -> None:
+        del fake.packages["ai-edge-litert"]
+        fake.packages |= {"tflite-runtime": "2.14.0", "numpy": "2.4.6"}
+        trouble(fake, "numpy", "broken", "dies under numpy 2", "'numpy<2'")
+
+    def test_the_numpy_trap_of_bookworms_picamera2(self, fake: Fake) -> None:
+        fake.packages["numpy"] = "2.4.6"
+        trouble(fake, "numpy", "broken", "picamera2", "'numpy<2'")
+        fake.fields["python"] = (3, 13)  # Trixie's was built for it
+        assert fake.findings()["numpy"].level == "ok"
+
+    @pytest.mark.parametrize("package", ["numpy", "opencv-python-headless", "aiohttp"])
+    def test_a_package_that_is_missing(self, fake: Fake, package: str) -> None:
+        del fake.packages[package]
+        fake.modules.discard("cv2")
+        name = {"numpy": "numpy", "opencv-python-headless": "opencv", "aiohttp": "live page"}[package]
+        trouble(fake, name, "broken", "", "pip install 'quietcam[edge]'")
+
+    def test_an_environment_that_cannot_see_the_systems_libcamera(self, fake: Fake, tmp_path: Path) -> None:
+        """The command is run: afterwards the environment sees the system's packages."""
+        fake.modules -= {"picamera2", "libcamera"}
+        fake.fields["prefix"] = tmp_path / "venv"
+        settings = fake.write("venv/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
+        trouble(fake, "libcamera", "broken", "cannot see it", "sed -i")
+        subprocess.run(fake.findings()["libcamera"].mend or "", shell=True, check=True)
+        assert settings.read_text() == "home = /usr/bin\ninclude-system-site-packages = true\n"
+
+    def test_no_picamera2_at_all(self, fake: Fake) -> None:
+        fake.modules -= {"picamera2", "libcamera"}
+        shutil.rmtree(fake.root / "usr")
+        trouble(fake, "libcamera", "warn", "only USB", "sudo apt install python3-picamera2")
+        fake.write("proc/device-tree/model", "Some board")
+        assert fake.findings()["libcamera"].level == "note"
+
+
+class TestHardware:
+    def test_not_in_the_group(self, fake: Fake) -> None:
+        fake.fields |= {"groups": frozenset({"pi"}), "access": lambda path, _: "video" not in path.name}
+        trouble(fake, "cameras", "broken", "not in the group video", "sudo usermod -aG video pi")
+
+    def test_a_device_of_another_group(self, fake: Fake) -> None:
+        fake.fields["access"] = lambda path, _: "video" not in path.name
+        trouble(fake, "cameras", "broken", "/dev/video0 cannot be opened", "sudo chgrp video /dev/video0")
+
+    def test_codecs_and_metadata_are_no_cameras(self, fake: Fake) -> None:
+        fake.write("dev/video10", "")
+        fake.write("sys/class/video4linux/video10/name", "bcm2835-codec-decode\n")
+        fake.write("dev/video1", "")
+        fake.write("sys/class/video4linux/video1/index", "1\n")
+        assert fake.findings()["cameras"].found == "/dev/video0 (imx219)"
+        (fake.root / "dev/video0").unlink()
+        assert fake.findings()["cameras"].level == "warn"
+
+    @pytest.mark.parametrize(("vendor", "product"), [("1a6e", "089a"), ("18d1", "9302")])
+    def test_a_coral_on_usb_2(self, fake: Fake, vendor: str, product: str) -> None:
+        fake.coral(480, vendor, product)
+        fake.library()
+        trouble(fake, "coral", "warn", "USB 2 (480 Mbit/s", "USB 3")
+
+    def test_a_coral_without_its_library(self, fake: Fake) -> None:
+        fake.coral(5000)
+        trouble(fake, "delegate", "broken", "libedgetpu.so.1 is missing", "sudo apt install ./libedgetpu1-std")
+
+    def test_a_library_that_crashes(self, fake: Fake) -> None:
+        fake.library()
+        fake.commands["dpkg-query"] = "15.0"
+        trouble(fake, "delegate", "warn", "15.0", "feranick")
+
+    def test_pcie(self, fake: Fake) -> None:
+        fake.write("dev/apex_0", "")
+        assert fake.findings()["coral"].found == "PCIe, /dev/apex_0"
+
+    @pytest.mark.parametrize(
+        ("bits", "level", "found", "mend"),
+        [
+            ("0x50005", "broken", "undervoltage now, throttled now, undervoltage since boot, throttled", "power"),
+            ("0x50000", "warn", "undervoltage since boot", "power supply"),
+            ("0x80008", "broken", "soft temperature limit now", "fan"),
+            ("0x20000", "warn", "clock capped since boot", "fan"),
+        ],
+    )  # fmt: skip
+    def test_throttling(self, fake: Fake, bits: str, level: str, found: str, mend: str) -> None:
+        fake.commands["vcgencmd"] = f"throttled={bits}\n"
+        trouble(fake, "power", level, found, mend)
+
+    @pytest.mark.parametrize("said", ["", "error=1 error_msg", "throttled=perhaps"])
+    def test_a_vcgencmd_that_says_nonsense(self, fake: Fake, said: str) -> None:
+        fake.commands["vcgencmd"] = said
+        assert fake.findings()["power"].level == "warn"
+
+    def test_every_bit_by_itself(self) -> None:
+        """Raspberry Pi's documentation: bits 0 to 3 are now, 16 to 19 since boot; others mean nothing."""
+        assert decode_throttled("throttled=0x0") == []
+        assert decode_throttled("throttled=0xF000F0") == []
+        alone = [decode_throttled(f"throttled={1 << bit:#x}") for bit in (0, 1, 2, 3, 16, 17, 18, 19)]
+        assert [len(each) for each in alone] == [1] * 8
+        assert len({each[0] for each in alone}) == 8
+
+
+class TestSystem:
+    @pytest.mark.parametrize(("free", "level"), [(50 << 20, "broken"), (500 << 20, "warn"), (5 << 30, "ok")])
+    def test_disk(self, fake: Fake, free: int, level: str) -> None:
+        fake.fields["free"] = lambda _: free
+        assert fake.findings()["disk"].level == level
+        assert (fake.findings()["disk"].mend is None) == (level == "ok")
+
+    def test_a_card_that_went_read_only(self, fake: Fake) -> None:
+        fake.write("proc/mounts", "/dev/root / ext4 ro,noatime 0 0\n")
+        trouble(fake, "disk", "broken", "read-only", "sudo mount -o remount,rw /")
+
+    def test_clock(self, fake: Fake) -> None:
+        fake.commands["timedatectl"] = "no\n"
+        trouble(fake, "clock", "warn", "not kept by NTP", "sudo timedatectl set-ntp true")
+        fake.write("run/systemd/timesync/synchronized", "")
+        assert fake.findings()["clock"].level == "ok"
+
+    def test_memory(self, fake: Fake) -> None:
+        fake.write("proc/meminfo", "MemAvailable: 90000 kB\n")
+        trouble(fake, "memory", "warn", "87 MiB", "multi-user")
+
+
+def test_an_empty_machine_is_no_crash(tmp_path: Path) -> None:
+    machine = Machine(
+        root=tmp_path, run=lambda _: None, version=lambda _: None, importable=lambda _: False,
+        free=lambda _: 10**10, spool=tmp_path,
+    )  # fmt: skip
+    findings = examine(machine)
+    assert {finding.name for finding in findings} >= {"python", "interpreter", "cameras", "power", "disk", "clock"}
+
+
+def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
+    def check_moon(_: Machine) -> list[Finding]:
+        raise RuntimeError("eclipse")
+
+    monkeypatch.setattr("edge.doctor.examine.CHECKS", (check_moon, *CHECKS))
+    assert fake.findings()["moon"] == Finding("moon", "warn", "could not be looked at: RuntimeError: eclipse")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_command(
+    fake: Fake, broken: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if broken:
+        fake.packages.pop("numpy")
+    monkeypatch.setattr("edge.doctor.check.Machine", lambda: fake.machine())
+    assert run(["doctor", "--json", "-"]) == int(broken)
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert report["ok"] is not broken
+    assert {"name", "level", "found", "mend"} == set(report["findings"][0])
+    assert run(["doctor"]) == int(broken)
+    shown = capsys.readouterr().out
+    assert ("mend: " in shown) == (broken or any(each["mend"] for each in report["findings"]))
+    assert all(each["found"] in shown for each in report["findings"])
+
+
+def test_this_machine_can_be_examined() -> None:
+    findings = examine(Machine())
+    assert all(finding.mend for finding in findings if finding.level == "broken")
+    assert not any("could not be looked at" in finding.found for finding in findings)

@@ -1,0 +1,192 @@
+"""What systemd is told, heard on a socket as systemd's is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.frame import Frame
+from edge.service.__main__ import main, unit
+from edge.service.notify import Notifier
+from edge.service.reload import Reloader, on_hangup
+from edge.service.watchdog import PATIENCE, Progress, WatchdogSink
+from quietcam.errors import ModelError
+
+
+class Manager:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, address: str) -> None:
+        self.environment = {"NOTIFY_SOCKET": address}
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.settimeout(30)
+
+    def next(self) -> str:
+        return self._socket.recv(4096).decode()
+
+    def heard(self) -> list[str]:
+        """All that was said up to now."""
+        said = []
+        self._socket.setblocking(False)
+        try:
+            while True:
+                said.append(self._socket.recv(4096).decode())
+        except BlockingIOError:
+            self._socket.settimeout(30)
+            return said
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    address = str(tmp_path / "notify") if request.param == "path" else f"@quietcam-test-{os.getpid()}"
+    listening = Manager(address)
+    yield listening
+    listening.close()
+
+
+def report(frames: int, state: str = "live") -> dict[str, object]:
+    return {
+        "frames": frames,
+        "fps_now": 29.97,
+        "camera": {"state": state, "reason": "unplugged"},
+        "latency_ms": {"denoise": {"count": frames, "p50": 3.25}},
+        "temperature_c": 51.4,
+        "reload": {"error": None},
+    }
+
+
+def test_ready_with_the_first_frame_then_alive_while_frames_come(manager: Manager) -> None:
+    now = [0.0]
+    image = np.zeros((2, 2, 3), np.uint8)
+    with WatchdogSink(Notifier(manager.environment), lambda: now[0]) as sink:
+        sink.status(report(0))
+        assert manager.heard() == ["STATUS=30.0 frames/s, 3.2 ms in the network, 51 °C"]
+        sink.write(Frame(image, 0.0, 0), image)
+        sink.write(Frame(image, 0.0, 1), image)
+        assert manager.heard() == ["READY=1"]
+        sink.status(report(2))
+        assert manager.heard()[0] == "WATCHDOG=1"
+        # No frame since, and nobody says that the camera is lost: a hang.
+        sink.status(report(2))
+        assert "WATCHDOG=1" not in manager.heard()
+    assert manager.heard() == ["STOPPING=1"]
+
+
+def test_a_lost_camera_is_ready_and_alive_but_not_for_ever(manager: Manager) -> None:
+    now = [0.0]
+    sink = WatchdogSink(Notifier(manager.environment), lambda: now[0])
+    sink.status(report(0, "lost"))
+    assert manager.heard() == ["READY=1", "WATCHDOG=1", "STATUS=no live video: unplugged"]
+    now[0] = PATIENCE + 1
+    sink.status(report(0, "lost"))
+    assert "WATCHDOG=1" not in manager.heard()
+
+
+def test_progress_is_counted_from_the_last_frame() -> None:
+    now = [0.0]
+    progress = Progress(lambda: now[0])
+    assert progress.made(report(5))
+    now[0] = 10 * PATIENCE
+    assert progress.made(report(6, "lost"))
+    now[0] += PATIENCE - 1
+    assert progress.made(report(6, "lost"))
+    now[0] += 2
+    assert not progress.made(report(6, "lost"))
+    assert progress.made(report(7))
+
+
+@pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
+def test_without_a_manager_nothing_happens(environment: dict[str, str]) -> None:
+    notifier = Notifier(environment)
+    notifier.ready()
+    notifier.status("x")
+    assert notifier.wanted == bool(environment.get("NOTIFY_SOCKET"))
+
+
+class TestReload:
+    def test_a_hangup_reloads_and_says_so(self, manager: Manager) -> None:
+        done = threading.Event()
+        before = signal.getsignal(signal.SIGHUP)
+        with on_hangup(Reloader(done.set, pytest.fail, Notifier(manager.environment))):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert done.wait(30)
+            began, ended = manager.next(), manager.next()
+        assert began.startswith("RELOADING=1\nMONOTONIC_USEC=")
+        assert ended == "READY=1"
+        assert signal.getsignal(signal.SIGHUP) is before
+
+    @pytest.mark.parametrize("error", [ModelError("cut short"), RuntimeError("odd")])
+    def test_a_refusal_is_told_and_the_next_one_works(
+        self, error: Exception, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        outcomes = [error, None]
+        refused: list[str] = []
+        done = threading.Event()
+
+        def work() -> None:
+            if (outcome := outcomes.pop(0)) is not None:
+                raise outcome
+            done.set()
+
+        reloader = Reloader(work, refused.append, Notifier({}))
+        with on_hangup(reloader):
+            os.kill(os.getpid(), signal.SIGHUP)
+            while not refused:
+                threading.Event().wait(0.01)
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert done.wait(30)
+        assert str(error) in refused[0]
+        assert "all goes on as it was" in capsys.readouterr().err
+
+    def test_many_hangups_are_few_reloads(self) -> None:
+        reloads: list[int] = []
+        begun, free = threading.Event(), threading.Event()
+
+        def work() -> None:
+            reloads.append(1)
+            begun.set()
+            free.wait(30)
+
+        reloader = Reloader(work, pytest.fail, Notifier({}))
+        reloader.start()
+        reloader.request()
+        assert begun.wait(30)
+        for _ in range(100_000):  # more than a pipe holds
+            reloader.request()
+        free.set()
+        reloader.close()
+        assert 2 <= len(reloads) <= 20
+
+
+class TestUnit:
+    def test_it_names_this_python_and_what_the_service_needs(self, capsys: pytest.CaptureFixture[str]) -> None:
+        text = unit("/opt/quietcam/bin/python")
+        assert "ExecStart=/opt/quietcam/bin/python -m quietcam run --config /etc/quietcam.toml\n" in text
+        for line in ("Type=notify", "DynamicUser=yes", "SupplementaryGroups=video render", "StateDirectory=quietcam"):
+            assert f"\n{line}\n" in text
+        assert main(["unit"]) == 0
+        assert capsys.readouterr().out == unit()
+        assert main(["nonsense"]) == 2
+
+    def test_systemd_finds_no_fault(self, tmp_path: Path) -> None:
+        path = tmp_path / "quietcam.service"
+        path.write_text(unit())
+        try:
+            checked = subprocess.run(
+                ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            pytest.skip("needs systemd-analyze: apt-get install systemd")
+        assert (checked.returncode, checked.stderr) == (0, "")

@@ -1,0 +1,224 @@
+"""Capture: what is saved, when, and what is refused; and the way on to a representative set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge.cameras import Camera
+from edge.capture import EVERY, capture, prepare_folder
+from edge.frame import Frame
+from quietcam.cli import run
+from quietcam.data.pictures import read_picture, write_picture
+from quietcam.errors import DataError, StorageError, UsageError
+from quietcam.image import Image
+from quietcam.representative import load_set
+
+
+def picture(index: int) -> Image:
+    return np.random.default_rng(index).integers(0, 256, (24, 32, 3), np.uint8)
+
+
+class Fake(Camera):
+    """Frames at ten a second, each another one unless told otherwise."""
+
+    def __init__(
+        self, total: int | None = 100, live: bool = False, make: Callable[[int], Image] = picture, stop: int = 10_000
+    ) -> None:
+        super().__init__()
+        self.name = "fake"
+        self.total, self.live, self._make, self._stop = total, live, make, stop
+        self.given = 0
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return 32, 24
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.total or 10_000):
+            if index == self._stop:
+                raise KeyboardInterrupt
+            self.given += 1
+            yield Frame(self._make(index), 5.0 + index / 10, index)
+
+
+def saved(folder: Path) -> list[int]:
+    """Which frames of ``Fake`` lie in the folder, in the order of their names."""
+    known = {picture(index).tobytes(): index for index in range(300)}
+    return [known[read_picture(path).tobytes()] for path in sorted(folder.glob("*.png"))]
+
+
+def told(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "capture.json").read_text())
+    return found
+
+
+def test_frames_of_a_file_are_spread_over_all_of_it(tmp_path: Path) -> None:
+    capture(Fake(total=100), tmp_path, count=4)
+    assert saved(tmp_path) == [0, 25, 50, 75]
+    assert told(tmp_path)["frames"] == 4
+    assert told(tmp_path)["every_s"] is None
+
+
+def test_a_file_with_fewer_frames_gives_all_of_them(tmp_path: Path) -> None:
+    assert capture(Fake(total=3), tmp_path, count=10).frames == 3
+    assert saved(tmp_path) == [0, 1, 2]
+
+
+def test_a_live_camera_gives_one_every_half_second(tmp_path: Path) -> None:
+    camera = Fake(total=None, live=True)
+    done = capture(camera, tmp_path, count=3)
+    assert EVERY == 0.5
+    assert saved(tmp_path) == [0, 5, 10]
+    assert camera.given == 11  # and stops there
+    assert done.seconds == pytest.approx(1.0)
+
+
+def test_every_spreads_frames_over_time(tmp_path: Path) -> None:
+    capture(Fake(total=100), tmp_path, count=5, every=2.0)
+    assert saved(tmp_path) == [0, 20, 40, 60, 80]
+
+
+def test_a_stall_is_not_made_up_for_in_a_burst(tmp_path: Path) -> None:
+    class Stalling(Fake):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                late = 0.0 if frame.index < 10 else 3.0
+                yield Frame(frame.image, frame.timestamp + late, frame.index)
+
+    capture(Stalling(total=100), tmp_path, count=4, every=0.5)
+    assert saved(tmp_path) == [0, 5, 10, 15]
+
+
+def test_equal_frames_are_saved_once_and_the_next_is_tried_at_once(tmp_path: Path) -> None:
+    done = capture(Fake(make=lambda index: picture(index // 7)), tmp_path, count=4, every=0.5)
+    assert saved(tmp_path) == [0, 1, 2, 3]
+    assert done.repeated == 6  # 5 and 6 equal 0, 12 and 13 equal 7, 19 and 20 equal 14
+
+
+def test_a_frozen_camera_ends_it(tmp_path: Path) -> None:
+    camera = Fake(total=None, live=True, make=lambda _: picture(0))
+    done = capture(camera, tmp_path, count=5)
+    assert (done.frames, done.repeated) == (1, 120)
+    assert camera.given < 200
+
+
+def test_ctrl_c_keeps_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        capture(Fake(stop=30), tmp_path, count=50, every=0.5)
+    assert saved(tmp_path) == [0, 5, 10, 15, 20, 25]
+    assert told(tmp_path)["frames"] == 6
+
+
+@pytest.mark.parametrize("isp", [True, False, None])
+def test_whether_the_camera_denoises_itself_is_told(tmp_path: Path, isp: bool | None) -> None:
+    camera = Fake()
+    if isp is not None:
+        camera.isp_denoise = isp  # type: ignore[attr-defined]
+    assert capture(camera, tmp_path, count=2).isp_denoise is isp
+    assert told(tmp_path)["isp_denoise"] is isp
+
+
+def test_a_disk_without_room_is_told_after_the_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=20_000))
+    with pytest.raises(StorageError, match=r"room for all frames.*Remedy"):
+        capture(Fake(), tmp_path, count=50)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_without_frames_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one frame"):
+        capture(_Empty(), tmp_path, count=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Empty(Fake):
+    def __iter__(self) -> Iterator[Frame]:
+        yield from ()
+
+
+def test_gray_frames_and_changing_sizes(tmp_path: Path) -> None:
+    def make(index: int) -> Image:
+        side = 16 + 8 * (index % 2)
+        return np.random.default_rng(index).integers(0, 256, (side, side, 1), np.uint8)
+
+    assert capture(Fake(make=make, total=4), tmp_path, count=4).sizes == {"16x16", "24x24"}
+    assert len(list(tmp_path.glob("*.png"))) == 4
+
+
+def test_the_folder_is_not_mixed_with_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    prepare_folder(folder, overwrite=False)
+    capture(Fake(), folder, count=5)
+    with pytest.raises(UsageError, match="must be empty"):
+        prepare_folder(folder, overwrite=False)
+    assert len(saved(folder)) == 5
+    prepare_folder(folder, overwrite=True)
+    assert list(folder.iterdir()) == []
+    (folder / "holiday.png").touch()
+    with pytest.raises(UsageError, match="nothing else"):
+        prepare_folder(folder, overwrite=True)
+    assert (folder / "holiday.png").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="which is a file"):
+        prepare_folder(tmp_path / "file", overwrite=True)
+
+
+def test_from_a_camera_to_a_representative_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames, out = tmp_path / "frames", tmp_path / "rep.npz"
+    source = "synthetic:size=96x64,fps=max,gain=8"
+    words = ["capture", "--source", source, "--out", str(frames), "--count", "6"]
+    assert run([*words, "--json", "-"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == told(frames)
+    assert "6 frames (96x64" in shown.err
+    assert "next: quietcam calibrate" in shown.err
+    assert run(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert run([*words, "--overwrite"]) == 0
+    assert run(["calibrate", "--data", str(frames), "--out", str(out), "--count", "24", "--size", "32"]) == 0
+    chosen = load_set(out)
+    assert len(chosen) == 24
+    assert set(chosen.source) == {f"frame_{index:06d}" for index in range(6)}
+    assert chosen.origin["capture"]["source"] == "synthetic (imx219 at gain 8)"
+    assert run(["lint", str(out), "--data", str(frames)]) == 0
+
+
+def test_a_video_is_captured_from(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs the extra 'edge'")
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for index in range(20):
+        writer.write(np.full((48, 64, 3), 10 * index, np.uint8))
+    writer.release()
+    assert run(["capture", "--source", str(clip), "--out", str(tmp_path / "frames"), "--count", "4"]) == 0
+    levels = [read_picture(path).mean() for path in sorted((tmp_path / "frames").glob("*.png"))]
+    np.testing.assert_allclose(levels, [0, 50, 100, 150], atol=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--source", "absent", "--out", "frames"], "absent"),
+        (["--source", "pictures", "--out", "pictures"], "choose another --out"),
+        (["--source", "pictures", "--out", "pictures/a.png"], "which is a file"),
+        (["--source", "synthetic", "--out", "frames", "--count", "0"], "count"),
+        (["--source", "synthetic", "--out", "frames", "--every", "-1"], "every"),
+    ],
+)
+def test_mistakes_are_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_picture(Path("pictures/a.png"), picture(0))
+    assert run(["capture", *words]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("quietcam")
+    assert said in line
+    assert not Path("frames").exists()

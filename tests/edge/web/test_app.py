@@ -1,0 +1,388 @@
+"""The page's other answers: status, health, metrics, snapshots, control; and what strangers may not do."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from edge.web.access import HEADERS, Access, Attempts, host_allowed, is_loopback, origin_allowed
+from edge.web.state import STUCK_SECONDS, State
+from tests.edge.web.conftest import WAIT, Served, noise, serving, until
+
+TOKEN = "correct horse battery"
+
+
+def decoded(content: bytes) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture[..., ::-1]
+
+
+class TestAnswers:
+    def test_the_pages_files(self, served: Served) -> None:
+        for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
+            status, headers, body = served.get(path)
+            assert (status, headers.get_content_type()) == (200, kind)
+            assert body
+
+    def test_no_script_or_style_stands_in_the_page_itself(self, served: Served) -> None:
+        """Which the Content-Security-Policy forbids, so it would silently not work."""
+        for path in ("/",):
+            body = served.get(path)[2].decode()
+            assert "<style" not in body
+            assert " style=" not in body
+            assert body.count("<script") == body.count('<script src="/')
+            assert " on" not in {word.split("=")[0] for word in body.split("<")}
+
+    @pytest.mark.parametrize(
+        "path", ["/", "/nope", "/stream.mjpg?view=sideways", "/healthz", "/metrics", "/snapshot.jpg"]
+    )
+    def test_every_answer_has_the_headers(self, served: Served, path: str) -> None:
+        served.keep_feeding()
+        _, headers, _ = served.get(path)
+        assert {name: headers[name] for name in HEADERS} == HEADERS
+
+    def test_status(self, served: Served) -> None:
+        served.feed()
+        served.report()
+        status = json.loads(served.get("/status.json")[2])
+        assert status["live"] is True
+        assert (status["fps"], status["noise_sigma"], status["temperature_c"]) == (30.0, 7.5, 51.0)
+        assert status["model"]["name"] == "demo_640x480_int8"
+        assert (status["viewers"], status["strength"]) == (0, 1.0)
+
+    def test_metrics_are_what_prometheus_reads(self, served: Served) -> None:
+        for _ in range(3):
+            served.feed()
+        served.report(dropped=4, sinks=[{"name": "spool:/x", "frames": 3, "stored": 2, "waiting": None, "bytes": 7}])
+        status, headers, body = served.get("/metrics")
+        assert status == 200
+        assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        found = {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+        assert found[("quietcam_frames_total",)] == 3
+        assert found[("quietcam_frames_dropped_total",)] == 4
+        assert found[("quietcam_up",)] == 1
+        assert found[("quietcam_temperature_celsius",)] == 51
+        assert found[("quietcam_camera_reopened_total",)] == 2
+        assert found[("quietcam_latency_seconds", ("quantile", "0.95"), ("stage", "denoise"))] == 0.004
+        assert found[("quietcam_sink_frames_total", ("sink", "spool:/x"))] == 3
+        assert found[("quietcam_sink_events_total", ("event", "stored"), ("sink", "spool:/x"))] == 2
+        assert found[("quietcam_model_info", ("name", "demo_640x480_int8"), ("recipe", "int8"))] == 1
+
+    def test_what_is_not_known_is_no_metric_and_no_error(self, served: Served) -> None:
+        assert b"quietcam_temperature" not in served.get("/metrics")[2]
+        served.report(temperature_c=None, noise_sigma=None, device=None)
+        status, _, body = served.get("/metrics")
+        assert status == 200
+        assert b"quietcam_temperature" not in body
+
+    def test_a_snapshot_is_the_pair_pixel_by_pixel(self, served: Served) -> None:
+        noisy, denoised = noise(5, 40, 52), noise(6, 40, 52)
+        served.keep_feeding(noisy, denoised)
+        status, headers, body = served.get("/snapshot.png?download")
+        assert (status, headers["Content-Type"]) == (200, "image/png")
+        assert headers["Content-Disposition"].startswith('attachment; filename="quietcam_')
+        np.testing.assert_array_equal(decoded(body), np.concatenate([noisy, denoised], axis=1))
+        np.testing.assert_array_equal(decoded(served.get("/snapshot.png?view=noisy")[2]), noisy)
+
+    def test_a_jpeg_snapshot_is_the_denoised_frame(self, served: Served) -> None:
+        flat = np.full((40, 52, 3), 60, np.uint8)
+        served.keep_feeding(flat, 255 - flat)
+        status, headers, body = served.get("/snapshot.jpg")
+        assert (status, headers["Content-Type"]) == (200, "image/jpeg")
+        assert np.abs(decoded(body).astype(int) - 195).max() <= 1
+
+    def test_a_snapshot_without_video_says_so(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("edge.web.app._FIRST_FRAME_SECONDS", 0.05)
+        served.report(camera={"state": "lost", "since": 5.0, "reopened": 0, "reason": "unplugged"})
+        status, _, body = served.get("/snapshot.jpg")
+        assert (status, body) == (503, b"No live video: unplugged.\n")
+        assert served.viewers == 0
+
+    def test_strength(self, served: Served) -> None:
+        status, _, body = served.get("/control", "POST", '{"strength": 0.25}', Content_Type="application/json")
+        assert (status, json.loads(body)) == (200, {"strength": 0.25})
+        assert served.controls.strength == 0.25
+
+    @pytest.mark.parametrize(
+        "body", ["", "x", "[]", "{}", '{"strength": 2}', '{"strength": true}', '{"strength": NaN}', '{"strength": "1"}',
+                 '{"strength": 1, "other": 2}', "[" * 4000],
+    )  # fmt: skip
+    def test_a_strength_that_is_none(self, served: Served, body: str) -> None:
+        status, _, said = served.get("/control", "POST", body, Content_Type="application/json")
+        assert status == 400
+        assert b"A change must be" in said
+        assert served.controls.strength == 1.0
+
+    def test_a_body_that_is_too_large(self, served: Served) -> None:
+        status, _, _ = served.get("/control", "POST", " " * 100_000, Content_Type="application/json")
+        assert status == 413
+
+
+class TestHealth:
+    def test_a_lost_camera(self, served: Served) -> None:
+        served.feed()
+        served.report()
+        assert served.get("/healthz")[0] == 200
+        served.report(camera={"state": "lost", "since": 1700000000.5, "reopened": 0, "reason": "unplugged"})
+        status, _, body = served.get("/healthz")
+        assert status == 503
+        assert json.loads(body) == {"ok": False, "reason": "unplugged", "since": 1700000000.5}
+        assert json.loads(served.get("/status.json")[2])["fps"] == 0.0
+
+    def test_a_camera_that_is_stuck_without_saying_so(self) -> None:
+        now = [100.0]
+        state = State(clock=lambda: now[0], wall=lambda: 1000.0 + now[0])
+        state.frame()
+        now[0] += STUCK_SECONDS - 0.1
+        assert state.verdict().ok
+        now[0] += 0.2
+        assert state.verdict() == {"ok": False, "reason": "no frame came for some seconds", "since": 1100.0}
+        state.frame()
+        assert state.verdict().ok
+
+    def test_a_clock_that_jumps_changes_nothing(self) -> None:
+        wall = [1000.0]
+        state = State(clock=lambda: 100.0, wall=lambda: wall[0])
+        state.frame()
+        for jump in (1e9, -1e9):
+            wall[0] += jump
+            assert state.verdict().ok
+
+    def test_files_may_end(self) -> None:
+        now = [100.0]
+        state = State(clock=lambda: now[0], wall=lambda: 0.0, live=False)
+        state.frame()
+        now[0] += 1000
+        assert state.verdict().ok
+
+
+class TestToken:
+    def test_without_it_nothing_is_shown(self) -> None:
+        with serving(TOKEN) as served:
+            served.keep_feeding()
+            for path in ("/", "/page.js", "/stream.mjpg", "/snapshot.jpg", "/snapshot.png", "/status.json", "/metrics"):
+                status, headers, body = served.get(path)
+                assert status == 401, path
+                assert headers["WWW-Authenticate"] == "Bearer"
+                assert b"A token is needed" in body
+            assert served.get("/control", "POST", "{}", Content_Type="application/json")[0] == 401
+            assert served.get("/healthz")[0] == 200
+            assert served.encoded == 0
+
+    def test_a_browser_gets_a_form(self) -> None:
+        with serving(TOKEN) as served:
+            status, _, body = served.get("/", Accept="text/html,*/*")
+            assert status == 401
+            assert b'action="/login"' in body
+            assert served.get("/page.css")[0] == 200
+            form = {"Content_Type": "application/x-www-form-urlencoded", "Origin": f"http://127.0.0.1:{served.port}"}
+            assert served.get("/login", "POST", "token=wrong", **form)[0] == 401
+            status, headers, _ = served.get("/login", "POST", f"token={TOKEN.replace(' ', '+')}", **form)
+            assert (status, headers["Location"]) == (303, "/")
+            assert served.get("/", Cookie=headers["Set-Cookie"].split(";")[0])[0] == 200
+
+    def test_it_goes_from_the_address_into_a_cookie(self) -> None:
+        with serving(TOKEN) as served:
+            status, headers, _ = served.get(f"/?token={TOKEN.replace(' ', '%20')}")
+            assert (status, headers["Location"]) == (303, "/")
+            cookie = headers["Set-Cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=Lax" in cookie
+            assert TOKEN.split()[0] not in cookie
+            served.keep_feeding()
+            for path in ("/", "/snapshot.jpg", "/status.json"):
+                assert served.get(path, Cookie=cookie.split(";")[0])[0] == 200
+            assert served.get("/", Cookie=cookie.split(";")[0][:-1] + "x")[0] == 401
+
+    def test_programs_send_it_as_bearer_or_in_the_address(self) -> None:
+        with serving(TOKEN) as served:
+            assert served.get("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
+            assert served.get(f"/status.json?token={TOKEN.replace(' ', '+')}")[0] == 200
+            assert served.get("/metrics", Authorization="Bearer nonsense")[0] == 401
+            assert served.get("/metrics", Authorization=f"Basic {TOKEN}")[0] == 401
+
+    def test_a_wrong_one_a_thousand_times(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with serving(TOKEN) as served:
+            connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=WAIT)
+            codes = []
+            for number in range(1000):
+                connection.request("GET", f"/status.json?token=guess{number}guess")
+                answer = connection.getresponse()
+                answer.read()
+                codes.append(answer.status)
+            assert codes == [401] * 10 + [429] * 990
+            # Who has the cookie is let in all the same; the door is closed to guesses, not to guests.
+            access = Access(TOKEN, served.port)
+            assert served.get("/", Cookie=f"{access.cookie_name}={access.cookie}")[0] == 200
+            assert served.get("/healthz")[0] == 200
+            connection.close()
+        said = capfd.readouterr().err
+        assert said.count("Too many wrong tokens from 127.0.0.1") == 1
+        assert "guess" not in said
+        assert TOKEN not in said
+
+    def test_the_door_opens_again_and_remembers_no_more_than_it_must(self) -> None:
+        now = [0.0]
+        attempts = Attempts(lambda: now[0])
+        assert [attempts.failed("a") for _ in range(12)] == [False] * 9 + [True] * 3
+        assert 0 < attempts.wait("a") <= 60
+        assert attempts.wait("b") == 0
+        now[0] = 61
+        assert attempts.wait("a") == 0
+        for number in range(5000):
+            attempts.failed(str(number))
+        assert len(attempts) <= 1024
+
+    @given(st.text(max_size=300))
+    def test_only_the_token_is_the_token(self, guess: str) -> None:
+        access = Access(TOKEN, 1)
+        assert access.token_is_right(guess) == (guess == TOKEN)
+        assert access.cookie_is_right(guess) == (guess == access.cookie)
+
+    def test_the_cookie_stays_good_over_a_restart_and_differs_by_token(self) -> None:
+        assert Access(TOKEN, 1).cookie == Access(TOKEN, 1).cookie != Access(TOKEN + "!", 1).cookie
+
+
+class TestOtherSites:
+    @pytest.mark.parametrize(
+        ("host", "allowed"),
+        [
+            ("127.0.0.1:8080", True),
+            ("localhost", True),
+            ("LOCALHOST.:80", True),
+            ("192.168.1.7:8080", True),
+            ("[::1]:8080", True),
+            ("pi.example", False),
+            ("evil.example:8080", False),
+            ("127.0.0.1.evil.example", False),
+            ("user@127.0.0.1", False),
+            ("127.0.0.1/x", False),
+            ("127.0.0.1:x", False),
+            ("", False),
+            (None, False),
+        ],
+    )
+    def test_hosts(self, host: str | None, allowed: bool) -> None:
+        assert host_allowed(host, frozenset({"localhost"})) is allowed
+
+    def test_a_name_that_somebody_pointed_here_is_refused(self, served: Served) -> None:
+        status, _, body = served.get("/status.json", Host="evil.example")
+        assert status == 421
+        assert b"--host-name" in body
+
+    def test_a_name_that_was_given_is_answered(self) -> None:
+        with serving(names=("cam.example",)) as served:
+            assert served.get("/status.json", Host="cam.example:80")[0] == 200
+
+    @pytest.mark.parametrize(
+        ("headers", "allowed"),
+        [
+            ({}, True),
+            ({"Origin": "http://127.0.0.1:80"}, True),
+            ({"Origin": "http://evil.example"}, False),
+            ({"Origin": "null"}, False),
+            ({"Origin": "http://127.0.0.1:81"}, False),
+            ({"Sec-Fetch-Site": "cross-site"}, False),
+            ({"Sec-Fetch-Site": "same-site"}, False),
+            ({"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:80"}, True),
+        ],
+    )
+    def test_origins(self, headers: dict[str, str], allowed: bool) -> None:
+        assert origin_allowed(headers, "127.0.0.1:80") is allowed
+
+    def test_a_change_from_another_site_is_refused(self, served: Served) -> None:
+        said = served.get(
+            "/control", "POST", '{"strength": 0}', Origin="http://evil.example", Content_Type="application/json"
+        )
+        assert said[0] == 403
+        # A form of another site can send text, but not JSON without being asked first.
+        assert served.get("/control", "POST", '{"strength": 0}', Content_Type="text/plain")[0] == 415
+        assert served.controls.strength == 1.0
+
+    def test_another_site_may_link_and_not_embed(self, served: Served) -> None:
+        cross = {"Sec_Fetch_Site": "cross-site"}
+        assert served.get("/stream.mjpg", Sec_Fetch_Mode="no-cors", **cross)[0] == 403
+        assert served.get("/", Sec_Fetch_Mode="navigate", **cross)[0] == 200
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.5.5.5", "::1", "[::1]", "localhost"])
+    def test_loopback(self, host: str) -> None:
+        assert is_loopback(host)
+        assert not is_loopback("0.0.0.0")
+        assert not is_loopback("pi")
+
+
+class TestNonsense:
+    @given(
+        st.one_of(
+            st.binary(max_size=400),
+            st.tuples(
+                st.sampled_from([b"GET", b"POST", b"HEAD", b"PUT", b"\x00", b"OPTIONS"]),
+                st.sampled_from(
+                    [b"/", b"/control", b"/stream.mjpg", b"/login", b"//", b"*", b"/%00", b"/../../etc/passwd"]
+                ),
+                st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/9.9", b""]),
+                st.lists(
+                    st.sampled_from(
+                        [
+                            b"Host: 127.0.0.1",
+                            b"Host:",
+                            b"Host: \xff",
+                            b"Content-Length: 9999999999",
+                            b"Content-Length: -1",
+                            b"Content-Length: 5",
+                            b"Transfer-Encoding: chunked",
+                            b"Cookie: =;;=",
+                            b"A" * 9000,
+                            b"Content-Type: multipart/form-data",
+                            b"Content-Type: application/json; charset=nonsense",
+                            b"Expect: 100-continue",
+                            b"Upgrade: websocket",
+                            b"Authorization: Bearer \xff\xfe",
+                            b": x",
+                        ]
+                    ),
+                    max_size=5,
+                ),
+                st.binary(max_size=60),
+            ).map(lambda parts: b" ".join(parts[:3]) + b"\r\n" + b"\r\n".join(parts[3]) + b"\r\n\r\n" + parts[4]),
+        )
+    )
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_the_server_survives_any_bytes(self, served: Served, request_bytes: bytes) -> None:
+        with served.connect() as connection:
+            connection.sendall(request_bytes)
+            connection.settimeout(0.02)
+            try:
+                answer = connection.recv(200)
+            except OSError:  # still waits for the rest, or was cut off
+                answer = b""
+        assert answer == b"" or answer.startswith(b"HTTP/1.")
+        assert not answer.startswith(b"HTTP/1.1 500")
+        assert served.get("/healthz")[0] == 200
+
+    def test_what_nobody_foresaw_is_a_500_and_a_line(self, served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+        served.report(sinks=[object()])  # no JSON: shown as text
+        assert served.get("/status.json")[0] == 200
+
+        def fail() -> None:
+            raise RuntimeError("unforeseen")
+
+        served.sink._controls.describe = fail  # type: ignore[method-assign, assignment]
+        status, headers, body = served.get("/status.json")
+        assert status == 500
+        assert b"unforeseen" not in body
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "unforeseen" in capfd.readouterr().err
+        until(lambda: served.get("/healthz")[0] == 200)
