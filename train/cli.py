@@ -1,4 +1,4 @@
-"""The commands of training: train, prune."""
+"""The commands of training: train, prune; evaluate is mounted here, too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from quietcam.errors import UsageError
 from quietcam.options import Json
 from quietcam.progress import say
+from train import evaluate_cli
 
 _Data = Annotated[
     list[str],
@@ -35,17 +36,24 @@ def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("train")(train)
     app.command("prune")(prune)
+    evaluate_cli.mount(app)
 
 
 def train(
     config: Annotated[
-        str, typer.Argument(help="A config that ships (demo, small), a .toml file, or with --qat a run directory.")
+        str,
+        typer.Argument(
+            help="A config that ships (demo, nano, small, base, sidd_full), a .toml file, or with --qat a run directory."
+        ),
     ],
     data: _Data,
     validation: _Validation = None,
     out: Annotated[Path | None, typer.Option(help="The run directory. Default: runs/CONFIG.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: _Overwrite = False,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Learn from this run's network, too. Default: the config's [distillation].")
+    ] = None,
     qat: Annotated[bool, typer.Option("--qat", help="Train the network of the run CONFIG on, for int8.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
@@ -61,7 +69,8 @@ def train(
     """Train the denoising autoencoder in float, or with --qat make a trained one ready for int8.
 
     Scenes are split into train, validation and test; the run directory takes config.toml, model.keras, history.csv,
-    evaluation.json. Ctrl-C keeps the state; the same command with --resume goes on.
+    evaluation.json and tensorboard/. Ctrl-C keeps the state; the same command with --resume goes on. All GPUs that are
+    found train together, and so do several machines that TF_CONFIG names.
 
     --qat goes on with a run's network, whole or pruned, under fake quantization (tfmot): the weights adapt to what int8
     rounds away, and its ranges come out with it, so that convert needs no representative set.
@@ -76,13 +85,19 @@ def train(
 
     with chatter_caught():
         from train.data import load_training_data
-        from train.runs import read_evaluation, train_run
+        from train.devices import is_chief
+        from train.runs import train_run
+        from train.stored import read_evaluation
 
     if resume and overwrite:
         raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
     if qat:
-        if resume:
-            raise UsageError("--qat begins anew each time. Received: --resume. Remedy: leave it out.")
+        if resume or teacher is not None:
+            raise UsageError(
+                "--qat begins anew each time, and from a run alone. "
+                f"Received: {'--resume' if resume else '--teacher'}. "
+                "Remedy: leave it out."
+            )
         _train_for_int8(Path(config), data, validation or [], out, overwrite, minutes, steps, split)
         return
     settings = load_config(config)
@@ -95,10 +110,13 @@ def train(
         split=training.split if split is None else split,
     )
     settings = replace(settings, training=training)
+    if teacher is not None:
+        settings = replace(settings, distillation=replace(settings.distillation, teacher=str(teacher)))
     run = out or Path("runs") / Path(config).stem
     with load_training_data(data, settings, validation or []) as loaded:
         train_run(settings, loaded, run, resume=resume, overwrite=overwrite)
-    _report(run, read_evaluation(run))
+    if is_chief():
+        _report(run, read_evaluation(run))
 
 
 def _train_for_int8(
@@ -115,7 +133,7 @@ def _train_for_int8(
 
     from train.data import load_training_data
     from train.qat_run import qat_run
-    from train.runs import load_run, read_evaluation
+    from train.stored import load_run, read_evaluation
 
     config = load_run(source)
     settings = replace(config.qat, minutes=minutes or config.qat.minutes, steps=steps or config.qat.steps)
@@ -171,7 +189,8 @@ def prune(
         from train.before_after import PLOT, before_after, plot_channels, plot_sensitivity
         from train.data import load_training_data
         from train.narrowing import narrow_run
-        from train.runs import fit_pruning_to, load_model, load_run, measured_step_seconds, prune_run, read_evaluation
+        from train.runs import fit_pruning_to, measured_step_seconds, prune_run
+        from train.stored import load_model, load_run, read_evaluation
 
     if channels is not None and sparsity is not None:
         raise UsageError(

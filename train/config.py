@@ -11,10 +11,19 @@ from typing import Any
 from quietcam.architecture import Architecture
 from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
+from train.devices import XLA
 from train.extra_noise import ExtraNoise
 from train.precision import PRECISIONS
 
-__all__ = ["PruningConfig", "QatConfig", "RunConfig", "TrainingConfig", "dump_config", "load_config"]
+__all__ = [
+    "DistillationConfig",
+    "PruningConfig",
+    "QatConfig",
+    "RunConfig",
+    "TrainingConfig",
+    "dump_config",
+    "load_config",
+]
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class TrainingConfig:
         crops_per_picture: how many of them a large picture gives.
         seed: of weights, order and augmentation.
         precision: auto, float32, mixed_bfloat16 or mixed_float16; see ``train.precision``.
+        xla: auto, on or off: whether XLA compiles the step; auto is on a GPU.
         average: decay of the weights' moving average, which is what is kept at the end; 0 for none.
         deterministic: operators that give the same bits every time, at some cost: then a resumed run equals one that
             was never interrupted, on one device and with a budget of steps.
@@ -47,6 +57,7 @@ class TrainingConfig:
     crops_per_picture: int = 4
     seed: int = 0
     precision: str = "auto"
+    xla: str = "auto"
     average: float = 0.999
     deterministic: bool = False
     split: str = ""
@@ -59,8 +70,25 @@ class TrainingConfig:
         _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
         known = ", ".join(PRECISIONS)
         _require(self.precision in PRECISIONS, f"precision must be one of {known}", "precision", self.precision)
+        _require(self.xla in XLA, f"xla must be one of {', '.join(XLA)}", "xla", self.xla)
         _require(0 <= self.average < 1, "average must be in [0, 1)", "average", self.average)
         _require(self.patch <= self.crop, "patch must not exceed crop", "patch", self.patch)
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """What float training learns from beside the clean pictures.
+
+    Args:
+        teacher: run directory of a trained network, a larger one of the same channels. Defaults to none.
+        weight: of its pictures in the loss, in (0, 1]; the rest is that of the clean ones.
+    """
+
+    teacher: str = ""
+    weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(0 < self.weight <= 1, "the weight of a teacher must be in (0, 1]", "weight", self.weight)
 
 
 @dataclass(frozen=True)
@@ -102,12 +130,14 @@ class RunConfig:
     pruning: PruningConfig = field(default_factory=PruningConfig)
     qat: QatConfig = field(default_factory=QatConfig)
     noise: ExtraNoise = field(default_factory=ExtraNoise)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
         if self.training.patch % self.model.stride:
             raise UsageError(
                 f"patch must be a multiple of the network's total stride, {self.model.stride}. "
-                f"Received: patch={self.training.patch}."
+                f"Received: patch={self.training.patch}. "
+                f"Remedy: patch = {max(1, round(self.training.patch / self.model.stride)) * self.model.stride}."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +146,7 @@ class RunConfig:
             "model": self.model.to_dict(),
             "training": asdict(self.training),
             "noise": asdict(self.noise),
+            "distillation": asdict(self.distillation),
             "pruning": asdict(self.pruning),
             "qat": asdict(self.qat),
         }
@@ -168,6 +199,7 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
         "model": Architecture.from_dict,
         "training": _reader("training", TrainingConfig),
         "noise": _reader("noise", ExtraNoise),
+        "distillation": _reader("distillation", DistillationConfig),
         "pruning": _reader("pruning", PruningConfig),
         "qat": _reader("qat", QatConfig),
     }
@@ -176,10 +208,13 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
     return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
 
 
-def _reader(section: str, kind: type[TrainingConfig | ExtraNoise | PruningConfig | QatConfig]) -> Any:
+_Section = TrainingConfig | ExtraNoise | DistillationConfig | PruningConfig | QatConfig
+
+
+def _reader(section: str, kind: type[_Section]) -> Any:
     types = {f.name: type(f.default) for f in fields(kind)}
 
-    def read(values: dict[str, Any]) -> TrainingConfig | ExtraNoise | PruningConfig | QatConfig:
+    def read(values: dict[str, Any]) -> _Section:
         if unknown := sorted(set(values) - set(types)):
             raise UsageError(f"Unknown keys in [{section}]: {unknown}. Known: {sorted(types)}.")
         for key, value in values.items():

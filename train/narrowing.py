@@ -16,8 +16,10 @@ from train.config import RunConfig, dump_config
 from train.data import TrainingData
 from train.model import build, copy_convolutions
 from train.precision import choose_precision
-from train.runs import claimed, finish_run, load_model, mean_psnr, measured_on
-from train.trainer import Budget, Loop
+from train.runs import claimed, finish_run, mean_psnr, measured_on
+from train.schedule import Budget
+from train.stored import load_model
+from train.trainer import Loop
 
 __all__ = ["narrow_run"]
 

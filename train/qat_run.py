@@ -10,8 +10,10 @@ from quietcam.atomic import write_text
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
 from train.qat import export, measure_ranges, quantizable
-from train.runs import claimed, finish_run, load_model, mean_psnr, measured_on
-from train.trainer import Budget, Loop
+from train.runs import claimed, finish_run, mean_psnr, measured_on
+from train.schedule import Budget
+from train.stored import load_model
+from train.trainer import Loop
 
 __all__ = ["qat_run"]
 

@@ -12,7 +12,8 @@ from quietcam.cli import run
 from train.model import build, convolutions
 from train.pruning import sparsity
 from train.qat import export, measure_ranges, quantizable, trained_weights
-from train.trainer import Budget, Loop
+from train.schedule import Budget
+from train.trainer import Loop
 
 
 @pytest.fixture(scope="module")
