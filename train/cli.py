@@ -43,7 +43,7 @@ def train(
     config: Annotated[
         str,
         typer.Argument(
-            help="A config that ships (demo, nano, small, base, sidd_full), a .toml file, or with --qat a run directory."
+            help="A config that ships (demo, nano, small, base, sidd_full), a .toml file, or with --qat a run."
         ),
     ],
     data: _Data,

@@ -117,6 +117,8 @@ def choose_devices() -> Devices:
         if workers > 1:
             say(f"worker {index} of {workers}: waiting for the others")
             return Devices(tf.distribute.MultiWorkerMirroredStrategy(), workers, is_chief=index == 0)
+    else:
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow stumbles over an empty one
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return Devices(tf.distribute.MirroredStrategy())
     return Devices()

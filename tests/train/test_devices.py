@@ -64,14 +64,17 @@ def runs(tmp_path_factory, pair_folder):
         return ["train", str(folder / config), "--data", str(pair_folder), "--out", str(folder / name)]
 
     hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    commands = {"two_devices": ([sys.executable, "-c", TWO_DEVICES, *words("xla.toml", "two_devices")], "")}
+    commands = {"two_devices": ([sys.executable, "-c", TWO_DEVICES, *words("xla.toml", "two_devices")], {})}
     for index in range(2):
         cluster = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
-        commands[f"worker{index}"] = ([sys.executable, "-m", "quietcam", *words("c.toml", "two_workers")], cluster)
+        commands[f"worker{index}"] = (
+            [sys.executable, "-m", "quietcam", *words("c.toml", "two_workers")],
+            {"TF_CONFIG": cluster},
+        )
     started = {
         name: subprocess.Popen(
             command,
-            env={**os.environ, "TF_CONFIG": cluster, "CUDA_VISIBLE_DEVICES": ""},
+            env={**os.environ, **cluster, "CUDA_VISIBLE_DEVICES": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
