@@ -83,12 +83,6 @@ def train(
     from quietcam.chatter import chatter_caught
     from train.config import load_config
 
-    with chatter_caught():
-        from train.data import load_training_data
-        from train.devices import is_chief
-        from train.runs import train_run
-        from train.stored import read_evaluation
-
     if resume and overwrite:
         raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
     if qat:
@@ -100,7 +94,13 @@ def train(
             )
         _train_for_int8(Path(config), data, validation or [], out, overwrite, minutes, steps, split)
         return
-    settings = load_config(config)
+    settings = load_config(config)  # before what follows takes its seconds
+    with chatter_caught():
+        from train.data import load_training_data
+        from train.devices import is_chief
+        from train.runs import train_run
+        from train.stored import read_evaluation
+
     training = settings.training
     training = replace(
         training,
@@ -131,9 +131,12 @@ def _train_for_int8(
 ) -> None:
     from dataclasses import replace
 
-    from train.data import load_training_data
-    from train.qat_run import qat_run
-    from train.stored import load_run, read_evaluation
+    from quietcam.chatter import chatter_caught
+
+    with chatter_caught():
+        from train.data import load_training_data
+        from train.qat_run import qat_run
+        from train.stored import load_run, read_evaluation
 
     config = load_run(source)
     settings = replace(config.qat, minutes=minutes or config.qat.minutes, steps=steps or config.qat.steps)

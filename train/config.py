@@ -11,11 +11,11 @@ from typing import Any
 from quietcam.architecture import Architecture
 from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
-from train.devices import XLA
 from train.extra_noise import ExtraNoise
-from train.precision import PRECISIONS
 
 __all__ = [
+    "PRECISIONS",
+    "XLA",
     "DistillationConfig",
     "PruningConfig",
     "QatConfig",
@@ -24,6 +24,11 @@ __all__ = [
     "dump_config",
     "load_config",
 ]
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+"""The last three are the names of Keras' policies."""
+
+XLA = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)

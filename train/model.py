@@ -35,8 +35,8 @@ def build(
     Args:
         wrap: called with every Keras layer before it is connected; what it gives back takes its place (pruning and
             quantization-aware training wrap layers this way). Defaults to the layer itself.
-        precision: Keras' policy of the convolutions. What is added to the picture and clipped is float32 in any case:
-            bfloat16 has no more than 8 bits for a pixel.
+        precision: Keras' policy of the convolutions and skips. What is added to the picture and clipped is float32 in
+            any case: bfloat16 has no more than 8 bits for a pixel.
         entrance: what the picture goes through first. Defaults to nothing.
     """
     layers = keras.layers
@@ -68,7 +68,8 @@ def build(
         skips.append(x)
     for level in range(architecture.levels - 2, -1, -1):
         x = convolve(x, f"rise{level}")
-        x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}", dtype=precision))(x)
+        # TensorFlow doubles in float32 whatever it is given, and XLA refuses the gradient of anything else.
+        x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}", dtype="float32"))(x)
         x = wrap(layers.Add(name=f"join{level}", dtype=precision))([x, skips[level]])
         for index in range(max(1, architecture.depths[level] - 1)):
             x = convolve(x, f"up{level}_{index}")

@@ -14,6 +14,7 @@ from quietcam.progress import say
 from train import channels
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
+from train.devices import choose_xla
 from train.model import build, copy_convolutions
 from train.precision import choose_precision
 from train.runs import claimed, finish_run, mean_psnr, measured_on
@@ -72,6 +73,7 @@ def narrow_run(
             run,
             average=config.training.average,
             loss_scaling=precision == "mixed_float16",
+            xla=choose_xla(config.training.xla),
         )
         loop.fit(
             data.training,
