@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -69,6 +70,15 @@ class Devices:
             raise UsageError(
                 f"A batch is shared equally among {self.replicas} devices. Received: batch={batch}. "
                 f"Remedy: batch = {fits} in [training]."
+            )
+
+    def check_alike(self, told: str) -> None:
+        """Raises UsageError where the chief was told something else than this worker."""
+        mine = float(zlib.crc32(told.encode()) & 0xFFFFFF)  # as much as a float32 holds
+        if self.agree(mine) != mine:
+            raise UsageError(
+                "All workers of a run are given the same config, data and versions. Received: others than the chief's. "
+                "Remedy: start the same command on each, with the same files."
             )
 
     def slice(self, batch: tf.Tensor) -> tf.Tensor:

@@ -97,9 +97,9 @@ def _rows(evaluation: Evaluation) -> list[tuple[str, Score]]:
     rows = []
     for name in evaluation.samples:
         rows.append((name, evaluation.score(name)))
-        rows += [
-            (f"  {kind} {value}", evaluation.score(name, (kind, value))) for kind, value in evaluation.groups_in(name)
-        ]
+        for kind, value in evaluation.groups_in(name):
+            shown = f"  {'ISO' if kind == 'iso' else kind} {value}"
+            rows.append((shown, evaluation.score(name, (kind, value))))
     if len(evaluation.samples) > 1:
         rows.append(("all", evaluation.score()))
     return rows

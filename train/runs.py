@@ -77,6 +77,8 @@ def train_run(
         with devices.strategy.scope():
             model = build(config.model, precision=precision)
             teacher = load_teacher(config, precision)
+        recipe = _recipe(config, data, precision)
+        devices.check_alike(recipe)
         loop = Loop(
             "train",
             model,
@@ -86,7 +88,7 @@ def train_run(
             run,
             average=settings.average,
             loss_scaling=precision == "mixed_float16",
-            recipe=_recipe(config, data, precision),
+            recipe=recipe,
             devices=devices,
             xla=choose_xla(settings.xla),
             teacher=teacher,

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from quietcam.cli import run
 from quietcam.errors import UsageError
@@ -144,6 +145,26 @@ def test_one_worker_alone_needs_no_others(monkeypatch):
     assert is_chief()
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}')
     assert not is_chief()
+
+
+def test_workers_that_were_told_different_things(monkeypatch):
+    Devices().check_alike("this")
+    monkeypatch.setattr(Devices, "agree", lambda _, value: value + 1)
+    with pytest.raises(UsageError, match="the same config, data and versions"):
+        Devices(workers=2).check_alike("that")
+
+
+def test_all_gpus_are_taken_and_compiled_for(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert choose_devices().replicas == 1
+    assert not choose_xla("auto")
+    gpus = ["GPU:0", "GPU:1"]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus if kind == "GPU" else [])
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: "all of them")
+    assert choose_devices().strategy == "all of them"
+    assert choose_xla("auto")
+    del gpus[1]
+    assert choose_devices().replicas == 1
 
 
 def test_a_batch_without_equal_slices_is_refused():

@@ -11,7 +11,6 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from quietcam.architecture import Architecture
 from quietcam.data.pairs import find_pairs
 from quietcam.data.pictures import write_picture
-from quietcam.data.samples import SampleSet
 
 SHIFT = 16 / 255
 
@@ -79,7 +78,7 @@ def test_figures_are_those_of_another_library(make_run, sidd_pairs, quietcam, tm
     s6 = [pairs[name]["psnr"] for name in pairs if "_S6_" in name]
     assert groups["phone"]["S6 (Galaxy S6 Edge)"]["psnr"] == pytest.approx(np.mean(s6), abs=1e-5)
     assert list(groups["brightness"]) == ["low light", "normal light", "high light"]
-    assert "iso 401-1600" in shown
+    assert "  ISO 401-1600" in shown
 
 
 def test_pictures_are_the_worst_the_least_and_the_typical(make_run, sidd_pairs, quietcam):
@@ -140,15 +139,6 @@ def test_what_is_refused(make_run, pair_folder, quietcam, tmp_path):
     code, shown = quietcam("evaluate", shallow, "--data", pair_folder)
     assert (code, "down1_1 beside them" in shown) == (1, True)
     assert "Traceback" not in shown
-
-
-def test_a_large_picture_is_looked_at_in_the_same_crops_each_time(sidd_pairs):
-    samples = SampleSet(find_pairs(sidd_pairs[0]).pairs)
-    once, again = ([sample.name for sample in samples] for _ in range(2))
-    assert once == again
-    assert len(once) == 7
-    found = samples.find(once[-1])
-    assert found.noisy.shape == (512, 512, 3)
 
 
 @pytest.mark.slow
