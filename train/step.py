@@ -15,7 +15,7 @@ from train.losses import charbonnier
 
 __all__ = ["MemoryFullError", "Step", "Teacher", "largest_batch"]
 
-_STATIC: Any = tf.function  # TensorFlow ships no types
+_graph: Any = tf.function  # TensorFlow ships no types
 
 
 class MemoryFullError(QuietcamError, MemoryError):
@@ -56,8 +56,8 @@ class Step:
     _step: Callable[..., Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._differentiate = _STATIC(self._gradients, jit_compile=True) if self.xla else self._gradients
-        self._step = _STATIC(self._whole)
+        self._differentiate = _graph(self._gradients, jit_compile=True) if self.xla else self._gradients
+        self._step = _graph(self._whole)
 
     def __call__(self, noisy: tf.Tensor, clean: tf.Tensor) -> float:
         """Take the step.
@@ -101,7 +101,7 @@ class Step:
 
     def _too_large(self, noisy: tf.Tensor, clean: tf.Tensor) -> MemoryFullError:
         replicas, side = self.devices.replicas, noisy.shape[1]
-        probe = _STATIC(self._gradients)
+        probe = _graph(self._gradients)
         fits = largest_batch(lambda each: probe(noisy[:each], clean[:each]), noisy.shape[0] // replicas)
         remedy = (
             f"batch = {fits * replicas} in [training] fits"
