@@ -119,7 +119,18 @@ def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
     )
     steps.run(
         "prune",
-        *("prune", out / "float", "--data", training, "--out", out / "pruned", "--minutes", pruning, "--overwrite"),
+        *(
+            "prune",
+            out / "float",
+            "--data",
+            training,
+            "--out",
+            out / "pruned",
+            "--minutes",
+            pruning,
+            "--no-scan",
+            "--overwrite",
+        ),
     )
     steps.run("calibrate", "calibrate", "--data", training, "--split", "train", "--out", out / "representative.npz")
     sizes = [word for size in _SIZES for word in ("--size", size)]

@@ -1,4 +1,4 @@
-"""The commands of training: train, prune."""
+"""The commands of training: train, prune; evaluate is mounted here, too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from quietcam.errors import UsageError
+from quietcam.options import Json
+from quietcam.progress import say
+from train import evaluate_cli
 
 _Data = Annotated[
     list[str],
@@ -33,15 +36,25 @@ def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("train")(train)
     app.command("prune")(prune)
+    evaluate_cli.mount(app)
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="A config that ships (demo) or the path of a .toml file.")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="A config that ships (demo, nano, small, base, sidd_full), a .toml file, or with --qat a run."
+        ),
+    ],
     data: _Data,
     validation: _Validation = None,
     out: Annotated[Path | None, typer.Option(help="The run directory. Default: runs/CONFIG.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: _Overwrite = False,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Learn from this run's network, too. Default: the config's [distillation].")
+    ] = None,
+    qat: Annotated[bool, typer.Option("--qat", help="Train the network of the run CONFIG on, for int8.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
     seed: _Seed = None,
@@ -53,25 +66,41 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train the denoising autoencoder in float.
+    """Train the denoising autoencoder in float, or with --qat make a trained one ready for int8.
 
     Scenes are split into train, validation and test; the run directory takes config.toml, model.keras, history.csv,
-    evaluation.json. Ctrl-C keeps the state; the same command with --resume goes on.
+    evaluation.json and tensorboard/. Ctrl-C keeps the state; the same command with --resume goes on. All GPUs that are
+    found train together, and so do several machines that TF_CONFIG names.
 
-    Example: `quietcam train demo --data pairs/ --data scenes@0.5 --out runs/mine --minutes 10`
+    --qat goes on with a run's network, whole or pruned, under fake quantization (tfmot): the weights adapt to what int8
+    rounds away, and its ranges come out with it, so that convert needs no representative set.
+
+    Example: `quietcam train demo --data pairs/ --data scenes@0.5 --out runs/mine --minutes 10`, then
+    `quietcam train runs/mine --qat --data pairs/`
     """
     from dataclasses import replace
 
     from quietcam.chatter import chatter_caught
     from train.config import load_config
 
-    with chatter_caught():
-        from train.data import load_training_data
-        from train.runs import read_evaluation, train_run
-
     if resume and overwrite:
         raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
-    settings = load_config(config)
+    if qat:
+        if resume or teacher is not None:
+            raise UsageError(
+                "--qat begins anew each time, and from a run alone. "
+                f"Received: {'--resume' if resume else '--teacher'}. "
+                "Remedy: leave it out."
+            )
+        _train_for_int8(Path(config), data, validation or [], out, overwrite, minutes, steps, split)
+        return
+    settings = load_config(config)  # before what follows takes its seconds
+    with chatter_caught():
+        from train.data import load_training_data
+        from train.devices import is_chief
+        from train.runs import train_run
+        from train.stored import read_evaluation
+
     training = settings.training
     training = replace(
         training,
@@ -81,9 +110,44 @@ def train(
         split=training.split if split is None else split,
     )
     settings = replace(settings, training=training)
+    if teacher is not None:
+        settings = replace(settings, distillation=replace(settings.distillation, teacher=str(teacher)))
     run = out or Path("runs") / Path(config).stem
     with load_training_data(data, settings, validation or []) as loaded:
         train_run(settings, loaded, run, resume=resume, overwrite=overwrite)
+    if is_chief():
+        _report(run, read_evaluation(run))
+
+
+def _train_for_int8(
+    source: Path,
+    data: list[str],
+    validation: list[Path],
+    out: Path | None,
+    overwrite: bool,
+    minutes: float | None,
+    steps: int | None,
+    split: str | None,
+) -> None:
+    from dataclasses import replace
+
+    from quietcam.chatter import chatter_caught
+
+    with chatter_caught():
+        from train.data import load_training_data
+        from train.qat_run import qat_run
+        from train.stored import load_run, read_evaluation
+
+    config = load_run(source)
+    settings = replace(config.qat, minutes=minutes or config.qat.minutes, steps=steps or config.qat.steps)
+    config = replace(
+        config, qat=settings, training=replace(config.training, split=config.training.split if split is None else split)
+    )
+    run = out or source.with_name(f"{source.name}-qat")
+    if run.resolve() == source.resolve():
+        raise UsageError(f"What --qat makes needs a folder of its own. Received: --out {run}.")
+    with load_training_data(data, config, validation) as loaded:
+        qat_run(source, config, loaded, run, overwrite=overwrite)
     _report(run, read_evaluation(run))
 
 
@@ -91,41 +155,82 @@ def prune(
     run: Annotated[Path, typer.Argument(help="A run directory that train wrote.")],
     data: _Data,
     validation: _Validation = None,
-    out: Annotated[Path | None, typer.Option(help="The new run directory. Default: RUN-pruned.")] = None,
-    sparsity: Annotated[float | None, typer.Option(help="Share of weights that become zero, in [0, 1).")] = None,
+    out: Annotated[Path | None, typer.Option(help="The new run directory. Default: RUN-pruned, RUN-narrow.")] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Share of weights that become zero, in [0, 1). Default: the config's.")
+    ] = None,
+    channels: Annotated[
+        float | None,
+        typer.Option(help="Take whole channels out instead, until the network computes this share less, in (0, 1)."),
+    ] = None,
+    importance: Annotated[
+        str | None, typer.Option(help="Of channels: l1 or taylor. Default: both are tried, the better one wins.")
+    ] = None,
+    multiple: Annotated[int, typer.Option(help="Widths stay multiples of it, 8 or 16.")] = 8,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
+    scan: Annotated[bool, typer.Option(help="Measure what each convolution alone would lose.")] = True,
+    json: Json = None,
     overwrite: _Overwrite = False,
 ) -> None:
-    """Set the smallest weights to zero, step by step, and fine-tune the rest.
+    """Make a trained network smaller, and fine-tune what is left.
 
-    It shrinks the compressed file. It does not make int8 inference faster.
+    --sparsity sets the smallest weights to zero, step by step. It shrinks the compressed file, and does not make int8
+    inference faster: these runtimes multiply zeros like other numbers. --channels takes whole channels out: fewer
+    multiplications, and fewer milliseconds. Do both one after another: channels first.
 
-    Example: `quietcam prune runs/mine --data pairs/ --sparsity 0.5`
+    The new run takes pruning.png: what each step of either would cost without fine-tuning.
+
+    Example: `quietcam prune runs/mine --data pairs/ --channels 0.4`, then
+    `quietcam prune runs/mine-narrow --data pairs/ --sparsity 0.5`
     """
     from dataclasses import replace
 
     from quietcam.chatter import chatter_caught
+    from quietcam.report import report_console, write_report
 
     with chatter_caught():
+        from train.before_after import PLOT, before_after, plot_channels, plot_sensitivity
         from train.data import load_training_data
-        from train.runs import (
-            fit_pruning_to,
-            load_run,
-            measured_step_seconds,
-            prune_run,
-            read_evaluation,
-        )
+        from train.narrowing import narrow_run
+        from train.runs import fit_pruning_to, measured_step_seconds, prune_run
+        from train.stored import load_model, load_run, read_evaluation
 
+    if channels is not None and sparsity is not None:
+        raise UsageError(
+            "Channels or single weights are pruned, one after another. Received: --channels and --sparsity. "
+            "Remedy: --channels first, then --sparsity on its run."
+        )
+    if multiple not in (8, 16):
+        raise UsageError(f"Widths stay multiples of 8 or 16. Received: --multiple {multiple}.")
     config = load_run(run)
     if sparsity is not None:
         config = replace(config, pruning=replace(config.pruning, sparsity=sparsity))
     config = fit_pruning_to(config, minutes or config.pruning.minutes, measured_step_seconds(run))
-    target = out or run.with_name(f"{run.name}-pruned")
+    target = out or run.with_name(f"{run.name}-{'pruned' if channels is None else 'narrow'}")
     if target.resolve() == run.resolve():
         raise UsageError(f"The pruned run needs a folder of its own. Received: --out {target}.")
     with load_training_data(data, config, validation or []) as loaded:
-        prune_run(run, config, loaded, target, overwrite=overwrite)
-    _report(target, read_evaluation(target))
+        if channels is None:
+            prune_run(run, config, loaded, target, scan=scan, overwrite=overwrite)
+            if scan:
+                plot_sensitivity(target / PLOT, read_evaluation(target)["magnitude_pruning"]["sensitivity"])
+        else:
+            narrow_run(
+                run,
+                config,
+                loaded,
+                target,
+                share=channels,
+                kind=importance,
+                multiple=multiple,
+                overwrite=overwrite,
+            )
+            plot_channels(target / PLOT, read_evaluation(target))
+    table, rows = before_after(*((read_evaluation(each), load_model(each)) for each in (run, target)))
+    report_console(json).print(table)
+    if channels is None:
+        say("Zeros shrink the compressed file. They do not make int8 inference faster.")
+    write_report(json, {"runs": rows, "evaluation": read_evaluation(target)})
 
 
 def _report(run: Path, evaluation: dict[str, object]) -> None:

@@ -12,9 +12,23 @@ from quietcam.architecture import Architecture
 from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
 from train.extra_noise import ExtraNoise
-from train.precision import PRECISIONS
 
-__all__ = ["PruningConfig", "RunConfig", "TrainingConfig", "dump_config", "load_config"]
+__all__ = [
+    "PRECISIONS",
+    "XLA",
+    "DistillationConfig",
+    "PruningConfig",
+    "QatConfig",
+    "RunConfig",
+    "TrainingConfig",
+    "dump_config",
+    "load_config",
+]
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+"""The last three are the names of Keras' policies."""
+
+XLA = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class TrainingConfig:
         crops_per_picture: how many of them a large picture gives.
         seed: of weights, order and augmentation.
         precision: auto, float32, mixed_bfloat16 or mixed_float16; see ``train.precision``.
+        xla: auto, on or off: whether XLA compiles the step; auto is on a GPU.
         average: decay of the weights' moving average, which is what is kept at the end; 0 for none.
         deterministic: operators that give the same bits every time, at some cost: then a resumed run equals one that
             was never interrupted, on one device and with a budget of steps.
@@ -47,6 +62,7 @@ class TrainingConfig:
     crops_per_picture: int = 4
     seed: int = 0
     precision: str = "auto"
+    xla: str = "auto"
     average: float = 0.999
     deterministic: bool = False
     split: str = ""
@@ -59,8 +75,25 @@ class TrainingConfig:
         _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
         known = ", ".join(PRECISIONS)
         _require(self.precision in PRECISIONS, f"precision must be one of {known}", "precision", self.precision)
+        _require(self.xla in XLA, f"xla must be one of {', '.join(XLA)}", "xla", self.xla)
         _require(0 <= self.average < 1, "average must be in [0, 1)", "average", self.average)
         _require(self.patch <= self.crop, "patch must not exceed crop", "patch", self.patch)
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """What float training learns from beside the clean pictures.
+
+    Args:
+        teacher: run directory of a trained network, a larger one of the same channels. Defaults to none.
+        weight: of its pictures in the loss, in (0, 1]; the rest is that of the clean ones.
+    """
+
+    teacher: str = ""
+    weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(0 < self.weight <= 1, "the weight of a teacher must be in (0, 1]", "weight", self.weight)
 
 
 @dataclass(frozen=True)
@@ -80,19 +113,36 @@ class PruningConfig:
 
 
 @dataclass(frozen=True)
+class QatConfig:
+    """How quantization-aware training goes, from trained weights on."""
+
+    steps: int = 20000
+    minutes: float = 10.0
+    learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, "steps must be at least 1", "steps", self.steps)
+        _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
+        _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """A whole run: what is trained, how, and how it is pruned."""
+    """A whole run: what is trained, how, and how it is pruned and made ready for int8."""
 
     model: Architecture = field(default_factory=Architecture)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
+    qat: QatConfig = field(default_factory=QatConfig)
     noise: ExtraNoise = field(default_factory=ExtraNoise)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
         if self.training.patch % self.model.stride:
             raise UsageError(
                 f"patch must be a multiple of the network's total stride, {self.model.stride}. "
-                f"Received: patch={self.training.patch}."
+                f"Received: patch={self.training.patch}. "
+                f"Remedy: patch = {max(1, round(self.training.patch / self.model.stride)) * self.model.stride}."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,7 +151,9 @@ class RunConfig:
             "model": self.model.to_dict(),
             "training": asdict(self.training),
             "noise": asdict(self.noise),
+            "distillation": asdict(self.distillation),
             "pruning": asdict(self.pruning),
+            "qat": asdict(self.qat),
         }
 
 
@@ -152,17 +204,22 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
         "model": Architecture.from_dict,
         "training": _reader("training", TrainingConfig),
         "noise": _reader("noise", ExtraNoise),
+        "distillation": _reader("distillation", DistillationConfig),
         "pruning": _reader("pruning", PruningConfig),
+        "qat": _reader("qat", QatConfig),
     }
     if unknown := sorted(set(values) - set(kinds)):
         raise UsageError(f"Unknown sections in {source}: {unknown}. Known: {sorted(kinds)}.")
     return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
 
 
-def _reader(section: str, kind: type[TrainingConfig] | type[ExtraNoise] | type[PruningConfig]) -> Any:
+_Section = TrainingConfig | ExtraNoise | DistillationConfig | PruningConfig | QatConfig
+
+
+def _reader(section: str, kind: type[_Section]) -> Any:
     types = {f.name: type(f.default) for f in fields(kind)}
 
-    def read(values: dict[str, Any]) -> TrainingConfig | ExtraNoise | PruningConfig:
+    def read(values: dict[str, Any]) -> _Section:
         if unknown := sorted(set(values) - set(types)):
             raise UsageError(f"Unknown keys in [{section}]: {unknown}. Known: {sorted(types)}.")
         for key, value in values.items():

@@ -100,6 +100,7 @@ def load_training_data(texts: Sequence[str | Path], config: RunConfig, validatio
     training = Mixture(weighted)
     origin: Origin = {
         "data": ", ".join(dict.fromkeys(part.origin["data"] for part in parts)),
+        "sources": [part.name for part in parts],
         "licence": "; ".join(dict.fromkeys(part.origin["licence"] for part in parts)),
         "scenes": parts[0].origin["scenes"] if len(parts) == 1 else {p.name: p.origin["scenes"] for p in parts},
         "training_crops": len(training),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -14,12 +15,17 @@ __all__ = ["Wrap", "build", "convolutions", "copy_convolutions"]
 Wrap = Callable[[keras.layers.Layer], keras.layers.Layer]
 
 
-def _as_is(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return layer
+def _as_is(anything: Any) -> Any:
+    return anything
 
 
 def build(
-    architecture: Architecture, wrap: Wrap = _as_is, *, name: str = "quietcam", precision: str = "float32"
+    architecture: Architecture,
+    wrap: Wrap = _as_is,
+    *,
+    name: str = "quietcam",
+    precision: str = "float32",
+    entrance: Callable[[tf.Tensor], tf.Tensor] = _as_is,
 ) -> keras.Model:
     """The network as a functional model, float32 ``(batch, height, width, channels)`` in [0, 1] on both ends.
 
@@ -29,8 +35,9 @@ def build(
     Args:
         wrap: called with every Keras layer before it is connected; what it gives back takes its place (pruning and
             quantization-aware training wrap layers this way). Defaults to the layer itself.
-        precision: Keras' policy of the convolutions. What is added to the picture and clipped is float32 in any case:
-            bfloat16 has no more than 8 bits for a pixel.
+        precision: Keras' policy of the convolutions and skips. What is added to the picture and clipped is float32 in
+            any case: bfloat16 has no more than 8 bits for a pixel.
+        entrance: what the picture goes through first. Defaults to nothing.
     """
     layers = keras.layers
     convolutions = {convolution.name: convolution for convolution in architecture.convolutions()}
@@ -53,7 +60,7 @@ def build(
         return wrap(layers.ReLU(6.0, name=f"{layer_name}_relu", dtype=precision))(x) if c.relu else x
 
     noisy = keras.Input((None, None, architecture.channels), name="noisy")
-    blocks = x = tf.nn.space_to_depth(noisy, architecture.stem)
+    blocks = x = tf.nn.space_to_depth(entrance(noisy), architecture.stem)
     skips = []
     for level, depth in enumerate(architecture.depths):
         for index in range(depth):
@@ -61,7 +68,8 @@ def build(
         skips.append(x)
     for level in range(architecture.levels - 2, -1, -1):
         x = convolve(x, f"rise{level}")
-        x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}", dtype=precision))(x)
+        # TensorFlow doubles in float32 whatever it is given, and XLA refuses the gradient of anything else.
+        x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}", dtype="float32"))(x)
         x = wrap(layers.Add(name=f"join{level}", dtype=precision))([x, skips[level]])
         for index in range(max(1, architecture.depths[level] - 1)):
             x = convolve(x, f"up{level}_{index}")

@@ -7,11 +7,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from quietcam.errors import UsageError
+from train.config import PRECISIONS
 
-__all__ = ["PRECISIONS", "choose_precision"]
-
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-"""As in a config; the last three are the names of Keras' policies."""
+__all__ = ["choose_precision"]
 
 _FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 

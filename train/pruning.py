@@ -6,14 +6,18 @@ numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 from quietcam.architecture import Architecture
-from train.model import build, copy_convolutions
+from train.model import build, convolutions, copy_convolutions
 
-__all__ = ["begin", "prunable", "sparsity", "strip"]
+__all__ = ["begin", "prunable", "sensitivity", "sparsity", "strip"]
+
+_SCANNED = (0.3, 0.5, 0.7, 0.9)
 
 
 def prunable(architecture: Architecture, model: keras.Model, final: float, end_step: int) -> keras.Model:
@@ -53,6 +57,20 @@ def strip(architecture: Architecture, pruned: keras.Model) -> keras.Model:
     plain = build(architecture, name=pruned.name)
     copy_convolutions(stripped, plain)
     return plain
+
+
+def sensitivity(model: keras.Model, judge: Callable[[keras.Model], float]) -> dict[str, dict[str, float]]:
+    """PSNR in dB by convolution and sparsity, where that one alone loses its smallest weights, without fine-tuning."""
+    found: dict[str, dict[str, float]] = {}
+    for name, layer in convolutions(model).items():
+        kernel = layer.kernel.numpy()
+        found[name] = {}
+        for share in _SCANNED:
+            limit = np.quantile(np.abs(kernel), share)
+            layer.kernel.assign(np.where(np.abs(kernel) <= limit, 0, kernel))
+            found[name][f"{share:g}"] = round(judge(model), 3)
+        layer.kernel.assign(kernel)
+    return found
 
 
 def _callback(pruned: keras.Model) -> tfmot.sparsity.keras.UpdatePruningStep:

@@ -8,8 +8,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,33 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.atomic import make_folder, write_json, write_text
-from quietcam.errors import ModelError, StorageError, UsageError
+from quietcam.atomic import atomic_path, make_folder, write_json, write_text
+from quietcam.data.crops import Crops
+from quietcam.errors import StorageError, UsageError
 from train import pruning
-from train.config import RunConfig, dump_config, load_config
+from train.config import RunConfig, dump_config
 from train.data import TrainingData
+from train.dataset import training_patches
+from train.devices import choose_devices, choose_xla
+from train.distillation import check_teacher, load_teacher, told_of
+from train.judging import inference, validate
 from train.model import build, copy_convolutions
 from train.precision import choose_precision
-from train.trainer import Budget, Loop, inference, save_model, validate
+from train.schedule import Budget
+from train.stored import load_model
+from train.trainer import Loop
 
-__all__ = ["load_run", "prune_run", "train_run"]
+__all__ = [
+    "claimed",
+    "finish_run",
+    "mean_psnr",
+    "measured_on",
+    "prune_run",
+    "train_run",
+]
 
-_OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard")
+_OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard", "evaluation")
+_MEASURED = 256  # patches
 
 
 def train_run(
@@ -44,15 +60,25 @@ def train_run(
     Raises:
         UsageError: the folder holds a run already and neither is said; or as in ``Loop.fit``.
         StorageError: another process is at work there.
+        WorkerLostError: the run has several workers, and another one went away.
     """
     settings = config.training
-    with _claimed(run, resume=resume, overwrite=overwrite):
-        write_text(run / "config.toml", dump_config(config))
+    devices = choose_devices()
+    devices.check_batch(settings.batch)
+    check_teacher(config)
+    alone = claimed(run, resume=resume, overwrite=overwrite) if devices.is_chief else contextlib.nullcontext()
+    with devices.together(), alone:
+        if devices.is_chief:
+            write_text(run / "config.toml", dump_config(config))
         keras.utils.set_random_seed(settings.seed)
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
         precision = choose_precision(settings.precision)
-        model = build(config.model, precision=precision)
+        with devices.strategy.scope():
+            model = build(config.model, precision=precision)
+            teacher = load_teacher(config, precision)
+        recipe = _recipe(config, data, precision)
+        devices.check_alike(recipe)
         loop = Loop(
             "train",
             model,
@@ -62,7 +88,10 @@ def train_run(
             run,
             average=settings.average,
             loss_scaling=precision == "mixed_float16",
-            recipe=_recipe(config, data, precision),
+            recipe=recipe,
+            devices=devices,
+            xla=choose_xla(settings.xla),
+            teacher=teacher,
         )
         loop.fit(
             data.training,
@@ -74,19 +103,22 @@ def train_run(
         )
         plain = build(config.model)
         copy_convolutions(model, plain)
-        _finish(run, plain, data, config)
+        if devices.is_chief:
+            finish_run(run, plain, data, config, told_of(config))
     return plain
 
 
 def _recipe(config: RunConfig, data: TrainingData, precision: str) -> str:
-    """All that decides about a step, and so not the budget."""
+    """All that decides about a step, and so not the budget, nor who compiles it."""
     told = config.to_dict()
-    del told["pruning"], told["training"]["steps"], told["training"]["minutes"]
-    return json.dumps({**told, "precision": precision, "data": data.origin["sha256"]}, sort_keys=True)
+    del told["pruning"], told["qat"], told["training"]["steps"], told["training"]["minutes"], told["training"]["xla"]
+    told |= {"precision": precision, "data": data.origin["sha256"]}
+    del told["distillation"]
+    return json.dumps(told | told_of(config), sort_keys=True)
 
 
 @contextlib.contextmanager
-def _claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
+def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
     """The run directory, for this process alone, and with nothing in it that would be lost."""
     make_folder(run)
     descriptor = os.open(run, os.O_RDONLY)
@@ -117,26 +149,32 @@ def _claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Ite
 
 
 def prune_run(
-    source: Path, config: RunConfig, data: TrainingData, run: Path, *, overwrite: bool = False
+    source: Path, config: RunConfig, data: TrainingData, run: Path, *, scan: bool = False, overwrite: bool = False
 ) -> keras.Model:
     """Prune the model of the run ``source`` by magnitude and fine-tune it, into the run directory ``run``.
+
+    Args:
+        scan: measure beforehand what each convolution alone would lose, see ``pruning.sensitivity``.
 
     Raises:
         UsageError: the folder holds a run already, and ``overwrite`` is not said.
         StorageError: another process is at work there.
     """
     model = load_model(source)
-    with _claimed(run, overwrite=overwrite):
+    with claimed(run, overwrite=overwrite):
         write_text(run / "config.toml", dump_config(config))
         if (source / "history.csv").exists():
             write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
-        return _prune(model, config, data, run)
+        return _prune(model, config, data, run, scan)
 
 
-def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path) -> keras.Model:
+def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path, scan: bool) -> keras.Model:
     settings = config.pruning
     # The second half of the steps is fine-tuning at full sparsity.
     end_step = settings.steps // 2
+    told: dict[str, Any] = {"asked": settings.sparsity}
+    if scan:
+        told["sensitivity"] = pruning.sensitivity(model, partial(mean_psnr, data=data))
     keras.utils.set_random_seed(config.training.seed + 1)
     pruned = pruning.prunable(config.model, model, settings.sparsity, end_step)
     pruning.begin(pruned)
@@ -158,37 +196,28 @@ def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path)
         extra=config.noise,
     )
     stripped = pruning.strip(config.model, pruned)
-    _finish(run, stripped, data, config)
+    finish_run(run, stripped, data, config, {"magnitude_pruning": told})
     return stripped
 
 
-def load_run(run: Path) -> RunConfig:
-    """The config of a run directory.
-
-    Raises:
-        UsageError: ``run`` is no run directory.
-    """
-    if not (run / "config.toml").is_file() or not (run / "model.keras").is_file():
-        raise UsageError(
-            f"A run directory holds config.toml and model.keras. Received: {run}. "
-            "Remedy: give the folder that 'quietcam train' wrote."
-        )
-    return load_config(str(run / "config.toml"))
+def mean_psnr(model: keras.Model, data: TrainingData) -> float:
+    """PSNR in dB on the validation crops, the mean over their sets."""
+    denoise = inference(model)
+    return float(np.mean([validate(denoise, crops) for crops in data.validation.values()]))
 
 
-def load_model(run: Path) -> keras.Model:
-    """The plain model of a run, built from its config with the weights of its file."""
-    config = load_run(run)
-    try:
-        stored = keras.models.load_model(run / "model.keras", compile=False)
-        model = build(config.model)
-        copy_convolutions(stored, model)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{run / 'model.keras'} must hold the network that its config.toml describes. Received: {error}. "
-            "Remedy: train the run again."
-        ) from error
-    return model
+def measured_on(data: TrainingData, config: RunConfig) -> Crops:
+    """Some patches of the training stream, to measure ranges or the importance of channels on."""
+    stream = training_patches(
+        data.training,
+        patch=config.training.patch,
+        batch=_MEASURED,
+        seed=config.training.seed + 3,
+        as_float=False,
+        extra=config.noise,
+    )
+    noisy, clean = next(iter(stream))
+    return Crops(np.stack([noisy.numpy(), clean.numpy()], axis=1), [])
 
 
 def measured_step_seconds(run: Path) -> float | None:
@@ -210,8 +239,17 @@ def fit_pruning_to(config: RunConfig, minutes: float, step_seconds: float | None
     return replace(config, pruning=replace(config.pruning, steps=max(20, steps), minutes=minutes))
 
 
-def _finish(run: Path, model: keras.Model, data: TrainingData, config: RunConfig) -> None:
-    save_model(model, run / "model.keras")
+def _save_model(model: keras.Model, path: Path) -> None:
+    """Save ``model`` as a ``.keras`` file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        model.save(temporary, overwrite=True, save_format="keras")
+
+
+def finish_run(
+    run: Path, model: keras.Model, data: TrainingData, config: RunConfig, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``."""
+    _save_model(model, run / "model.keras")
     denoise = inference(model)
     found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
     write_json(
@@ -235,11 +273,6 @@ def _finish(run: Path, model: keras.Model, data: TrainingData, config: RunConfig
             "tools": {
                 name: version(name) for name in ("quietcam", "tensorflow", "tf_keras", "tensorflow-model-optimization")
             },
+            **(more or {}),
         },
     )
-
-
-def read_evaluation(run: Path) -> dict[str, Any]:
-    """What ``train`` or ``prune`` wrote about the run."""
-    content: dict[str, Any] = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    return content

@@ -1,11 +1,8 @@
-"""The training loop: warm-up and cosine within a budget of steps and minutes, averaged weights, validation, history,
-checkpoints to go on from."""
+"""The training loop: steps within a budget, averaged weights, validation, history, checkpoints to go on from."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,22 +14,22 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.atomic import atomic_path, write_text
 from quietcam.data.crops import Crops
 from quietcam.errors import QuietcamError, StoppedError, UsageError
 from quietcam.progress import progress, say
+from train.board import Board
 from train.dataset import training_patches
+from train.devices import Devices
 from train.extra_noise import ExtraNoise
-from train.losses import charbonnier, psnr_uint8
+from train.history import HistoryRow, write_history
+from train.judging import inference, validate
+from train.schedule import Budget, rate
 from train.sources import Mixture, PatchSource
 from train.state import State, read_state, write_state
+from train.step import Step, Teacher
 
-__all__ = ["Budget", "HistoryRow", "Loop", "TrainingDivergedError", "inference", "save_model", "validate"]
+__all__ = ["Loop", "TrainingDivergedError"]
 
-Denoise = Callable[[tf.Tensor], tf.Tensor]
-"""float32 ``(batch, H, W, C)`` in [0, 1] to the same."""
-
-_WARM_UP = 0.05
 _CHECKS = 16
 _KEEP_SECONDS = 120.0
 _TRIES = 3
@@ -41,40 +38,6 @@ _TRIES = 3
 
 class TrainingDivergedError(QuietcamError, ArithmeticError):
     """The loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a phase may take: it ends with its steps or with its minutes, whichever comes first."""
-
-    steps: int
-    minutes: float
-
-    def share(self, step: int, seconds: float) -> float:
-        """How much of the budget is used after ``step`` steps and ``seconds``, 0 to 1."""
-        return min(1.0, max(step / self.steps, seconds / (60.0 * self.minutes)))
-
-
-@dataclass(frozen=True)
-class HistoryRow:
-    """One line of ``history.csv``: the mean loss since the line before; PSNR in dB on the validation crops, the mean
-    over the sets, and each set's."""
-
-    phase: str
-    step: int
-    seconds: float
-    learning_rate: float
-    loss: float
-    validation_psnr: float
-    by_set: str = ""
-
-
-def rate(share: float, peak: float) -> float:
-    """Learning rate at ``share`` of the budget: a linear warm-up, then half a cosine to a hundredth of the peak."""
-    if share < _WARM_UP:
-        return peak * (0.02 + 0.98 * share / _WARM_UP)
-    falling = (share - _WARM_UP) / (1 - _WARM_UP)
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * falling)))
 
 
 @dataclass
@@ -90,6 +53,9 @@ class Loop:
             the end; 0 keeps none.
         loss_scaling: for mixed_float16, whose small gradients would vanish.
         recipe: what this run was told, apart from its budget; a checkpoint of another recipe is not resumed.
+        devices: what it is computed on; ``model`` was made in the scope of its strategy. Only the chief writes.
+        xla: compile the step with XLA.
+        teacher: a network to learn from, too.
     """
 
     phase: str
@@ -102,16 +68,20 @@ class Loop:
     average: float = 0.0
     loss_scaling: bool = False
     recipe: str = ""
+    devices: Devices = field(default_factory=Devices)
+    xla: bool = False
+    teacher: Teacher | None = None
     _optimizer: Any = field(init=False, repr=False)
     _averages: list[tf.Variable] = field(init=False, repr=False)
     _rows: list[HistoryRow] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        adam = keras.optimizers.Adam(self.learning_rate, global_clipnorm=1.0)
-        self._optimizer = keras.mixed_precision.LossScaleOptimizer(adam) if self.loss_scaling else adam
-        adam.build(self.model.trainable_variables)
-        weights = self.model.trainable_variables if self.average else []
-        self._averages = [tf.Variable(weight, trainable=False) for weight in weights]
+        with self.devices.strategy.scope():
+            adam = keras.optimizers.Adam(self.learning_rate, global_clipnorm=1.0)
+            self._optimizer = keras.mixed_precision.LossScaleOptimizer(adam) if self.loss_scaling else adam
+            adam.build(self.model.trainable_variables)
+            weights = self.model.trainable_variables if self.average else []
+            self._averages = [tf.Variable(weight, trainable=False) for weight in weights]
         self._rows = []
 
     def fit(
@@ -134,9 +104,12 @@ class Loop:
 
         Raises:
             TrainingDivergedError: loss or weights became NaN or infinite, and again after going back.
+            MemoryFullError: a step does not fit into the device's memory; the message says which batch would.
             StoppedError: Ctrl-C; the message says what is kept.
-            UsageError: there is no checkpoint to resume from, or it is of another recipe.
+            UsageError: there is no checkpoint to resume from, or it is of another recipe; or the devices cannot share
+                the batch equally.
         """
+        self.devices.check_batch(batch)
         state = self._resumed() if resume else self._state(0, 0.0, 0)
         step, slowed, used_before = state.step, state.slowed, state.seconds
         step_once = self._step_function()
@@ -152,14 +125,14 @@ class Loop:
             return used_before + time.monotonic() - start
 
         try:
-            with progress(f"{self.phase}, percent", 100) as bar:
+            with progress(f"{self.phase}, percent", 100) as bar, Board(self._folder, self.phase, validation) as board:
                 bar.advance(100 * share)
                 while share < 1.0:
                     now = rate(share, self.learning_rate) * 0.5**slowed
                     self._optimizer.learning_rate.assign(now)
                     losses.append(float(step_once(*next(stream))))
                     step += 1
-                    used = self.budget.share(step, seconds())
+                    used = self.budget.share(step, self.devices.agree(seconds()))
                     if used >= 1.0 and step < self.least_steps:
                         used = 0.999
                     bar.advance(100 * max(0.0, used - share), f"loss {np.mean(losses[-50:]):.4f}")
@@ -173,7 +146,8 @@ class Loop:
                         next_check += 1.0 / _CHECKS
                         with self._averaged():
                             found = {name: validate(denoise, crops) for name, crops in validation.items()}
-                        self._rows.append(_row(self.phase, step, seconds(), now, losses, found))
+                            self._rows.append(HistoryRow.of(self.phase, step, seconds(), now, losses, found))
+                            board.show(self._rows[-1], found, denoise)
                         losses.clear()
                         bar.advance(0, f"validation {self._rows[-1].validation_psnr:.2f} dB")
                     if check or time.monotonic() >= next_keep:
@@ -188,27 +162,22 @@ class Loop:
             weight.assign(average)
         return self._rows
 
-    def _step_function(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        model, optimizer, averages = self.model, self._optimizer, self._averages
+    def _step_function(self) -> Callable[[tf.Tensor, tf.Tensor], float]:
+        return Step(
+            self.model,
+            self._optimizer,
+            self._averages,
+            self.average,
+            self.devices,
+            loss_scaling=self.loss_scaling,
+            xla=self.xla,
+            teacher=self.teacher,
+        )
 
-        @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
-        def step_once(noisy: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
-            with tf.GradientTape() as tape:
-                loss = charbonnier(clean, tf.cast(model(noisy, training=True), tf.float32))
-                scaled = optimizer.get_scaled_loss(loss) if self.loss_scaling else loss
-            gradients = tape.gradient(scaled, model.trainable_variables)
-            if self.loss_scaling:
-                gradients = optimizer.get_unscaled_gradients(gradients)
-            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-            taken = tf.cast(optimizer.iterations, tf.float32)
-            # Early on the average forgets faster, or it would remember the untrained network.
-            decay = tf.minimum(self.average, (1.0 + taken) / (10.0 + taken))
-            for average, weight in zip(averages, model.trainable_variables, strict=bool(averages)):
-                average.assign(decay * average + (1.0 - decay) * weight)
-            return loss
-
-        compiled: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = step_once
-        return compiled
+    @property
+    def _folder(self) -> Path | None:
+        """What this process writes to: the chief alone writes."""
+        return self.run if self.devices.is_chief else None
 
     def _is_sound(self, loss: float, *, with_weights: bool) -> bool:
         """Whether the loss is a number; and the weights: the clip at the network's end hides a NaN from the loss."""
@@ -279,10 +248,10 @@ class Loop:
         return state
 
     def _keep(self, state: State) -> None:
-        if self.run is None:
+        if self._folder is None:
             return
-        write_history(self.run / "history.csv", self._rows, self.phase)
-        write_state(_checkpoint(self.run, self.phase), state)
+        write_history(self._folder / "history.csv", self._rows, self.phase)
+        write_state(_checkpoint(self._folder, self.phase), state)
 
     def _what_is_kept(self, step: int) -> str:
         if self.run is None or not _checkpoint(self.run, self.phase).is_file():
@@ -291,58 +260,5 @@ class Loop:
         return f"its state after {step} steps is kept{last}. To go on: the same command with --resume"
 
 
-def _row(
-    phase: str, step: int, seconds: float, now: float, losses: list[float], found: Mapping[str, float]
-) -> HistoryRow:
-    by_set = "; ".join(f"{name} {value:.3f}" for name, value in found.items())
-    return HistoryRow(
-        phase, step, round(seconds, 2), now, float(np.mean(losses)), float(np.mean(list(found.values()))), by_set
-    )
-
-
 def _checkpoint(run: Path, phase: str) -> Path:
     return run / "checkpoints" / f"{phase}.npz"
-
-
-def inference(model: keras.Model) -> Denoise:
-    """``model`` as a graph that runs without training; make it once and use it often."""
-    compiled: Denoise = tf.function(lambda noisy: model(noisy, training=False), reduce_retracing=True)
-    return compiled
-
-
-def validate(denoise: Denoise, crops: Crops, batch: int = 8) -> float:
-    """Mean PSNR in dB over whole crops, on uint8."""
-    found: list[float] = []
-    for start in range(0, len(crops.noisy), batch):
-        noisy = tf.cast(crops.noisy[start : start + batch], tf.float32) / 255.0
-        clean = tf.cast(crops.clean[start : start + batch], tf.float32) / 255.0
-        found.extend(psnr_uint8(clean, denoise(noisy)).numpy().tolist())
-    return float(np.mean(found))
-
-
-def write_history(path: Path, rows: list[HistoryRow], phase: str) -> None:
-    """Put ``rows`` into ``history.csv`` in place of that phase's earlier ones."""
-    earlier: list[dict[str, object]] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            earlier = [dict(row) for row in csv.DictReader(file) if row["phase"] != phase]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(HistoryRow.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(earlier)
-    writer.writerows(
-        {
-            **asdict(row),
-            "learning_rate": f"{row.learning_rate:.3g}",
-            "loss": f"{row.loss:.6f}",
-            "validation_psnr": f"{row.validation_psnr:.3f}",
-        }
-        for row in rows
-    )
-    write_text(path, text.getvalue())
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Save ``model`` as a ``.keras`` file, whole or not at all."""
-    with atomic_path(path) as temporary:
-        model.save(temporary, overwrite=True, save_format="keras")

@@ -46,7 +46,7 @@ def test_every_verb_has_help_with_an_example(verb, capsys):
 
 def test_all_listed_verbs_are_known():
     assert {verb[0] for verb in verbs()} == {
-        "demo", "data", "train", "prune", "calibrate", "lint", "convert", "compare", "coral",
+        "demo", "data", "train", "prune", "evaluate", "calibrate", "lint", "convert", "compare", "coral",
         "run", "capture", "bench", "models", "doctor",
     }  # fmt: skip
 

@@ -6,10 +6,14 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 
 from quietcam.architecture import Architecture
+from quietcam.atomic import write_json, write_text
+from quietcam.cli import run
 from quietcam.data.crops import cut_crops
 from quietcam.data.generated import write_pairs
 from quietcam.data.pairs import find_pairs
 from quietcam.data.pictures import write_picture
+from train.config import RunConfig, TrainingConfig, dump_config
+from train.model import build
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +45,34 @@ def dataset_of_instances(tmp_path):
 @pytest.fixture(scope="session")
 def tiny():
     return Architecture(stem=2, widths=(8, 16), depths=(1, 1))
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A run directory of a network that adds ``shift`` to every value and clips: no training, and known by hand."""
+
+    def make(name="run", architecture=None, shift=0.0, **training):
+        architecture = architecture or Architecture(stem=2, widths=(8, 16), depths=(1, 1))
+        config = RunConfig(architecture, TrainingConfig(**({"patch": 32, "crop": 64, "batch": 4} | training)))
+        model = build(architecture)
+        bias = model.get_layer("residual").bias
+        bias.assign([shift] * bias.shape[0])
+        folder = tmp_path / name
+        write_text(folder / "config.toml", dump_config(config))
+        model.save(folder / "model.keras")
+        write_json(folder / "evaluation.json", {"sparsity": 0.0, "data": {"sources": ["elsewhere"]}})
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def quietcam(capsys):
+    """The command line: its exit code, and what it said on both streams."""
+
+    def main(*words):
+        code = run(list(map(str, words)))
+        shown = capsys.readouterr()
+        return code, shown.out + shown.err
+
+    return main

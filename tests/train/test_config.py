@@ -1,16 +1,24 @@
 """Configs: what ships, the way through TOML, what is refused."""
 
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 
 from quietcam.architecture import Architecture
 from quietcam.errors import UsageError
-from train.config import PruningConfig, RunConfig, TrainingConfig, dump_config, load_config
+from train.config import DistillationConfig, PruningConfig, RunConfig, TrainingConfig, dump_config, load_config
 
 
-def test_shipped_demo_config_loads():
-    assert load_config("demo").model.gmacs() < 0.4
+@pytest.mark.parametrize(
+    ("name", "most"), [("demo", 0.40), ("nano", 0.12), ("small", 0.40), ("base", 1.30), ("sidd_full", 1.30)]
+)
+def test_what_ships_keeps_its_size_and_says_how_it_is_used(name, most):
+    assert 0.8 * most < load_config(name).model.gmacs() <= most
+    text = resources.files("train").joinpath("configs", f"{name}.toml").read_text(encoding="utf-8")
+    header = " ".join(line.lstrip("# ") for line in text.partition("\n\n[")[0].splitlines())
+    for said in (f"quietcam train {name} --data", "Hardware: ", "Time: ", "Expect: "):
+        assert said in header
 
 
 def test_dump_and_load_are_opposites(tmp_path):
@@ -18,6 +26,7 @@ def test_dump_and_load_are_opposites(tmp_path):
         Architecture(widths=(8, 24), depths=(1, 2)),
         TrainingConfig(patch=64, minutes=0.25, learning_rate=1e-4, seed=7),
         PruningConfig(sparsity=0.75),
+        distillation=DistillationConfig("runs/large", 0.25),
     )
     (tmp_path / "mine.toml").write_text(dump_config(config))
     assert load_config(str(tmp_path / "mine.toml")) == config

@@ -9,21 +9,24 @@ tf = pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 
 import tf_keras as keras  # noqa: E402
 
+from train.config import load_config  # noqa: E402
 from train.model import build, convolutions, copy_convolutions  # noqa: E402
 
 NETWORKS = [
     Architecture(stem=2, widths=(8, 16), depths=(1, 2)),
     Architecture(stem=4, widths=(16, 16), depths=(2, 1)),
     Architecture(channels=1, stem=2, widths=(8, 8, 8), depths=(1, 1, 2)),
+    Architecture(stem=2, widths=(8, 8, 8, 8), depths=(1, 2, 2, 2)),  # what ships, but for its widths
 ]
+SHIPPED = [load_config(name).model for name in ("demo", "nano", "small", "base", "sidd_full")]
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", [*NETWORKS, *SHIPPED], ids=str)
 def test_parameters_match_the_description(network):
     assert build(network).count_params() == network.parameters
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", [*NETWORKS, *SHIPPED], ids=str)
 def test_macs_match_the_shapes_in_the_real_graph(network):
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

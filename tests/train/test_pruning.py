@@ -6,7 +6,8 @@ import tf_keras as keras
 
 from train import pruning
 from train.model import build, convolutions
-from train.trainer import Budget, Loop
+from train.schedule import Budget
+from train.trainer import Loop
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,84 @@
+"""Each mistake that training may be given: one line that says the rule and the remedy, and the exit code."""
+
+import fcntl
+import os
+
+import pytest
+
+NETWORK = "[model]\nwidths = [8, 16]\ndepths = [1, 1]\n[training]\npatch = 32\ncrop = 64\nbatch = 4\nsteps = 2\n"
+
+
+def one_line(shown):
+    """What was said last, and that it was said in one line."""
+    assert "Traceback" not in shown
+    return shown.rstrip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (NETWORK + "epochs = 3\n", "Unknown keys in [training]: ['epochs']. Known: "),
+        (NETWORK + "[distilation]\nteacher = 'a'\n", "Unknown sections"),
+        (NETWORK + "[distillation]\nstudent = 'a'\n", "Unknown keys in [distillation]: ['student']"),
+        (NETWORK + "[distillation]\nweight = 1.5\n", "must be in (0, 1]. Received: weight=1.5"),
+        (NETWORK + "xla = 'yes'\n", "xla must be one of auto, on, off. Received: xla=yes"),
+        (
+            NETWORK.replace("[8, 16]", "[8, 20]"),
+            "multiple of 8. Received: widths=[8, 20]. Remedy: use 16 instead of 20",
+        ),
+        (NETWORK.replace("patch = 32", "patch = 34"), "Received: patch=34. Remedy: patch = 32"),
+    ],
+)
+def test_a_config(tmp_path, pair_folder, quietcam, config, said):
+    (tmp_path / "c.toml").write_text(config)
+    code, shown = quietcam("train", tmp_path / "c.toml", "--data", pair_folder, "--out", tmp_path / "run")
+    assert code == 2
+    assert said in one_line(shown)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_data_for_a_split(tmp_path, dataset_of_instances, quietcam):
+    (tmp_path / "c.toml").write_text(NETWORK)
+    words = ("train", tmp_path / "c.toml", "--data", dataset_of_instances[0], "--out", tmp_path / "run")
+    code, shown = quietcam(*words)
+    assert code == 1
+    assert "scene" in one_line(shown)
+    assert "Remedy" in one_line(shown)
+    code, shown = quietcam(*words, "--split", "test=0,validation=0")
+    assert code == 1
+    assert "Remedy" in one_line(shown)
+
+
+@pytest.mark.parametrize("sparsity", ["1.0", "-0.1", "1.5"])
+def test_sparsity_out_of_range(make_run, pair_folder, quietcam, sparsity):
+    code, shown = quietcam("prune", make_run(), "--data", pair_folder, f"--sparsity={sparsity}")
+    assert code == 2
+    assert "sparsity must be in [0, 1). Received: sparsity=" in one_line(shown)
+
+
+def test_a_run_directory_in_use(make_run, pair_folder, quietcam, tmp_path):
+    (tmp_path / "c.toml").write_text(NETWORK)
+    run = tmp_path / "busy"
+    run.mkdir()
+    held = os.open(run, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        for words in (("train", tmp_path / "c.toml"), ("prune", make_run(), "--no-scan")):
+            code, shown = quietcam(*words, "--data", pair_folder, "--out", run)
+            assert code == 1
+            assert "which another one holds. Remedy: wait for it" in one_line(shown)
+    finally:
+        os.close(held)
+    code, shown = quietcam("train", tmp_path / "c.toml", "--data", pair_folder, "--out", make_run("there"))
+    assert code == 2
+    assert "Remedy: --resume goes on with it, --overwrite deletes it" in one_line(shown)
+
+
+def test_a_checkpoint_of_another_architecture(tmp_path, pair_folder, quietcam):
+    (tmp_path / "c.toml").write_text(NETWORK)
+    words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", tmp_path / "run")
+    assert quietcam(*words)[0] == 0
+    (tmp_path / "c.toml").write_text(NETWORK.replace("[8, 16]", "[16, 16]"))
+    code, shown = quietcam(*words, "--resume")
+    assert code == 2
+    assert "which differs. Remedy: give the same config and --data again" in one_line(shown)

@@ -1,0 +1,107 @@
+"""Quantization-aware training: rounds where int8 does, keeps zeros, and comes out as a plain graph that converts."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter
+
+from quietcam.cli import run
+from train.model import build, convolutions
+from train.pruning import sparsity
+from train.qat import export, measure_ranges, quantizable, trained_weights
+from train.schedule import Budget
+from train.trainer import Loop
+
+
+@pytest.fixture(scope="module")
+def trained(crops, tiny):
+    keras.utils.set_random_seed(0)
+    model = build(tiny)
+    Loop("train", model, Budget(60, 5), 5e-3).fit(crops, {"own": crops}, patch=32, batch=4)
+    for layer in convolutions(model).values():  # half of the weights are gone
+        kernel = layer.kernel.numpy()
+        layer.kernel.assign(np.where(np.abs(kernel) < np.median(np.abs(kernel)), 0, kernel))
+    return model
+
+
+@pytest.fixture(scope="module")
+def ranges(trained, crops, tiny):
+    return measure_ranges(tiny, trained, crops.noisy)
+
+
+@pytest.fixture(scope="module")
+def tuned(trained, ranges, crops, tiny):
+    quantized = quantizable(tiny, trained, ranges)
+    Loop("qat", quantized, Budget(20, 5), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
+    return quantized
+
+
+def test_ranges_hold_all_but_a_few_values(trained, ranges, crops):
+    assert ranges["denoise"] == (0.0, 1.0)
+    assert set(ranges) == {"down0_0_relu", "down1_0_relu", "rise0_relu", "up0_0_relu", "residual", "join0", "denoise"}
+    inner = keras.Model(trained.input, trained.get_layer("join0").output)
+    values = inner(crops.noisy.astype(np.float32) / 255).numpy()
+    low, high = ranges["join0"]
+    assert low == 0.0
+    assert 0 < np.mean(values > high) < 0.002
+
+
+def test_a_range_of_nothing_is_given_one(tiny, crops):
+    model = build(tiny)  # its residual is zero
+    assert measure_ranges(tiny, model, crops.noisy)["residual"] == (0.0, 1e-3)
+
+
+def test_zeros_stay_and_weights_move(trained, tuned):
+    assert sparsity(trained) > 0.45
+    for name, layer in convolutions(trained).items():
+        before, after = layer.kernel.numpy(), trained_weights(tuned, name)[0].numpy()
+        np.testing.assert_array_equal(after[before == 0], 0)
+        assert np.any(after != before)
+
+
+def test_export_computes_what_was_trained(tuned, ranges, crops, tiny, tmp_path):
+    plain = export(tiny, tuned, ranges)
+    noisy = tf.constant(crops.noisy[:4].astype(np.float32) / 255)
+    # The kernels of the plain graph are not rounded yet: that is the converter's part. Round them here, by hand.
+    for layer in convolutions(plain).values():
+        kernel = layer.kernel.numpy()
+        scale = np.abs(kernel).max((0, 1, 2)) / 127
+        layer.kernel.assign(np.rint(kernel / np.maximum(scale, 1e-12)) * scale)
+    np.testing.assert_allclose(plain(noisy), tuned(noisy, training=False), atol=1.01 / 255)
+    assert np.mean(np.abs(plain(noisy) - tuned(noisy, training=False)) > 1e-3) < 0.02
+    plain.save(tmp_path / "m.keras", save_format="keras")
+    again = keras.models.load_model(tmp_path / "m.keras", compile=False)
+    np.testing.assert_array_equal(again(noisy), plain(noisy))
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")  # the ranges are in the graph
+def test_it_converts_to_int8_with_exact_ends(tuned, ranges, tiny):
+    plain = export(tiny, tuned, ranges)
+    fixed = keras.Input((32, 32, 3), batch_size=1)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, plain(fixed)))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    interpreter = Interpreter(model_content=converter.convert())
+    for end in (interpreter.get_input_details()[0], interpreter.get_output_details()[0]):
+        assert end["quantization"] == (pytest.approx(1 / 255, rel=1e-6), -128)
+    kinds = {str(np.dtype(each["dtype"])) for each in interpreter.get_tensor_details()}
+    assert kinds <= {"int8", "int32"}
+
+
+def test_a_run_is_made_ready_from_the_command_line(pair_folder, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text(
+        "[model]\nwidths = [8, 16]\ndepths = [1, 1]\n[training]\npatch = 32\nbatch = 4\nsteps = 12\ncrop = 64\n"
+    )
+    words = ["--data", str(pair_folder)]
+    assert run(["train", str(config), *words, "--out", str(tmp_path / "run")]) == 0
+    assert run(["train", str(tmp_path / "run"), "--qat", *words, "--steps", "8"]) == 0
+    told = json.loads((tmp_path / "run-qat" / "evaluation.json").read_text())
+    assert told["quantization_aware_training"]["ranges"]["denoise"] == [0.0, 1.0]
+    model = keras.models.load_model(tmp_path / "run-qat" / "model.keras", compile=False)
+    assert sum("fake_quant" in layer.name for layer in model.layers) == 8
+    assert run(["train", str(config), "--qat", *words]) == 2
+    assert run(["train", str(tmp_path / "run"), "--qat", *words, "--resume"]) == 2

@@ -1,0 +1,195 @@
+"""Channel pruning: whole channels go, so the network that is left is a smaller one of the same family, and faster.
+
+Which convolutions must keep the same channels follows from the architecture: what writes into an additive skip and what
+rises into it are added to each other, so they keep the same ones; every other convolution chooses its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import NDArray
+
+from quietcam.architecture import Architecture
+from quietcam.data.crops import Crops
+from quietcam.errors import UsageError
+from train.losses import charbonnier
+from train.model import build, convolutions
+
+__all__ = ["IMPORTANCES", "Cut", "Wire", "importance", "narrow", "narrower", "plan", "wiring"]
+
+IMPORTANCES = ("l1", "taylor")
+
+Scores = dict[str, NDArray[np.float64]]
+"""Of each group of channels that stand or fall together: how much each channel matters, float64 ``(width,)``."""
+
+Judge = Callable[[keras.Model], float]
+
+_PICTURE = "picture"
+"""The group of the network's two ends, which is never cut."""
+
+_STEP = 8
+_BATCH = 8
+
+
+class Wire(NamedTuple):
+    """A convolution, and the groups of channels that it reads and writes."""
+
+    convolution: str
+    reads: str
+    writes: str
+
+
+def wiring(architecture: Architecture) -> list[Wire]:
+    """Every convolution in the order of the data. What is added to each other is one group."""
+    wires, last = [], _PICTURE
+    for level, depth in enumerate(architecture.depths):
+        for index in range(depth):
+            group = f"skip{level}" if index == depth - 1 else f"down{level}_{index}"
+            wires.append(Wire(f"down{level}_{index}", last, group))
+            last = group
+    for level in range(architecture.levels - 2, -1, -1):
+        wires.append(Wire(f"rise{level}", last, f"skip{level}"))
+        last = f"skip{level}"
+        for index in range(max(1, architecture.depths[level] - 1)):
+            wires.append(Wire(f"up{level}_{index}", last, f"up{level}_{index}"))
+            last = f"up{level}_{index}"
+    return [*wires, Wire("residual", last, _PICTURE)]
+
+
+def importance(architecture: Architecture, model: keras.Model, kind: str, crops: Crops | None = None) -> Scores:
+    """How much each channel of each group matters.
+
+    Args:
+        kind: ``l1``, the mean absolute weight of the filter (Li et al., "Pruning filters for efficient ConvNets", ICLR
+            2017); or ``taylor``, the squared first-order change of the loss without it, (sum of weight * gradient)^2,
+            summed over batches (Molchanov et al., "Importance estimation for neural network pruning", CVPR 2019).
+            Convolutions that write one group are each scaled to a mean of 1 and added up.
+        crops: what ``taylor`` measures the loss on.
+
+    Raises:
+        UsageError: an unknown ``kind``, or ``taylor`` without crops.
+    """
+    if kind not in IMPORTANCES:
+        raise UsageError(f"The importance of channels is one of {', '.join(IMPORTANCES)}. Received: {kind}.")
+    layers = convolutions(model)
+    if kind == "l1":
+        each = {name: np.abs(layer.kernel.numpy()).mean((0, 1, 2)) for name, layer in layers.items()}
+    elif crops is None or not len(crops.pairs):
+        raise UsageError("The importance by taylor is measured on crops. Received: none.")
+    else:
+        each = _taylor(model, layers, crops)
+    groups: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
+    for name, _, group in wiring(architecture):
+        if group != _PICTURE:
+            score = np.asarray(each[name], np.float64)
+            groups[group].append(score / max(float(score.mean()), 1e-30))
+    return {group: np.sum(scores, axis=0) for group, scores in groups.items()}
+
+
+def _taylor(model: keras.Model, layers: dict[str, keras.layers.Conv2D], crops: Crops) -> dict[str, NDArray[np.float64]]:
+    weights = [[layer.kernel, layer.bias] for layer in layers.values()]
+    flat = [variable for pair in weights for variable in pair]
+
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
+    def gradients(noisy: tf.Tensor, clean: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = charbonnier(clean, model(noisy, training=False))
+        return tape.gradient(loss, flat)  # type: ignore[no-any-return]
+
+    found: dict[str, NDArray[np.float64]] = {name: np.zeros(layer.filters) for name, layer in layers.items()}
+    for start in range(0, len(crops.noisy), _BATCH):
+        sides = [side[start : start + _BATCH].astype(np.float32) / 255 for side in (crops.noisy, crops.clean)]
+        slopes = [slope.numpy() for slope in gradients(*map(tf.constant, sides))]
+        for index, (name, layer) in enumerate(layers.items()):
+            change = (layer.kernel.numpy() * slopes[2 * index]).sum((0, 1, 2)) + layer.bias.numpy() * slopes[
+                2 * index + 1
+            ]
+            found[name] += np.square(change, dtype=np.float64)
+    return found
+
+
+def narrow(
+    architecture: Architecture, model: keras.Model, widths: Sequence[int], scores: Scores
+) -> tuple[Architecture, keras.Model]:
+    """The network with ``widths`` channels in its levels: of each group those that matter most, in their old order.
+
+    Raises:
+        UsageError: a width is no multiple of 8, or above the present one.
+    """
+    smaller = replace(architecture, widths=tuple(widths))
+    if any(new > old for new, old in zip(smaller.widths, architecture.widths, strict=True)):
+        raise UsageError(
+            f"Pruning makes no level wider. Received: widths {list(widths)} from {list(architecture.widths)}."
+        )
+    width = {convolution.name: convolution.outputs for convolution in smaller.convolutions()}
+    kept: dict[str, NDArray[np.int64]] = {}
+    for name, _, group in wiring(architecture):
+        if group != _PICTURE:
+            kept[group] = np.sort(np.argsort(-scores[group], kind="stable")[: width[name]])
+    narrowed = build(smaller)
+    theirs, ours = convolutions(model), convolutions(narrowed)
+    for name, reads, writes in wiring(architecture):
+        kernel, bias = theirs[name].kernel.numpy(), theirs[name].bias.numpy()
+        if reads != _PICTURE:
+            kernel = kernel[:, :, kept[reads]]
+        if writes != _PICTURE:
+            kernel, bias = kernel[..., kept[writes]], bias[kept[writes]]
+        ours[name].kernel.assign(kernel)
+        ours[name].bias.assign(bias)
+    return smaller, narrowed
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One network on the way down: its widths, what it costs, and PSNR in dB before any fine-tuning."""
+
+    widths: tuple[int, ...]
+    gmacs: float
+    psnr: float
+
+
+def narrower(widths: Sequence[int], multiple: int = _STEP) -> Iterator[tuple[int, ...]]:
+    """Every network that has one level by ``multiple`` channels narrower, and at least that many left."""
+    for level, width in enumerate(widths):
+        less = (width - 1) // multiple * multiple
+        if less >= multiple:
+            yield (*widths[:level], less, *widths[level + 1 :])
+
+
+def plan(
+    architecture: Architecture,
+    model: keras.Model,
+    scores: Scores,
+    gmacs: float,
+    judge: Judge,
+    multiple: int = _STEP,
+) -> list[Cut]:
+    """From the whole network down to at most ``gmacs`` (at 256x256), each time by the level that costs least dB a MAC.
+
+    Args:
+        judge: PSNR in dB of a network, on crops that are not trained on.
+        multiple: widths go down in steps of this, 8 or 16.
+
+    Raises:
+        UsageError: no network with all levels at ``multiple`` is as small as that.
+    """
+    path = [Cut(architecture.widths, architecture.gmacs(), judge(model))]
+    while path[-1].gmacs > gmacs:
+        last, found = path[-1], []
+        for widths in narrower(last.widths, multiple):
+            smaller, narrowed = narrow(architecture, model, widths, scores)
+            found.append(Cut(widths, smaller.gmacs(), judge(narrowed)))
+        if not found:
+            raise UsageError(
+                f"Each level keeps at least {multiple} channels. Received: {gmacs:.4f} GMACs, where the narrowest "
+                f"network has {last.gmacs:.4f}. Remedy: ask for more."
+            )
+        path.append(min(found, key=lambda cut: max(last.psnr - cut.psnr, 1e-3) / (last.gmacs - cut.gmacs)))
+    return path

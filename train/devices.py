@@ -1,0 +1,157 @@
+"""What a run computes on: one device, all GPUs of a machine, or several machines as TF_CONFIG names them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import tensorflow as tf
+
+from quietcam.errors import QuietcamError, UsageError
+from quietcam.progress import say
+
+__all__ = ["Devices", "WorkerLostError", "choose_devices", "choose_xla", "is_chief"]
+
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+"""What TensorFlow raises where another worker went away."""
+
+
+class WorkerLostError(QuietcamError, ConnectionError):
+    """Another worker of the same run went away."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The replicas of a network that train together; each computes an equal slice of every batch.
+
+    Attributes:
+        strategy: TensorFlow's, in whose scope variables are made.
+        workers: how many processes take part. is_chief: whether this one writes.
+    """
+
+    strategy: Any = field(default_factory=tf.distribute.get_strategy)
+    workers: int = 1
+    is_chief: bool = True
+
+    @property
+    def replicas(self) -> int:
+        """How many there are, over all workers."""
+        count: int = self.strategy.num_replicas_in_sync
+        return count
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What all workers do side by side.
+
+        Raises:
+            WorkerLostError: one of the others went away.
+        """
+        try:
+            yield
+        except _LOST as error:
+            if self.workers == 1:
+                raise
+            raise WorkerLostError(
+                "All workers of a run must stay until its end. "
+                f"Received: {type(error).__name__} from TensorFlow. "
+                "Remedy: see what the others say, then start all of them again, with --resume to go on."
+            ) from error
+
+    def check_batch(self, batch: int) -> None:
+        """Raises UsageError where ``batch`` has no equal slices."""
+        if batch % self.replicas:
+            fits = max(self.replicas, round(batch / self.replicas) * self.replicas)
+            raise UsageError(
+                f"A batch is shared equally among {self.replicas} devices. Received: batch={batch}. "
+                f"Remedy: batch = {fits} in [training]."
+            )
+
+    def check_alike(self, told: str) -> None:
+        """Raises UsageError where the chief was told something else than this worker."""
+        mine = float(zlib.crc32(told.encode()) & 0xFFFFFF)  # as much as a float32 holds
+        if self.agree(mine) != mine:
+            raise UsageError(
+                "All workers of a run are given the same config, data and versions. Received: others than the chief's. "
+                "Remedy: start the same command on each, with the same files."
+            )
+
+    def slice(self, batch: tf.Tensor) -> tf.Tensor:
+        """This replica's part of a batch; to be called inside ``run``."""
+        if self.replicas == 1:
+            return batch
+        each = batch.shape[0] // self.replicas
+        start = tf.distribute.get_replica_context().replica_id_in_sync_group * each
+        part = tf.slice(batch, [start, 0, 0, 0], [each, -1, -1, -1])
+        return tf.ensure_shape(part, [each, *batch.shape[1:]])
+
+    def run(self, replica: Callable[..., tf.Tensor], *arguments: tf.Tensor) -> tf.Tensor:
+        """What all replicas return for the same arguments, added up."""
+        if self.replicas == 1:
+            return replica(*arguments)
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(replica, arguments), axis=None)
+
+    def agree(self, value: float) -> float:
+        """The chief's ``value``: clocks of several workers differ, and all must take the same steps."""
+        return value if self.workers == 1 else float(self._chiefs(tf.constant(value, tf.float32)))
+
+    @cached_property
+    def _chiefs(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        def mine(value: tf.Tensor) -> tf.Tensor:
+            return tf.where(tf.equal(tf.distribute.get_replica_context().replica_id_in_sync_group, 0), value, 0.0)
+
+        compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(lambda value: self.run(mine, value))
+        return compiled
+
+
+def choose_devices() -> Devices:
+    """All that this process may train on. To be called before anything else asks TensorFlow to compute.
+
+    With ``TF_CONFIG`` in the environment, one worker of several (MultiWorkerMirroredStrategy); else all GPUs that are
+    found, where there are several (MirroredStrategy); else the one GPU or the CPU.
+
+    Raises:
+        UsageError: ``TF_CONFIG`` is not what TensorFlow reads.
+    """
+    told = os.environ.get("TF_CONFIG", "")
+    if told:
+        workers, index = _read_cluster(told)
+        if workers > 1:
+            say(f"worker {index} of {workers}: waiting for the others")
+            return Devices(tf.distribute.MultiWorkerMirroredStrategy(), workers, is_chief=index == 0)
+    else:
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow stumbles over an empty one
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return Devices(tf.distribute.MirroredStrategy())
+    return Devices()
+
+
+def is_chief() -> bool:
+    """Whether this process is the one that writes, by ``TF_CONFIG``."""
+    told = os.environ.get("TF_CONFIG", "")
+    return not told or _read_cluster(told)[1] == 0
+
+
+def _read_cluster(text: str) -> tuple[int, int]:
+    """How many workers TF_CONFIG names, and which of them this is."""
+    try:
+        told = json.loads(text)
+        workers, task = told["cluster"]["worker"], told["task"]
+        if task["type"] == "worker" and set(told["cluster"]) == {"worker"} and 0 <= int(task["index"]) < len(workers):
+            return len(workers), int(task["index"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UsageError(
+        f"TF_CONFIG names all workers and which of them this is. Received: {text}. Remedy: "
+        """TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'"""
+    )
+
+
+def choose_xla(name: str) -> bool:
+    """Whether XLA compiles the step, for a config's ``xla``: ``auto`` is where there is a GPU (we ran it on none)."""
+    return name == "on" or (name == "auto" and bool(tf.config.list_physical_devices("GPU")))

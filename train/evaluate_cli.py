@@ -1,0 +1,117 @@
+"""The command evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quietcam.errors import GateError, UsageError
+from quietcam.options import Json
+
+if TYPE_CHECKING:
+    from train.config import RunConfig
+
+__all__ = ["mount"]
+
+
+def mount(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("evaluate")(evaluate_command)
+
+
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="A run directory that train or prune wrote.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Pairs: SIDD as it is downloaded, or noisy/ and clean/. May be given several times."),
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIDE[:RULE]",
+            help="train, validation, test or all. Default: of a data set that the run was trained on its test scenes, "
+            "by the run's own split; else all.",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs of each set, evenly spread.")] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="How many of a kind are shown; 0 for none.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that takes the pictures and index.html. Default: RUN/evaluation.")
+    ] = None,
+    json: Json = None,
+    min_gain: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Exit with 3 when a set gains less over its noisy pictures."),
+    ] = None,
+) -> None:
+    """Measure a run's network on pairs: PSNR and SSIM by set, phone, ISO and brightness, beside the noisy pictures.
+
+    The folder takes the worst pictures, those that gained least, and typical ones, as noisy | denoised | clean. Models
+    in TFLite, filters and peers are compared by `quietcam compare`.
+
+    Example: `quietcam evaluate runs/mine --data pairs/ --data sidd_native/valid --json mine.json`
+    """
+    from quietcam.atomic import make_folder
+    from quietcam.chatter import chatter_caught
+    from quietcam.data.pairs import find_pairs
+    from quietcam.data.split import pairs_of_side
+    from quietcam.progress import say
+    from quietcam.report import report_console, write_report
+
+    with chatter_caught():
+        from train.evaluate import evaluate, whole_pictures
+        from train.evaluation_page import strips, table, write_pictures
+        from train.judging import inference
+        from train.stored import load_run, load_stored, read_evaluation
+
+    config, model, told = load_run(run), load_stored(run), read_evaluation(run)
+    sets, sides = {}, {}
+    for folder in data:
+        name = "/".join(folder.resolve().parts[-2:]).lstrip("/")
+        if name in sets:
+            raise UsageError(f"Data sets are told apart by the last two parts of their paths. Received: {name} twice.")
+        sides[name] = split or _default_side(name, told, config)
+        sets[name] = pairs_of_side(find_pairs(folder).pairs, sides[name])
+    folder = out or run / "evaluation"
+    if pictures:
+        make_folder(folder)  # before the work, not after it
+    found = evaluate(model, sets, stride=config.model.stride, limit=limit)
+    report_console(json).print(table(found))
+    facts = {
+        "widths": " ".join(map(str, config.model.widths)),
+        "GMACs at 256x256": round(config.model.gmacs(), 4),
+        "parameters": config.model.parameters,
+        "sparsity": told["sparsity"],
+        "data": ", ".join(f"{name} ({side})" for name, side in sides.items()),
+    }
+    if pictures:
+        denoise = whole_pictures(inference(model), config.model.stride)
+        write_pictures(
+            folder, run.resolve().name, found, strips(found, denoise, config.model.channels, pictures), facts
+        )
+        say(f"pictures: {folder / 'index.html'}")
+    write_report(json, {"run": str(run), "sides": sides, "model": facts, **found.to_dict()})
+    gains = {name: found.score(name).gain for name in sets}
+    if min_gain is not None and (short := {name: gain for name, gain in gains.items() if gain < min_gain}):
+        raise GateError(
+            f"Every set must gain at least {min_gain:g} dB. Received: "
+            f"{', '.join(f'{gain:.2f} on {name}' for name, gain in short.items())}. "
+            "Remedy: train longer, or on data closer to these."
+        )
+
+
+def _default_side(name: str, told: dict[str, Any], config: RunConfig) -> str:
+    """The side of a data set that the run never saw. A run that does not tell its sources may have seen any."""
+    origin = told.get("data", {})
+    if name not in origin.get("sources", [name]):
+        return "all"
+    scenes = origin.get("scenes", {})
+    scenes = scenes.get(name, scenes) if isinstance(scenes, dict) else {}
+    if isinstance(scenes, dict) and not scenes.get("test", True):
+        raise UsageError(
+            f"A network is judged on what it never saw. Received: {name}, all of which it was trained on. "
+            "Remedy: name other data; or --split all, to see how well it fits what it was trained on."
+        )
+    return f"test:{config.training.split}" if config.training.split else "test"

@@ -1,0 +1,33 @@
+"""What a network makes of validation crops: a graph to run it by, and its PSNR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from quietcam.data.crops import Crops
+from train.losses import psnr_uint8
+
+__all__ = ["Denoise", "inference", "validate"]
+
+Denoise = Callable[[tf.Tensor], tf.Tensor]
+"""float32 ``(batch, H, W, C)`` in [0, 1] to the same."""
+
+
+def inference(model: keras.Model) -> Denoise:
+    """``model`` as a graph that runs without training; make it once and use it often."""
+    compiled: Denoise = tf.function(lambda noisy: model(noisy, training=False), reduce_retracing=True)
+    return compiled
+
+
+def validate(denoise: Denoise, crops: Crops, batch: int = 8) -> float:
+    """Mean PSNR in dB over whole crops, on uint8."""
+    found: list[float] = []
+    for start in range(0, len(crops.noisy), batch):
+        noisy = tf.cast(crops.noisy[start : start + batch], tf.float32) / 255.0
+        clean = tf.cast(crops.clean[start : start + batch], tf.float32) / 255.0
+        found.extend(psnr_uint8(clean, denoise(noisy)).numpy().tolist())
+    return float(np.mean(found))

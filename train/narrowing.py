@@ -1,0 +1,109 @@
+"""A run that takes channels out of another run's network and fine-tunes what is left."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import tf_keras as keras
+
+from quietcam.atomic import write_text
+from quietcam.errors import UsageError
+from quietcam.progress import say
+from train import channels
+from train.config import RunConfig, dump_config
+from train.data import TrainingData
+from train.devices import choose_xla
+from train.model import build, copy_convolutions
+from train.precision import choose_precision
+from train.runs import claimed, finish_run, mean_psnr, measured_on
+from train.schedule import Budget
+from train.stored import load_model
+from train.trainer import Loop
+
+__all__ = ["narrow_run"]
+
+
+def narrow_run(
+    source: Path,
+    config: RunConfig,
+    data: TrainingData,
+    run: Path,
+    *,
+    share: float,
+    kind: str | None = None,
+    multiple: int = 8,
+    overwrite: bool = False,
+) -> keras.Model:
+    """Take whole channels out of the model of the run ``source`` and fine-tune the rest, into the folder ``run``.
+
+    Args:
+        share: how much less the network computes, a share of its multiply-accumulates in (0, 1).
+        kind: the importance that decides, one of ``channels.IMPORTANCES``. Defaults to each of them in turn; the one
+            that loses less before fine-tuning wins.
+        multiple: of which widths stay, 8 or 16.
+
+    Raises:
+        UsageError: the share is out of range or cannot be reached; the folder holds a run already, and ``overwrite`` is
+            not said.
+        StorageError: another process is at work there.
+    """
+    if not 0.0 < share < 1.0:
+        raise UsageError(f"The share of computation to take away must lie in (0, 1). Received: {share:g}.")
+    model = load_model(source)
+    with claimed(run, overwrite=overwrite):
+        paths = _ways_down(config, model, data, share, [kind] if kind else list(channels.IMPORTANCES), multiple)
+        won = max(paths, key=lambda each: paths[each][0][-1].psnr)
+        path, scores = paths[won]
+        smaller, narrowed = channels.narrow(config.model, model, path[-1].widths, scores)
+        config = replace(config, model=smaller)
+        write_text(run / "config.toml", dump_config(config))
+        keras.utils.set_random_seed(config.training.seed + 2)
+        precision = choose_precision(config.training.precision)
+        tuned = build(smaller, precision=precision)
+        copy_convolutions(narrowed, tuned)
+        settings = config.pruning
+        loop = Loop(
+            "channels",
+            tuned,
+            Budget(settings.steps, settings.minutes),
+            settings.learning_rate,
+            config.training.seed + 2,
+            run,
+            average=config.training.average,
+            loss_scaling=precision == "mixed_float16",
+            xla=choose_xla(config.training.xla),
+        )
+        loop.fit(
+            data.training,
+            data.validation,
+            patch=config.training.patch,
+            batch=config.training.batch,
+            extra=config.noise,
+        )
+        copy_convolutions(tuned, narrowed)
+        told = {
+            "importance": won,
+            "before": path[0].psnr,
+            "paths": {each: [asdict(cut) for cut in cuts] for each, (cuts, _) in paths.items()},
+        }
+        finish_run(run, narrowed, data, config, {"channel_pruning": told})
+    return narrowed
+
+
+def _ways_down(
+    config: RunConfig, model: keras.Model, data: TrainingData, share: float, kinds: list[str], multiple: int
+) -> dict[str, tuple[list[channels.Cut], channels.Scores]]:
+    """The way to a network of that size by each importance."""
+
+    judge = partial(mean_psnr, data=data)
+    found = {}
+    for kind in kinds:
+        say(f"looking for the channels that matter least, by {kind}")
+        scores = channels.importance(config.model, model, kind, measured_on(data, config))
+        way = channels.plan(config.model, model, scores, (1.0 - share) * config.model.gmacs(), judge, multiple)
+        end = way[-1]
+        say(f"{kind}: widths {list(end.widths)}, {end.gmacs:.3f} GMACs, {end.psnr:.2f} dB before fine-tuning")
+        found[kind] = way, scores
+    return found

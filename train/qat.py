@@ -1,0 +1,137 @@
+"""Quantization-aware training with tfmot: the network sees in training what int8 will do to it.
+
+Values are rounded where the int8 graph rounds them: kernels per channel, outputs behind every ReLU6 and every sum, the
+residual's, and [0, 1] in steps of 1/255 at both ends. Doubling keeps its input's scale. Activation ranges are measured
+in the float network beforehand, rare values given up for finer steps, and stay: it is the weights that adapt.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras as keras
+
+from quietcam.architecture import Architecture
+from quietcam.image import Image
+from train.model import build, convolutions
+from train.pruning import sparsity
+
+__all__ = ["Ranges", "export", "measure_ranges", "quantizable", "trained_weights"]
+
+Ranges = dict[str, tuple[float, float]]
+"""Lowest and highest value that the output of a layer of that name is given in int8."""
+
+_quantization: Any = tfmot.quantization.keras
+
+_GIVEN_UP = 0.0005
+"""The share of a tensor's values that is cut off at each end."""
+
+_SPARSE = 0.05
+_ENDS = {"denoise": (0.0, 1.0)}
+"""The sum of picture and residual."""
+
+
+def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image, batch: int = 16) -> Ranges:
+    """Of every output that int8 rounds, on uint8 patches ``(N, side, side, C)``."""
+    names = [f"{c.name}_relu" if c.relu else c.name for c in architecture.convolutions()]
+    names += [f"join{level}" for level in range(architecture.levels - 1)]
+    inner = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    ends: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for start in range(0, len(noisy), batch):
+        outputs = inner(tf.constant(noisy[start : start + batch].astype(np.float32) / 255), training=False)
+        for name, output in zip(names, outputs, strict=True):
+            low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
+            ends[name].append((float(low), float(high)))
+    found = {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in ends.items()}
+    # Zero must be one of the levels: padding is zero. A range of nothing cannot be divided into levels.
+    return {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()} | _ENDS
+
+
+def quantizable(architecture: Architecture, model: keras.Model, ranges: Ranges) -> keras.Model:
+    """A copy of ``model`` with fake quantization in it, to be trained on; what pruning made zero stays zero."""
+    combine = tfmot.experimental.combine
+    scheme = (
+        combine.Default8BitPrunePreserveQuantizeScheme()
+        if sparsity(model) > _SPARSE
+        else _quantization.default_8bit.Default8BitQuantizeScheme()
+    )
+    registry = scheme.get_quantize_registry()
+    theirs = convolutions(model)
+
+    def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kernel = None
+        if isinstance(layer, keras.layers.Conv2D):
+            # Built beforehand: which weights are to stay zero is read when the wrapper is.
+            layer.build((None, None, None, theirs[layer.name].kernel.shape[2]))
+            layer.kernel.assign(theirs[layer.name].kernel)
+            layer.bias.assign(theirs[layer.name].bias)
+            kernel = registry.get_quantize_config(layer)
+        elif layer.name not in ranges:
+            return layer
+        return _quantization.QuantizeWrapperV2(layer, _Config(kernel, ranges.get(layer.name)))
+
+    return build(architecture, wrap, name=model.name)
+
+
+def export(architecture: Architecture, quantized: keras.Model, ranges: Ranges) -> keras.Model:
+    """The plain network with TensorFlow's own fake quantization at these ranges: every file format keeps it."""
+
+    def bounded(layer: keras.layers.Layer) -> Any:
+        if layer.name == "clip":
+            return lambda x: x  # the range of what comes before is a clip
+        if layer.name not in ranges:
+            return layer
+        low, high = ranges[layer.name]
+        return lambda x: _fake_quant(layer(x), low, high)
+
+    plain = build(architecture, bounded, name=quantized.name, entrance=lambda noisy: _fake_quant(noisy, 0.0, 1.0))
+    for name, layer in convolutions(plain).items():
+        kernel, bias = trained_weights(quantized, name)
+        layer.kernel.assign(kernel)
+        layer.bias.assign(bias)
+    return plain
+
+
+def trained_weights(quantized: keras.Model, name: str) -> tuple[tf.Variable, tf.Variable]:
+    """Kernel and bias of that convolution; the layer itself holds the rounded kernel of its last call."""
+    wrapper = quantized.get_layer(f"quant_{name}")
+    by_name = {weight.name.rpartition("/")[2]: weight for weight in wrapper.weights}
+    return by_name["kernel:0"], by_name["bias:0"]
+
+
+def _fake_quant(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    return tf.quantization.fake_quant_with_min_max_args(x, min=low, max=high, num_bits=8)
+
+
+class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot ships no types
+    """A kernel by tfmot's own quantizer, an output by a fixed range, or either."""
+
+    def __init__(self, kernel: Any, output: tuple[float, float] | None) -> None:
+        self._kernel, self._output = kernel, output
+
+    def get_weights_and_quantizers(self, layer: keras.layers.Layer) -> Any:
+        return self._kernel.get_weights_and_quantizers(layer) if self._kernel else []
+
+    def get_activations_and_quantizers(self, layer: keras.layers.Layer) -> Any:  # noqa: ARG002
+        return []
+
+    def set_quantize_weights(self, layer: keras.layers.Layer, quantize_weights: Any) -> None:
+        if self._kernel:
+            self._kernel.set_quantize_weights(layer, quantize_weights)
+
+    def set_quantize_activations(self, layer: keras.layers.Layer, quantize_activations: Any) -> None:
+        """Outputs are rounded, not activations."""
+
+    def get_output_quantizers(self, layer: keras.layers.Layer) -> Any:  # noqa: ARG002
+        if self._output is None:
+            return []
+        low, high = self._output
+        quantizers = _quantization.quantizers
+        return [quantizers.FixedQuantizer(num_bits=8, init_min=low, init_max=high, narrow_range=False)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Never saved: ``export`` is."""
+        return {}

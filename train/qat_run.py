@@ -1,0 +1,48 @@
+"""A run that makes another run's network ready for int8, by quantization-aware training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tf_keras as keras
+
+from quietcam.atomic import write_text
+from train.config import RunConfig, dump_config
+from train.data import TrainingData
+from train.qat import export, measure_ranges, quantizable
+from train.runs import claimed, finish_run, mean_psnr, measured_on
+from train.schedule import Budget
+from train.stored import load_model
+from train.trainer import Loop
+
+__all__ = ["qat_run"]
+
+
+def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, overwrite: bool = False) -> keras.Model:
+    """Train the model of the run ``source`` on under fake quantization, into the run directory ``run``.
+
+    What it leaves is a plain network with its ranges in it, whose zeros are those of the source.
+
+    Raises:
+        UsageError: the folder holds a run already, and ``overwrite`` is not said.
+        StorageError: another process is at work there.
+    """
+    model = load_model(source)
+    with claimed(run, overwrite=overwrite):
+        write_text(run / "config.toml", dump_config(config))
+        settings, seed = config.qat, config.training.seed + 4
+        keras.utils.set_random_seed(seed)
+        ranges = measure_ranges(config.model, model, measured_on(data, config).noisy)
+        quantized = quantizable(config.model, model, ranges)
+        loop = Loop("qat", quantized, Budget(settings.steps, settings.minutes), settings.learning_rate, seed, run)
+        loop.fit(
+            data.training,
+            data.validation,
+            patch=config.training.patch,
+            batch=config.training.batch,
+            extra=config.noise,
+        )
+        plain = export(config.model, quantized, ranges)
+        told = {"ranges": ranges, "before": round(mean_psnr(model, data), 3)}
+        finish_run(run, plain, data, config, {"quantization_aware_training": told})
+    return plain
