@@ -26,7 +26,7 @@ class ExtraNoise:
 
     Args:
         gaussian: the clean side under white Gaussian noise of 3 to 40 steps of 255.
-        salt_and_pepper: the clean side with 0.5 to 10 % of its pixels black or white.
+        salt_and_pepper: the noisy side, or for half of them the clean one, with 0.5 to 10 % of its pixels black or white.
         none: the clean side as it is, twice.
     """
 
@@ -52,6 +52,9 @@ class ExtraNoise:
             if draw < limits[0]:
                 noisy[index] = gaussian(clean[index], rng.uniform(*_SIGMA), rng)
             elif draw < limits[1]:
-                noisy[index] = salt_and_pepper(clean[index], rng.uniform(*_SALT), rng)
+                # Half of it on top of the sensor's noise. On clean pictures alone, a network that has learned to leave
+                # these alone is silent, and nothing tells it that there is something to learn.
+                under = noisy if rng.random() < 0.5 else clean
+                noisy[index] = salt_and_pepper(under[index], rng.uniform(*_SALT), rng)
             elif draw < limits[2]:
                 noisy[index] = clean[index]

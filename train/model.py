@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import tf_keras as keras
 
 from quietcam.architecture import Architecture
 
-__all__ = ["Wrap", "build", "convolutions", "copy_convolutions"]
+__all__ = ["Wrap", "build", "convolutions", "copy_convolutions", "unclipped"]
 
 Wrap = Callable[[keras.layers.Layer], keras.layers.Layer]
 
@@ -77,6 +78,16 @@ def build(
     x = wrap(layers.Add(name="denoise"))([blocks, x])
     x = wrap(layers.ReLU(1.0, name="clip"))(x)
     return keras.Model(noisy, tf.nn.depth_to_space(x, architecture.stem), name=name)
+
+
+def unclipped(model: Any) -> Any:
+    """``model`` without its last clip, where it has one, to train on: behind a clip the wrong side of black and white has
+    no gradient, so pepper and salt could not be learned."""
+    if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
+        return model
+    denoised = model.get_layer("denoise").output
+    block = math.isqrt(denoised.shape[-1] // model.input.shape[-1])
+    return keras.Model(model.input, tf.nn.depth_to_space(denoised, block), name=f"{model.name}_unclipped")
 
 
 def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:

@@ -46,6 +46,11 @@ def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image,
             low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
             ends[name].append((float(low), float(high)))
     found = {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in ends.items()}
+    # Both sides of a skip share the levels of their sum: what rises into it is held to the skip's own range.
+    for level, depth in enumerate(architecture.depths[:-1]):
+        low, high = found[f"down{level}_{depth - 1}_relu"]
+        found[f"rise{level}_relu"] = low, min(high, found[f"rise{level}_relu"][1])
+        found[f"join{level}"] = low, min(2 * high, found[f"join{level}"][1])
     # Zero must be one of the levels: padding is zero. A range of nothing cannot be divided into levels.
     return {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()} | _ENDS
 

@@ -12,6 +12,7 @@ import tf_keras as keras
 from quietcam.errors import QuietcamError
 from train.devices import Devices
 from train.losses import charbonnier
+from train.model import unclipped
 
 __all__ = ["MemoryFullError", "Step", "Teacher", "largest_batch"]
 
@@ -52,10 +53,12 @@ class Step:
     loss_scaling: bool = False
     xla: bool = False
     teacher: Teacher | None = None
+    _learner: Any = field(init=False, repr=False)
     _differentiate: Callable[..., Any] = field(init=False, repr=False)
     _step: Callable[..., Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._learner = unclipped(self.model)
         self._differentiate = _graph(self._gradients, jit_compile=True) if self.xla else self._gradients
         self._step = _graph(self._whole)
 
@@ -89,7 +92,7 @@ class Step:
 
     def _gradients(self, noisy: tf.Tensor, clean: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            denoised = tf.cast(self.model(noisy, training=True), tf.float32)
+            denoised = tf.cast(self._learner(noisy, training=True), tf.float32)
             loss = charbonnier(clean, denoised)
             if self.teacher is not None:
                 shown = tf.stop_gradient(tf.cast(self.teacher.model(noisy, training=False), tf.float32))

@@ -42,11 +42,16 @@ def tuned(trained, ranges, crops, tiny):
 def test_ranges_hold_all_but_a_few_values(trained, ranges, crops):
     assert ranges["denoise"] == (0.0, 1.0)
     assert set(ranges) == {"down0_0_relu", "down1_0_relu", "rise0_relu", "up0_0_relu", "residual", "join0", "denoise"}
-    inner = keras.Model(trained.input, trained.get_layer("join0").output)
+    inner = keras.Model(trained.input, trained.get_layer("down1_0_relu").output)
     values = inner(crops.noisy.astype(np.float32) / 255).numpy()
-    low, high = ranges["join0"]
+    low, high = ranges["down1_0_relu"]
     assert low == 0.0
     assert 0 < np.mean(values > high) < 0.002
+
+
+def test_what_rises_into_a_skip_has_no_wider_range_than_the_skip(ranges):
+    assert ranges["rise0_relu"][1] <= ranges["down0_0_relu"][1]
+    assert ranges["join0"][1] <= 2 * ranges["down0_0_relu"][1]
 
 
 def test_a_range_of_nothing_is_given_one(tiny, crops):
@@ -70,8 +75,10 @@ def test_export_computes_what_was_trained(tuned, ranges, crops, tiny, tmp_path):
         kernel = layer.kernel.numpy()
         scale = np.abs(kernel).max((0, 1, 2)) / 127
         layer.kernel.assign(np.rint(kernel / np.maximum(scale, 1e-12)) * scale)
-    np.testing.assert_allclose(plain(noisy), tuned(noisy, training=False), atol=1.01 / 255)
-    assert np.mean(np.abs(plain(noisy) - tuned(noisy, training=False)) > 1e-3) < 0.02
+    # A value between two levels may go either way, and what reads it with it: a step at the most, and rarely.
+    apart = np.abs(plain(noisy) - tuned(noisy, training=False))
+    assert apart.max() < 1.5 / 255
+    assert np.mean(apart > 0.5 / 255) < 0.1
     plain.save(tmp_path / "m.keras", save_format="keras")
     again = keras.models.load_model(tmp_path / "m.keras", compile=False)
     np.testing.assert_array_equal(again(noisy), plain(noisy))
