@@ -346,7 +346,7 @@ def test_a_sink_that_failed_is_opened_again_later(
 
 def test_one_that_is_alone_and_fails_at_once_ends_a_live_run() -> None:
     class Full(Collector):
-        def write(self, frame: Frame, denoised: Image) -> None:  # whichever frame comes first
+        def write(self, *_: object) -> None:  # whichever frame comes first
             raise StorageError("full")
 
     with pytest.raises(StorageError, match="full"):

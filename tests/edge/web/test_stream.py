@@ -185,6 +185,21 @@ def _first_line(connection: socket.socket) -> bytes:
         return b""
 
 
+def test_snapshots_that_nobody_reads_do_not_pile_up() -> None:
+    """Each holds its picture until it is read: a fifth is told to wait, and the first four end in time."""
+    with serving(limits=Limits(request_seconds=30.0, stall_seconds=1.0)) as served:
+        served.keep_feeding(noise(1, 1080, 1920), noise(2, 1080, 1920))
+        stuck = [served.connect(receive=4096) for _ in range(4)]
+        for connection in stuck:
+            connection.sendall(b"GET /snapshot.png HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        for connection in stuck:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        assert served.get("/snapshot.png")[0] == 503
+        until(lambda: served.get("/snapshot.png?view=noisy")[0] == 200)
+        for connection in stuck:
+            connection.close()
+
+
 def test_half_a_request_is_not_waited_for() -> None:
     with serving(limits=Limits(request_seconds=0.3)) as served:
         halves = [served.connect() for _ in range(3)]
