@@ -14,8 +14,8 @@ import pytest
 
 from edge.frame import Frame
 from edge.sinks import KINDS, open_sink
-from edge.sinks.folder import FolderSink
 from edge.sinks.base import Sink, side_by_side
+from edge.sinks.folder import FolderSink
 from edge.sinks.video import CODECS
 from quietcam.data.pictures import read_picture
 from quietcam.errors import DataError, StorageError, UsageError
