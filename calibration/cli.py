@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mount"]
 
+_SHOWN = 24  # of a kind, scenes for example: all are in --html and --json
 _SHADES = " ▁▂▃▄▅▆▇█"
 
 
@@ -109,7 +110,8 @@ def _show(coverage: Coverage, console: Any) -> None:
     (low, high), (least, greatest) = coverage.range, coverage.data_range
     table.add_row("pixel values", f"{low} to {high} (the data: {least} to {greatest})")
     for kind, values in coverage.groups.items():
-        counts = "  ".join(f"{value} {group.patches}" for value, group in values.items())
+        counts = "  ".join(f"{value} {group.patches}" for value, group in list(values.items())[:_SHOWN])
+        counts += f"  and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
         table.add_row("ISO" if kind == "iso" else kind, counts)
     for words, spread, unit in (
         ("luminance", coverage.luminance, "0 to 255"),
