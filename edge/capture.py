@@ -140,7 +140,7 @@ def _save_all(camera: Camera, folder: Path, count: int, done: Capture, on_frame:
     in_a_row = 0
     start: float | None = None
     for frame in _chosen(camera, count, done):
-        done.isp_denoise = getattr(camera, "isp_denoise", None)
+        done.isp_denoise = camera.isp_denoise
         digest = hashlib.sha256(np.ascontiguousarray(frame.image).data).digest()
         if digest in seen:
             done.repeated += 1
@@ -164,7 +164,7 @@ def _chosen(camera: Camera, count: int, done: Capture) -> Iterator[Frame]:
         yield from _spread_over(camera, count)
         return
     due: float | None = None
-    for frame in camera:
+    for frame in _given_back(camera):
         if due is not None and frame.timestamp < due:
             continue
         before = done.frames
@@ -178,10 +178,19 @@ def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
     """Of a source that tells how many frames it has, ``count`` from its beginning to its end; else each."""
     step = max(1.0, camera.total / count) if camera.total else 1.0
     due = 0.0
-    for number, frame in enumerate(camera):
+    for number, frame in enumerate(_given_back(camera)):
         if number >= due:
             yield frame
             due += step
+
+
+def _given_back(camera: Camera) -> Iterator[Frame]:
+    """Its frames, each valid until the next one is asked for: their memory may be the camera's own."""
+    for frame in camera:
+        try:
+            yield frame
+        finally:
+            frame.done()
 
 
 def _save(frame: Frame, path: Path, count: int, done: Capture) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from edge.buffers import BufferPool
 from edge.heat import Heat, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
-from quietcam.errors import UsageError
+from quietcam.errors import QuietcamError, UsageError
 from quietcam.image import Image
 from quietcam.progress import say
 
@@ -33,8 +33,7 @@ class DegradeOptions:
         hot: °C from which on the device is too hot; None: as this kind of processor has it.
         deadline: seconds from the sensor until a frame is denoised; 0: there is none.
         smaller: a smaller model; None: the same one gets frames of half the size.
-        threads: of the smaller model.
-        gate: of the smaller model, as for :class:`edge.denoiser.Denoiser`.
+        threads, device, gate: of the smaller model, as for :class:`edge.denoiser.Denoiser`.
         strength: asked before each frame that the smaller model gets.
 
     Raises:
@@ -45,13 +44,14 @@ class DegradeOptions:
     deadline: float = 0.5
     smaller: Path | None = None
     threads: int | None = None
+    device: str = "cpu"
     gate: bool = False
     strength: Callable[[], float] = lambda: 1.0
 
     def __post_init__(self) -> None:
         if self.hot is not None and not 30.0 <= self.hot <= 120.0:
             raise UsageError(f"--hot is a temperature of a processor, 30 to 120 °C. Received: {self.hot:g}.")
-        if self.deadline < 0.0:
+        if not self.deadline >= 0.0:
             raise UsageError(f"--deadline is in ms, or 0 for none. Received: {self.deadline * 1000:g}.")
 
 
@@ -62,7 +62,8 @@ class Degrader:
         ladder: decides.
         heat: measures.
         deadline: seconds from the sensor until a frame is denoised; a later one is late. None: none ever is.
-        smaller: opens a smaller model, at the first step that needs it. Needed where the ladder has such a step.
+        smaller: opens a smaller model, at the first step that needs it; None, or where that fails: frames of half the
+            size.
     """
 
     def __init__(
@@ -114,11 +115,13 @@ class Degrader:
         """What works on the next frame instead of ``denoise``, where it does not pass as it is."""
         if self._ladder.step is Step.FULL:
             return denoise
-        if self._smaller is None:
-            return lambda noisy, out: self._half(denoise, noisy, out)
-        if self._opened is None:
-            self._opened = self._smaller()
-        return self._opened
+        if self._opened is None and self._smaller is not None:
+            try:
+                self._opened = self._smaller()
+            except QuietcamError as error:
+                self._smaller = None
+                say(f"The smaller model does not start, so frames of half the size are denoised: {error}")
+        return self._opened or (lambda noisy, out: self._half(denoise, noisy, out))
 
     def report(self) -> dict[str, Any]:
         """As ``Ladder.report``."""
@@ -146,8 +149,14 @@ class Degrader:
 
 @contextlib.contextmanager
 def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
-    """A degrader for this machine; the smaller model is closed behind it."""
+    """A degrader for this machine; the smaller model is closed behind it.
+
+    Raises:
+        UsageError: there is no such smaller model.
+        ModelError: it cannot be used.
+    """
     from edge.denoiser import Denoiser
+    from edge.modelfile import load_model
 
     hot = hot_by_default() if options.hot is None else options.hot
     rules = LadderRules()
@@ -157,10 +166,12 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
     with contextlib.ExitStack() as stack:
         smaller: Callable[[], Work] | None = None
         if path is not None:
-            wanted = path
+            wanted = load_model(path)  # said now, not in the heat of the day
 
             def smaller() -> Work:
-                denoiser = stack.enter_context(Denoiser(wanted, options.threads, gate=options.gate, stream=True))
+                denoiser = stack.enter_context(
+                    Denoiser(wanted, options.threads, device=options.device, gate=options.gate, stream=True)
+                )
 
                 def work(noisy: Image, out: Image | None) -> Image:
                     denoiser.strength = options.strength()

@@ -141,7 +141,7 @@ class Engine:
         self._final = self._final or self.state
         self._closing.set()
         if self._retrier is not None:
-            self._retrier.join()
+            self._retrier.join(self._patience)  # the library may hang where it opens a device
             self._retrier = None
         self._adopt()
         for worker in self._workers:

@@ -88,6 +88,7 @@ class Outlet:
         self._failure: str | None = None
         self._retry_at = 0.0
         self._pause = _FIRST_RETRY
+        self._leaving = threading.Lock()  # either this thread finishes the sink or who waits for it
         self._thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
 
     def report(self) -> dict[str, Any]:
@@ -117,9 +118,10 @@ class Outlet:
         """Wait for its end, if it ever began."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
-            if self._thread.is_alive():
-                self.sink.busy = True
-                self._failure = "it did not end in time"
+            with self._leaving:
+                if not self.ended:
+                    self.sink.busy = True
+                    self._failure = "it did not end in time"
 
     def _run(self) -> None:
         try:
@@ -129,10 +131,11 @@ class Outlet:
         except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
             self.error = error
         finally:
-            self.ended = True
             self._box.close()
             while (slot := self._box.get(0)) is not None:
                 slot.done(False)
+            with self._leaving:
+                self.ended = True
             if self.sink.busy:  # nobody waited, so nobody else finishes it
                 with contextlib.suppress(Exception):
                     self.sink.close()

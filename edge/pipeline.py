@@ -156,7 +156,8 @@ class Pipeline:
             began = self._clock()
             if self._degrade is not None and self._degrade.leaves_out():
                 captured.frame.done()
-                self._lost += 1
+                with self._lock:
+                    self._lost += 1
                 continue
             self.health.stages["wait"].add(began - captured.queued)
             image, pooled = self._one(captured.frame)

@@ -57,13 +57,13 @@ class _Lines:
             self._print()
 
     def close(self) -> None:
-        self._print()
+        self._print(ended=True)
 
-    def _print(self) -> None:
+    def _print(self, ended: bool = False) -> None:
         share = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
         elapsed = time.monotonic() - self._start
         left = ""
-        if self._total is not None and 0 < self._done < self._total:
+        if self._total is not None and 0 < self._done < self._total and not ended:
             left = f", about {_duration(elapsed * (self._total / self._done - 1))} left"
         say(f"{self._description}: {share}, {elapsed:.0f} s{left}{', ' + self._note if self._note else ''}")
 

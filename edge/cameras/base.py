@@ -48,6 +48,7 @@ class Camera(ABC):
         dropped: frames that were given up for newer ones before anybody saw them.
         state: whether it delivers; replaced as a whole, so any thread may read it.
         frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
+        isp_denoise: whether it denoises its pictures itself; None where it does not tell.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Camera(ABC):
     total: int | None = None
     dropped: int = 0
     frozen_after: float | None = None
+    isp_denoise: bool | None = None
 
     def __init__(self) -> None:
         self.skipped: list[str] = []

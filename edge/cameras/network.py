@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ class NetworkCamera(CaptureCamera):
     """A stream as a live camera. Frames are stamped with their arrival: no stream says when a sensor took them.
 
     Args:
-        url: one of ``SCHEMES``; a user and a password in it are never shown.
+        url: one of ``SCHEMES``; a user, a password and the values of a query in it are never shown.
 
     Raises:
         UsageError: it is no such URL.
@@ -31,8 +32,12 @@ class NetworkCamera(CaptureCamera):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        parts = urlsplit(url)
-        if parts.scheme not in SCHEMES or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number, half of an IPv6 address
+            known = False
+        if not known:
             raise UsageError(
                 f"The URL of a camera is one of {', '.join(f'{scheme}://HOST/…' for scheme in SCHEMES)}. Received: "
                 f"{without_password(url)}. Remedy: see the camera's manual for its stream's URL."
@@ -71,7 +76,8 @@ class NetworkCamera(CaptureCamera):
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
+    """The URL as it may be shown: cameras take passwords before the host, or in the query."""
     scheme, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{'***@' if '@' in host else ''}{host.rpartition('@')[2]}{slash}{path}"
+    _, at, place = rest.rpartition("@")
+    place, query, values = place.partition("?")
+    return f"{scheme}{mark}{at and '***@'}{place}{query}{re.sub(r'=[^&]*', '=***', values)}"

@@ -131,8 +131,9 @@ class PicameraCamera(Camera):
             raise self._why_not(error) from error
         self._native = native
         options = self.options
+        denoiser = "unknown" if self.isp_denoise is None else options.denoise
         say(
-            f"{self.name}: {self._size[0]}x{self._size[1]}, the ISP's denoiser {options.denoise}, "
+            f"{self.name}: {self._size[0]}x{self._size[1]}, the ISP's denoiser {denoiser}, "
             f"its sharpness {options.sharpness:g}"
         )
         if options.selftest:
@@ -168,6 +169,7 @@ class PicameraCamera(Camera):
         controls: dict[str, Any] = {"Sharpness": options.sharpness, "FrameRate": options.fps}
         if "NoiseReductionMode" in native.camera_controls:
             controls["NoiseReductionMode"] = _DENOISE[options.denoise]
+            self.isp_denoise = options.denoise != "off"
         elif options.denoise == "off":
             say(f"{self.name} has no switch for the ISP's denoiser")
         stream: dict[str, Any] = {"size": options.size, "format": _RGB_IN_MEMORY}

@@ -89,6 +89,7 @@ class SupervisedCamera(Camera):
         camera, self._first = self._first, None
         camera.open()
         self.name, self.fps, self._size = camera.name, camera.fps, camera.size
+        self.isp_denoise = camera.isp_denoise
         self.state = CameraState(since=time.time())
         self._start(camera)
 
@@ -107,7 +108,7 @@ class SupervisedCamera(Camera):
 
     def __iter__(self) -> Iterator[Frame]:
         self.open()
-        index = 0
+        given = 0
         heard = fresh = time.monotonic()
         while not self._stopped.is_set():
             reader = self._reader
@@ -130,8 +131,8 @@ class SupervisedCamera(Camera):
                 continue
             self._welcome(frame, reader, now)
             self.dropped = self._given_up + reader.box.dropped
-            yield replace(frame, index=index)
-            index += 1
+            yield replace(frame, index=given + self.dropped)
+            given += 1
 
     def _patience(self, reader: _Reader) -> float:
         if not reader.opened:

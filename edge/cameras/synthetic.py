@@ -74,6 +74,8 @@ class SyntheticCamera(Camera):
         DataError: (when opened) ``base`` cannot be read.
     """
 
+    isp_denoise = False
+
     def __init__(
         self,
         options: SyntheticOptions,

@@ -27,6 +27,7 @@ _CAPTURE_TYPE, _MEMORY_MMAP = 1, 1
 _OF_THE_PI = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid")
 """Drivers whose devices are stages of a ribbon cable's camera: of use through libcamera only."""
 
+_SAME_RATE = 0.01  # 29.97 is what was meant by 30
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
 
@@ -118,13 +119,16 @@ class V4l2Camera(CaptureCamera):
             native.set(cv2.CAP_PROP_FRAME_HEIGHT, options.size[1])
         if options.fps is not None:
             native.set(cv2.CAP_PROP_FPS, options.fps)
-        given = int(native.get(cv2.CAP_PROP_FRAME_WIDTH)), int(native.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        if options.size is not None and given != options.size:
-            wanted = "x".join(map(str, options.size))
-            say(
-                f"{self.name} gives {given[0]}x{given[1]} instead of {wanted}; "
-                f"what it can: v4l2-ctl -d {self.name} --list-formats-ext"
-            )
+        width, height, rate = (
+            native.get(key) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
+        )
+        instead: list[str] = []
+        if options.size is not None and (int(width), int(height)) != options.size:
+            instead.append(f"{int(width)}x{int(height)} instead of {options.size[0]}x{options.size[1]}")
+        if options.fps is not None and rate > 0.0 and abs(rate - options.fps) > _SAME_RATE * options.fps:
+            instead.append(f"{rate:g} frames a second instead of {options.fps:g}")
+        if instead:
+            say(f"{self.name} gives {', '.join(instead)}; what it can: v4l2-ctl -d {self.name} --list-formats-ext")
 
 
 def device_path(text: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ DEFAULT = "demo"
 
 _HERE = Path(__file__).parent
 _SUFFIX = ".tflite"
+_SPARE = 32  # pixels of a side: 1080 rows go into a model of 1088
 
 
 def shipped_models() -> list[Path]:
@@ -22,12 +24,14 @@ def shipped_models() -> list[Path]:
     return sorted(_HERE.glob(f"*{_SUFFIX}"))
 
 
-def resolve_model(name: str | None = None) -> Path:
+def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) -> Path:
     """The model file that a user means.
 
     Args:
         name: a path, the stem of a shipped file (``demo_256x256_int8``), or its first word (``demo``), which
-            means the int8 one, the smallest if there are several. Defaults to the best that ships.
+            means the int8 one; of several the one that takes whole frames of ``size``, else the smallest. Defaults
+            to the best that ships.
+        size: ``(width, height)`` of the frames, where it is known.
 
     Raises:
         UsageError: it is none of these; the message lists what ships.
@@ -39,7 +43,8 @@ def resolve_model(name: str | None = None) -> Path:
     exact = [model for model in models if wanted in (model.stem, model.name)]
     int8 = [model for model in models if model.stem.split("_")[0] == wanted and model.stem.endswith("_int8")]
     if exact or int8:
-        return exact[0] if exact else min(int8, key=lambda model: _pixels(model.stem))
+        whole = [model for model in int8 if size is not None and _takes_whole(model.stem, size)]
+        return exact[0] if exact else min(whole or int8, key=lambda model: math.prod(_size(model.stem)))
     ships = ", ".join(model.stem for model in models) or "none in this installation"
     raise UsageError(
         f"A model is a path, or the name of one that ships ({ships}). Received: {wanted}. "
@@ -84,10 +89,15 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
     }
 
 
-def _pixels(stem: str) -> int:
-    """Of ``NAME_WxH_RECIPE``; 0 where the name has no size."""
+def _takes_whole(stem: str, size: tuple[int, int]) -> bool:
+    """Whether a frame fits into the model, and leaves no more of it unused than a total stride asks for."""
+    return all(0 <= model - frame < _SPARE for model, frame in zip(_size(stem), size, strict=True))
+
+
+def _size(stem: str) -> tuple[int, int]:
+    """``(width, height)`` of ``NAME_WxH_RECIPE``; 0 where the name has no size."""
     for part in stem.split("_")[1:]:
         width, cross, height = part.partition("x")
         if cross and width.isdigit() and height.isdigit():
-            return int(width) * int(height)
-    return 0
+            return int(width), int(height)
+    return 0, 0

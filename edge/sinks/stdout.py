@@ -8,6 +8,7 @@ import select
 import stat
 import sys
 import threading
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,12 @@ _PATIENCE = 0.2  # seconds between two looks whether the run is to stop
 
 def pipe_lines(width: int, height: int, fps: float) -> dict[str, str]:
     """What reads these frames, for people to copy: program by command line."""
-    rate = f"{fps:g}"
+    rate, exact = f"{fps:g}", Fraction(fps).limit_denominator(1001)  # 30000/1001 is the rate of many cameras
     return {
         "ffmpeg": f"ffmpeg -f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i - clip.mp4",
         "GStreamer": (
             f"gst-launch-1.0 fdsrc ! rawvideoparse format=rgb width={width} height={height} "
-            f"framerate={round(fps * 1000)}/1000 ! videoconvert ! autovideosink"
+            f"framerate={exact.numerator}/{exact.denominator} ! videoconvert ! autovideosink"
         ),
     }
 

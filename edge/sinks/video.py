@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.frame import Frame
 from edge.sinks.base import Sink, side_by_side
+from edge.sinks.tempo import set_tempo
 from quietcam.atomic import atomic_path, make_folder
 from quietcam.chatter import chatter_caught
 from quietcam.errors import DataError, StorageError, UsageError
@@ -24,6 +25,8 @@ CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 
 _RESERVE = 1 << 20  # bytes left at which a disk counts as full: FFmpeg holds back some 256 KiB, unseen
 _RESERVE_PER_FRAME = 32  # bytes of a container's index, written at its end
+_STEADY = 0.98  # a tempo nearer than this to the nominal one is left alone
+_GAP = 5.0  # seconds without a frame, or ten frames where those are longer: the next part begins
 _LEAST_SHARE = 0.99  # of a clip's frames; the count may be rounded from its length, a cut clip has none at all
 
 
@@ -38,7 +41,9 @@ class VideoSink(Sink):
         fps: frames a second of the clip.
         before_after: the noisy frame on the left of the denoised one.
         overwrite: replace a file that is there.
-        parts: of a live camera: where the size changes, or after a failure, the next clip begins: ``clip_2.webm``.
+        parts: of a live camera: where the size changes, or after a gap or a failure, the next clip begins:
+            ``clip_2.webm``. Frames are missing here and there, or the camera's rate is another than it says, so each
+            clip is given the tempo at which its frames came.
 
     Raises:
         UsageError: another suffix, a folder, or a file that is there already.
@@ -62,6 +67,7 @@ class VideoSink(Sink):
         self._overwrite = overwrite
         self._parts = parts
         self._part = self._in_part = 0
+        self._began = self._newest = 0.0  # by the frames' timestamps
         self._fps = fps
         self._before_after = before_after
         self._writer: Any = None
@@ -74,10 +80,12 @@ class VideoSink(Sink):
 
     def write(self, frame: Frame, denoised: Image) -> None:
         picture = side_by_side(frame.image, denoised) if self._before_after else to_rgb(denoised)
-        if self._parts and picture.shape != self._size:
+        late = frame.timestamp - self._newest > max(_GAP, 10 / self._fps)
+        if self._parts and (picture.shape != self._size or late):
             self.close()
         if self._writer is None:
             self._begin(picture)
+            self._began = frame.timestamp
         if picture.shape != self._size:
             raise DataError(
                 f"All frames of a clip have one size. Received: {picture.shape[1]}x{picture.shape[0]} after "
@@ -87,6 +95,7 @@ class VideoSink(Sink):
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         self._writer.write(swap_red_blue(picture))
+        self._newest = frame.timestamp
         self.frames += 1
         self._in_part += 1
         self._check_room()
@@ -102,6 +111,8 @@ class VideoSink(Sink):
                 f"The clip could not be written whole. Received: {self._path} with {self._in_part} frames, of "
                 f"which {max(there, 0)} can be read back. Remedy: free some space, or choose another place."
             )
+        if self._parts:
+            self._keep_time()
         self._whole.__exit__(None, None, None)
 
     def discard(self) -> None:
@@ -128,6 +139,11 @@ class VideoSink(Sink):
                 f"OpenCV cannot write this clip. Received: {self._path}, {size[0]}x{size[1]} at {self._fps:g} "
                 f"frames a second. Remedy: choose another suffix of {', '.join(CODECS)}, or a folder."
             )
+
+    def _keep_time(self) -> None:
+        lasts, said = self._newest - self._began, (self._in_part - 1) / self._fps
+        if lasts > 0.0 and said > 0.0 and not _STEADY < said / lasts < 1 / _STEADY:
+            set_tempo(self._temporary, lasts / said)
 
     def _check_room(self) -> None:
         """While there is still enough to finish what was begun."""

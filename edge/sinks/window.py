@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
+
+import numpy as np
 
 from edge.frame import Frame
 from edge.sinks.base import Sink, SinkEnded, side_by_side
@@ -19,7 +22,8 @@ _LEAVE = (ord("q"), 27)  # Escape
 class WindowSink(Sink):
     """Shows frames in a window of OpenCV until it is closed, or q or Escape is pressed.
 
-    Everything of the window is done by the thread that writes, as its toolkit asks.
+    Everything of the window is done by the thread that writes, as its toolkit asks. While the camera is lost the window
+    says so, and since when, in the place of the last frame.
 
     Args:
         before_after: the noisy frame on the left of the denoised one.
@@ -45,30 +49,38 @@ class WindowSink(Sink):
                 "Remedy: run it on the desktop, or choose another --sink."
             )
         self._before_after = before_after
-        self._lost: str | None = None
-        self._shown = False
+        self._lost = False
+        self._size: tuple[int, int] | None = None  # of the window, once there is one
 
     def status(self, report: dict[str, Any]) -> None:
         import cv2
 
         camera = report["camera"]
-        self._lost = camera["reason"] if camera["state"] == "lost" else None
-        if self._shown:
-            title = _TITLE if self._lost is None else f"{_TITLE}: no live video ({self._lost})"
-            cv2.setWindowTitle(_TITLE, title)
+        lost = camera["state"] == "lost"
+        if lost:  # each time, since a frame may have been on its way
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(camera["since"]))
+            self._show(_notice(f"no live video since {since}", self._size or (640, 480)))
+        if lost != self._lost:
+            cv2.setWindowTitle(_TITLE, f"{_TITLE}: no live video ({camera['reason']})" if lost else _TITLE)
+        self._lost = lost
+        if self._size is not None:
             self._look()
 
     def write(self, frame: Frame, denoised: Image) -> None:
-        import cv2
-
         picture = side_by_side(frame.image, denoised) if self._before_after else to_rgb(denoised)
-        if not self._shown:
-            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-            cv2.resizeWindow(_TITLE, picture.shape[1], picture.shape[0])
-            self._shown = True
-        cv2.imshow(_TITLE, swap_red_blue(picture))
+        self._show(picture)
         self.frames += 1
         self._look()
+
+    def _show(self, picture: Image) -> None:
+        import cv2
+
+        size = picture.shape[1], picture.shape[0]
+        if self._size is None:
+            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.resizeWindow(_TITLE, *size)
+        self._size = size
+        cv2.imshow(_TITLE, swap_red_blue(picture))
 
     def _look(self) -> None:
         """Let the window work; end where the user closed it."""
@@ -77,8 +89,21 @@ class WindowSink(Sink):
         key = cv2.waitKey(1) & 0xFF
         if key in _LEAVE or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
             cv2.destroyAllWindows()
-            self._shown = False
+            self._size = None
             raise SinkEnded
+
+
+def _notice(text: str, size: tuple[int, int]) -> Image:
+    """A dark picture of ``(width, height)`` with ``text`` across its middle."""
+    import cv2
+
+    width, height = size
+    picture = np.full((height, width, 3), 24, np.uint8)
+    font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, width // 400)
+    (length, _), _ = cv2.getTextSize(text, font, 1.0, thickness)
+    scale = 0.9 * width / length
+    cv2.putText(picture, text, (width // 20, height // 2), font, scale, (230, 230, 230), thickness, cv2.LINE_AA)
+    return picture
 
 
 def _shows_windows(cv2: Any) -> bool:

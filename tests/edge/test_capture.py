@@ -34,7 +34,7 @@ class Fake(Camera):
         super().__init__()
         self.name = "fake"
         self.total, self.live, self._make, self._stop = total, live, make, stop
-        self.given = 0
+        self.given = self.back = 0
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -45,7 +45,10 @@ class Fake(Camera):
             if index == self._stop:
                 raise KeyboardInterrupt
             self.given += 1
-            yield Frame(self._make(index), 5.0 + index / 10, index)
+            yield Frame(self._make(index), 5.0 + index / 10, index, release=self._take_back)
+
+    def _take_back(self) -> None:
+        self.back += 1
 
 
 def saved(folder: Path) -> list[int]:
@@ -120,9 +123,16 @@ def test_ctrl_c_keeps_what_is_there(tmp_path: Path) -> None:
 def test_whether_the_camera_denoises_itself_is_told(tmp_path: Path, isp: bool | None) -> None:
     camera = Fake()
     if isp is not None:
-        camera.isp_denoise = isp  # type: ignore[attr-defined]
+        camera.isp_denoise = isp
     assert capture(camera, tmp_path, count=2).isp_denoise is isp
     assert told(tmp_path)["isp_denoise"] is isp
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_every_frame_is_given_back_to_the_camera(tmp_path: Path, live: bool) -> None:
+    camera = Fake(live=live, make=lambda index: picture(index // 3))
+    capture(camera, tmp_path, count=4, every=0.5 if live else None)
+    assert camera.back == camera.given > 4
 
 
 def test_a_disk_without_room_is_told_after_the_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

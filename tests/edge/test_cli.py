@@ -118,12 +118,14 @@ class TestRun:
             (["--source", "picamera2", "--sink", "null"], 1, "python3-picamera2"),
             (["--source", "http://127.0.0.1:9/stream", "--sink", "null"], 1, "port 9 does not"),
             (["--source", "rtsp://", "--sink", "null"], 2, "rtsp://HOST"),
+            (["--source", "http://[::1", "--sink", "null"], 2, "http://HOST"),
             (["--source", "{in}", "--sink", "null", "--size", "64x48"], 2, "Only a camera"),
             (["--source", "synthetic", "--sink", "null", "--size", "64"], 2, "--size is WIDTHxHEIGHT"),
             (["--source", "synthetic", "--sink", "null", "--fps", "-1"], 2, "--fps"),
             (["--source", "synthetic", "--sink", "null", "--hot", "7"], 2, "--hot"),
             (["--source", "synthetic", "--sink", "null", "--deadline", "-1"], 2, "--deadline"),
             (["--source", "synthetic", "--sink", "null", "--smaller", "nonsense"], 2, "nonsense"),
+            (["--source", "synthetic:size=64x48", "--sink", "null", "--smaller", "{cut}"], 1, "cut short"),
             (["--source", "synthetic", "--sink", "-", "--json", "-"], 2, "cannot both"),
             (["--source", "{in}", "--sink", "null", "--frames", "0"], 2, "--frames"),
             (["--source", "{in}", "--sink", "null", "--threads", "0"], 2, "threads"),
@@ -294,7 +296,7 @@ class TestBench:
         words = ["bench", "--model", str(small), "--size", "48x40", "--frames", "3", "--threads", "1"]
         assert run([*words, "--json", str(tmp_path / "bench.json")]) == 0
         table = capsys.readouterr().out
-        assert "bare invoke" in table
+        assert "bare invoke, 4 a frame" in table
         assert "48x40, threads: 1" in table
         assert json.loads((tmp_path / "bench.json").read_text())["width"] == 48
         assert run([*words, "--json", "-"]) == 0

@@ -48,11 +48,23 @@ class TestPicamera:
     def test_the_isp_neither_denoises_nor_sharpens_and_that_is_said(
         self, sensor: Sensor, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        with PicameraCamera(SMALL):
+        with PicameraCamera(SMALL) as camera:
+            assert camera.isp_denoise is False
             assert sensor.configured["controls"] == {"Sharpness": 0.0, "FrameRate": 30.0, "NoiseReductionMode": 0}
         assert "the ISP's denoiser off, its sharpness 0" in capsys.readouterr().err
-        with PicameraCamera(PicameraOptions.parse("size=64x48,denoise=hq,sharpness=2,fps=15")):
+        with PicameraCamera(PicameraOptions.parse("size=64x48,denoise=hq,sharpness=2,fps=15")) as camera:
+            assert camera.isp_denoise is True
             assert sensor.configured["controls"] == {"Sharpness": 2.0, "FrameRate": 15.0, "NoiseReductionMode": 2}
+
+    def test_whether_it_denoises_is_not_known_without_a_switch(
+        self, sensor: Sensor, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sensor.controls = ("Sharpness", "FrameRate")
+        with PicameraCamera(SMALL) as camera:
+            assert camera.isp_denoise is None
+        said = capsys.readouterr().err
+        assert "no switch for the ISP's denoiser" in said
+        assert "the ISP's denoiser unknown" in said
 
     def test_who_gives_nothing_back_gets_copies_and_the_sensor_goes_on(self, sensor: Sensor) -> None:
         with PicameraCamera(SMALL) as camera:
@@ -157,6 +169,7 @@ class TestPicamera:
         camera = open_camera("picamera2:camera=0", (64, 48), 12.0)
         assert isinstance(camera, SupervisedCamera)
         with camera:
+            assert camera.isp_denoise is False
             frame = next(iter(camera))
             assert (camera.size, camera.fps, frame.image.shape) == ((64, 48), 12.0, (48, 64, 3))
         assert PicameraCamera.frozen_after is not None
@@ -327,7 +340,7 @@ class TestVideoDevice:
         assert (camera.size, camera.fps) == ((32, 24), 30.0)
         assert frame.timestamp == pytest.approx(taken, abs=1e-3)
         assert frame.image[0, 0].tolist() == [3, 2, 1]
-        assert "gives 32x24 instead of 64x48" in capsys.readouterr().err
+        assert "gives 32x24 instead of 64x48, 30 frames a second instead of 15;" in capsys.readouterr().err
 
 
 class TestNoneNamed:

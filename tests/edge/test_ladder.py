@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.degrade import DegradeOptions, Degrader, make_degrader
+from edge.degrade import DegradeOptions, Degrader, Work, make_degrader
 from edge.denoiser import Denoiser
 from edge.heat import Heat, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
-from quietcam.errors import UsageError
+from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
 from quietcam.scenes import generate_scene
+from tests.edge.conftest import Bus
 
 RULES = LadderRules(hot=80, cool=72, settle=5, recover=60, longest=480)
 STEPS = (Step.FULL, Step.HALF_SIZE, Step.EVERY_SECOND, Step.PASS_THROUGH)
@@ -178,6 +179,39 @@ class TestDegrader:
             strength[0] = 0.0
             np.testing.assert_array_equal(work(noisy, None), noisy)
 
+    def test_a_smaller_model_that_does_not_start_is_said_once_and_pixels_are_saved_instead(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        seen: list[tuple[int, ...]] = []
+
+        def denoise(noisy: Image, out: Image | None = None) -> Image:
+            seen.append(noisy.shape)
+            return identity(noisy, out)
+
+        def smaller() -> Work:
+            raise ModelError("no memory")
+
+        degrader = at(Step.SMALLER, smaller)
+        for _ in range(3):
+            degrader.choose(denoise)(generate_scene(32, 48, 5), None)
+        assert seen == [(16, 24, 3)] * 3
+        assert capsys.readouterr().err.count("no memory") == 1
+
+    def test_the_smaller_model_runs_where_the_other_does(self, small: Path, bus: Bus) -> None:
+        bus.plug("usb1")
+        noisy = generate_scene(32, 32, 5)
+        with make_degrader(DegradeOptions(smaller=small, threads=1, device="usb:1")) as degrader:
+            degrader._ladder = Ladder((Step.SMALLER,))
+            np.testing.assert_array_equal(degrader.choose(identity)(noisy, None), 255 - noisy)
+
+    def test_a_smaller_model_that_cannot_be_used_is_said_at_the_start(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tflite").write_bytes(b"garbage")
+        with (
+            pytest.raises(ModelError, match="not a TensorFlow Lite model"),
+            make_degrader(DegradeOptions(smaller=tmp_path / "a.tflite")),
+        ):
+            pass
+
     def test_what_a_user_says_of_it(self, small: Path) -> None:
         with make_degrader(DegradeOptions(hot=60, smaller=small)) as degrader:
             assert Step.HALF_SIZE not in degrader._ladder._steps
@@ -187,8 +221,9 @@ class TestDegrader:
             assert Step.SMALLER not in degrader._ladder._steps
         with pytest.raises(UsageError, match="--hot"):
             DegradeOptions(hot=7)
-        with pytest.raises(UsageError, match="--deadline"):
-            DegradeOptions(deadline=-1)
+        for deadline in (-1.0, float("nan")):
+            with pytest.raises(UsageError, match="--deadline"):
+                DegradeOptions(deadline=deadline)
 
 
 class TestHeat:

@@ -23,6 +23,21 @@ def test_a_path_a_stem_and_a_first_word_are_understood(small: Path) -> None:
     assert resolve_model("demo").name == "demo_32x32_int8.tflite"
 
 
+@pytest.mark.parametrize(
+    ("size", "stem"),
+    [
+        ((80, 64), "demo_80x64_int8"),
+        ((70, 60), "demo_80x64_int8"),
+        ((32, 32), "demo_32x32_int8"),
+        ((81, 64), "demo_32x32_int8"),
+        ((40, 64), "demo_32x32_int8"),  # half of the other would be for nothing
+    ],
+)
+def test_of_several_the_one_that_takes_the_frame_whole(size: tuple[int, int], stem: str) -> None:
+    assert resolve_model(None, size).stem == resolve_model("demo", size).stem == stem
+    assert resolve_model("demo_32x32_int8", size).stem == "demo_32x32_int8", "who names one gets it"
+
+
 def test_the_default_is_the_best_that_ships() -> None:
     assert resolve_model() == resolve_model(DEFAULT)
 

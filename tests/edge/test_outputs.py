@@ -26,6 +26,7 @@ from edge.sinks import open_sink
 from edge.sinks.base import SinkEnded
 from edge.sinks.null import NullSink
 from edge.sinks.stdout import StdoutSink, pipe_lines
+from edge.sinks.video import CODECS
 from edge.sinks.window import WindowSink, _shows_windows
 from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
@@ -215,6 +216,14 @@ class TestRawFrames:
             )
         assert len(read_clip(tmp_path / "clip.mp4")) == 12
 
+    @pytest.mark.parametrize(
+        ("fps", "rate", "exact"), [(30.0, "30", "30/1"), (12.5, "12.5", "25/2"), (30000 / 1001, "29.97", "30000/1001")]
+    )
+    def test_the_rate_is_told_as_each_program_has_it(self, fps: float, rate: str, exact: str) -> None:
+        lines = pipe_lines(64, 48, fps)
+        assert f"-s 64x48 -r {rate} " in lines["ffmpeg"]
+        assert f"framerate={exact} " in lines["GStreamer"]
+
     def test_the_report_cannot_go_there_too(self, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["run", "--source", "synthetic", "--model", str(small), "--sink", "-", "--json", "-"]
         assert run(words) == 2
@@ -234,6 +243,36 @@ class TestClipsInParts:
         assert len(second) == 5
         assert second[0].shape == (32, 64, 3)
         assert sink.frames == 9
+
+    @pytest.mark.parametrize("suffix", CODECS)
+    @pytest.mark.parametrize("fps", [4.0, 12.0, 60.0])
+    def test_it_plays_as_fast_as_its_frames_came(self, tmp_path: Path, suffix: str, fps: float) -> None:
+        path = tmp_path / f"clip{suffix}"
+        with open_sink(str(path), 30.0, live=True) as sink:
+            for index in range(20):
+                sink.write(Frame(picture(48, 64, seed=index), 100.0 + index / fps, 3 * index), picture(48, 64))
+        clip = cv2.VideoCapture(str(path))
+        assert clip.get(cv2.CAP_PROP_FPS) == pytest.approx(fps, rel=0.01)
+        times = []
+        while clip.read()[0]:
+            times.append(clip.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        np.testing.assert_allclose(times, np.arange(20) / fps, rtol=0.01, atol=0.02)
+        if shutil.which("ffprobe") is not None:
+            asked = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
+            lasts = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+            assert float(lasts) == pytest.approx(20 / fps, rel=0.02)
+
+    def test_a_file_keeps_its_rate_whatever_its_timestamps(self, tmp_path: Path) -> None:
+        with open_sink(str(tmp_path / "clip.avi"), 30.0) as sink:
+            for index in range(5):
+                sink.write(Frame(picture(48, 64), float(index), index), picture(48, 64))
+        assert cv2.VideoCapture(str(tmp_path / "clip.avi")).get(cv2.CAP_PROP_FPS) == 30.0
+
+    def test_after_a_long_gap_the_next_clip_begins(self, tmp_path: Path) -> None:
+        with open_sink(str(tmp_path / "clip.webm"), 25.0, live=True) as sink:
+            for seconds in (0.0, 0.04, 0.08, 9.0, 9.04):
+                sink.write(Frame(picture(48, 64), seconds, 0), picture(48, 64))
+        assert [len(read_clip(tmp_path / name)) for name in ("clip.webm", "clip_2.webm")] == [3, 2]
 
     def test_after_a_full_disk_the_next_part_begins_and_the_first_is_kept(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -348,12 +387,18 @@ class TestWindow:
         monkeypatch.setattr("edge.sinks.window._shows_windows", lambda _: True)
         monkeypatch.setenv("DISPLAY", ":0")
         with WindowSink() as sink:
-            image = picture(20, 30)
+            image = picture(60, 90)
             sink.write(frame(0), image)
             np.testing.assert_array_equal(shown[0], image[..., ::-1])
-            sink.status({"camera": {"state": "lost", "reason": "unplugged"}})
-            sink.status({"camera": {"state": "live", "reason": "unplugged"}})
-            assert titles == ["quietcam: no live video (unplugged)", "quietcam"]
+            for _ in range(2):
+                sink.status({"camera": {"state": "lost", "since": 1e9, "reason": "unplugged"}})
+            assert titles == ["quietcam: no live video (unplugged)"]
+            assert len(shown) == 3
+            notice = shown[-1]
+            assert notice.shape == image.shape
+            assert notice.max() > 100 > np.median(notice), "the last frame is still shown"
+            sink.status({"camera": {"state": "live", "since": 1e9, "reason": "unplugged"}})
+            assert titles[1:] == ["quietcam"]
             key[0] = ord("q")
             with pytest.raises(SinkEnded):
                 sink.write(frame(1), image)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edge.cameras.base import Camera
-from edge.cameras.network import NetworkCamera
+from edge.cameras.network import NetworkCamera, without_password
 from edge.cameras.supervised import Stillness, SupervisedCamera, WatchRules
 from edge.frame import Frame
-from quietcam.errors import DataError
+from quietcam.errors import DataError, UsageError
 from tests.edge.conftest import picture
 from tests.edge.mjpeg_server import mjpeg_camera
 
@@ -150,8 +150,12 @@ def test_unplugged_and_replugged_50_times_at_another_size_too(capsys: pytest.Cap
         assert camera.state.state == "live"
         assert camera.state.reason == "no such device"
         assert camera.size == (8 + 50 % 3, 6)
-        index = frame.index
-        assert next(frames).index == index + 1
+        index, dropped = frame.index, camera.dropped
+        taken = device.number
+        soon(lambda: device.number > taken + 5)  # nobody takes them
+        later = next(frames)
+        assert camera.dropped > dropped
+        assert later.index == index + 1 + camera.dropped - dropped
     assert device.opened == 51
     soon(lambda: device.closed >= 51)
     said = capsys.readouterr().err
@@ -332,6 +336,27 @@ class TestStream:
         with pytest.raises(DataError, match=r"port \d+ does not") as caught, NetworkCamera(elsewhere):
             pass
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://camera:554/live", "rtsp://camera:554/live"),
+        ("rtsp://user:secret@camera/live?size=vga", "rtsp://***@camera/live?size=***"),
+        ("http://camera/cgi?user=me&pwd=secret", "http://camera/cgi?user=***&pwd=***"),
+        ("rtsp://user:sec/ret?@camera/live", "rtsp://***@camera/live"),
+    ],
+)
+def test_a_url_is_shown_without_what_is_secret(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://camera:port/", "http://camera:99999/", "http://:80/", "ftp://a"]
+)
+def test_what_is_no_url_of_a_camera_is_a_usage_error(url: str) -> None:
+    with pytest.raises(UsageError, match="http://HOST"):
+        NetworkCamera(url)
 
 
 def test_the_rules_notice_within_five_seconds() -> None:

@@ -54,6 +54,12 @@ def test_plain_lines_say_how_long_it_will_take(capsys, monkeypatch):
     ]
 
 
+def test_what_ended_early_has_nothing_left(capsys):
+    with progress("watch", 400) as bar:
+        bar.advance(4)
+    assert capsys.readouterr().err == "watch: 4 of 400, 0 s\n"
+
+
 def test_a_job_that_fails_is_not_called_done(capsys):
     def fails():
         with progress("cut", 2) as bar:

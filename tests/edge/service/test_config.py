@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from edge.cli import run_command
 from edge.config import options_of, read_config
+from edge.run_cli import run_command
 from edge.service.__main__ import main
 from quietcam.cli import run
 from quietcam.data.pictures import write_picture

@@ -1,0 +1,45 @@
+"""Command-line options that several commands of the edge share, each worded once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from quietcam.errors import UsageError
+
+__all__ = ["Device", "Model", "Threads", "frame_size"]
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A .tflite file, or the name of a model that ships. Default: the best of these, in the frames' size "
+        "where there is one."
+    ),
+]
+
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="cpu|usb[:N]|pci[:N]",
+        help="Where the network runs: the CPU or an Edge TPU; several, with commas, share the tiles of a frame.",
+    ),
+]
+
+Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. Default: one per core, up to 4.")]
+
+
+def frame_size(text: str | None) -> tuple[int, int] | None:
+    """What ``--size`` says, ``(width, height)`` in pixels; None where it is not given.
+
+    Raises:
+        UsageError: it is no such size.
+    """
+    from edge.cameras.options import SIZE_MEANS, read_size
+
+    if text is None:
+        return None
+    try:
+        return read_size(text)
+    except ValueError:
+        raise UsageError(f"--size is {SIZE_MEANS}. Received: {text}. Remedy: for example --size 640x480") from None

@@ -1,0 +1,299 @@
+"""The command `run` of the edge stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge.options import Device, Model, Threads, frame_size
+from edge.service.settings import Settings, use_config
+from quietcam.errors import StorageError, UsageError
+from quietcam.options import Json
+
+if TYPE_CHECKING:
+    from edge.cameras import Camera
+    from edge.denoiser import Denoiser
+    from edge.health import Health
+    from edge.pipeline import Pipeline
+    from edge.sinks import Sink
+
+__all__ = ["run_command"]
+
+_HEAT, _PAGE = "Under heat, and where frames come late", "The page (--sink web)"
+
+
+def run_command(
+    context: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="picamera2, a video device (/dev/video0 or 0), a URL (rtsp://, http://), a folder of pictures, a "
+            "picture, a video file, or synthetic; KEY=VALUE,… may stand behind a colon. Default: the camera that is "
+            "there."
+        ),
+    ] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="web, spool:FOLDER[,KEY=VALUE…], a folder, a video file (.webm, .mp4, .avi), - (raw RGB frames on "
+            "the standard output, for a pipe), window, or null. May be given several times. Default, of a camera: web."
+        ),
+    ] = None,
+    size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="What a camera is asked for.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second that a camera is asked for.")] = None,
+    model: Model = None,
+    threads: Threads = None,
+    device: Device = "cpu",
+    strength: Annotated[
+        float, typer.Option(metavar="0..1", help="The network's share in what is shown: 0 leaves frames as they are.")
+    ] = 1.0,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Leave clean frames alone, and those that the network would harm.")
+    ] = True,
+    frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
+    before_after: Annotated[
+        bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    allow_still: Annotated[
+        bool, typer.Option("--allow-still", help="Take a picture that never changes for live, as of a test pattern.")
+    ] = False,
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder/--no-ladder",
+            help="Take work away, step by step, while a camera's device is too hot.",
+            rich_help_panel=_HEAT,
+        ),
+    ] = True,
+    hot: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CELSIUS",
+            help="Too hot begins there. Default: 80 on ARM, else 95.",
+            rich_help_panel=_HEAT,
+        ),
+    ] = None,
+    deadline: Annotated[
+        float,
+        typer.Option(
+            metavar="MS",
+            help="A frame older than that is late; where many are, work is taken away. 0: never.",
+            rich_help_panel=_HEAT,
+        ),
+    ] = 500.0,
+    smaller: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The ladder's smaller model. Default: one that ships, else frames of half the size.",
+            rich_help_panel=_HEAT,
+        ),
+    ] = None,
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="Where the page is served; 0.0.0.0 for other machines.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = "127.0.0.1:8080",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN|auto|@FILE",
+            envvar="QUIETCAM_TOKEN",
+            show_envvar=True,
+            help="Who opens the page must know it. auto makes one and prints it.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = None,
+    open_to_all: Annotated[
+        bool,
+        typer.Option(
+            "--open-to-all",
+            help="Serve the page to other machines without a token, on purpose.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = False,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name, besides this machine's own, under which the page is opened.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = None,
+    viewers: Annotated[
+        int,
+        typer.Option(
+            help="How many may watch at once.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = 8,
+    jpeg_quality: Annotated[
+        int,
+        typer.Option(
+            help="Of the live stream, 1 to 100.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = 80,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            is_eager=True,
+            callback=use_config,
+            help="A TOML file with these options. On SIGHUP its model and strength are taken up.",
+        ),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Denoise the frames of a camera, a video or a folder into sinks.
+
+    Example: `quietcam run --source noisy.mp4 --sink clean.webm --before-after`
+
+    Into another program: `quietcam run --source /dev/video0 --size 640x480 --sink - | ffmpeg -f rawvideo
+    -pix_fmt rgb24 -s 640x480 -r 30 -i - clip.mp4`, or `… | gst-launch-1.0 fdsrc ! rawvideoparse format=rgb width=640
+    height=480 framerate=30/1 ! videoconvert ! autovideosink`
+    """
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from edge.cameras import open_camera
+    from edge.cameras.discover import find_camera
+    from edge.degrade import DegradeOptions, make_degrader
+    from edge.denoiser import Denoiser
+    from edge.gate import check_strength
+    from edge.models import resolve_model, smaller_model
+    from edge.pipeline import Pipeline
+    from edge.service.live import RunControls, apply_settings
+    from edge.service.notify import Notifier
+    from edge.service.reload import Reloader, on_hangup
+    from edge.service.watchdog import WatchdogSink
+    from edge.sinks import open_sink
+
+    # What can be wrong in these words is said before any camera is opened.
+    if frames is not None and frames < 1:
+        raise UsageError(f"--frames must be at least 1. Received: {frames}.")
+    if "-" in (sink or []) and json == "-":
+        raise UsageError("The frames and the report cannot both go to the standard output. Remedy: --json FILE")
+    check_strength(strength)
+    resolve_model(model)
+    easier = None if smaller is None else resolve_model(smaller)
+    rules = DegradeOptions(hot, deadline / 1000, easier, threads, device, gate)
+    source = source or find_camera()
+    camera = open_camera(source, frame_size(size), fps, allow_still)
+    targets = _targets(source, sink or (["web"] if camera.live else []))
+    page: Callable[[RunControls], Sink] | None = None
+    if "web" in targets:  # who does not want the page does not pay for it
+        from edge.sinks.web import WebOptions, WebSink
+
+        options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
+        page = lambda controls: WebSink(options, controls, camera.live)  # noqa: E731
+    settings, notifier = Settings(context, config), Notifier()
+    stopped: KeyboardInterrupt | None = None
+    with ExitStack() as stack:
+        stack.enter_context(camera)
+        file = resolve_model(model, camera.size)  # only an open camera knows its size
+        denoiser = Denoiser(file, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
+        stack.enter_context(denoiser)
+        web = None if page is None else partial(page, RunControls(denoiser, camera.name))
+        sinks = [
+            open_sink(target, camera.fps, before_after, overwrite, camera.size, web, camera.live) for target in targets
+        ]
+        if notifier.wanted:
+            sinks.append(WatchdogSink(notifier))
+        for each in sinks:
+            stack.enter_context(each)
+        degrade = None
+        if ladder and camera.live:
+            rules = replace(rules, smaller=easier or smaller_model(file), strength=lambda: denoiser.strength)
+            degrade = stack.enter_context(make_degrader(rules))
+        pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade)
+
+        def take_up(values: dict[str, Any]) -> None:
+            named = str(resolve_model(values["model"], camera.size))
+            apply_settings({**values, "model": named}, denoiser, pipeline)
+
+        if config is not None or notifier.wanted:  # else SIGHUP means that the terminal was closed
+            reloader = Reloader(lambda: settings.reread(take_up), pipeline.refuse_reload, notifier)
+            stack.enter_context(on_hangup(reloader))
+        try:
+            if notifier.wanted:  # a service's log is no place for progress
+                pipeline.run(frames)
+            else:
+                _run(pipeline, camera.total, frames)
+        except KeyboardInterrupt as error:
+            stopped = error
+    # Only now are the sinks finished.
+    report = _report(pipeline.health, camera, denoiser)
+    _tell(report, json)
+    if stopped is not None:
+        raise stopped
+    failed = [f"{each['name']}: {each['error']}" for each in report["sinks"] if each["error"]]
+    if failed:
+        raise StorageError(f"Not every sink took all frames to the end. Received: {'; '.join(failed)}")
+
+
+def _targets(source: str, sinks: list[str]) -> list[str]:
+    """The sinks, when there is one, each is another, and none is the source."""
+    from edge.sinks import KINDS
+
+    if not sinks:
+        raise UsageError(f"Say where the frames go: --sink {'; '.join(KINDS)}. Received: no --sink.")
+    places = [_place(each) for each in sinks if each != "null"]
+    if len(set(places)) < len(places):
+        raise UsageError(f"Each --sink must be another place. Received: {', '.join(sinks)}.")
+    if Path(source).resolve() in places:
+        raise UsageError(f"A sink must not be the source. Received: {source}. Remedy: choose another --sink.")
+    return sinks
+
+
+def _place(sink: str) -> Path | str:
+    """Where a sink writes; what is no file is a place of its own."""
+    if sink in ("web", "-", "window"):
+        return sink
+    return Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink).resolve()
+
+
+def _run(pipeline: Pipeline, total: int | None, frames: int | None) -> None:
+    from quietcam.progress import progress
+
+    known = [number for number in (total, frames) if number is not None]
+    with progress("Denoising", min(known, default=None)) as bar:
+        pipeline.run(frames, lambda health: bar.advance(note=_note(health)))
+
+
+def _note(health: Health) -> str:
+    return f"{health.dropped} dropped" if health.dropped else ""
+
+
+def _report(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any]:
+    model = denoiser.model
+    return {
+        "source": camera.name,
+        "model": model.name,
+        "runtime": denoiser.runtime,
+        "threads": denoiser.threads,
+        "skipped": camera.skipped,
+        **health.report(),
+        "device": denoiser.device_state,
+        "noise_sigma": denoiser.noise_sigma,
+    }
+
+
+def _tell(report: dict[str, Any], json: str | None) -> None:
+    from quietcam.progress import say
+    from quietcam.report import write_report
+
+    latency = report["latency_ms"]
+    took = "; a frame took {p50:.1f} ms in the network, 95 of 100 at most {p95:.1f} ms"
+    say(
+        "{frames} frames in {seconds:.1f} s ({fps:.1f} a second), {dropped} dropped, ".format(**report)
+        + f"{len(report['skipped'])} skipped"
+        + (took.format(**latency["denoise"]) if report["frames"] else "")
+    )
+    write_report(json, report)
