@@ -29,6 +29,7 @@ __all__ = [
     "Check",
     "Coral",
     "Library",
+    "State",
     "check_delegate",
     "check_devices",
     "check_library",
@@ -273,12 +274,14 @@ def check_pages(root: Path, page_size: int) -> Check:
     )
 
 
-def check_delegate(run: Callable[[list[str]], tuple[int, str]], device: str = "") -> Check:
+def check_delegate(run: Callable[[list[str]], tuple[int, str]], library: str = "libedgetpu.so.1") -> Check:
     """Load the delegate in a process of its own, so that a crash is a finding and not the end.
+
+    A Coral that a run of ours holds cannot be opened a second time, so what does not load is no more than a warning.
 
     Args:
         run: runs a command and gives its return code (negative: the signal that ended it) and what it said.
-        device: libedgetpu's name of the one to open, as ``usb:0``; any by default.
+        library: a path, or a name that the system's loader looks for.
     """
     name = "Edge TPU delegate"
     script = (
@@ -290,22 +293,27 @@ def check_delegate(run: Callable[[list[str]], tuple[int, str]], device: str = ""
         "    except ImportError:\n"
         "        continue\n"
         "try:\n"
-        f"    load('libedgetpu.so.1', {{'device': {device!r}}} if {device!r} else {{}})\n"
+        f"    load({library!r})\n"
         "except Exception as error:\n"
         "    print(error, file=sys.stderr, flush=True)\n"
         "    os._exit(1)\n"  # the half-made delegate's destructor has more to say, and it is not the cause
     )
     code, said = run([sys.executable, "-c", script])
     if code == 0:
-        return Check(name, "ok", f"loads{f' on {device}' if device else ''}")
+        return Check(name, "ok", f"{library} loads")
     if code < 0:
         with_name = (
             signal.Signals(-code).name if -code in {each.value for each in signal.Signals} else f"signal {-code}"
         )
         return Check(name, "error", f"the process died of {with_name} while loading it", _INSTALL)
     last = (said.strip().splitlines() or ["no message"])[-1]
-    remedy = "see the other Coral findings; else plug the Coral in anew, with another cable or a powered hub"
-    return Check(name, "error", f"does not load: {last}", _INSTALL if "cannot open shared object" in said else remedy)
+    if "cannot open shared object" in said:
+        return Check(name, "error", f"does not load: {last}", _INSTALL)
+    remedy = (
+        "sudo systemctl stop quietcam, which holds the Coral while it runs, then: quietcam doctor; else plug the Coral "
+        "in anew, with another cable or a powered hub"
+    )
+    return Check(name, "warning", f"does not load: {last}", remedy)
 
 
 def _udev_rules(root: Path) -> list[str]:

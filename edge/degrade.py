@@ -139,8 +139,9 @@ class Degrader:
         small = self._pool.take(((height + 1) // 2, (width + 1) // 2, noisy.shape[2]))
         cv2.resize(noisy, (small.shape[1], small.shape[0]), dst=small, interpolation=cv2.INTER_AREA)
         quiet = denoise(small, None)
-        if out is None:
-            out = np.empty((height, width, quiet.shape[2]), np.uint8)
+        shape = (height, width, quiet.shape[2])
+        if out is None or out.shape != shape:
+            out = np.empty(shape, np.uint8)
         cv2.resize(quiet, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
         self._pool.give(small)
         return out

@@ -105,7 +105,7 @@ class Denoiser:
         return self._engine.state
 
     def denoise(self, noisy: Image, out: Image | None = None) -> Image:
-        """The denoised frame: uint8 ``(H, W, C)``, in ``out`` where given.
+        """The denoised frame: uint8 ``(H, W, C)``, in ``out`` where that has its shape (a reload may change it).
 
         A grayscale frame goes through an RGB model as three equal channels and comes out as RGB. An RGB frame
         goes through a grayscale model channel by channel. Where every device is lost and nothing is left to run
@@ -119,7 +119,7 @@ class Denoiser:
         with self._lock:
             if self.model.channels == 3:
                 noisy = to_rgb(noisy)
-            if out is None:
+            if out is None or out.shape != noisy.shape:
                 out = np.empty(noisy.shape, np.uint8)
             strength = self._strength
             if strength == 0.0 or not (self._gate is None or self._gate.look(noisy)) or not self._network(noisy, out):

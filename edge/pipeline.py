@@ -31,7 +31,8 @@ _GRACE = 1.5  # seconds that threads have to end when the run is stopped
 class Denoises(Protocol):
     """What the pipeline asks of a denoiser."""
 
-    def denoise(self, noisy: Image, out: Image | None = None) -> Image: ...
+    def denoise(self, noisy: Image, out: Image | None = None) -> Image:
+        """In ``out``, unless what comes out has another shape."""
 
 
 class _Captured(NamedTuple):
@@ -210,7 +211,12 @@ class Pipeline:
             self._shapes = {(step, noisy.shape): image.shape}
             return image, False
         out = self._pool.take(shape)
-        return work(noisy, out), True
+        image = work(noisy, out)
+        if image is out:
+            return image, True
+        self._pool.give(out)  # another model took over, and its frames have another shape
+        self._shapes = {(step, noisy.shape): image.shape}
+        return image, False
 
     def _end(self, slot: Slot, written: bool) -> None:
         """The last sink is done with a frame."""
@@ -235,7 +241,6 @@ class Pipeline:
         else:
             self.health.reloaded += 1
             self.health.reload_error = None
-            self._shapes = {}
             say(f"The model is now {wanted}")
 
     def _capture(self) -> None:

@@ -13,6 +13,7 @@ from quietcam.options import Json
 
 __all__ = ["mount"]
 
+_LONGEST = 10**6  # seconds
 _Model = Annotated[str, typer.Argument(help="A .tflite file, or the name of a model that ships.")]
 
 
@@ -95,8 +96,8 @@ def compile_command(
     from quietcam.progress import say
     from quietcam.report import report_console, write_report
 
-    if timeout <= 0:
-        raise UsageError(f"--timeout is in seconds and above 0. Received: {timeout:g}.")
+    if not 0 < timeout <= _LONGEST:
+        raise UsageError(f"--timeout is in seconds, above 0 and up to {_LONGEST}. Received: {timeout:g}.")
     path = _resolve(model)
     prediction = check_model(path)
     say(f"The preflight expects of {path.name}: {prediction.expectation}.")

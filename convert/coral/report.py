@@ -129,13 +129,13 @@ class CheckReport:
     def verdict(self) -> str:
         """One line, with the remedy where there is one."""
         if self.compiled is not None:
+            if self.holds:
+                return "compiled already: all of it runs on the Edge TPU"
             left = len(self.compiled.on_cpu)
+            what = f"{many(left, 'operator')} stayed on the CPU" if left else f"in {self.compiled.programs} parts"
             return (
-                "compiled already: all of it runs on the Edge TPU"
-                if self.holds
-                else f"compiled already, and {many(left, 'operator')} stayed on the CPU"
-                if left
-                else f"compiled already, into {self.compiled.programs} parts"
+                f"compiled already, and {what}. Remedy: `quietcam coral check` of the model that it was compiled from "
+                "says why"
             )
         if self.refused:
             culprit = next(op for op in self.ops if op.verdict is Verdict.REFUSED)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Finding", "Machine"]
+__all__ = ["Finding", "Level", "Machine"]
 
 Level = Literal["ok", "note", "warn", "broken"]
 
@@ -50,6 +50,15 @@ def _run(words: Sequence[str]) -> str | None:
     return None
 
 
+def _attempt(words: Sequence[str]) -> tuple[int, str]:
+    """A command's return code (negative: the signal that ended it), and what it said of errors."""
+    try:
+        done = subprocess.run(list(words), capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return 1, f"no answer within {_SECONDS:.0f} s"
+    return done.returncode, done.stderr
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -79,6 +88,7 @@ class Machine:
     Attributes:
         root: before ``/sys``, ``/proc``, ``/dev``, ``/etc`` and ``/usr``.
         run: what a command prints; None where it cannot be run.
+        attempt: a command's return code (negative: the signal that ended it), and what it said of errors.
         version: of an installed package, None without it.
         importable: whether a module could be imported.
         access: as ``os.access``.
@@ -87,12 +97,14 @@ class Machine:
 
     root: Path = Path("/")
     run: Callable[[Sequence[str]], str | None] = _run
+    attempt: Callable[[Sequence[str]], tuple[int, str]] = _attempt
     version: Callable[[str], str | None] = _version
     importable: Callable[[str], bool] = _importable
     access: Callable[[Path, int], bool] = os.access
     free: Callable[[Path], int] = lambda path: os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
     python: tuple[int, int] = (sys.version_info.major, sys.version_info.minor)
     architecture: str = field(default_factory=platform.machine)
+    page_size: int = os.sysconf("SC_PAGE_SIZE")
     prefix: Path = Path(sys.prefix)
     in_venv: bool = sys.prefix != sys.base_prefix
     user: str = field(default_factory=lambda: os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.geteuid()))

@@ -11,7 +11,7 @@ from edge.doctor.environment import (
     check_runtime,
     check_web,
 )
-from edge.doctor.hardware import check_cameras, check_coral, check_delegate, check_power
+from edge.doctor.hardware import check_cameras, check_coral, check_power
 from edge.doctor.system import check_clock, check_disk, check_memory
 
 __all__ = ["CHECKS", "Finding", "Machine", "examine"]
@@ -24,7 +24,6 @@ CHECKS = (
     check_web,
     check_camera_library,
     check_cameras,
-    check_delegate,
     check_coral,
     check_power,
     check_memory,

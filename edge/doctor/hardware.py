@@ -1,19 +1,16 @@
-"""Checks of what is plugged in: cameras and who may use them, the Coral, its library, power and heat."""
+"""Checks of what is plugged in: cameras and who may use them, the Coral and its library, power and heat."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
-from edge.doctor.check import Finding, Machine
+from edge.coral_checks import State, check_delegate, coral_checks, find_corals
+from edge.delegates import library_name
+from edge.doctor.check import Finding, Level, Machine
 
-__all__ = ["check_cameras", "check_coral", "check_delegate", "check_power", "decode_throttled"]
+__all__ = ["check_cameras", "check_coral", "check_power", "decode_throttled"]
 
-_CORAL_IDS = {("1a6e", "089a"): "not yet initialized", ("18d1", "9302"): "in use or ready"}
-_USB3 = 5000.0  # Mbit/s
-_DELEGATE = "libedgetpu.so.1"
-_LIBRARY_FOLDERS = ("/usr/lib/*/", "/usr/lib/", "/usr/local/lib/", "/lib/*/")
 _THROTTLED = {
     0: "undervoltage now",
     1: "clock capped now",
@@ -56,48 +53,28 @@ def check_cameras(machine: Machine) -> list[Finding]:
     ]
 
 
-def check_delegate(machine: Machine) -> list[Finding]:
-    """The Edge TPU's library. The stock build dies with interpreters of today."""
-    found = [path for folder in _LIBRARY_FOLDERS for path in machine.glob(f"{folder}{_DELEGATE}*")]
-    plugged = bool(_corals(machine)) or bool(machine.glob("/dev/apex_*"))
-    install = (
-        "download libedgetpu1-std of https://github.com/feranick/libedgetpu/releases for this system, then: "
-        "sudo apt install ./libedgetpu1-std_*.deb"
-    )
-    if not found:
-        if plugged:
-            return [Finding("delegate", "broken", f"a Coral is plugged in, and {_DELEGATE} is missing", install)]
-        return [Finding("delegate", "note", f"no {_DELEGATE}, and no Coral")]
-    version = _package_version(machine)
-    real = found[0]
-    with contextlib.suppress(OSError):
-        real = found[0].resolve()
-    said = f"{_DELEGATE} ({real.name}{f', package {version}' if version else ''})"
-    # Packages are named by the runtime's version: 13, 14 and 15 are the stock builds, 16 the maintained ones.
-    if version is not None and version.split(".")[0] in ("12", "13", "14", "15"):
-        return [Finding("delegate", "warn", f"{said}: builds that old crash with interpreters of today", install)]
-    return [Finding("delegate", "ok", said)]
-
-
 def check_coral(machine: Machine) -> list[Finding]:
-    """A Coral on USB 2 works, at a fraction of its speed."""
-    findings = []
-    for device, state in _corals(machine):
-        speed = float(_attribute(device, "speed") or 0)
-        if speed < _USB3:
-            findings.append(
-                Finding(
-                    "coral",
-                    "warn",
-                    f"on USB 2 ({speed:g} Mbit/s, {device.name}), {state}: several times slower than it could be",
-                    "plug it into a blue (USB 3) port with its own cable, then: quietcam doctor",
-                )
-            )
-        else:
-            findings.append(Finding("coral", "ok", f"USB 3 ({speed:g} Mbit/s, {device.name}), {state}"))
-    apex = machine.glob("/dev/apex_*")
-    findings += [Finding("coral", "ok", f"PCIe, /dev/{path.name}") for path in apex]
-    return findings or [Finding("coral", "note", "none is plugged in")]
+    """All between this machine and a Coral; where nothing is wrong so far, whether its library really loads."""
+    packages = ((name, machine.version(name)) for name in ("ai-edge-litert", "tflite-runtime"))
+    runtime = next(((name, version) for name, version in packages if version is not None), None)
+    checks = coral_checks(
+        machine.root,
+        runtime=runtime,
+        groups=machine.groups,
+        is_root=machine.is_root,
+        page_size=machine.page_size,
+        machine=machine.architecture,
+    )
+    if find_corals(machine.root) and not any(each.state == "error" for each in checks):
+        checks.append(check_delegate(machine.attempt, library_name()))
+    # Who has no Coral has nothing to mend.
+    return [
+        Finding(each.name, _LEVELS[each.state], each.found, each.remedy if each.state != "absent" else None)
+        for each in checks
+    ]
+
+
+_LEVELS: dict[State, Level] = {"ok": "ok", "warning": "warn", "error": "broken", "absent": "note"}
 
 
 def check_power(machine: Machine) -> list[Finding]:
@@ -156,27 +133,3 @@ def _captures(machine: Machine, device: Path) -> bool:
 def _called(machine: Machine, device: Path) -> str:
     name = machine.text(f"/sys/class/video4linux/{device.name}/name")
     return f" ({name})" if name else ""
-
-
-def _corals(machine: Machine) -> list[tuple[Path, str]]:
-    found = []
-    for device in machine.glob("/sys/bus/usb/devices/*"):
-        state = _CORAL_IDS.get((_attribute(device, "idVendor"), _attribute(device, "idProduct")))
-        if state is not None:
-            found.append((device, state))
-    return found
-
-
-def _attribute(device: Path, name: str) -> str:
-    try:
-        return (device / name).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _package_version(machine: Machine) -> str | None:
-    for package in ("libedgetpu1-std", "libedgetpu1-max"):
-        said = machine.run(["dpkg-query", "-W", "-f=${Version}", package])
-        if said:
-            return said.strip()
-    return None

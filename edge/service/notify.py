@@ -15,7 +15,7 @@ class Notifier:
     """Sends states to the service manager; without one it sends nothing.
 
     Args:
-        environment: where ``NOTIFY_SOCKET`` and ``WATCHDOG_USEC`` stand.
+        environment: where ``NOTIFY_SOCKET`` stands.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:

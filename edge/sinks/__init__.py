@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,19 @@ def open_sink(
     path = Path(target)
     if path.suffix.lower() in CODECS and not target.endswith("/"):
         return VideoSink(path, fps or 25.0, before_after, overwrite, parts=live)
+    remedy = "choose one of these"
     if target and "://" not in target and (not path.suffix or path.is_dir() or target.endswith("/")):
-        return FolderSink(path, before_after, overwrite)
-    raise UsageError(f"A sink is {'; '.join(KINDS)}. Received: {target or '(nothing)'}. Remedy: choose one of these.")
+        if not _is_slip(target):
+            return FolderSink(path, before_after, overwrite)
+        remedy += f", or ./{target} for a folder of that name"
+    raise UsageError(f"A sink is {'; '.join(KINDS)}. Received: {target or '(nothing)'}. Remedy: {remedy}.")
+
+
+def _is_slip(target: str) -> bool:
+    """Whether a name that is no folder yet looks like a misspelt kind, as ``webb``, ``spool`` or ``spol:frames``."""
+    if "/" in target.partition(":")[0] or Path(target).is_dir():
+        return False
+    return ":" in target or bool(difflib.get_close_matches(target.lower(), _WORDS, cutoff=0.8))
+
+
+_WORDS = ("web", "window", "spool", "null")

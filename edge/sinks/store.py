@@ -167,9 +167,7 @@ class Store:
     def _make_room(self, size: int) -> None:
         """Let the oldest go until ``size`` more bytes fit. One that somebody else removed is gone as well."""
         while self._entries and self._size + size > self.limit:
-            entry = self._entries.popleft()
-            self._size -= entry.size
-            path = self.folder / entry.name
+            path = self.folder / self._entries[0].name
             gone = self.folder / f"{_TEMPORARY}{secrets.token_hex(4)}"
             try:
                 if path.is_dir():
@@ -179,8 +177,9 @@ class Store:
                 self.evicted += 1
             except FileNotFoundError:
                 pass
-            except OSError as error:
+            except OSError as error:  # it stays in the account, as it does on the disk
                 raise StorageError.writing(path, error) from error
+            self._size -= self._entries.popleft().size
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -145,7 +145,10 @@ def origin_allowed(headers: Mapping[str, str], host: str) -> bool:
     origin = headers.get("Origin")
     if origin is None:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol, cast
 
 from aiohttp import web
 
-from edge.web.access import HEADERS, LONGEST_TOKEN, Access, Attempts, host_allowed, origin_allowed
+from edge.web.access import HEADERS, Access, Attempts, host_allowed, origin_allowed
 from edge.web.encoding import VIEWS, Format, Key, View
+from edge.web.exchange import body_of, is_embedded_elsewhere, send, token_of
 from edge.web.guard import guard_of
 from edge.web.hub import Hub
 from edge.web.metrics import CONTENT_TYPE, Metrics
@@ -25,8 +26,7 @@ __all__ = ["App", "Controls"]
 
 _BOUNDARY = b"frame"
 _FIRST_FRAME_SECONDS = 3.0  # that a snapshot waits for one
-_SNAPSHOTS_AT_ONCE = 4
-_BODY_SECONDS = 5.0
+_SNAPSHOTS_AT_ONCE = 4  # each holds a picture in memory until its reader has it
 _LARGEST_BODY = 4096
 _COOKIE_SECONDS = 90 * 24 * 3600
 
@@ -139,13 +139,13 @@ class App:
             changes = request.method not in ("GET", "HEAD")
             if changes and not origin_allowed(request.headers, host or ""):
                 raise web.HTTPForbidden(text="Only this server's own page may change anything.\n")
-            if _is_embedded_elsewhere(request):
+            if is_embedded_elsewhere(request):
                 raise web.HTTPForbidden(text="Other sites may not embed this.\n")
             if self.access.is_open or request.path in _FREE:
                 return await handler(request)
             if self.access.cookie_is_right(request.cookies.get(self.access.cookie_name)):
                 return await handler(request)
-            token = _token_of(request)
+            token = token_of(request)
             if token is None:
                 return _ask_for_token(request)
             self._check_token(token, request, attempts)
@@ -189,7 +189,7 @@ class App:
     def _login(self, attempts: Attempts) -> _Handler:
         async def login(request: web.Request) -> web.StreamResponse:
             if not self.access.is_open:
-                fields = await _body(request.post())
+                fields = await body_of(request.post())
                 token = fields.get("token")
                 self._check_token(token if isinstance(token, str) else "", request, attempts)
             return self._with_cookie(web.Response(status=303, headers={"Location": "/"}))
@@ -236,12 +236,12 @@ class App:
                 except TimeoutError:
                     verdict = self.state.verdict()
                     raise web.HTTPServiceUnavailable(text=f"No live video: {verdict['reason']}.\n") from None
-        headers = {"Content-Type": f"image/{kind}", "X-Frame": str(encoded.frame)}
-        if "download" in request.query:
-            stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-            suffix = "png" if kind == "png" else "jpg"
-            headers["Content-Disposition"] = f'attachment; filename="quietcam_{stamp}_{view}.{suffix}"'
-        return web.Response(body=encoded.content, headers=headers)
+            headers = {"Content-Type": f"image/{kind}", "X-Frame": str(encoded.frame)}
+            if "download" in request.query:
+                stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+                suffix = "png" if kind == "png" else "jpg"
+                headers["Content-Disposition"] = f'attachment; filename="quietcam_{stamp}_{view}.{suffix}"'
+            return await send(request, encoded.content, headers)
 
     async def _status(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(self.status(), dumps=_dumps)
@@ -254,7 +254,7 @@ class App:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="A change must be application/json.\n")
         try:
-            values = json.loads(await _body(request.text()))
+            values = json.loads(await body_of(request.text()))
         except (ValueError, RecursionError):
             raise web.HTTPBadRequest(text="A change must be JSON.\n") from None
         strength = values.get("strength") if isinstance(values, dict) and set(values) == {"strength"} else None
@@ -302,33 +302,11 @@ def _ask_for_token(request: web.Request) -> web.StreamResponse:
     return web.Response(status=401, body=body, headers=headers)
 
 
-def _token_of(request: web.Request) -> str | None:
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    token = bearer.strip() if scheme.lower() == "bearer" else request.query.get("token")
-    return None if token is None else token[: LONGEST_TOKEN + 1]
-
-
-def _is_embedded_elsewhere(request: web.Request) -> bool:
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    return site not in ("same-origin", "none") and request.headers.get("Sec-Fetch-Mode") != "navigate"
-
-
 def _view(request: web.Request, default: View = "denoised") -> View:
     view = request.query.get("view", default)
     if view not in VIEWS:
         raise web.HTTPBadRequest(text=f"A view is {', '.join(VIEWS)}.\n")
     return view
-
-
-async def _body(reading: Awaitable[Any]) -> Any:
-    """A request's body, in time and small."""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            return await reading
-    except TimeoutError:
-        raise web.HTTPRequestTimeout(text="The request did not come in time.\n") from None
-    except (ValueError, LookupError):  # no text in the encoding that it names
-        raise web.HTTPBadRequest(text="The request's body cannot be read.\n") from None
 
 
 def _dumps(values: object) -> str:

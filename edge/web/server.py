@@ -113,23 +113,30 @@ class Server:
     async def _serve(self) -> None:
         from aiohttp import web
 
+        from edge.web.handler import Handler
+
         loop = self._loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, __: None)  # broken connections; handlers report for themselves
         self._stop = asyncio.Event()
         runner = web.AppRunner(
-            self._application(loop),
-            logger=_QUIET,
-            access_log=None,
-            handle_signals=False,
-            handler_cancellation=True,
-            keepalive_timeout=self._limits.request_seconds,
-            lingering_time=1.0,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
+            self._application(loop), handle_signals=False, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await runner.setup()
-        inner = runner.server
-        assert inner is not None
-        server = await loop.create_server(lambda: Guard(inner(), self._limits), sock=self._socket)
+        manager = runner.server
+        assert manager is not None
+
+        def connection() -> Guard:
+            inner = Handler(
+                manager,
+                loop=loop,
+                logger=_QUIET,
+                access_log=_QUIET,
+                keepalive_timeout=self._limits.request_seconds,
+                lingering_time=1.0,
+            )
+            return Guard(inner, self._limits)
+
+        server = await loop.create_server(connection, sock=self._socket)
         self._ready.set()
         try:
             await self._stop.wait()

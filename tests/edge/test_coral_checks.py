@@ -277,12 +277,18 @@ def test_a_crash_while_loading_is_a_finding():
     assert "SIGSEGV" in check.found
 
 
-def test_what_is_opened_is_what_was_asked_for():
+def test_the_library_that_is_loaded_is_the_one_that_a_run_loads():
     asked = []
 
     def loads(command):
         asked.append(command[-1])
         return 0, ""
 
-    assert check_delegate(loads, "usb:1").found == "loads on usb:1"
-    assert "{'device': 'usb:1'}" in asked[0]
+    assert check_delegate(loads, "/opt/other.so").found == "/opt/other.so loads"
+    assert "load('/opt/other.so')" in asked[0]
+
+
+def test_a_coral_that_somebody_holds_is_a_warning():
+    check = check_delegate(lambda _: (1, "Failed to load delegate from libedgetpu.so.1"))
+    assert check.state == "warning"
+    assert "sudo systemctl stop quietcam" in check.remedy

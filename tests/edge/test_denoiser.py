@@ -143,6 +143,18 @@ class TestReload:
                 np.testing.assert_array_equal(denoiser.denoise(noisy), gray.denoise(noisy))
             denoiser.denoise(picture(70, 70))
 
+    def test_memory_of_the_old_models_shape_is_left_alone(self, small: Path, models: Path) -> None:
+        noisy = picture(32, 32)[..., :1]
+        with Denoiser(models / "gray_32x32_int8.tflite") as denoiser:
+            memory = np.empty(noisy.shape, np.uint8)
+            assert denoiser.denoise(noisy, memory) is memory
+            before = memory.copy()
+            denoiser.reload(small)
+            denoised = denoiser.denoise(noisy, memory)
+            np.testing.assert_array_equal(denoised, denoiser.denoise(noisy))
+        assert denoised.shape == (32, 32, 3)
+        np.testing.assert_array_equal(memory, before)
+
     @pytest.mark.parametrize("kind", ["garbage", "cut", "missing", "foreign ends", "empty", "folder"])
     def test_a_bad_model_leaves_the_present_one_running(
         self, small: Path, models: Path, tmp_path: Path, kind: str

@@ -15,6 +15,7 @@ import pytest
 from edge.frame import Frame
 from edge.sinks import KINDS, open_sink
 from edge.sinks.base import Sink, side_by_side
+from edge.sinks.folder import FolderSink
 from edge.sinks.video import CODECS
 from quietcam.data.pictures import read_picture
 from quietcam.errors import DataError, StorageError, UsageError
@@ -72,6 +73,14 @@ class TestFolder:
         np.testing.assert_array_equal(read_picture(tmp_path / "out/frame_000003.png"), picture(20, 30, seed=8))
         np.testing.assert_array_equal(read_picture(tmp_path / "out/tree.png"), picture(20, 30, seed=9))
         assert sink.frames == 2
+
+    def test_a_folder_may_be_called_nearly_like_a_kind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in ("./webb", "a/spool", "week"):
+            with open_sink(name) as sink:
+                sink.write(frame(0), picture(20, 30))
+            assert names(tmp_path / name) == ["frame_000000.png"]
+        assert isinstance(open_sink("webb", overwrite=True), FolderSink)  # there now
 
     def test_before_stands_on_the_left_of_after(self, tmp_path: Path) -> None:
         with open_sink(str(tmp_path / "out"), before_after=True) as sink:

@@ -183,6 +183,26 @@ class TestBound:
             feed(sink, clock, 3)
         assert (sink.stored, len(names(tmp_path))) == (6, 3)
 
+    def test_what_cannot_be_removed_stays_in_the_account(
+        self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else the folder would outgrow its bound when the disk can be written to again."""
+
+        def read_only(_: Path) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        with spool(tmp_path, clock, size=3 * 4096) as sink:
+            feed(sink, clock, 3)
+            with monkeypatch.context() as patch:
+                patch.setattr("edge.sinks.store._remove", read_only)
+                feed(sink, clock, 100)
+                assert "Read-only" in str(sink.waiting)
+                assert on_disk(tmp_path) == sink.report()["bytes"] == 3 * 4096
+            clock.now += 100
+            feed(sink, clock, 4)
+            assert sink.waiting is None
+            assert on_disk(tmp_path) == sink.report()["bytes"] == 3 * 4096
+
     def test_a_smaller_bound_holds_from_the_start(self, tmp_path: Path, clock: Clock) -> None:
         with spool(tmp_path, clock) as sink:
             feed(sink, clock, 6)

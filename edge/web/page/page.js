@@ -175,6 +175,7 @@ function watch() {
   }
   const gone = byId("gone"), badge = byId("badge");
   gone.hidden = !says;
+  document.body.classList.toggle("stale", Boolean(says)); // the numbers are as old as the picture
   if (gone.textContent !== says) gone.textContent = says;
   badge.textContent = says ? "no live video" : lastFrame ? "live" : "connecting";
   badge.className = says ? "badge lost" : lastFrame ? "badge live" : "badge";

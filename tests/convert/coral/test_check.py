@@ -220,6 +220,7 @@ def test_a_compiled_model_that_was_split_says_what_stayed():
     report = check_content(compiled(graph("leaky_relu"), left=2), "split_edgetpu")
     assert not report.holds
     assert report.compiled.on_cpu == ("LEAKY_RELU", "CONV_2D")
+    assert "Remedy: `quietcam coral check` of the model that it was compiled from" in report.verdict
     assert "2 operators stayed on the CPU" in report.verdict
 
 

@@ -297,8 +297,9 @@ def test_the_command_exits_with_3_when_something_stays_on_the_cpu(model, behave,
 
 
 def test_a_time_limit_of_nothing_is_wrong_usage(model, capsys):
-    assert run(["coral", "compile", str(model), "--timeout", "0"]) == 2
-    assert "--timeout" in capsys.readouterr().err
+    for seconds in ("0", "nan", "inf"):
+        assert run(["coral", "compile", str(model), "--timeout", seconds]) == 2
+        assert "--timeout" in capsys.readouterr().err
 
 
 def test_the_real_compiler_does_what_the_preflight_says(tmp_path):

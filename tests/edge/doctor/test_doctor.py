@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,11 @@ class Fake:
         self.packages: dict[str, str] = dict(PACKAGES)
         self.modules = {"picamera2", "libcamera", "cv2"}
         self.commands: dict[str, str] = {
-            "vcgencmd": "throttled=0x0\n", "timedatectl": "yes\n", "dpkg-query": "16.0TF2.17.1-1.deb12",
+            "vcgencmd": "throttled=0x0\n", "timedatectl": "yes\n",
         }  # fmt: skip
         self.fields: dict[str, Any] = {
-            "groups": frozenset({"video"}), "is_root": False, "user": "pi", "architecture": "aarch64", "in_venv": True,
+            "groups": frozenset({"video", "plugdev"}), "page_size": 16384, "attempt": lambda _: (0, ""),
+            "is_root": False, "user": "pi", "architecture": "aarch64", "in_venv": True,
             "prefix": Path("/opt/quietcam"), "python": (3, 11), "spool": root / "var/lib/quietcam",
             "free": lambda _: 8 * 10**9,
         }  # fmt: skip
@@ -52,12 +54,22 @@ class Fake:
         return place
 
     def coral(self, speed: int, vendor: str = "18d1", product: str = "9302") -> None:
-        for name, value in (("idVendor", vendor), ("idProduct", product), ("speed", str(speed))):
+        values = {"idVendor": vendor, "idProduct": product, "speed": speed, "busnum": 2, "devnum": 3}
+        for name, value in values.items():
             self.write(f"sys/bus/usb/devices/2-1/{name}", f"{value}\n")
 
-    def library(self) -> None:
-        self.write("usr/lib/aarch64-linux-gnu/libedgetpu.so.1.0", "")
-        (self.root / "usr/lib/aarch64-linux-gnu/libedgetpu.so.1").symlink_to("libedgetpu.so.1.0")
+    def library(self, version: str = "16.0tf2.19.1-1") -> None:
+        """As its package installs it."""
+        self.write("usr/lib/aarch64-linux-gnu/libedgetpu.so.1", "")
+        self.write(
+            "var/lib/dpkg/status",
+            f"Package: libedgetpu1-std\nStatus: install ok installed\nVersion: {version}\n",
+        )
+        self.write(
+            "usr/lib/udev/rules.d/60-libedgetpu1-std.rules",
+            'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",ATTRS{idProduct}=="089a",GROUP="plugdev"\n'
+            'SUBSYSTEM=="usb",ATTRS{idVendor}=="18d1",ATTRS{idProduct}=="9302",GROUP="plugdev"\n',
+        )
 
     def machine(self) -> Machine:
         def answer(words: Sequence[str]) -> str | None:
@@ -82,8 +94,10 @@ def test_a_healthy_pi(fake: Fake) -> None:
     findings = fake.findings()
     assert {finding.level for finding in findings.values()} == {"ok"}, findings
     assert all(finding.mend is None for finding in findings.values())
-    assert findings["coral"].found.startswith("USB 3")
-    assert "libedgetpu.so.1.0" in findings["delegate"].found
+    assert findings["Coral"].found == "usb 2-1"
+    assert findings["Coral 2-1 speed"].found.startswith("USB 3")
+    assert "16.0tf2.19.1-1 with ai-edge-litert 2.3.0" in findings["libedgetpu"].found
+    assert findings["Edge TPU delegate"].found == "libedgetpu.so.1 loads"
 
 
 def trouble(fake: Fake, name: str, level: str, found: str, mend: str) -> None:
@@ -157,24 +171,46 @@ class TestHardware:
         (fake.root / "dev/video0").unlink()
         assert fake.findings()["cameras"].level == "warn"
 
+    def test_without_a_coral_there_is_nothing_to_mend(self, fake: Fake) -> None:
+        finding = fake.findings()["Coral"]
+        assert (finding.level, finding.mend) == ("note", None)
+
     @pytest.mark.parametrize(("vendor", "product"), [("1a6e", "089a"), ("18d1", "9302")])
     def test_a_coral_on_usb_2(self, fake: Fake, vendor: str, product: str) -> None:
         fake.coral(480, vendor, product)
         fake.library()
-        trouble(fake, "coral", "warn", "USB 2 (480 Mbit/s", "USB 3")
+        trouble(fake, "Coral 2-1 speed", "warn", "USB 2, 480 Mbit/s", "USB 3")
 
     def test_a_coral_without_its_library(self, fake: Fake) -> None:
         fake.coral(5000)
-        trouble(fake, "delegate", "broken", "libedgetpu.so.1 is missing", "sudo apt install ./libedgetpu1-std")
+        trouble(fake, "libedgetpu", "broken", "libedgetpu.so.1 is not installed", "sudo apt install ./libedgetpu1-std")
 
-    def test_a_library_that_crashes(self, fake: Fake) -> None:
+    @pytest.mark.parametrize("version", ["15.0", "16.0"])
+    def test_googles_own_build_is_broken_whatever_its_number(self, fake: Fake, version: str) -> None:
+        fake.coral(5000)
+        fake.library(version)
+        trouble(fake, "libedgetpu", "broken", f"{version} with ai-edge-litert 2.3.0: Google's build", "feranick")
+        assert "Edge TPU delegate" not in fake.findings(), "it is not loaded: what would happen is known"
+
+    def test_a_coral_of_another_group(self, fake: Fake) -> None:
+        fake.coral(5000)
         fake.library()
-        fake.commands["dpkg-query"] = "15.0"
-        trouble(fake, "delegate", "warn", "15.0", "feranick")
+        fake.fields["groups"] = frozenset({"video"})
+        trouble(fake, "Coral permission", "broken", "plugdev", "sudo adduser $USER plugdev")
 
-    def test_pcie(self, fake: Fake) -> None:
-        fake.write("dev/apex_0", "")
-        assert fake.findings()["coral"].found == "PCIe, /dev/apex_0"
+    def test_a_library_that_crashes_all_the_same(self, fake: Fake) -> None:
+        fake.coral(5000)
+        fake.library()
+        fake.fields["attempt"] = lambda _: (-11, "")
+        trouble(fake, "Edge TPU delegate", "broken", "died of SIGSEGV", "libedgetpu1-std")
+
+    def test_pcie_needs_pages_of_4096_bytes(self, fake: Fake) -> None:
+        fake.library()
+        fake.write("sys/bus/pci/devices/0000:01:00.0/vendor", "0x1ac1\n")
+        fake.write("sys/bus/pci/devices/0000:01:00.0/device", "0x089a\n")
+        trouble(fake, "kernel pages", "broken", "16384", "kernel=kernel8.img")
+        fake.fields["page_size"] = 4096
+        assert fake.findings()["kernel pages"].level == "ok"
 
     @pytest.mark.parametrize(
         ("bits", "level", "found", "mend"),
@@ -258,6 +294,12 @@ def test_the_command(
     shown = capsys.readouterr().out
     assert ("mend: " in shown) == (broken or any(each["mend"] for each in report["findings"]))
     assert all(each["found"] in shown for each in report["findings"])
+
+
+def test_a_command_that_crashes_or_complains_is_told() -> None:
+    attempt = Machine().attempt
+    assert attempt([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"]) == (-11, "")
+    assert attempt([sys.executable, "-c", "raise SystemExit('no')"]) == (1, "no\n")
 
 
 def test_this_machine_can_be_examined() -> None:

@@ -144,6 +144,9 @@ class TestPrecedence:
         (["--sink", "spool:{tmp}/s,size=1kB"], 2, "room for one frame"),
         (["--sink", "spool:{tmp}/file/s"], 1, "Cannot write"),
         (["--sink", "carrier://pigeon"], 2, "A sink is"),
+        (["--sink", "webb"], 2, "or ./webb for a folder of that name"),
+        (["--sink", "spool"], 2, "spool:FOLDER"),
+        (["--sink", "spol:{tmp}/s"], 2, "A sink is"),
     ],
 )
 def test_what_is_wrong_is_one_line(

@@ -308,6 +308,7 @@ class TestOtherSites:
             ({"Origin": "http://127.0.0.1:80"}, True),
             ({"Origin": "http://evil.example"}, False),
             ({"Origin": "null"}, False),
+            ({"Origin": "http://["}, False),
             ({"Origin": "http://127.0.0.1:81"}, False),
             ({"Sec-Fetch-Site": "cross-site"}, False),
             ({"Sec-Fetch-Site": "same-site"}, False),
@@ -366,6 +367,9 @@ class TestNonsense:
                             b"Upgrade: websocket",
                             b"Authorization: Bearer \xff\xfe",
                             b": x",
+                            b"Origin: http://[",
+                            b"Origin: \xff",
+                            b"Sec-Fetch-Site: \xff",
                         ]
                     ),
                     max_size=5,
@@ -386,6 +390,17 @@ class TestNonsense:
         assert answer == b"" or answer.startswith(b"HTTP/1.")
         assert not answer.startswith(b"HTTP/1.1 500")
         assert served.get("/healthz")[0] == 200
+
+    @pytest.mark.parametrize("text", [b"\x16\x03\x01 tls", b"GET / HTTP/9.9\r\n\r\n", b"GET /\r\n: <b>x</b>\r\n\r\n"])
+    def test_what_is_no_request_gets_the_headers_and_no_name_of_a_library(self, served: Served, text: bytes) -> None:
+        with served.connect() as connection:
+            connection.sendall(text)
+            answer = connection.makefile("rb").read().decode()
+        head, _, body = answer.partition("\r\n\r\n")
+        assert head.split()[1] == "400"
+        assert {f"{name}: {value}" for name, value in HEADERS.items()} <= set(head.split("\r\n"))
+        assert "aiohttp" not in answer
+        assert body == "This is no request that can be answered.\n"
 
     def test_what_nobody_foresaw_is_a_500_and_a_line(self, served: Served, capfd: pytest.CaptureFixture[str]) -> None:
         served.report(sinks=[object()])  # no JSON: shown as text

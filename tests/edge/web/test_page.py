@@ -145,6 +145,13 @@ def test_it_is_alive_and_fits(page: Any, window: dict[str, Any], tmp_path: Path)
     assert page.problems == []
 
 
+def test_the_sliders_thumb_stands_under_the_divider(page: Any) -> None:
+    """At any width of the window, since both are as wide."""
+    picture, slider = box(page, "picture"), box(page, "split")
+    assert abs(picture["left"] - slider["left"]) <= 1
+    assert abs(picture["width"] - slider["width"]) <= 1
+
+
 def test_the_stream_goes_on(page: Any) -> None:
     seen = page.evaluate("Number(document.body.dataset.frames)")
     page.wait(f"Number(document.body.dataset.frames) > {seen + 5}")

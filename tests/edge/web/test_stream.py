@@ -185,6 +185,22 @@ def _first_line(connection: socket.socket) -> bytes:
         return b""
 
 
+def test_snapshots_that_nobody_reads_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds its picture until it is read, and there are four of them: a fifth waits until one leaves."""
+    monkeypatch.setattr("edge.web.app._FIRST_FRAME_SECONDS", WAIT)
+    with serving(limits=Limits(stall_seconds=WAIT)) as served, contextlib.ExitStack() as stack:
+        served.keep_feeding(noise(1, 720, 1280), noise(2, 720, 1280))
+        stuck = [stack.enter_context(served.connect(receive=4096)) for _ in range(4)]
+        for connection in stuck:
+            connection.sendall(b"GET /snapshot.png HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        for connection in stuck:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        status, _, body = served.get("/snapshot.png")
+        assert (status, body) == (503, b"Too many snapshots at once.\n")
+        stuck[0].close()
+        until(lambda: served.get("/snapshot.png")[0] == 200)
+
+
 def test_half_a_request_is_not_waited_for() -> None:
     with serving(limits=Limits(request_seconds=0.3)) as served:
         halves = [served.connect() for _ in range(3)]

@@ -1,0 +1,28 @@
+"""aiohttp's end of a connection; what it cannot read as a request gets our headers, and none of its own words."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from edge.web.access import HEADERS
+
+__all__ = ["Handler"]
+
+
+class Handler(web.RequestHandler):
+    """Answers before any route or middleware sees the request, so they cannot."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        response = super().handle_error(request, status, exc, message)
+        if isinstance(response, web.Response):
+            response.text = "This is no request that can be answered.\n"
+        response.headers.update(HEADERS)
+        return response
