@@ -21,7 +21,7 @@ __all__ = ["bench"]
 
 _WARM_UP = 3  # frames
 _ROUNDS = 10  # in which all that is measured takes its turns, so that heat and neighbours hit all alike
-_BLOCK = 8  # frames of one kind in a row; the gate looks at every fourth, which counts as much as the others
+_BLOCK = 8  # frames of one kind in a row; the gate looks at every eighth, which counts as much as the others
 
 
 def bench(
