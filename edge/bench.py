@@ -20,6 +20,7 @@ from quietcam.image import Image
 __all__ = ["bench"]
 
 _WARM_UP = 3  # frames
+_RENDERED = 4  # different frames: so many buffers does a camera's driver fill in turn
 _ROUNDS = 10  # in which all that is measured takes its turns, so that heat and neighbours hit all alike
 _BLOCK = 8  # frames of one kind in a row; the gate looks at every eighth, which counts as much as the others
 
@@ -58,10 +59,10 @@ def bench(
     if frames < 1:
         raise UsageError(f"A measurement needs at least 1 frame. Received: frames={frames}.")
     width, height = size or (models[0].width, models[0].height)
-    camera = SyntheticCamera(SyntheticOptions(size=(width, height), fps=None))
+    camera = SyntheticCamera(SyntheticOptions(size=(width, height), fps=None, rendered=_RENDERED))
     subjects: list[_Subject] = []
     with camera:
-        images = [frame.image for frame, _ in zip(camera, range(8), strict=False)]
+        images = [frame.image for frame, _ in zip(camera, range(_RENDERED), strict=False)]
         try:
             for model in models:
                 denoiser = Denoiser(
