@@ -168,7 +168,7 @@ def memory(options: argparse.Namespace, note: Note) -> None:
         of = f"small, {width}x{height}, threads 1"
         settled = statistics.median(seen[len(seen) // 2 : -3])  # scenes are rendered first; at the end all is let go
         note("resident MiB", of, settled, settled < MEMORY[height])
-        note("peak MiB, rendering", of, max(seen), None)
+        note("peak MiB", of, max(seen), None)
 
 
 def resident(words: list[object]) -> list[float]:

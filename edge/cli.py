@@ -146,6 +146,7 @@ def run_command(
     from edge.degrade import DegradeOptions, make_degrader
     from edge.denoiser import Denoiser
     from edge.gate import check_strength
+    from edge.modelfile import load_model
     from edge.models import resolve_model, smaller_model
     from edge.pipeline import Pipeline
     from edge.service.live import RunControls, apply_settings
@@ -174,11 +175,13 @@ def run_command(
         options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
         page = lambda denoiser: WebSink(options, RunControls(denoiser, camera.name), camera.live)  # noqa: E731
     settings, notifier = Settings(context, config), Notifier()
+    checked = load_model(file)
     stopped: KeyboardInterrupt | None = None
     with ExitStack() as stack:
-        denoiser = Denoiser(file, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
-        stack.enter_context(denoiser)
+        # The camera first: what the synthetic one takes to render is free again for the network.
         stack.enter_context(camera)
+        denoiser = Denoiser(checked, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
+        stack.enter_context(denoiser)
         web = None if page is None else partial(page, denoiser)
         sinks = [
             open_sink(target, camera.fps, before_after, overwrite, camera.size, web, camera.live) for target in targets
