@@ -15,15 +15,16 @@ __all__ = ["HIGH", "LOW", "Gate", "blend", "check_strength"]
 LOW, HIGH = 2.5, 4.0
 """Sigma in steps of 255: up to ``LOW`` a frame is clean and passes untouched, from ``HIGH`` on it is noisy."""
 
-_EVERY = 4  # one of so many frames of a stream is judged: after a network the caches are cold, and looking costs time
-_MEMORY = 4  # judged frames of a stream that an estimate rests on
+_EVERY = 8  # one of so many frames of a stream is judged: after a network the caches are cold, and looking costs 0.5 ms
+_MEMORY = 2  # judged frames of a stream that an estimate rests on
 _EASE = 1 / 8  # how much of the way to its new place the gate goes with each frame of a stream
 _FAIR, _HARM = (
     1.6,
     2.6,
 )  # change by noise, both as mean squares; the estimate may be short by a fifth, its square by 1.6
 _CLOSED, _OPEN = 1 / 128, 1 - 1 / 128  # nearer to the ends than this, not a pixel is blended
-_COMPARED = 1 << 15  # values of a frame, at most, that are compared before and after
+_COMPARED = 1 << 15  # values of a frame, about, that are compared before and after
+_RUN = 48  # values that are compared in a row: 16 pixels, so that a line of the cache that was fetched is used
 _SMALLEST = 8  # pixels of a side that noise can be estimated on
 
 
@@ -38,7 +39,7 @@ class Gate:
     the network until the excess is plain.
 
     Args:
-        stream: frames follow each other, from one camera: a few blocks of every fourth are looked at, and the share
+        stream: frames follow each other, from one camera: some blocks of every eighth are looked at, and the share
             moves smoothly from frame to frame, so that video does not flicker. Otherwise each picture stands alone.
         low, high: sigma in steps of 255.
 
@@ -136,8 +137,9 @@ def blend(noisy: Image, denoised: Image, share: float) -> None:
 
 
 def _mean_square(a: Image, b: Image) -> float:
-    """Of the difference, on values spread over the frame. What is not contiguous in memory is copied first."""
-    step = a.size // _COMPARED + 1
-    step += step % 3 == 0  # all channels take their turns
-    change = np.subtract(a.reshape(-1)[::step], b.reshape(-1)[::step], dtype=np.float32)
-    return float(np.einsum("i,i->", change, change)) / change.size
+    """Of the difference, on runs spread over the frame. What is not contiguous in memory is copied first."""
+    runs = a.size // _RUN
+    step = (runs * _RUN // _COMPARED) | 1  # odd, so that runs do not stand in columns
+    first, second = (image.reshape(-1)[: runs * _RUN].reshape(runs, _RUN)[::step] for image in (a, b))
+    change = np.subtract(first, second, dtype=np.float32)
+    return float(np.einsum("ij,ij->", change, change)) / change.size

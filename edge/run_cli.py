@@ -167,6 +167,7 @@ def run_command(
     from edge.degrade import DegradeOptions, make_degrader
     from edge.denoiser import Denoiser
     from edge.gate import check_strength
+    from edge.modelfile import load_model
     from edge.models import resolve_model, smaller_model
     from edge.pipeline import Pipeline
     from edge.service.live import RunControls, apply_settings
@@ -181,7 +182,7 @@ def run_command(
     if "-" in (sink or []) and json == "-":
         raise UsageError("The frames and the report cannot both go to the standard output. Remedy: --json FILE")
     check_strength(strength)
-    resolve_model(model)
+    load_model(resolve_model(model))
     easier = None if smaller is None else resolve_model(smaller)
     rules = DegradeOptions(hot, deadline / 1000, easier, threads, device, gate)
     source = source or find_camera()

@@ -17,7 +17,7 @@ __all__ = ["BlindEstimator", "NoiseEstimate", "estimate_blind", "estimate_burst"
 _STRIP = 1 << 20  # values taken at a time, so that a full-size frame needs little memory beside itself
 
 _SIDE = 8  # pixels of a sampled block
-_CELLS = 96  # sampled blocks of a frame in a stream; a multiple of the groups
+_CELLS = 216  # sampled blocks of a frame in a stream: 12 by 18; a multiple of the groups
 _GROUPS = 8  # of blocks, by brightness
 _QUIET = 0.1  # this quantile of a group's powers is taken for noise alone
 _FLATTEST = 8  # one of so many blocks of a group tells how the noise is made
@@ -151,7 +151,7 @@ class BlindEstimator:
         >>> sigma = estimator.update(frame).sigma
     """
 
-    def __init__(self, shape: tuple[int, int, int], *, memory: int = 4) -> None:
+    def __init__(self, shape: tuple[int, int, int], *, memory: int = 2) -> None:
         if memory < 1:
             raise UsageError(f"An estimate rests on at least 1 frame. Received: memory={memory}.")
         self.shape = shape

@@ -27,6 +27,9 @@ __all__ = ["SyntheticCamera", "SyntheticOptions"]
 _BUDGET = 16 << 20  # bytes of rendered frames: 18 at 640x480, 2 at 1920x1080
 _MOST_RENDERED = 64
 _PAN = 2  # pixels a frame
+_PAINTED = (
+    480  # rows of a scene, at most, and half of its columns: a larger one is its mirror image beyond, to begin soon
+)
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,10 @@ class SyntheticCamera(Camera):
             return
         width, height = self.options.size
         count = self.options.rendered or _room(3 * width * height)
-        wide = generate_scene(height, width + _PAN * (count - 1), self.options.seed)
+        across = width + _PAN * (count - 1)
+        scene = generate_scene(min(height, _PAINTED), min(across, _PAINTED * 3 // 2), self.options.seed)
+        missing = (0, height - scene.shape[0]), (0, across - scene.shape[1]), (0, 0)
+        wide = np.pad(scene, missing, mode="symmetric")
         for index in range(count):
             yield np.ascontiguousarray(wide[:, _PAN * index : _PAN * index + width])
 

@@ -112,13 +112,15 @@ def test_tflite_runtime_takes_over_under_numpy_1(models: Path, monkeypatch: pyte
     stand_in.Interpreter = litert.Interpreter  # type: ignore[attr-defined]
     stand_in.load_delegate = litert.load_delegate  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    monkeypatch.setitem(sys.modules, "tflite_runtime", ModuleType("tflite_runtime"))
+    package = ModuleType("tflite_runtime")
+    package.__version__ = "2.14.0"  # type: ignore[attr-defined]
+    package.interpreter = stand_in  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tflite_runtime", package)
     monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", stand_in)
     monkeypatch.setattr(seam, "_installed", lambda _: True)
     monkeypatch.setattr(np, "__version__", "1.26.4")
-    monkeypatch.setattr(seam, "version", lambda name: f"version of {name}")
     with Interpreter(models / "small_32x32_int8.tflite") as interpreter:
-        assert interpreter.runtime == "tflite-runtime version of tflite-runtime"
+        assert interpreter.runtime == "tflite-runtime 2.14.0"
 
 
 def test_the_device_process_has_no_tensorflow(models: Path) -> None:

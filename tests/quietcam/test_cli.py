@@ -29,6 +29,14 @@ def verbs(app=None, path=()):
             yield (*path, name)
 
 
+def test_a_command_starts_without_pydantic():
+    code = "import sys; from quietcam import cli; code = cli.run(['models', '--json', '-']); " + (
+        "sys.exit('typer below 0.29 is wanted, see pyproject.toml' if 'pydantic' in sys.modules else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_imports_nothing_heavy():
     code = "import sys; from quietcam import cli; code = cli.run(['--help']); " + (
         "heavy = {'tensorflow', 'tf_keras', 'cv2', 'numpy', 'jinja2', 'ai_edge_litert'} & set(sys.modules); "

@@ -167,7 +167,7 @@ async function poll() {
 // Says plainly that the picture is old, whatever the cause: camera, server, network, or too many viewers.
 function watch() {
   let says = "";
-  if (!reachable) says = status ? `No live video since ${clock(lastReached)}: the device does not answer` : "";
+  if (!reachable || !status) says = status ? `No live video since ${clock(lastReached)}: the device does not answer` : "";
   else if (!status.live) says = `No live video since ${clock(status.health.since)}: ${status.health.reason}`;
   else if (streamSays) says = streamSays;
   else if (lastFrame && performance.now() - lastFrame > STALL_MS && !document.hidden) {
