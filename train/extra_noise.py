@@ -26,7 +26,7 @@ class ExtraNoise:
 
     Args:
         gaussian: the clean side under white Gaussian noise of 3 to 40 steps of 255.
-        salt_and_pepper: the noisy side, or for half of them the clean one, with 0.5 to 10 % of its pixels black or white.
+        salt_and_pepper: the noisy side, for half of them the clean one, with 0.5 to 10 % of its pixels black or white.
         none: the clean side as it is, twice.
     """
 

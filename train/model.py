@@ -81,8 +81,10 @@ def build(
 
 
 def unclipped(model: Any) -> Any:
-    """``model`` without its last clip, where it has one, to train on: behind a clip the wrong side of black and white has
-    no gradient, so pepper and salt could not be learned."""
+    """``model`` without its last clip, where it has one, to train on.
+
+    Behind a clip the wrong side of black and white has no gradient, so pepper and salt could not be learned.
+    """
     if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
         return model
     denoised = model.get_layer("denoise").output
