@@ -10,7 +10,7 @@ tf = pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 import tf_keras as keras  # noqa: E402
 
 from train.config import load_config  # noqa: E402
-from train.model import build, convolutions, copy_convolutions  # noqa: E402
+from train.model import build, convolutions, copy_convolutions, unclipped  # noqa: E402
 
 NETWORKS = [
     Architecture(stem=2, widths=(8, 16), depths=(1, 2)),
@@ -96,3 +96,21 @@ def test_output_and_activations_stay_in_their_ranges():
     assert inside.numpy().min() == 0.0
     assert out.numpy().max() <= 1.0
     assert out.numpy().min() >= 0.0
+
+
+def test_a_network_learns_behind_its_last_clip(tiny):
+    """Salt that is pushed up further has a gradient back only where nothing clips."""
+    keras.utils.set_random_seed(0)
+    model = build(tiny)
+    bias = model.get_layer("residual").bias
+    bias.assign(np.full(bias.shape, 0.5, np.float32))
+    noisy = np.ones((1, 16, 16, 3), np.float32)
+
+    def slope(network):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.abs(network(noisy) - 0.2))
+        return float(tf.reduce_sum(tape.gradient(loss, bias)))
+
+    assert slope(model) == 0.0
+    assert slope(unclipped(model)) == pytest.approx(1.0, rel=1e-4)
+    np.testing.assert_array_equal(np.clip(unclipped(model)(noisy), 0, 1), model(noisy))
