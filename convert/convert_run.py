@@ -13,7 +13,7 @@ from convert.files import write_model
 from convert.keras_model import LoadedModel
 from convert.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured
 from convert.recipes import RECIPES, Recipe
-from convert.rescue import QAT, Rescue, advice, rescue
+from convert.rescue import Rescue, advice, qat_command, rescue
 from convert.samples import SampleSet
 from convert.scheme import Prepared, Scheme
 from quietcam.atomic import make_folder
@@ -86,7 +86,8 @@ def convert_run(
     if has_int8 and not loaded.carries_ranges and representative is not None:
         prepared = prepare(loaded, representative)
         _warn_of_collapse(done, prepared)
-        scheme = _decide(done, order, _judge(loaded, order, prepared, representative, pairs), prepared)
+        judge = _judge(loaded, order, prepared, representative, pairs)
+        scheme = _decide(done, order, judge, prepared, loaded.path)
     with progress("Converting", len(order.recipes) * len(order.sizes)) as bar:
         for width, height in order.sizes:
             for recipe in order.recipes:
@@ -149,7 +150,7 @@ def _judge(
     return Measured(write, SampleSet(pairs))
 
 
-def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared) -> Scheme:
+def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, model: Path) -> Scheme:
     """How int8 is made: as by default, or as the rescue found best. Says what that loses."""
     scheme = Scheme()
     loss = judge.loss(scheme)
@@ -167,6 +168,6 @@ def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared) -> Schem
         done.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
     done.loss, done.holds = loss, holds
     if not holds:
-        tried = f"nothing that comes after training was enough; train with quantization: {QAT}"
-        done.advice = tried if order.rescue else advice(prepared)
+        tried = f"nothing that comes after training was enough; train with quantization: {qat_command(model)}"
+        done.advice = tried if order.rescue else advice(prepared, model)
     return scheme
