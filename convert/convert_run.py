@@ -25,6 +25,7 @@ from quietcam.representative import RepresentativeSet
 __all__ = ["Done", "Order", "convert_run"]
 
 _SHOWN = 3  # collapsed layers that are named one by one
+_SCARCE = 64  # levels as the channels are read: a layer with more is not suspected
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,13 @@ def _warn_of_collapse(done: Done, prepared: Prepared) -> None:
         say(f"warning: so will {len(others)} more: {', '.join(each.layer for each, _ in others)}.")
 
 
+def _name_suspect(prepared: Prepared, scheme: Scheme) -> None:
+    """No layer has collapsed, and int8 loses too much all the same: say where it has the fewest levels."""
+    each, span = next(iter(prepared.by_levels(scheme)), (None, None))
+    if each is not None and each.read_levels(span) < _SCARCE:
+        say(f"warning: int8 has the fewest levels in layer {each.layer}: {each.cause(span)}.")
+
+
 def _judge(
     loaded: LoadedModel,
     order: Order,
@@ -168,6 +176,8 @@ def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, model: P
         done.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
     done.loss, done.holds = loss, holds
     if not holds:
+        if not done.collapsed:
+            _name_suspect(prepared, scheme)
         tried = f"nothing that comes after training was enough; train with quantization: {qat_command(model)}"
         done.advice = tried if order.rescue else advice(prepared, model)
     return scheme

@@ -144,12 +144,6 @@ def _sampling(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
 
 def _excluding(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
     """Those with the fewest levels, pixels left out: they have all of them."""
-    ranges = prepared.ranges(best)
-    inner = [
-        each
-        for each in prepared.activations(best).values()
-        if each.name not in best.excluded and (ranges[each.name].low, ranges[each.name].high) != (0.0, 1.0)
-    ]
-    inner.sort(key=lambda each: each.read_levels(ranges[each.name]))
-    for each in inner[:_TRIED]:
+    left = [each for each, _ in prepared.by_levels(best) if each.name not in best.excluded]
+    for each in left[:_TRIED]:
         yield f"{each.layer} and what reads it in float", replace(best, excluded=(*best.excluded, each.name))
