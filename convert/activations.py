@@ -6,6 +6,7 @@ one channel is much wider than the others, which share its step. Both can be see
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _FEW = 24.0
 """A tensor that uses fewer levels, as its channels are read, is called collapsed. See `collapsed`."""
 _FUSED = ("/Conv2D", "/BiasAdd", "/conv2d_transpose", "/depthwise", "/MatMul")
 _INNER = ("resize", "clip_by_value")
+_OP_LAYER = re.compile(r"^tf\.(?:\w+\.)*(\w+?)(?:_\d+)?$")  # what Keras calls a function used as a layer
 _SHARED = 4.0  # that many times the typical peak: then one channel, and not a few values, is what stretches the range
 
 
@@ -328,4 +330,5 @@ def layer_name(tensor: str) -> str:
     words = part.split("/")
     if len(words) < 2:
         return "output" if part.startswith(("StatefulPartitionedCall", "Identity")) else part
+    words = [_OP_LAYER.sub(r"\1", word) for word in words]
     return "/".join(word for word in words[len(words) > 2 : -1] if word not in _INNER) or words[0]

@@ -299,7 +299,8 @@ def _cause(layer: Layer) -> str:
 
 def _verdict(found: Blame, culprit: Layer | None) -> str:
     if culprit is None:
-        return f"No layer of {found.model} costs {LEAST_COST:g} dB by itself; all together cost {found.drop:.3f} dB."
+        together = round(found.drop, 3) + 0.0  # no minus before a zero
+        return f"No layer of {found.model} costs {LEAST_COST:g} dB by itself; all together cost {together:.3f} dB."
     return (
         f"{culprit.name} ({culprit.kind}) costs most: {culprit.cost:.3f} dB when it alone is quantized "
         f"(all together: {found.drop:.3f} dB). Cause: {culprit.cause}."

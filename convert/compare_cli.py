@@ -107,5 +107,6 @@ def compare_command(
             + "; ".join(f"{c.model} loses {c.drop:.3f} dB ({c.where}, at most {c.limit:g})" for c in missed)
             + ". "
             + "".join(f"{culprits[name]} " for name in dict.fromkeys(c.model for c in missed) if name in culprits)
-            + "Remedy: convert with a representative set closer to the data, or train with quantization (--qat)."
+            + "Remedy: convert with a representative set closer to the data, or train with quantization: "
+            "quietcam train RUN --qat --data DIR"
         )

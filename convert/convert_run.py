@@ -13,7 +13,7 @@ from convert.files import write_model
 from convert.keras_model import LoadedModel
 from convert.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured
 from convert.recipes import RECIPES, Recipe
-from convert.rescue import QAT, Rescue, advice, rescue
+from convert.rescue import Rescue, advice, qat_command, rescue
 from convert.samples import SampleSet
 from convert.scheme import Prepared, Scheme
 from quietcam.atomic import make_folder
@@ -25,6 +25,7 @@ from quietcam.representative import RepresentativeSet
 __all__ = ["Done", "Order", "convert_run"]
 
 _SHOWN = 3  # collapsed layers that are named one by one
+_SCARCE = 64  # levels as the channels are read: a layer with more is not suspected
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def convert_run(
     if has_int8 and not loaded.carries_ranges and representative is not None:
         prepared = prepare(loaded, representative)
         _warn_of_collapse(done, prepared)
-        scheme = _decide(done, order, _judge(loaded, order, prepared, representative, pairs), prepared)
+        judge = _judge(loaded, order, prepared, representative, pairs)
+        scheme = _decide(done, order, judge, prepared, loaded.path)
     with progress("Converting", len(order.recipes) * len(order.sizes)) as bar:
         for width, height in order.sizes:
             for recipe in order.recipes:
@@ -121,6 +123,13 @@ def _warn_of_collapse(done: Done, prepared: Prepared) -> None:
         say(f"warning: so will {len(others)} more: {', '.join(each.layer for each, _ in others)}.")
 
 
+def _name_suspect(prepared: Prepared, scheme: Scheme) -> None:
+    """No layer has collapsed, and int8 loses too much all the same: say where it has the fewest levels."""
+    each, span = next(iter(prepared.by_levels(scheme)), (None, None))
+    if each is not None and each.read_levels(span) < _SCARCE:
+        say(f"warning: int8 has the fewest levels in layer {each.layer}: {each.cause(span)}.")
+
+
 def _judge(
     loaded: LoadedModel,
     order: Order,
@@ -149,7 +158,7 @@ def _judge(
     return Measured(write, SampleSet(pairs))
 
 
-def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared) -> Scheme:
+def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, model: Path) -> Scheme:
     """How int8 is made: as by default, or as the rescue found best. Says what that loses."""
     scheme = Scheme()
     loss = judge.loss(scheme)
@@ -167,6 +176,8 @@ def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared) -> Schem
         done.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
     done.loss, done.holds = loss, holds
     if not holds:
-        tried = f"nothing that comes after training was enough; train with quantization: {QAT}"
-        done.advice = tried if order.rescue else advice(prepared)
+        if not done.collapsed:
+            _name_suspect(prepared, scheme)
+        tried = f"nothing that comes after training was enough; train with quantization: {qat_command(model)}"
+        done.advice = tried if order.rescue else advice(prepared, model)
     return scheme

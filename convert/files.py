@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from edge.golden import check_golden, make_golden
 from edge.interpreter import Interpreter
 from quietcam.atomic import atomic_path
 from quietcam.errors import ModelError, UsageError
@@ -60,7 +60,8 @@ def read_size(text: str) -> tuple[int, int]:
 def write_model(folder: Path, content: bytes, manifest: Manifest, created: str | None = None) -> Path:
     """Write a model and its sidecar into ``folder``; return the model's path.
 
-    The file gets its name only after the device's code has loaded it, checked its ends and run a frame.
+    The file gets its name only after the device's code has loaded it, checked its ends and run the golden frame, which
+    the manifest then holds.
 
     Args:
         created: a date for the sidecar. Defaults to none.
@@ -73,8 +74,12 @@ def write_model(folder: Path, content: bytes, manifest: Manifest, created: str |
     with atomic_path(path) as temporary:
         temporary.write_bytes(attach_manifest(content, manifest))
         with Interpreter(temporary, threads=1) as interpreter:
+            manifest = replace(manifest, golden=make_golden(interpreter))
+        temporary.write_bytes(attach_manifest(content, manifest))
+        with Interpreter(temporary, threads=1) as interpreter:
             if interpreter.model.manifest != manifest:
                 raise ModelError(f"A model must carry its manifest. Received: {path.name} with another one.")
-            interpreter.run(np.zeros(interpreter.shape, np.uint8), np.empty(interpreter.shape, np.uint8))
+            if (found := check_golden(interpreter)) is None or found[0] > 0:
+                raise ModelError(f"A model must give the same twice. Received: {path.name}, off by {found}.")
     write_sidecar(path, manifest, created)
     return path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from convert.activations import layer_name
@@ -12,10 +14,7 @@ from convert.ranges import Rule
 from convert.scheme import Prepared, Scheme
 from quietcam.progress import Progress
 
-__all__ = ["QAT", "Rescue", "Step", "advice", "rescue"]
-
-QAT = "quietcam train CONFIG --qat"
-"""What helps where nothing that comes after training does."""
+__all__ = ["Rescue", "Step", "advice", "qat_command", "rescue"]
 
 _RULES = (Rule(0.0), Rule(1e-5), Rule(5e-4), Rule(1e-3), Rule(None))
 _LEAST_GAIN = 0.002  # dB: what brings less is not worth being different
@@ -94,14 +93,24 @@ def rescue(
     return Rescue(best, loss, tuple(steps), loss.holds(limit, iso_limit))
 
 
-def advice(prepared: Prepared, scheme: Scheme = Scheme()) -> str:
-    """What to try, for people, when int8 loses too much and nobody asked for the rescue."""
+def qat_command(model: Path) -> str:
+    """What helps where nothing that comes after training does: the command, for the run that ``model`` lies in."""
+    run = str(model.parent) if model.name == "model.keras" else "RUN"
+    return shlex.join(["quietcam", "train", run, "--qat", "--data", "DIR"])
+
+
+def advice(prepared: Prepared, model: Path, scheme: Scheme = Scheme()) -> str:
+    """What to try, for people, when int8 loses too much and nobody asked for the rescue.
+
+    Args:
+        model: the ``.keras`` file that is converted.
+    """
     worst = [each for each, _ in prepared.collapsed(scheme)]
     named = f" (first suspect: {worst[0].layer})" if worst else ""
     return (
         "--rescue tries other ranges, equalized channels, more samples and, last, single layers in float"
         f"{named}; a set closer to the camera's pictures (quietcam calibrate --count 512, quietcam capture) may help "
-        f"too; what always helps is training with quantization: {QAT}"
+        f"too; what always helps is training with quantization: {qat_command(model)}"
     )
 
 
@@ -135,12 +144,6 @@ def _sampling(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
 
 def _excluding(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
     """Those with the fewest levels, pixels left out: they have all of them."""
-    ranges = prepared.ranges(best)
-    inner = [
-        each
-        for each in prepared.activations(best).values()
-        if each.name not in best.excluded and (ranges[each.name].low, ranges[each.name].high) != (0.0, 1.0)
-    ]
-    inner.sort(key=lambda each: each.read_levels(ranges[each.name]))
-    for each in inner[:_TRIED]:
+    left = [each for each, _ in prepared.by_levels(best) if each.name not in best.excluded]
+    for each in left[:_TRIED]:
         yield f"{each.layer} and what reads it in float", replace(best, excluded=(*best.excluded, each.name))

@@ -112,6 +112,19 @@ class Prepared:
         ranges = self.ranges(scheme)
         return [(each, ranges[each.name]) for each in collapsed(self.activations(scheme).values(), ranges)]
 
+    def by_levels(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
+        """Tensors with their ranges, those that int8 leaves the fewest levels first; pixels, which have all, left out.
+
+        So are those that only repeat the values of another, stretched or not.
+        """
+        ranges = self.ranges(scheme)
+        inner = [
+            (each, ranges[each.name])
+            for each in self.activations(scheme).values()
+            if ranges[each.name] != Range(0.0, 1.0) and not each.op.startswith("RESIZE")
+        ]
+        return sorted(inner, key=lambda found: found[0].read_levels(found[1]))
+
     def quantize(self, content: bytes, scheme: Scheme) -> bytes:
         """The float network ``content``, the same at any size, in int8."""
         given = self.float_content(scheme, content)

@@ -17,6 +17,7 @@ from quietcam.errors import DataError, UsageError
 __all__ = ["ForeignArray", "claimed_sizes", "read_array"]
 
 _LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
+_MAGIC = b"\x93NUMPY"
 _REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez."
 
 
@@ -102,4 +103,7 @@ def _read_bare(path: Path, key: str | None) -> ForeignArray:
     if key is not None:
         raise UsageError(f"--key is for .npz files. Received: {path}. Remedy: leave it out.")
     with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:  # numpy would take any other bytes for Python objects
+            raise ValueError("no .npy file")
+        file.seek(0)
         return ForeignArray(np.asarray(np.load(file, allow_pickle=False)), "")

@@ -145,9 +145,10 @@ RULES: dict[str, Rule] = {
     ),
     "size": Rule(
         "warning",
-        f"A patch should be at least {_TINY} pixels a side.",
-        "Most of a smaller one lies near a border, where the network sees padding: the ranges are those of borders.",
-        "quietcam calibrate --size 128",
+        f"A patch should be at least {_TINY} pixels a side, better as wide as the network sees, in multiples of "
+        f"{_STRIDE}.",
+        "Near a border the network sees padding: the smaller the patch, the more the ranges are those of borders.",
+        "quietcam calibrate --size 256, where the pictures are that large",
     ),
     "channels": Rule(
         "error",

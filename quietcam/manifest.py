@@ -58,6 +58,7 @@ class Manifest:
     ``tail`` names what the host still has to do: ``depth_to_space`` with blocks of ``block`` x ``block`` pixels, of a
     graph that ends before it; None for a graph that gives the picture. ``gate`` may hold the noise levels ``low`` and
     ``high`` (sigma in steps of 255) between which the runtime lets this model in; None for the runtime's own.
+    ``golden`` is a small noisy picture and what the model made of it where it was made (``edge.golden``).
     """
 
     name: str

@@ -70,6 +70,12 @@ def _importable(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
+def _models() -> list[Path]:
+    from edge.models import shipped_models
+
+    return shipped_models()
+
+
 def _groups() -> frozenset[str]:
     """Names of the groups that this process is in."""
     import grp
@@ -93,6 +99,7 @@ class Machine:
         importable: whether a module could be imported.
         access: as ``os.access``.
         free: bytes free where a path lies.
+        models: those that ship.
     """
 
     root: Path = Path("/")
@@ -111,6 +118,7 @@ class Machine:
     is_root: bool = os.geteuid() == 0
     groups: frozenset[str] = field(default_factory=_groups)
     spool: Path = Path("/var/lib/quietcam")
+    models: Callable[[], list[Path]] = _models
 
     def text(self, path: str) -> str | None:
         """A file's text below the root, without the zero bytes of device trees; None where it cannot be read."""

@@ -12,6 +12,7 @@ from edge.doctor.environment import (
     check_web,
 )
 from edge.doctor.hardware import check_cameras, check_coral, check_power
+from edge.doctor.models import check_models
 from edge.doctor.system import check_clock, check_disk, check_memory
 
 __all__ = ["CHECKS", "Finding", "Machine", "examine"]
@@ -29,6 +30,7 @@ CHECKS = (
     check_memory,
     check_disk,
     check_clock,
+    check_models,
 )
 
 

@@ -82,6 +82,8 @@ def test_outliers_collapse_a_range_that_is_not_cut(measured):
         ("quietcam/clip/Relu;quietcam/denoise/add", "clip"),
         ("StatefulPartitionedCall:0", "output"),
         ("model/inner/conv2d/BiasAdd", "inner/conv2d"),
+        ("quietcam/tf.nn.space_to_depth_3/SpaceToDepth", "space_to_depth"),
+        ("quietcam/tf.__operators__.add/AddV2", "add"),
     ],
 )
 def test_layers_are_called_what_training_called_them(tensor, layer):

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.golden import TOLERANCE, check_golden
+from edge.interpreter import Interpreter
 from edge.modelfile import load_model
 from quietcam.cli import run
+from quietcam.manifest import read_manifest
 from quietcam.representative import save_set
 
 
@@ -50,19 +53,45 @@ def test_convert_writes_every_size_and_recipe(run_folder, set_file, tmp_path, ca
     assert "Taken out" in shown
 
 
-def test_nothing_but_our_own_words_reaches_the_terminal(run_folder, set_file, tmp_path):
-    """In a process of its own: what TensorFlow says on the file descriptor is not to be seen by capsys."""
+@pytest.fixture(scope="module")
+def elsewhere(run_folder, set_file, tmp_path_factory):
+    """A conversion in a process of its own, whose hashes have another seed: the folder, and what it said."""
+    folder = tmp_path_factory.mktemp("elsewhere")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "quietcam", "convert", run_folder, "--recipe", "int8", "--size", "64x64"),
-            *("--representative", set_file, "--out", tmp_path),
+            *(sys.executable, "-m", "quietcam", "convert", run_folder, "--size", "64x64"),
+            *("--representative", set_file, "--out", folder),
         ],
         capture_output=True,
         text=True,
         check=True,
-        env={key: value for key, value in os.environ.items() if not key.startswith("TF_")},
+        env={key: value for key, value in os.environ.items() if not key.startswith("TF_")} | {"PYTHONHASHSEED": "7"},
         timeout=300,
     )
+    return folder, done
+
+
+def test_converted_twice_a_file_is_the_same_manifest_and_golden_frame_included(
+    elsewhere, run_folder, set_file, tmp_path
+):
+    arguments = ["convert", run_folder, "--size", "64x64", "--representative", set_file, "--out", tmp_path]
+    assert run(list(map(str, arguments))) == 0
+    for name in ("tiny_64x64_float32", "tiny_64x64_int8"):
+        first, second = (folder / f"{name}.tflite" for folder in (elsewhere[0], tmp_path))
+        assert first.read_bytes() == second.read_bytes()
+        manifest = read_manifest(first)
+        assert manifest is not None
+        assert manifest.golden is not None
+        beside = json.loads(first.with_suffix(".json").read_text())
+        assert beside.pop("created")
+        assert beside == manifest.to_dict()
+        with Interpreter(first) as interpreter:
+            assert check_golden(interpreter) == (0, TOLERANCE)
+
+
+def test_nothing_but_our_own_words_reaches_the_terminal(elsewhere):
+    """In a process of its own: what TensorFlow says on the file descriptor is not to be seen by capsys."""
+    _, done = elsewhere
     # Progress speaks every ten seconds, so on a busy machine more than once.
     # The linter has something to say of so small a set.
     words = {line.split(":")[0] for line in done.stderr.splitlines()}

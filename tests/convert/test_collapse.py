@@ -20,13 +20,13 @@ from quietcam.image import to_float
 from quietcam.representative import save_set
 from tests.convert.conftest import noisy_pictures, set_of
 
-K = 300.0
+STRETCH = {"sound": 1.0, "tight": 8.0, "stretched": 300.0}
 
 
-def plain_network(is_stretched):
+def plain_network(k):
     """Two 3x3 convolutions with plain ReLU and a last one, near the identity, the noise averaged a little.
 
-    With ``is_stretched``, channel 5 of ``second`` is multiplied by k and read with 1/k.
+    Channel 5 of ``second`` is multiplied by k and read with 1/k.
     """
     rng = np.random.default_rng(1)
 
@@ -40,10 +40,9 @@ def plain_network(is_stretched):
 
     first, second, last = kernel(3, 12), kernel(12, 12), kernel(12, 3)
     bias = rng.uniform(0, 0.05, 12)
-    if is_stretched:
-        second[..., 5] *= K
-        bias[5] *= K
-        last[:, :, 5] /= K
+    second[..., 5] *= k
+    bias[5] *= k
+    last[:, :, 5] /= k
     noisy = keras.Input((None, None, 3))
     layers = keras.layers
     x = layers.Conv2D(12, 3, padding="same", activation="relu", name="first")(noisy)
@@ -62,8 +61,8 @@ def pictures():
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plain")
-    for name, is_stretched in (("sound", False), ("stretched", True)):
-        plain_network(is_stretched).save(folder / f"{name}.keras")
+    for name, k in STRETCH.items():
+        plain_network(k).save(folder / f"{name}.keras")
     return folder
 
 
@@ -79,7 +78,7 @@ def sound(files, pictures):
 
 def test_the_float_function_is_the_same():
     noisy = to_float(noisy_pictures(1, 32)[0])
-    np.testing.assert_allclose(plain_network(True)(noisy), plain_network(False)(noisy), atol=1e-5)
+    np.testing.assert_allclose(plain_network(300.0)(noisy), plain_network(1.0)(noisy), atol=1e-5)
 
 
 def test_the_layer_and_the_channel_are_named_before_anything_is_quantized(stretched, sound):
@@ -141,7 +140,7 @@ def test_convert_warns_says_what_to_try_and_does_it(files, pictures, tmp_path, c
     said = capsys.readouterr().err
     assert "int8 will collapse in layer second" in said
     assert "--rescue" in said.splitlines()[-1]
-    assert "--qat" in said.splitlines()[-1]
+    assert "quietcam train RUN --qat --data DIR" in said.splitlines()[-1]  # a .keras file tells no run
 
     assert run([*arguments, "--max-drop", "0.5", "--rescue", "--json", str(tmp_path / "r.json")]) == 0
     assert "what each step brought" in capsys.readouterr().out
@@ -153,3 +152,13 @@ def test_convert_warns_says_what_to_try_and_does_it(files, pictures, tmp_path, c
     assert manifest is not None
     assert "channels equalized" in manifest.training["ranges"]["scheme"]
     assert manifest.metrics["int8"]["measured"] is False
+
+
+def test_short_of_a_collapse_the_layer_with_the_fewest_levels_is_named(files, pictures, tmp_path, capsys):
+    save_set(tmp_path / "rep.npz", pictures)
+    arguments = ["convert", str(files / "tight.keras"), "--recipe", "int8", "--tile", "64", "--max-drop", "0.001"]
+    assert run([*arguments, "--representative", str(tmp_path / "rep.npz"), "--out", str(tmp_path)]) == 3
+    said = capsys.readouterr().err
+    assert "collapse" not in said
+    assert "int8 has the fewest levels in layer second" in said
+    assert "channel 5 reaches" in said

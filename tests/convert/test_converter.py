@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -212,7 +213,8 @@ def test_the_file_holds_its_manifest_and_runs_with_it(model_files, conversions, 
     assert manifest is not None
     assert content == attach_manifest(bare, manifest)
     assert manifest.sha256 == hashlib.sha256(bare).hexdigest()
-    assert manifest == describe(conversions["int8"], loaded, "tiny", representative)
+    described = describe(conversions["int8"], loaded, "tiny", representative)
+    assert dataclasses.replace(manifest, golden=None) == described
     for source in ({"model_content": content}, {"model_path": str(path)}):
         interpreter = LiteRt(**source)
         interpreter.allocate_tensors()

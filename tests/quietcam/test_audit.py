@@ -219,8 +219,8 @@ def _claims_much(path: Path) -> None:
     [
         (lambda _: None, 2, "not there"),
         (lambda path: path.write_bytes(b""), 1, "damaged"),
-        (lambda path: path.write_text("no set"), 1, "Python objects|damaged"),
-        (lambda path: path.write_bytes(b"PK\x03\x04 cut short"), 1, "Python objects|damaged"),
+        (lambda path: path.write_text("no set"), 1, "damaged"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 cut short"), 1, "damaged"),
         (lambda path: np.savez(path, a=np.array([{}], object)), 1, "Python objects"),
         (lambda path: np.savez(path, a=np.arange(5)), 1, r"shape \(5,\)"),
         (lambda path: np.savez(path, a=np.array(["text"])), 1, "must be numbers"),

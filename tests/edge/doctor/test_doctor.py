@@ -38,7 +38,7 @@ class Fake:
             "groups": frozenset({"video", "plugdev"}), "page_size": 16384, "attempt": lambda _: (0, ""),
             "is_root": False, "user": "pi", "architecture": "aarch64", "in_venv": True,
             "prefix": Path("/opt/quietcam"), "python": (3, 11), "spool": root / "var/lib/quietcam",
-            "free": lambda _: 8 * 10**9,
+            "free": lambda _: 8 * 10**9, "models": list,
         }  # fmt: skip
         self.write("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0")
         self.write("proc/meminfo", MEMINFO)

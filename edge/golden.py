@@ -1,0 +1,82 @@
+"""The golden frame: a small noisy picture in a model's manifest, and what came out of it where the model was made.
+
+On any other machine the same picture must give the same, up to what processors round differently. A hash of the output
+would not do: x86-64 and arm64 differ in one value of sixty, by 2 of 255 as a rule and by 3 now and then. The pixels lie
+there as they are, in base64: what packs them would put other bytes into the file with another version.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import numpy as np
+
+from edge.interpreter import Interpreter
+from quietcam.errors import ModelError
+from quietcam.image import Image
+from quietcam.scenes import make_pair
+
+__all__ = ["SIDE", "TOLERANCE", "check_golden", "make_golden"]
+
+SIDE = 32
+"""Pixels; the model sees it mirrored up to its own size."""
+
+TOLERANCE = 3
+"""Steps of 255 that a value may be off."""
+
+_SEED, _BAND = 1, (22.0, 24.0)  # a picture with edges, and more noise than a network can pass over
+
+
+def make_golden(interpreter: Interpreter) -> dict[str, Any]:
+    """What a manifest holds as ``golden``: ``noisy``, ``denoised``, their ``shape``, and the ``tolerance``."""
+    height, width, channels = interpreter.shape
+    noisy = make_pair(_SEED, SIDE, channels=channels, band=_BAND)[0][:height, :width]
+    return {
+        "shape": list(noisy.shape),
+        "noisy": _text(noisy),
+        "denoised": _text(_denoised(interpreter, noisy)),
+        "tolerance": TOLERANCE,
+    }
+
+
+def check_golden(interpreter: Interpreter) -> tuple[int, int] | None:
+    """How far the loaded model is off its golden frame here, at most, and how far it may be, both in steps of 255.
+
+    None where its manifest has none.
+
+    Raises:
+        ModelError: what the manifest has is no golden frame of this model.
+    """
+    golden = interpreter.model.manifest.golden if interpreter.model.manifest else None
+    if golden is None:
+        return None
+    try:
+        height, width, channels = (int(side) for side in golden["shape"])
+        noisy, expected = (
+            np.frombuffer(base64.b64decode(golden[key], validate=True), np.uint8).reshape(height, width, channels)
+            for key in ("noisy", "denoised")
+        )
+        tolerance = int(golden["tolerance"])
+        most = interpreter.shape
+        if not (0 < height <= most[0] and 0 < width <= most[1] and channels == most[2]):
+            raise ValueError(f"{width}x{height}x{channels} pixels for a model of {most[1]}x{most[0]}x{most[2]}")
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise ModelError(
+            "A golden frame has shape, noisy, denoised and tolerance, no larger than the model's frame. Received: "
+            f"{interpreter.model.path}: {type(error).__name__}: {error}. "
+            "Remedy: convert the model again with `quietcam convert`."
+        ) from error
+    difference = _denoised(interpreter, noisy).astype(np.int16) - expected
+    return int(np.abs(difference).max()), tolerance
+
+
+def _denoised(interpreter: Interpreter, noisy: Image) -> Image:
+    denoised = np.empty_like(noisy)
+    interpreter.run(noisy, denoised)
+    return denoised
+
+
+def _text(picture: Image) -> str:
+    return base64.b64encode(np.ascontiguousarray(picture).tobytes()).decode()
