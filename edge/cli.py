@@ -76,7 +76,7 @@ def models_command(json: Json = None) -> None:
 
     Example: `quietcam models`
     """
-    from edge.models import DEFAULT, describe, resolve_model, shipped_models
+    from edge.models import default_model, describe, resolve_model, shipped_models
 
     models = [describe(path) for path in shipped_models()]
     rows = [
@@ -89,7 +89,7 @@ def models_command(json: Json = None) -> None:
         ]
         for each in models
     ]
-    note = f"{DEFAULT} means {resolve_model().stem}" if models else "no model ships with this installation"
+    note = f"{default_model()} is the default and means {resolve_model().stem}" if models else "no model ships with this installation"
     _show(
         json,
         models,

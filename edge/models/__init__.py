@@ -9,11 +9,9 @@ from typing import Any
 from edge.modelfile import ModelFile, load_model
 from quietcam.errors import UsageError
 
-__all__ = ["DEFAULT", "describe", "resolve_model", "shipped_models", "smaller_model"]
+__all__ = ["default_model", "describe", "resolve_model", "shipped_models", "smaller_model"]
 
-DEFAULT = "demo"
-"""The best that ships."""
-
+_BEST_FIRST = ("small", "demo")
 _HERE = Path(__file__).parent
 _SUFFIX = ".tflite"
 _SPARE = 32  # pixels of a side: 1080 rows go into a model of 1088
@@ -22,6 +20,12 @@ _SPARE = 32  # pixels of a side: 1080 rows go into a model of 1088
 def shipped_models() -> list[Path]:
     """The model files that ship, by name."""
     return sorted(_HERE.glob(f"*{_SUFFIX}"))
+
+
+def default_model() -> str:
+    """The first word of the best that ships."""
+    ships = {model.stem.split("_")[0] for model in shipped_models()}
+    return next((name for name in _BEST_FIRST if name in ships), _BEST_FIRST[0])
 
 
 def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) -> Path:
@@ -36,7 +40,7 @@ def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) 
     Raises:
         UsageError: it is none of these; the message lists what ships.
     """
-    wanted = DEFAULT if name is None else name
+    wanted = default_model() if name is None else name
     if Path(wanted).is_file():
         return Path(wanted)
     models = shipped_models()

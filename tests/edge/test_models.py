@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import edge.models
-from edge.models import DEFAULT, describe, resolve_model, shipped_models
+from edge.models import default_model, describe, resolve_model, shipped_models
 from quietcam.errors import UsageError
 
 
@@ -38,8 +38,11 @@ def test_of_several_the_one_that_takes_the_frame_whole(size: tuple[int, int], st
     assert resolve_model("demo_32x32_int8", size).stem == "demo_32x32_int8", "who names one gets it"
 
 
-def test_the_default_is_the_best_that_ships() -> None:
-    assert resolve_model() == resolve_model(DEFAULT)
+def test_the_default_is_the_best_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_model() == resolve_model("demo") == resolve_model(default_model())
+    monkeypatch.undo()  # what really ships
+    assert resolve_model() == resolve_model(default_model())
+    assert resolve_model().stem.endswith("_int8")
 
 
 def test_an_unknown_name_is_answered_with_what_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
