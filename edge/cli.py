@@ -89,7 +89,9 @@ def models_command(json: Json = None) -> None:
         ]
         for each in models
     ]
-    note = f"{default_model()} is the default and means {resolve_model().stem}" if models else "no model ships with this installation"
+    note = "no model ships with this installation"
+    if models:
+        note = f"{default_model()} is the default and means {resolve_model().stem}"
     _show(
         json,
         models,
