@@ -23,8 +23,8 @@ __all__ = ["SIDE", "TOLERANCE", "check_golden", "make_golden"]
 SIDE = 32
 """Pixels; the model sees it mirrored up to its own size."""
 
-TOLERANCE = 3
-"""Steps of 255 that a value may be off."""
+TOLERANCE = 8
+"""Steps of 255 that a value may be off: kernels of another runtime or processor round otherwise, by up to 5 as seen."""
 
 _SEED, _BAND = 1, (22.0, 24.0)  # a picture with edges, and more noise than a network can pass over
 

@@ -18,7 +18,7 @@ from edge.models import shipped_models
 from quietcam.data.pictures import read_picture, write_picture
 from quietcam.scenes import make_pair
 
-TOLERANCE = 3
+TOLERANCE = 8
 
 
 def main() -> int:
