@@ -17,11 +17,11 @@ from convert.classic import FILTERS, Tuned
 from convert.contenders import Contender, load_contenders
 from convert.costs import measure_times, runtime_of
 from convert.gate import check_drops
-from convert.samples import Sample, SampleSet
 from convert.scores import Comparison, ModelScore
 from convert.tally import Tally
 from convert.worst import Patch, WorstPatches, patch_errors
 from quietcam.data.pairs import Pair, say_problems
+from quietcam.data.samples import Sample, SampleSet
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, to_rgb
 from quietcam.manifest import strip_manifest

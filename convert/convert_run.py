@@ -14,10 +14,10 @@ from convert.keras_model import LoadedModel
 from convert.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured
 from convert.recipes import RECIPES, Recipe
 from convert.rescue import Rescue, advice, qat_command, rescue
-from convert.samples import SampleSet
 from convert.scheme import Prepared, Scheme
 from quietcam.atomic import make_folder
 from quietcam.data.pairs import Pair
+from quietcam.data.samples import SampleSet
 from quietcam.lint import Finding, lint
 from quietcam.progress import progress, say
 from quietcam.representative import RepresentativeSet

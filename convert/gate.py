@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from convert.scores import ModelScore
 
-__all__ = ["LEAST_PICTURES", "Check", "check_drops", "iso_bucket"]
+__all__ = ["LEAST_PICTURES", "Check", "check_drops"]
 
 LEAST_PICTURES = 3
 """A group of fewer pictures says more of the pictures than of the model, and is not gated."""
-
-_ISO_EDGES = (100, 400, 1600, 6400)
 
 
 @dataclass(frozen=True)
@@ -28,16 +26,6 @@ class Check:
     drop: float
     limit: float
     holds: bool
-
-
-def iso_bucket(iso: int) -> str:
-    """Two stops a bucket: ``up to 100``, ``101-400``, ``401-1600``, ``1601-6400``, ``above 6400``."""
-    low = 0
-    for edge in _ISO_EDGES:
-        if iso <= edge:
-            return f"{low + 1}-{edge}" if low else f"up to {edge}"
-        low = edge
-    return f"above {low}"
 
 
 def check_drops(rows: Sequence[ModelScore], pictures: int, limit: float, iso_limit: float | None = None) -> list[Check]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from convert.activations import tensor_runner
 from convert.flatbuffer import read_graph
-from convert.samples import SampleSet
 from convert.scheme import Prepared, Scheme
-from convert.tally import groups_of
 from edge.denoiser import Denoiser
+from quietcam.data.groups import groups_of
+from quietcam.data.samples import SampleSet
 from quietcam.metrics import psnr
 
 __all__ = ["ASSUMED_PSNR", "Estimated", "Judge", "Loss", "Measured"]

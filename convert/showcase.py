@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.contenders import open_contender
-from convert.samples import SampleSet
 from convert.scores import Comparison
 from quietcam.data.crops import Box
 from quietcam.data.pairs import Pair
+from quietcam.data.samples import SampleSet
 from quietcam.image import Image, swap_red_blue, to_rgb
 
 __all__ = ["DIFFERENCE_GAIN", "ERROR_GAIN", "Exhibit", "choose_exhibits", "error_map", "most_detailed"]

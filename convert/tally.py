@@ -10,23 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.gate import iso_bucket
 from convert.regions import LIGHTS, REGIONS, classify, contours, lights
 from convert.scores import Difference, GroupScore, PairScore, RegionScore
+from quietcam.data.groups import group_order, groups_of
 from quietcam.data.pairs import Pair
-from quietcam.image import Image, to_gray
+from quietcam.image import Image
 from quietcam.metrics import psnr, ssim
 
-__all__ = ["KEPT_PAIRS", "Tally", "groups_of"]
+__all__ = ["KEPT_PAIRS", "Tally"]
 
 KEPT_PAIRS = 2048
 """Samples whose scores are listed one by one; of more, an even choice."""
 
 _MOST_DB = 100.0  # stands for the infinite PSNR of equal pictures, which no mean and no JSON can hold
 _DECIMALS = 8
-_BRIGHTNESS = {"L": "low light", "N": "normal light", "H": "high light"}
-_PHONES = {"GP": "Google Pixel", "IP": "iPhone 7", "S6": "Galaxy S6 Edge", "N6": "Nexus 6", "G4": "LG G4"}
-_ORDER = ("up to", "101-", "401-", "1601-", "above", "low", "normal", "high", "dark", "middle", "bright")
 
 
 @dataclass
@@ -112,7 +109,7 @@ class Tally:
         other = self._rows[reference] if reference else None
         whole = _group(sums.whole, noisy.whole, other.whole if other else None)
         groups: dict[str, dict[str, GroupScore]] = {}
-        for kind, value in sorted(sums.groups, key=_place):
+        for kind, value in sorted(sums.groups, key=group_order):
             key = (kind, value)
             groups.setdefault(kind, {})[value] = _group(
                 sums.groups[key], noisy.groups[key], other.groups[key] if other else None
@@ -178,26 +175,6 @@ class Tally:
         if place < KEPT_PAIRS:
             del self.pairs[place]
             self.pairs.append(score)
-
-
-def groups_of(pair: Pair, clean: Image) -> list[tuple[str, str]]:
-    """The groups of a sample: kind and value. What a name does not tell is left out; light is then measured."""
-    instance = pair.instance
-    if instance is None:
-        mean = float(to_gray(clean).mean())
-        level = "dark (mean under 64)" if mean < 64 else "middle" if mean < 128 else "bright (mean from 128)"
-        return [("brightness", level)]
-    return [
-        ("phone", f"{instance.phone} ({_PHONES[instance.phone]})" if instance.phone in _PHONES else instance.phone),
-        ("iso", iso_bucket(instance.iso)),
-        ("brightness", _BRIGHTNESS.get(instance.brightness, instance.brightness)),
-    ]
-
-
-def _place(key: tuple[str, str]) -> tuple[str, int, str]:
-    """Ascending where values have an order, else by name."""
-    kind, value = key
-    return kind, next((place for place, start in enumerate(_ORDER) if value.startswith(start)), 0), value
 
 
 def _group(ours: _Mean, noisy: _Mean, other: _Mean | None) -> GroupScore:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from convert.gate import LEAST_PICTURES, check_drops, iso_bucket
+from convert.gate import LEAST_PICTURES, check_drops
 from convert.scores import GroupScore, ModelScore
+from quietcam.data.groups import iso_bucket
 
 
 def row(name, drop, buckets, reference="float"):
