@@ -9,11 +9,14 @@ import numpy as np
 from quietcam.errors import UsageError
 from quietcam.estimation import BlindEstimator, estimate_blind
 from quietcam.image import Image
+from quietcam.impulses import Impulses, estimate_impulses
 
 __all__ = ["HIGH", "LOW", "Gate", "blend", "check_strength"]
 
 LOW, HIGH = 2.5, 4.0
 """Sigma in steps of 255: up to ``LOW`` a frame is clean and passes untouched, from ``HIGH`` on it is noisy."""
+
+_FEW, _MANY = 0.002, 0.004  # impulses among the pixels; about half of the salt and pepper that there is is seen as such
 
 _EVERY = 8  # one of so many frames of a stream is judged: after a network the caches are cold, and looking costs 0.5 ms
 _MEMORY = 2  # judged frames of a stream that an estimate rests on
@@ -32,11 +35,12 @@ class Gate:
     """Decides per frame. ``look`` at the noisy frame before the network runs, ``weigh`` both frames after it.
 
     Two things count. Is there noise? Up to ``low`` the frame is clean and the network need not run; up to ``high`` it
-    is let in by and by. And does the network take away noise, or more than that? Of noisy = clean + e and denoised =
-    clean + h, with e and h independent, the blend noisy + w (denoised - noisy) has the least mean square error at
-    w = e² / (e² + h²) = sigma² / mean square of (noisy - denoised): a network that changes the frame by more than its
-    noise is harming texture, and comes in by that share only. Since the estimate may be short, nothing is taken from
-    the network until the excess is plain.
+    is let in by and by; so it is where salt and pepper stand out. And does the network take away noise, or more than
+    that? Of noisy = clean + e and denoised = clean + h, with e and h independent, the blend noisy + w (denoised -
+    noisy) has the least mean square error at w = e² / (e² + h²) = noise / mean square of (noisy - denoised), where
+    noise is sigma² and the impulses' power: a network that changes the frame by more than its noise is harming texture,
+    and comes in by that share only. Since the estimate may be short, nothing is taken from the network until the excess
+    is plain.
 
     Args:
         stream: frames follow each other, from one camera: some blocks of every eighth are looked at, and the share
@@ -58,6 +62,7 @@ class Gate:
         self._share: float | None = None
         self._shape: tuple[int, ...] = ()
         self._frames, self._judged, self._merit = 0, True, 1.0
+        self._impulses = Impulses(0.0, 0.0)
 
     def look(self, noisy: Image) -> bool:
         """Is there noise enough for the network to run? ``noisy`` is uint8 ``(H, W, C)``."""
@@ -67,6 +72,7 @@ class Gate:
         self._frames += 1
         if self._judged:
             self.sigma = self._estimate(noisy)
+            self._impulses = estimate_impulses(noisy)
         if self._opening() > 0.0 or (self._stream and (self._share or 0.0) * (1.0 - _EASE) >= _CLOSED):
             return True  # a stream's gate closes as smoothly as it opens
         self._share = 0.0
@@ -91,13 +97,12 @@ class Gate:
     def _opening(self) -> float:
         if self.sigma is None:
             return 1.0
-        way = min(max((self.sigma - self._low) / (self._high - self._low), 0.0), 1.0)
-        return way * way * (3.0 - 2.0 * way)
+        return max(_way(self.sigma, self._low, self._high), _way(self._impulses.share, _FEW, _MANY))
 
     def _judge(self, noisy: Image, denoised: Image) -> float:
         if self.sigma is None:
             return 1.0
-        excess = _mean_square(noisy, denoised) / max(self.sigma**2, 1e-6)
+        excess = _mean_square(noisy, denoised) / max(self.sigma**2 + self._impulses.power, 1e-6)
         if excess >= _HARM:
             return 1.0 / excess
         return 1.0 - (1.0 - 1.0 / _HARM) * max(excess - _FAIR, 0.0) / (_HARM - _FAIR)
@@ -134,6 +139,12 @@ def blend(noisy: Image, denoised: Image, share: float) -> None:
     import cv2
 
     cv2.addWeighted(noisy, 1.0 - share, denoised, share, 0.0, dst=denoised)
+
+
+def _way(value: float, low: float, high: float) -> float:
+    """0 up to ``low``, 1 from ``high`` on, and smooth between."""
+    way = min(max((value - low) / (high - low), 0.0), 1.0)
+    return way * way * (3.0 - 2.0 * way)
 
 
 def _mean_square(a: Image, b: Image) -> float:

@@ -13,6 +13,8 @@ from quietcam.architecture import Architecture
 
 __all__ = ["Wrap", "build", "convolutions", "copy_convolutions", "unclipped"]
 
+_GAIN = 3.0
+
 Wrap = Callable[[keras.layers.Layer], keras.layers.Layer]
 
 
@@ -45,8 +47,10 @@ def build(
 
     def convolve(x: tf.Tensor, layer_name: str) -> tf.Tensor:
         c = convolutions[layer_name]
-        # The residual starts at zero: an untrained network passes its input through.
-        initializer = "zeros" if layer_name == "residual" else "he_normal"
+        # The residual starts at zero: an untrained network passes its input through. The first convolution starts so
+        # large that values fill the [0, 6] of a ReLU6. A network that can go far beyond what its values usually are
+        # learns to do so in a few places, to silence others, and int8 has to give these its levels.
+        initializer = "zeros" if layer_name == "residual" else _he_normal(_GAIN if layer_name == "down0_0" else 1.0)
         x = wrap(
             layers.Conv2D(
                 c.outputs,
@@ -78,6 +82,11 @@ def build(
     x = wrap(layers.Add(name="denoise"))([blocks, x])
     x = wrap(layers.ReLU(1.0, name="clip"))(x)
     return keras.Model(noisy, tf.nn.depth_to_space(x, architecture.stem), name=name)
+
+
+def _he_normal(gain: float) -> keras.initializers.Initializer:
+    """He et al., "Delving deep into rectifiers" (2015), times ``gain``."""
+    return keras.initializers.VarianceScaling(2.0 * gain**2)
 
 
 def unclipped(model: Any) -> Any:

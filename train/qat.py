@@ -1,8 +1,10 @@
 """Quantization-aware training with tfmot: the network sees in training what int8 will do to it.
 
-Values are rounded where the int8 graph rounds them: kernels per channel, outputs behind every ReLU6 and every sum, the
-residual's, and [0, 1] in steps of 1/255 at both ends. Doubling keeps its input's scale. Activation ranges are measured
-in the float network beforehand, rare values given up for finer steps, and stay: it is the weights that adapt.
+Values are rounded where the int8 graph rounds them: kernels per channel, outputs behind every ReLU6 and every skip's
+sum. Doubling keeps its input's scale. Activation ranges are measured in the float network beforehand, rare values given
+up for finer steps, and stay: it is the weights that adapt. The residual is rounded to whole steps of a pixel: a picture
+plus whole steps needs no rounding again, so this costs what rounding the output costs anyway, and nothing finer is to be
+had.
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ _GIVEN_UP = 0.0005
 """The share of a tensor's values that is cut off at each end."""
 
 _SPARSE = 0.05
-_ENDS = {"denoise": (0.0, 1.0)}
-"""The sum of picture and residual."""
+_PIXEL = (0.0, 1.0)
+_RESIDUAL = (-128 / 255, 127 / 255)
+"""Steps of 1/255, and the widest range of them."""
 
 
 def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image, batch: int = 16) -> Ranges:
     """Of every output that int8 rounds, on uint8 patches ``(N, side, side, C)``."""
-    names = [f"{c.name}_relu" if c.relu else c.name for c in architecture.convolutions()]
+    names = [f"{c.name}_relu" for c in architecture.convolutions() if c.relu]
     names += [f"join{level}" for level in range(architecture.levels - 1)]
     inner = keras.Model(model.input, [model.get_layer(name).output for name in names])
     ends: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
@@ -52,11 +55,19 @@ def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image,
         found[f"rise{level}_relu"] = low, min(high, found[f"rise{level}_relu"][1])
         found[f"join{level}"] = low, min(2 * high, found[f"join{level}"][1])
     # Zero must be one of the levels: padding is zero. A range of nothing cannot be divided into levels.
-    return {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()} | _ENDS
+    floored = {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()}
+    return floored | {"residual": _RESIDUAL, "denoise": _PIXEL}
 
 
-def quantizable(architecture: Architecture, model: keras.Model, ranges: Ranges) -> keras.Model:
-    """A copy of ``model`` with fake quantization in it, to be trained on; what pruning made zero stays zero."""
+def quantizable(
+    architecture: Architecture, model: keras.Model, ranges: Ranges, precision: str = "float32"
+) -> keras.Model:
+    """A copy of ``model`` with fake quantization in it, to be trained on; what pruning made zero stays zero.
+
+    Args:
+        precision: Keras' policy, in which convolutions multiply. All else is float32: there is nothing to round in
+            numbers that hold no more than 8 bits.
+    """
     combine = tfmot.experimental.combine
     scheme = (
         combine.Default8BitPrunePreserveQuantizeScheme()
@@ -69,13 +80,17 @@ def quantizable(architecture: Architecture, model: keras.Model, ranges: Ranges) 
     def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
         kernel = None
         if isinstance(layer, keras.layers.Conv2D):
+            shape = (None, None, None, theirs[layer.name].kernel.shape[2])
+            layer.build(shape)
+            kernel = registry.get_quantize_config(layer)  # of a layer without weights, it forgets the zeros
+            layer = _Convolution.from_config(layer.get_config())
+            layer.multiplied = keras.mixed_precision.Policy(precision).compute_dtype
             # Built beforehand: which weights are to stay zero is read when the wrapper is.
-            layer.build((None, None, None, theirs[layer.name].kernel.shape[2]))
+            layer.build(shape)
             layer.kernel.assign(theirs[layer.name].kernel)
             layer.bias.assign(theirs[layer.name].bias)
-            kernel = registry.get_quantize_config(layer)
-        elif layer.name not in ranges:
-            return layer
+        elif layer.name not in ranges or layer.name == "denoise":
+            return layer  # the last sum is of whole steps, and training looks behind its clip
         return _quantization.QuantizeWrapperV2(layer, _Config(kernel, ranges.get(layer.name)))
 
     return build(architecture, wrap, name=model.name)
@@ -92,7 +107,7 @@ def export(architecture: Architecture, quantized: keras.Model, ranges: Ranges) -
         low, high = ranges[layer.name]
         return lambda x: _fake_quant(layer(x), low, high)
 
-    plain = build(architecture, bounded, name=quantized.name, entrance=lambda noisy: _fake_quant(noisy, 0.0, 1.0))
+    plain = build(architecture, bounded, name=quantized.name, entrance=lambda noisy: _fake_quant(noisy, *_PIXEL))
     for name, layer in convolutions(plain).items():
         kernel, bias = trained_weights(quantized, name)
         layer.kernel.assign(kernel)
@@ -109,6 +124,16 @@ def trained_weights(quantized: keras.Model, name: str) -> tuple[tf.Variable, tf.
 
 def _fake_quant(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
     return tf.quantization.fake_quant_with_min_max_args(x, min=low, max=high, num_bits=8)
+
+
+class _Convolution(keras.layers.Conv2D):  # type: ignore[misc]  # tf_keras ships no types
+    """float32 on both ends and in its variables; what it multiplies is cast to ``multiplied``."""
+
+    multiplied = "float32"
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        product = super().convolution_op(tf.cast(inputs, self.multiplied), tf.cast(kernel, self.multiplied))
+        return tf.cast(product, tf.float32)
 
 
 class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot ships no types

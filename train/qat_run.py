@@ -9,6 +9,7 @@ import tf_keras as keras
 from quietcam.atomic import write_text
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
+from train.precision import choose_precision
 from train.qat import export, measure_ranges, quantizable
 from train.runs import claimed, finish_run, mean_psnr, measured_on
 from train.schedule import Budget
@@ -33,8 +34,18 @@ def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, o
         settings, seed = config.qat, config.training.seed + 4
         keras.utils.set_random_seed(seed)
         ranges = measure_ranges(config.model, model, measured_on(data, config).noisy)
-        quantized = quantizable(config.model, model, ranges)
-        loop = Loop("qat", quantized, Budget(settings.steps, settings.minutes), settings.learning_rate, seed, run)
+        precision = choose_precision(config.training.precision)
+        quantized = quantizable(config.model, model, ranges, precision)
+        loop = Loop(
+            "qat",
+            quantized,
+            Budget(settings.steps, settings.minutes),
+            settings.learning_rate,
+            seed,
+            run,
+            average=config.training.average,
+            loss_scaling=precision == "mixed_float16",
+        )
         loop.fit(
             data.training,
             data.validation,

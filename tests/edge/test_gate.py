@@ -16,7 +16,7 @@ from quietcam.data.pictures import list_pictures, read_picture
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.noise import gaussian
+from quietcam.noise import gaussian, salt_and_pepper
 from quietcam.scenes import generate_scene, make_pair
 from tests.edge.conftest import picture
 
@@ -53,6 +53,16 @@ class TestAlone:
         errors = [np.square(noisy + each * (harmed - noisy.astype(float)) - 120).mean() for each in tried]
         assert 0.0 < share < 1.0
         assert share == pytest.approx(tried[np.argmin(errors)], abs=0.04)
+
+    def test_salt_and_pepper_open_it_and_a_few_white_pixels_do_not(self) -> None:
+        """Lights and dead pixels are no reason to touch a clean picture."""
+        clean, rng = generate_scene(240, 320, 7), np.random.default_rng(0)
+        gate = Gate()
+        assert not gate.look(clean)
+        assert not gate.look(salt_and_pepper(clean, 0.001, rng))
+        noisy = salt_and_pepper(clean, 0.05, rng)
+        assert gate.look(noisy)
+        assert gate.weigh(noisy, clean) == 1.0
 
     def test_a_small_excess_is_taken_for_an_estimate_that_is_short(self) -> None:
         gate, noisy = Gate(), flat(12.0)
