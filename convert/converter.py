@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.flatbuffer import Graph, Op, Tensor, read_graph
-from convert.keras_model import LoadedModel
+from convert.keras_model import LoadedModel, float_twin
 from convert.loss import Loss
 from convert.reach import receptive_field
 from convert.recipes import MIXED, RECIPES, Recipe
@@ -90,6 +90,8 @@ def convert_model(
             f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
         )
     check_ranges(loaded, recipe, representative)
+    if not recipe.needs_ranges:
+        loaded = float_twin(loaded)
     uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges
     try:
         if uses_scheme and representative is not None:
@@ -263,17 +265,12 @@ def _trained_on(evaluation: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 
 def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:
-    """Refuse a recipe whose ranges nothing gives, or a model that brings ranges where none are wanted.
+    """Refuse a recipe whose ranges nothing gives, or a model that brings those of another recipe.
 
     Raises:
         UsageError: it is so, or the set has other channels than the model.
     """
     if not recipe.needs_ranges:
-        if loaded.carries_ranges:
-            raise UsageError(
-                f"Recipe {recipe.name} takes a model without fake quantization. Received: {loaded.path}, with it. "
-                "Remedy: convert the run that QAT started from, or choose --recipe int8."
-            )
         return
     if loaded.carries_ranges:
         if not recipe.is_full_int8:

@@ -8,7 +8,7 @@ import os
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from quietcam.errors import ModelError, UsageError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-__all__ = ["LoadedModel", "load_keras"]
+__all__ = ["LoadedModel", "float_twin", "load_keras"]
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError)
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
@@ -91,6 +91,46 @@ def load_keras(path: Path) -> LoadedModel:
         carries_ranges=any(word in config for word in (*_QAT_LAYERS, _FAKE_QUANT)),
         **_about(file.parent if file.name == "model.keras" else None),
     )
+
+
+def float_twin(loaded: LoadedModel) -> LoadedModel:
+    """The same weights without fake quantization; what was held to [0, 1] at the end is clipped to it.
+
+    Raises:
+        UsageError: the ranges are in tfmot's wrappers, not in fake-quantization functions.
+    """
+    if not loaded.carries_ranges:
+        return loaded
+    with chatter_caught():
+        import tf_keras as keras
+
+        class Bounds(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+            """Takes what fake quantization takes, and only clips, if at all."""
+
+            def __init__(self, clips: bool, name: str) -> None:
+                super().__init__(name=name)
+                self._clips = clips
+
+            def call(self, x: Any, *ends: Any, **more: Any) -> Any:
+                low, high = more.get("min", ends[0] if ends else -6.0), more.get("max", ends[1] if ends else 6.0)
+                return keras.backend.relu(x, max_value=1.0) if self._clips and (low, high) == (0.0, 1.0) else x
+
+        def clone(layer: Any) -> Any:
+            if isinstance(layer, keras.Model):
+                return keras.models.clone_model(layer, clone_function=clone)
+            if _FAKE_QUANT not in str(layer.get_config().get("function", "")):
+                return layer.__class__.from_config(layer.get_config())
+            first = any(isinstance(node.inbound_layers, keras.layers.InputLayer) for node in layer.inbound_nodes)
+            return Bounds(not first, layer.name)
+
+        twin = keras.models.clone_model(loaded.model, clone_function=clone)
+        if len(twin.get_weights()) != len(loaded.model.get_weights()):
+            raise UsageError(
+                "A float twin is made of a network whose ranges are fake-quantization functions. Received: "
+                f"{loaded.path}, with tfmot's wrappers. Remedy: convert the run that QAT started from, or choose int8."
+            )
+        twin.set_weights(loaded.model.get_weights())
+    return replace(loaded, model=twin, carries_ranges=False)
 
 
 def _config(file: Path) -> str:

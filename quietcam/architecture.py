@@ -56,9 +56,9 @@ class Architecture:
         widths: channels of each level, finest first; multiples of 8 (of 16 to fill the int8 kernels' tiles).
         depths: 3x3 convolutions of each level on the way down, the first one included; the way up has one less, at
             least one.
-        top_kernel: of the convolutions on the way up at the finest level, 3 or 1. They are among the costliest; with 1
-            the smallest networks can afford a finest level of 16 channels. Below the ``channels * stem**2`` values of a
-            space-to-depth block, part of the noise is out of any residual's reach.
+        last_kernel: of the convolution that gives the residual, 3 or 1. With 1 the smallest networks can afford a
+            finest level of 16 channels. With fewer than the ``channels * stem**2`` values of a space-to-depth block,
+            part of the noise is out of any residual's reach.
 
     Raises:
         UsageError: a value outside these rules.
@@ -68,7 +68,7 @@ class Architecture:
     stem: int = 2
     widths: tuple[int, ...] = (16, 32, 64, 96)
     depths: tuple[int, ...] = (1, 2, 2, 2)
-    top_kernel: int = 3
+    last_kernel: int = 3
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -86,8 +86,8 @@ class Architecture:
                     f"Every width must be a multiple of 8. Received: widths={list(self.widths)}. "
                     f"Remedy: use {max(8, round(width / 8) * 8)} instead of {width}."
                 )
-        if self.top_kernel not in (1, 3):
-            raise UsageError(f"top_kernel must be 3 or 1. Received: top_kernel={self.top_kernel}.")
+        if self.last_kernel not in (1, 3):
+            raise UsageError(f"last_kernel must be 3 or 1. Received: last_kernel={self.last_kernel}.")
         if min(self.depths) < 1:
             raise UsageError(f"Every depth must be at least 1. Received: depths={list(self.depths)}.")
 
@@ -118,11 +118,11 @@ class Architecture:
             found.append(Convolution(f"rise{level}", 1, inputs, width, 1, scale, True))
             scale //= 2
             found.extend(
-                Convolution(f"up{level}_{index}", 3 if level else self.top_kernel, width, width, 1, scale, True)
+                Convolution(f"up{level}_{index}", 3, width, width, 1, scale, True)
                 for index in range(max(1, self.depths[level] - 1))
             )
             inputs = width
-        found.append(Convolution("residual", 3, inputs, block, 1, scale, False))
+        found.append(Convolution("residual", self.last_kernel, inputs, block, 1, scale, False))
         return found
 
     @property

@@ -2,9 +2,11 @@
 
 Values are rounded where the int8 graph rounds them: kernels per channel, outputs behind every ReLU6 and every skip's
 sum. Doubling keeps its input's scale. Activation ranges are measured in the float network beforehand, rare values given
-up for finer steps, and stay: it is the weights that adapt. The residual is rounded to whole steps of a pixel: a picture
-plus whole steps needs no rounding again, so this costs what rounding the output costs anyway, and nothing finer is to be
-had.
+up for finer steps, and the network is scaled until each is the [0, 6] of its ReLU6 (``fitted``), so that the network
+without rounding is a plain one. Then they stay: it is the weights that adapt.
+
+The residual is rounded to whole steps of a pixel. A picture plus whole steps needs no rounding again, so this costs
+what rounding the output costs anyway, and nothing finer is to be had.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import tf_keras as keras
 
 from quietcam.architecture import Architecture
 from quietcam.image import Image
+from train.channels import wiring
 from train.model import build, convolutions
 from train.pruning import sparsity
 
-__all__ = ["Ranges", "export", "measure_ranges", "quantizable", "trained_weights"]
+__all__ = ["Ranges", "export", "fitted", "measure_ranges", "quantizable", "trained_weights"]
 
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest value that the output of a layer of that name is given in int8."""
@@ -32,6 +35,7 @@ _GIVEN_UP = 0.0005
 """The share of a tensor's values that is cut off at each end."""
 
 _SPARSE = 0.05
+_RELU = 6.0
 _PIXEL = (0.0, 1.0)
 _RESIDUAL = (-128 / 255, 127 / 255)
 """Steps of 1/255, and the widest range of them."""
@@ -57,6 +61,28 @@ def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image,
     # Zero must be one of the levels: padding is zero. A range of nothing cannot be divided into levels.
     floored = {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()}
     return floored | {"residual": _RESIDUAL, "denoise": _PIXEL}
+
+
+def fitted(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
+    """The same network, but for what is beyond ``ranges``, with its values scaled so that each ReLU6 fills its range.
+
+    A ReLU network times a factor, its biases too, computes the same times that factor: whatever reads a group of
+    channels divides by what the group was multiplied with. Returns the network, and its ranges.
+    """
+    wires = wiring(architecture)
+    # Of what is added to each other the first one decides: the skip, to which the others are held.
+    factors = {group: _RELU / ranges[f"{name}_relu"][1] for name, _, group in reversed(wires) if name != "residual"}
+    scaled = build(architecture, name=model.name)
+    theirs, ours = convolutions(model), convolutions(scaled)
+    for name, reads, writes in wires:
+        up = factors.get(writes, 1.0)
+        ours[name].kernel.assign(theirs[name].kernel * (up / factors.get(reads, 1.0)))
+        ours[name].bias.assign(theirs[name].bias * up)
+    fit = {name: (0.0, _RELU) if name.endswith("_relu") else ends for name, ends in ranges.items()}
+    for level in range(architecture.levels - 1):
+        low, high = ranges[f"join{level}"]
+        fit[f"join{level}"] = low, high * factors[f"skip{level}"]
+    return scaled, fit
 
 
 def quantizable(

@@ -10,7 +10,7 @@ from quietcam.atomic import write_text
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
 from train.precision import choose_precision
-from train.qat import export, measure_ranges, quantizable
+from train.qat import export, fitted, measure_ranges, quantizable
 from train.runs import claimed, finish_run, mean_psnr, measured_on
 from train.schedule import Budget
 from train.stored import load_model
@@ -33,9 +33,10 @@ def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, o
         write_text(run / "config.toml", dump_config(config))
         settings, seed = config.qat, config.training.seed + 4
         keras.utils.set_random_seed(seed)
-        ranges = measure_ranges(config.model, model, measured_on(data, config).noisy)
+        measured = measure_ranges(config.model, model, measured_on(data, config).noisy)
+        scaled, ranges = fitted(config.model, model, measured)
         precision = choose_precision(config.training.precision)
-        quantized = quantizable(config.model, model, ranges, precision)
+        quantized = quantizable(config.model, scaled, ranges, precision)
         loop = Loop(
             "qat",
             quantized,
@@ -54,6 +55,6 @@ def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, o
             extra=config.noise,
         )
         plain = export(config.model, quantized, ranges)
-        told = {"ranges": ranges, "before": round(mean_psnr(model, data), 3)}
+        told = {"ranges": measured, "before": round(mean_psnr(model, data), 3)}
         finish_run(run, plain, data, config, {"quantization_aware_training": told})
     return plain

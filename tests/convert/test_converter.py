@@ -18,11 +18,12 @@ from convert.keras_model import load_keras
 from convert.reach import receptive_field
 from convert.recipes import RECIPES, get_recipe
 from edge.interpreter import Interpreter
+from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import to_float, to_uint8
 from quietcam.manifest import attach_manifest, read_manifest
 from quietcam.metrics import psnr
-from tests.convert.conftest import SIZE, noisy_pictures, set_of
+from tests.convert.conftest import SIZE, build_tiny, noisy_pictures, set_of
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
@@ -79,9 +80,20 @@ def test_fake_quantization_needs_no_representative_set(qat_file):
     assert manifest.training["ranges"] == {"from": "fake quantization (QAT)"}
 
 
-def test_a_float_twin_of_fake_quantization_is_refused(qat_file):
-    with pytest.raises(UsageError, match="without fake quantization"):
-        convert_model(load_keras(qat_file), get_recipe("float32"), width=32, height=32)
+def test_the_float_twin_of_fake_quantization_has_its_weights(qat_file):
+    """It computes what the network does with rounding and bounds taken out by hand."""
+    loaded = load_keras(qat_file)
+    conversion = convert_model(loaded, get_recipe("float32"), width=32, height=32)
+    interpreter = LiteRt(model_content=conversion.content)
+    interpreter.allocate_tensors()
+    noisy = to_float(noisy_pictures(1, 32)[0][0])[None]
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], noisy)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    plain = build_tiny()
+    plain.set_weights(loaded.model.get_weights())
+    np.testing.assert_allclose(found, plain(noisy), atol=1e-5)
+    assert not any("QUANT" in op.kind for op in conversion.graph.ops)
 
 
 def test_int8_without_anything_to_take_ranges_from_is_wrong_usage(loaded):
@@ -229,7 +241,7 @@ def test_the_manifest_says_what_the_model_is_and_what_made_it(model_files):
     assert manifest.input == manifest.output
     assert manifest.input is not None
     assert manifest.input.zero_point == -128
-    assert manifest.architecture == {"channels": 3, "stem": 2, "widths": [8, 16], "depths": [1, 1]}
+    assert manifest.architecture == Architecture(3, 2, (8, 16), (1, 1)).to_dict()
     assert manifest.training["data"] == "pairs"
     assert manifest.training["licence"] == "MIT (SIDD)"
     assert manifest.training["ranges"]["patches"] == 16

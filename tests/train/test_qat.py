@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from quietcam.cli import run
 from train.model import build, convolutions
 from train.pruning import sparsity
-from train.qat import export, measure_ranges, quantizable, trained_weights
+from train.qat import export, fitted, measure_ranges, quantizable, trained_weights
 from train.schedule import Budget
 from train.trainer import Loop
 
@@ -33,8 +33,13 @@ def ranges(trained, crops, tiny):
 
 
 @pytest.fixture(scope="module")
-def tuned(trained, ranges, crops, tiny):
-    quantized = quantizable(tiny, trained, ranges)
+def fit(trained, ranges, tiny):
+    return fitted(tiny, trained, ranges)
+
+
+@pytest.fixture(scope="module")
+def tuned(fit, crops, tiny):
+    quantized = quantizable(tiny, *fit)
     Loop("qat", quantized, Budget(20, 5), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
     return quantized
 
@@ -66,6 +71,30 @@ def test_a_range_of_nothing_is_given_one(tiny, crops):
     assert measure_ranges(tiny, model, crops.noisy)["down1_0_relu"] == (0.0, 1e-3)
 
 
+def test_a_network_that_fills_its_ranges_computes_the_same_within_them(trained, ranges, fit, crops, tiny):
+    """By hand: the network as it was, every ReLU cut off at its range."""
+    scaled, _ = fit
+
+    def cut(layer):
+        high = ranges.get(layer.name, (0, 6))[1] if layer.name.endswith("_relu") else None
+        return layer if high is None else lambda x: tf.minimum(tf.nn.relu(x), high)
+
+    by_hand = build(tiny, cut)
+    for name, layer in convolutions(by_hand).items():
+        layer.kernel.assign(convolutions(trained)[name].kernel)
+        layer.bias.assign(convolutions(trained)[name].bias)
+    noisy = tf.constant(crops.noisy[:4].astype(np.float32) / 255)
+    np.testing.assert_allclose(scaled(noisy), by_hand(noisy), atol=1e-5)
+
+
+def test_every_relu_fills_its_range(fit, ranges):
+    _, found = fit
+    assert all(ends == (0.0, 6.0) for name, ends in found.items() if name.endswith("_relu"))
+    assert (found["residual"], found["denoise"]) == (ranges["residual"], ranges["denoise"])
+    by = found["join0"][1] / ranges["join0"][1]
+    assert by == pytest.approx(6.0 / ranges["down0_0_relu"][1])
+
+
 def test_zeros_stay_and_weights_move(trained, tuned):
     assert sparsity(trained) > 0.45
     for name, layer in convolutions(trained).items():
@@ -74,8 +103,8 @@ def test_zeros_stay_and_weights_move(trained, tuned):
         assert np.any(after != before)
 
 
-def test_export_computes_what_was_trained(tuned, ranges, crops, tiny, tmp_path):
-    plain = export(tiny, tuned, ranges)
+def test_export_computes_what_was_trained(tuned, fit, crops, tiny, tmp_path):
+    plain = export(tiny, tuned, fit[1])
     noisy = tf.constant(crops.noisy[:4].astype(np.float32) / 255)
     # The kernels of the plain graph are not rounded yet: that is the converter's part. Round them here, by hand.
     for layer in convolutions(plain).values():
@@ -92,8 +121,8 @@ def test_export_computes_what_was_trained(tuned, ranges, crops, tiny, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")  # the ranges are in the graph
-def test_it_converts_to_int8_with_exact_ends(tuned, ranges, tiny):
-    plain = export(tiny, tuned, ranges)
+def test_it_converts_to_int8_with_exact_ends(tuned, fit, tiny):
+    plain = export(tiny, tuned, fit[1])
     fixed = keras.Input((32, 32, 3), batch_size=1)
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, plain(fixed)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -103,6 +132,14 @@ def test_it_converts_to_int8_with_exact_ends(tuned, ranges, tiny):
         assert end["quantization"] == (pytest.approx(1 / 255, rel=1e-6), -128)
     kinds = {str(np.dtype(each["dtype"])) for each in interpreter.get_tensor_details()}
     assert kinds <= {"int8", "int32"}
+
+
+def test_convolutions_can_multiply_in_bfloat16(fit, crops, tiny):
+    """Eight bits of a number are left, so the outputs are near; all else is float32."""
+    noisy = tf.constant(crops.noisy[:4].astype(np.float32) / 255)
+    whole, halved = (quantizable(tiny, *fit, precision)(noisy) for precision in ("float32", "mixed_bfloat16"))
+    assert whole.dtype == halved.dtype == tf.float32
+    assert 0 < np.abs(whole - halved).mean() < 0.5 / 255
 
 
 def test_a_run_is_made_ready_from_the_command_line(pair_folder, tmp_path):
