@@ -209,7 +209,7 @@ def card(
         f"A residual encoder-decoder of plain convolutions (widths {net['widths']}, depths {net['depths']}{last}), "
         f"{manifest.gmacs_256:.3f} GMACs at 256x256, {costs['int8']['parameters']:,} parameters, "
         f"{manifest.sparsity:.0%} of its weights zero. It ships as int8 for 640x480 and for 256x256 tiles "
-        f"({costs['int8']['bytes']:,} bytes, {costs['int8']['bytes_gzipped']:,} gzipped), both ends 1/255 and -128, and "
+        f"({costs['int8']['bytes']:,} bytes, {costs['int8']['bytes_gzipped']:,} gzipped), both ends 1/255, -128, and "
         f"as its float twin ({costs['float32']['bytes']:,}, {costs['float32']['bytes_gzipped']:,}).",
         "",
         "## Data and licence",
