@@ -42,6 +42,7 @@ def test_dictionary_round_trip():
         ({"stem": 3}, "stem"),
         ({"widths": [16], "depths": [1, 1]}, "same length"),
         ({"depths": [0, 1, 1, 1]}, "at least 1"),
+        ({"last_kernel": 2}, "3 or 1"),
         ({"breadth": 3}, "Unknown keys"),
         ({"widths": "wide"}, "whole numbers"),
     ],

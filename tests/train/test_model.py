@@ -17,6 +17,7 @@ NETWORKS = [
     Architecture(stem=4, widths=(16, 16), depths=(2, 1)),
     Architecture(channels=1, stem=2, widths=(8, 8, 8), depths=(1, 1, 2)),
     Architecture(stem=2, widths=(8, 8, 8, 8), depths=(1, 2, 2, 2)),  # what ships, but for its widths
+    Architecture(stem=2, widths=(8, 8, 8, 8), depths=(1, 1, 1, 2), last_kernel=1),  # and nano
 ]
 SHIPPED = [load_config(name).model for name in ("demo", "nano", "small", "base", "sidd_full")]
 
@@ -65,6 +66,18 @@ def test_receptive_field_holds_every_influence(network):
         farthest = max(farthest, block - touched.min(), touched.max() - (block + network.stem - 1))
     assert 2 * farthest + network.stem <= network.receptive_field
     assert 2 * farthest + network.stem >= network.receptive_field - 2 * network.stride
+
+
+def test_values_fill_the_range_of_a_relu6_from_the_start():
+    """On a picture of even noise the first convolution gives up to 6, and all other levels some share of it."""
+    keras.utils.set_random_seed(1)
+    model = build(Architecture())
+    picture = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    outputs = keras.Model(model.input, [layer.output for layer in model.layers if layer.name.endswith("_relu")])(
+        picture
+    )
+    assert 3.0 < np.quantile(outputs[0], 0.999) <= 6.0
+    assert all(0.5 < np.quantile(output, 0.999) <= 6.0 for output in outputs)
 
 
 def test_an_untrained_network_passes_its_input_through():
