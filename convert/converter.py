@@ -80,7 +80,8 @@ def convert_model(
         is_coral: end before depth-to-space, and let nothing but int8 pass: a graph for the Edge TPU.
 
     Raises:
-        UsageError: the size is no multiple of the network's stride, or ranges are needed and nothing gives them.
+        UsageError: the size is no multiple of the network's stride, ranges are needed and nothing gives them, or a
+            float recipe is asked of a network in tfmot's wrappers.
         ModelError: the converter refuses the model, or what came out breaks the contract.
     """
     if loaded.architecture and (height % loaded.architecture.stride or width % loaded.architecture.stride):
@@ -90,10 +91,10 @@ def convert_model(
             f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
         )
     check_ranges(loaded, recipe, representative)
-    if not recipe.needs_ranges:
-        loaded = float_twin(loaded)
     uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges
     try:
+        if not recipe.needs_ranges:
+            loaded = float_twin(loaded)
         if uses_scheme and representative is not None:
             measured = prepared or prepare(loaded, representative)
             size = width, height
@@ -102,6 +103,8 @@ def convert_model(
             content = measured.quantize(measured.floats[size], scheme)
         else:
             content = _run_converter(loaded, recipe, width, height, representative)
+    except UsageError:
+        raise
     except Exception as error:  # the converter raises all sorts
         raise ModelError(
             f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
@@ -216,7 +219,7 @@ def describe(
 ) -> Manifest:
     """The manifest of a conversion: what it is, and what made it. ``loss`` is what int8 loses to the float network."""
     graph, architecture = conversion.graph, loaded.architecture
-    training, metrics = _trained_on(loaded.evaluation)
+    training, metrics = _trained_on(loaded)
     if conversion.recipe.needs_ranges:
         source = "fake quantization (QAT)" if loaded.carries_ranges else "representative set"
         training["ranges"] = {"from": source}
@@ -256,11 +259,13 @@ def describe(
     )
 
 
-def _trained_on(evaluation: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _trained_on(loaded: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest's training and metrics from what training wrote; empty without it."""
+    evaluation = loaded.evaluation
     origin, validation = dict(evaluation.get("data") or {}), dict(evaluation.get("validation") or {})
     if validation:
-        validation["measured"] = "float network on validation crops, before conversion"
+        network = "network with fake quantization" if loaded.carries_ranges else "float network"
+        validation["measured"] = f"{network} on validation crops, before conversion"
     return origin, validation
 
 

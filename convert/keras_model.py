@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from quietcam.architecture import Architecture
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, UsageError
@@ -101,36 +103,50 @@ def float_twin(loaded: LoadedModel) -> LoadedModel:
     """
     if not loaded.carries_ranges:
         return loaded
+    layers = _flat(loaded.model)
+    if any(type(layer).__name__.startswith(_QAT_LAYERS) for layer in layers):
+        raise UsageError(
+            "A float twin is made of a network whose ranges are fake-quantization functions. Received: "
+            f"{loaded.path}, with tfmot's wrappers. Remedy: convert the run that QAT started from, or choose int8."
+        )
     with chatter_caught():
         import tf_keras as keras
 
-        class Bounds(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
-            """Takes what fake quantization takes, and only clips, if at all."""
+        class Unbounded(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+            """Takes what fake quantization takes, and gives its input."""
 
-            def __init__(self, clips: bool, name: str) -> None:
-                super().__init__(name=name)
-                self._clips = clips
+            def call(self, x: Any, *_: Any, **__: Any) -> Any:
+                return x
 
-            def call(self, x: Any, *ends: Any, **more: Any) -> Any:
-                low, high = more.get("min", ends[0] if ends else -6.0), more.get("max", ends[1] if ends else 6.0)
-                return keras.backend.relu(x, max_value=1.0) if self._clips and (low, high) == (0.0, 1.0) else x
+        class Clipped(Unbounded):
+            def call(self, x: Any, *_: Any, **__: Any) -> Any:
+                return keras.backend.relu(x, max_value=1.0)
+
+        rounding = [layer for layer in layers if _FAKE_QUANT in str(layer.get_config().get("function", ""))]
 
         def clone(layer: Any) -> Any:
             if isinstance(layer, keras.Model):
                 return keras.models.clone_model(layer, clone_function=clone)
-            if _FAKE_QUANT not in str(layer.get_config().get("function", "")):
+            if layer not in rounding:
                 return layer.__class__.from_config(layer.get_config())
-            first = any(isinstance(node.inbound_layers, keras.layers.InputLayer) for node in layer.inbound_nodes)
-            return Bounds(not first, layer.name)
+            is_end = layer is rounding[-1] and len(rounding) > 1 and _holds_pixels(layer)
+            return (Clipped if is_end else Unbounded)(name=layer.name)
 
         twin = keras.models.clone_model(loaded.model, clone_function=clone)
-        if len(twin.get_weights()) != len(loaded.model.get_weights()):
-            raise UsageError(
-                "A float twin is made of a network whose ranges are fake-quantization functions. Received: "
-                f"{loaded.path}, with tfmot's wrappers. Remedy: convert the run that QAT started from, or choose int8."
-            )
         twin.set_weights(loaded.model.get_weights())
     return replace(loaded, model=twin, carries_ranges=False)
+
+
+def _flat(model: Any) -> list[Any]:
+    """The layers of a functional model in the order of its graph, those of models in it in their place."""
+    return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
+
+
+def _holds_pixels(layer: Any) -> bool:
+    """Whether this fake quantization's ends are 0 and 1."""
+    words = layer.inbound_nodes[-1].call_kwargs, layer.inbound_nodes[-1].call_args[1:]
+    ends = [words[0].get(key, words[1][at] if at < len(words[1]) else None) for at, key in enumerate(("min", "max"))]
+    return all(end is not None and np.allclose(end, value) for end, value in zip(ends, (0.0, 1.0), strict=True))
 
 
 def _config(file: Path) -> str:

@@ -16,7 +16,7 @@ __all__ = ["HIGH", "LOW", "Gate", "blend", "check_strength"]
 LOW, HIGH = 2.5, 4.0
 """Sigma in steps of 255: up to ``LOW`` a frame is clean and passes untouched, from ``HIGH`` on it is noisy."""
 
-_FEW, _MANY = 0.002, 0.004  # impulses among the pixels; about half of the salt and pepper that there is is seen as such
+_FEW, _MANY = 0.002, 0.004  # impulses among the pixels; of 5 % salt and pepper a good half is seen as such
 
 _EVERY = 8  # one of so many frames of a stream is judged: after a network the caches are cold, and looking costs 0.5 ms
 _MEMORY = 2  # judged frames of a stream that an estimate rests on

@@ -6,7 +6,8 @@ up for finer steps, and the network is scaled until each is the [0, 6] of its Re
 without rounding is a plain one. Then they stay: it is the weights that adapt.
 
 The residual is rounded to whole steps of a pixel. A picture plus whole steps needs no rounding again, so this costs
-what rounding the output costs anyway, and nothing finer is to be had.
+what rounding the output costs anyway, and nothing finer is to be had. What it cannot do is to move a pixel by more than
+128 of 255 steps, which only salt and pepper asks for.
 """
 
 from __future__ import annotations
@@ -43,20 +44,19 @@ _RESIDUAL = (-128 / 255, 127 / 255)
 
 def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image, batch: int = 16) -> Ranges:
     """Of every output that int8 rounds, on uint8 patches ``(N, side, side, C)``."""
-    names = [f"{c.name}_relu" for c in architecture.convolutions() if c.relu]
+    names = [f"{c.name}_relu" for c in architecture.convolutions() if c.relu and not c.name.startswith("rise")]
     names += [f"join{level}" for level in range(architecture.levels - 1)]
-    inner = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    inner = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
     ends: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for start in range(0, len(noisy), batch):
         outputs = inner(tf.constant(noisy[start : start + batch].astype(np.float32) / 255), training=False)
-        for name, output in zip(names, outputs, strict=True):
+        for name, output in outputs.items():
             low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
             ends[name].append((float(low), float(high)))
     found = {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in ends.items()}
-    # Both sides of a skip share the levels of their sum: what rises into it is held to the skip's own range.
+    # Both sides of a skip share the levels of their sum: what rises into it has the skip's own range.
     for level, depth in enumerate(architecture.depths[:-1]):
-        low, high = found[f"down{level}_{depth - 1}_relu"]
-        found[f"rise{level}_relu"] = low, min(high, found[f"rise{level}_relu"][1])
+        found[f"rise{level}_relu"] = low, high = found[f"down{level}_{depth - 1}_relu"]
         found[f"join{level}"] = low, min(2 * high, found[f"join{level}"][1])
     # Zero must be one of the levels: padding is zero. A range of nothing cannot be divided into levels.
     floored = {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()}
@@ -64,10 +64,16 @@ def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image,
 
 
 def fitted(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
-    """The same network, but for what is beyond ``ranges``, with its values scaled so that each ReLU6 fills its range.
+    """The same network, but for what is beyond ``ranges``, with its values scaled so that each range is its ReLU6's.
 
     A ReLU network times a factor, its biases too, computes the same times that factor: whatever reads a group of
-    channels divides by what the group was multiplied with. Returns the network, and its ranges.
+    channels divides by what the group was multiplied with.
+
+    Args:
+        ranges: what ``measure_ranges`` found of ``model``.
+
+    Returns:
+        The network, and its ranges: [0, 6] behind every ReLU6, those of the skips' sums scaled, the ends as they were.
     """
     wires = wiring(architecture)
     # Of what is added to each other the first one decides: the skip, to which the others are held.
@@ -91,8 +97,9 @@ def quantizable(
     """A copy of ``model`` with fake quantization in it, to be trained on; what pruning made zero stays zero.
 
     Args:
-        precision: Keras' policy, in which convolutions multiply. All else is float32: there is nothing to round in
-            numbers that hold no more than 8 bits.
+        ranges: of every output that is rounded.
+        precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: convolutions read, multiply and give numbers of
+            this type. Weights, ranges, rounding and sums are float32.
     """
     combine = tfmot.experimental.combine
     scheme = (

@@ -22,7 +22,9 @@ __all__ = ["qat_run"]
 def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, overwrite: bool = False) -> keras.Model:
     """Train the model of the run ``source`` on under fake quantization, into the run directory ``run``.
 
-    What it leaves is a plain network with its ranges in it, whose zeros are those of the source.
+    What it leaves is a plain network with its ranges in it, whose zeros are those of the source. Its history validates
+    averaged weights in steps of the present ones; ``evaluation.json`` the network that is left, before its weights are
+    rounded.
 
     Raises:
         UsageError: the folder holds a run already, and ``overwrite`` is not said.
@@ -55,6 +57,6 @@ def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, o
             extra=config.noise,
         )
         plain = export(config.model, quantized, ranges)
-        told = {"ranges": measured, "before": round(mean_psnr(model, data), 3)}
+        told = {"ranges": ranges, "before": round(mean_psnr(model, data), 3)}
         finish_run(run, plain, data, config, {"quantization_aware_training": told})
     return plain

@@ -7,10 +7,11 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
-from convert.keras_model import load_keras
+from convert.keras_model import float_twin, load_keras
 from quietcam.errors import ModelError, UsageError
 from tests.convert.conftest import TINY, build_tiny
 from train.model import build, copy_convolutions
@@ -64,9 +65,45 @@ def test_tfmots_wrappers_load_from_h5_and_are_named_where_they_do_not(tmp_path):
     assert loaded.carries_ranges
     picture = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
     np.testing.assert_array_equal(loaded.model(picture), model(picture))
+    with pytest.raises(UsageError, match=r"tfmot's wrappers. Remedy: convert the run that QAT started from"):
+        float_twin(loaded)
     model.save(tmp_path / "wrapped.keras")
     with pytest.raises(ModelError, match=r"wrapped by tfmot.*Remedy: save it as \.h5"):
         load_keras(tmp_path / "wrapped.keras")
+
+
+_QUANT = tf.quantization
+
+
+@pytest.mark.parametrize(
+    "rounded",
+    [
+        lambda x: _QUANT.fake_quant_with_min_max_args(x, 0.0, 1.0),
+        lambda x: _QUANT.fake_quant_with_min_max_args(x, min=0.0, max=1.0),
+        lambda x: _QUANT.fake_quant_with_min_max_vars(x, 0.0, 1.0),
+        lambda x: _QUANT.fake_quant_with_min_max_vars_per_channel(x, [0.0] * 3, [1.0] * 3),
+    ],
+)
+def test_a_float_twin_is_clipped_at_its_end_alone(tmp_path, rounded):
+    """An inner range of [0, 1] is a matter of rounding; the last one is what a pixel can be."""
+    first, second = keras.layers.Conv2D(3, 1, kernel_initializer="ones"), keras.layers.Conv2D(3, 1)
+    noisy = keras.Input((None, None, 3))
+    keras.Model(noisy, rounded(second(rounded(first(rounded(noisy)))))).save(tmp_path / "m.keras")
+    twin = float_twin(load_keras(tmp_path / "m.keras"))
+    assert not twin.carries_ranges
+    picture = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    assert np.max(first(picture)) > 1
+    np.testing.assert_allclose(twin.model(picture), np.clip(second(first(picture)), 0, 1), atol=1e-6)
+
+
+def test_where_the_last_range_is_no_pixels_nothing_is_clipped(tmp_path):
+    last = keras.layers.Conv2D(3, 1)
+    noisy = keras.Input((None, None, 3))
+    x = _QUANT.fake_quant_with_min_max_args(last(_QUANT.fake_quant_with_min_max_args(noisy, 0.0, 1.0)), -1.0, 1.0)
+    keras.Model(noisy, keras.layers.Add()([x, noisy])).save(tmp_path / "m.keras")
+    picture = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    found = float_twin(load_keras(tmp_path / "m.keras")).model(picture)
+    np.testing.assert_allclose(found, last(picture) + picture, atol=1e-6)
 
 
 def _members(run_folder):
