@@ -194,6 +194,8 @@ def append(path: Path, row: dict[str, object]) -> None:
     """Add a line to the results."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
+    if not new and path.read_text(encoding="utf-8").splitlines()[0].split(",") != list(row):
+        raise SystemExit(f"{path} has other columns than {', '.join(row)}: name another --csv")
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if new:

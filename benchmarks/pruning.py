@@ -41,6 +41,10 @@ def main() -> int:
     parser.add_argument("--data", type=Path, action="append", default=[])
     parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "pruning.csv")
     options = parser.parse_args()
+    if len({each.name for each in options.runs}) < len(options.runs):
+        parser.error(
+            f"runs are told apart by their folders' names, and two are alike: {', '.join(map(str, options.runs))}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         models = {each.name: converted(each, options.representative, Path(folder)) for each in options.runs}
         times: dict[str, dict[str, float]] = {}
@@ -95,7 +99,7 @@ def row(name: str, found: dict[str, ModelFile], times: dict[str, dict[str, float
                 scores = [
                     psnr(denoiser.denoise(noisy), clean) for noisy, clean in map(read_pair, find_pairs(folder).pairs)
                 ]
-            line[f"{folder.parent.name}_{recipe}"] = round(float(np.mean(scores)), 3)
+            line[f"{'/'.join(folder.parts[-2:])} {recipe}"] = round(float(np.mean(scores)), 3)
     return line
 
 
