@@ -25,7 +25,7 @@ from train.channels import wiring
 from train.model import build, convolutions
 from train.pruning import sparsity
 
-__all__ = ["Ranges", "export", "fitted", "measure_ranges", "quantizable", "trained_weights"]
+__all__ = ["Ranges", "export", "fitted", "measure_ranges", "prepared", "quantizable", "trained_weights"]
 
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest value that the output of a layer of that name is given in int8."""
@@ -89,6 +89,14 @@ def fitted(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tu
         low, high = ranges[f"join{level}"]
         fit[f"join{level}"] = low, high * factors[f"skip{level}"]
     return scaled, fit
+
+
+def prepared(architecture: Architecture, model: keras.Model, noisy: Image) -> tuple[keras.Model, Ranges]:
+    """Measured on uint8 patches ``(N, side, side, C)`` and ``fitted``; the skips' sums once more, since what rises into
+    them is cut off by now."""
+    scaled, ranges = fitted(architecture, model, measure_ranges(architecture, model, noisy))
+    again = measure_ranges(architecture, scaled, noisy)
+    return scaled, ranges | {name: ends for name, ends in again.items() if name.startswith("join")}
 
 
 def quantizable(
@@ -187,6 +195,7 @@ class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot ship
 
     def set_quantize_activations(self, layer: keras.layers.Layer, quantize_activations: Any) -> None:
         """Outputs are rounded, not activations."""
+        assert not quantize_activations  # a body, for AutoGraph
 
     def get_output_quantizers(self, layer: keras.layers.Layer) -> Any:  # noqa: ARG002
         if self._output is None:

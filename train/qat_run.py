@@ -10,7 +10,7 @@ from quietcam.atomic import write_text
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
 from train.precision import choose_precision
-from train.qat import export, fitted, measure_ranges, quantizable
+from train.qat import export, prepared, quantizable
 from train.runs import claimed, finish_run, mean_psnr, measured_on
 from train.schedule import Budget
 from train.stored import load_model
@@ -35,8 +35,7 @@ def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, o
         write_text(run / "config.toml", dump_config(config))
         settings, seed = config.qat, config.training.seed + 4
         keras.utils.set_random_seed(seed)
-        measured = measure_ranges(config.model, model, measured_on(data, config).noisy)
-        scaled, ranges = fitted(config.model, model, measured)
+        scaled, ranges = prepared(config.model, model, measured_on(data, config).noisy)
         precision = choose_precision(config.training.precision)
         quantized = quantizable(config.model, scaled, ranges, precision)
         loop = Loop(

@@ -12,7 +12,7 @@ from quietcam.architecture import Architecture
 from quietcam.cli import run
 from train.model import build, convolutions
 from train.pruning import sparsity
-from train.qat import export, fitted, measure_ranges, quantizable, trained_weights
+from train.qat import export, fitted, measure_ranges, prepared, quantizable, trained_weights
 from train.schedule import Budget
 from train.trainer import Loop
 
@@ -116,6 +116,13 @@ def test_every_relu_fills_its_range(fit, ranges):
     assert (found["residual"], found["denoise"]) == (ranges["residual"], ranges["denoise"])
     by = found["join0"][1] / ranges["join0"][1]
     assert by == pytest.approx(6.0 / ranges["down0_0_relu"][1])
+
+
+def test_the_sums_of_a_network_that_is_cut_off_are_measured_again(trained, fit, crops, tiny):
+    scaled, ranges = prepared(tiny, trained, crops.noisy)
+    assert ranges["join0"] == measure_ranges(tiny, scaled, crops.noisy)["join0"]
+    assert ranges["join0"][1] <= fit[1]["join0"][1] + 1e-6
+    assert {n: r for n, r in ranges.items() if n != "join0"} == {n: r for n, r in fit[1].items() if n != "join0"}
 
 
 def test_zeros_stay_and_weights_move(trained, tuned):
