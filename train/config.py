@@ -116,9 +116,9 @@ class PruningConfig:
 class QatConfig:
     """How quantization-aware training goes, from trained weights on."""
 
-    steps: int = 20000
-    minutes: float = 10.0
-    learning_rate: float = 2e-4
+    steps: int = 100000
+    minutes: float = 15.0
+    learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         _require(self.steps >= 1, "steps must be at least 1", "steps", self.steps)
