@@ -83,10 +83,10 @@ def main() -> int:
     # All of them in turns: a ratio of two runs is worth little.
     timed = {f"{name} {recipe}": file for name in names for recipe, file in models[name].items()} | {"peer": peer}
     taken = measure_times(timed, {}, make_pair(1, SIDE)[0], 2, size=(SIDE, SIDE))
+    pictures = {each: [*crops(options.data / each)] for each in SETS}
     for name in names:
         files = {**models[name], "peer": peer}
         times = {recipe: taken[f"{name} {recipe}"] for recipe in models[name]} | {"peer": taken["peer"]}
-        pictures = {each: [*crops(options.data / each)] for each in SETS}
         found = {each: measure(files, pictures[each]) for each in SETS}
         worst = worst_scenes(files["int8"], ROOT / "docs" / "models" / f"{name}.jpg")
         figures = summary(found, times)
