@@ -54,6 +54,10 @@ def train(
     teacher: Annotated[
         Path | None, typer.Option(help="Learn from this run's network, too. Default: the config's [distillation].")
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Begin with the weights of this run, or of this float32 .tflite of the same network."),
+    ] = None,
     qat: Annotated[bool, typer.Option("--qat", help="Train the network of the run CONFIG on, for int8.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
@@ -72,6 +76,8 @@ def train(
     evaluation.json and tensorboard/. Ctrl-C keeps the state; the same command with --resume goes on. All GPUs that are
     found train together, and so do several machines that TF_CONFIG names.
 
+    --weights begins with what is trained already, such as a model that ships: so it is tuned to your own camera.
+
     --qat goes on with a run's network, whole or pruned, under fake quantization (tfmot): the weights adapt to what int8
     rounds away, and its ranges come out with it, so that convert needs no representative set.
 
@@ -86,10 +92,11 @@ def train(
     if resume and overwrite:
         raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
     if qat:
-        if resume or teacher is not None:
+        others = {"--resume": resume, "--teacher": teacher, "--weights": weights}
+        if given := [name for name, value in others.items() if value]:
             raise UsageError(
                 "--qat begins anew each time, and from a run alone. "
-                f"Received: {'--resume' if resume else '--teacher'}. "
+                f"Received: {', '.join(given)}. "
                 "Remedy: leave it out."
             )
         _train_for_int8(Path(config), data, validation or [], out, overwrite, minutes, steps, split)
@@ -108,6 +115,7 @@ def train(
         steps=training.steps if steps is None else steps,
         seed=training.seed if seed is None else seed,
         split=training.split if split is None else split,
+        weights=training.weights if weights is None else str(weights),
     )
     settings = replace(settings, training=training)
     if teacher is not None:

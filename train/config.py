@@ -51,6 +51,7 @@ class TrainingConfig:
             was never interrupted, on one device and with a budget of steps.
         split: which scenes are kept from training, such as "test=004,validation=001+003"; see
             ``quietcam.data.split.SplitRule``. Defaults to its default.
+        weights: a run directory or a float32 ``.tflite`` of the same network to begin with. Defaults to random ones.
     """
 
     patch: int = 96
@@ -66,6 +67,7 @@ class TrainingConfig:
     average: float = 0.999
     deterministic: bool = False
     split: str = ""
+    weights: str = ""
 
     def __post_init__(self) -> None:
         SplitRule.parse(self.split)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from quietcam.metrics import psnr
 from train.config import RunConfig
 from train.sources import CropSource, Mixture, PatchSource, SceneSource, ShardSource
 
-__all__ = ["TrainingData", "load_training_data"]
+__all__ = ["TrainingData", "inherited", "load_training_data"]
 
 _MOST_CROPS = 4000
 """Of 256x256 RGB pairs: 1.5 GiB."""
@@ -292,6 +292,18 @@ def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
 def _licence(instances: Iterable[str]) -> str:
     names = list(instances)
     return "MIT (SIDD)" if names and all(names) else "unknown: ask whoever trained it"
+
+
+def inherited(origin: Origin, before: Mapping[str, Any]) -> dict[str, str]:
+    """Data and licence of weights that were trained on ``origin``, and before that on other data: both count."""
+    data, licence = origin["data"], origin["licence"].split("; ")
+    earlier = before.get("data", data)
+    licence += before.get("licence", "").split("; ")
+    return {
+        # What is trained in three sittings on the same data is told once.
+        "data": earlier if earlier.startswith(data) else f"{data}; before that {earlier}",
+        "licence": "; ".join(dict.fromkeys(filter(None, licence))),
+    }
 
 
 def _instances(pairs: Iterable[Pair]) -> list[str]:

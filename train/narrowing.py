@@ -19,7 +19,7 @@ from train.model import build, copy_convolutions
 from train.precision import choose_precision
 from train.runs import claimed, finish_run, mean_psnr, measured_on
 from train.schedule import Budget
-from train.stored import load_model
+from train.stored import load_model, read_evaluation
 from train.trainer import Loop
 
 __all__ = ["narrow_run"]
@@ -51,7 +51,7 @@ def narrow_run(
     """
     if not 0.0 < share < 1.0:
         raise UsageError(f"The share of computation to take away must lie in (0, 1). Received: {share:g}.")
-    model = load_model(source)
+    model, before = load_model(source), read_evaluation(source)["data"]
     with claimed(run, overwrite=overwrite):
         paths = _ways_down(config, model, data, share, [kind] if kind else list(channels.IMPORTANCES), multiple)
         won = max(paths, key=lambda each: paths[each][0][-1].psnr)
@@ -88,7 +88,7 @@ def narrow_run(
             "before": path[0].psnr,
             "paths": {each: [asdict(cut) for cut in cuts] for each, (cuts, _) in paths.items()},
         }
-        finish_run(run, narrowed, data, config, {"channel_pruning": told})
+        finish_run(run, narrowed, data, config, {"channel_pruning": told}, before=before)
     return narrowed
 
 

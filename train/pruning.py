@@ -20,10 +20,15 @@ __all__ = ["begin", "prunable", "sensitivity", "sparsity", "strip"]
 _SCANNED = (0.3, 0.5, 0.7, 0.9)
 
 
-def prunable(architecture: Architecture, model: keras.Model, final: float, end_step: int) -> keras.Model:
+def prunable(
+    architecture: Architecture, model: keras.Model, final: float, end_step: int, precision: str = "float32"
+) -> keras.Model:
     """A copy of ``model`` whose convolutions are pruned from 0 to ``final`` sparsity by ``end_step`` steps of training.
 
     The schedule is tfmot's ``PolynomialDecay`` (Zhu and Gupta, "To prune, or not to prune", 2017).
+
+    Args:
+        precision: Keras' policy of the convolutions and skips. Weights and masks are float32.
     """
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         initial_sparsity=0.0,
@@ -38,7 +43,7 @@ def prunable(architecture: Architecture, model: keras.Model, final: float, end_s
             return layer
         return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
 
-    pruned = build(architecture, wrap, name=model.name)
+    pruned = build(architecture, wrap, name=model.name, precision=precision)
     copy_convolutions(model, pruned)
     return pruned
 

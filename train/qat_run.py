@@ -13,7 +13,7 @@ from train.precision import choose_precision
 from train.qat import export, prepared, quantizable
 from train.runs import claimed, finish_run, mean_psnr, measured_on
 from train.schedule import Budget
-from train.stored import load_model
+from train.stored import load_model, read_evaluation
 from train.trainer import Loop
 
 __all__ = ["qat_run"]
@@ -30,7 +30,7 @@ def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, o
         UsageError: the folder holds a run already, and ``overwrite`` is not said.
         StorageError: another process is at work there.
     """
-    model = load_model(source)
+    model, before = load_model(source), read_evaluation(source)["data"]
     with claimed(run, overwrite=overwrite):
         write_text(run / "config.toml", dump_config(config))
         settings, seed = config.qat, config.training.seed + 4
@@ -57,5 +57,5 @@ def qat_run(source: Path, config: RunConfig, data: TrainingData, run: Path, *, o
         )
         plain = export(config.model, quantized, ranges)
         told = {"ranges": ranges, "before": round(mean_psnr(model, data), 3)}
-        finish_run(run, plain, data, config, {"quantization_aware_training": told})
+        finish_run(run, plain, data, config, {"quantization_aware_training": told}, before=before)
     return plain

@@ -24,7 +24,7 @@ from quietcam.data.crops import Crops
 from quietcam.errors import StorageError, UsageError
 from train import pruning
 from train.config import RunConfig, dump_config
-from train.data import TrainingData
+from train.data import TrainingData, inherited
 from train.dataset import training_patches
 from train.devices import choose_devices, choose_xla
 from train.distillation import check_teacher, load_teacher, told_of
@@ -32,8 +32,9 @@ from train.judging import inference, validate
 from train.model import build, copy_convolutions
 from train.precision import choose_precision
 from train.schedule import Budget
-from train.stored import load_model
+from train.stored import load_model, read_evaluation
 from train.trainer import Loop
+from train.weights import begin_with
 
 __all__ = [
     "claimed",
@@ -58,7 +59,8 @@ def train_run(
         overwrite: delete what a training left there.
 
     Raises:
-        UsageError: the folder holds a run already and neither is said; or as in ``Loop.fit``.
+        UsageError: the folder holds a run already and neither is said; the weights to begin with, or the teacher, do
+            not fit; or as in ``Loop.fit``.
         StorageError: another process is at work there.
         WorkerLostError: the run has several workers, and another one went away.
     """
@@ -66,6 +68,11 @@ def train_run(
     devices = choose_devices()
     devices.check_batch(settings.batch)
     check_teacher(config)
+    begun = begin_with(settings.weights, config.model)
+    if begun.source is not None and run.resolve() == begun.source.resolve():
+        raise UsageError(
+            f"A run that begins with another one's weights needs a folder of its own. Received: --out {run}."
+        )
     alone = claimed(run, resume=resume, overwrite=overwrite) if devices.is_chief else contextlib.nullcontext()
     with devices.together(), alone:
         if devices.is_chief:
@@ -76,6 +83,8 @@ def train_run(
         precision = choose_precision(settings.precision)
         with devices.strategy.scope():
             model = build(config.model, precision=precision)
+            if begun.model is not None:
+                copy_convolutions(begun.model, model)
             teacher = load_teacher(config, precision)
         recipe = _recipe(config, data, precision)
         devices.check_alike(recipe)
@@ -104,7 +113,7 @@ def train_run(
         plain = build(config.model)
         copy_convolutions(model, plain)
         if devices.is_chief:
-            finish_run(run, plain, data, config, told_of(config))
+            finish_run(run, plain, data, config, told_of(config) | begun.told, before=begun.origin)
     return plain
 
 
@@ -160,15 +169,19 @@ def prune_run(
         UsageError: the folder holds a run already, and ``overwrite`` is not said.
         StorageError: another process is at work there.
     """
-    model = load_model(source)
+    model, before = load_model(source), read_evaluation(source)["data"]
     with claimed(run, overwrite=overwrite):
         write_text(run / "config.toml", dump_config(config))
         if (source / "history.csv").exists():
             write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
-        return _prune(model, config, data, run, scan)
+        stripped, told = _prune(model, config, data, run, scan)
+        finish_run(run, stripped, data, config, {"magnitude_pruning": told}, before=before)
+    return stripped
 
 
-def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path, scan: bool) -> keras.Model:
+def _prune(
+    model: keras.Model, config: RunConfig, data: TrainingData, run: Path, scan: bool
+) -> tuple[keras.Model, dict[str, Any]]:
     settings = config.pruning
     # The second half of the steps is fine-tuning at full sparsity.
     end_step = settings.steps // 2
@@ -176,7 +189,8 @@ def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path,
     if scan:
         told["sensitivity"] = pruning.sensitivity(model, partial(mean_psnr, data=data))
     keras.utils.set_random_seed(config.training.seed + 1)
-    pruned = pruning.prunable(config.model, model, settings.sparsity, end_step)
+    precision = choose_precision(config.training.precision)
+    pruned = pruning.prunable(config.model, model, settings.sparsity, end_step, precision)
     pruning.begin(pruned)
     budget = Budget(settings.steps, settings.minutes)
     loop = Loop(
@@ -187,6 +201,7 @@ def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path,
         config.training.seed + 1,
         run,
         least_steps=end_step + 1,
+        loss_scaling=precision == "mixed_float16",
     )
     loop.fit(
         data.training,
@@ -195,9 +210,7 @@ def _prune(model: keras.Model, config: RunConfig, data: TrainingData, run: Path,
         batch=config.training.batch,
         extra=config.noise,
     )
-    stripped = pruning.strip(config.model, pruned)
-    finish_run(run, stripped, data, config, {"magnitude_pruning": told})
-    return stripped
+    return pruning.strip(config.model, pruned), told
 
 
 def mean_psnr(model: keras.Model, data: TrainingData) -> float:
@@ -246,9 +259,19 @@ def _save_model(model: keras.Model, path: Path) -> None:
 
 
 def finish_run(
-    run: Path, model: keras.Model, data: TrainingData, config: RunConfig, more: Mapping[str, Any] | None = None
+    run: Path,
+    model: keras.Model,
+    data: TrainingData,
+    config: RunConfig,
+    more: Mapping[str, Any],
+    *,
+    before: Mapping[str, Any],
 ) -> None:
-    """Write the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``."""
+    """Write the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``.
+
+    Args:
+        before: what was told of the data that the weights were trained on until now; empty for none.
+    """
     _save_model(model, run / "model.keras")
     denoise = inference(model)
     found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
@@ -268,7 +291,7 @@ def finish_run(
                     for name, psnr in found.items()
                 },
             },
-            "data": data.origin,
+            "data": data.origin | inherited(data.origin, before),
             "extra_noise": asdict(config.noise),
             "tools": {
                 name: version(name) for name in ("quietcam", "tensorflow", "tf_keras", "tensorflow-model-optimization")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tf_keras as keras
 
@@ -66,6 +66,19 @@ def _checked(run: Path) -> tuple[keras.Model, keras.Model]:
 
 
 def read_evaluation(run: Path) -> dict[str, Any]:
-    """What ``train`` or ``prune`` wrote about the run."""
-    content: dict[str, Any] = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    return content
+    """What ``train`` or ``prune`` wrote about the run.
+
+    Raises:
+        UsageError: it did not, or something else did.
+    """
+    path = run / "evaluation.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content["data"], dict):
+            raise TypeError("no data")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"A run tells what it was trained on in evaluation.json. Received: {path}: {error}. "
+            "Remedy: give the folder that 'quietcam train' wrote, whole."
+        ) from error
+    return cast("dict[str, Any]", content)

@@ -10,11 +10,11 @@ from train.schedule import Budget
 from train.trainer import Loop
 
 
-@pytest.fixture(scope="module")
-def pruned_pair(crops, tiny):
+@pytest.fixture(scope="module", params=["float32", "mixed_bfloat16"])
+def pruned_pair(request, crops, tiny):
     keras.utils.set_random_seed(0)
     model = build(tiny)
-    wrapped = pruning.prunable(tiny, model, 0.6, end_step=10)
+    wrapped = pruning.prunable(tiny, model, 0.6, end_step=10, precision=request.param)
     pruning.begin(wrapped)
     Loop("prune", wrapped, Budget(16, 5), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
     return model, pruning.strip(tiny, wrapped)

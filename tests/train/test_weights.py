@@ -1,0 +1,126 @@
+"""Weights to begin with: of a run, of a float twin; what is told of them, and what is refused."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge import models
+from edge.interpreter import Interpreter
+from quietcam.architecture import Architecture
+from quietcam.atomic import write_json
+from quietcam.errors import ModelError
+from quietcam.manifest import read_manifest, sidecar_path
+from train import runs
+from train.config import load_config
+from train.data import inherited
+from train.stored import load_model
+from train.weights import begin_with
+
+TWIN = Path(models.__file__).parent / "demo_256x256_float32.tflite"
+NETWORK = (
+    "[model]\nwidths = [8, 16]\ndepths = [1, 1]\n"
+    "[training]\npatch = 32\ncrop = 64\nbatch = 4\nsteps = 1\nlearning_rate = 1e-9\n"
+)
+
+
+def test_a_float_twin_computes_in_keras_what_it_does_on_the_device():
+    begun = begin_with(str(TWIN), load_config("demo").model)
+    picture = np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8)
+    ours = begun.model(picture[None].astype(np.float32) / 255).numpy()[0]
+    theirs = np.empty_like(picture)
+    with Interpreter(TWIN) as device:
+        device.run(picture, theirs)
+    assert np.abs(np.rint(ours * 255) - theirs).max() <= 1
+    assert begun.origin["licence"] == read_manifest(TWIN).training["licence"]
+
+
+def test_a_run_begins_with_them_and_tells(tmp_path, make_run, pair_folder, quietcam):
+    source = make_run("source", shift=0.05)
+    earlier = {"data": "my camera", "licence": "mine"}
+    write_json(source / "evaluation.json", {"sparsity": 0.0, "data": earlier})
+    (tmp_path / "c.toml").write_text(NETWORK)
+    words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", tmp_path / "run", "--weights", source)
+    code, shown = quietcam(*words)
+    assert code == 0, shown
+    # One step of next to no rate, and the bias that make_run gave is still there.
+    bias = load_model(tmp_path / "run").get_layer("residual").bias.numpy()
+    np.testing.assert_allclose(bias, 0.05, atol=1e-6)
+    told = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    content = (source / "model.keras").read_bytes()
+    assert told["weights"] == {"begun_with": str(source), "sha256": hashlib.sha256(content).hexdigest()}
+    assert told["data"]["data"].endswith("; before that my camera")
+    assert told["data"]["licence"].split("; ")[1:] == ["mine"]
+    # And it goes on into what is made of the run.
+    code, shown = quietcam("prune", tmp_path / "run", "--data", pair_folder, "--minutes", 0.05, "--no-scan")
+    assert code == 0, shown
+    pruned = json.loads((tmp_path / "run-pruned" / "evaluation.json").read_text())
+    assert pruned["data"]["data"] == told["data"]["data"]
+    assert pruned["data"]["licence"] == told["data"]["licence"]
+
+
+def test_without_weights_a_run_begins_with_random_ones(tiny):
+    assert begin_with("", tiny).model is None
+    assert begin_with("", tiny).told == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "data", "licence"),
+    [
+        ({}, "a", "free; MIT"),
+        ({"data": "a", "licence": "MIT; free"}, "a", "free; MIT"),
+        ({"data": "b", "licence": "GPL; MIT"}, "a; before that b", "free; MIT; GPL"),
+        ({"data": "a; before that b", "licence": "free; MIT; GPL"}, "a; before that b", "free; MIT; GPL"),
+    ],
+)
+def test_earlier_data_and_its_licence_are_not_forgotten(before, data, licence):
+    assert inherited({"data": "a", "licence": "free; MIT"}, before) == {"data": data, "licence": licence}
+
+
+def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
+    (tmp_path / "c.toml").write_text(NETWORK)
+    (tmp_path / "bare.tflite").write_bytes(b"nothing")
+    own = make_run("own")
+    for weights, said in (
+        (tmp_path / "nowhere", "a run directory or of a float32 .tflite. Received:"),
+        (TWIN.with_name("demo_256x256_int8.tflite"), "recipe int8. Remedy: its float twin"),
+        (tmp_path / "bare.tflite", "which has no manifest. Remedy"),
+        (TWIN, "of the network in [model], widths=[8, 16], depths=[1, 1]. Received"),
+        (make_run("gray", Architecture(channels=1, widths=(8, 16), depths=(1, 1))), "channels=1. Remedy: the config"),
+        (own, "needs a folder of its own"),
+    ):
+        words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", own, "--overwrite")
+        code, shown = quietcam(*words, "--weights", weights)
+        assert code == 2, shown
+        assert said in shown.rstrip().splitlines()[-1]
+        assert (own / "model.keras").is_file()
+    code, shown = quietcam("train", own, "--qat", "--data", pair_folder, "--weights", TWIN, "--resume")
+    assert code == 2
+    assert "Received: --resume, --weights. Remedy: leave it out" in shown
+
+
+def test_a_file_that_is_not_what_its_manifest_says(tmp_path):
+    twin = tmp_path / TWIN.name
+    twin.write_bytes(TWIN.read_bytes()[:-100])
+    sidecar_path(twin).write_bytes(sidecar_path(TWIN).read_bytes())
+    with pytest.raises(ModelError, match="Remedy"):
+        begin_with(str(twin), load_config("demo").model)
+
+
+def test_a_run_that_does_not_tell_its_data_is_refused(make_run, pair_folder, quietcam):
+    run = make_run()
+    (run / "evaluation.json").unlink()
+    code, shown = quietcam("prune", run, "--data", pair_folder)
+    assert code == 2
+    assert "A run tells what it was trained on in evaluation.json. Received:" in shown
+
+
+def test_nothing_is_trained_before_the_weights_are_read(tmp_path, pair_folder, quietcam, monkeypatch):
+    (tmp_path / "c.toml").write_text(NETWORK)
+    monkeypatch.setattr(runs, "Loop", None)
+    words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", tmp_path / "r", "--weights", tmp_path)
+    code, shown = quietcam(*words)
+    assert code == 2, shown
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,121 @@
+"""Weights to begin with: those of a run, or of a float32 model file, whose run need not be there any more."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from quietcam.architecture import Architecture
+from quietcam.errors import ModelError, UsageError
+from quietcam.manifest import Manifest, read_manifest
+from train.model import build, convolutions
+from train.stored import load_model, load_run, read_evaluation
+
+__all__ = ["Beginning", "begin_with"]
+
+_FLOAT = "float32"
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a run begins with.
+
+    Attributes:
+        source: where the weights are from; None for random ones, and then the rest is empty.
+        model: a network with these weights.
+        told: what ``evaluation.json`` tells of them.
+        origin: the data that they were trained on, and its licence.
+    """
+
+    source: Path | None = None
+    model: keras.Model | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
+
+
+def begin_with(weights: str, architecture: Architecture) -> Beginning:
+    """Read what a network of ``architecture`` begins with.
+
+    Args:
+        weights: a run directory, or a ``.tflite`` that ``quietcam convert --recipe float32`` wrote; empty for none.
+
+    Raises:
+        UsageError: it is neither, or holds another network.
+        ModelError: its file is damaged.
+    """
+    if not weights:
+        return Beginning()
+    source = Path(weights)
+    if source.is_dir():
+        _check_same(source, load_run(source).model, architecture)
+        model, origin, file = load_model(source), read_evaluation(source)["data"], source / "model.keras"
+    else:
+        manifest = _manifest(source)
+        _check_same(source, Architecture.from_dict(manifest.architecture or {}), architecture)
+        model, origin, file = _from_tflite(source, architecture), manifest.training, source
+    told = {"begun_with": weights, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    return Beginning(source, model, {"weights": told}, origin)
+
+
+def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:
+    there, here = theirs.to_dict(), ours.to_dict()
+    if differ := [key for key in here if here[key] != there[key]]:
+        raise UsageError(
+            "Weights to begin with must be of the network in [model], "
+            f"{', '.join(f'{key}={here[key]}' for key in differ)}. "
+            f"Received: {source} with {', '.join(f'{key}={there[key]}' for key in differ)}. "
+            "Remedy: the config that they were trained with."
+        )
+
+
+def _from_tflite(source: Path, architecture: Architecture) -> keras.Model:
+    model = build(architecture)
+    layers = list(convolutions(model).values())
+    stored = _stored_convolutions(source)
+    if [kernel.shape for kernel, _ in stored] != [tuple(layer.kernel.shape) for layer in layers]:
+        raise ModelError(
+            f"{source} must hold the network that its manifest describes. Received: kernels of "
+            f"{', '.join(str(kernel.shape) for kernel, _ in stored)}. Remedy: convert the model again."
+        )
+    for layer, (kernel, bias) in zip(layers, stored, strict=True):
+        layer.kernel.assign(kernel)
+        layer.bias.assign(bias)
+    return model
+
+
+def _manifest(path: Path) -> Manifest:
+    if path.suffix != ".tflite" or not path.is_file():
+        raise UsageError(
+            f"Training begins with the weights of a run directory or of a float32 .tflite. Received: {path}, which is "
+            "neither. Remedy: give one of these, or leave --weights out."
+        )
+    manifest = read_manifest(path)
+    if manifest is None or manifest.architecture is None or manifest.recipe != _FLOAT:
+        found = f"recipe {manifest.recipe}" if manifest else "which has no manifest"
+        raise UsageError(
+            "Weights to begin with are those of a .tflite that 'quietcam convert --recipe float32' wrote: other "
+            f"recipes round them. Received: {path}, {found}. "
+            "Remedy: its float twin, NAME_WxH_float32.tflite."
+        )
+    return manifest
+
+
+def _stored_convolutions(path: Path) -> list[tuple[Any, Any]]:
+    """Kernel ``(height, width, inputs, outputs)`` and bias of each, in the order in which they are computed."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
+    graph = model.subgraphs[0]
+
+    def values(index: int) -> Any:
+        tensor = graph.tensors[index]
+        return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float32).reshape(tensor.shape)
+
+    wanted = schema.BuiltinOperator.CONV_2D
+    found = [each for each in graph.operators if model.operatorCodes[each.opcodeIndex].builtinCode == wanted]
+    return [(np.transpose(values(each.inputs[1]), (1, 2, 3, 0)), values(each.inputs[2])) for each in found]
