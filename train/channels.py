@@ -6,6 +6,7 @@ rises into it are added to each other, so they keep the same ones; every other c
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from quietcam.errors import UsageError
 from train.losses import charbonnier
 from train.model import build, convolutions
 
-__all__ = ["IMPORTANCES", "Cut", "Wire", "importance", "narrow", "narrower", "plan", "wiring"]
+__all__ = ["IMPORTANCES", "Cut", "Wire", "check_importance", "importance", "narrow", "narrower", "plan", "wiring"]
 
 IMPORTANCES = ("l1", "taylor")
 
@@ -63,6 +64,18 @@ def wiring(architecture: Architecture) -> list[Wire]:
     return [*wires, Wire("residual", last, _PICTURE)]
 
 
+def check_importance(kind: str) -> None:
+    """See that ``kind`` is a measure of importance.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if kind not in IMPORTANCES:
+        raise UsageError(
+            f"The importance of channels is one of {', '.join(IMPORTANCES)}. Received: {kind}. Remedy: choose one."
+        )
+
+
 def importance(architecture: Architecture, model: keras.Model, kind: str, crops: Crops | None = None) -> Scores:
     """How much each channel of each group matters.
 
@@ -76,8 +89,7 @@ def importance(architecture: Architecture, model: keras.Model, kind: str, crops:
     Raises:
         UsageError: an unknown ``kind``, or ``taylor`` without crops.
     """
-    if kind not in IMPORTANCES:
-        raise UsageError(f"The importance of channels is one of {', '.join(IMPORTANCES)}. Received: {kind}.")
+    check_importance(kind)
     layers = convolutions(model)
     if kind == "l1":
         each = {name: np.abs(layer.kernel.numpy()).mean((0, 1, 2)) for name, layer in layers.items()}
@@ -188,8 +200,9 @@ def plan(
             found.append(Cut(widths, smaller.gmacs(), judge(narrowed)))
         if not found:
             raise UsageError(
-                f"Each level keeps at least {multiple} channels. Received: {gmacs:.4f} GMACs, where the narrowest "
-                f"network has {last.gmacs:.4f}. Remedy: ask for more."
+                f"Each level keeps at least {multiple} channels. Received: {gmacs:.4f} GMACs to keep, where the "
+                f"narrowest network has {last.gmacs:.4f}. Remedy: take away a share of at most "
+                f"{math.floor(100 * (1 - last.gmacs / path[0].gmacs)) / 100:g}."
             )
         path.append(min(found, key=lambda cut: max(last.psnr - cut.psnr, 1e-3) / (last.gmacs - cut.gmacs)))
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +29,10 @@ _Validation = Annotated[
     ),
 ]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that is there.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+_Rate = Annotated[
+    float | None, typer.Option(help="Peak learning rate in place of the config's; with --weights a lower one.")
+]
 _Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation. Default: the config's.")]
 
 
@@ -49,7 +53,7 @@ def train(
     data: _Data,
     validation: _Validation = None,
     out: Annotated[Path | None, typer.Option(help="The run directory. Default: runs/CONFIG.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: _Resume = False,
     overwrite: _Overwrite = False,
     teacher: Annotated[
         Path | None, typer.Option(help="Learn from this run's network, too. Default: the config's [distillation].")
@@ -61,6 +65,7 @@ def train(
     qat: Annotated[bool, typer.Option("--qat", help="Train the network of the run CONFIG on, for int8.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
+    learning_rate: _Rate = None,
     seed: _Seed = None,
     split: Annotated[
         str | None,
@@ -89,23 +94,19 @@ def train(
     from quietcam.chatter import chatter_caught
     from train.config import load_config
 
-    if resume and overwrite:
-        raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
     if qat:
-        others = {"--resume": resume, "--teacher": teacher, "--weights": weights}
-        if given := [name for name, value in others.items() if value]:
+        if given := [name for name, value in (("--teacher", teacher), ("--weights", weights)) if value]:
             raise UsageError(
-                "--qat begins anew each time, and from a run alone. "
-                f"Received: {', '.join(given)}. "
-                "Remedy: leave it out."
+                f"--qat begins with the run that it is given. Received: {', '.join(given)}. Remedy: leave it out."
             )
-        _train_for_int8(Path(config), data, validation or [], out, overwrite, minutes, steps, split)
+        budget = {"minutes": minutes, "steps": steps, "learning_rate": learning_rate}
+        _train_for_int8(Path(config), data, validation or [], out, budget, split, resume=resume, overwrite=overwrite)
         return
     settings = load_config(config)  # before what follows takes its seconds
     with chatter_caught():
         from train.data import load_training_data
         from train.devices import is_chief
-        from train.runs import train_run
+        from train.runs import check_train_run, train_run
         from train.stored import read_evaluation
 
     training = settings.training
@@ -113,6 +114,7 @@ def train(
         training,
         minutes=training.minutes if minutes is None else minutes,
         steps=training.steps if steps is None else steps,
+        learning_rate=learning_rate or training.learning_rate,
         seed=training.seed if seed is None else seed,
         split=training.split if split is None else split,
         weights=training.weights if weights is None else str(weights),
@@ -121,6 +123,7 @@ def train(
     if teacher is not None:
         settings = replace(settings, distillation=replace(settings.distillation, teacher=str(teacher)))
     run = out or Path("runs") / Path(config).stem
+    check_train_run(settings, run, resume=resume, overwrite=overwrite)  # before the data, which takes its time
     with load_training_data(data, settings, validation or []) as loaded:
         train_run(settings, loaded, run, resume=resume, overwrite=overwrite)
     if is_chief():
@@ -132,10 +135,11 @@ def _train_for_int8(
     data: list[str],
     validation: list[Path],
     out: Path | None,
-    overwrite: bool,
-    minutes: float | None,
-    steps: int | None,
+    budget: dict[str, float | int | None],
     split: str | None,
+    *,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     from dataclasses import replace
 
@@ -143,19 +147,21 @@ def _train_for_int8(
 
     with chatter_caught():
         from train.data import load_training_data
+        from train.folder import check_free
         from train.qat_run import qat_run
         from train.stored import load_run, read_evaluation
 
     config = load_run(source)
-    settings = replace(config.qat, minutes=minutes or config.qat.minutes, steps=steps or config.qat.steps)
+    settings: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
     config = replace(
-        config, qat=settings, training=replace(config.training, split=config.training.split if split is None else split)
+        config,
+        qat=replace(config.qat, **settings),
+        training=replace(config.training, split=config.training.split if split is None else split),
     )
     run = out or source.with_name(f"{source.name}-qat")
-    if run.resolve() == source.resolve():
-        raise UsageError(f"What --qat makes needs a folder of its own. Received: --out {run}.")
+    check_free(run, reads=[source], resume=resume, overwrite=overwrite)
     with load_training_data(data, config, validation) as loaded:
-        qat_run(source, config, loaded, run, overwrite=overwrite)
+        qat_run(source, config, loaded, run, resume=resume, overwrite=overwrite)
     _report(run, read_evaluation(run))
 
 
@@ -176,8 +182,10 @@ def prune(
     ] = None,
     multiple: Annotated[int, typer.Option(help="Widths stay multiples of it, 8 or 16.")] = 8,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
+    learning_rate: _Rate = None,
     scan: Annotated[bool, typer.Option(help="Measure what each convolution alone would lose.")] = True,
     json: Json = None,
+    resume: _Resume = False,
     overwrite: _Overwrite = False,
 ) -> None:
     """Make a trained network smaller, and fine-tune what is left.
@@ -198,7 +206,9 @@ def prune(
 
     with chatter_caught():
         from train.before_after import PLOT, before_after, plot_channels, plot_sensitivity
+        from train.channels import check_importance
         from train.data import load_training_data
+        from train.folder import check_free
         from train.narrowing import narrow_run
         from train.runs import fit_pruning_to, measured_step_seconds, prune_run
         from train.stored import load_model, load_run, read_evaluation
@@ -209,17 +219,25 @@ def prune(
             "Remedy: --channels first, then --sparsity on its run."
         )
     if multiple not in (8, 16):
-        raise UsageError(f"Widths stay multiples of 8 or 16. Received: --multiple {multiple}.")
+        raise UsageError(f"Widths stay multiples of 8 or 16. Received: --multiple {multiple}. Remedy: choose one.")
+    if channels is not None and not 0.0 < channels < 1.0:
+        raise UsageError(
+            f"The share of computation to take away must lie in (0, 1). Received: --channels {channels:g}. "
+            "Remedy: for example --channels 0.4"
+        )
+    if importance is not None:
+        check_importance(importance)
     config = load_run(run)
     if sparsity is not None:
         config = replace(config, pruning=replace(config.pruning, sparsity=sparsity))
+    if learning_rate is not None:
+        config = replace(config, pruning=replace(config.pruning, learning_rate=learning_rate))
     config = fit_pruning_to(config, minutes or config.pruning.minutes, measured_step_seconds(run))
     target = out or run.with_name(f"{run.name}-{'pruned' if channels is None else 'narrow'}")
-    if target.resolve() == run.resolve():
-        raise UsageError(f"The pruned run needs a folder of its own. Received: --out {target}.")
+    check_free(target, reads=[run], resume=resume, overwrite=overwrite)
     with load_training_data(data, config, validation or []) as loaded:
         if channels is None:
-            prune_run(run, config, loaded, target, scan=scan, overwrite=overwrite)
+            prune_run(run, config, loaded, target, scan=scan, resume=resume, overwrite=overwrite)
             if scan:
                 plot_sensitivity(target / PLOT, read_evaluation(target)["magnitude_pruning"]["sensitivity"])
         else:
@@ -231,6 +249,7 @@ def prune(
                 share=channels,
                 kind=importance,
                 multiple=multiple,
+                resume=resume,
                 overwrite=overwrite,
             )
             plot_channels(target / PLOT, read_evaluation(target))
@@ -245,8 +264,10 @@ def _report(run: Path, evaluation: dict[str, object]) -> None:
     from typing import cast
 
     found = cast("dict[str, float]", evaluation["validation"])
+    began = cast("dict[str, Any]", evaluation.get("quantization_aware_training", evaluation.get("weights", {})))
+    before = f" (the weights that it began with: {began['before']:.2f})" if "before" in began else ""
     print(
-        f"{run}: {found['noisy_psnr']:.2f} dB noisy, {found['psnr']:.2f} dB denoised "
+        f"{run}: {found['noisy_psnr']:.2f} dB noisy, {found['psnr']:.2f} dB denoised{before} "
         f"on {found['crops']:.0f} validation crops, "
         f"{evaluation['gmacs_256']} GMACs at 256x256, sparsity {evaluation['sparsity']}"
     )

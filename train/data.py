@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,10 @@ from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, as_channels
 from quietcam.metrics import psnr
 from train.config import RunConfig
+from train.origin import Origin
 from train.sources import CropSource, Mixture, PatchSource, SceneSource, ShardSource
 
-__all__ = ["TrainingData", "inherited", "load_training_data"]
+__all__ = ["TrainingData", "load_training_data"]
 
 _MOST_CROPS = 4000
 """Of 256x256 RGB pairs: 1.5 GiB."""
@@ -38,8 +38,6 @@ _WHOLE_SET_CROPS = 200  # of a folder that is for validation alone
 _SCENES = "scenes"
 _SCENES_A_PASS = 10_000
 _VALIDATION_SEED = 1 << 40  # no training run comes this far
-
-Origin = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -102,6 +100,7 @@ def load_training_data(texts: Sequence[str | Path], config: RunConfig, validatio
         "data": ", ".join(dict.fromkeys(part.origin["data"] for part in parts)),
         "sources": [part.name for part in parts],
         "licence": "; ".join(dict.fromkeys(part.origin["licence"] for part in parts)),
+        "split": config.training.split,
         "scenes": parts[0].origin["scenes"] if len(parts) == 1 else {p.name: p.origin["scenes"] for p in parts},
         "training_crops": len(training),
         "validation_crops": sum(map(len, sets.values())),
@@ -292,18 +291,6 @@ def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
 def _licence(instances: Iterable[str]) -> str:
     names = list(instances)
     return "MIT (SIDD)" if names and all(names) else "unknown: ask whoever trained it"
-
-
-def inherited(origin: Origin, before: Mapping[str, Any]) -> dict[str, str]:
-    """Data and licence of weights that were trained on ``origin``, and before that on other data: both count."""
-    data, licence = origin["data"], origin["licence"].split("; ")
-    earlier = before.get("data", data)
-    licence += before.get("licence", "").split("; ")
-    return {
-        # What is trained in three sittings on the same data is told once.
-        "data": earlier if earlier.startswith(data) else f"{data}; before that {earlier}",
-        "licence": "; ".join(dict.fromkeys(filter(None, licence))),
-    }
 
 
 def _instances(pairs: Iterable[Pair]) -> list[str]:

@@ -5,7 +5,6 @@ Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015);
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from quietcam.errors import UsageError
 from train.config import RunConfig
 from train.model import build, copy_convolutions
 from train.step import Teacher
-from train.stored import load_model, load_run
+from train.stored import load_model, load_run, model_sha256
 
 __all__ = ["check_teacher", "load_teacher", "told_of"]
 
@@ -63,12 +62,11 @@ def told_of(config: RunConfig) -> dict[str, Any]:
     told = config.distillation
     if not told.teacher:
         return {}
-    content = (Path(told.teacher) / "model.keras").read_bytes()
     return {
         "distillation": {
             "teacher": told.teacher,
             "weight": told.weight,
             "gmacs_256": round(load_run(Path(told.teacher)).model.gmacs(), 4),
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "sha256": model_sha256(Path(told.teacher)),
         }
     }

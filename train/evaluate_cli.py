@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from quietcam.errors import GateError, UsageError
 from quietcam.options import Json
-
-if TYPE_CHECKING:
-    from train.config import RunConfig
 
 __all__ = ["mount"]
 
@@ -64,6 +61,7 @@ def evaluate_command(
         from train.evaluate import evaluate, whole_pictures
         from train.evaluation_page import strips, table, write_pictures
         from train.judging import inference
+        from train.origin import unseen_side
         from train.stored import load_run, load_stored, read_evaluation
 
     config, model, told = load_run(run), load_stored(run), read_evaluation(run)
@@ -72,7 +70,7 @@ def evaluate_command(
         name = "/".join(folder.resolve().parts[-2:]).lstrip("/")
         if name in sets:
             raise UsageError(f"Data sets are told apart by the last two parts of their paths. Received: {name} twice.")
-        sides[name] = split or _default_side(name, told, config)
+        sides[name] = split or unseen_side(name, told["data"], config.training.split)
         sets[name] = pairs_of_side(find_pairs(folder).pairs, sides[name])
     folder = out or run / "evaluation"
     if pictures:
@@ -100,18 +98,3 @@ def evaluate_command(
             f"{', '.join(f'{gain:.2f} on {name}' for name, gain in short.items())}. "
             "Remedy: train longer, or on data closer to these."
         )
-
-
-def _default_side(name: str, told: dict[str, Any], config: RunConfig) -> str:
-    """The side of a data set that the run never saw. A run that does not tell its sources may have seen any."""
-    origin = told.get("data", {})
-    if name not in origin.get("sources", [name]):
-        return "all"
-    scenes = origin.get("scenes", {})
-    scenes = scenes.get(name, scenes) if isinstance(scenes, dict) else {}
-    if isinstance(scenes, dict) and not scenes.get("test", True):
-        raise UsageError(
-            f"A network is judged on what it never saw. Received: {name}, all of which it was trained on. "
-            "Remedy: name other data; or --split all, to see how well it fits what it was trained on."
-        )
-    return f"test:{config.training.split}" if config.training.split else "test"

@@ -9,17 +9,17 @@ from pathlib import Path
 import tf_keras as keras
 
 from quietcam.atomic import write_text
-from quietcam.errors import UsageError
 from quietcam.progress import say
 from train import channels
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
 from train.devices import choose_xla
+from train.folder import claimed
 from train.model import build, copy_convolutions
 from train.precision import choose_precision
-from train.runs import claimed, finish_run, mean_psnr, measured_on
+from train.runs import finish_run, mean_psnr, measured_on, recipe_of
 from train.schedule import Budget
-from train.stored import load_model, read_evaluation
+from train.stored import load_model, model_sha256, read_evaluation
 from train.trainer import Loop
 
 __all__ = ["narrow_run"]
@@ -34,6 +34,7 @@ def narrow_run(
     share: float,
     kind: str | None = None,
     multiple: int = 8,
+    resume: bool = False,
     overwrite: bool = False,
 ) -> keras.Model:
     """Take whole channels out of the model of the run ``source`` and fine-tune the rest, into the folder ``run``.
@@ -43,22 +44,22 @@ def narrow_run(
         kind: the importance that decides, one of ``channels.IMPORTANCES``. Defaults to each of them in turn; the one
             that loses less before fine-tuning wins.
         multiple: of which widths stay, 8 or 16.
+        resume: go on with what an interrupted ``narrow_run`` left there.
 
     Raises:
-        UsageError: the share is out of range or cannot be reached; the folder holds a run already, and ``overwrite`` is
-            not said.
+        UsageError: the share cannot be reached; the folder holds a run already, and neither
+            ``resume`` nor ``overwrite`` is said; or as in ``Loop.fit``.
         StorageError: another process is at work there.
     """
-    if not 0.0 < share < 1.0:
-        raise UsageError(f"The share of computation to take away must lie in (0, 1). Received: {share:g}.")
-    model, before = load_model(source), read_evaluation(source)["data"]
-    with claimed(run, overwrite=overwrite):
+    model, before = load_model(source), read_evaluation(source)
+    with claimed(run, resume=resume, overwrite=overwrite):
         paths = _ways_down(config, model, data, share, [kind] if kind else list(channels.IMPORTANCES), multiple)
         won = max(paths, key=lambda each: paths[each][0][-1].psnr)
         path, scores = paths[won]
         smaller, narrowed = channels.narrow(config.model, model, path[-1].widths, scores)
         config = replace(config, model=smaller)
-        write_text(run / "config.toml", dump_config(config))
+        if not resume:
+            write_text(run / "config.toml", dump_config(config))
         keras.utils.set_random_seed(config.training.seed + 2)
         precision = choose_precision(config.training.precision)
         tuned = build(smaller, precision=precision)
@@ -74,6 +75,7 @@ def narrow_run(
             average=config.training.average,
             loss_scaling=precision == "mixed_float16",
             xla=choose_xla(config.training.xla),
+            recipe=recipe_of("pruning", config, data, precision, {"source": model_sha256(source)}),
         )
         loop.fit(
             data.training,
@@ -81,6 +83,7 @@ def narrow_run(
             patch=config.training.patch,
             batch=config.training.batch,
             extra=config.noise,
+            resume=resume,
         )
         copy_convolutions(tuned, narrowed)
         told = {

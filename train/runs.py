@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
@@ -19,34 +16,37 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.atomic import atomic_path, make_folder, write_json, write_text
+from quietcam.atomic import atomic_path, write_json, write_text
 from quietcam.data.crops import Crops
-from quietcam.errors import StorageError, UsageError
+from quietcam.progress import say
 from train import pruning
 from train.config import RunConfig, dump_config
-from train.data import TrainingData, inherited
+from train.data import TrainingData
 from train.dataset import training_patches
 from train.devices import choose_devices, choose_xla
 from train.distillation import check_teacher, load_teacher, told_of
+from train.folder import check_free, claimed
 from train.judging import inference, validate
 from train.model import build, copy_convolutions
+from train.origin import inherited, seen_whole
 from train.precision import choose_precision
 from train.schedule import Budget
-from train.stored import load_model, read_evaluation
+from train.stored import load_model, model_sha256, read_evaluation
 from train.trainer import Loop
-from train.weights import begin_with
+from train.weights import Beginning, begin_with
 
 __all__ = [
-    "claimed",
+    "check_train_run",
     "finish_run",
     "mean_psnr",
     "measured_on",
     "prune_run",
+    "recipe_of",
     "train_run",
 ]
 
-_OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard", "evaluation")
 _MEASURED = 256  # patches
+_LASTING = ("weights", "distillation", "channel_pruning", "magnitude_pruning")
 
 
 def train_run(
@@ -67,15 +67,10 @@ def train_run(
     settings = config.training
     devices = choose_devices()
     devices.check_batch(settings.batch)
-    check_teacher(config)
-    begun = begin_with(settings.weights, config.model)
-    if begun.source is not None and run.resolve() == begun.source.resolve():
-        raise UsageError(
-            f"A run that begins with another one's weights needs a folder of its own. Received: --out {run}."
-        )
+    begun = check_train_run(config, run, resume=resume, overwrite=overwrite)
     alone = claimed(run, resume=resume, overwrite=overwrite) if devices.is_chief else contextlib.nullcontext()
     with devices.together(), alone:
-        if devices.is_chief:
+        if devices.is_chief and not resume:
             write_text(run / "config.toml", dump_config(config))
         keras.utils.set_random_seed(settings.seed)
         if settings.deterministic:
@@ -86,8 +81,14 @@ def train_run(
             if begun.model is not None:
                 copy_convolutions(begun.model, model)
             teacher = load_teacher(config, precision)
-        recipe = _recipe(config, data, precision)
+        told = told_of(config) | begun.told
+        recipe = recipe_of("training", config, data, precision, told)
         devices.check_alike(recipe)
+        if begun.model is not None:
+            told["weights"]["before"] = before = round(mean_psnr(begun.model, data), 3)
+            say(f"begun with weights that give {before:.2f} dB")
+            if seen := [name for name in data.validation if begun.origin and seen_whole(name, begun.origin)]:
+                say(f"they were trained on all of {', '.join(seen)}: what is found there tells little")
         loop = Loop(
             "train",
             model,
@@ -113,95 +114,88 @@ def train_run(
         plain = build(config.model)
         copy_convolutions(model, plain)
         if devices.is_chief:
-            finish_run(run, plain, data, config, told_of(config) | begun.told, before=begun.origin)
+            finish_run(run, plain, data, config, told, before={"data": begun.origin})
     return plain
 
 
-def _recipe(config: RunConfig, data: TrainingData, precision: str) -> str:
-    """All that decides about a step, and so not the budget, nor who compiles it."""
-    told = config.to_dict()
-    del told["pruning"], told["qat"], told["training"]["steps"], told["training"]["minutes"], told["training"]["xla"]
-    told |= {"precision": precision, "data": data.origin["sha256"]}
-    del told["distillation"]
-    return json.dumps(told | told_of(config), sort_keys=True)
+def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overwrite: bool = False) -> Beginning:
+    """See that a training may begin in ``run``, and read what it begins with; all that can be told without its data.
+
+    Raises:
+        UsageError: the folder holds a run; the weights to begin with, or the teacher, do not fit.
+    """
+    reads = [Path(path) for path in (config.training.weights, config.distillation.teacher) if path]
+    check_free(run, reads=reads, resume=resume, overwrite=overwrite)
+    check_teacher(config)
+    return begin_with(config.training.weights, config.model)
 
 
-@contextlib.contextmanager
-def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
-    """The run directory, for this process alone, and with nothing in it that would be lost."""
-    make_folder(run)
-    descriptor = os.open(run, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StorageError(
-                f"One process at a time may work in a run directory. Received: {run}, which another one holds. "
-                "Remedy: wait for it, or choose another place with --out."
-            ) from error
-        there = [name for name in _OURS if (run / name).exists()]
-        if there and not resume:
-            if not overwrite:
-                raise UsageError(
-                    f"A run directory takes one run. Received: {run}, which holds {', '.join(there)}. Remedy: --resume "
-                    "goes on with it, --overwrite deletes it; or choose another place with --out."
-                )
-            for name in there:
-                path = run / name
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-        yield
-    finally:
-        os.close(descriptor)
+def recipe_of(phase: str, config: RunConfig, data: TrainingData, precision: str, more: Mapping[str, Any]) -> str:
+    """All that decides about a step of ``phase``, a section of the config; so not the budget, nor who compiles it."""
+    sections = {
+        name: values for name, values in config.to_dict().items() if name in {"model", "training", "noise", phase}
+    }
+    for values in sections.values():
+        for budget in ("steps", "minutes", "xla"):
+            values.pop(budget, None)
+    return json.dumps(sections | {"precision": precision, "data": data.origin["sha256"], **more}, sort_keys=True)
 
 
 def prune_run(
-    source: Path, config: RunConfig, data: TrainingData, run: Path, *, scan: bool = False, overwrite: bool = False
+    source: Path,
+    config: RunConfig,
+    data: TrainingData,
+    run: Path,
+    *,
+    scan: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> keras.Model:
     """Prune the model of the run ``source`` by magnitude and fine-tune it, into the run directory ``run``.
 
     Args:
         scan: measure beforehand what each convolution alone would lose, see ``pruning.sensitivity``.
+        resume: go on with what an interrupted pruning left there.
 
     Raises:
-        UsageError: the folder holds a run already, and ``overwrite`` is not said.
+        UsageError: the folder holds a run already, and neither ``resume`` nor ``overwrite`` is said; or as in
+            ``Loop.fit``.
         StorageError: another process is at work there.
     """
-    model, before = load_model(source), read_evaluation(source)["data"]
-    with claimed(run, overwrite=overwrite):
-        write_text(run / "config.toml", dump_config(config))
-        if (source / "history.csv").exists():
-            write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
-        stripped, told = _prune(model, config, data, run, scan)
+    model, before = load_model(source), read_evaluation(source)
+    with claimed(run, resume=resume, overwrite=overwrite):
+        if not resume:
+            write_text(run / "config.toml", dump_config(config))
+            if (source / "history.csv").exists():
+                write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
+        told: dict[str, Any] = {"asked": config.pruning.sparsity}
+        if scan:
+            told["sensitivity"] = pruning.sensitivity(model, partial(mean_psnr, data=data))
+        stripped = _prune(model, config, data, run, {"source": model_sha256(source)}, resume)
         finish_run(run, stripped, data, config, {"magnitude_pruning": told}, before=before)
     return stripped
 
 
 def _prune(
-    model: keras.Model, config: RunConfig, data: TrainingData, run: Path, scan: bool
-) -> tuple[keras.Model, dict[str, Any]]:
+    model: keras.Model, config: RunConfig, data: TrainingData, run: Path, told: dict[str, Any], resume: bool
+) -> keras.Model:
     settings = config.pruning
     # The second half of the steps is fine-tuning at full sparsity.
     end_step = settings.steps // 2
-    told: dict[str, Any] = {"asked": settings.sparsity}
-    if scan:
-        told["sensitivity"] = pruning.sensitivity(model, partial(mean_psnr, data=data))
     keras.utils.set_random_seed(config.training.seed + 1)
     precision = choose_precision(config.training.precision)
     pruned = pruning.prunable(config.model, model, settings.sparsity, end_step, precision)
     pruning.begin(pruned)
-    budget = Budget(settings.steps, settings.minutes)
     loop = Loop(
         "prune",
         pruned,
-        budget,
+        Budget(settings.steps, settings.minutes),
         settings.learning_rate,
         config.training.seed + 1,
         run,
         least_steps=end_step + 1,
         loss_scaling=precision == "mixed_float16",
+        recipe=recipe_of("pruning", config, data, precision, told | {"end_step": end_step}),
     )
     loop.fit(
         data.training,
@@ -209,8 +203,9 @@ def _prune(
         patch=config.training.patch,
         batch=config.training.batch,
         extra=config.noise,
+        resume=resume,
     )
-    return pruning.strip(config.model, pruned), told
+    return pruning.strip(config.model, pruned)
 
 
 def mean_psnr(model: keras.Model, data: TrainingData) -> float:
@@ -267,11 +262,13 @@ def finish_run(
     *,
     before: Mapping[str, Any],
 ) -> None:
-    """Write the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``.
+    """Write the config, the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``.
 
     Args:
-        before: what was told of the data that the weights were trained on until now; empty for none.
+        before: what ``evaluation.json`` of the run told whose weights this one began with. What was done to them goes
+            on to count, and so does the data that they were trained on.
     """
+    write_text(run / "config.toml", dump_config(config))
     _save_model(model, run / "model.keras")
     denoise = inference(model)
     found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
@@ -291,11 +288,12 @@ def finish_run(
                     for name, psnr in found.items()
                 },
             },
-            "data": data.origin | inherited(data.origin, before),
+            "data": inherited(data.origin, before["data"]),
             "extra_noise": asdict(config.noise),
             "tools": {
                 name: version(name) for name in ("quietcam", "tensorflow", "tf_keras", "tensorflow-model-optimization")
             },
-            **(more or {}),
+            **{key: before[key] for key in _LASTING if key in before},
+            **more,
         },
     )

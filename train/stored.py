@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from quietcam.errors import ModelError, UsageError
 from train.config import RunConfig, load_config
 from train.model import build, convolutions, copy_convolutions
 
-__all__ = ["load_model", "load_run", "load_stored", "read_evaluation"]
+__all__ = ["load_model", "load_run", "load_stored", "model_sha256", "read_evaluation"]
 
 
 def load_run(run: Path) -> RunConfig:
@@ -63,6 +64,11 @@ def _checked(run: Path) -> tuple[keras.Model, keras.Model]:
             "Remedy: train the run again."
         ) from error
     return stored, model
+
+
+def model_sha256(run: Path) -> str:
+    """Of a run's ``model.keras``."""
+    return hashlib.sha256((run / "model.keras").read_bytes()).hexdigest()
 
 
 def read_evaluation(run: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -233,14 +234,15 @@ class Loop:
         if path is None or not path.is_file():
             raise UsageError(
                 f"Training is resumed from a checkpoint. Received: {self.run}, which has none of {self.phase}. "
-                "Remedy: train without --resume."
+                "Remedy: leave --resume out; --overwrite deletes what is there."
             )
         state = read_state(path)
         shapes = [weight.shape for weight in self.model.get_weights()]
         if state.recipe != self.recipe or [weight.shape for weight in state.weights] != shapes:
+            differ = _differences(state.recipe, self.recipe)
             raise UsageError(
                 "Training is resumed with the network, the settings and the data that it was begun with; only steps "
-                f"and minutes may change. Received: {path}, which differs. "
+                f"and minutes may change. Received: {path}, which differs in {differ}. "
                 "Remedy: give the same config and --data again, or train anew with --overwrite."
             )
         self._restore(state)
@@ -262,3 +264,16 @@ class Loop:
 
 def _checkpoint(run: Path, phase: str) -> Path:
     return run / "checkpoints" / f"{phase}.npz"
+
+
+def _differences(theirs: str, ours: str) -> str:
+    """Which parts of two recipes are not the same."""
+    a, b = (json.loads(recipe or "{}") for recipe in (theirs, ours))
+    found = []
+    for name in sorted(a.keys() | b.keys()):
+        one, other = a.get(name), b.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += [f"{name}.{key}" for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
+        elif one != other:
+            found.append(name)
+    return ", ".join(found) or "the shapes of its weights"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
 from quietcam.manifest import Manifest, read_manifest
 from train.model import build, convolutions
-from train.stored import load_model, load_run, read_evaluation
+from train.stored import load_model, load_run, model_sha256, read_evaluation
 
 __all__ = ["Beginning", "begin_with"]
 
@@ -26,13 +25,11 @@ class Beginning:
     """What a run begins with.
 
     Attributes:
-        source: where the weights are from; None for random ones, and then the rest is empty.
-        model: a network with these weights.
+        model: a network with these weights; None where they are random, and then the rest is empty.
         told: what ``evaluation.json`` tells of them.
         origin: the data that they were trained on, and its licence.
     """
 
-    source: Path | None = None
     model: keras.Model | None = None
     told: dict[str, Any] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
@@ -53,13 +50,12 @@ def begin_with(weights: str, architecture: Architecture) -> Beginning:
     source = Path(weights)
     if source.is_dir():
         _check_same(source, load_run(source).model, architecture)
-        model, origin, file = load_model(source), read_evaluation(source)["data"], source / "model.keras"
+        model, origin, sha256 = load_model(source), read_evaluation(source)["data"], model_sha256(source)
     else:
-        manifest = _manifest(source)
-        _check_same(source, Architecture.from_dict(manifest.architecture or {}), architecture)
-        model, origin, file = _from_tflite(source, architecture), manifest.training, source
-    told = {"begun_with": weights, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    return Beginning(source, model, {"weights": told}, origin)
+        manifest, theirs = _manifest(source)
+        _check_same(source, theirs, architecture)
+        model, origin, sha256 = _from_tflite(source, architecture), manifest.training, manifest.sha256
+    return Beginning(model, {"weights": {"begun_with": weights, "sha256": sha256}}, origin)
 
 
 def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:
@@ -88,21 +84,26 @@ def _from_tflite(source: Path, architecture: Architecture) -> keras.Model:
     return model
 
 
-def _manifest(path: Path) -> Manifest:
+def _manifest(path: Path) -> tuple[Manifest, Architecture]:
     if path.suffix != ".tflite" or not path.is_file():
         raise UsageError(
             f"Training begins with the weights of a run directory or of a float32 .tflite. Received: {path}, which is "
             "neither. Remedy: give one of these, or leave --weights out."
         )
     manifest = read_manifest(path)
-    if manifest is None or manifest.architecture is None or manifest.recipe != _FLOAT:
-        found = f"recipe {manifest.recipe}" if manifest else "which has no manifest"
+    if manifest is None or manifest.architecture is None:
+        raise UsageError(
+            "The manifest of a .tflite tells which network its weights are of. "
+            f"Received: {path}, {'whose manifest does not' if manifest else 'which has none'}. "
+            "Remedy: a float32 model that 'quietcam convert' made of a run directory."
+        )
+    if manifest.recipe != _FLOAT:
         raise UsageError(
             "Weights to begin with are those of a .tflite that 'quietcam convert --recipe float32' wrote: other "
-            f"recipes round them. Received: {path}, {found}. "
+            f"recipes round them. Received: {path}, recipe {manifest.recipe}. "
             "Remedy: its float twin, NAME_WxH_float32.tflite."
         )
-    return manifest
+    return manifest, Architecture.from_dict(manifest.architecture)
 
 
 def _stored_convolutions(path: Path) -> list[tuple[Any, Any]]:

@@ -71,7 +71,48 @@ def test_a_run_directory_in_use(make_run, pair_folder, quietcam, tmp_path):
         os.close(held)
     code, shown = quietcam("train", tmp_path / "c.toml", "--data", pair_folder, "--out", make_run("there"))
     assert code == 2
+    assert "Remedy: --overwrite deletes it" in one_line(shown)
+    (tmp_path / "there" / "checkpoints").mkdir()
+    code, shown = quietcam("prune", make_run("other"), "--data", pair_folder, "--out", tmp_path / "there")
+    assert code == 2
     assert "Remedy: --resume goes on with it, --overwrite deletes it" in one_line(shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--channels", "0.99"), "Remedy: take away a share of at most 0."),
+        (("--channels", "1.5"), "Received: --channels 1.5. Remedy: for example --channels 0.4"),
+        (("--channels", "0.3", "--importance", "l3"), "one of l1, taylor. Received: l3. Remedy: choose one"),
+    ],
+)
+def test_what_cannot_be_pruned_deletes_nothing(make_run, pair_folder, quietcam, words, said):
+    source, old = make_run(), make_run("old")
+    before = sorted((path.name, path.read_bytes()) for path in old.iterdir())
+    code, shown = quietcam("prune", source, "--data", pair_folder, *words, "--out", old, "--overwrite")
+    assert code == 2
+    assert said in one_line(shown)
+    assert sorted((path.name, path.read_bytes()) for path in old.iterdir()) == before
+
+
+def test_a_run_does_not_overwrite_its_teacher(tmp_path, make_run, pair_folder, quietcam):
+    (tmp_path / "c.toml").write_text(NETWORK)
+    run = make_run()
+    words = ("--data", pair_folder, "--out", run, "--overwrite")
+    for command in (("train", tmp_path / "c.toml", "--teacher", run), ("prune", run), ("train", run, "--qat")):
+        code, shown = quietcam(*command, *words)
+        assert code == 2
+        assert "needs a folder of its own" in one_line(shown)
+        assert (run / "model.keras").is_file()
+
+
+def test_resumed_where_nothing_is(tmp_path, pair_folder, quietcam):
+    (tmp_path / "c.toml").write_text(NETWORK)
+    words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", tmp_path / "run")
+    code, shown = quietcam(*words, "--resume")
+    assert code == 2
+    assert "which has none of train. Remedy: leave --resume out" in one_line(shown)
+    assert quietcam(*words)[0] == 0
 
 
 def test_a_checkpoint_of_another_architecture(tmp_path, pair_folder, quietcam):
@@ -81,4 +122,6 @@ def test_a_checkpoint_of_another_architecture(tmp_path, pair_folder, quietcam):
     (tmp_path / "c.toml").write_text(NETWORK.replace("[8, 16]", "[16, 16]"))
     code, shown = quietcam(*words, "--resume")
     assert code == 2
-    assert "which differs. Remedy: give the same config and --data again" in one_line(shown)
+    assert "which differs in model.widths. Remedy: give the same config and --data again" in one_line(shown)
+    # What is there is as it was.
+    assert quietcam("evaluate", tmp_path / "run", "--data", pair_folder, "--pictures", "0", "--split", "all")[0] == 0

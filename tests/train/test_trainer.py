@@ -131,7 +131,7 @@ def test_one_bad_step_is_undone(crops, tiny, monkeypatch, capsys):
 def test_resumed_equals_uninterrupted_bit_for_bit(crops, tiny, tmp_path, monkeypatch):
     def loop(run):
         keras.utils.set_random_seed(7)
-        return Loop("train", build(tiny), Budget(24, 99), 3e-3, seed=7, run=run, average=0.9, recipe="same")
+        return Loop("train", build(tiny), Budget(24, 99), 3e-3, seed=7, run=run, average=0.9, recipe='{"patch": 1}')
 
     extra = ExtraNoise(gaussian=0.3, salt_and_pepper=0.2, none=0.1)
     fit = {"training": crops, "validation": {"own": crops}, "patch": 32, "batch": 4, "extra": extra}
@@ -157,15 +157,15 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, tiny, tmp_path, monkeyp
 
 def test_a_checkpoint_of_something_else_is_not_resumed(crops, tiny, tmp_path):
     fit = {"training": crops, "validation": {"own": crops}, "patch": 32, "batch": 4}
-    loop = Loop("train", build(tiny), Budget(2, 5), 1e-3, run=tmp_path, recipe="one")
+    loop = Loop("train", build(tiny), Budget(2, 5), 1e-3, run=tmp_path, recipe='{"patch": 1}')
     with pytest.raises(UsageError, match="resumed from a checkpoint"):
         loop.fit(**fit, resume=True)
     loop.fit(**fit)
     with pytest.raises(UsageError, match="the network, the settings and the data"):
-        Loop("train", build(tiny), Budget(4, 5), 1e-3, run=tmp_path, recipe="two").fit(**fit, resume=True)
+        Loop("train", build(tiny), Budget(4, 5), 1e-3, run=tmp_path, recipe='{"patch": 2}').fit(**fit, resume=True)
     other = build(Architecture(stem=2, widths=(16, 16), depths=(1, 1)))
     with pytest.raises(UsageError, match="the network, the settings and the data"):
-        Loop("train", other, Budget(4, 5), 1e-3, run=tmp_path, recipe="one").fit(**fit, resume=True)
+        Loop("train", other, Budget(4, 5), 1e-3, run=tmp_path, recipe='{"patch": 1}').fit(**fit, resume=True)
     (tmp_path / "checkpoints" / "train.npz").write_bytes(b"PK garbage")
     with pytest.raises(DataError, match="A checkpoint must be"):
         loop.fit(**fit, resume=True)

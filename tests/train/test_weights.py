@@ -15,7 +15,6 @@ from quietcam.errors import ModelError
 from quietcam.manifest import read_manifest, sidecar_path
 from train import runs
 from train.config import load_config
-from train.data import inherited
 from train.stored import load_model
 from train.weights import begin_with
 
@@ -34,6 +33,7 @@ def test_a_float_twin_computes_in_keras_what_it_does_on_the_device():
     with Interpreter(TWIN) as device:
         device.run(picture, theirs)
     assert np.abs(np.rint(ours * 255) - theirs).max() <= 1
+    assert begun.told["weights"] == {"begun_with": str(TWIN), "sha256": read_manifest(TWIN).sha256}
     assert begun.origin["licence"] == read_manifest(TWIN).training["licence"]
 
 
@@ -49,8 +49,9 @@ def test_a_run_begins_with_them_and_tells(tmp_path, make_run, pair_folder, quiet
     bias = load_model(tmp_path / "run").get_layer("residual").bias.numpy()
     np.testing.assert_allclose(bias, 0.05, atol=1e-6)
     told = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    content = (source / "model.keras").read_bytes()
-    assert told["weights"] == {"begun_with": str(source), "sha256": hashlib.sha256(content).hexdigest()}
+    sha256 = hashlib.sha256((source / "model.keras").read_bytes()).hexdigest()
+    assert told["weights"] == {"begun_with": str(source), "sha256": sha256, "before": told["validation"]["psnr"]}
+    assert f"begun with weights that give {told['validation']['psnr']:.2f} dB" in shown
     assert told["data"]["data"].endswith("; before that my camera")
     assert told["data"]["licence"].split("; ")[1:] == ["mine"]
     # And it goes on into what is made of the run.
@@ -59,24 +60,13 @@ def test_a_run_begins_with_them_and_tells(tmp_path, make_run, pair_folder, quiet
     pruned = json.loads((tmp_path / "run-pruned" / "evaluation.json").read_text())
     assert pruned["data"]["data"] == told["data"]["data"]
     assert pruned["data"]["licence"] == told["data"]["licence"]
+    assert pruned["data"]["earlier"] == [earlier]
+    assert pruned["weights"] == told["weights"]
 
 
 def test_without_weights_a_run_begins_with_random_ones(tiny):
     assert begin_with("", tiny).model is None
     assert begin_with("", tiny).told == {}
-
-
-@pytest.mark.parametrize(
-    ("before", "data", "licence"),
-    [
-        ({}, "a", "free; MIT"),
-        ({"data": "a", "licence": "MIT; free"}, "a", "free; MIT"),
-        ({"data": "b", "licence": "GPL; MIT"}, "a; before that b", "free; MIT; GPL"),
-        ({"data": "a; before that b", "licence": "free; MIT; GPL"}, "a; before that b", "free; MIT; GPL"),
-    ],
-)
-def test_earlier_data_and_its_licence_are_not_forgotten(before, data, licence):
-    assert inherited({"data": "a", "licence": "free; MIT"}, before) == {"data": data, "licence": licence}
 
 
 def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
@@ -86,7 +76,7 @@ def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
     for weights, said in (
         (tmp_path / "nowhere", "a run directory or of a float32 .tflite. Received:"),
         (TWIN.with_name("demo_256x256_int8.tflite"), "recipe int8. Remedy: its float twin"),
-        (tmp_path / "bare.tflite", "which has no manifest. Remedy"),
+        (tmp_path / "bare.tflite", "which has none. Remedy: a float32 model"),
         (TWIN, "of the network in [model], widths=[8, 16], depths=[1, 1]. Received"),
         (make_run("gray", Architecture(channels=1, widths=(8, 16), depths=(1, 1))), "channels=1. Remedy: the config"),
         (own, "needs a folder of its own"),
@@ -96,9 +86,9 @@ def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
         assert code == 2, shown
         assert said in shown.rstrip().splitlines()[-1]
         assert (own / "model.keras").is_file()
-    code, shown = quietcam("train", own, "--qat", "--data", pair_folder, "--weights", TWIN, "--resume")
+    code, shown = quietcam("train", own, "--qat", "--data", pair_folder, "--weights", TWIN)
     assert code == 2
-    assert "Received: --resume, --weights. Remedy: leave it out" in shown
+    assert "Received: --weights. Remedy: leave it out" in shown
 
 
 def test_a_file_that_is_not_what_its_manifest_says(tmp_path):
