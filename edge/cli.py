@@ -91,12 +91,16 @@ def models_command(json: Json = None) -> None:
     ]
     note = "no model ships with this installation"
     if models:
-        note = f"{default_model()} is the default and means {resolve_model().stem}"
+        note = (
+            f"{default_model()} is the default and means {resolve_model().stem}. PSNR is the network's before it was "
+            "converted, on its own validation crops: demo's are generated scenes, the others' SIDD.\n"
+            f"The files, and a card of each model: {resolve_model().parent}"
+        )
     _show(
         json,
         models,
         "Models that ship",
-        ["name", "frame", "kB", "GMACs at 256x256", "PSNR dB", "data"],
+        ["name", "frame", "kB", "GMACs at 256x256", "PSNR dB", "licence of its data"],
         rows,
         note,
     )
