@@ -45,6 +45,7 @@ class _Lines:
         self._description = description
         self._total = total
         self._done = 0.0
+        self._shown: float | None = None
         self._note = ""
         self._start = self._last = time.monotonic()
 
@@ -57,9 +58,11 @@ class _Lines:
             self._print()
 
     def close(self) -> None:
-        self._print(ended=True)
+        if self._shown != self._done:
+            self._print(ended=True)
 
     def _print(self, ended: bool = False) -> None:
+        self._shown = self._done
         share = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
         elapsed = time.monotonic() - self._start
         left = ""

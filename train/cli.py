@@ -235,6 +235,8 @@ def prune(
     config = fit_pruning_to(config, minutes or config.pruning.minutes, measured_step_seconds(run))
     target = out or run.with_name(f"{run.name}-{'pruned' if channels is None else 'narrow'}")
     check_free(target, reads=[run], resume=resume, overwrite=overwrite)
+    if "quantization_aware_training" in read_evaluation(run):
+        say(f"{run} is ready for int8, and what comes out of this is not: run 'quietcam train {target} --qat' on it")
     with load_training_data(data, config, validation or []) as loaded:
         if channels is None:
             prune_run(run, config, loaded, target, scan=scan, resume=resume, overwrite=overwrite)
