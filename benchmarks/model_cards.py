@@ -360,7 +360,7 @@ def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: 
         lines.append(f"- int8 loses {' and '.join(drops)} to its float twin, where we want {DROP} at most.")
     return [
         *lines,
-        f"- The outermost two pixels of a frame keep {at_border} times the error of the rest: all is black beyond them.",
+        f"- The outermost two pixels of a frame keep {at_border} times the error of the rest: black is beyond.",
         "- Real noise was seen from five phones alone; a Raspberry Pi's only as simulated from its tuning files.",
     ]
 
