@@ -185,4 +185,4 @@ def test_a_run_is_made_ready_from_the_command_line(pair_folder, tmp_path):
     model = keras.models.load_model(tmp_path / "run-qat" / "model.keras", compile=False)
     assert sum("fake_quant" in layer.name for layer in model.layers) == 8
     assert run(["train", str(config), "--qat", *words]) == 2
-    assert run(["train", str(tmp_path / "run"), "--qat", *words, "--resume"]) == 2
+    assert run(["train", str(tmp_path / "run"), "--qat", *words, "--teacher", str(tmp_path / "run")]) == 2
