@@ -31,7 +31,7 @@ def test_the_loss_with_a_teacher_by_hand(crops, tiny):
     shown = np.clip(noisy.numpy() - np.float32(0.1), 0, 1)  # the untrained network gives back the noisy picture
 
     def distance(a, b):
-        return np.mean(np.sqrt((np.asarray(a, np.float64) - b) ** 2 + 1e-6))
+        return np.mean(np.sqrt((np.asarray(a, np.float64) - b) ** 2 + 1e-4))
 
     expected = 0.7 * distance(noisy, clean.numpy()) + 0.3 * distance(noisy, shown)
     assert loop._step_function()(noisy, clean) == pytest.approx(expected, rel=1e-5)
