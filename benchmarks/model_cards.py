@@ -93,9 +93,9 @@ def main() -> int:
         files = {**models[name], "peer": peer}
         times = {recipe: taken[f"{name} {recipe}"] for recipe in models[name]} | {"peer": taken["peer"]}
         found = {each: measure(files, pictures[each]) for each in SETS}
-        worst = worst_scenes(files["int8"], ROOT / "docs" / "models" / f"{name}.jpg")
+        scenes = generated_scenes(files["int8"], ROOT / "docs" / "models" / f"{name}.jpg")
         figures = summary(found, times)
-        write_text(ROOT / "edge" / "models" / f"{name}.md", card(name, files, found, times, worst))
+        write_text(ROOT / "edge" / "models" / f"{name}.md", card(name, files, found, times, scenes))
         append(options.csv, {"model": name, **figures, "machine": machine(), "commit": commit()})
         print(name, *(f"{key} {value}" for key, value in figures.items()), sep="\n  ")
         missed += [f"{name}: {each}" for each in judge(name, figures)]
@@ -160,18 +160,6 @@ def summary(found: dict[str, list[Found]], times: dict[str, float]) -> dict[str,
     return figures | {"ms": times["int8"], "faster": round(times["peer"] / times["int8"], 1)}
 
 
-def border(file: ModelFile) -> float:
-    """How much larger the error of a frame's outermost two pixels is than that of the rest, on generated scenes."""
-    outer, inner = [], []
-    with Denoiser(file, 2) as denoiser:
-        for seed in range(FIRST_SCENE, FIRST_SCENE + SCENES):
-            noisy, clean = make_pair(seed, SIDE, band=SCENE_BAND)
-            squared = np.square(denoiser.denoise(noisy).astype(np.float64) - clean)
-            inner.append(squared[2:-2, 2:-2].mean())
-            outer.append((squared.sum() - squared[2:-2, 2:-2].sum()) / (squared.size - squared[2:-2, 2:-2].size))
-    return round(float(np.sqrt(np.mean(outer) / np.mean(inner))), 1)
-
-
 def iso_drops(found: dict[str, list[Found]]) -> dict[str, float]:
     """What int8 loses in each ISO bucket of three pictures or more, of both sets; buckets as ``quietcam compare``'s."""
     buckets: dict[str, list[float]] = {}
@@ -216,15 +204,33 @@ class Worst:
     strip: Image
 
 
-def worst_scenes(file: ModelFile, path: Path) -> tuple[list[Worst], list[Worst]]:
-    """The scenes that came out worst, and the worst dark flat patches, drawn below each other."""
-    scenes, patches = [], []
+@dataclass
+class Scenes:
+    """What became of the generated scenes.
+
+    Attributes:
+        worst: those that came out worst. dark: their worst dark flat patches. border: how much larger the error of a
+            frame's outermost two pixels is than that of the rest.
+    """
+
+    worst: list[Worst]
+    dark: list[Worst]
+    border: float
+
+
+def generated_scenes(file: ModelFile, path: Path) -> Scenes:
+    """Every scene once; the worst of them, and the worst dark flat patches, drawn below each other."""
+    scenes, patches, outer, inner = [], [], [], []
     with Denoiser(file, 2) as denoiser:
         for seed in range(FIRST_SCENE, FIRST_SCENE + SCENES):
             noisy, clean = make_pair(seed, SIDE, band=SCENE_BAND)
             pictures = (noisy, denoiser.denoise(noisy).copy(), clean)
             before, after = psnr(noisy, clean), psnr(pictures[1], clean)
             scenes.append(Worst(seed, before, after, -after, np.hstack(pictures)))
+            squared = np.square(pictures[1].astype(np.float64) - clean)
+            rest = squared[2:-2, 2:-2]
+            inner.append(rest.mean())
+            outer.append((squared.sum() - rest.sum()) / (squared.size - rest.size))
             dark = [Worst(seed, *each) for each in dark_flats(pictures)]
             patches += sorted(dark, key=lambda each: -each.badness)[:1]
     shown = tuple(sorted(each, key=lambda worst: -worst.badness)[:SHOWN] for each in (scenes, patches))
@@ -234,7 +240,7 @@ def worst_scenes(file: ModelFile, path: Path) -> tuple[list[Worst], list[Worst]]
         done, content = cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         assert done
         temporary.write_bytes(content.tobytes())
-    return shown[0], shown[1]
+    return Scenes(*shown, round(float(np.sqrt(np.mean(outer) / np.mean(inner))), 1))
 
 
 def dark_flats(pictures: tuple[Image, Image, Image]) -> Any:
@@ -257,7 +263,7 @@ def card(
     files: dict[str, ModelFile],
     found: dict[str, list[Found]],
     times: dict[str, float],
-    worst: tuple[list[Worst], list[Worst]],
+    made: Scenes,
 ) -> str:
     """The model card, Markdown."""
     manifest = files["int8"].manifest
@@ -323,9 +329,10 @@ def card(
         lines.append(f"| {label} | {figures[f'native_{key}']} | {figures[f'small_{key}']} |")
     drops = ", ".join(f"{drop:.2f} dB at ISO {bucket}" for bucket, drop in iso_drops(found).items())
     lines += ["", f"int8 loses to its float twin, by ISO (three pictures or more): {drops}."]
-    lines += ["", "## Limits", *limits(found, figures, border(files["int8"])), ""]
+    lines += ["", "## Limits", *limits(found, figures, made.border), ""]
     scenes, patches = (
-        "; ".join(f"seed {each.seed}: {each.before:.1f} to {each.after:.1f} dB" for each in kind) for kind in worst
+        "; ".join(f"seed {each.seed}: {each.before:.1f} to {each.after:.1f} dB" for each in kind)
+        for kind in (made.worst, made.dark)
     )
     lines += [
         f"The {SHOWN} worst of {SCENES} generated scenes (seeds from {FIRST_SCENE}, noisy sides of {SCENE_BAND[0]} to "

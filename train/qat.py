@@ -33,8 +33,8 @@ Ranges = dict[str, tuple[float, float]]
 _quantization: Any = tfmot.quantization.keras
 
 _GIVEN_UP = 0.0001
-"""The share of a tensor's values that is cut off at each end. It is a trade: of a good network 0.0005 cost 0.35 dB on
-the strongest noise at once, 0.00005 coarser steps for all that is usual; after training they were within 0.1."""
+"""The share of a tensor's values that is cut off at each end: a trade of what the cut costs against finer steps. Before
+training, of a good network, 0.0005 cost 0.35 dB, 0.0001 0.08; after it 0.0005 and 0.00005 were within 0.1."""
 
 _SPARSE = 0.05
 _RELU = 6.0
