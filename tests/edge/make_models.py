@@ -1,4 +1,6 @@
-"""Writes small models for the tests of the runtime; a process of its own, so that TensorFlow stays out of theirs.
+"""Writes the small models for the tests of the runtime: ``python tests/edge/make_models.py tests/edge/models``.
+
+They lie in the repository, so that the tests run on a device, where there is no TensorFlow.
 
 The good ones compute y = clip(x + conv3x3(x), 0, 1) in blocks of 2x2 pixels (space-to-depth), with the weights in
 `weights.npz`; the split ones end one operator earlier, in blocks. The compiled ones are what the Edge TPU's compiler

@@ -22,7 +22,8 @@ from edge.cameras.swapped import Channels
 from edge.cameras.v4l2 import Device, V4l2Camera, V4l2Options, device_path, list_devices, why_not
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from tests.edge.picamera2_stand_in import Sensor
-from tests.edge.test_supervised import Pulled, soon
+from tests.edge.test_supervised import Pulled
+from tests.waiting import until
 
 SMALL = PicameraOptions(size=(64, 48))
 
@@ -187,14 +188,14 @@ class TestPicamera:
             setattr(sensor, knob, True)
             if knob == "busy":  # somebody else took it while it was away
                 sensor.stuck = True
-                soon(lambda: "Another program" in str(pulled.camera.state.reason))
+                until(lambda: "Another program" in str(pulled.camera.state.reason))
                 sensor.stuck = False
-            soon(lambda: pulled.camera.state.state == "lost")
+            until(lambda: pulled.camera.state.state == "lost")
             setattr(sensor, knob, False)
-            soon(lambda: pulled.camera.state.state == "live")
+            until(lambda: pulled.camera.state.state == "live")
             for frame in list(pulled.frames):
                 frame.done()
-        soon(lambda: sensor.closed == sensor.opened)
+        until(lambda: sensor.closed == sensor.opened)
 
     @pytest.mark.parametrize("part", ["camera=-1", "stream=raw", "denoise=none", "sharpness=17", "selftest=yes"])
     def test_a_value_that_does_not_fit_is_named(self, part: str) -> None:

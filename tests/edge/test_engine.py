@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from edge.sinks.null import NullSink
 from quietcam.errors import DeviceError, ModelError, UsageError
 from quietcam.image import Image
 from tests.edge.conftest import Bus, picture, with_manifest
+from tests.waiting import until
 
 FAST = (0.01, 0.05)  # seconds until a lost device is tried again
 
@@ -32,14 +33,6 @@ def _no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     until(lambda: set(threading.enumerate()) <= before)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "waited for 20 s"
-        time.sleep(0.005)
 
 
 def denoise(engine: Engine, noisy: Image) -> Image | None:

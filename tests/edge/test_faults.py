@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from edge.pipeline import Pipeline
 from edge.sinks.base import Sink
 from quietcam.image import Image
 from tests.edge.mjpeg_server import MjpegCamera, mjpeg_camera
+from tests.waiting import WAIT, until
 
-WAIT = 30.0
 QUICK = WatchRules(silence=0.5, first_pause=0.005, longest_pause=0.02, proven=0.0, pulse=0.01)
 
 
@@ -65,13 +65,6 @@ class Run:
         self.denoiser.close()
 
 
-def soon(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def held() -> tuple[int, int]:
     """Descriptors and threads of this process."""
     return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
@@ -88,15 +81,15 @@ def test_a_camera_that_is_replugged_50_times_keeps_its_viewer_and_leaks_nothing(
 ) -> None:
     sizes = [(64, 48), (80, 48), (64, 64)]
     with Run(stream.url, small) as run:
-        soon(lambda: run.viewer.frames > 2)
+        until(lambda: run.viewer.frames > 2)
         before = held()
         for number in range(50):
             stream.unplug()
             stream.size = sizes[number % 3]
             stream.plug.set()
-            soon(lambda number=number: run.camera.state.reopened > number)  # type: ignore[misc]
-            soon(lambda number=number: run.viewer.size == sizes[number % 3])  # type: ignore[misc]
-        soon(lambda: held()[1] <= before[1])
+            until(lambda number=number: run.camera.state.reopened > number)  # type: ignore[misc]
+            until(lambda number=number: run.viewer.size == sizes[number % 3])  # type: ignore[misc]
+        until(lambda: held()[1] <= before[1])
         assert held()[0] <= before[0] + 2
         report = run.pipeline.health.report()
         assert report["camera"]["reopened"] == 50
@@ -106,13 +99,13 @@ def test_a_camera_that_is_replugged_50_times_keeps_its_viewer_and_leaks_nothing(
 
 def test_the_viewer_is_told_that_there_is_no_live_video(stream: MjpegCamera, small: Path) -> None:
     with Run(stream.url, small) as run:
-        soon(lambda: run.viewer.frames > 2)
+        until(lambda: run.viewer.frames > 2)
         stream.unplug()
-        soon(lambda: run.viewer.told.get("camera", {}).get("state") == "lost")
+        until(lambda: run.viewer.told.get("camera", {}).get("state") == "lost")
         assert run.viewer.told["camera"]["reason"]
         assert abs(time.time() - run.viewer.told["camera"]["since"]) < WAIT
         stream.plug.set()
-        soon(lambda: run.viewer.told["camera"]["state"] == "live")
+        until(lambda: run.viewer.told["camera"]["state"] == "live")
 
 
 def test_a_frozen_stream_is_noticed_under_the_pipeline_too(
@@ -120,17 +113,17 @@ def test_a_frozen_stream_is_noticed_under_the_pipeline_too(
 ) -> None:
     monkeypatch.setattr("edge.cameras.network._FROZEN_PICTURES", 0.3)
     with Run(stream.url, small) as run:
-        soon(lambda: run.viewer.frames > 2)
+        until(lambda: run.viewer.frames > 2)
         stream.frozen = True
-        soon(lambda: run.camera.state.state == "lost")
+        until(lambda: run.camera.state.state == "lost")
         assert "the same picture" in str(run.camera.state.reason)
         stream.frozen = False
-        soon(lambda: run.camera.state.state == "live")
+        until(lambda: run.camera.state.state == "live")
 
 
 def test_garbage_in_the_place_of_the_model_never_stops_what_works(stream: MjpegCamera, small: Path) -> None:
     with Run(stream.url, small) as run:
-        soon(lambda: run.viewer.frames > 2)
+        until(lambda: run.viewer.frames > 2)
         good = small.read_bytes()
         rng = np.random.default_rng(0)
         for content in (b"", b"garbage", good[: len(good) // 2], rng.bytes(len(good)), None):
@@ -140,13 +133,13 @@ def test_garbage_in_the_place_of_the_model_never_stops_what_works(stream: MjpegC
             else:
                 small.write_bytes(content)
             run.pipeline.request_reload(small)
-            soon(lambda: run.pipeline.health.reload_error is not None)
+            until(lambda: run.pipeline.health.reload_error is not None)
             frames = run.viewer.frames
-            soon(lambda: run.viewer.frames > frames + 2)  # noqa: B023
+            until(lambda: run.viewer.frames > frames + 2)  # noqa: B023
         assert run.pipeline.health.reloaded == 0
         small.write_bytes(good)
         run.pipeline.request_reload(small)
-        soon(lambda: run.pipeline.health.reloaded == 1)
+        until(lambda: run.pipeline.health.reloaded == 1)
         assert run.pipeline.health.reload_error is None
         frames = run.viewer.frames
-        soon(lambda: run.viewer.frames > frames + 2)
+        until(lambda: run.viewer.frames > frames + 2)

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,8 +33,8 @@ from quietcam.errors import MissingExtraError, StorageError, UsageError
 from quietcam.image import Image
 from tests.edge.conftest import picture
 from tests.edge.test_sinks import frame, read_clip
+from tests.waiting import WAIT, until
 
-WAIT = 30.0
 QUIETCAM = [sys.executable, "-m", "quietcam"]
 
 
@@ -331,27 +330,20 @@ class TestFullDisk:
             def told() -> dict[str, object]:
                 return pipeline.health.report()["sinks"][0]
 
-            soon(lambda: told()["error"] is not None)
+            until(lambda: told()["error"] is not None)
             assert "No space left" in str(told()["error"])
             seen = view.frames
-            soon(lambda: view.frames > seen + 10)
+            until(lambda: view.frames > seen + 10)
             filler.unlink()
-            soon(lambda: told()["error"] is None)
+            until(lambda: told()["error"] is None)
             taken = clip.frames
-            soon(lambda: clip.frames > taken + 2)
+            until(lambda: clip.frames > taken + 2)
             pipeline.stop()
             running.join(WAIT)
             assert not running.is_alive()
         assert read_clip(disk / "clip.avi")
         assert not [path for path in disk.iterdir() if path.name.startswith(".")]
         assert len(os.listdir("/proc/self/fd")) <= handles + 1  # noqa: PTH208
-
-
-def soon(condition) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class TestWindow:

@@ -21,8 +21,7 @@ from edge.pipeline import Pipeline
 from edge.sinks.base import Sink, SinkEnded
 from quietcam.errors import DataError, ModelError, StorageError
 from quietcam.image import Image
-
-WAIT = 10.0
+from tests.waiting import WAIT, until
 
 
 class Numbers(Camera):
@@ -250,18 +249,11 @@ def in_background(pipeline: Pipeline) -> threading.Thread:
     return thread
 
 
-def soon(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_stop_ends_it_and_every_frame_is_given_back() -> None:
     camera, sink = Endless(), Collector()
     pipeline = Pipeline(camera, PlusOne(), [sink])
     thread = in_background(pipeline)
-    soon(lambda: len(sink.taken) > 5)
+    until(lambda: len(sink.taken) > 5)
     pipeline.stop()
     pipeline.stop()
     thread.join(WAIT)
@@ -353,9 +345,9 @@ def test_a_sink_that_failed_is_opened_again_later(
 
     def before(index: int) -> None:
         if index == 1:  # the camera goes on until the sink is back
-            soon(lambda: "close" in said)
+            until(lambda: "close" in said)
         elif index == 59:
-            soon(lambda: bool(sink.taken))
+            until(lambda: bool(sink.taken))
 
     sink = Recovers()
     health = Pipeline(Endless(60, before), PlusOne(), [sink, Collector()]).run()
@@ -383,7 +375,7 @@ def test_a_slow_sink_of_a_live_run_loses_frames_and_the_fast_one_none() -> None:
             super().write(frame, denoised)
 
     def before(index: int) -> None:
-        soon(lambda: len(fast.taken) == index)  # so what is lost is lost to the slow sink
+        until(lambda: len(fast.taken) == index)  # so what is lost is lost to the slow sink
         if index == 30:
             release.set()
 
@@ -425,15 +417,15 @@ def test_a_network_that_fails_in_mid_run_lets_live_frames_pass() -> None:
     sink = Collector()
     pipeline = Pipeline(Endless(), PlusOne(before), [sink])
     thread = in_background(pipeline)
-    soon(lambda: len(sink.taken) > 3)
+    until(lambda: len(sink.taken) > 3)
     failing.set()
-    soon(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
+    until(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
     assert pipeline.health.report()["ladder"] == {
         "step": "pass-through",
         "reason": "the network fails: the stick is gone",
     }
     failing.clear()
-    soon(lambda: sink.taken[-1][1] + 1 == sink.taken[-1][2])
+    until(lambda: sink.taken[-1][1] + 1 == sink.taken[-1][2])
     assert pipeline.health.report()["ladder"] == {"step": "full", "reason": None}
     pipeline.stop()
     thread.join(WAIT)
@@ -456,11 +448,11 @@ def test_a_network_that_fails_right_after_a_reload_lets_live_frames_pass_too() -
     sink = Collector()
     pipeline = Pipeline(Endless(), Breaks(), [sink])
     thread = in_background(pipeline)
-    soon(lambda: len(sink.taken) > 3)
+    until(lambda: len(sink.taken) > 3)
     pipeline.request_reload("crash")
-    soon(lambda: pipeline.health.reload_error == "no error of ours")
+    until(lambda: pipeline.health.reload_error == "no error of ours")
     pipeline.request_reload("other")
-    soon(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
+    until(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
     pipeline.stop()
     thread.join(WAIT)
     assert not thread.is_alive()
@@ -479,11 +471,11 @@ def test_a_reload_between_two_frames_and_one_that_is_refused() -> None:
     pipeline = Pipeline(Endless(), denoiser, [sink])
     thread = in_background(pipeline)
     pipeline.request_reload("garbage")
-    soon(lambda: pipeline.health.report()["reload"] == {"count": 0, "error": "not a model"})
+    until(lambda: pipeline.health.report()["reload"] == {"count": 0, "error": "not a model"})
     taken = len(sink.taken)
-    soon(lambda: len(sink.taken) > taken)
+    until(lambda: len(sink.taken) > taken)
     pipeline.request_reload("two")
-    soon(lambda: pipeline.health.report()["reload"] == {"count": 1, "error": None})
+    until(lambda: pipeline.health.report()["reload"] == {"count": 1, "error": None})
     assert denoiser.model == "two"
     pipeline.stop()
     thread.join(WAIT)
@@ -529,9 +521,9 @@ def test_sinks_are_told_how_it_is_also_while_no_frames_come(monkeypatch: pytest.
     sink = Told()
     pipeline = Pipeline(Gone(10), PlusOne(), [sink])
     thread = in_background(pipeline)
-    soon(lambda: any(each["camera"]["state"] == "lost" for each in list(sink.reports)))
+    until(lambda: any(each["camera"]["state"] == "lost" for each in list(sink.reports)))
     told, frames = len(sink.reports), len(sink.taken)
-    soon(lambda: len(sink.reports) > told + 3)
+    until(lambda: len(sink.reports) > told + 3)
     assert len(sink.taken) == frames
     last = json.loads(json.dumps(sink.reports[-1]))
     assert last["camera"] == {"state": "lost", "since": 17.0, "reopened": 2, "reason": "unplugged"}

@@ -13,7 +13,7 @@ import pytest
 
 from edge.cameras.network import NetworkCamera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
-from tests.edge.test_supervised import until
+from tests.edge.test_supervised import until_frame
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 
@@ -51,10 +51,10 @@ def test_frames_are_rgb_and_come_back_at_another_size(codec: str) -> None:
         with rtsp_camera(port, codec, 64) as url:
             camera = stack.enter_context(SupervisedCamera(lambda: NetworkCamera(url), rules, allow_still=True))
             frames = iter(camera)
-            frame = until(camera, frames, lambda _: True)
+            frame = until_frame(camera, frames, lambda _: True)
             red, green, blue = frame.image.reshape(-1, 3).mean(axis=0)
             assert red > 200 > 60 > max(green, blue)
             assert frame.image.shape == (48, 64, 3)
         stack.enter_context(rtsp_camera(port, codec, 80))
-        until(camera, frames, lambda frame: frame.image.shape == (48, 80, 3))
+        until_frame(camera, frames, lambda frame: frame.image.shape == (48, 80, 3))
         assert camera.state.reopened >= 1

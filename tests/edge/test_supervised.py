@@ -18,8 +18,8 @@ from edge.frame import Frame
 from quietcam.errors import DataError, UsageError
 from tests.edge.conftest import picture
 from tests.edge.mjpeg_server import mjpeg_camera
+from tests.waiting import WAIT, until
 
-WAIT = 20.0
 QUICK = WatchRules(silence=0.2, opening=0.5, first_pause=0.005, longest_pause=0.02, proven=0.0, pulse=0.01)
 
 
@@ -31,10 +31,7 @@ def descriptors() -> int:
 def _nothing_is_left() -> Iterator[None]:
     before = set(threading.enumerate()), descriptors()
     yield
-    deadline = time.monotonic() + 5
-    while (left := set(threading.enumerate()) - before[0]) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not left
+    until(lambda: set(threading.enumerate()) <= before[0], "a thread is left")
     assert descriptors() <= before[1] + 1  # OpenCV may open one for itself, once
 
 
@@ -95,7 +92,7 @@ class _Camera(Camera):
         self._device.closed += 1
 
 
-def until(camera: SupervisedCamera, frames: Iterator[Frame], when: Callable[[Frame], bool]) -> Frame:
+def until_frame(camera: SupervisedCamera, frames: Iterator[Frame], when: Callable[[Frame], bool]) -> Frame:
     deadline = time.monotonic() + WAIT
     for frame in frames:
         frame.done()
@@ -103,13 +100,6 @@ def until(camera: SupervisedCamera, frames: Iterator[Frame], when: Callable[[Fra
         if when(frame):
             return frame
     raise AssertionError("the frames ended")
-
-
-def soon(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Pulled:
@@ -127,7 +117,7 @@ class Pulled:
     def __enter__(self) -> Pulled:
         self.camera.open()
         self._thread.start()
-        soon(lambda: bool(self.frames))
+        until(lambda: bool(self.frames))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -141,23 +131,23 @@ def test_unplugged_and_replugged_50_times_at_another_size_too(capsys: pytest.Cap
     device.returns = True
     with SupervisedCamera(device.make, replace(QUICK, silence=WAIT, opening=WAIT)) as camera:
         frames = iter(camera)
-        until(camera, frames, lambda _: True)
+        until_frame(camera, frames, lambda _: True)
         for number in range(1, 51):
             device.there = False
             device.size = (8 + number % 3, 6)
-            frame = until(camera, frames, lambda _, number=number: camera.state.reopened == number)
+            frame = until_frame(camera, frames, lambda _, number=number: camera.state.reopened == number)
             assert frame.image.shape == (6, 8 + number % 3, 3)
         assert camera.state.state == "live"
         assert camera.state.reason == "no such device"
         assert camera.size == (8 + 50 % 3, 6)
         index, dropped = frame.index, camera.dropped
         taken = device.number
-        soon(lambda: device.number > taken + 5)  # nobody takes them
+        until(lambda: device.number > taken + 5)  # nobody takes them
         later = next(frames)
         assert camera.dropped > dropped
         assert later.index == index + 1 + camera.dropped - dropped
     assert device.opened == 51
-    soon(lambda: device.closed >= 51)
+    until(lambda: device.closed >= 51)
     said = capsys.readouterr().err
     assert said.count("device is lost: gone") == 50
     assert said.count("device is back after") == 50
@@ -170,14 +160,14 @@ def test_it_is_lost_since_the_last_frame_and_live_since_the_first_one() -> None:
         assert abs(began - time.time()) < WAIT
         time.sleep(0.05)
         device.there = False
-        soon(lambda: pulled.camera.state.state == "lost")
+        until(lambda: pulled.camera.state.state == "lost")
         lost = pulled.camera.state
         assert began < lost.since <= time.time()
         assert (lost.reopened, lost.reason) == (0, "gone")
         time.sleep(0.05)
         assert pulled.camera.state.since == lost.since
         device.there = True
-        soon(lambda: pulled.camera.state.state == "live")
+        until(lambda: pulled.camera.state.state == "live")
         assert pulled.camera.state.since > lost.since
         assert pulled.camera.state.reopened == 1
 
@@ -190,22 +180,22 @@ def test_one_that_freezes_without_an_error_is_noticed_and_opened_again(kind: str
             device.frozen = True
         else:
             device.wake = wake
-        soon(lambda: pulled.camera.state.state == "lost")
+        until(lambda: pulled.camera.state.state == "lost")
         assert ("same picture" if kind == "frozen" else "no frame for") in str(pulled.camera.state.reason)
         device.frozen, device.wake = False, None
-        soon(lambda: pulled.camera.state.state == "live")
+        until(lambda: pulled.camera.state.state == "live")
         wake.set()
         taken = len(pulled.frames)
-        soon(lambda: len(pulled.frames) > taken)
+        until(lambda: len(pulled.frames) > taken)
 
 
 def test_a_frozen_picture_is_not_shown_as_live_again() -> None:
     device = Device()
     with Pulled(SupervisedCamera(device.make, QUICK)) as pulled:
         device.frozen = True
-        soon(lambda: pulled.camera.state.state == "lost")
+        until(lambda: pulled.camera.state.state == "lost")
         taken, opened = len(pulled.frames), device.opened
-        soon(lambda: device.opened > opened + 2)
+        until(lambda: device.opened > opened + 2)
         assert len(pulled.frames) == taken
         assert pulled.camera.state.reopened == 0
 
@@ -214,15 +204,15 @@ def test_what_hangs_is_left_alone_and_no_third_thread_is_started() -> None:
     device, wake = Device(), threading.Event()
     with Pulled(SupervisedCamera(device.make, QUICK)) as pulled:
         device.wake = wake
-        soon(lambda: "two readers hang" in str(pulled.camera.state.reason))
+        until(lambda: "two readers hang" in str(pulled.camera.state.reason))
         time.sleep(0.2)
         readers = [thread for thread in threading.enumerate() if thread.name == "quietcam-reader"]
         assert len(readers) == 2
         assert device.closed == 0, "a camera was closed while its driver was inside"
         device.wake = None
         wake.set()
-        soon(lambda: pulled.camera.state.state == "live")
-        soon(lambda: device.closed == 2)
+        until(lambda: pulled.camera.state.state == "live")
+        until(lambda: device.closed == 2)
 
 
 @pytest.mark.parametrize("why", ["dark", "allowed"])
@@ -307,24 +297,24 @@ class TestStream:
         with mjpeg_camera() as server:
             with SupervisedCamera(lambda: NetworkCamera(server.url), rules) as camera:
                 frames = iter(camera)
-                until(camera, frames, lambda _: True)
+                until_frame(camera, frames, lambda _: True)
                 before = descriptors()
                 for number in range(1, 51):
                     server.unplug()
                     server.size = (64 + 16 * (number % 3), 48)
                     server.plug.set()
-                    frame = until(camera, frames, lambda _, number=number: camera.state.reopened == number)
+                    frame = until_frame(camera, frames, lambda _, number=number: camera.state.reopened == number)
                     assert frame.image.shape == (48, 64 + 16 * (number % 3), 3)
-                soon(lambda: descriptors() <= before + 2)
-            soon(lambda: not any(thread.name == "quietcam-reader" for thread in threading.enumerate()))
+                until(lambda: descriptors() <= before + 2)
+            until(lambda: not any(thread.name == "quietcam-reader" for thread in threading.enumerate()))
 
     def test_a_line_on_which_nothing_comes_is_noticed(self) -> None:
         rules = WatchRules(silence=0.3, first_pause=0.01, longest_pause=0.05, pulse=0.01)
         with mjpeg_camera() as server, Pulled(SupervisedCamera(lambda: NetworkCamera(server.url), rules)) as pulled:
             server.silent = True
-            soon(lambda: pulled.camera.state.state == "lost")
+            until(lambda: pulled.camera.state.state == "lost")
             server.silent = False
-            soon(lambda: pulled.camera.state.state == "live")
+            until(lambda: pulled.camera.state.state == "live")
             server.unplug()
 
     def test_no_answer_and_no_video_are_told_apart_and_a_password_is_not_told(self) -> None:

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ from quietcam.errors import ModelError
 from quietcam.image import Image
 from tests.edge.service.test_notify import Manager
 from tests.processes import start_quietcam
-
-WAIT = 60.0
+from tests.waiting import WAIT, until
 
 
 class Service:
@@ -73,11 +71,11 @@ class Service:
         return dict(json.loads(self.get("/status.json")[1]))
 
     def until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + WAIT
-        while not condition():
+        def holds() -> bool:
             assert self.process.poll() is None, "".join(self.said)
-            assert time.monotonic() < end, "".join(self.said)
-            time.sleep(0.02)
+            return condition()
+
+        until(holds, lambda: "".join(self.said))
 
     def reload(self) -> None:
         self.process.send_signal(signal.SIGHUP)

@@ -20,8 +20,8 @@ from edge.frame import Frame
 from edge.sinks.web import WebOptions, WebSink
 from edge.web.guard import Limits
 from quietcam.image import Image
+from tests.waiting import WAIT, until
 
-WAIT = 20.0
 MODEL = {"name": "demo_640x480_int8", "recipe": "int8", "psnr": 32.1, "licence": "Apache-2.0"}
 
 
@@ -208,14 +208,6 @@ def serving(token: str | None = None, limits: Limits | None = None, **options: A
 def served() -> Iterator[Served]:
     with serving() as page:
         yield page
-
-
-def until(condition: Callable[[], bool], why: str = "it never came to that") -> None:
-    """Wait for what another thread will do soon."""
-    end = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < end, why
-        time.sleep(0.005)
 
 
 def descriptors() -> int:

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge.web.access import HEADERS, Access, Attempts, host_allowed, is_loopback, origin_allowed
 from edge.web.state import STUCK_SECONDS, State
-from tests.edge.web.conftest import WAIT, Served, noise, serving, until
+from tests.edge.web.conftest import Served, noise, serving
+from tests.waiting import WAIT, until
 
 TOKEN = "correct horse battery"
 

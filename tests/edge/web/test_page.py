@@ -19,7 +19,8 @@ from edge.denoiser import Denoiser
 from edge.models import describe, resolve_model
 from quietcam.image import Image
 from quietcam.scenes import make_pair
-from tests.edge.web.conftest import Served, serving, until
+from tests.edge.web.conftest import Served, serving
+from tests.waiting import until
 
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844, "mobile": True}

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edge.web.guard import Limits
-from tests.edge.web.conftest import WAIT, Served, Stream, descriptors, noise, serving, until
+from tests.edge.web.conftest import Served, Stream, descriptors, noise, serving
+from tests.waiting import WAIT, until
 
 
 def test_the_frames_come_in_order_and_are_the_denoised_ones(served: Served) -> None:
