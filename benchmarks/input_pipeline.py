@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.instructions import instructions_here
 from quietcam.architecture import Architecture
 from quietcam.data.pack import pack
 from quietcam.data.pictures import write_picture
@@ -179,7 +180,7 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """Processor and cores."""
+    """Processor, cores, and the instructions of its int8 kernels."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -187,7 +188,7 @@ def machine() -> str:
             line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         name = names[0] if names else name
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {instructions_here().name}"
 
 
 def append(path: Path, row: dict[str, object]) -> None:

@@ -20,6 +20,7 @@ from convert.gate import check_drops
 from convert.scores import Comparison, ModelScore
 from convert.tally import Tally
 from convert.worst import Patch, WorstPatches, patch_errors
+from edge.instructions import instructions_here
 from quietcam.data.pairs import Pair, say_problems
 from quietcam.data.samples import Sample, SampleSet
 from quietcam.errors import MissingExtraError, ModelError, UsageError
@@ -206,7 +207,7 @@ def _cpu() -> str:
     except OSError:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return f"{names[0]} ({platform.machine()})" if names else platform.machine()
+    return f"{names[0] if names else platform.machine()} ({instructions_here().name})"
 
 
 def _cores() -> int:

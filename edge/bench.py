@@ -11,6 +11,7 @@ from typing import Any
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.denoiser import Denoiser
 from edge.health import Health, Latency, peak_memory_mib
+from edge.instructions import instructions_here
 from edge.modelfile import ModelFile
 from edge.pipeline import Pipeline
 from edge.sinks.null import NullSink
@@ -124,6 +125,7 @@ class _Subject:
             "runtime": self.denoiser.runtime,
             "threads": self.denoiser.threads,
             "device": self.denoiser.device_state["used"],
+            "instructions": instructions_here().report(),
             "width": self._width,
             "height": self._height,
             "invokes_per_frame": self._invokes,

@@ -66,6 +66,7 @@ def bench_command(
             note += f", {report['speedup']:.2f} times as fast as {reports[0]['model']}"
         notes.append(note)
     title = "{width}x{height}, threads: {threads}, device: {device}, {runtime}".format(**reports[0])
+    notes.append("CPU kernels use {name}. {meaning}".format(**reports[0]["instructions"]))
     notes.append(f"peak memory {reports[-1]['peak_memory_mib']:.0f} MiB")
     content: Any = reports[0] | ({"compared": reports[1:]} if reports[1:] else {})
     _show(json, content, title, ["model", "", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, "\n".join(notes))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from edge.doctor.check import Finding, Machine
+from edge.instructions import instructions
 
 __all__ = [
     "check_camera_library",
     "check_numpy",
     "check_opencv",
+    "check_processor",
     "check_python",
     "check_runtime",
     "check_web",
@@ -20,6 +22,12 @@ def check_python(machine: Machine) -> list[Finding]:
     if machine.python < (3, 11):
         return [Finding("python", "broken", f"{version}; quietcam needs 3.11", "sudo apt install python3.11-venv")]
     return [Finding("python", "ok", f"{version} on {machine.architecture}")]
+
+
+def check_processor(machine: Machine) -> list[Finding]:
+    """What the network's kernels run on. A note where int8 brings no speed, since nothing can be mended."""
+    found = instructions(machine.text("/proc/cpuinfo") or "", machine.architecture)
+    return [Finding("processor", "ok" if found.int8_dot_product else "note", f"{found.name}. {found.meaning}")]
 
 
 def check_runtime(machine: Machine) -> list[Finding]:

@@ -7,6 +7,7 @@ from edge.doctor.environment import (
     check_camera_library,
     check_numpy,
     check_opencv,
+    check_processor,
     check_python,
     check_runtime,
     check_web,
@@ -19,6 +20,7 @@ __all__ = ["CHECKS", "Finding", "Machine", "examine"]
 
 CHECKS = (
     check_python,
+    check_processor,
     check_runtime,
     check_numpy,
     check_opencv,

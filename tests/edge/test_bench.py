@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.bench import bench
+from edge.instructions import instructions_here
 from edge.modelfile import load_model
 from quietcam.errors import UsageError
 
@@ -21,6 +22,7 @@ def test_the_report_is_consistent(small: Path) -> None:
         assert report[kind]["count"] == 12
         assert 0 < report[kind]["p50"] <= report[kind]["p95"] <= report[kind]["p99"] <= report[kind]["max"]
     assert report["pipeline"]["count"] == 12
+    assert report["instructions"] == instructions_here().report()
 
 
 def test_of_one_round_what_is_added_and_the_share_follow_from_the_rates(small: Path) -> None:

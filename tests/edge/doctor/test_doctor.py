@@ -41,6 +41,7 @@ class Fake:
             "free": lambda _: 8 * 10**9, "models": list,
         }  # fmt: skip
         self.write("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0")
+        self.write("proc/cpuinfo", "Features\t: fp asimd asimdhp asimddp\n" * 4)
         self.write("proc/meminfo", MEMINFO)
         self.write("proc/mounts", "/dev/root / ext4 rw,noatime 0 0\n")
         self.write("dev/video0", "")
@@ -108,6 +109,12 @@ def trouble(fake: Fake, name: str, level: str, found: str, mend: str) -> None:
 
 
 class TestEnvironment:
+    def test_a_processor_without_an_int8_dot_product_is_told_and_has_nothing_to_mend(self, fake: Fake) -> None:
+        fake.write("proc/cpuinfo", "Features\t: fp asimd evtstrm crc32 cpuid\n" * 4)
+        found = next(each for each in examine(fake.machine()) if each.name == "processor")
+        assert (found.level, found.mend) == ("note", None)
+        assert found.found.startswith("NEON without dot products. They have no int8 dot product")
+
     def test_an_old_python(self, fake: Fake) -> None:
         fake.fields["python"] = (3, 9)
         trouble(fake, "python", "broken", "3.9", "apt install")
