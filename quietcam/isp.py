@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quietcam.errors import UsageError
 from quietcam.image import Image
 
-__all__ = ["DEMOSAICS", "IDENTITY", "PHASES", "Isp", "demosaic", "develop", "mosaic", "to_linear"]
+__all__ = ["DEMOSAICS", "IDENTITY", "PHASES", "TONES", "Isp", "demosaic", "develop", "mosaic", "to_linear"]
 
 Raw = NDArray[np.float32]
 """float32 ``(H, W)``: what the sensor reads behind its Bayer filter, or without one; 0 black, 1 white."""
@@ -20,6 +20,7 @@ Raw = NDArray[np.float32]
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
 DEMOSAICS = ("bilinear", "malvar")
+TONES = ("srgb", "gamma", "linear")
 PHASES = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}
 """Where the red site lies within each 2x2 block of the mosaic: (row, column)."""
 
@@ -39,7 +40,8 @@ class Isp:
         demosaic: one of ``DEMOSAICS``.
         detail: how much of its correction the "malvar" demosaic gives red, green and blue: 1 all, 0 none, which is
             "bilinear"; at least 0. It sets the grain: how far noise spreads, and how its colours go together.
-        contrast: 0 is the plain sRGB curve, 1 a full smoothstep on top of it; in [0, 1].
+        contrast: 0 is the plain curve of ``tone``, 1 a full smoothstep on top of it; in [0, 1].
+        tone: one of ``TONES``: the sRGB curve, the plain power 1/2.2, or none, as machine cameras deliver.
         phase: one of ``PHASES``.
     """
 
@@ -51,10 +53,13 @@ class Isp:
     contrast: float = 0.0
     phase: str = "RGGB"
     detail: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    tone: str = "srgb"
 
     def __post_init__(self) -> None:
         if self.demosaic not in DEMOSAICS:
             raise UsageError(f"demosaic must be one of {', '.join(DEMOSAICS)}. Received: {self.demosaic}.")
+        if self.tone not in TONES:
+            raise UsageError(f"tone must be one of {', '.join(TONES)}. Received: {self.tone}.")
         if self.phase not in PHASES:
             raise UsageError(f"The Bayer phase must be one of {', '.join(PHASES)}. Received: {self.phase}.")
         if not 0.0 < self.exposure <= 1.0:
@@ -85,7 +90,7 @@ def to_linear(scene: Image, isp: Isp) -> NDArray[np.float32]:
     Returns:
         float32 ``(H, W, C)`` in [0, 1], in the sensor's own colours, where 1 is its full scale.
     """
-    light = _decoding(isp.contrast)[scene]
+    light = _decoding(isp.contrast, isp.tone)[scene]
     if scene.shape[2] == 3:
         backwards = np.linalg.inv(np.array(isp.matrix)) / isp.gains[:, np.newaxis]
         light = np.stack(_mix(np.moveaxis(light, 2, 0), backwards), axis=2)
@@ -142,7 +147,7 @@ def demosaic(
 def develop(raw: Raw, isp: Isp, channels: int = 3) -> Image:
     """A noisy or clean mosaic in [0, 1] to the picture that a camera delivers: uint8 ``(H, W, channels)``."""
     if channels == 1:
-        return _encode(np.clip(raw / np.float32(isp.exposure), 0.0, 1.0), isp.contrast)[..., np.newaxis]
+        return _encode(np.clip(raw / np.float32(isp.exposure), 0.0, 1.0), isp)[..., np.newaxis]
     balanced = raw * isp.gains[1]  # before the demosaic, which reads one colour's detail from another
     y, x = PHASES[isp.phase]
     balanced[y::2, x::2] = raw[y::2, x::2] * isp.gains[0]
@@ -150,7 +155,7 @@ def develop(raw: Raw, isp: Isp, channels: int = 3) -> Image:
     np.clip(balanced, 0.0, 1.0, out=balanced)
     colours = np.clip(demosaic(balanced, isp.demosaic, isp.phase, isp.detail), 0.0, 1.0)
     planes = _mix(np.moveaxis(colours, 2, 0), np.array(isp.matrix))
-    return np.stack([_encode(np.clip(plane, 0.0, 1.0, out=plane), isp.contrast) for plane in planes], axis=2)
+    return np.stack([_encode(np.clip(plane, 0.0, 1.0, out=plane), isp) for plane in planes], axis=2)
 
 
 def _mix(planes: NDArray[np.float32], matrix: NDArray[np.float64]) -> list[Raw]:
@@ -213,31 +218,35 @@ class _Site:
 
 
 @lru_cache(maxsize=64)
-def _decoding(contrast: float) -> NDArray[np.float32]:
+def _decoding(contrast: float, tone: str) -> NDArray[np.float32]:
     """float32 ``(256,)``: the linear value of each uint8 level."""
-    table = _uncurve(np.arange(256) / 255.0, contrast).astype(np.float32)
+    table = _uncurve(np.arange(256) / 255.0, contrast, tone).astype(np.float32)
     table.flags.writeable = False
     return table
 
 
 @lru_cache(maxsize=64)
-def _encoding(contrast: float) -> Image:
+def _encoding(contrast: float, tone: str) -> Image:
     """uint8 ``(65536,)``: the level nearest to each linear value, from the values where two levels meet."""
-    meets = np.ceil(_uncurve((np.arange(255) + 0.5) / 255.0, contrast) * (_LEVELS - 1)).astype(np.int64)
+    meets = np.ceil(_uncurve((np.arange(255) + 0.5) / 255.0, contrast, tone) * (_LEVELS - 1)).astype(np.int64)
     spans = np.diff(np.concatenate([[0], meets, [_LEVELS]]))
     table = np.repeat(np.arange(256, dtype=np.uint8), spans)
     table.flags.writeable = False
     return table
 
 
-def _encode(linear: NDArray[np.float32], contrast: float) -> Image:
+def _encode(linear: NDArray[np.float32], isp: Isp) -> Image:
     places = (linear * np.float32(_LEVELS - 1) + np.float32(0.5)).astype(np.uint16)
-    return _encoding(contrast)[places]
+    return _encoding(isp.contrast, isp.tone)[places]
 
 
-def _uncurve(shown: NDArray[np.floating], contrast: float) -> NDArray[np.float64]:
-    """Display values in [0, 1] back to linear light: contrast first, then the sRGB curve (IEC 61966-2-1)."""
+def _uncurve(shown: NDArray[np.floating], contrast: float, tone: str) -> NDArray[np.float64]:
+    """Display values in [0, 1] back to linear light: contrast first, then the tone (sRGB: IEC 61966-2-1)."""
     if contrast > 0.0:
         grid = np.linspace(0.0, 1.0, 4097)
         shown = np.interp(shown, (1.0 - contrast) * grid + contrast * grid * grid * (3.0 - 2.0 * grid), grid)
+    if tone == "linear":
+        return np.asarray(shown, np.float64)
+    if tone == "gamma":
+        return np.asarray(shown, np.float64) ** 2.2
     return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)

@@ -162,7 +162,9 @@ class SensorCamera:
     def expose(self, scene: Image, rng: np.random.Generator) -> Image:
         """One noisy frame of ``scene``: uint8, of its shape. A new exposure at every call."""
         traits = self.traits
-        signal = traits.leak(self.look(scene))
+        signal = traits.fixed(traits.leak(self.look(scene)))
+        if traits.lamps:
+            signal = signal * traits.light(len(signal), rng)
         if traits.row:
             signal = signal + traits.rows(len(signal), rng)
         raw = self.noise.expose(signal, rng)

@@ -1,4 +1,4 @@
-"""What sensors and cameras add to shot and read noise: binning, row noise, hot pixels, few bits, JPEG."""
+"""What sensors and cameras add to shot and read noise: binning, rows, columns, hot pixels, lamps, few bits, JPEG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from quietcam.image import Image, swap_red_blue
 
-__all__ = ["Traits", "random_traits"]
+__all__ = ["Traits", "compressed", "random_traits"]
 
 Raw = NDArray[np.float32]
 
@@ -26,7 +26,10 @@ class Traits:
         hot: the share of sites that leak charge; where they are, and how much, stays with the camera.
         bits: of the converter, 8 to 16; or None for no steps at all.
         jpeg: the quality of the JPEG that the camera delivers, 1 to 100; or None.
-        serial: another camera of the kind, with hot pixels elsewhere.
+        serial: another camera of the kind, with hot pixels, columns and sensitivities of its own.
+        column: standard deviation of what all sites of a column share in every frame, 1 is the sensor's range.
+        uneven: standard deviation of the sites' sensitivity, 1 is the mean one; it stays with the camera.
+        lamps: by how much of its mean the light of lamps swings, 0 to 1: bands of rows, which move from frame to frame.
     """
 
     binning: int = 1
@@ -35,11 +38,17 @@ class Traits:
     bits: int | None = None
     jpeg: int | None = None
     serial: int = 0
+    column: float = 0.0
+    uneven: float = 0.0
+    lamps: float = 0.0
 
     def __post_init__(self) -> None:
         rules = (
             (self.binning in (1, 2), "binning must be 1 or 2", self.binning),
             (math.isfinite(self.row) and self.row >= 0.0, "row noise must be at least 0", self.row),
+            (math.isfinite(self.column) and self.column >= 0.0, "column noise must be at least 0", self.column),
+            (0.0 <= self.uneven < 1.0, "the spread of sensitivities must lie in [0, 1)", self.uneven),
+            (0.0 <= self.lamps < 1.0, "the swing of lamps must lie in [0, 1)", self.lamps),
             (0.0 <= self.hot <= 1.0, "the share of hot pixels must lie in [0, 1]", self.hot),
             (self.bits is None or 8 <= self.bits <= 16, "bits must lie in 8 to 16", self.bits),
             (self.jpeg is None or 1 <= self.jpeg <= 100, "the quality of a JPEG must lie in 1 to 100", self.jpeg),
@@ -59,6 +68,21 @@ class Traits:
         leaky.reshape(-1)[rng.integers(0, raw.size, count)] += rng.exponential(0.2, count).astype(np.float32)
         return np.minimum(leaky, np.float32(1.0), out=leaky)
 
+    def fixed(self, raw: Raw) -> Raw:
+        """The mosaic through this camera's uneven sites and columns: the same in every frame, before noise."""
+        if self.uneven == 0.0 and self.column == 0.0:
+            return raw
+        rng = np.random.Generator(np.random.PCG64([self.serial, 1]))
+        seen = raw * (1 + rng.standard_normal(raw.shape, np.float32) * np.float32(self.uneven))
+        seen += rng.standard_normal((1, raw.shape[1]), np.float32) * np.float32(self.column)
+        return np.asarray(seen, np.float32)
+
+    def light(self, height: int, rng: np.random.Generator) -> Raw:
+        """What lamps multiply each row of one frame by: ``(height, 1)``, a wave of 24 to 600 rows around 1."""
+        period, phase = math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
+        wave = 1.0 + self.lamps * np.sin(2.0 * math.pi / period * np.arange(height) + phase)
+        return np.asarray(wave, np.float32)[:, np.newaxis]
+
     def rows(self, height: int, rng: np.random.Generator) -> Raw:
         """What each row of one frame is shifted by: ``(height, 1)``."""
         return rng.standard_normal((height, 1), np.float32) * np.float32(self.row)
@@ -77,18 +101,31 @@ class Traits:
         Raises:
             MissingExtraError: JPEG needs OpenCV.
         """
-        if self.jpeg is None:
-            return image
-        try:
-            import cv2
-        except ImportError as error:
-            raise MissingExtraError.of("edge", "cv2") from error
-        whole, content = cv2.imencode(".jpg", swap_red_blue(image), [cv2.IMWRITE_JPEG_QUALITY, self.jpeg])
-        if not whole:
-            raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as JPEG.")
-        colour = image.shape[2] == 3
-        decoded = cv2.imdecode(content, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
-        return swap_red_blue(np.asarray(decoded, np.uint8).reshape(image.shape))
+        return image if self.jpeg is None else compressed(image, "jpeg", self.jpeg)
+
+
+def compressed(image: Image, codec: str, quality: int) -> Image:
+    """A picture after lossy compression: uint8 ``(H, W, C)``, as before.
+
+    Args:
+        codec: "jpeg", or "vp8": a key frame of that video codec, as WebP holds it. Like H.264's, it predicts blocks
+            from their neighbours and smooths their borders.
+        quality: 1 to 100, of the codec's own scale.
+
+    Raises:
+        MissingExtraError: it needs OpenCV.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtraError.of("edge", "cv2") from error
+    suffix, flag = {"jpeg": (".jpg", cv2.IMWRITE_JPEG_QUALITY), "vp8": (".webp", cv2.IMWRITE_WEBP_QUALITY)}[codec]
+    whole, content = cv2.imencode(suffix, swap_red_blue(image), [flag, quality])
+    if not whole:
+        raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as {codec}.")
+    colour = image.shape[2] == 3
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    return swap_red_blue(np.asarray(decoded, np.uint8).reshape(image.shape))
 
 
 def random_traits(rng: np.random.Generator, deviation: float) -> Traits:

@@ -84,6 +84,17 @@ def generate(
         bool,
         typer.Option("--aliased", help="As of frames shrunk without a filter: white grain, jagged edges."),
     ] = False,
+    world: Annotated[
+        bool,
+        typer.Option(
+            "--world",
+            help="Draw cameras of every kind: phones, Raspberry Pi and machine cameras, at night, scaled, compressed.",
+        ),
+    ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw the first 24 pairs into one picture, with what made each."),
+    ] = None,
 ) -> None:
     """Take clean scenes, generated or your own, through a random camera's sensor noise.
 
@@ -103,9 +114,22 @@ def generate(
         raise UsageError(
             f"--aliased takes noise as it is drawn. Received: --band {band}. Remedy: leave one of them out."
         )
+    chosen = {"--band": band, "--sensor": sensor, "--aliased": aliased}
+    if world and (others := [name for name, value in chosen.items() if value]):
+        raise UsageError(
+            f"--world draws the noise and the camera. Received: {' and '.join(others)} beside it. "
+            "Remedy: leave one of them out."
+        )
     noise = None if sensor is None else sensor_noise(sensor, 1.0 if gain is None else gain)
-    write_pairs(out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean, aliased=aliased)
+    write_pairs(
+        out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean, aliased=aliased, world=world
+    )
     print(f"{out}: {count} pairs")
+    if sheet is not None:
+        from quietcam.data.sheet import write_sheet
+
+        write_sheet(sheet, out, range(seed, seed + count), world=world)
+        print(f"{sheet}: the first {min(count, 24)} of them, noisy beside clean")
 
 
 def pack_command(

@@ -25,6 +25,7 @@ from quietcam.image import Image
 from quietcam.noise import SIDD_LEVELS, SensorNoise
 from quietcam.progress import progress
 from quietcam.scenes import generate_scene, photograph
+from quietcam.world import photograph_world
 
 __all__ = ["ORIGIN", "make_generated_pair", "read_band", "write_pairs"]
 
@@ -42,6 +43,7 @@ def write_pairs(
     noise: SensorNoise | None = None,
     clean: Path | None = None,
     aliased: bool = False,
+    world: bool = False,
     description: str = "generate scenes",
 ) -> None:
     """Write ``count`` pairs of PNG, ``size`` x ``size`` RGB, named by their seeds ``seed`` to ``seed + count - 1``.
@@ -53,6 +55,7 @@ def write_pairs(
         noise: of one sensor, for all pairs. Defaults to levels as SIDD's cameras have them.
         clean: a folder of pictures or a video to take scenes from. Defaults to generated ones.
         aliased: as of frames that were shrunk without a filter, see ``quietcam.aliased``; ``band`` is not for these.
+        world: by cameras of every kind, see ``quietcam.world``; ``band`` and ``noise`` are not for these.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -79,11 +82,12 @@ def write_pairs(
         "band_db": None if band is None else list(band),
         "noise": None if noise is None else asdict(noise),
         "aliased": aliased,
+        "world": world,
     }
     _settle_origin(folder, told)
     write_json(folder / ORIGIN, told | {"seeds": [seed, seed + count - 1]})
     missing = [
-        _Job(folder, name, number, size, band, noise, frames, aliased)
+        _Job(folder, name, number, size, band, noise, frames, aliased, world)
         for number, name in enumerate(names, start=seed)
         if not all((folder / side / f"{name}.png").exists() for side in ("noisy", "clean"))
     ]
@@ -112,6 +116,7 @@ def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
         there = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         there = {}
+    there.setdefault("world", False)  # a set that was begun before there was a choice
     if differing := [key for key, value in told.items() if there.get(key) != value]:
         listed = ", ".join(f"{key} {there.get(key)} there, {told[key]} asked for" for key in differing)
         raise DataError(
@@ -142,6 +147,7 @@ class _Job:
     noise: SensorNoise | None
     frames: CleanFrames | None
     aliased: bool
+    world: bool
 
 
 def make_generated_pair(
@@ -152,6 +158,7 @@ def make_generated_pair(
     noise: SensorNoise | None = None,
     frames: CleanFrames | None = None,
     aliased: bool = False,
+    world: bool = False,
 ) -> tuple[Image, Image]:
     """The pair of that number, ``(noisy, clean)``, uint8 ``(size, size, 3)``; arguments as in ``write_pairs``."""
     rng = np.random.Generator(np.random.PCG64([number, 4]))
@@ -163,6 +170,8 @@ def make_generated_pair(
             scene = aliased_crop(frames.read(number), size, rng)
         return photograph_aliased(scene, number, levels=noise or SIDD_LEVELS)
     scene = generate_scene(size, size, number) if frames is None else clean_crop(frames.read(number), size, rng)
+    if world:
+        return photograph_world(scene, number)
     return photograph(scene, number, levels=noise or SIDD_LEVELS, band=band)
 
 
@@ -183,7 +192,13 @@ def read_band(text: str | None) -> tuple[float, float] | None:
 
 def _write_pair(job: _Job) -> None:
     noisy, clean = make_generated_pair(
-        job.number, size=job.size, band=job.band, noise=job.noise, frames=job.frames, aliased=job.aliased
+        job.number,
+        size=job.size,
+        band=job.band,
+        noise=job.noise,
+        frames=job.frames,
+        aliased=job.aliased,
+        world=job.world,
     )
     write_picture(job.folder / "clean" / f"{job.name}.png", clean)
     # The noisy side last: a pair without its clean side would count as broken.

@@ -153,3 +153,17 @@ def test_contrast_darkens_shadows_and_brightens_lights() -> None:
 def test_wrong_pipelines_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="Received: "):
         Isp(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("tone", "light"), [("linear", 0.5), ("gamma", 0.5**2.2), ("srgb", 0.2140)])
+def test_the_tone_says_what_light_half_of_the_range_is(tone, light):
+    """sRGB: ((0.5 + 0.055) / 1.055) ** 2.4 = 0.2140."""
+    isp = Isp(1.0, 1.0, tone=tone)
+    gray = np.full((8, 8, 1), 128, np.uint8)
+    assert to_linear(gray, isp)[0, 0, 0] == pytest.approx(light, abs=0.004)
+    assert np.array_equal(develop(mosaic(to_linear(gray, isp)), isp, 1), gray)
+
+
+def test_an_unknown_tone_is_refused():
+    with pytest.raises(UsageError, match="tone must be one of srgb, gamma, linear"):
+        Isp(tone="film")

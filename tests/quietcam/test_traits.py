@@ -114,3 +114,31 @@ def test_the_crowd_has_each_of_them() -> None:
 def test_impossible_traits_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"Received: {next(iter(wrong.values()))}"):
         Traits(**wrong)
+
+
+def test_columns_stay_in_every_frame() -> None:
+    camera = SensorCamera(SensorNoise(0.0, 0.0), PLAIN, Traits(column=0.02, serial=3))
+    frames = [camera.expose(flat(128), rng(seed)) for seed in (0, 1)]
+    assert np.array_equal(*frames)
+    assert (frames[0] == frames[0][:1]).all()
+    assert frames[0][0].std() > 1.0
+    other = SensorCamera(SensorNoise(0.0, 0.0), PLAIN, Traits(column=0.02, serial=4))
+    assert not np.array_equal(other.expose(flat(128), rng()), frames[0])
+
+
+def test_uneven_sites_differ_by_a_share_of_the_light_and_stay() -> None:
+    camera = SensorCamera(SensorNoise(0.0, 0.0), Isp(1.0, 1.0, tone="linear"), Traits(uneven=0.02))
+    bright, dark = (camera.expose(flat(level), rng()).astype(float) for level in (200, 50))
+    assert bright.std() == pytest.approx(0.02 * 200, rel=0.1)
+    assert dark.std() == pytest.approx(0.02 * 50, rel=0.1)
+    assert np.array_equal(camera.expose(flat(50), rng(9)), dark)
+
+
+def test_lamps_move_bands_of_rows_over_the_frame() -> None:
+    camera = SensorCamera(SensorNoise(0.0, 0.0), Isp(1.0, 1.0, tone="linear"), Traits(lamps=0.1))
+    source = rng()
+    first, second = (camera.expose(flat(100), source).astype(float)[..., 0] for _ in range(2))
+    assert (first == first[:, :1]).all()
+    assert 100 * (1 - 0.1) - 1 <= first.min() < 95
+    assert 105 < first.max() <= 100 * (1 + 0.1) + 1
+    assert not np.array_equal(first, second)
