@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +14,7 @@ import numpy as np
 
 from convert.blame import Blame, blame
 from convert.classic import FILTERS, Tuned
-from convert.contenders import Contender, load_contenders
+from convert.contenders import Contender, load_contenders, subject_of
 from convert.costs import measure_times, runtime_of
 from convert.gate import check_drops
 from convert.scores import Comparison, ModelScore
@@ -48,6 +48,7 @@ def compare(
     pairs: Sequence[Pair],
     *,
     data: str = "",
+    twins: Mapping[Path, Path] | None = None,
     classic: Sequence[str] = (),
     limit: int | None = None,
     max_drop: float | None = None,
@@ -58,8 +59,10 @@ def compare(
     """Run everything over the pairs, one picture at a time in memory, and keep sums alone.
 
     Args:
-        models: ``.tflite`` files of one frame size, and ``.keras`` files or run directories.
+        models: ``.tflite`` files of one frame size, and ``.keras`` files or run directories. The report is about the
+            first one; where that is a float model, about what was quantized from it.
         data: the data set's name, for the report.
+        twins: by the path of a quantized model, its float twin, where the manifests do not tell.
         classic: names of filters (``convert.classic.FILTERS``); each picture gets the strength that suits it best.
         limit: at most so many pairs, evenly spread.
         max_drop: dB that a quantized model may lose to its float twin, over all pictures. Defaults to no gate.
@@ -68,15 +71,15 @@ def compare(
         with_blame: take each quantized model apart, layer by layer, where its float twin is among the models.
 
     Raises:
-        UsageError: frame sizes that differ, no float or quantized model where a gate needs one, or a missing file.
+        UsageError: frame sizes that differ, a quantized model without a twin where there is a gate, a missing file.
         ModelError: a file that is no model, or breaks the contract.
         DataError: no pair can be used.
         MissingExtraError: a ``.keras`` file, and no TensorFlow.
     """
     if threads < 1:
         raise UsageError(f"Times are measured with at least 1 thread. Received: threads={threads}.")
-    contenders = load_contenders(models, needs_reference=max_drop is not None)
-    subject = ([each for each in contenders if each.is_quantized] or contenders)[-1]
+    contenders = load_contenders(models, twins=twins, needs_twins=max_drop is not None)
+    subject = subject_of(contenders)
     samples = SampleSet(pairs, limit)
     tuned = {name: Tuned(FILTERS[name]) for name in classic}
     references = _references(contenders)
@@ -118,7 +121,7 @@ def compare(
                 difference=tally.difference(each.name),
             )
         )
-    notes: list[str] = []
+    notes = _without_twin(contenders)
     blames = _blame_all(contenders, samples, notes) if with_blame else []
     kept = worst.patches(), costliest.patches()
     scores = Comparison(
@@ -126,6 +129,7 @@ def compare(
         tally.samples,
         rows,
         tally.pairs,
+        subject.name,
         subject.reference,
         subject.width,
         subject.height,
@@ -140,6 +144,21 @@ def compare(
         machine={"cpu": _cpu(), "cores": _cores(), "timed_threads": threads},
     )
     return Compared(scores, *kept)
+
+
+def _without_twin(contenders: Sequence[Contender]) -> list[str]:
+    """Said of each quantized model beside a float one that is not told to be its twin: no drop is claimed of it."""
+    if all(each.is_quantized for each in contenders):
+        return []
+    notes = [
+        f"{each.name} is measured against no float model: none of these is told to be of the same weights. Remedy: "
+        f"give the float32 model that was converted with it, or --twin {each.path}=FLOAT."
+        for each in contenders
+        if each.is_quantized and each.reference is None
+    ]
+    for note in notes:
+        say(note)
+    return notes
 
 
 def _references(contenders: Sequence[Contender]) -> dict[str, str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quietcam.errors import UsageError
 from quietcam.options import Json, Side
+
+if TYPE_CHECKING:
+    from convert.scores import Comparison
 
 __all__ = ["mount"]
 
@@ -30,13 +33,21 @@ def compare_command(
     models: Annotated[
         list[Path],
         typer.Argument(
-            help="Models: .tflite files, .keras files or run directories, names of models that ship. A quantized one "
-            "is measured against the float one of its name, else the first float one."
+            help="Models: .tflite files, .keras files or run directories, names of models that ship; the first is "
+            "what the report is about. A quantized one is measured against the float one of the same weights."
         ),
     ],
     data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
     split: Side = "all",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, evenly spread.")] = None,
+    twin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INT8=FLOAT",
+            help="The float model that a quantized one was made of, where their manifests do not tell; may be given "
+            "several times.",
+        ),
+    ] = None,
     classic: Annotated[
         list[Classic] | None,
         typer.Option(help="Add a filter, each picture at its best strength; may be given several times."),
@@ -65,7 +76,6 @@ def compare_command(
     """
     from convert.compare import compare
     from convert.table import show_comparison
-    from edge.models import resolve_model
     from quietcam.atomic import make_folder
     from quietcam.data.pairs import find_pairs
     from quietcam.data.split import pairs_of_side
@@ -80,12 +90,14 @@ def compare_command(
     for target in (html, json):
         if target is not None and str(target) != "-":
             make_folder(Path(target).parent)  # before a long comparison, not after it
-    paths = [each if each.exists() else resolve_model(str(each)) for each in models]
+    paths = [_path(each) for each in models]
+    twins = _twins(twin or [], dict(zip(map(str, models), paths, strict=True)))
     pairs = pairs_of_side(find_pairs(data).pairs, split)
     compared = compare(
         paths,
         pairs,
         data=data.resolve().name if split == "all" else f"{data.resolve().name} ({split} scenes)",
+        twins=twins,
         classic=[each.value for each in dict.fromkeys(classic or [])],
         limit=limit,
         max_drop=max_drop,
@@ -107,6 +119,39 @@ def compare_command(
             + "; ".join(f"{c.model} loses {c.drop:.3f} dB ({c.where}, at most {c.limit:g})" for c in missed)
             + ". "
             + "".join(f"{culprits[name]} " for name in dict.fromkeys(c.model for c in missed) if name in culprits)
-            + "Remedy: convert with a representative set closer to the data, or train with quantization: "
-            "quietcam train RUN --qat --data DIR"
+            + "Remedy: convert with a representative set closer to the data, or "
+            + _qat(compared.scores, missed[0].model)
         )
+
+
+def _qat(scores: Comparison, name: str) -> str:
+    """How the model of that row is trained with quantization: by us, where it is of our family."""
+    from convert.twins import FOREIGN_QAT
+
+    if (scores.row(name).manifest or {}).get("architecture"):
+        return "train with quantization: quietcam train RUN --qat --data DIR"
+    return FOREIGN_QAT
+
+
+def _path(model: Path) -> Path:
+    """The file or folder; of a name, the model that ships."""
+    from edge.models import resolve_model
+
+    return model if model.exists() else resolve_model(str(model))
+
+
+def _twins(told: list[str], models: dict[str, Path]) -> dict[Path, Path]:
+    """What ``--twin`` says, as paths; the quantized model as it was given, or by its file's name or stem."""
+    from convert.twins import parse_twin
+
+    found = {}
+    for text in told:
+        name, floating = parse_twin(text)
+        fits = {path for given, path in models.items() if name in (given, str(path), path.name, path.stem)}
+        if len(fits) != 1:
+            raise UsageError(
+                f"--twin names one of the models that are compared. Received: {text!r}, and {len(fits) or 'none'} of "
+                f"{', '.join(models)} is called {name}. Remedy: write the model as it stands in the command."
+            )
+        found[fits.pop()] = _path(Path(floating))
+    return found

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from convert.costs import read_costs
+from convert.twins import Origin, are_twins
 from edge.denoiser import Denoiser
 from edge.modelfile import ModelFile, load_model
 from quietcam.errors import ModelError, UsageError
@@ -23,12 +23,11 @@ from quietcam.tiling import TileGrid
 if TYPE_CHECKING:
     from convert.keras_model import LoadedModel
 
-__all__ = ["Contender", "load_contenders", "open_contender"]
+__all__ = ["Contender", "load_contenders", "open_contender", "subject_of"]
 
 _SIDE = 256  # of the frames of a .keras file that is compared with no .tflite
 _STRIDE = 32  # every network of the family takes tiles at multiples of it
 _KERAS = (".keras", ".h5", ".hdf5")
-_TAIL = re.compile(r"(_\d+x\d+)?(_(float32|float16|dynamic_int8|int8|int8x16))?$")
 
 
 class Denoises(Protocol):
@@ -45,9 +44,9 @@ class Contender:
     Attributes:
         name: unique among those that are compared.
         width, height, channels: of the frames that it works on.
-        is_quantized: measured against a float model.
+        is_quantized: measured against its float twin, where there is one.
         file: of a ``.tflite``. loaded: of a ``.keras``. One of them is there.
-        reference: the name of the float model that it is measured against; None of float models, and where none is.
+        reference: the name of its float twin; None of float models, and where nobody tells of one.
     """
 
     name: str
@@ -61,11 +60,9 @@ class Contender:
     reference: str | None = None
 
     @property
-    def family(self) -> str:
-        """What twins have in common: the manifest's name, else the front of the file's."""
-        if self.file is not None and self.file.manifest is not None:
-            return self.file.manifest.name
-        return _TAIL.sub("", self.loaded.name if self.loaded else self.path.stem)
+    def origin(self) -> Origin:
+        """What it tells of the weights that it was made of."""
+        return self.loaded.origin if self.loaded else Origin.of_manifest(self.file.manifest if self.file else None)
 
     def open(self) -> AbstractContextManager[Denoises]:
         """Ready to denoise, until the context ends."""
@@ -105,38 +102,52 @@ class Contender:
         return convert_model(self.loaded, get_recipe("float32"), width=self.width, height=self.height).content
 
 
-def load_contenders(paths: Sequence[Path], *, needs_reference: bool = False) -> list[Contender]:
-    """Read and check the models, and find the float twin of each quantized one.
+def load_contenders(
+    paths: Sequence[Path], *, twins: Mapping[Path, Path] | None = None, needs_twins: bool = False
+) -> list[Contender]:
+    """Read and check the models, and find the float twin of each quantized one (``convert.twins``).
 
-    A twin is the first float model of the same name in its manifest, or front of its file name; else the first float
-    model of all. ``.keras`` files work at the frame size of the ``.tflite`` files, or at 256x256.
+    A twin is the first float model of the same weights, as the manifests tell; else the one that ``twins`` names; else
+    there is none. ``.keras`` files work at the frame size of the ``.tflite`` files, or at 256x256.
 
     Args:
-        needs_reference: refuse where there is no quantized model, or no float one to measure it against.
+        twins: by the path of a quantized model, its float twin; added where it is not in ``paths``.
+        needs_twins: refuse where there is no quantized model, or one without a twin.
 
     Raises:
-        UsageError: frame sizes that differ, a missing file, or what ``needs_reference`` says.
+        UsageError: frame sizes that differ, a missing file, twins that are none, or what ``needs_twins`` says.
         ModelError: a file that is no model, or breaks the contract.
         MissingExtraError: a ``.keras`` file, and no TensorFlow.
     """
-    loaded = [open_contender(path) for path in paths]
+    given = {each.resolve() for each in paths}
+    named = {one.resolve(): other.resolve() for one, other in (twins or {}).items()}
+    added = [other for other in dict.fromkeys((twins or {}).values()) if other.resolve() not in given]
+    loaded = [open_contender(path) for path in (*paths, *added)]
     sized = [each for each in loaded if each.file is not None]
     _check_one_size(sized)
     if sized:
         loaded = [replace(each, width=sized[0].width, height=sized[0].height) for each in loaded]
-    names = _unique_names(loaded)
-    named = [replace(each, name=name) for each, name in zip(loaded, names, strict=True)]
-    floats = [each for each in named if not each.is_quantized]
-    if needs_reference and (not floats or len(floats) == len(named)):
-        missing = "float" if not floats else "quantized"
-        remedy = (
-            "give the float32 model as well" if not floats else "give the int8 model as well, or leave --max-drop out"
-        )
-        raise UsageError(
-            f"A drop is that of a quantized model, measured against a float model. Received: {', '.join(names)}, and "
-            f"no {missing} one among them. Remedy: {remedy}."
-        )
-    return [replace(each, reference=_twin(each, floats)) if each.is_quantized else each for each in named]
+    places = [path.resolve() for path in (*paths, *added)]
+    found = [replace(each, name=name) for each, name in zip(loaded, _unique_names(loaded), strict=True)]
+    by_place = dict(zip(places, found, strict=True))
+    for place, other in named.items():
+        _check_twin(by_place[place], by_place[other])
+    floats = [each for each in found if not each.is_quantized]
+    told = [
+        replace(each, reference=by_place[named[place]].name if place in named else _twin(each, floats))
+        if each.is_quantized
+        else each
+        for place, each in zip(places, found, strict=True)
+    ]
+    if needs_twins:
+        _check_twins(told)
+    return told
+
+
+def subject_of(contenders: Sequence[Contender]) -> Contender:
+    """What a comparison is about: the first model; where that is a float one, the first that was quantized from it."""
+    first = contenders[0]
+    return next((each for each in contenders if each.reference == first.name), first)
 
 
 def open_contender(path: Path, size: tuple[int, int] | None = None) -> Contender:
@@ -227,5 +238,32 @@ def _unique_names(contenders: Sequence[Contender]) -> list[str]:
 
 
 def _twin(contender: Contender, floats: Sequence[Contender]) -> str | None:
-    same = [each.name for each in floats if each.family == contender.family]
-    return next(iter(same or [each.name for each in floats]), None)
+    return next((each.name for each in floats if are_twins(contender.origin, each.origin)), None)
+
+
+def _check_twin(quantized: Contender, floating: Contender) -> None:
+    if not quantized.is_quantized or floating.is_quantized:
+        wrong = floating if quantized.is_quantized else quantized
+        kind = "is quantized" if quantized.is_quantized else "is a float model"
+        raise UsageError(
+            "--twin names a quantized model first, then the float model that it was made of. Received: "
+            f"{quantized.path.name}={floating.path.name}, and {wrong.path.name} {kind}. "
+            "Remedy: --twin m_int8.tflite=m_float32.tflite"
+        )
+
+
+def _check_twins(contenders: Sequence[Contender]) -> None:
+    """Refuse what cannot be gated."""
+    alone = [each for each in contenders if each.is_quantized and each.reference is None]
+    names = ", ".join(each.name for each in contenders)
+    rule = "--max-drop holds each quantized model against the float model of the same weights."
+    if alone:
+        raise UsageError(
+            f"{rule} Received: {names}, and none is told to be the float twin of {alone[0].name}. Remedy: give the "
+            f"float32 model that `quietcam convert` made with it, or --twin {alone[0].path}=FLOAT, or leave "
+            f"{alone[0].name} out."
+        )
+    if not any(each.is_quantized for each in contenders):
+        raise UsageError(
+            f"{rule} Received: {names}, and no quantized one. Remedy: give the int8 model too, or leave --max-drop out."
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,7 +218,7 @@ def describe(
 ) -> Manifest:
     """The manifest of a conversion: what it is, and what made it. ``loss`` is what int8 loses to the float network."""
     graph, architecture = conversion.graph, loaded.architecture
-    training, metrics = _trained_on(loaded)
+    training, metrics = loaded.trained_on
     if conversion.recipe.needs_ranges:
         source = "fake quantization (QAT)" if loaded.carries_ranges else "representative set"
         training["ranges"] = {"from": source}
@@ -248,6 +247,7 @@ def describe(
         receptive_field=receptive_field(graph),
         tail="depth_to_space" if conversion.block else None,
         block=conversion.block or None,
+        weights_sha256=loaded.origin.weights,
     )
     if architecture is None:
         return manifest
@@ -257,16 +257,6 @@ def describe(
         receptive_field=architecture.receptive_field,
         stride=architecture.stride,
     )
-
-
-def _trained_on(loaded: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The manifest's training and metrics from what training wrote; empty without it."""
-    evaluation = loaded.evaluation
-    origin, validation = dict(evaluation.get("data") or {}), dict(evaluation.get("validation") or {})
-    if validation:
-        network = "network with fake quantization" if loaded.carries_ranges else "float network"
-        validation["measured"] = f"{network} on validation crops, before conversion"
-    return origin, validation
 
 
 def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:

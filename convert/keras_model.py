@@ -9,12 +9,14 @@ import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convert.twins import Origin, weights_sha256
 from quietcam.architecture import Architecture
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, UsageError
@@ -56,6 +58,23 @@ class LoadedModel:
     def name(self) -> str:
         """What models made of it are called by default."""
         return self.path.parent.name if self.path.name == "model.keras" else self.path.stem
+
+    @cached_property
+    def origin(self) -> Origin:
+        """What the model tells of its weights and its run."""
+        training, metrics = self.trained_on
+        architecture = self.architecture.to_dict() if self.architecture else None
+        return Origin(weights_sha256(self.model.get_weights()), architecture, training, metrics)
+
+    @property
+    def trained_on(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A manifest's training and metrics, from what training wrote; empty without it."""
+        origin = dict(self.evaluation.get("data") or {})
+        validation = dict(self.evaluation.get("validation") or {})
+        if validation:
+            network = "network with fake quantization" if self.carries_ranges else "float network"
+            validation["measured"] = f"{network} on validation crops, before conversion"
+        return origin, validation
 
     @property
     def tools(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from convert.worst import PatchScore
 
 __all__ = ["Comparison", "Difference", "GroupScore", "ModelScore", "PairScore", "RegionScore"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the JSON report's layout; docs/compare.md describes it."""
 
 
@@ -71,7 +71,7 @@ class ModelScore:
         kind: ``noisy``, ``classic`` or ``model``.
         psnr: mean over samples, dB, on uint8 RGB. ssim: likewise, at most 1.
         gain: PSNR above the noisy pictures', dB.
-        reference: the float model that a quantized one is measured against. drop: PSNR below that one's, dB.
+        reference: the float twin of a quantized one. drop: PSNR below that one's, dB.
         bias: mean of denoised minus clean, steps of 255, per channel.
         banding: false contours in each 1000 flat pixels (``convert.regions.contours``); None where nothing is flat.
         groups: by ``phone``, ``iso`` and ``brightness``, then by value. regions: flat, edge, texture. lights: shadows,
@@ -129,7 +129,9 @@ class Comparison:
         pictures: how many samples were compared.
         rows: noisy first, then filters, then models in the order they were given.
         pairs: the samples one by one; of very many, an even choice.
-        reference: the float model that the subject is measured against; None without one.
+        about: the name of the model that the report is about: the first one; where that is a float model, what was
+            quantized from it.
+        reference: its float twin; None without one.
         width, height: the models' frame size, which the times are for.
         clean_banding: false contours in each 1000 flat pixels of the clean pictures; None where nothing is flat.
         worst: the patches of the subject's lowest PSNR. costliest: those where it loses most to the reference.
@@ -142,6 +144,7 @@ class Comparison:
     pictures: int
     rows: list[ModelScore]
     pairs: list[PairScore]
+    about: str
     reference: str | None
     width: int
     height: int
@@ -166,8 +169,8 @@ class Comparison:
 
     @property
     def subject(self) -> ModelScore:
-        """What the comparison is about: the last quantized model, else the last one."""
-        return ([row for row in self.models if row.is_quantized] or self.models)[-1]
+        """What the comparison is about."""
+        return self.row(self.about)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``format`` is the version of this layout."""

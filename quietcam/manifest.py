@@ -59,6 +59,8 @@ class Manifest:
     graph that ends before it; None for a graph that gives the picture. ``gate`` may hold the noise levels ``low`` and
     ``high`` (sigma in steps of 255) between which the runtime lets this model in; None for the runtime's own.
     ``golden`` is a small noisy picture and what the model made of it where it was made (``edge.golden``).
+    ``weights_sha256`` is of the float weights that the model was made of: models of the same weights are twins,
+    whatever they are called. None of models from before that was recorded.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Manifest:
     tail: str | None = None
     block: int | None = None
     gate: dict[str, Any] | None = None
+    weights_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the format version first. A key that only some models have is left out of others."""
@@ -128,7 +131,7 @@ class Manifest:
 
 _REMEDY = "Remedy: convert the model again with `quietcam convert`."
 _REQUIRED = ("name", "recipe", "width", "height", "channels", "sha256", "gmacs", "gmacs_256")
-_RARE = frozenset({"tail", "block", "gate"})
+_RARE = frozenset({"tail", "block", "gate", "weights_sha256"})
 _NONE = type(None)
 _ACCEPTED: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("name", "recipe", "sha256"), (str,)),
@@ -137,7 +140,7 @@ _ACCEPTED: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("training", "metrics", "tools"), (dict,)),
     **dict.fromkeys(("architecture", "golden", "gate"), (dict, _NONE)),
     **dict.fromkeys(("receptive_field", "block"), (int, _NONE)),
-    "tail": (str, _NONE),
+    **dict.fromkeys(("tail", "weights_sha256"), (str, _NONE)),
     "sparsity": (int, float, _NONE),
 }
 

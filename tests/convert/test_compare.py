@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import gzip
+import hashlib
 import json
 import tracemalloc
 from collections import Counter
@@ -19,17 +20,20 @@ from convert.classic import FILTERS
 from convert.compare import compare
 from convert.converter import convert_model, describe
 from convert.files import write_model
+from convert.keras_model import load_keras
 from convert.recipes import get_recipe
 from convert.regions import REGIONS, classify
 from convert.tally import Tally
+from convert.twins import Origin, are_twins
 from convert.worst import WorstPatches, patch_errors
 from edge.denoiser import Denoiser
+from edge.models import shipped_models
 from quietcam.data.pairs import Pair, find_pairs, read_pair
 from quietcam.data.pictures import write_picture
 from quietcam.data.sidd import Instance
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.manifest import read_manifest, strip_manifest
-from tests.convert.conftest import noisy_pictures
+from tests.convert.conftest import SIZE, build_tiny, noisy_pictures
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,29 @@ def pairs(pair_folder):
 def scores_of(*arguments, **options):
     """Without blame, which has tests of its own."""
     return compare(*arguments, **{"with_blame": False, **options}).scores
+
+
+@pytest.fixture(scope="module")
+def other_files(representative, tmp_path_factory):
+    """Another network of the same architecture: ``float32`` and ``int8``."""
+    folder = tmp_path_factory.mktemp("other")
+    model = build_tiny()
+    model.set_weights([each * 0.5 for each in model.get_weights()])
+    model.save(folder / "other.keras")
+    loaded = load_keras(folder / "other.keras")
+    found = {}
+    for recipe in ("float32", "int8"):
+        made = convert_model(loaded, get_recipe(recipe), width=SIZE, height=SIZE, representative=representative)
+        found[recipe] = write_model(folder, made.content, describe(made, loaded, "other", representative))
+    return found
+
+
+@pytest.fixture(scope="module")
+def bare(other_files):
+    """Its int8 model without manifest: nothing tells what it was made of."""
+    path = other_files["int8"].with_name("bare.tflite")
+    path.write_bytes(strip_manifest(other_files["int8"].read_bytes()))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +235,7 @@ def test_the_worst_patches_are_those_of_a_search_through_all(model_files, tmp_pa
 
 def test_the_report_is_plain_json(comparison):
     report = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert report["format"] == 2
+    assert report["format"] == 3
     assert [row["name"] for row in report["rows"]] == ["noisy", "blur", "tiny_64x64_float32", "tiny_64x64_int8"]
     assert len(report["pairs"]) == 5
 
@@ -221,14 +248,21 @@ def test_blame_stands_in_the_report(comparison):
     assert comparison.notes == []
 
 
-def test_the_subject_is_the_quantized_model_wherever_it_stands(model_files, pairs):
+def test_the_report_is_about_the_first_network_that_is_given(model_files, pairs, tmp_path):
     turned = scores_of([model_files["int8"], model_files["float32"]], pairs[:1])
     assert turned.reference == "tiny_64x64_float32"
     assert turned.subject.name == "tiny_64x64_int8"
     assert turned.subject.difference is not None
     alone = scores_of([model_files["int8"]], pairs[:1])
-    assert alone.reference is None
-    assert alone.subject.drop is None
+    assert (alone.reference, alone.subject.drop, alone.notes) == (None, None, [])
+    peer = tmp_path / "peer.tflite"
+    peer.write_bytes(strip_manifest(model_files["int8"].read_bytes()))
+    for models, subject in (
+        ([peer, *model_files.values()], "peer"),
+        ([*model_files.values(), peer], "tiny_64x64_int8"),  # the float twin stands first: one network
+        ([model_files["float32"], peer], "tiny_64x64_float32"),
+    ):
+        assert scores_of(models, pairs[:1]).subject.name == subject
 
 
 def test_a_second_float_model_is_a_peer_and_not_gated(model_files, pairs, tmp_path):
@@ -241,17 +275,66 @@ def test_a_second_float_model_is_a_peer_and_not_gated(model_files, pairs, tmp_pa
     assert {check.model for check in comparison.gate} == {"tiny_64x64_int8"}
 
 
-def test_a_quantized_model_is_measured_against_the_float_one_of_its_name(model_files, pairs, tmp_path):
-    """Not against whichever float model stands first."""
-    peer = tmp_path / "peer_float32.tflite"
-    peer.write_bytes(strip_manifest(model_files["float32"].read_bytes()))
-    comparison = scores_of([peer, model_files["int8"], model_files["float32"]], pairs[:1])
-    assert comparison.row("tiny_64x64_int8").reference == "tiny_64x64_float32"
-    alone = scores_of([peer, model_files["int8"]], pairs[:1])
-    assert alone.row("tiny_64x64_int8").reference == "peer_float32"
-    bare = tmp_path / "peer_64x64_int8.tflite"  # no manifest: the file's name tells
-    bare.write_bytes(strip_manifest(model_files["int8"].read_bytes()))
-    assert scores_of([model_files["float32"], bare, peer], pairs[:1]).row("peer_64x64_int8").reference == "peer_float32"
+def test_no_drop_is_told_of_a_model_whose_twin_is_not_known(model_files, other_files, pairs):
+    """Two networks of one name and one architecture, from two runs: the float one of the other is no twin."""
+    found = compare([model_files["int8"], other_files["float32"]], pairs[:2]).scores
+    row = found.row(found.about)
+    assert (row.reference, row.drop, found.reference, found.blame, found.gate) == (None, None, None, [], [])
+    assert "measured against no float model" in found.notes[0]
+    assert "--twin" in found.notes[0]
+    with pytest.raises(UsageError, match=r"none is told to be the float twin of .*Remedy: .*--twin"):
+        scores_of([model_files["int8"], other_files["float32"]], pairs[:1], max_drop=1.0)
+    files = [*other_files.values(), *model_files.values()]
+    both = scores_of(files, pairs[:1])
+    assert len({row.name for row in both.models}) == 4
+    expected = {}
+    for floating, quantized in (files[:2], files[2:]):
+        expected[str(quantized)] = str(floating)
+    paths = {row.name: row.path for row in both.models}
+    assert {row.path: paths[row.reference] for row in both.models if row.is_quantized} == expected
+
+
+def test_a_twin_that_is_named_counts_and_is_added(model_files, other_files, bare, pairs):
+    found = scores_of([bare], pairs[:1], twins={bare: other_files["float32"]}, max_drop=50.0)
+    assert [row.name for row in found.models] == ["bare", "other_64x64_float32"]
+    assert (found.reference, found.subject.reference) == ("other_64x64_float32",) * 2
+    assert [check.model for check in found.gate] == ["bare"]
+    with pytest.raises(UsageError, match="is a float model"):
+        scores_of([model_files["float32"]], pairs[:1], twins={model_files["float32"]: other_files["float32"]})
+    with pytest.raises(UsageError, match="is quantized"):
+        scores_of([bare], pairs[:1], twins={bare: model_files["int8"]})
+
+
+def test_what_is_recorded_of_the_weights_makes_twins_and_names_do_not(model_files, loaded):
+    floating, quantized = (read_manifest(model_files[each]) for each in ("float32", "int8"))
+    # By hand: every weight's shape and float32 bytes, in Keras's order.
+    digest = hashlib.sha256()
+    for each in loaded.model.get_weights():
+        digest.update(str(each.shape).encode() + each.astype("<f4").tobytes())
+    assert floating.weights_sha256 == quantized.weights_sha256 == digest.hexdigest()
+
+    def twins(one, other):
+        return are_twins(Origin.of_manifest(one), Origin.of_manifest(other))
+
+    renamed = dataclasses.replace(quantized, name="else", architecture=None)
+    assert twins(renamed, floating)
+    assert not twins(dataclasses.replace(quantized, weights_sha256="0" * 64), floating)
+    old = [dataclasses.replace(each, weights_sha256=None) for each in (quantized, floating)]
+    assert not twins(*old)  # no hash of the data: the run is not told
+    told = [dataclasses.replace(each, training=each.training | {"sha256": "1" * 64}) for each in old]
+    assert twins(*told)
+    assert not twins(told[0], dataclasses.replace(told[1], metrics=told[1].metrics | {"psnr": 30.0}))
+    assert not twins(told[0], dataclasses.replace(told[1], architecture={"stem": 4}))
+
+
+def test_every_model_that_ships_has_its_own_float_twin():
+    models = {path.name: Origin.of_manifest(read_manifest(path)) for path in shipped_models()}
+    floats = {name for name in models if "float32" in name}
+    assert floats
+    for name, origin in models.items():
+        if "int8" in name:
+            wanted = {each for each in floats if each.split("_")[0] == name.split("_")[0]}
+            assert {each for each in floats if are_twins(origin, models[each])} == wanted, name
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +361,7 @@ def test_keras_alone_and_qat_are_compared_too(run_folder, qat_file, pairs):
     comparison = scores_of([run_folder, qat_file], pairs[:1])
     assert (comparison.width, comparison.height) == (256, 256)
     qat = comparison.row("qat")
-    assert (qat.is_quantized, qat.reference, qat.recipe) == (True, "tiny", "keras QAT")
+    assert (qat.is_quantized, qat.reference, qat.recipe) == (True, "tiny", "keras QAT")  # the same weights
     assert qat.drop is not None
 
 
@@ -358,7 +441,9 @@ def test_other_frame_sizes_are_refused(model_files, loaded, pairs, tmp_path):
         compare([model_files["int8"], path], pairs)
 
 
-@pytest.mark.parametrize(("recipe", "words"), [("int8", "no float one"), ("float32", "no quantized one")])
+@pytest.mark.parametrize(
+    ("recipe", "words"), [("int8", "none is told to be the float twin"), ("float32", "no quantized one")]
+)
 def test_a_gate_needs_a_float_and_a_quantized_model(model_files, pairs, recipe, words):
     with pytest.raises(UsageError, match=rf"{words}.*Remedy"):
         compare([model_files[recipe]], pairs, max_drop=0.1)
