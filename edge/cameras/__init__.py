@@ -14,7 +14,7 @@ from edge.cameras.supervised import SupervisedCamera
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.cameras.v4l2 import V4l2Camera, V4l2Options, device_path
 from edge.cameras.video import VideoCamera
-from quietcam.data.pictures import is_picture
+from quietcam.data.pictures import is_picture_file
 from quietcam.errors import UsageError
 
 __all__ = ["KINDS", "Camera", "CameraState", "open_camera"]
@@ -87,7 +87,7 @@ def _live(
 
 def _of_path(source: str) -> Camera:
     path = Path(source or "(nothing)")
-    if path.is_dir() or (path.is_file() and is_picture(path)):
+    if path.is_dir() or (path.is_file() and is_picture_file(path)):
         return FolderCamera(path)
     if path.is_file():
         return VideoCamera(path)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from quietcam.aliased import alias
-from quietcam.data.pictures import list_pictures, read_picture
+from quietcam.data.pictures import is_picture_file, list_pictures, picture_size, read_picture
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image, check_image
+from quietcam.progress import say
 
 __all__ = ["CleanFrames", "aliased_crop", "clean_crop"]
 
@@ -29,18 +30,27 @@ class CleanFrames:
     length: int
 
     @classmethod
-    def open(cls, source: Path) -> CleanFrames:
+    def open(cls, source: Path, least: int = 1) -> CleanFrames:
         """
+        Args:
+            source: a folder of pictures, a video, or one picture.
+            least: pixels that each side of a frame must have; smaller pictures of a folder are left out and named.
+
         Raises:
             UsageError: nothing is there.
-            DataError: a folder without pictures, or no video that OpenCV can read.
+            DataError: a folder without pictures that are large enough, or no video that OpenCV can read.
             MissingExtraError: OpenCV is not there.
         """
         if source.is_dir():
-            pictures = tuple(list_pictures(source))
+            pictures = _large_enough(source, list_pictures(source), least)
             return cls(source, pictures, len(pictures))
+        if source.is_file() and is_picture_file(source):
+            return cls(source, (source,), 1)
         if not source.is_file():
-            raise UsageError(f"Clean frames come from a folder or a video. Received: {source}, where nothing is.")
+            raise UsageError(
+                f"Clean frames come from a folder or a video. Received: {source}, which is not there. "
+                "Remedy: check the path."
+            )
         try:
             import cv2
         except ImportError as error:
@@ -75,6 +85,30 @@ class CleanFrames:
         if not whole:
             raise DataError(f"A video must decode to its end. Received: {self.source}, which fails at frame {place}.")
         return check_image(np.ascontiguousarray(frame[..., ::-1]))
+
+
+def _large_enough(folder: Path, pictures: list[Path], least: int) -> tuple[Path, ...]:
+    """The pictures with ``least`` pixels on both sides; the others are counted and the first of them named."""
+    large: list[Path] = []
+    small: list[str] = []
+    for path in pictures:
+        try:
+            width, height = picture_size(path)
+        except DataError:  # whoever reads it says what is wrong
+            width = height = least
+        if min(width, height) < least:
+            small.append(f"{path.name} ({width}x{height})")
+        else:
+            large.append(path)
+    listed = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")
+    if not large:
+        raise DataError(
+            f"Clean frames must be at least as large as the pictures made of them. Received: {folder}, whose pictures "
+            f"are all smaller than {least}x{least}: {listed}. Remedy: a smaller --size, or larger pictures."
+        )
+    if small:
+        say(f"Skipped in {folder}: {len(small)} smaller than {least}x{least}, the size of the pairs: {listed}")
+    return tuple(large)
 
 
 def clean_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:

@@ -62,7 +62,7 @@ def write_pairs(
         DataError: it holds other pairs already, or pairs made with other options; a clean frame cannot be used.
         UsageError: there is nothing at ``clean``.
     """
-    frames = None if clean is None else CleanFrames.open(clean)
+    frames = None if clean is None else CleanFrames.open(clean, size)
     names = [f"scene_{number:06d}" for number in range(seed, seed + count)]
     for side in ("noisy", "clean"):
         make_folder(folder / side)

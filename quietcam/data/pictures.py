@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import re
-import struct
-import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from quietcam.atomic import write_bytes
+from quietcam.chatter import chatter_heard
+from quietcam.data.formats import (
+    HEAD,
+    PICTURE_SUFFIXES,
+    count_unread,
+    is_picture,
+    kind_of,
+    unread_by_content,
+    unread_by_name,
+)
+from quietcam.data.headers import Header, read_header, read_size
+from quietcam.data.profile import ADOBE_RGB, read_profile, to_srgb
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, check_image, swap_red_blue
 from quietcam.progress import say
@@ -24,19 +34,19 @@ __all__ = [
     "decode_picture",
     "encode_picture",
     "is_picture",
+    "is_picture_file",
     "list_pictures",
+    "picture_size",
     "read_picture",
     "write_picture",
 ]
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-"""Names that end so, in upper or lower case, are taken for pictures."""
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
 _JPEG_QUALITY = 95
 _MOST_PIXELS = 200_000_000
-"""A PNG may claim far more than its few bytes hold; no camera that this is for takes larger pictures."""
+"""A few bytes may claim far more than memory holds; no camera that this is for takes larger pictures."""
+_MOST_BYTES = 1 << 30
+_VIDEO_SUFFIXES = frozenset({".gif", ".mjpg", ".mjpeg"})
+_SIZE_HEAD = 1 << 18  # bytes that tell the size of nearly all pictures
 
 
 class Source(Protocol):
@@ -60,13 +70,27 @@ Place = Path | Source
 """Where a picture lies."""
 
 
-def is_picture(path: PurePath) -> bool:
-    """Whether the name is a picture's; hidden files (``._x.png`` that macOS leaves in archives) are none."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+def is_picture_file(path: Path) -> bool:
+    """Whether a file is a picture by its name or its first bytes, of a kind that is read or not.
+
+    ``read_picture`` says of those that are not read what to do. GIF and Motion JPEG are left to readers of videos.
+    """
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
+        return False
+    if is_picture(path) or unread_by_name(path) is not None:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return False
+    return kind_of(head) is not None or unread_by_content(head) is not None
 
 
 def list_pictures(folder: Path) -> list[Path]:
     """The pictures that lie directly in ``folder``, ``frame_2`` before ``frame_10``.
+
+    Photographs that are not read, such as HEIC, are counted and named on the standard error stream.
 
     Raises:
         UsageError: the folder is missing.
@@ -74,26 +98,47 @@ def list_pictures(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError(f"A folder of pictures must exist. Received: {folder}. Remedy: check the path.")
-    found = sorted((path for path in folder.iterdir() if is_picture(path) and path.is_file()), key=_natural)
+    files = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_natural)
+    found = [path for path in files if is_picture(path) and path.is_file()]
+    unread = count_unread(path.relative_to(folder) for path in files if unread_by_name(path) and path.is_file())
     if not found:
+        what = "; ".join(f"{detail} (the first is {name})" for name, detail in unread) or "none"
         raise DataError(
-            f"A folder of pictures must hold at least one. Received: {folder}, with none. "
+            f"A folder of pictures must hold at least one. Received: {folder}, with {what}. "
             f"Remedy: put pictures there ({' '.join(sorted(PICTURE_SUFFIXES))})."
         )
+    for name, detail in unread:
+        say(f"Skipped in {folder}: {detail} (the first is {name})")
     return found
 
 
-def read_picture(place: Place) -> Image:
-    """Read one picture, upright as a viewer shows it.
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as stored, not turned upright; the start of its file tells it nearly always.
 
-    A grayscale picture comes back as three equal channels; the first one in a run is said so.
+    Raises:
+        UsageError: there is no such file.
+        DataError: it is no picture, or damaged so that its size is not told.
+    """
+    size = read_size(_content(path, _SIZE_HEAD))
+    if size is None:
+        header = _header(path, _content(path))
+        size = header.width, header.height
+    return size
+
+
+def read_picture(place: Place) -> Image:
+    """Read one picture, upright and in sRGB as a viewer shows it, whatever its name says of its format.
+
+    A grayscale picture comes back as three equal channels, and an embedded color profile is applied; the first of each
+    in a run is said so.
 
     Returns:
         uint8 ``(H, W, 3)`` RGB.
 
     Raises:
         UsageError: there is no such file.
-        DataError: it is cut short, damaged, no picture, has 16 bits a channel, or is transparent.
+        DataError: it is cut short, damaged, no picture, of a kind that is not read, or larger than 200 megapixels; it
+            has 16 bits a channel, is transparent somewhere, or is not one picture in RGB or gray.
     """
     if not isinstance(place, (str, Path)):
         return place.read()
@@ -107,25 +152,34 @@ def decode_picture(content: bytes, path: Place) -> Image:
     Raises:
         DataError: as there.
     """
-    if not content:
-        raise _damaged(path, "the file is empty")
-    _check_whole(path, content)
+    header = _header(path, content)
+    if header.unusual:
+        raise _unusual(path, header.unusual)
+    if header.width * header.height > _MOST_PIXELS:
+        raise DataError(
+            f"A picture must have at most {_MOST_PIXELS // 10**6} million pixels. Received: {path}, which claims "
+            f"{header.width}x{header.height}. Remedy: scale it down or cut it, or take it out."
+        )
+    if header.bits > 8:
+        raise _too_deep(path, f"{header.bits} bits")
     pixels = _decode(path, content)
     if pixels.dtype != np.uint8:
-        raise DataError(
-            f"A picture must have 8 bits a channel. Received: {path} with {pixels.dtype} values. "
-            "Remedy: convert it, for example: magick IN -depth 8 OUT."
+        raise _too_deep(path, f"{pixels.dtype} values")
+    pixels = _upright(_without_alpha(path, pixels, header), header)
+    profile = ADOBE_RGB if header.adobe_rgb else None
+    if header.profile:
+        profile = read_profile(header.profile)
+        if profile is None:
+            _say_once("table", f"A color profile that is no matrix is not applied; the first one is that of {path}.")
+    if profile is not None and profile.curves.shape[1] == pixels.shape[2] and not profile.is_srgb():
+        _say_once("profile", f"Color profiles are applied: pictures become sRGB. The first is {path} ({profile.name}).")
+        pixels = to_srgb(pixels, profile)
+    if pixels.shape[2] == 1:
+        _say_once(
+            "grayscale", f"Grayscale pictures are read as RGB with three equal channels; the first one is {path}."
         )
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if channels == 1:
-        _say_grayscale(path)
-        return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
-    if channels != 3:
-        raise DataError(
-            f"A picture must be RGB or grayscale. Received: {path} with {channels} channels (transparency?). "
-            "Remedy: flatten it, for example: magick IN -background black -alpha remove -alpha off OUT."
-        )
-    return swap_red_blue(pixels)
+        return np.repeat(pixels, 3, axis=2)
+    return pixels
 
 
 def write_picture(path: Path, image: Image) -> None:
@@ -161,9 +215,16 @@ def encode_picture(image: Image, suffix: str) -> bytes:
     return content.tobytes()
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, count: int = -1) -> bytes:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            if count < 0 and (length := file.seek(0, 2)) > _MOST_BYTES:
+                raise DataError(
+                    f"A picture's file must be smaller than {_MOST_BYTES >> 30} GiB. Received: {path} with "
+                    f"{length / 2**30:.1f} GiB. Remedy: take it out, if it is no picture."
+                )
+            file.seek(0)
+            return file.read(count)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UsageError(f"A picture must be a file that exists. Received: {path}. Remedy: check the path.") from error
     except OSError as error:
@@ -171,80 +232,90 @@ def _content(path: Path) -> bytes:
             f"A picture must be readable. Received: {path} ({error.strerror or error}). "
             "Remedy: check its permissions and the disk."
         ) from error
-    return content
 
 
-def _check_whole(path: Place, content: bytes) -> None:
-    """Refuse a PNG or JPEG that was cut short: decoders hand out half a picture, grey below, and call it success."""
-    if content.startswith(_PNG):
-        _check_png(path, content)
-    elif content.startswith(_JPEG):
-        _check_jpeg(path, content)
+def _header(path: Place, content: bytes) -> Header:
+    """What a file's content tells.
 
-
-def _check_png(path: Place, content: bytes) -> None:
-    """Walk the chunks to IEND, and check the sums of those that make the picture (PNG specification, section 5)."""
-    view = memoryview(content)
-    at = len(_PNG)
-    while at + 12 <= len(view):
-        (length,) = struct.unpack_from(">I", view, at)
-        kind = bytes(view[at + 4 : at + 8])
-        end = at + 8 + length
-        if end + 4 > len(view):
-            break
-        critical = kind[:1].isupper()
-        if critical and zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", view, end)[0]:
-            raise _damaged(path, f"the checksum of its {kind.decode('latin-1')} chunk is wrong")
-        if kind == b"IHDR" and length >= 8:
-            width, height = struct.unpack_from(">II", view, at + 8)
-            if width * height > _MOST_PIXELS:
-                raise _damaged(path, f"it claims {width}x{height} pixels; {_MOST_PIXELS // 10**6} million are allowed")
-        if kind == b"IEND":
-            return
-        at = end + 4
-    raise _damaged(path, "it is cut short")
-
-
-def _check_jpeg(path: Place, content: bytes) -> None:
-    """Walk the segments to the first scan, then look for the end-of-image marker (ITU T.81, annex B).
-
-    The walk steps over an embedded thumbnail with an end marker of its own. Within a scan, 0xFF is always
-    followed by 0 or a restart marker, so 0xFFD9 can only be the end. Cameras may append data behind it.
+    Raises:
+        DataError: it is empty, damaged, or of a kind that is not read.
     """
-    at = 2
-    while at + 4 <= len(content):
-        marker = content[at + 1]
-        if content[at] != 0xFF:
-            raise _damaged(path, "its segments do not join")
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        at += 2 + length
-        if marker == 0xDA:
-            if content.find(b"\xff\xd9", at) >= 0:
-                return
-            break
-    raise _damaged(path, "it is cut short")
+    if not content:
+        raise _damaged(path, "the file is empty")
+    unread = unread_by_content(content[:HEAD])
+    if unread is None and isinstance(path, Path):
+        unread = unread_by_name(path) if kind_of(content) in (None, "tiff") else None  # most raw files are TIFF inside
+    if unread is not None:
+        raise DataError(
+            f"Pictures of the kind {unread.name} are not read. Received: {path}. "
+            f"Remedy: convert it, for example: {unread.convert}"
+        )
+    try:
+        return read_header(content)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _decode(path: Place, content: bytes) -> Any:
     """The decoder's array: ``(H, W)`` or ``(H, W, C)`` in BGR order, of whatever depth the file has."""
     import cv2
 
-    # "Unchanged" keeps depth and transparency, to be judged, but ignores a camera's orientation tag, which only
-    # JPEGs have in earnest; and a JPEG has neither 16 bits nor transparency.
-    flags = cv2.IMREAD_UNCHANGED
-    if content.startswith(_JPEG):
-        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-    with _silent_opencv():
+    # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done here, for all alike.
+    with _silent_opencv(), chatter_heard(_is_decoders) as heard:
         try:
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         except cv2.error as error:
             raise _damaged(path, f"OpenCV refuses it: {error.err or error}") from error
     if pixels is None:
         raise _damaged(path, "no decoder can read it")
+    if damage := next((line for line in heard if _tells_damage(line)), None):
+        raise _damaged(path, damage)
     return pixels
+
+
+_DECODERS = re.compile(
+    r"Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS parameters|Unknown Adobe color"
+    r"|Warning: unknown JFIF|libpng (warning|error)"
+)
+_EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x(d9|db|e)")
+_HARMLESS = 64  # bytes that some cameras leave between the first segments, or between the last pixel and the end
+
+
+def _is_decoders(line: str) -> bool:
+    return _DECODERS.match(line) is not None
+
+
+def _tells_damage(line: str) -> bool:
+    """Whether libjpeg says that pixels are missing or made up: it hands out grey, and says nothing in another way."""
+    if found := _EXTRANEOUS.match(line):
+        return int(found[1]) > _HARMLESS
+    return line.startswith(("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression"))
+
+
+def _without_alpha(path: Place, pixels: Any, header: Header) -> Image:
+    """uint8 ``(H, W, 3)`` RGB or ``(H, W, 1)``: an alpha channel is dropped where it is opaque all over."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels in (2, 4):
+        # A BMP's fourth byte is empty unless its header says otherwise, and few programs write that.
+        if header.kind != "bmp" and int(pixels[..., -1].min()) < 255:
+            raise DataError(
+                f"A picture must be opaque. Received: {path}, which is transparent in places. "
+                "Remedy: flatten it, for example: magick IN -background black -alpha remove -alpha off OUT."
+            )
+        pixels, channels = pixels[..., :-1], channels - 1
+    if channels not in (1, 3):
+        raise _unusual(path, f"{channels} channels")
+    return swap_red_blue(pixels.reshape(*pixels.shape[:2], channels))
+
+
+def _upright(image: Image, header: Header) -> Image:
+    """``image`` turned and mirrored as the orientation of its header says (Exif 2.32, tag 0x0112)."""
+    if header.kind == "tiff" or header.orientation == 1:  # TIFF's decoder does so by itself
+        return image
+    if header.orientation in (2, 4, 5, 7):
+        image = image[:, ::-1]
+    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(header.orientation, 0)
+    return np.ascontiguousarray(np.rot90(image, turns))
 
 
 @contextlib.contextmanager
@@ -269,13 +340,34 @@ def _damaged(path: Place, how: str) -> DataError:
     )
 
 
+def _too_deep(path: Place, what: str) -> DataError:
+    return DataError(
+        f"A picture must have 8 bits a channel. Received: {path} with {what}. "
+        "Remedy: convert it, for example: magick IN -depth 8 OUT."
+    )
+
+
+def _unusual(path: Place, what: str) -> DataError:
+    if what.startswith("camera raw"):
+        remedy = "develop it, for example: darktable-cli IN OUT.png"
+    elif "transparency" in what:
+        remedy = "flatten it, for example: magick IN -background black -alpha remove -alpha off OUT.png"
+    elif "pages" in what or "animated" in what:
+        remedy = "take it apart, for example: magick IN OUT_%03d.png"
+    else:
+        remedy = "convert it, for example: magick IN -colorspace sRGB OUT.png"
+    return DataError(
+        f"A picture file must hold one picture, RGB or grayscale. Received: {path} ({what}). Remedy: {remedy}"
+    )
+
+
 _said: set[str] = set()
 
 
-def _say_grayscale(path: Place) -> None:
-    if "grayscale" not in _said:
-        _said.add("grayscale")
-        say(f"Grayscale pictures are read as RGB with three equal channels; the first one is {path}.")
+def _say_once(key: str, message: str) -> None:
+    if key not in _said:
+        _said.add(key)
+        say(message)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -1,11 +1,13 @@
 """What native libraries write is caught, comes out where something fails, and takes no other thread's words."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from quietcam.chatter import chatter_caught
+from quietcam.chatter import chatter_caught, chatter_heard
 from quietcam.progress import say
 
 
@@ -56,3 +58,27 @@ def test_threads_take_turns(capfd):
         thread.join()
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+def test_warnings_are_heard_and_what_others_write_reaches_the_reader(capfd):
+    with chatter_heard(lambda line: line.startswith("libjpeg")) as heard:
+        os.write(2, b"libjpeg: half of it is missing\nanother thread's line\n")
+        print("a line of Python", file=sys.stderr)
+    assert heard == ["libjpeg: half of it is missing"]
+    assert capfd.readouterr().err == "another thread's line\na line of Python\n"
+
+
+def test_an_error_passes_through_and_the_stream_is_given_back(capfd):
+    with pytest.raises(ValueError, match="broken"), chatter_heard(lambda _: True) as heard:
+        os.write(2, b"why\n")
+        raise ValueError("broken")
+    assert heard == ["why"]
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_nothing_is_heard_where_the_stream_is_closed():
+    program = "import os; os.close(2); from quietcam.chatter import chatter_heard as heard\n"
+    program += "with heard(lambda _: True) as lines: pass\nassert lines == []; print('done')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n"

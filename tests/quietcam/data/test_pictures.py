@@ -135,8 +135,8 @@ def test_a_damaged_comment_does_no_harm(tmp_path, picture):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda image: image.astype(np.uint16) * 257, "8 bits a channel.*uint16.*-depth 8"),
-        (lambda image: np.dstack([image, image[..., :1]]), "4 channels.*alpha"),
+        (lambda image: image.astype(np.uint16) * 257, "8 bits a channel.*16 bits.*-depth 8"),
+        (lambda image: np.dstack([image, image[..., :1]]), "must be opaque.*transparent in places.*alpha"),
     ],
     ids=["16 bits", "RGBA"],
 )
@@ -180,10 +180,10 @@ def test_missing_file_is_wrong_usage(tmp_path):
 def test_unreadable_file(tmp_path, picture, save, monkeypatch):
     path = save(tmp_path / "a.png", picture())
 
-    def refuse(_):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    monkeypatch.setattr(type(path), "open", refuse)
     with pytest.raises(DataError, match=r"Permission denied.*Remedy: check its permissions"):
         read_picture(path)
 
