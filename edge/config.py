@@ -51,7 +51,7 @@ def read_config(path: Path, options: Mapping[str, type]) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(
             f"A configuration must be TOML. Received: {path}: {error}. "
-            'Remedy: lines such as sink = "web"; python -m edge.service config prints an example.'
+            'Remedy: lines such as sink = "web"; python -P -m edge.service config prints an example.'
         ) from None
     for key, value in values.items():
         if key not in options:
@@ -75,7 +75,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise UsageError(
             f"A configuration must be a readable file. Received: {path}: {error.strerror}. "
-            "Remedy: check the path, or python -m edge.service config > FILE for an example."
+            "Remedy: check the path, or python -P -m edge.service config > FILE for an example."
         ) from None
     except UnicodeDecodeError:
         raise UsageError(f"A configuration must be UTF-8 text. Received: {path}, which is not.") from None

@@ -298,7 +298,7 @@ def check_delegate(run: Callable[[list[str]], tuple[int, str]], library: str = "
         "    print(error, file=sys.stderr, flush=True)\n"
         "    os._exit(1)\n"  # the half-made delegate's destructor has more to say, and it is not the cause
     )
-    code, said = run([sys.executable, "-c", script])
+    code, said = run([sys.executable, "-P", "-c", script])
     if code == 0:
         return Check(name, "ok", f"{library} loads")
     if code < 0:

@@ -198,7 +198,7 @@ class _Steps:
     def run(self, title: str, *arguments: object) -> None:
         self.announce(title)
         start = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-m", "quietcam", *map(str, arguments)])
+        process = subprocess.Popen([sys.executable, "-P", "-m", "quietcam", *map(str, arguments)])
         try:
             code = process.wait()
         except KeyboardInterrupt:

@@ -1,4 +1,7 @@
-"""Prints the unit file for this installation, or an example of its configuration: ``python -m edge.service unit``."""
+"""Prints the unit file or an example of the configuration: ``python -P -m edge.service unit``.
+
+``-P``: else somebody's own edge.py in the folder that Python is started in would be taken for this package.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def _text(kind: str) -> str:
 
 def main(words: list[str]) -> int:
     if len(words) != 1 or words[0] not in _FILES:
-        print(f"usage: python -m edge.service {'|'.join(_FILES)}", file=sys.stderr)
+        print(f"usage: python -P -m edge.service {'|'.join(_FILES)}", file=sys.stderr)
         return 2
     print(unit() if words[0] == "unit" else _text("config"), end="")
     return 0

@@ -3,9 +3,13 @@
 import pickle
 import sys
 
-import h5py
 import numpy as np
 import pytest
+
+pytest.importorskip("h5py", reason="needs the extra 'train'")
+pytest.importorskip("scipy", reason="needs the extra 'train'")
+
+import h5py
 import scipy.io
 
 from quietcam.data.matfile import is_blocks_file

@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,7 +132,7 @@ def test_an_archive_and_the_folder_give_the_same_patches(pictures, tmp_path):
 def test_validation_blocks_are_packed(tmp_path):
     blocks = np.random.default_rng(0).integers(0, 256, (2, 2, 3, 40, 40, 3), np.uint8)
     for name, side in zip(("Noisy", "Gt"), blocks, strict=True):
-        scipy.io.savemat(
+        pytest.importorskip("scipy.io", reason="needs the extra 'train'").savemat(
             tmp_path / f"Validation{name}BlocksSrgb.mat", {f"Validation{name}BlocksSrgb": side}, do_compression=True
         )
     report = pack(tmp_path / "ValidationNoisyBlocksSrgb.mat", tmp_path / "packed", patch=40)
