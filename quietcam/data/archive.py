@@ -37,10 +37,11 @@ class Member:
 
     Attributes:
         archive: path of the zip file.
-        path: the member's name in it.
+        path: the member's name in it, with slashes.
         stamp: time of change (ns) and length (bytes) of the archive when it was listed.
         size: bytes of the picture's file.
         crc: CRC-32 of it, as the archive tells.
+        stored: its name as the archive has it, where that differs: with Windows' separators.
     """
 
     archive: Path
@@ -48,6 +49,7 @@ class Member:
     stamp: tuple[int, int]
     size: int
     crc: int
+    stored: str = ""
 
     def __str__(self) -> str:
         return f"{self.archive}/{self.path}"
@@ -72,7 +74,7 @@ class Member:
             DataError: they cannot be read.
         """
         try:
-            with _opened(self.archive, self.stamp).open(self.path) as file:
+            with _opened(self.archive, self.stamp).open(self.stored or self.path) as file:
                 # zipfile hands out no more than the size that was checked, and then compares the sum.
                 return file.read(self.size if count < 0 else count)
         except NotImplementedError as error:
@@ -120,19 +122,24 @@ def list_members(path: Path) -> list[Member]:
     except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
+        what = "a name in it is no text" if isinstance(error, UnicodeDecodeError) else error
         raise DataError(
-            f"An archive must be a whole zip file. Received: {path} ({error}). Remedy: download it again."
+            f"An archive must be a whole zip file. Received: {path} ({what}). Remedy: download it again."
         ) from error
     _check_sizes(path, infos, status.st_size)
-    files = [info for info in infos if not info.is_dir()]
     seen: set[str] = set()
+    members = []
+    stamp = (status.st_mtime_ns, status.st_size)
     for info in infos:
         _check_member(path, info)
-        if info.filename in seen:
+        # Some of Windows' archivers write its separators, which no Unix archiver has in a name.
+        name = info.filename.replace("\\", "/")
+        if name in seen:
             raise _refused(path, f"the name {info.filename!r} stands twice in it")
-        seen.add(info.filename)
-    stamp = (status.st_mtime_ns, status.st_size)
-    members = [Member(path, info.filename, stamp, info.file_size, info.CRC) for info in files]
+        seen.add(name)
+        if not name.endswith("/"):
+            stored = "" if name == info.filename else info.filename
+            members.append(Member(path, name, stamp, info.file_size, info.CRC, stored))
     return sorted(members, key=lambda member: member.path)
 
 

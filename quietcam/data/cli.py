@@ -40,6 +40,17 @@ def index_command(
     max_shift: Annotated[
         float, typer.Option(min=0, metavar="PIXELS", help="Pairs shifted by more are called misregistered.")
     ] = 0.5,
+    noisy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|PATTERN",
+            help="Your name of the noisy side: a folder, or '*_5000.JPG' with * for what both files of a pair have in "
+            "common. It is kept with the data, and every command follows it. Default: the usual names.",
+        ),
+    ] = None,
+    clean: Annotated[
+        str | None, typer.Option(metavar="FOLDER|PATTERN", help="Your name of the clean side, likewise.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Open every picture of a data set: say what is there, how noisy it is, and everything that is wrong.
@@ -47,14 +58,25 @@ def index_command(
     Example: `quietcam data index SIDD_Small_sRGB_Only.zip --split test=004,validation=001`
     """
     from quietcam.data.index import index_data
+    from quietcam.data.layout import Layout, write_layout
     from quietcam.data.split import SplitRule
     from quietcam.data.table import show_index
     from quietcam.errors import DataError
+    from quietcam.progress import say
     from quietcam.report import report_console, write_report
 
-    index = index_data(data, rule=SplitRule.parse(split), max_shift=max_shift)
+    if (noisy is None) != (clean is None):
+        given = f"--noisy {noisy}" if clean is None else f"--clean {clean}"
+        raise UsageError(
+            f"The two sides are named together. Received: {given} alone. Remedy: give --noisy and --clean."
+        )
+    layout = None if noisy is None or clean is None else Layout(noisy, clean)
+    index = index_data(data, rule=SplitRule.parse(split), max_shift=max_shift, layout=layout)
     write_report(json, index.to_dict())
     show_index(index, report_console(json))
+    if layout is not None and index.facts:
+        kept = write_layout(data, layout)
+        say(f"Kept in {kept}: every command that is given {data} takes these sides; remove it to forget them.")
     if not (index.facts or index.noisy_only):
         raise DataError(
             f"A data set must hold at least one pair that can be used. Received: {data}, where nothing can. "

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from quietcam.data.identity import picture_sha256
+from quietcam.data.layout import Layout
 from quietcam.data.pairs import Listing, Pair, Problem, list_data, nothing_left
 from quietcam.data.pictures import Place, read_picture
 from quietcam.data.registration import Shift, find_likeness, find_shift, spread_tiles
@@ -44,9 +45,13 @@ from quietcam.progress import progress
 
 __all__ = ["KINDS", "MAX_SHIFT", "DataIndex", "PairFacts", "index_data"]
 
-KINDS = ("missing twin", "ambiguous", "unreadable", "size", "different pictures", "misregistered", "duplicate")
-"""What can be wrong. "ambiguous": a name stands twice. "size": twins of different sizes. "different pictures": twins
-that do not show the same. "duplicate": identical pictures under two names, or a noisy picture equal to its twin."""
+KINDS = (
+    *("missing twin", "ambiguous", "unreadable", "not read", "size"),
+    *("different pictures", "misregistered", "duplicate"),
+)
+"""What can be wrong. "ambiguous": a name stands twice. "not read": photographs in formats such as HEIC. "size": twins
+of different sizes. "different pictures": twins that do not show the same. "duplicate": identical pictures under two
+names, or a noisy picture equal to its twin."""
 
 MAX_SHIFT = 0.5
 """Pixels. Pairs aligned with care lie within 0.1; from half a pixel on, a network learns to blur."""
@@ -136,7 +141,9 @@ class DataIndex:
         }
 
 
-def index_data(path: Path, *, rule: SplitRule | None = None, max_shift: float = MAX_SHIFT) -> DataIndex:
+def index_data(
+    path: Path, *, rule: SplitRule | None = None, max_shift: float = MAX_SHIFT, layout: Layout | None = None
+) -> DataIndex:
     """Open every picture of a data set and say what is there.
 
     PSNR is of whole pictures; noise and shift are taken from up to nine tiles of 512x512, so that frames of 16
@@ -146,6 +153,7 @@ def index_data(path: Path, *, rule: SplitRule | None = None, max_shift: float = 
         path: a folder, a ``.zip`` or a ``.mat`` file, as ``find_pairs`` reads them.
         rule: the split to show. Defaults to the one that training uses.
         max_shift: pixels.
+        layout: as ``list_data`` takes it.
 
     Raises:
         UsageError: there is no such data set, a rule names a scene that it has not, or a shift below 0.
@@ -153,7 +161,7 @@ def index_data(path: Path, *, rule: SplitRule | None = None, max_shift: float = 
     """
     if not max_shift >= 0:
         raise UsageError(f"A shift is not negative, in pixels. Received: {max_shift}. Remedy: try {MAX_SHIFT}.")
-    listing = list_data(path)
+    listing = list_data(path, layout)
     if not (listing.pairs or listing.noisy_only or listing.problems):
         raise nothing_left(path, listing)
     split = _show_split(listing.pairs, rule or SplitRule())

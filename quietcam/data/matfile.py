@@ -4,6 +4,8 @@
 ``(pictures, blocks, H, W, 3)``: 40, 32, 256, 256, 3. ``BenchmarkNoisyBlocksSrgb.mat`` is like them and has no clean
 twin that is public. MATLAB 5 files are read with scipy, whole; MATLAB 7.3 files are HDF5, which keeps MATLAB's axes in
 reverse order, and are read with h5py, a picture's blocks at a time.
+
+SIDD+'s ``siddplus_valid_noisy_srgb.mat`` and ``siddplus_valid_gt_srgb.mat`` have one axis less: pictures, H, W, 3.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from quietcam.data.pictures import Place
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from quietcam.image import Image
 
-__all__ = ["Block", "Blocks", "is_blocks_file", "read_blocks"]
+__all__ = ["Block", "Blocks", "is_blocks_file", "read_blocks", "swap_sides"]
 
 _VARIABLE = re.compile(r"(Validation|Benchmark)(Noisy|Gt)BlocksSrgb")
-_FILE_NAME = re.compile(r"(validation|benchmark).*(noisy|gt).*srgb.*\.mat", re.IGNORECASE)
+_PLUS = re.compile(r"(siddplus\w*?|)_?(noisy|gt)_?(\w*)", re.IGNORECASE)
+_FILE_NAME = re.compile(r"(validation|benchmark|siddplus).*(noisy|gt).*srgb.*\.mat", re.IGNORECASE)
 _MOST_BYTES = 1 << 30
 """Of one array in memory; SIDD's take 240 MiB."""
 
@@ -77,9 +80,9 @@ class Blocks:
     Attributes:
         file: path of the ``.mat`` file.
         variable: the array's name.
-        dataset: "Validation" or "Benchmark".
+        dataset: "Validation" or "Benchmark", or of SIDD+ the variable's name without its side.
         side: "noisy" or "clean".
-        shape: pictures, blocks of each, height, width, 3.
+        shape: pictures, blocks of each, height, width, 3; of SIDD+ pictures, height, width, 3.
     """
 
     file: Path
@@ -89,7 +92,11 @@ class Blocks:
     shape: tuple[int, ...]
 
     def places(self) -> Iterator[tuple[str, Place]]:
-        """Every block with the name of its pair: "ValidationBlocks_07_31"."""
+        """Every block with the name of its pair: "ValidationBlocks_07_31", "siddplus_valid_srgb_0007"."""
+        if len(self.shape) == 4:
+            for picture in range(self.shape[0]):
+                yield f"{self.dataset}_{picture:04d}", Block(self.file, self.variable, picture, 0)
+            return
         for picture in range(self.shape[0]):
             for block in range(self.shape[1]):
                 yield f"{self.dataset}Blocks_{picture:02d}_{block:02d}", Block(self.file, self.variable, picture, block)
@@ -115,23 +122,41 @@ def read_blocks(path: Path) -> list[Blocks]:
     found = []
     for variable, (shape, kind) in sorted(variables.items()):
         if match := _VARIABLE.fullmatch(variable):
-            if kind != "uint8" or len(shape) != 5 or shape[4] != 3 or 0 in shape or math.prod(shape) > _MOST_BYTES:
+            if not _is_pictures(shape, kind, 5):
                 raise DataError(
                     "SIDD's blocks are uint8 of shape (pictures, blocks, height, width, 3), 1 GiB at most. "
                     f"Received: {path}, {variable} is {kind} {shape}. Remedy: download the sRGB blocks again."
                 )
-            side = "noisy" if match[2] == "Noisy" else "clean"
-            found.append(Blocks(path, variable, match[1], side, shape))
+            found.append(Blocks(path, variable, match[1], "noisy" if match[2] == "Noisy" else "clean", shape))
+        elif (match := _PLUS.fullmatch(variable)) and _is_pictures(shape, kind, 4):
+            dataset = "_".join(part for part in (match[1], match[3]) if part) or "pictures"
+            found.append(Blocks(path, variable, dataset, "noisy" if match[2].lower() == "noisy" else "clean", shape))
     if not found:
         listed = ", ".join(
             f"{name} ({'x'.join(map(str, shape))} {kind})" for name, (shape, kind) in sorted(variables.items())[:12]
         )
         raise DataError(
-            "A .mat file of blocks must hold ValidationNoisyBlocksSrgb, ValidationGtBlocksSrgb or "
-            f"BenchmarkNoisyBlocksSrgb. Received: {path} with {listed or 'no variables'}. "
+            "A .mat file of blocks must hold ValidationNoisyBlocksSrgb, ValidationGtBlocksSrgb, "
+            "BenchmarkNoisyBlocksSrgb, or SIDD+'s siddplus_…_noisy_srgb or siddplus_…_gt_srgb. "
+            f"Received: {path} with {listed or 'no variables'}. "
             "Remedy: save the array under such a name, or give another file."
         )
     return found
+
+
+def swap_sides(name: str) -> str:
+    """For "ValidationNoisyBlocksSrgb.mat" "ValidationGtBlocksSrgb.mat", and the reverse; case is kept."""
+    twins = {"Noisy": "Gt", "NOISY": "GT", "noisy": "gt"}
+    for noisy, clean in (*twins.items(), *((clean, noisy) for noisy, clean in twins.items())):
+        if noisy in name:
+            return name.replace(noisy, clean)
+    return name
+
+
+def _is_pictures(shape: tuple[int, ...], kind: str, axes: int) -> bool:
+    return (
+        kind == "uint8" and len(shape) == axes and shape[-1] == 3 and 0 not in shape and math.prod(shape) <= _MOST_BYTES
+    )
 
 
 def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -157,12 +182,11 @@ def _blocks_of(path: Path, variable: str, picture: int) -> NDArray[np.uint8]:
     with _explained(path):
         if not _is_hdf5(path):
             blocks: NDArray[np.uint8] = _whole_array(path, variable)[picture]
-            return blocks
+            return blocks if blocks.ndim == 4 else blocks[np.newaxis]
         with _h5py().File(path, "r") as file:
             stored = file[variable]
-            if _is_numpy_order(stored.shape):
-                return np.asarray(stored[picture])
-            return np.asarray(stored[..., picture]).T
+            found = stored[picture] if _is_numpy_order(stored.shape) else stored[..., picture].T
+            return np.asarray(found) if found.ndim == 4 else np.asarray(found)[np.newaxis]
 
 
 @lru_cache(maxsize=2)
@@ -174,7 +198,7 @@ def _whole_array(path: Path, variable: str) -> NDArray[np.uint8]:
 
 def _is_numpy_order(shape: tuple[int, ...]) -> bool:
     """Whether the colours come last in the file, as when Python wrote it; MATLAB's own come first."""
-    return len(shape) == 5 and shape[-1] == 3 and shape[0] != 3
+    return len(shape) in (4, 5) and shape[-1] == 3 and shape[0] != 3
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quietcam.data.layout import side_of_folder
 from quietcam.data.pairs import Pair, list_data, nothing_left, say_problems
 from quietcam.data.pictures import Place, list_pictures
 from quietcam.data.sidd import Instance
@@ -67,7 +68,7 @@ def find_noisy(path: Path, side: str = "all") -> NoisySet:
         return NoisySet(noisy_of_pairs(pairs_of_side(listing.pairs, side)))
     if listing.noisy_only:
         pictures = [NoisyPicture(name, place, None, name) for name, place in listing.noisy_only]
-    elif path.is_dir() and path.resolve().name.lower() != "clean":
+    elif path.is_dir() and side_of_folder(path.resolve().name) != "clean":
         pictures = _lying_in(path)
     else:
         raise nothing_left(path, listing)
@@ -85,8 +86,8 @@ def noisy_of_pairs(pairs: Sequence[Pair]) -> list[NoisyPicture]:
 
 
 def _lying_in(folder: Path) -> list[NoisyPicture]:
-    side = folder / "noisy"
-    paths = list_pictures(side if side.is_dir() else folder)
+    sides = sorted(each for each in folder.iterdir() if side_of_folder(each.name) == "noisy" and each.is_dir())
+    paths = list_pictures(sides[0] if len(sides) == 1 else folder)
     stems = [path.stem for path in paths]
     found = []
     for path in paths:

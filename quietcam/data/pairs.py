@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
 from quietcam.data.archive import is_archive, list_members
-from quietcam.data.matfile import Blocks, is_blocks_file, read_blocks
+from quietcam.data.formats import count_unread, is_hidden, unread_by_name
+from quietcam.data.layout import (
+    SIDES,
+    Entry,
+    Layout,
+    Sides,
+    instance_name,
+    read_layout,
+    side_of_folder,
+    sort_into_sides,
+)
+from quietcam.data.matfile import Blocks, is_blocks_file, read_blocks, swap_sides
 from quietcam.data.pictures import Place, is_picture, read_picture
 from quietcam.data.sidd import Instance
 from quietcam.errors import DataError, UsageError
@@ -29,28 +40,13 @@ __all__ = [
     "say_problems",
 ]
 
-_SIDES = ("noisy", "clean")
-_SIDE_OF_WORD = {"noisy": "noisy", "gt": "clean", "clean": "clean"}
-_SIDD_FILE = re.compile(r"(?:(.+)_)?(NOISY|GT)_SRGB_(\d+)", re.IGNORECASE)
-_WORD_IN_STEM = re.compile(r"(?:^|(?<=[_.-]))(?:NOISY|GT|CLEAN)(?:[_.-]|$)|[_.-](?:NOISY|GT|CLEAN)$", re.IGNORECASE)
 _PROBLEMS_SAID = 5
 
 _LAYOUTS = (
-    "folders noisy/ and clean/ with equal file names, SIDD's instance folders with NOISY_SRGB_010.PNG and "
-    "GT_SRGB_010.PNG, a zip of either, or SIDD's validation blocks (.mat)"
+    "folders noisy/ and clean/ (or noisy/ gt/, lq/ gt/, input/ target/, low/ high/) with equal file names, files "
+    "x_real.jpg and x_mean.jpg, SIDD's instance folders with NOISY_SRGB_010.PNG and GT_SRGB_010.PNG, a zip of these, "
+    "or SIDD's validation blocks (.mat)"
 )
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A picture: its path below the data set's root, and where it is read from."""
-
-    path: PurePath
-    place: Place
-
-
-_Sides = dict[str, list[_Entry]]
-"""The pictures that one name has on each side."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ class Problem:
     """One thing that is wrong with a data set.
 
     Attributes:
-        kind: "missing twin", "ambiguous", "unreadable" or "size"; ``quietcam.data.index`` knows more.
+        kind: "missing twin", "ambiguous", "unreadable", "not read" or "size"; ``quietcam.data.index`` knows more.
         name: of the pair, the picture or the folder.
         detail: what is wrong.
     """
@@ -121,21 +117,29 @@ class Listing:
         pairs: sorted by name.
         noisy_only: names and places of pictures whose clean twins were never published (SIDD's benchmark).
         problems: what had to be skipped, and why.
+        folders: how many pictures lie directly in which folder.
     """
 
     pairs: list[Pair]
     noisy_only: list[tuple[str, Place]]
     problems: list[Problem]
+    folders: dict[str, int] = field(default_factory=dict)
 
 
 def find_pairs(path: Path) -> PairList:
     """Find all pairs of a data set, without opening a picture, and say what had to be skipped.
 
     Understood are a folder, a zip archive, which is read in place, and a ``.mat`` file of SIDD's blocks. In the first
-    two, at any depth, names in upper or lower case: folders ``noisy`` and ``clean`` side by side, with equal
-    file names (suffixes may differ, and so may a word NOISY, GT or CLEAN in the name); SIDD's instance folders, which
-    hold ``NOISY_SRGB_010.PNG`` and ``GT_SRGB_010.PNG``, with or without the instance's number in front. In a folder,
-    ``.mat`` files of SIDD's blocks too.
+    two, at any depth, names in upper or lower case:
+
+    - folders ``noisy`` and ``clean`` side by side, or other usual names of the two (``quietcam.data.layout``), with
+      equal file names (suffixes may differ, and so may a word such as NOISY, GT or CLEAN in the name);
+    - SIDD's instance folders, which hold ``NOISY_SRGB_010.PNG`` and ``GT_SRGB_010.PNG``, with or without the
+      instance's number in front;
+    - twins in one folder that differ in such a word, as PolyU's ``x_Real.JPG`` and ``x_mean.JPG``.
+
+    Where ``quietcam data index`` kept somebody's own names of the sides, these count instead. In a folder, ``.mat``
+    files of SIDD's blocks too.
 
     Raises:
         UsageError: there is no such data set.
@@ -150,32 +154,39 @@ def find_pairs(path: Path) -> PairList:
     return PairList(listing.pairs, problems)
 
 
-def list_data(path: Path) -> Listing:
+def list_data(path: Path, layout: Layout | None = None) -> Listing:
     """What ``find_pairs`` finds, which may be no pair at all, with what is wrong sorted by kind.
+
+    Args:
+        path: as there.
+        layout: names of the sides. Defaults to those that were kept with the data set, else the usual ones.
 
     Raises:
         UsageError: there is no such data set.
-        DataError: the archive or ``.mat`` file cannot be used.
+        DataError: the archive or ``.mat`` file cannot be used, or it is not told which folder is which side.
     """
     path = Path(path)
     problems: list[Problem] = []
     arrays: list[Blocks] = []
-    entries: list[_Entry] = []
+    entries: list[Entry] = []
+    unread: list[PurePath] = []
     root = path.stem
     if path.is_dir():
         root = path.resolve().name
         for file in _walk(path, problems):
             if is_picture(file):
-                entries.append(_Entry(file.relative_to(path), file))
+                entries.append(Entry(file.relative_to(path), file))
+            elif unread_by_name(file) is not None:
+                unread.append(file.relative_to(path))
             else:
                 arrays += _blocks_in(file, path, problems)
     elif path.is_file() and path.suffix.lower() == ".mat":
         arrays = read_blocks(path)
-        twin = path.with_name(_swap_sides(path.name))
+        twin = path.with_name(swap_sides(path.name))
         if twin != path and twin.is_file():
             arrays += read_blocks(twin)
     elif is_archive(path):
-        entries = list(_members(path, problems))
+        entries = list(_members(path, problems, unread))
     else:
         what = "a file" if path.exists() else "nothing there"
         raise UsageError(
@@ -183,14 +194,12 @@ def list_data(path: Path) -> Listing:
             "Remedy: check the path."
         )
     pairs, noisy_only = _join_blocks(arrays, path, problems)
-    found: dict[str, _Sides] = {}
-    for entry in entries:
-        if (side_and_name := _side_and_name(entry.path, root)) is not None:
-            side, name = side_and_name
-            found.setdefault(name, {}).setdefault(side, []).append(entry)
-    joined = (_join(name, sides, root, problems) for name, sides in sorted(_match_loosely(found).items()))
+    found = sort_into_sides(entries, root, layout or read_layout(path))
+    joined = (_join(name, sides, root, problems) for name, sides in sorted(found.items()))
     pairs += [pair for pair in joined if pair is not None]
-    return Listing(sorted(pairs, key=lambda pair: pair.name), noisy_only, problems)
+    problems += [Problem("not read", name, detail) for name, detail in count_unread(unread)]
+    folders = Counter(entry.path.parent.as_posix() for entry in entries)
+    return Listing(sorted(pairs, key=lambda pair: pair.name), noisy_only, problems, dict(folders))
 
 
 def read_pair(pair: Pair) -> tuple[Image, Image]:
@@ -227,7 +236,7 @@ def list_problems(problems: list[str]) -> str:
 
 
 def _walk(folder: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Every picture and file of blocks below ``folder``, links followed, hidden folders and macOS's left out."""
+    """Every photograph and file of blocks below ``folder``, links followed, hidden folders and macOS's left out."""
 
     def unreadable(error: OSError) -> None:
         problems.append(Problem("unreadable", str(error.filename), f"the folder cannot be read ({error.strerror})"))
@@ -239,27 +248,25 @@ def _walk(folder: Path, problems: list[Problem]) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(files):
             path = Path(parent, name)
-            if (is_picture(path) or is_blocks_file(path)) and path.is_file():
+            if (is_picture(path) or is_blocks_file(path) or unread_by_name(path)) and path.is_file():
                 yield path
 
 
-def _members(path: Path, problems: list[Problem]) -> Iterator[_Entry]:
+def _members(path: Path, problems: list[Problem], unread: list[PurePath]) -> Iterator[Entry]:
     """The pictures of an archive, likewise."""
     for member in list_members(path):
         inside = PurePosixPath(member.path)
-        if any(_is_hidden(part) for part in inside.parts[:-1]):
+        if any(is_hidden(part) for part in inside.parts[:-1]):
             continue
         if is_picture(inside):
-            yield _Entry(inside, member)
+            yield Entry(inside, member)
+        elif unread_by_name(inside) is not None:
+            unread.append(inside)
         elif is_blocks_file(inside):
             problems.append(Problem("unreadable", member.path, "blocks are not read in an archive: unpack it"))
-
-
-def _is_hidden(folder: str) -> bool:
-    return folder.startswith((".", "__MACOSX"))
 
 
 def _blocks_in(file: Path, folder: Path, problems: list[Problem]) -> list[Blocks]:
@@ -268,13 +275,6 @@ def _blocks_in(file: Path, folder: Path, problems: list[Problem]) -> list[Blocks
     except DataError as error:
         problems.append(Problem("unreadable", str(file.relative_to(folder)), str(error)))
         return []
-
-
-def _swap_sides(name: str) -> str:
-    """For "ValidationNoisyBlocksSrgb.mat" "ValidationGtBlocksSrgb.mat", and the reverse."""
-    if "Noisy" in name:
-        return name.replace("Noisy", "Gt")
-    return name.replace("Gt", "Noisy")
 
 
 def _join_blocks(
@@ -312,48 +312,13 @@ def _join_blocks(
     return pairs, noisy_only
 
 
-def _side_and_name(path: PurePath, root: str) -> tuple[str, str] | None:
-    """The side of a picture and the name of its pair; None when it belongs to no known layout."""
-    parts = path.parts
-    for depth in reversed(range(len(parts) - 1)):
-        if parts[depth].lower() in _SIDES:
-            return parts[depth].lower(), "/".join((*parts[:depth], *parts[depth + 1 : -1], path.stem))
-    match = _SIDD_FILE.fullmatch(path.stem)
-    if match is None:
-        return None
-    prefix, word, number = match.groups(default="")
-    if Instance.parse(prefix):
-        owner = prefix
-    else:
-        owner = _instance_name(path, root) or "/".join(parts[:-1])
-        if not owner.startswith(prefix):
-            owner = f"{owner}/{prefix}".lstrip("/")
-    return _SIDE_OF_WORD[word.lower()], f"{owner}_{number}".lstrip("_")
-
-
-def _match_loosely(found: dict[str, _Sides]) -> dict[str, _Sides]:
-    """Give names that stand on one side alone a second chance, without the word NOISY, GT or CLEAN in them."""
-    matched = {name: sides for name, sides in found.items() if len(sides) == len(_SIDES)}
-    loose: dict[str, list[str]] = {}
-    for name in found.keys() - matched.keys():
-        parent, slash, stem = name.rpartition("/")
-        loose.setdefault(parent + slash + (_WORD_IN_STEM.sub("", stem) or stem), []).append(name)
-    for short, names in loose.items():
-        sides = {side: entries for name in names for side, entries in found[name].items()}
-        if len(names) == len(sides) == len(_SIDES) and short not in matched:
-            matched[short] = sides
-        else:
-            matched |= {name: found[name] for name in names}
-    return matched
-
-
-def _join(name: str, sides: _Sides, root: str, problems: list[Problem]) -> Pair | None:
-    for side, other in (_SIDES, reversed(_SIDES)):
+def _join(name: str, sides: Sides, root: str, problems: list[Problem]) -> Pair | None:
+    for side, other in (SIDES, reversed(SIDES)):
         if side not in sides:
             problems.append(Problem("missing twin", str(sides[other][0].path), f"no {side} twin"))
             return None
     # Copies of one picture in two places, as in an archive that was unpacked twice: one place is used.
-    doubled = next((side for side in _SIDES if len(sides[side]) > 1), None)
+    doubled = next((side for side in SIDES if len(sides[side]) > 1), None)
     if doubled is not None:
         listed = " and ".join(str(entry.path) for entry in sides[doubled][:2])
         ambiguous = any(len({entry.path.parent for entry in entries}) < len(entries) for entries in sides.values())
@@ -364,14 +329,8 @@ def _join(name: str, sides: _Sides, root: str, problems: list[Problem]) -> Pair 
             return None
     noisy = sides["noisy"][0]
     clean = next((entry for entry in sides["clean"] if entry.path.parent == noisy.path.parent), sides["clean"][0])
-    owner = _instance_name(noisy.path, root)
+    owner = instance_name(noisy.path, root)
     return Pair(name, noisy.place, clean.place, Instance.parse(owner) if owner else None)
-
-
-def _instance_name(path: PurePath, root: str) -> str | None:
-    """The file's own name, or else the nearest folder's, the root's included, that starts as an instance's does."""
-    names = (path.stem, *reversed(path.parts[:-1]), root)
-    return next((name for name in names if Instance.parse(name)), None)
 
 
 def nothing_left(path: Path, listing: Listing) -> DataError:
@@ -384,9 +343,13 @@ def nothing_left(path: Path, listing: Listing) -> DataError:
     elif listing.noisy_only:
         received = f"{path}, {len(listing.noisy_only)} noisy pictures whose clean twins were never published"
         remedy = "give SIDD's validation blocks, which have them"
-    elif path.name.lower() in _SIDES:
+    elif side_of_folder(path.resolve().name) is not None:
         received = f"{path}, one side alone"
         remedy = "give the folder above it"
+    elif listing.folders:
+        listed = ", ".join(f"{folder}/ ({count})" for folder, count in sorted(listing.folders.items())[:8])
+        received = f"{path}, with none; its pictures lie in {listed}"
+        remedy = f"name its two sides once: quietcam data index {path} --noisy FOLDER --clean FOLDER"
     else:
         received = f"{path}, with none"
     return DataError(f"A data set must hold pairs: {_LAYOUTS}. Received: {received}. Remedy: {remedy}.")

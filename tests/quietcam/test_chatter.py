@@ -69,10 +69,19 @@ def test_warnings_are_heard_and_what_others_write_reaches_the_reader(capfd):
 
 
 def test_an_error_passes_through_and_the_stream_is_given_back(capfd):
-    with pytest.raises(ValueError, match="broken"), chatter_heard(lambda _: True) as heard:
-        os.write(2, b"why\n")
-        raise ValueError("broken")
-    assert heard == ["why"]
+    heard = []
+
+    def fails():
+        with chatter_heard(lambda _: True) as lines:
+            os.write(2, b"why\n")
+            try:
+                raise ValueError("broken")
+            finally:
+                heard.append(lines)
+
+    with pytest.raises(ValueError, match="broken"):
+        fails()
+    assert heard == [["why"]]
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 

@@ -233,3 +233,19 @@ def test_missing_extra(tmp_path, blocks, monkeypatch, package, writer):
 )
 def test_names(tmp_path, name, is_one):
     assert is_blocks_file(tmp_path / name) is is_one
+
+
+@pytest.mark.parametrize("format_", [*FORMATS.values(), save_numpy_order], ids=[*FORMATS, "python"])
+def test_pictures_of_siddplus(tmp_path, blocks, format_):
+    noisy, clean = blocks(1, 5, 1)[:, 0], blocks(2, 5, 1)[:, 0]
+    format_(tmp_path / "siddplus_valid_noisy_srgb.mat", {"siddplus_valid_noisy_srgb": noisy})
+    format_(tmp_path / "siddplus_valid_gt_srgb.mat", {"siddplus_valid_gt_srgb": clean})
+    found = find_pairs(tmp_path)
+    assert [pair.name for pair in found] == [f"siddplus_valid_srgb_{number:04d}" for number in range(5)]
+    assert len({pair.scene for pair in found}) == 1
+    for number, pair in enumerate(found):
+        first, second = read_pair(pair)
+        np.testing.assert_array_equal(first, noisy[number])
+        np.testing.assert_array_equal(second, clean[number])
+    for name in ("noisy", "gt"):
+        assert find_pairs(tmp_path / f"siddplus_valid_{name}_srgb.mat").pairs == found.pairs
