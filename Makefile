@@ -4,12 +4,17 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+# The device's suite has an environment of its own, without TensorFlow.
+VENV_EDGE ?= .venv-edge
+# As many processes as run the tests at once.
+JOBS ?= 2
 
-.PHONY: demo test check bench soak arm64 clean help
+.PHONY: demo test test-edge check bench soak arm64 clean help
 
 help:
 	@echo "make demo    train, prune, quantize, compare, denoise a simulated camera (about ten minutes, leaves runs/demo/)"
-	@echo "make test    the tests"
+	@echo "make test    the tests, in JOBS=2 processes"
+	@echo "make test-edge  the device's tests alone, without TensorFlow: on a Raspberry Pi too"
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
@@ -20,7 +25,11 @@ demo: $(READY)
 	$(BIN)/quietcam demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	@echo "About 3,000 tests: some minutes on two idle cores, an hour on a Raspberry Pi (where make test-edge is what you want)."
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-edge: $(VENV_EDGE)/.ready
+	$(VENV_EDGE)/bin/python -m pytest -m "not slow" tests/edge tests/quietcam $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -38,10 +47,12 @@ arm64: $(READY)
 	PYTHON=$(BIN)/python lab/arm64.sh $(ARGS)
 
 clean:
-	rm -rf $(VENV) runs/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV_EDGE) runs/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(READY): pyproject.toml constraints.txt
+$(READY): EXTRA = dev
+$(VENV_EDGE)/.ready: EXTRA = test-edge
+$(READY) $(VENV_EDGE)/.ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "quietcam needs Python 3.11 or later: install it, or name it with make PYTHON=..."; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { echo "No venv module: on Debian and its kin, apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PYTHON) -m venv $(@D) || { echo "No venv module: on Debian and its kin, apt install python3-venv"; exit 1; }
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'
 	touch $@

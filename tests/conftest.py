@@ -1,5 +1,11 @@
 """What every folder of tests shares."""
 
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
 from hypothesis import settings
 
 from tests.browser import browser
@@ -9,3 +15,23 @@ __all__ = ["browser"]
 # A busy machine is no failure: no test judges time, hypothesis' own deadline included.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shuffle", type=int, metavar="SEED", help="run files, and the tests within each, in an order of this seed"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no process begins one while all others have ended; or in random order."""
+    files = [list(tests) for _, tests in itertools.groupby(items, key=lambda test: test.path)]
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        files.sort(key=lambda tests: not any(test.get_closest_marker("slow") for test in tests))
+    else:
+        chance = random.Random(seed)
+        chance.shuffle(files)
+        for tests in files:
+            chance.shuffle(tests)
+    items[:] = itertools.chain(*files)
