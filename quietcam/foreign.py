@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quietcam.data.pictures import is_picture_file
 from quietcam.errors import DataError, UsageError
 
 __all__ = ["ForeignArray", "claimed_sizes", "read_array"]
@@ -50,6 +51,11 @@ def read_array(path: Path, key: str | None = None) -> ForeignArray:
     if not path.is_file():
         raise UsageError(
             f"A set is an .npz or .npy file. Received: {path}, which is not there. Remedy: check the path."
+        )
+    if is_picture_file(path):
+        raise DataError(
+            f"A set is an .npz or .npy file. Received: {path}, a picture. "
+            "Remedy: write a set of pictures with `quietcam calibrate --data FOLDER`."
         )
     try:
         return _read_zip(path, key) if zipfile.is_zipfile(path) else _read_bare(path, key)

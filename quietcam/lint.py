@@ -98,6 +98,14 @@ RULES: dict[str, Rule] = {
         "input, and what comes out is a flat frame: 19 to 22 dB lost, 1 where the input is held.",
         f"divide by 255, or {_CALIBRATE}",
     ),
+    "bit-depth": Rule(
+        "error",
+        "Pixels should have 8 bits, 0 to 255.",
+        "The converter calibrates for values that are hundreds of times too large: as with floats of 0 to 255, what "
+        "comes out is a flat frame.",
+        f"divide by 257 what has 16 bits (by 16 what has 12, by 4 what has 10) and make it uint8, or {_CALIBRATE} from "
+        "pictures of 8 bits (magick IN -depth 8 OUT)",
+    ),
     "range-signed": Rule(
         "warning",
         "Floats should be pixels divided by 255, in [0, 1].",

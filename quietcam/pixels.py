@@ -15,6 +15,9 @@ __all__ = ["as_pixels"]
 _CHUNK = 1 << 24  # values turned at a time, so that a large array of floats needs little memory beside itself
 
 
+_OVERSHOOT = 512.0  # up to where values are taken for pixels of 8 bits with something added
+
+
 def as_pixels(array: NDArray[Any]) -> tuple[Image, list[tuple[str, str]]]:
     """``array`` as uint8 ``(N, H, W, C)`` in whatever way it makes sense as pictures.
 
@@ -72,7 +75,7 @@ def _finite_range(array: NDArray[Any], doubts: list[tuple[str, str]]) -> tuple[f
 
 def _judge_range(dtype: np.dtype[Any], low: float, high: float, doubts: list[tuple[str, str]]) -> tuple[float, float]:
     """Offset and scale that make pixels of the values: ``(value - offset) * scale`` in 0 to 255."""
-    received = f"{dtype}, {low:.4g} to {high:.4g}"
+    received = f"{dtype}, {low:.4g} to {high:.{4 if dtype.kind == 'f' else 6}g}"
     if dtype.kind in "ui" and low >= 0 and high <= 255:
         doubts.append(("dtype", received))
         return 0.0, 1.0
@@ -82,6 +85,10 @@ def _judge_range(dtype: np.dtype[Any], low: float, high: float, doubts: list[tup
     if low >= -4.0 and high <= 4.0:  # [-1, 1], or less a mean and divided by a deviation
         doubts.append(("range-signed", received))
         return (-1.0, 127.5) if low >= -1.01 and high <= 1.01 else (low, 255.0 / (high - low))
+    if low >= 0 and high > _OVERSHOOT:
+        bits = next((bits for bits in (10, 12, 14, 16) if high < 1 << bits), 0)
+        doubts.append(("bit-depth", f"{received}: as of {bits} bits" if bits else received))
+        return 0.0, 255.0 / ((1 << bits) - 1 if bits else high)
     doubts.append(("range-255", received))
     if low >= 0 and high <= 256:
         return 0.0, 1.0

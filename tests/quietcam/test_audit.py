@@ -254,3 +254,11 @@ def test_usage_of_lint(good: RepresentativeSet, tmp_path: Path, capsys: pytest.C
     np.savez(tmp_path / "foreign.npz", patches=good.patches)
     assert run(["lint", str(tmp_path / "foreign.npz"), "--data", "x"]) == 1
     assert "quietcam calibrate" in capsys.readouterr().err
+
+
+def test_a_picture_is_no_set_and_the_line_says_what_makes_one(tmp_path):
+    (tmp_path / "a.dat").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    with pytest.raises(
+        DataError, match=r"a\.dat, a picture\. Remedy: write a set of pictures with `quietcam calibrate"
+    ):
+        read_array(tmp_path / "a.dat")

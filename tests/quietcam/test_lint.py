@@ -90,7 +90,9 @@ def test_the_six_mistakes(pairs: NDArray[np.uint8], mistake: str, spoil: object,
         (lambda p: p / np.float32(255), {"dtype": "note"}),
         (lambda p: p.astype(np.int64), {"dtype": "note"}),
         (lambda p: (p.astype(np.int16) - 128).astype(np.int8), {"range-255": "error"}),
-        (lambda p: p.astype(np.uint16) * 257, {"range-255": "error"}),
+        (lambda p: p.astype(np.uint16) * 257, {"bit-depth": "error"}),
+        (lambda p: np.rint(p * (4095 / 255)).astype(np.uint16), {"bit-depth": "error"}),
+        (lambda p: p.astype(np.float32) * 257, {"bit-depth": "error"}),
         (lambda p: (p / 255 - 0.45) / 0.22, {"range-signed": "warning"}),
         (lambda p: np.where(p == 200, np.nan, p / 255), {"not-finite": "error", "dtype": "note"}),
     ],
@@ -178,6 +180,17 @@ def test_pixels_survive_every_known_range_and_layout(data: st.DataObject) -> Non
     if data.draw(st.booleans()):
         array = np.moveaxis(array, 3, 1)
     np.testing.assert_array_equal(as_pixels(array)[0], pixels)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_deeper_pixels_are_told_by_their_bits_and_get_that_advice(bits: int) -> None:
+    pixels = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    deep = np.rint(pixels * ((2**bits - 1) / 255)).astype(np.uint16)
+    found, doubts = as_pixels(deep)
+    np.testing.assert_array_equal(found, pixels)
+    assert [(name, f"as of {bits} bits" in received) for name, received in doubts] == [("bit-depth", True)]
+    assert "divide by 255" not in RULES["bit-depth"].remedy
+    assert "divide by 257 what has 16 bits" in RULES["bit-depth"].remedy
 
 
 def test_other_shapes_that_pictures_come_in() -> None:
