@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from edge.cameras import Camera
+from edge.cameras.video import VideoCamera
 from edge.frame import Frame
 from quietcam.atomic import make_folder, write_json
 from quietcam.data.noisy import CAPTURE
 from quietcam.data.pictures import write_picture
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.estimation import estimate_blind
+from quietcam.urls import shown
 
 __all__ = ["EVERY", "Capture", "capture", "prepare_folder"]
 
@@ -124,7 +126,7 @@ def capture(
         DataError: no frame came.
         StorageError: the disk has no room for so many frames (told after the first one), or fails.
     """
-    done = Capture(camera.name, every=every if every is not None else EVERY if camera.live else None)
+    done = Capture(shown(camera.name), every=every if every is not None else EVERY if camera.live else None)
     try:
         _save_all(camera, folder, count, done, on_frame)
     finally:
@@ -176,7 +178,8 @@ def _chosen(camera: Camera, count: int, done: Capture) -> Iterator[Frame]:
 
 def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
     """Of a source that tells how many frames it has, ``count`` from its beginning to its end; else each."""
-    step = max(1.0, camera.total / count) if camera.total else 1.0
+    total = camera.count() if isinstance(camera, VideoCamera) else camera.total
+    step = max(1.0, total / count) if total else 1.0
     due = 0.0
     for number, frame in enumerate(_given_back(camera)):
         if number >= due:

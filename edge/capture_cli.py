@@ -9,6 +9,7 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.options import Json
+from quietcam.paths import exists, resolved
 
 if TYPE_CHECKING:
     from edge.capture import Capture
@@ -45,7 +46,7 @@ def capture_command(
     from quietcam.report import write_report
 
     camera = open_camera(source)
-    if Path(source).exists() and Path(source).resolve() == out.resolve():
+    if exists(Path(source)) and resolved(Path(source)) == resolved(out):
         raise UsageError(f"The frames must not go where they come from. Received: {out}. Remedy: choose another --out.")
     prepare_folder(out, overwrite)
     with camera, progress("Capturing", count) as bar:

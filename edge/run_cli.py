@@ -13,6 +13,8 @@ from edge.options import Device, Model, Threads, frame_size
 from edge.service.settings import Settings, use_config
 from quietcam.errors import StorageError, UsageError
 from quietcam.options import Json
+from quietcam.paths import resolved
+from quietcam.urls import shown
 
 if TYPE_CHECKING:
     from edge.cameras import Camera
@@ -62,6 +64,13 @@ def run_command(
     allow_still: Annotated[
         bool, typer.Option("--allow-still", help="Take a picture that never changes for live, as of a test pattern.")
     ] = False,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait for a camera that is not there yet, and show the page meanwhile. Default: as a service only.",
+        ),
+    ] = None,
     ladder: Annotated[
         bool,
         typer.Option(
@@ -163,7 +172,7 @@ def run_command(
     from dataclasses import replace
 
     from edge.cameras import open_camera
-    from edge.cameras.discover import find_camera
+    from edge.cameras.supervised import SupervisedCamera
     from edge.degrade import DegradeOptions, make_degrader
     from edge.denoiser import Denoiser
     from edge.gate import check_strength
@@ -176,6 +185,8 @@ def run_command(
     from edge.service.watchdog import WatchdogSink
     from edge.sinks import open_sink
 
+    notifier = Notifier()
+    notifier.loading()
     # What can be wrong in these words is said before any camera is opened.
     if frames is not None and frames < 1:
         raise UsageError(f"--frames must be at least 1. Received: {frames}.")
@@ -185,8 +196,7 @@ def run_command(
     load_model(resolve_model(model))
     easier = None if smaller is None else resolve_model(smaller)
     rules = DegradeOptions(hot, deadline / 1000, easier, threads, device, gate)
-    source = source or find_camera()
-    camera = open_camera(source, frame_size(size), fps, allow_still)
+    camera = open_camera(source or None, frame_size(size), fps, allow_still)
     targets = _targets(source, sink or (["web"] if camera.live else []))
     page: Callable[[RunControls], Sink] | None = None
     if "web" in targets:  # who does not want the page does not pay for it
@@ -194,14 +204,18 @@ def run_command(
 
         options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
         page = lambda controls: WebSink(options, controls, camera.live)  # noqa: E731
-    settings, notifier = Settings(context, config), Notifier()
+    settings = Settings(context, config)
     stopped: KeyboardInterrupt | None = None
     with ExitStack() as stack:
+        stack.callback(notifier.loaded)
+        if isinstance(camera, SupervisedCamera):
+            camera.wait = notifier.wanted if wait is None else wait
         stack.enter_context(camera)
         file = resolve_model(model, camera.size)  # only an open camera knows its size
+        notifier.status("loading the model")
         denoiser = Denoiser(file, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
         stack.enter_context(denoiser)
-        web = None if page is None else partial(page, RunControls(denoiser, camera.name))
+        web = None if page is None else partial(page, RunControls(denoiser, lambda: camera.name))
         sinks = [
             open_sink(target, camera.fps, before_after, overwrite, camera.size, web, camera.live) for target in targets
         ]
@@ -219,6 +233,14 @@ def run_command(
             named = str(resolve_model(values["model"], camera.size))
             apply_settings({**values, "model": named}, denoiser, pipeline)
 
+        if isinstance(camera, SupervisedCamera) and camera.state.waiting:
+
+            def found(frame: tuple[int, int]) -> None:
+                better = resolve_model(model, frame)
+                if better != file:
+                    pipeline.request_reload(better)
+
+            camera.on_found = found
         if config is not None or notifier.wanted:  # else SIGHUP means that the terminal was closed
             reloader = Reloader(lambda: settings.reread(take_up), pipeline.refuse_reload, notifier)
             stack.enter_context(on_hangup(reloader))
@@ -239,7 +261,7 @@ def run_command(
         raise StorageError(f"Not every sink took all frames to the end. Received: {'; '.join(failed)}")
 
 
-def _targets(source: str, sinks: list[str]) -> list[str]:
+def _targets(source: str | None, sinks: list[str]) -> list[str]:
     """The sinks, when there is one, each is another, and none is the source."""
     from edge.sinks import KINDS
 
@@ -247,9 +269,11 @@ def _targets(source: str, sinks: list[str]) -> list[str]:
         raise UsageError(f"Say where the frames go: --sink {'; '.join(KINDS)}. Received: no --sink.")
     places = [_place(each) for each in sinks if each != "null"]
     if len(set(places)) < len(places):
-        raise UsageError(f"Each --sink must be another place. Received: {', '.join(sinks)}.")
-    if Path(source).resolve() in places:
-        raise UsageError(f"A sink must not be the source. Received: {source}. Remedy: choose another --sink.")
+        raise UsageError(f"Each --sink must be another place. Received: {shown(', '.join(sinks))}.")
+    if source is not None and resolved(Path(source)) in places:
+        raise UsageError(
+            f"A sink must not be the source. Received: {shown(source, whole=True)}. Remedy: choose another --sink."
+        )
     return sinks
 
 
@@ -257,7 +281,7 @@ def _place(sink: str) -> Path | str:
     """Where a sink writes; what is no file is a place of its own."""
     if sink in ("web", "-", "window"):
         return sink
-    return Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink).resolve()
+    return resolved(Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink))
 
 
 def _run(pipeline: Pipeline, total: int | None, frames: int | None) -> None:
@@ -275,7 +299,7 @@ def _note(health: Health) -> str:
 def _report(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any]:
     model = denoiser.model
     return {
-        "source": camera.name,
+        "source": shown(camera.name),
         "model": model.name,
         "runtime": denoiser.runtime,
         "threads": denoiser.threads,

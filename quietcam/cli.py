@@ -22,6 +22,7 @@ import quietcam.demo_cli
 import quietcam.lint_cli
 import train.cli
 from quietcam.errors import MissingExtraError, QuietcamError
+from quietcam.urls import shown_words
 
 __all__ = ["app", "main"]
 
@@ -101,51 +102,61 @@ def _stop(number: int, frame: object) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return the exit code, having said on the standard error stream what went wrong."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        words = None if arguments is None else list(arguments)
         code = app(args=words, standalone_mode=False, prog_name="quietcam")
     except KeyboardInterrupt:
         code = 130
     except QuietcamError as error:
-        return _explain(error, error.exit_code)
+        return _explain(error, error.exit_code, words)
     except ModuleNotFoundError as error:
         module = (error.name or "").split(".")[0]
         if module not in _EXTRA_OF_MODULE:
-            return _explain(error, 1)
-        return _explain(MissingExtraError.of(_EXTRA_OF_MODULE[module], module), 1)
+            return _explain(error, 1, words)
+        return _explain(MissingExtraError.of(_EXTRA_OF_MODULE[module], module), 1, words)
+    except PermissionError as error:
+        return _explain(_forbidden(error), 1, words)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001  the last line of defence: a user sees one line, never a traceback
-        return _wrong_usage(error) if hasattr(error, "format_message") else _explain(error, 1)
+        return _wrong_usage(error, words) if hasattr(error, "format_message") else _explain(error, 1, words)
     if code == 130:  # typer turns Ctrl-C into this
         print("quietcam: interrupted; what was finished is kept", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 
-def _wrong_usage(error: Any) -> int:
+def _wrong_usage(error: Any, words: Sequence[str]) -> int:
     """What typer found wrong with the command line, in one line."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "quietcam"
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())
     else:
-        said = " ".join(error.format_message().split()).rstrip(".")
+        said = shown_words(" ".join(error.format_message().split()).rstrip("."), words)
         print(f"{command}: {said}. Remedy: see {command} --help", file=sys.stderr)
     return int(error.exit_code)
 
 
-def _explain(error: Exception, code: int) -> int:
+def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
     if os.environ.get("QUIETCAM_DEBUG"):
-        traceback.print_exception(error)
+        print(shown_words("".join(traceback.format_exception(error)), words), file=sys.stderr, end="")
+    said = shown_words(" ".join(str(error).split()), words)
     if isinstance(error, QuietcamError):
-        print(f"quietcam: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"quietcam: {said}", file=sys.stderr)
     else:
         print(
-            f"quietcam: unexpected {type(error).__name__}: {' '.join(str(error).split())} "
-            "(quietcam --debug COMMAND shows where)",
+            f"quietcam: unexpected {type(error).__name__}: {said} (quietcam --debug COMMAND shows where)",
             file=sys.stderr,
         )
     return code
+
+
+def _forbidden(error: PermissionError) -> QuietcamError:
+    place = error.filename if isinstance(error.filename, str | os.PathLike) else "one that it needs"
+    return QuietcamError(
+        f"This user must be allowed to use each path that is named, and to enter the folder where it works. Received: "
+        f"{place}: {error.strerror or error}. Remedy: check who may: namei -l {place}"
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from quietcam.chatter import stderr_lock
+from quietcam.urls import shown
 
 __all__ = ["Progress", "progress", "say"]
 
@@ -34,10 +35,14 @@ def progress(description: str, total: float | None) -> Iterator[Progress]:
         lines.close()
 
 
-def say(message: str) -> None:
-    """One line for the reader on the standard error stream, so that pipes stay clean."""
+def say(message: str, as_it_is: bool = False) -> None:
+    """One line for the reader on the standard error stream, so that pipes stay clean.
+
+    Args:
+        as_it_is: print what is secret in a URL of it, as a page's own address with a token that was made for it.
+    """
     with stderr_lock:
-        print(message, file=sys.stderr, flush=True)
+        print(message if as_it_is else shown(message), file=sys.stderr, flush=True)
 
 
 class _Lines:

@@ -7,15 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.cameras.base import Camera, CameraState
+from edge.cameras.discover import FoundCamera
 from edge.cameras.folder import FolderCamera
-from edge.cameras.network import SCHEMES, NetworkCamera, without_password
+from edge.cameras.http import HttpCamera, Kind, look
+from edge.cameras.network import NetworkCamera
 from edge.cameras.picamera import PicameraCamera, PicameraOptions
 from edge.cameras.supervised import SupervisedCamera
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.cameras.v4l2 import V4l2Camera, V4l2Options, device_path
+from edge.cameras.url import SCHEMES, CameraUrl, is_url
+from edge.cameras.v4l2 import V4l2Camera, V4l2Options, device_path, is_number
 from edge.cameras.video import VideoCamera
 from quietcam.data.pictures import is_picture_file
 from quietcam.errors import UsageError
+from quietcam.paths import exists, is_dir, is_file
+from quietcam.urls import shown
 
 __all__ = ["KINDS", "Camera", "CameraState", "open_camera"]
 
@@ -31,13 +36,13 @@ KINDS = (
 
 
 def open_camera(
-    source: str, size: tuple[int, int] | None = None, fps: float | None = None, allow_still: bool = False
+    source: str | None, size: tuple[int, int] | None = None, fps: float | None = None, allow_still: bool = False
 ) -> Camera:
     """The camera that ``source`` means, not yet opened: enter it as a context manager. Cameras that may vanish are
     watched and opened again.
 
     Args:
-        source: one of ``KINDS``.
+        source: one of ``KINDS``; None: the camera that is there.
         size: ``(width, height)`` to ask a device for. Defaults to the device's own.
         fps: frames a second to ask a device for. Defaults to the device's own.
         allow_still: as for :class:`edge.cameras.supervised.SupervisedCamera`.
@@ -48,35 +53,59 @@ def open_camera(
     """
     if fps is not None and not 0.0 < fps <= 1000.0:
         raise UsageError(f"--fps is frames a second, up to 1000. Received: {fps:g}.")
+    if source is None:
+        return SupervisedCamera(lambda: FoundCamera(lambda found: _made(found, size, fps)), allow_still=allow_still)
     kind, _, rest = source.partition(":")
     if kind == "synthetic":
         options = SyntheticOptions.parse(rest)
         options = replace(options, size=size or options.size, fps=fps or options.fps)
         return SyntheticCamera(options, None if options.base is None else _of_path(str(options.base)))
-    make = _live(source, kind, rest, size, fps)
-    if make is not None:
-        return SupervisedCamera(make, allow_still=allow_still)
+    # A folder may be called 20240517. Whoever has one that is called picamera2 says ./picamera2.
+    if kind == "picamera2" or source.startswith("/dev/") or not exists(Path(source)):
+        if is_url(source):
+            return _of_url(CameraUrl.parse(source), size, fps, allow_still)
+        make = _device(source, kind, rest, size, fps)
+        if make is not None:
+            return SupervisedCamera(make, allow_still=allow_still)
     if size is not None or fps is not None:
-        raise UsageError(f"Only a camera can be asked for a size or a rate. Received: --source {source}.")
+        raise UsageError(
+            f"Only a camera can be asked for a size or a rate. Received: --source {shown(source, whole=True)}."
+        )
     return _of_path(source)
 
 
-def _live(
+def _made(source: str, size: tuple[int, int] | None, fps: float | None) -> Camera:
+    kind, _, rest = source.partition(":")
+    make = _device(source, kind, rest, size, fps)
+    if make is None:
+        raise UsageError(f"A camera is picamera2 or a video device. Received: {shown(source, whole=True)}.")
+    return make()
+
+
+def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, allow_still: bool) -> Camera:
+    """A URL that answers with a file is a file; whatever else it is, and where nothing answers, it is a camera."""
+    kind = look(url) if url.scheme.startswith("http") else None
+    if size is not None or (fps is not None and kind is not Kind.PICTURE):
+        raise UsageError(
+            f"A stream has the size and the rate that its camera is set to. Received: {url.name} with another one. "
+            "Remedy: set it at the camera."
+        )
+    if kind is Kind.FILE:
+        return VideoCamera(url)
+    if url.scheme.startswith("http"):
+        return SupervisedCamera(lambda: HttpCamera(url, fps), allow_still=allow_still)
+    return SupervisedCamera(lambda: NetworkCamera(url), allow_still=allow_still)
+
+
+def _device(
     source: str, kind: str, rest: str, size: tuple[int, int] | None, fps: float | None
 ) -> Callable[[], Camera] | None:
-    """What makes a live camera of ``source``; None where it means none."""
+    """What makes the camera of a device; None where ``source`` means none."""
     if kind == "picamera2":
         pi = PicameraOptions.parse(rest, PicameraOptions())
         pi = replace(pi, size=size or pi.size, fps=fps or pi.fps)
         return lambda: PicameraCamera(pi)
-    if kind in SCHEMES and rest.startswith("//"):
-        if size is not None or fps is not None:
-            raise UsageError(
-                f"A stream has the size and the rate that its camera is set to. Received: {without_password(source)} "
-                "with another one. Remedy: set it at the camera."
-            )
-        return lambda: NetworkCamera(source)
-    if kind.isdigit() or kind.startswith(("/dev/video", "/dev/v4l/")):
+    if is_number(kind) or kind.startswith(("/dev/video", "/dev/v4l/")) or _is_character_device(source):
         device, _, said = source.rpartition(":")
         if "=" not in said:  # names under /dev/v4l/by-path have colons of their own
             device, said = source, ""
@@ -85,12 +114,19 @@ def _live(
     return None
 
 
+def _is_character_device(source: str) -> bool:
+    """As ``/dev/webcam``, which a udev rule makes."""
+    path = Path(source)
+    return source.startswith("/dev/") and exists(path) and path.is_char_device()
+
+
 def _of_path(source: str) -> Camera:
     path = Path(source or "(nothing)")
-    if path.is_dir() or (path.is_file() and is_picture_file(path)):
+    if is_dir(path) or (is_file(path) and is_picture_file(path)):
         return FolderCamera(path)
-    if path.is_file():
+    if is_file(path):
         return VideoCamera(path)
+    received = shown(source, whole=True) or path
     raise UsageError(
-        f"A source is {'; '.join(KINDS)}. Received: {source or path}, which is none of these. Remedy: check the path."
+        f"A source is {'; '.join(KINDS)}. Received: {received}, which is none of these. Remedy: check the path."
     )

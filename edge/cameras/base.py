@@ -10,8 +10,13 @@ from types import TracebackType
 from typing import Any, Literal
 
 from edge.frame import Frame
+from quietcam.errors import DataError
 
-__all__ = ["Camera", "CameraState"]
+__all__ = ["Camera", "CameraState", "NotReadyError"]
+
+
+class NotReadyError(DataError):
+    """A device that has just appeared and may not be opened yet: the system is about to hand it over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +27,15 @@ class CameraState:
         state: ``lost`` while a camera that is watched is gone or frozen.
         since: seconds since 1970: of ``live``, since when; of ``lost``, when the last fresh frame came.
         reopened: how often it had to be opened anew, with success.
-        reason: why it was lost last; None where it never was.
+        reason: why it is lost, or was lost last; None where it never was.
+        waiting: it was never there since the start, and is waited for.
     """
 
     state: Literal["live", "lost"] = "live"
     since: float = 0.0
     reopened: int = 0
     reason: str | None = None
+    waiting: bool = False
 
     def report(self) -> dict[str, Any]:
         """For JSON."""
@@ -48,6 +55,7 @@ class Camera(ABC):
         dropped: frames that were given up for newer ones before anybody saw them.
         state: whether it delivers; replaced as a whole, so any thread may read it.
         frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
+        silence: seconds without a frame after which it counts as lost; None: as for every camera.
         isp_denoise: whether it denoises its pictures itself; None where it does not tell.
     """
 
@@ -58,6 +66,7 @@ class Camera(ABC):
     total: int | None = None
     dropped: int = 0
     frozen_after: float | None = None
+    silence: float | None = None
     isp_denoise: bool | None = None
 
     def __init__(self) -> None:
@@ -75,6 +84,10 @@ class Camera(ABC):
 
     def open(self) -> None:  # noqa: B027  a folder has nothing to open
         """Take hold of the device or the file; called by ``with``."""
+
+    def plug(self) -> object:
+        """What changes when the device is plugged in or handed over anew; None where nothing tells."""
+        return None
 
     def stop(self) -> None:  # noqa: B027  a file does not let anybody wait
         """Let an iteration that waits for a frame end soon. Any thread may call it."""

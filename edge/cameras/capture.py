@@ -72,6 +72,8 @@ class CaptureCamera(Camera):
             if not there:
                 raise DataError("it gives no more frames")
             now = time.monotonic()
+            if bgr.dtype != np.uint8:
+                raise DataError(f"A camera's pixels must have 8 bits. Received: {self.name} with {bgr.dtype}.")
             if bgr.ndim == 2:
                 bgr = bgr[..., np.newaxis]
             rgb = self._pool.take((*bgr.shape[:2], 3))

@@ -2,14 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+from edge.cameras.base import Camera
 from edge.cameras.picamera import list_picameras
 from edge.cameras.v4l2 import Device, list_devices
+from edge.frame import Frame
 from quietcam.errors import MissingExtraError, UsageError
 
-__all__ = ["find_camera"]
+__all__ = ["FoundCamera", "find_camera"]
+
+
+class FoundCamera(Camera):
+    """The camera that is there when it is opened.
+
+    Args:
+        make: gives the camera that a name of ``find`` means.
+        find: as ``find_camera``.
+        folder: where video devices appear.
+
+    Raises:
+        UsageError: (when opened) there is none.
+    """
+
+    name = "the camera"
+    live = True
+
+    def __init__(
+        self,
+        make: Callable[[str], Camera],
+        find: Callable[[], str] | None = None,
+        folder: Path = Path("/dev"),
+    ) -> None:
+        super().__init__()
+        self._make = make
+        self._find = find or find_camera
+        self._folder = folder
+        self._camera: Camera | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return None if self._camera is None else self._camera.size
+
+    def open(self) -> None:
+        if self._camera is not None:
+            return
+        camera = self._make(self._find())
+        camera.open()
+        self._camera = camera
+        self.name, self.fps, self.isp_denoise = camera.name, camera.fps, camera.isp_denoise
+        self.frozen_after, self.silence = camera.frozen_after, camera.silence
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.open()
+        if self._camera is not None:
+            yield from self._camera
+
+    def plug(self) -> object:
+        nodes = []
+        for path in sorted(self._folder.glob("video*")):
+            with contextlib.suppress(OSError):
+                node = path.stat()
+                nodes.append((path.name, node.st_ino, node.st_ctime_ns, node.st_mode, node.st_gid))
+        return tuple(nodes)
+
+    def stop(self) -> None:
+        if self._camera is not None:
+            self._camera.stop()
+
+    def close(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
 
 
 def find_camera(

@@ -11,16 +11,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.cameras.base import Camera, CameraState
+from edge.cameras.base import Camera, CameraState, NotReadyError
 from edge.frame import Frame
 from edge.mailbox import Mailbox
+from quietcam.errors import MissingExtraError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
+from quietcam.urls import shown
 
 __all__ = ["Stillness", "SupervisedCamera", "WatchRules"]
 
 _SAMPLES = 32  # pixels of a side that are looked at in every frame
 _BLACK, _WHITE = 8, 247  # beyond these a camera may show no noise
+_EQUAL = 3  # pictures in a row that make a freeze: of two, one may have been sent twice
+_LOOK = 0.25  # seconds between two looks at a device that is away
 _SEEING = 0.01  # the share of values between them from which on it shows some
 
 
@@ -31,7 +35,9 @@ class WatchRules:
     Attributes:
         silence: without a new frame, until a camera counts as lost; three frames where those are longer.
         opening: until an attempt to open it counts as failed.
-        first_pause, longest_pause: between two attempts; each failure doubles the pause.
+        first_pause, longest_pause: between two attempts; each failure doubles the pause. A device that is plugged in
+            anew is tried at once.
+        handing_over: between two attempts while the system hands the device over to its users.
         proven: a camera that lived this long begins with the first pause again.
         pulse: how often is looked.
     """
@@ -40,6 +46,7 @@ class WatchRules:
     opening: float = 10.0
     first_pause: float = 0.5
     longest_pause: float = 15.0
+    handing_over: float = 0.25
     proven: float = 5.0
     pulse: float = 0.1
 
@@ -56,26 +63,37 @@ class SupervisedCamera(Camera):
         rules: how long what may take.
         allow_still: take byte-identical pictures for live ones: a test picture, a simulation without noise.
 
+    Attributes:
+        wait: a camera that is not there at the start is waited for.
+        on_found: called with the size of the first frame of a camera that was waited for, by the thread that iterates.
+
     Raises:
-        QuietcamError: (when opened) what the camera raises at the first attempt. Later ones only count.
+        QuietcamError: (when opened) what the camera raises at the first attempt, unless it is waited for. Later ones
+            only count. What a wait cannot mend, as a missing package, is raised in any case.
     """
 
     live = True
 
     def __init__(self, make: Callable[[], Camera], rules: WatchRules | None = None, allow_still: bool = False) -> None:
         super().__init__()
+        self.wait = False
+        self.on_found: Callable[[tuple[int, int]], None] | None = None
         self._make = make
         self._rules = rules or WatchRules()
         self._allow_still = allow_still
-        self._first: Camera | None = make()
+        self._camera = make()  # the first one, which also knows the plug of all
+        self._first: Camera | None = self._camera
         self.name = self._first.name
         self.fps = self._first.fps
         self._size = self._first.size
+        self._plug: object = None
+        self._lost_for: str | None = None
         self._reader: _Reader | None = None
         self._hanging: list[_Reader] = []
         self._stopped = threading.Event()
         self._still = Stillness()
         self._attempts = 0
+        self._settling = False
         self._given_up = 0  # frames that earlier readers dropped
         self._last = 0.0  # when the last fresh frame came, monotonic: the other clock may be set meanwhile
 
@@ -87,11 +105,26 @@ class SupervisedCamera(Camera):
         if self._reader is not None or self._first is None:
             return
         camera, self._first = self._first, None
-        camera.open()
+        self._plug = camera.plug()
+        try:
+            camera.open()
+        except MissingExtraError:
+            raise
+        except QuietcamError as error:
+            if not self.wait:
+                raise
+            self._await(camera, error)
+            return
         self.name, self.fps, self._size = camera.name, camera.fps, camera.size
         self.isp_denoise = camera.isp_denoise
         self.state = CameraState(since=time.time())
         self._start(camera)
+
+    def _await(self, camera: Camera, error: QuietcamError) -> None:
+        with contextlib.suppress(Exception):
+            camera.close()
+        self.state = CameraState("lost", time.time(), 0, f"waiting for a camera: {_one_line(error)}", waiting=True)
+        say(f"Waiting for a camera: {error}")
 
     def stop(self) -> None:
         self._stopped.set()
@@ -120,6 +153,7 @@ class SupervisedCamera(Camera):
             now = time.monotonic()
             if frame is None:
                 if reader.ended or now - heard > self._patience(reader):
+                    self._settling = reader.settling
                     self._lose(reader.why or _silence(reader, now - heard), fresh, now)
                 continue
             heard = now
@@ -137,7 +171,7 @@ class SupervisedCamera(Camera):
     def _patience(self, reader: _Reader) -> float:
         if not reader.opened:
             return self._rules.opening
-        return max(self._rules.silence, 3.0 / self.fps if self.fps else 0.0)
+        return max(self._rules.silence, reader.silence or 0.0, 3.0 / self.fps if self.fps else 0.0)
 
     def _unchanged(self, image: Image, reader: _Reader, now: float) -> float:
         """For how many seconds the picture is the same; 0 where that means nothing."""
@@ -146,9 +180,18 @@ class SupervisedCamera(Camera):
     def _welcome(self, frame: Frame, reader: _Reader, now: float) -> None:
         """The camera delivers: say so where it did not before, or not in this size."""
         size = frame.image.shape[1], frame.image.shape[0]
-        if self.state.state == "lost":
+        if self.state.waiting:
+            self.state = CameraState(since=time.time())
+            camera = reader.camera
+            if camera is not None:
+                self.name, self.fps, self.isp_denoise = camera.name, camera.fps, camera.isp_denoise
+            say(f"{self.name} is there, {size[0]}x{size[1]}")
+            if self.on_found is not None:
+                self.on_found(size)
+        elif self.state.state == "lost":
             away = now - self._last
-            self.state = replace(self.state, state="live", since=time.time(), reopened=self.state.reopened + 1)
+            # Why it was lost, not what an attempt to open it met meanwhile.
+            self.state = CameraState("live", time.time(), self.state.reopened + 1, self._lost_for)
             say(f"{self.name} is back after {away:.0f} s, {size[0]}x{size[1]}")
         elif self._size is not None and size != self._size:
             say(f"{self.name} now delivers {size[0]}x{size[1]}, before {self._size[0]}x{self._size[1]}")
@@ -158,11 +201,13 @@ class SupervisedCamera(Camera):
 
     def _lose(self, reason: str, fresh: float, now: float) -> None:
         if self.state.state == "live":
-            self._last = fresh
+            self._last, self._lost_for = fresh, reason
             self.state = replace(self.state, state="lost", since=time.time() - (now - fresh), reason=reason)
             hint = " (a source that is really still: --allow-still)" if reason.startswith("the same") else ""
             say(f"{self.name} is lost: {reason}{hint}; trying to open it again")
-        else:
+        elif self.state.waiting:
+            self.state = replace(self.state, reason=f"waiting for a camera: {reason}")
+        elif not self._settling:
             self.state = replace(self.state, reason=reason)
         self._abandon()
 
@@ -175,10 +220,21 @@ class SupervisedCamera(Camera):
             self._hanging.append(reader)
 
     def _pause(self) -> None:
-        """Wait before the next attempt, then begin it, unless two readers hang already."""
+        """Wait before the next attempt, then begin it, unless two readers hang already. A device that is plugged in
+        meanwhile ends the wait, and its attempts are counted anew.
+        """
         rules = self._rules
-        self._stopped.wait(min(rules.first_pause * 2 ** min(self._attempts, 16), rules.longest_pause))
-        self._attempts += 1
+        pause = min(rules.first_pause * 2 ** min(self._attempts, 16), rules.longest_pause)
+        if self._settling:
+            pause = rules.handing_over
+        else:
+            self._attempts += 1
+        self._settling = False
+        until = time.monotonic() + pause
+        while (left := until - time.monotonic()) > 0 and not self._stopped.wait(min(left, _LOOK)):
+            if self._plugged():
+                self._attempts = 0
+                break
         self._hanging = [reader for reader in self._hanging if reader.alive]
         if self._stopped.is_set():
             return
@@ -186,6 +242,11 @@ class SupervisedCamera(Camera):
             self.state = replace(self.state, reason="two readers hang in the driver; a restart may free it")
             return
         self._start(None)
+
+    def _plugged(self) -> bool:
+        """Whether the device appeared or was handed over since this was asked last."""
+        before, self._plug = self._plug, self._camera.plug()
+        return bool(self._plug) and self._plug != before
 
     def _start(self, camera: Camera | None) -> None:
         self._reader = _Reader(camera, self._make)
@@ -198,21 +259,23 @@ class Stillness:
         self._since = 0.0
         self._sample = b""
         self._sum: int | None = None
+        self._equal = 0
 
     def seconds(self, image: Image, now: float) -> float:
-        """For how long the picture is the same. Where a sensor sees anything, its noise changes every frame; one in
-        the dark, or dazzled, may give a picture that is black or white all over, and then 0 is said.
+        """For how long the picture is the same, measured from the first of pictures that were compared byte by byte; 0
+        before the third of them. Where a sensor sees anything, its noise changes every frame; one in the dark, or
+        dazzled, may give a picture that is black or white all over, and then 0 is said.
         """
         step = max(1, min(image.shape[:2]) // _SAMPLES)
         view = image[::step, ::step]
         sample = view.tobytes()
         total: int | None = None
         if sample == self._sample and ((view > _BLACK) & (view < _WHITE)).mean() > _SEEING:
-            total = zlib.crc32(np.ascontiguousarray(image).data)
-            if self._sum is None or total == self._sum:  # the picture before was not summed yet: that costs time
-                self._sum = total
-                return now - self._since
-        self._sample, self._sum, self._since = sample, total, now
+            total = zlib.crc32(np.ascontiguousarray(image).data)  # costs time, so only where the samples are equal
+            if total == self._sum:
+                self._equal += 1
+                return now - self._since if self._equal >= _EQUAL else 0.0
+        self._sample, self._sum, self._since, self._equal = sample, total, now, 1
         return 0.0
 
 
@@ -225,7 +288,9 @@ class _Reader:
         ended: nothing comes any more.
         why: the reason, where it ended.
         began: when it was started, monotonic.
-        frozen_after: as of the camera.
+        frozen_after, silence: as of the camera.
+        settling: it ended since the system has not handed the device over yet.
+        camera: the one that is read, once it is made.
     """
 
     def __init__(self, camera: Camera | None, make: Callable[[], Camera]) -> None:
@@ -234,7 +299,9 @@ class _Reader:
         self.why: str | None = None
         self.began = time.monotonic()
         self.frozen_after: float | None = None
-        self._camera = camera
+        self.silence: float | None = None
+        self.settling = False
+        self.camera = camera
         self._make = make
         self._thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
         self._thread.start()
@@ -250,7 +317,7 @@ class _Reader:
     def abandon(self) -> None:
         """Let it end as soon as it can; what it still has is given back."""
         self.box.close()
-        camera = self._camera
+        camera = self.camera
         if camera is not None:
             camera.stop()
         while (frame := self.box.get(0)) is not None:
@@ -263,20 +330,21 @@ class _Reader:
         try:
             self._read()
         except Exception as error:  # noqa: BLE001  whatever a driver does, the camera is opened again
-            self.why = " ".join(str(error).split()) or type(error).__name__
+            self.why = _one_line(error)
+            self.settling = isinstance(error, NotReadyError)
         finally:
-            if self._camera is not None:
+            if self.camera is not None:
                 with contextlib.suppress(Exception):
-                    self._camera.close()
+                    self.camera.close()
             self.box.close()
 
     def _read(self) -> None:
-        if self._camera is None:
-            self._camera = self._make()
-            self._camera.open()
+        if self.camera is None:
+            self.camera = self._make()
+            self.camera.open()
             self.opened = True
-        self.frozen_after = self._camera.frozen_after
-        for frame in self._camera:
+        self.frozen_after, self.silence = self.camera.frozen_after, self.camera.silence
+        for frame in self.camera:
             if not self.box.put(frame):
                 frame.done()
                 return
@@ -285,3 +353,7 @@ class _Reader:
 
 def _silence(reader: _Reader, seconds: float) -> str:
     return f"no frame for {seconds:.0f} s" if reader.opened else f"it does not open within {seconds:.0f} s"
+
+
+def _one_line(error: Exception) -> str:
+    return shown(" ".join(str(error).split())) or type(error).__name__

@@ -7,17 +7,19 @@ import os
 import re
 import stat
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.cameras.base import NotReadyError
 from edge.cameras.capture import CaptureCamera
 from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
 from quietcam.errors import DataError, UsageError
 from quietcam.progress import say
 
-__all__ = ["Device", "V4l2Camera", "V4l2Options", "list_devices", "why_not"]
+__all__ = ["Device", "V4l2Camera", "V4l2Options", "device_path", "is_number", "list_devices", "why_not"]
 
 # linux/videodev2.h: what a device says of itself, and the taking of its buffers, which only one may hold.
 _QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
@@ -27,6 +29,9 @@ _CAPTURE_TYPE, _MEMORY_MMAP = 1, 1
 _OF_THE_PI = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid")
 """Drivers whose devices are stages of a ribbon cable's camera: of use through libcamera only."""
 
+_G_FMT = {8: 0xC0D05604, 4: 0xC0CC5604}[struct.calcsize("P")]  # _IOWR('V', 4, struct v4l2_format), 208 or 204 bytes
+_HANDED_OVER = 10.0  # seconds after which udev is done with a new device
+_LARGEST_NUMBER = 63
 _SAME_RATE = 0.01  # 29.97 is what was meant by 30
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
@@ -81,7 +86,8 @@ class V4l2Camera(CaptureCamera):
 
     Raises:
         UsageError: (when opened) there is no such device.
-        DataError: (when opened) it may not be read, is busy, or is no camera.
+        DataError: (when opened) it may not be read, is busy, is no camera, or gives what OpenCV cannot convert.
+        NotReadyError: (when opened) it has just appeared, and the system has not handed it over yet.
     """
 
     stamped = True
@@ -101,22 +107,36 @@ class V4l2Camera(CaptureCamera):
         known = why_not(self._path)
         if known is not None:
             raise known
+        own = None if self._options.size is not None else current_size(self._path)
         native = cv2.VideoCapture(str(self._path), cv2.CAP_V4L2)
         if not native.isOpened():
             native.release()
             raise why_not(self._path, fully=True) or _unknown(self._path)
-        self._ask(native)
+        try:
+            self._ask(native, own)
+        except DataError:
+            native.release()
+            raise
         return native
 
-    def _ask(self, native: Any) -> None:
+    def plug(self) -> object:
+        """Another one where the node is made anew or given to somebody else; empty where there is none."""
+        try:
+            node = self._path.stat()
+        except OSError:
+            return ()
+        return node.st_rdev, node.st_ino, node.st_ctime_ns, node.st_mode, node.st_gid
+
+    def _ask(self, native: Any, own: tuple[int, int] | None) -> None:
         import cv2
 
         options = self._options
+        size = options.size or own  # OpenCV asks for 640x480 on its own account
         if options.format is not None:
             native.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*options.format))
-        if options.size is not None:
-            native.set(cv2.CAP_PROP_FRAME_WIDTH, options.size[0])
-            native.set(cv2.CAP_PROP_FRAME_HEIGHT, options.size[1])
+        if size is not None:
+            native.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+            native.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
         if options.fps is not None:
             native.set(cv2.CAP_PROP_FPS, options.fps)
         width, height, rate = (
@@ -127,13 +147,40 @@ class V4l2Camera(CaptureCamera):
             instead.append(f"{int(width)}x{int(height)} instead of {options.size[0]}x{options.size[1]}")
         if options.fps is not None and rate > 0.0 and abs(rate - options.fps) > _SAME_RATE * options.fps:
             instead.append(f"{rate:g} frames a second instead of {options.fps:g}")
+        given = _four(int(native.get(cv2.CAP_PROP_FOURCC)))
+        if not native.set(cv2.CAP_PROP_CONVERT_RGB, 1):  # it asks whether it could
+            raise DataError(
+                f"A camera must give a pixel format that OpenCV can convert. Received: {self.name} with "
+                f"{given or 'another one'}. Remedy: choose one that it lists, as --source {self.name}:format=MJPG or "
+                f"YUYV: v4l2-ctl -d {self.name} --list-formats-ext"
+            )
+        if options.format is not None and given and _alike(given) != _alike(options.format):
+            instead.append(f"{given} instead of {options.format}")
         if instead:
             say(f"{self.name} gives {', '.join(instead)}; what it can: v4l2-ctl -d {self.name} --list-formats-ext")
 
 
 def device_path(text: str) -> Path:
     """``0`` as ``/dev/video0``; a path as it is."""
-    return Path(f"/dev/video{int(text)}") if text.isdigit() else Path(text)
+    return Path(f"/dev/video{int(text)}") if is_number(text) else Path(text)
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a number that a video device may have."""
+    return text.isascii() and text.isdigit() and int(text) <= _LARGEST_NUMBER
+
+
+def current_size(path: Path, ioctl: Ioctl | None = None) -> tuple[int, int] | None:
+    """``(width, height)`` that a device is set to; None where it does not say."""
+    start = struct.calcsize("P")  # the union behind the type is aligned like a pointer
+    about = bytearray(_G_FMT >> 16 & 0x3FFF)
+    struct.pack_into("I", about, 0, _CAPTURE_TYPE)
+    try:
+        _call(path, _G_FMT, about, ioctl)
+    except OSError:
+        return None
+    width, height = struct.unpack_from("II", about, start)
+    return (width, height) if width and height else None
 
 
 def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> list[Device]:
@@ -143,19 +190,29 @@ def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> lis
     return [device for device in asked if isinstance(device, Device)]
 
 
-def why_not(path: Path, fully: bool = False, ioctl: Ioctl | None = None) -> UsageError | DataError | None:
+def why_not(
+    path: Path,
+    fully: bool = False,
+    ioctl: Ioctl | None = None,
+    clock: Callable[[], float] = time.time,
+    look: Callable[[Path], os.stat_result] = Path.stat,
+) -> UsageError | DataError | None:
     """What keeps a device from being used as a camera; None where nothing is seen.
 
     Args:
         fully: look also whether somebody else uses it, for which its buffers are asked for: not while it works.
+        clock: seconds since 1970, by which the age of the device is known.
+        look: what the file system says of it.
     """
-    if not path.exists():
+    try:
+        node = look(path)
+    except OSError:
         there = ", ".join(str(device.path) for device in list_devices() if device.captures and not device.raw)
         return UsageError(
             f"There is no such video device. Received: {path}. "
             f"Remedy: {f'choose one of {there}' if there else 'plug the camera in; there is none now'}."
         )
-    if not stat.S_ISCHR(path.stat().st_mode):
+    if not stat.S_ISCHR(node.st_mode):
         return UsageError(f"A video device is one as /dev/video0. Received: {path}, which is none.")
     asked = _ask_device(path, ioctl)
     if isinstance(asked, Device):
@@ -168,15 +225,38 @@ def why_not(path: Path, fully: bool = False, ioctl: Ioctl | None = None) -> Usag
             return DataError(f"A camera must give pictures. Received: {path} ({asked.card}), which gives none.")
         return _busy(path, ioctl) if fully else None
     if asked.errno in (errno.EACCES, errno.EPERM):
-        return DataError(
-            f"This user may not read {path}. Received: {asked.strerror}. "
-            "Remedy: sudo usermod -aG video $USER, then log in again."
-        )
+        return _forbidden(path, node, asked, clock() - node.st_ctime)
     if asked.errno == errno.EBUSY:
         return _in_use(path)
     if asked.errno in (errno.ENOTTY, errno.EINVAL):
         return DataError(f"A camera must know Video4Linux. Received: {path}, which does not.")
     return DataError(f"The camera {path} cannot be opened. Received: {asked.strerror}. Remedy: plug it in anew.")
+
+
+def _forbidden(path: Path, node: os.stat_result, error: OSError, age: float) -> DataError:
+    """A new device is the system's alone until udev gives it to a group, which takes some seconds on a slow machine."""
+    given = bool(node.st_mode & 0o066)
+    if error.errno == errno.EACCES and not given and 0.0 <= age < _HANDED_OVER:
+        return NotReadyError(f"{path} is there, and the system has not handed it over to its users yet")
+    group = _group(node.st_gid)
+    if error.errno == errno.EPERM or (given and node.st_gid in (os.getegid(), *os.getgroups())):
+        remedy = (
+            "a service or a container keeps it away: allow it the device (systemd: DeviceAllow=char-video4linux rw)"
+        )
+    elif given:
+        remedy = f"sudo usermod -aG {group} $USER, then log in again"
+    else:
+        remedy = f"sudo chgrp video {path} && sudo chmod 660 {path}; if that does not last, look for a udev rule"
+    return DataError(f"This user may not read {path}. Received: {error.strerror}. Remedy: {remedy}.")
+
+
+def _group(number: int) -> str:
+    import grp
+
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
 
 
 def _ask_device(path: Path, ioctl: Ioctl | None) -> Device | OSError:
@@ -231,6 +311,15 @@ def _format(text: str) -> str:
     if not _FORMAT.fullmatch(text):
         raise ValueError
     return text.upper()
+
+
+def _four(code: int) -> str:
+    """A FOURCC as text, without the spaces at its end; empty where there is none."""
+    return code.to_bytes(4, "little").decode("ascii", "replace").rstrip("\0 ") if code > 0 else ""
+
+
+def _alike(four: str) -> str:
+    return {"JPEG": "MJPG"}.get(four.strip(), four.strip())
 
 
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {

@@ -1,21 +1,21 @@
-"""A video file as a camera."""
+"""A video file as a camera, on this machine or behind a URL."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from edge.cameras.base import Camera
+from edge.cameras.url import CameraUrl
 from edge.frame import Frame
-from quietcam.chatter import chatter_caught
+from quietcam.data.video import Video, count_frames
 from quietcam.errors import DataError, UsageError
+from quietcam.paths import is_file
 from quietcam.progress import say
 
 __all__ = ["VideoCamera"]
+
+_FEW = 0.05  # of its frames: a cut that starts or ends between key frames shows fewer than it lists
 
 
 class VideoCamera(Camera):
@@ -26,63 +26,55 @@ class VideoCamera(Camera):
         DataError: (when opened) it is no video that OpenCV can read, or no frame of it can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Path | CameraUrl) -> None:
         super().__init__()
-        if not path.is_file():
-            raise UsageError(f"There is no such video file. Received: {path}. Remedy: check --source.")
-        self.name = str(path)
-        self._capture: Any = None
-        self._size: tuple[int, int] | None = None
+        if isinstance(place, Path) and not is_file(place):
+            raise UsageError(f"There is no such video file. Received: {place}. Remedy: check --source.")
+        self.name = str(place) if isinstance(place, Path) else place.name
+        self._place = place
+        self._video: Video | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
-        return self._size
+        return None if self._video is None else self._video.size
 
     def open(self) -> None:
-        import cv2
-
-        if self._capture is not None:
+        if self._video is not None:
             return
-        with chatter_caught():
-            capture = cv2.VideoCapture(self.name)
-        if not capture.isOpened():
-            raise DataError(
-                f"OpenCV cannot read this file as a video. Received: {self.name}. "
-                "Remedy: write it anew, for example with: ffmpeg -i FILE out.mp4"
-            )
-        self._capture = capture
-        self._size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        self.fps = _sensible(capture.get(cv2.CAP_PROP_FPS), 1e-3, 1e3)
-        frames = _sensible(capture.get(cv2.CAP_PROP_FRAME_COUNT), 1, 1e9)
-        self.total = None if frames is None else int(frames)
+        place = self._place
+        self._video = Video(place if isinstance(place, Path) else place.full, self.name)
+        self.fps, self.total = self._video.fps, self._video.total
+
+    def count(self) -> int | None:
+        """How many frames there are, by reading all of it where no index tells; None of a URL that does not tell."""
+        self.open()
+        if self.total is None and isinstance(self._place, Path):
+            self.total = count_frames(self._place)
+        return self.total
 
     def __iter__(self) -> Iterator[Frame]:
-        import cv2
-
         self.open()
-        index, seconds = 0, 0.0
-        while self._capture is not None:
-            there, bgr = self._capture.read()
-            if not there:
-                break
-            seconds = max(seconds, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            yield Frame(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), seconds, index)
+        index = 0
+        while self._video is not None and (read := self._video.read()) is not None:
+            yield Frame(*read, index)
             index += 1
         if not index:
             raise DataError(
                 f"No frame of this video can be decoded. Received: {self.name}. "
                 "Remedy: write it anew, for example with: ffmpeg -i FILE out.mp4"
             )
-        if self.total is not None and self._capture is not None and index < self.total:
-            self.skipped.append(f"{self.total - index} of {self.total} frames at the end")
-            say(f"{self.name} says {self.total} frames; the last {self.total - index} cannot be decoded")
+        if self._video is not None:
+            self._tell(index, self._video)
+
+    def _tell(self, frames: int, video: Video) -> None:
+        """What is missing, where there is evidence of it: a count that is a guess is none."""
+        if video.container.missing:
+            self.skipped.append(f"what is missing at the end, {video.container.missing} bytes")
+            say(f"{self.name} is cut short by {video.container.missing} bytes; its first {frames} frames are there")
+        elif video.total is not None and video.total - frames > _FEW * video.total:
+            say(f"{self.name} lists {video.total} frames, of which {frames} are shown by OpenCV")
 
     def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
-
-
-def _sensible(value: float, least: float, most: float) -> float | None:
-    """What a container says, where it can be true."""
-    return value if math.isfinite(value) and least <= value <= most else None
+        if self._video is not None:
+            self._video.close()
+            self._video = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge.modelfile import ModelFile, load_model
 from quietcam.errors import UsageError
+from quietcam.paths import is_file
 
 __all__ = ["default_model", "describe", "resolve_model", "shipped_models", "smaller_model"]
 
@@ -41,7 +42,7 @@ def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) 
         UsageError: it is none of these; the message lists what ships.
     """
     wanted = default_model() if name is None else name
-    if Path(wanted).is_file():
+    if is_file(Path(wanted)):
         return Path(wanted)
     models = shipped_models()
     exact = [model for model in models if wanted in (model.stem, model.name)]

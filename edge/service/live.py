@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.models import describe, resolve_model
+from quietcam.urls import shown
 
 if TYPE_CHECKING:
     from edge.denoiser import Denoiser
@@ -19,10 +21,10 @@ class RunControls:
 
     Args:
         denoiser: at work.
-        source: the camera's name.
+        source: gives the camera's name, which may be known later only.
     """
 
-    def __init__(self, denoiser: Denoiser, source: str) -> None:
+    def __init__(self, denoiser: Denoiser, source: Callable[[], str]) -> None:
         self._denoiser = denoiser
         self._source = source
         self._described: tuple[Any, dict[str, Any]] | None = None
@@ -40,7 +42,7 @@ class RunControls:
             self._described = (model, describe(model))
         interpreter = self._denoiser.interpreter
         card = {**self._described[1], "runtime": interpreter.runtime, "threads": interpreter.threads}
-        return {"source": self._source, "model": card}
+        return {"source": shown(self._source()), "model": card}
 
 
 def apply_settings(settings: dict[str, Any], denoiser: Denoiser, pipeline: Pipeline) -> None:

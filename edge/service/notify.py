@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
 
 __all__ = ["Notifier"]
+
+_EXTENSION = 60.0  # seconds that each request for more time asks for
+_LONGEST = 1800.0  # seconds that loading may take in all
 
 
 class Notifier:
@@ -16,9 +20,12 @@ class Notifier:
 
     Args:
         environment: where ``NOTIFY_SOCKET`` stands.
+        pulse: seconds between two requests for more time.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ, pulse: float = 10.0) -> None:
+        self._pulse = pulse
+        self._loading: threading.Event | None = None
         address = environment.get("NOTIFY_SOCKET", "")
         # A leading @ means Linux' abstract name space, which begins with a zero byte.
         self._address = "\0" + address[1:] if address.startswith("@") else address
@@ -28,7 +35,23 @@ class Notifier:
         """Whether anybody listens."""
         return bool(self._address)
 
+    def loading(self) -> None:
+        """Ask for more time to start, again and again until ``ready`` or ``loaded``, for as long as this process runs:
+        on a slow processor with cold caches loading takes minutes. A process that hangs asks for nothing more, and what
+        takes longer than ``_LONGEST`` is ended by the manager.
+        """
+        if not self._address or self._loading is not None:
+            return
+        self._loading = threading.Event()
+        threading.Thread(target=self._extend, args=(self._loading,), name="quietcam-loading", daemon=True).start()
+
+    def loaded(self) -> None:
+        """Loading is over, whatever came of it."""
+        if self._loading is not None:
+            self._loading.set()
+
     def ready(self) -> None:
+        self.loaded()
         self._send("READY=1")
 
     def alive(self) -> None:
@@ -45,6 +68,12 @@ class Notifier:
 
     def stopping(self) -> None:
         self._send("STOPPING=1")
+
+    def _extend(self, over: threading.Event) -> None:
+        for _ in range(round(_LONGEST / self._pulse)):
+            self._send(f"EXTEND_TIMEOUT_USEC={round(_EXTENSION * 1e6)}")
+            if over.wait(self._pulse):
+                return
 
     def _send(self, message: str) -> None:
         if not self._address:

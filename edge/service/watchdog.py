@@ -37,6 +37,8 @@ class Progress:
             self._frames = report.get("frames", 0)
             self._moved = now
             return True
+        if (report.get("camera") or {}).get("waiting"):
+            return True  # it was never there: a restart brings none
         return lost(report) and now - self._moved < PATIENCE
 
 
@@ -83,6 +85,8 @@ def lost(report: dict[str, Any]) -> bool:
 
 
 def _line(report: dict[str, Any]) -> str:
+    if lost(report) and report["camera"].get("waiting"):
+        return str(report["camera"].get("reason"))
     if lost(report):
         return f"no live video: {report['camera'].get('reason')}"
     parts = [f"{report.get('fps_now', 0.0):.1f} frames/s"]

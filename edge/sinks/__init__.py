@@ -14,6 +14,8 @@ from edge.sinks.stdout import StdoutSink
 from edge.sinks.video import CODECS, VideoSink
 from edge.sinks.window import WindowSink
 from quietcam.errors import UsageError
+from quietcam.paths import is_dir
+from quietcam.urls import shown
 
 __all__ = ["KINDS", "Sink", "open_sink"]
 
@@ -65,16 +67,18 @@ def open_sink(
     if path.suffix.lower() in CODECS and not target.endswith("/"):
         return VideoSink(path, fps or 25.0, before_after, overwrite, parts=live)
     remedy = "choose one of these"
-    if target and "://" not in target and (not path.suffix or path.is_dir() or target.endswith("/")):
+    if target and "://" not in target and (not path.suffix or is_dir(path) or target.endswith("/")):
         if not _is_slip(target):
             return FolderSink(path, before_after, overwrite)
         remedy += f", or ./{target} for a folder of that name"
-    raise UsageError(f"A sink is {'; '.join(KINDS)}. Received: {target or '(nothing)'}. Remedy: {remedy}.")
+    raise UsageError(
+        f"A sink is {'; '.join(KINDS)}. Received: {shown(target, whole=True) or '(nothing)'}. Remedy: {remedy}."
+    )
 
 
 def _is_slip(target: str) -> bool:
     """Whether a name that is no folder yet looks like a misspelt kind, as ``webb``, ``spool`` or ``spol:frames``."""
-    if "/" in target.partition(":")[0] or Path(target).is_dir():
+    if "/" in target.partition(":")[0] or is_dir(Path(target)):
         return False
     return ":" in target or bool(difflib.get_close_matches(target.lower(), _WORDS, cutoff=0.8))
 

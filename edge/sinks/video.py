@@ -26,6 +26,7 @@ CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 _RESERVE = 1 << 20  # bytes left at which a disk counts as full: FFmpeg holds back some 256 KiB, unseen
 _RESERVE_PER_FRAME = 32  # bytes of a container's index, written at its end
 _STEADY = 0.98  # a tempo nearer than this to the nominal one is left alone
+_LEAP = 60.0  # seconds between two frames of a file that no picture is held for
 _GAP = 5.0  # seconds without a frame, or ten frames where those are longer: the next part begins
 _LEAST_SHARE = 0.99  # of a clip's frames; the count may be rounded from its length, a cut clip has none at all
 
@@ -43,7 +44,8 @@ class VideoSink(Sink):
         overwrite: replace a file that is there.
         parts: of a live camera: where the size changes, or after a gap or a failure, the next clip begins:
             ``clip_2.webm``. Frames are missing here and there, or the camera's rate is another than it says, so each
-            clip is given the tempo at which its frames came.
+            clip is given the tempo at which its frames came. Of a file each frame is shown at its time, the one before
+            until then.
 
     Raises:
         UsageError: another suffix, a folder, or a file that is there already.
@@ -71,6 +73,7 @@ class VideoSink(Sink):
         self._fps = fps
         self._before_after = before_after
         self._writer: Any = None
+        self._last: Image | None = None
         self._size: tuple[int, ...] = ()
         self._temporary = path
         self._whole: AbstractContextManager[Path]
@@ -86,6 +89,7 @@ class VideoSink(Sink):
         if self._writer is None:
             self._begin(picture)
             self._began = frame.timestamp
+            self._last = None
         if picture.shape != self._size:
             raise DataError(
                 f"All frames of a clip have one size. Received: {picture.shape[1]}x{picture.shape[0]} after "
@@ -94,7 +98,10 @@ class VideoSink(Sink):
         height, width = picture.shape[:2]
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        self._writer.write(swap_red_blue(picture))
+        if not self._parts:
+            self._hold(frame.timestamp)
+        self._last = swap_red_blue(picture)
+        self._writer.write(self._last)
         self._newest = frame.timestamp
         self.frames += 1
         self._in_part += 1
@@ -139,6 +146,18 @@ class VideoSink(Sink):
                 f"OpenCV cannot write this clip. Received: {self._path}, {size[0]}x{size[1]} at {self._fps:g} "
                 f"frames a second. Remedy: choose another suffix of {', '.join(CODECS)}, or a folder."
             )
+
+    def _hold(self, now: float) -> None:
+        """Repeat the picture before until it is time for this one, where a file's frames come at different distances:
+        the codec's rate is a fixed one. A leap in time is a new beginning.
+        """
+        if self._last is None or now - self._newest > _LEAP:
+            self._began = now - self._in_part / self._fps
+            return
+        for _ in range(round((now - self._began) * self._fps) - self._in_part):
+            self._writer.write(self._last)
+            self._in_part += 1
+            self._check_room()
 
     def _keep_time(self) -> None:
         lasts, said = self._newest - self._began, (self._in_part - 1) / self._fps

@@ -154,7 +154,7 @@ class WebSink(Sink):
         if not self._told:
             self._told = True
             for line in self._lines(port):
-                say(line)
+                say(line, as_it_is=True)
 
     def write(self, frame: Frame, denoised: Image) -> None:
         self._state.frame()

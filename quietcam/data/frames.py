@@ -9,9 +9,11 @@ import numpy as np
 
 from quietcam.aliased import alias
 from quietcam.data.pictures import is_picture_file, list_pictures, picture_size, read_picture
-from quietcam.errors import DataError, MissingExtraError, UsageError
+from quietcam.data.video import Video, count_frames
+from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image, check_image
+from quietcam.paths import is_dir, is_file
 from quietcam.progress import say
 
 __all__ = ["CleanFrames", "aliased_crop", "clean_crop"]
@@ -41,26 +43,24 @@ class CleanFrames:
             DataError: a folder without pictures that are large enough, or no video that OpenCV can read.
             MissingExtraError: OpenCV is not there.
         """
-        if source.is_dir():
+        if is_dir(source):
             pictures = _large_enough(source, list_pictures(source), least)
             return cls(source, pictures, len(pictures))
-        if source.is_file() and is_picture_file(source):
+        if is_file(source) and is_picture_file(source):
             return cls(source, (source,), 1)
-        if not source.is_file():
+        if not is_file(source):
             raise UsageError(
                 f"Clean frames come from a folder or a video. Received: {source}, which is not there. "
                 "Remedy: check the path."
             )
-        try:
-            import cv2
-        except ImportError as error:
-            raise MissingExtraError.of("edge", "cv2") from error
-        video = cv2.VideoCapture(str(source))
-        length = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
-        video.release()
+        with Video(source) as video:
+            length = video.total
+        if length is None:  # a guess would leave frames out, or ask for some that are not there
+            length = count_frames(source)
         if length < 1:
             raise DataError(
-                f"A video must be one that OpenCV can read. Received: {source}. Remedy: convert it to .mp4."
+                f"A video must have frames that can be decoded. Received: {source}, with none. Remedy: convert it to "
+                ".mp4."
             )
         return cls(source, (), length)
 
@@ -72,19 +72,14 @@ class CleanFrames:
         """
         if self.pictures:
             return read_picture(self.pictures[number % self.length])
-        import cv2
-
         # The golden ratio spreads any count of frames evenly over the length.
         place = int((number * 0.6180339887) % 1.0 * self.length)
-        video = cv2.VideoCapture(str(self.source))
-        try:
-            video.set(cv2.CAP_PROP_POS_FRAMES, place)
-            whole, frame = video.read()
-        finally:
-            video.release()
-        if not whole:
+        with Video(self.source) as video:
+            video.seek(place)
+            read = video.read()
+        if read is None:
             raise DataError(f"A video must decode to its end. Received: {self.source}, which fails at frame {place}.")
-        return check_image(np.ascontiguousarray(frame[..., ::-1]))
+        return check_image(read[0])
 
 
 def _large_enough(folder: Path, pictures: list[Path], least: int) -> tuple[Path, ...]:

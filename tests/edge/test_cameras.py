@@ -119,11 +119,10 @@ class TestVideo:
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
         with VideoCamera(path) as camera:
-            camera.total = 30  # the index that would say so is cut off
             frames = list(camera)
         assert 0 < len(frames) < 30
         assert camera.skipped
-        assert "cannot be decoded" in capsys.readouterr().err
+        assert "is cut short by" in capsys.readouterr().err
 
     def test_a_file_of_something_else_is_refused(self, tmp_path: Path) -> None:
         for name, content in (("a.mp4", b"text, not a video"), ("b.webm", b""), ("c.txt", b"text")):
@@ -244,7 +243,7 @@ class TestSynthetic:
             open_camera("synthetic:gain=1000")
 
 
-@pytest.mark.parametrize("source", ["camera", "ftp://camera/stream", "nowhere/at/all", ""])
+@pytest.mark.parametrize("source", ["camera", "nowhere/at/all", ""])
 def test_an_unknown_source_is_answered_with_the_kinds(source: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_camera(source)

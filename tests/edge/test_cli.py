@@ -16,6 +16,8 @@ import pytest
 
 import edge.cameras.discover
 import edge.models
+from edge.cameras.http import HttpCamera
+from edge.cameras.url import CameraUrl
 from edge.denoiser import Denoiser
 from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
@@ -164,7 +166,8 @@ class TestRun:
         self, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with mjpeg_camera() as server:
-            monkeypatch.setattr(edge.cameras.discover, "find_camera", lambda: server.url)
+            monkeypatch.setattr(edge.cameras.discover, "find_camera", lambda: "/dev/video0")
+            monkeypatch.setattr(edge.cameras, "_made", lambda *_: HttpCamera(CameraUrl.parse(server.url)))
             assert run(["run", "--sink", "null", "--frames", "5", "--model", str(small), "--json", "-"]) == 0
             told = json.loads(capsys.readouterr().out)
         assert (told["source"], told["frames"]) == (server.url, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import struct
 import sys
@@ -11,15 +12,17 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from edge.cameras import open_camera
+from edge.cameras import open_camera, v4l2
+from edge.cameras.base import NotReadyError
 from edge.cameras.discover import find_camera
 from edge.cameras.picamera import PicameraCamera, PicameraOptions, _taken, list_picameras
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.cameras.swapped import Channels
-from edge.cameras.v4l2 import Device, V4l2Camera, V4l2Options, device_path, list_devices, why_not
+from edge.cameras.v4l2 import Device, V4l2Camera, V4l2Options, current_size, device_path, list_devices, why_not
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from tests.edge.picamera2_stand_in import Sensor
 from tests.edge.test_supervised import Pulled
@@ -253,7 +256,6 @@ class TestVideoDevice:
         [
             (kernel(busy=True), "Another program uses .*fuser -v"),
             (kernel(error=errno.EBUSY), "Another program uses"),
-            (kernel(error=errno.EACCES), r"may not read .*usermod -aG video \$USER"),
             (kernel(error=errno.ENOTTY), "must know Video4Linux"),
             (kernel(error=errno.EIO), "cannot be opened.*plug it in anew"),
             (kernel(flags=0x04000002), "gives none"),
@@ -263,6 +265,39 @@ class TestVideoDevice:
     def test_what_is_wrong_is_told_apart(self, device: Path, answer, says: str) -> None:  # type: ignore[no-untyped-def]
         with pytest.raises(DataError, match=says):
             raise why_not(device, fully=True, ioctl=answer) or AssertionError
+
+    @pytest.mark.parametrize(
+        ("mode", "group", "age", "says"),
+        [
+            (0o660, 44, 0.1, r"may not read .*usermod -aG \S+ \$USER, then log in again"),
+            (0o660, 44, 1e6, r"may not read .*usermod -aG"),
+            (0o600, 0, 60.0, "may not read .*udev rule"),
+            (0o660, None, 60.0, "may not read .*DeviceAllow"),  # None: a group that this process is in
+            (0o600, 0, 0.5, "has not handed it over"),
+        ],
+    )
+    def test_why_it_may_not_be_read_is_told_from_whose_it_is(
+        self, device: Path, mode: int, group: int | None, age: float, says: str
+    ) -> None:
+        """udev is given ten seconds. Group 44 is nobody's here."""
+        number = os.getegid() if group is None else group
+        node = os.stat_result((stat.S_IFCHR | mode, 1, 1, 1, 0, number, 0, 0, 0, 1000))
+        told = why_not(device, ioctl=kernel(error=errno.EACCES), clock=lambda: 1000.0 + age, look=lambda _: node)
+        assert re.search(says, str(told))
+        assert isinstance(told, NotReadyError) == ("handed" in says)
+
+    def test_the_size_that_a_device_is_set_to_is_asked_for(self, device: Path) -> None:
+        """struct v4l2_format of linux/videodev2.h: the type, then width and height, aligned like a pointer."""
+
+        def ioctl(handle: int, request: int, content: bytearray) -> None:
+            del handle
+            assert request & 0xFFFF == ord("V") << 8 | 4
+            assert len(content) == request >> 16 & 0x3FFF
+            assert struct.unpack_from("I", content) == (1,)
+            struct.pack_into("II", content, struct.calcsize("P"), 1280, 720)
+
+        assert current_size(device, ioctl) == (1280, 720)
+        assert current_size(device, kernel(error=errno.EINVAL)) is None
 
     def test_one_without_permission_really(self, tmp_path: Path) -> None:
         if os.geteuid() == 0:
@@ -296,52 +331,87 @@ class TestVideoDevice:
         self, device: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """OpenCV's capture replaced: what is set, in which order, and the driver's time stamps."""
-        import cv2
-
-        import edge.cameras.v4l2 as v4l2
-
-        asked: list[tuple[int, float]] = []
-        taken = time.monotonic() - 0.25
-
-        class Capture:
-            def __init__(self, path: str, backend: int) -> None:
-                assert (path, backend) == (str(device), cv2.CAP_V4L2)
-
-            def isOpened(self) -> bool:  # noqa: N802
-                return True
-
-            def set(self, key: int, value: float) -> None:
-                asked.append((key, value))
-
-            def get(self, key: int) -> float:
-                return {
-                    cv2.CAP_PROP_FRAME_WIDTH: 32.0,
-                    cv2.CAP_PROP_FRAME_HEIGHT: 24.0,
-                    cv2.CAP_PROP_FPS: 30.0,
-                    cv2.CAP_PROP_POS_MSEC: taken * 1000,
-                }[key]
-
-            def read(self, image: object) -> tuple[bool, np.ndarray]:  # noqa: ARG002
-                return True, np.full((24, 32, 3), (1, 2, 3), np.uint8)
-
-            def release(self) -> None:
-                asked.append((-1, 0.0))
-
-        monkeypatch.setattr(cv2, "VideoCapture", Capture)
-        monkeypatch.setattr(v4l2, "why_not", lambda *_, **__: None)
+        asked = opencv(monkeypatch, device, (32, 24), "YUYV")
+        taken = asked.taken
         with V4l2Camera(device, V4l2Options((64, 48), 15.0, "MJPG")) as camera:
             frame = next(iter(camera))
-        assert asked == [
+        assert asked.set == [
             (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
             (cv2.CAP_PROP_FRAME_WIDTH, 64),
             (cv2.CAP_PROP_FRAME_HEIGHT, 48),
             (cv2.CAP_PROP_FPS, 15.0),
-            (-1, 0.0),
+            (cv2.CAP_PROP_CONVERT_RGB, 1),
         ]
+        assert asked.released == 1
         assert (camera.size, camera.fps) == ((32, 24), 30.0)
         assert frame.timestamp == pytest.approx(taken, abs=1e-3)
         assert frame.image[0, 0].tolist() == [3, 2, 1]
-        assert "gives 32x24 instead of 64x48, 30 frames a second instead of 15;" in capsys.readouterr().err
+        assert (
+            "gives 32x24 instead of 64x48, 30 frames a second instead of 15, YUYV instead of MJPG;"
+            in capsys.readouterr().err
+        )
+
+    def test_without_a_size_the_devices_own_is_asked_for(self, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """OpenCV would ask for 640x480 on its own account."""
+        asked = opencv(monkeypatch, device, (1280, 720), "MJPG")
+        monkeypatch.setattr(v4l2, "current_size", lambda _: (1280, 720))
+        with V4l2Camera(device) as camera:
+            assert camera.size == (1280, 720)
+        assert asked.set[:2] == [(cv2.CAP_PROP_FRAME_WIDTH, 1280), (cv2.CAP_PROP_FRAME_HEIGHT, 720)]
+
+    def test_a_pixel_format_that_opencv_cannot_convert_is_refused(
+        self, device: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = opencv(monkeypatch, device, (32, 24), "H264", converts=False)
+        with pytest.raises(DataError, match=r"video0 with H264.*format=MJPG.*--list-formats-ext"):
+            V4l2Camera(device, V4l2Options(format="H264")).open()
+        assert asked.released == 1
+
+
+class Asked:
+    """What OpenCV's capture, replaced, was asked for."""
+
+    def __init__(self) -> None:
+        self.set: list[tuple[int, float]] = []
+        self.released = 0
+        self.taken = time.monotonic() - 0.25  # the driver's time stamp
+
+
+def opencv(
+    monkeypatch: pytest.MonkeyPatch, device: Path, size: tuple[int, int], given: str, converts: bool = True
+) -> Asked:
+    """A device behind OpenCV that gives pictures of ``size`` in the pixel format ``given``, whatever it is asked."""
+    asked = Asked()
+
+    class Capture:
+        def __init__(self, path: str, backend: int) -> None:
+            assert (path, backend) == (str(device), cv2.CAP_V4L2)
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def set(self, key: int, value: float) -> bool:
+            asked.set.append((key, value))
+            return converts
+
+        def get(self, key: int) -> float:
+            return {
+                cv2.CAP_PROP_FRAME_WIDTH: float(size[0]),
+                cv2.CAP_PROP_FRAME_HEIGHT: float(size[1]),
+                cv2.CAP_PROP_FPS: 30.0,
+                cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*given)),
+                cv2.CAP_PROP_POS_MSEC: asked.taken * 1000,
+            }[key]
+
+        def read(self, image: object) -> tuple[bool, np.ndarray]:  # noqa: ARG002
+            return True, np.full((size[1], size[0], 3), (1, 2, 3), np.uint8)
+
+        def release(self) -> None:
+            asked.released += 1
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    monkeypatch.setattr(v4l2, "why_not", lambda *_, **__: None)
+    return asked
 
 
 class TestNoneNamed:

@@ -13,6 +13,7 @@ import pytest
 
 from edge.cameras.network import NetworkCamera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
+from edge.cameras.url import CameraUrl
 from tests.edge.test_supervised import until_frame
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -49,7 +50,9 @@ def test_frames_are_rgb_and_come_back_at_another_size(codec: str) -> None:
     rules = WatchRules(silence=8.0, first_pause=0.05, longest_pause=0.1, proven=0.0)
     with contextlib.ExitStack() as stack:
         with rtsp_camera(port, codec, 64) as url:
-            camera = stack.enter_context(SupervisedCamera(lambda: NetworkCamera(url), rules, allow_still=True))
+            camera = stack.enter_context(
+                SupervisedCamera(lambda: NetworkCamera(CameraUrl.parse(url)), rules, allow_still=True)
+            )
             frames = iter(camera)
             frame = until_frame(camera, frames, lambda _: True)
             red, green, blue = frame.image.reshape(-1, 3).mean(axis=0)

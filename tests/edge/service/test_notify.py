@@ -126,6 +126,43 @@ def test_frames_that_only_the_manager_saw_are_no_progress() -> None:
     assert (health.frames, health.dropped) == (0, 30)
 
 
+def test_while_it_loads_it_asks_for_more_time_and_then_no_more(manager: Manager) -> None:
+    """sd_notify(3): microseconds from now on, again before they are over."""
+    for over in (Notifier.ready, Notifier.loaded):
+        notifier = Notifier(manager.environment, pulse=0.001)
+        notifier.loading()
+        assert [manager.next() for _ in range(3)] == ["EXTEND_TIMEOUT_USEC=60000000"] * 3
+        over(notifier)
+        while any(thread.name == "quietcam-loading" for thread in threading.enumerate()):
+            time.sleep(0.001)
+        manager.heard()
+        time.sleep(0.01)
+        assert manager.heard() == []
+
+
+def test_the_requests_come_often_enough_and_end_some_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    notifier = Notifier({"NOTIFY_SOCKET": "/nowhere"})
+    monkeypatch.setattr(notifier, "_send", lambda message: asked.append(float(message.split("=")[1]) / 1e6))
+    over = threading.Event()
+    waited: list[float] = []
+    monkeypatch.setattr(over, "wait", lambda seconds: bool(waited.append(seconds)))
+    notifier._extend(over)
+    assert max(waited) * 3 < min(asked)
+    assert 600 <= sum(waited) <= 3600
+
+
+def test_a_camera_that_was_never_there_is_waited_for_without_an_end(manager: Manager) -> None:
+    now = [0.0]
+    sink = WatchdogSink(Notifier(manager.environment), lambda: now[0])
+    camera = {"state": "lost", "reason": "waiting for a camera: none", "waiting": True}
+    sink.status({**report(0), "camera": camera})
+    assert manager.heard() == ["READY=1", "WATCHDOG=1", "STATUS=waiting for a camera: none"]
+    now[0] = 100 * PATIENCE
+    sink.status({**report(0), "camera": camera})
+    assert "WATCHDOG=1" in manager.heard()
+
+
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
 def test_without_a_manager_nothing_happens(environment: dict[str, str]) -> None:
     notifier = Notifier(environment)

@@ -75,7 +75,7 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="folder or a video"):
         CleanFrames.open(tmp_path / "none")
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(DataError, match="OpenCV can read"):
+    with pytest.raises(DataError, match="cannot read this file as a video"):
         CleanFrames.open(tmp_path / "text.mp4")
 
 

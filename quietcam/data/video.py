@@ -1,0 +1,191 @@
+"""A video through OpenCV: upright, in RGB, each frame with its time, and no number believed that is a guess."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import statistics
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from quietcam.chatter import chatter_caught
+from quietcam.data.container import Container, look_at_container
+from quietcam.errors import DataError, MissingExtraError
+from quietcam.image import Image
+from quietcam.progress import say
+
+__all__ = ["Video", "count_frames", "say_what_opencv_gets_wrong"]
+
+_PROBED = 16  # frames whose times tell the rate
+_HASTE = 1.2  # a rate that many times the announced one is told by the frames themselves
+_RIGHT_COLORS = (4, 13)
+_warned = False
+
+
+class Video:
+    """A context manager that gives one frame after another.
+
+    Args:
+        place: a file, or what OpenCV opens besides.
+        name: how it is called in messages; the file's own by default.
+
+    Attributes:
+        size: ``(width, height)`` in pixels, upright.
+        total: how many frames it has at most, where it has an index of them; None: nobody knows without reading it.
+        container: what the file tells by its sizes.
+
+    Raises:
+        DataError: OpenCV cannot read it.
+        MissingExtraError: OpenCV is not there.
+    """
+
+    def __init__(self, place: Path | str, name: str | None = None) -> None:
+        self._place = str(place)
+        self.name = name or self._place
+        self.container = look_at_container(place) if isinstance(place, Path) else Container()
+        self._capture = self._opened()
+        cv2 = _cv2()
+        get = self._capture.get
+        # Before 4.13 OpenCV says how a phone was held and turns nothing.
+        self._turn = None if get(cv2.CAP_PROP_ORIENTATION_AUTO) else _TURNS.get(int(get(cv2.CAP_PROP_ORIENTATION_META)))
+        width, height = int(get(cv2.CAP_PROP_FRAME_WIDTH)), int(get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.size = (height, width) if self._turn in ("ROTATE_90_CLOCKWISE", _COUNTER) else (width, height)
+        self._announced = _sensible(get(cv2.CAP_PROP_FPS), 1e-3, 1e3)
+        frames = _sensible(get(cv2.CAP_PROP_FRAME_COUNT), 1, 1e9)
+        self.total = int(frames) if frames is not None and self.container.counted else None
+        self._index, self._seconds = 0, 0.0
+        say_what_opencv_gets_wrong()
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it. May be called twice."""
+        self._capture.release()
+
+    def read(self) -> tuple[Image, float] | None:
+        """The next frame, uint8 ``(H, W, 3)`` RGB, and its time in seconds from the start; None at the end.
+
+        Times grow from frame to frame: where the container has none, they are made of the rate.
+        """
+        cv2 = _cv2()
+        there, bgr = self._capture.read()
+        if not there:
+            return None
+        if self._turn is not None:
+            bgr = cv2.rotate(bgr, getattr(cv2, self._turn))
+        seconds = _sensible(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0.0, 1e9)
+        if self._index and (seconds is None or seconds <= self._seconds):
+            seconds = self._seconds + 1 / (self._announced or 25.0)
+        self._index += 1
+        self._seconds = seconds or 0.0
+        code = cv2.COLOR_BGR2RGB if bgr.ndim == 3 else cv2.COLOR_GRAY2RGB
+        return np.asarray(cv2.cvtColor(bgr, code), np.uint8), self._seconds
+
+    @cached_property
+    def fps(self) -> float | None:
+        """Frames a second: of most frames where they come at different distances; None: nobody knows."""
+        return self._rate(self._announced)
+
+    def seek(self, frame: int) -> None:
+        """Let ``read`` go on at this frame, by reading up to it where nothing can be looked up: in a raw stream, in
+        what a browser recorded.
+        """
+        cv2 = _cv2()
+        self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame)
+        if abs(self._capture.get(cv2.CAP_PROP_POS_FRAMES) - frame) < 1:
+            return
+        self._capture.release()
+        self._capture = self._opened()
+        for _ in range(frame):
+            if not self._capture.grab():
+                return
+
+    def _opened(self) -> Any:
+        cv2 = _cv2()
+        with chatter_caught():
+            capture = cv2.VideoCapture(self._place, cv2.CAP_FFMPEG)
+            if not capture.isOpened():  # OpenCV's own reader of pictures in a row, and others
+                capture.open(self._place)
+        if capture.isOpened():
+            return capture
+        if self.container.without_index:
+            raise DataError(
+                f"A video must have its index (moov). Received: {self.name}, which has none: its recording was cut "
+                "off. Remedy: untrunc, with a whole clip of the same camera, can bring it back."
+            )
+        raise DataError(
+            f"OpenCV cannot read this file as a video. Received: {self.name}. "
+            "Remedy: write it anew, for example with: ffmpeg -i FILE out.mp4"
+        )
+
+    def _rate(self, announced: float | None) -> float | None:
+        """The announced rate is the mean; frames that come in haste for a while need a higher one."""
+        cv2 = _cv2()
+        times: list[float] = []
+        capture = self._opened()
+        try:
+            while len(times) < _PROBED and capture.grab():
+                times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        finally:
+            capture.release()
+        gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
+        middle = statistics.median(gaps) if gaps else 0.0
+        told = _sensible(1 / middle, 1e-3, 1e3) if middle > 0.0 else None
+        if told is not None and (announced is None or told > _HASTE * announced):
+            return round(told, 3)
+        return announced
+
+
+def count_frames(path: Path) -> int:
+    """How many frames a video has, by reading all of it.
+
+    Raises:
+        DataError: OpenCV cannot read it.
+    """
+    with Video(path) as video:
+        frames = 0
+        while video._capture.grab():
+            frames += 1
+        return frames
+
+
+def say_what_opencv_gets_wrong() -> None:
+    """Say once that an old OpenCV shows the colors of most videos in a slightly wrong way."""
+    global _warned
+    version = _cv2().__version__
+    numbers = tuple(int(part) for part in re.findall(r"[0-9]+", version)[:2])
+    if numbers < _RIGHT_COLORS and not _warned:
+        _warned = True
+        say(
+            f"warning: the colors of this video may be wrong with OpenCV {version}: it reads BT.709, which most videos "
+            "of 720 lines and more are in, as BT.601. Remedy: OpenCV 4.13 or later, where numpy 2 can be had."
+        )
+
+
+def _sensible(value: float, least: float, most: float) -> float | None:
+    """What a container says, where it can be true."""
+    return value if math.isfinite(value) and least <= value <= most else None
+
+
+def _cv2() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtraError.of("edge", "cv2") from error
+    return cv2
+
+
+_COUNTER = "ROTATE_90_COUNTERCLOCKWISE"
+_TURNS = {90: "ROTATE_90_CLOCKWISE", 180: "ROTATE_180", 270: _COUNTER}
+"""By what OpenCV calls CAP_PROP_ORIENTATION_META."""

@@ -1,0 +1,31 @@
+"""What lies at a path that a user gave, also where this user may not look: ``pathlib`` raises there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["exists", "is_dir", "is_file", "resolved"]
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there that this user may see."""
+    return os.path.exists(path)  # noqa: PTH110  unlike Path.exists it knows no PermissionError
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there that this user may see."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_dir(path: Path) -> bool:
+    """Whether a folder is there that this user may see."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def resolved(path: Path) -> Path:
+    """Absolute, without links; as it is where the working folder is gone or may not be entered."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path

@@ -1,0 +1,214 @@
+"""Videos as phones, cameras and browsers write them, against what was put into them; and their containers by hand."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.cameras.video import VideoCamera
+from quietcam.data import video
+from quietcam.data.container import look_at_container
+from quietcam.data.frames import CleanFrames
+from quietcam.data.video import Video, count_frames
+from quietcam.errors import DataError
+
+PATCHES = np.array([[(200, 40, 40), (40, 200, 40)], [(40, 40, 200), (128, 128, 128)]], np.uint8)
+VARIABLE = [number / 25 for number in range(25)] + [1 + number / 5 for number in range(25)]
+"""When the frames of the clip of a variable rate are shown, seconds."""
+
+
+def still() -> np.ndarray:
+    """Four colors, 96 pixels wide and 64 high."""
+    return np.repeat(np.repeat(PATCHES, 32, axis=0), 48, axis=1)
+
+
+def ffmpeg(*words: str, content: bytes = b"") -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg: apt-get install ffmpeg")
+    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *words]
+    done = subprocess.run(command, input=content, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def encode(path: Path, *words: str, frames: int = 5) -> Path:
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "96x64", "-r", "25", "-i", "pipe:0"]
+    ffmpeg(*raw, *words, str(path), content=still().tobytes() * frames)
+    return path
+
+
+def variable(path: Path, *words: str) -> Path:
+    """50 frames over six seconds: 25 a second, then 5 a second."""
+    times = "setpts='if(lt(N,25),N/25,1+(N-25)/5)/TB'"
+    source = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=2", "-vf", times, "-vsync", "vfr"]
+    ffmpeg(*source, *words, str(path))
+    return path
+
+
+VP8 = ("-c:v", "libvpx", "-b:v", "1M")
+
+
+@pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+@pytest.mark.parametrize("scale", ["tv", "pc"])
+@pytest.mark.skipif(cv2.__version__.startswith(("4.8", "4.9", "4.10", "4.11")), reason="read wrongly, and said so")
+def test_colors_are_those_that_were_put_in(tmp_path: Path, matrix: str, scale: str) -> None:
+    named = {"bt601": "smpte170m", "bt709": "bt709"}[matrix]
+    tags = ["-colorspace", named, "-color_primaries", named, "-color_trc", named, "-color_range", scale]
+    wanted = ["-vf", f"scale=out_color_matrix={matrix}:out_range={scale}", "-pix_fmt", "yuv420p", *tags]
+    path = encode(tmp_path / "a.mp4", *wanted, "-c:v", "libx264", "-qp", "4")
+    with Video(path) as clip:
+        read = clip.read()
+    assert read is not None
+    got = read[0][16::32, 24::48].astype(int)
+    assert np.abs(got - PATCHES).max() <= 5
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("old", [False, True])
+def test_pictures_are_upright(tmp_path: Path, turn: int, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with an OpenCV that says how a phone was held and turns nothing, as before 4.13."""
+    plain = encode(tmp_path / "a.mp4", "-c:v", "mpeg4", "-q:v", "1")
+    path = tmp_path / "turned.mp4"
+    ffmpeg("-i", str(plain), "-c", "copy", "-metadata:s:v", f"rotate={turn}", str(path))
+    if old:
+        monkeypatch.setattr(cv2, "VideoCapture", old_opencv(cv2.VideoCapture))
+    with Video(path) as clip:
+        read = clip.read()
+        assert clip.size == ((64, 96) if turn in (90, 270) else (96, 64))
+    assert read is not None
+    shown = tmp_path / "shown.rgb"  # as ffmpeg turns it itself
+    ffmpeg("-i", str(path), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", str(shown))
+    size = (96, 64) if turn in (90, 270) else (64, 96)
+    expected = np.fromfile(shown, np.uint8).reshape(*size, 3)
+    assert read[0].shape == expected.shape
+    assert np.abs(read[0].astype(int) - expected).mean() < 6
+
+
+def old_opencv(real: Any) -> Any:
+    class Old:
+        def __init__(self, *words: Any) -> None:
+            self._real = real(*words)
+            self._real.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+
+        def get(self, key: int) -> float:
+            if key == cv2.CAP_PROP_ORIENTATION_AUTO:
+                return 0.0
+            return float(self._real.get(key))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+    return Old
+
+
+@pytest.mark.parametrize("version", ["4.8.1", "4.11.0", "4.12.0-dev"])
+def test_an_opencv_that_mistakes_colors_is_told_once(
+    version: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cv2, "__version__", version)
+    monkeypatch.setattr(video, "_warned", False)
+    for _ in range(3):
+        video.say_what_opencv_gets_wrong()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"may be wrong with OpenCV {version}" in said
+    for right in ("4.13.0", "5.0.0", "10.1"):
+        monkeypatch.setattr(cv2, "__version__", right)
+        monkeypatch.setattr(video, "_warned", False)
+        video.say_what_opencv_gets_wrong()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+def test_of_a_variable_rate_all_frames_come_at_their_time_and_nothing_is_called_missing(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = VP8 if suffix == "webm" else ("-c:v", "mpeg4", "-q:v", "3")
+    path = variable(tmp_path / f"a.{suffix}", *words)
+    with VideoCamera(path) as camera:
+        assert camera.fps == pytest.approx(25, rel=0.05)
+        assert camera.total == (50 if suffix == "mp4" else None)
+        stamps = [frame.timestamp for frame in camera]
+        assert not camera.skipped
+        assert camera.count() == 50
+    np.testing.assert_allclose(stamps, VARIABLE, atol=0.041)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_browser_records_has_no_length_and_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "live.webm"
+    source = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=2"]
+    ffmpeg(*source, *VP8, "-f", "webm", "-live", "1", str(path))
+    with VideoCamera(path) as camera:
+        assert camera.total is None
+        frames = list(camera)
+    assert len(frames) == 50
+    assert not camera.skipped
+    assert capsys.readouterr().err == ""
+    assert CleanFrames.open(path).length == 50
+
+
+@pytest.mark.parametrize("suffix", ["webm", "mkv", "h264"])
+def test_clean_frames_come_from_all_of_it_and_no_place_is_beyond_its_end(tmp_path: Path, suffix: str) -> None:
+    words = {"webm": VP8, "mkv": ("-c:v", "mpeg4"), "h264": ("-c:v", "libx264", "-bf", "0")}[suffix]
+    clean = CleanFrames.open(variable(tmp_path / f"a.{suffix}", *words))
+    assert clean.length == 50
+    assert len({clean.read(number).tobytes() for number in range(20)}) > 10
+
+
+def test_a_stream_without_times_gets_those_of_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "a.h264"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=1", "-c:v", "libx264", "-bf", "0", str(path))
+    with VideoCamera(path) as camera:
+        stamps = [frame.timestamp for frame in camera]
+    assert len(stamps) == 25
+    np.testing.assert_allclose(np.diff(stamps), 1 / 25, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi"])
+def test_what_is_cut_short_is_told_by_its_own_sizes(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = tmp_path / f"a.{suffix}"
+    words = VP8 if suffix == "webm" else ("-c:v", "mpeg4")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=4", *words, "-movflags", "+faststart", str(whole))
+    assert look_at_container(whole).missing == 0
+    content = whole.read_bytes()
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(content[: len(content) * 2 // 3])
+    assert look_at_container(cut).missing == len(content) - len(content) * 2 // 3
+    with VideoCamera(cut) as camera:
+        frames = len(list(camera))
+    assert 20 < frames < 100
+    assert len(camera.skipped) == 1
+    assert f"is cut short by {len(content) - len(content) * 2 // 3} bytes" in capsys.readouterr().err
+
+
+def test_a_recording_that_was_cut_off_before_its_index_is_told_so(tmp_path: Path) -> None:
+    whole = encode(tmp_path / "a.mp4", "-c:v", "mpeg4", frames=25)
+    content = whole.read_bytes()
+    whole.write_bytes(content[: content.index(b"moov") - 4])
+    with pytest.raises(DataError, match=r"its index \(moov\).*untrunc"):
+        Video(whole)
+
+
+def test_whose_frames_are_counted_by_an_index(tmp_path: Path) -> None:
+    plain = encode(tmp_path / "a.mp4", "-c:v", "mpeg4", frames=10)
+    pieces = encode(tmp_path / "b.mp4", "-c:v", "mpeg4", "-movflags", "frag_keyframe+empty_moov", frames=10)
+    assert look_at_container(plain).counted
+    assert not look_at_container(pieces).counted
+    with Video(plain) as clip, Video(pieces) as other:
+        assert (clip.total, other.total) == (10, None)
+    assert count_frames(pieces) == 10
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"\x1a\x45\xdf\xa3", b"\0\0\0\0ftyp", b"\0\0\0\1ftyp", b"x" * 99])
+def test_no_container_breaks_the_look_at_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    assert not look_at_container(tmp_path / "a").missing
+    assert look_at_container(tmp_path / "none") == look_at_container(tmp_path)
