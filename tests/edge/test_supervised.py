@@ -264,9 +264,9 @@ def test_one_that_is_plugged_in_again_is_tried_at_once() -> None:
     with Pulled(SupervisedCamera(device.make, replace(SLOW, proven=1e6))) as pulled:
         for number in range(3):
             device.node, device.there = (), False
-            soon(lambda: pulled.camera.state.state == "lost")
+            until(lambda: pulled.camera.state.state == "lost")
             device.there, device.node = True, ("again", number)
-            soon(lambda: pulled.camera.state.state == "live")
+            until(lambda: pulled.camera.state.state == "live")
         assert pulled.camera.state.reopened == 3
 
 
@@ -283,12 +283,12 @@ def test_one_that_the_system_has_not_handed_over_is_not_ready_yet() -> None:
                 super().__init__("not handed over")
 
         device.there = False
-        soon(lambda: pulled.camera.state.state == "lost")
+        until(lambda: pulled.camera.state.state == "lost")
         pulled.camera._make = lambda: _NotReady(device, AskedError)
-        soon(lambda: len(asked) > 40)  # doubled so often, a pause would last for ever
+        until(lambda: len(asked) > 40)  # doubled so often, a pause would last for ever
         assert "not handed over" not in str(pulled.camera.state.reason)
         device.there, pulled.camera._make = True, lambda: _Camera(device)
-        soon(lambda: pulled.camera.state.state == "live")
+        until(lambda: pulled.camera.state.state == "live")
         assert pulled.camera.state.reason == "gone"
 
 
@@ -325,7 +325,7 @@ class TestWaiting:
         assert camera.state.waiting
         assert not taken
         device.there = True
-        soon(lambda: bool(taken))
+        until(lambda: bool(taken))
         assert (camera.state.state, camera.state.waiting, camera.state.reopened) == ("live", False, 0)
         assert camera.state.reason is None
         assert (found, camera.size) == ([(8, 6)], (8, 6))
