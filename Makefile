@@ -12,7 +12,7 @@ JOBS ?= 2
 .PHONY: demo test test-edge check bench soak arm64 clean help
 
 help:
-	@echo "make demo    train, prune, quantize, compare, denoise a simulated camera (about ten minutes, leaves runs/demo/)"
+	@echo "make demo    adapt, prune, quantize, compare, denoise a simulated camera (minutes, leaves runs/demo/)"
 	@echo "make test    the tests, in JOBS=2 processes"
 	@echo "make test-edge  the device's tests alone, without TensorFlow: on a Raspberry Pi too"
 	@echo "make check   format, lint, types, import rules"

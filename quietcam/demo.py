@@ -5,30 +5,34 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from quietcam.atomic import make_folder, write_json
-from quietcam.data.generated import write_pairs
-from quietcam.errors import GateError, MissingExtraError, QuietcamError, StoppedError
+from quietcam.data.generated import ORIGIN, write_pairs
+from quietcam.errors import DataError, GateError, MissingExtraError, QuietcamError, StoppedError
 from quietcam.progress import say
 
-__all__ = ["PROMISES", "Promise", "StepFailedError", "judge", "run_demo"]
+__all__ = ["ADAPTING", "FROM_SCRATCH", "PROMISES", "Plan", "Promise", "StepFailedError", "judge", "run_demo"]
 
-_MINUTES = 6.5
-_PRUNING_SHARE = 0.3
-_TRAINING_PAIRS = 800
+_BEGINNING = "small_256x256_float32.tflite"
+_LEAST_MINUTES = 0.05  # that train and prune take
 _HELD_OUT_PAIRS = 24
 _HELD_OUT_SEED = 1_000_000
 _TRAINING_BAND = (18.0, 30.0)
 _HELD_OUT_BAND = (20.0, 26.0)
 _SIZES = ("256x256", "640x480")
 _CAMERA = "synthetic:sensor=imx219,gain=32"
+_CLIP = "before_after.mp4"
 
 
 class StepFailedError(QuietcamError):
@@ -37,6 +41,43 @@ class StepFailedError(QuietcamError):
     def __init__(self, step: str, code: int) -> None:
         super().__init__(f"The demo stopped at '{step}' (exit code {code}); what was finished is kept.")
         self.exit_code = code
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the demo trains.
+
+    Attributes:
+        steps: of training and of pruning; None: those of the config, which never end before the minutes.
+        minutes: of training and pruning at most.
+        rates: peak learning rates of training and of pruning; None: the config's.
+        pairs: how many are generated to train on.
+        folder: of theirs. Each plan has its own, so that one does not find the other's pairs.
+        begins_with_small: whether training begins with the weights of the model ``small``, else with random ones.
+    """
+
+    steps: tuple[int, int] | None
+    minutes: tuple[float, float]
+    rates: tuple[float, float] | None
+    pairs: int
+    folder: str
+    begins_with_small: bool
+
+    def within(self, minutes: float | None) -> Plan:
+        """The plan with ``minutes`` in all in place of its own, shared as they were; as it is for None."""
+        if minutes is None:
+            return self
+        shares = (each / sum(self.minutes) for each in self.minutes)
+        training, pruning = (max(_LEAST_MINUTES, round(share * minutes, 3)) for share in shares)
+        return Plan(self.steps, (training, pruning), self.rates, self.pairs, self.folder, self.begins_with_small)
+
+
+ADAPTING = Plan((150, 60), (3.0, 1.5), (3e-4, 3e-4), 120, "adapting", begins_with_small=True)
+"""``small``'s weights meet another camera. Steps end it, so that it gives the same on every machine; the minutes are a
+cap for one that is very slow. Every step has the promised quality: the weights have it before the first."""
+
+FROM_SCRATCH = Plan(None, (4.55, 1.95), None, 800, "training", begins_with_small=False)
+"""Minutes end it, hours too early."""
 
 
 @dataclass(frozen=True)
@@ -82,55 +123,49 @@ def judge(comparison: dict[str, Any]) -> list[Promise]:
     ]
 
 
-def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
+def run_demo(data: Path | None, out: Path, minutes: float | None, from_scratch: bool = False) -> None:
     """Run all the steps; leave models, ``comparison.json``, ``report.html``, ``live/`` and ``demo.json`` in ``out``.
+
+    Args:
+        data: pairs to train on, whose test scenes are compared on. Defaults to generated scenes.
+        minutes: of training, at most. Defaults to the plan's.
+        from_scratch: train a network from nothing, for minutes, instead of adapting ``small`` for some steps.
 
     Raises:
         StepFailedError: a step failed.
-        GateError: the default run (neither ``data`` nor ``minutes``) misses a promise.
+        StoppedError: Ctrl-C.
+        GateError: the default run (neither ``data`` nor ``from_scratch``) misses a promise.
     """
-    enforced = data is None and minutes is None
-    budget = _MINUTES if minutes is None else minutes
+    enforced = data is None and not from_scratch
+    plan = (FROM_SCRATCH if from_scratch else ADAPTING).within(minutes)
     start = time.monotonic()
-    for module in ("tensorflow", "tf_keras", "tensorflow_model_optimization"):
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError.of("train", module)
+    _check_extra()
     make_folder(out)
+    say(_about(plan))
     steps = _Steps(8 if data is None else 7)
-    if data is None:
-        training, held_out, side = out / "data" / "training", out / "data" / "held_out", "all"
-        steps.announce("generate scenes")
-        write_pairs(training, count=_TRAINING_PAIRS, band=_TRAINING_BAND)
-        write_pairs(
-            held_out,
-            count=_HELD_OUT_PAIRS,
-            seed=_HELD_OUT_SEED,
-            band=_HELD_OUT_BAND,
-            description="generate held-out scenes",
-        )
-    else:
-        training = held_out = data
-        side = "test"
+    training, held_out, side = data, data, "test"
+    if training is None or held_out is None:
+        training, held_out, side = out / "data" / plan.folder, out / "data" / "held_out", "all"
+        with steps.step("generate scenes"):
+            _generate(training, count=plan.pairs, band=_TRAINING_BAND)
+            _generate(
+                held_out,
+                count=_HELD_OUT_PAIRS,
+                seed=_HELD_OUT_SEED,
+                band=_HELD_OUT_BAND,
+                description="generate held-out scenes",
+            )
     models = [out / "models" / f"demo_{_SIZES[0]}_{recipe}.tflite" for recipe in ("float32", "int8")]
-    pruning = budget * _PRUNING_SHARE
+    small = resources.files("edge").joinpath("models", _BEGINNING)
     steps.run(
-        "train",
-        *("train", "demo", "--data", training, "--out", out / "float", "--minutes", budget - pruning, "--overwrite"),
+        "train" if from_scratch else "adapt small to this camera",
+        *("train", "demo", "--data", training, "--out", out / "float", "--overwrite", *_budget(plan, 0)),
+        *(("--weights", small) if plan.begins_with_small else ()),
     )
     steps.run(
         "prune",
-        *(
-            "prune",
-            out / "float",
-            "--data",
-            training,
-            "--out",
-            out / "pruned",
-            "--minutes",
-            pruning,
-            "--no-scan",
-            "--overwrite",
-        ),
+        *("prune", out / "float", "--data", training, "--out", out / "pruned", "--no-scan", "--overwrite"),
+        *_budget(plan, 1),
     )
     steps.run("calibrate", "calibrate", "--data", training, "--split", "train", "--out", out / "representative.npz")
     sizes = [word for size in _SIZES for word in ("--size", size)]
@@ -142,14 +177,14 @@ def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
     live, model = out / "live", out / "models" / f"demo_{_SIZES[1]}_int8.tflite"
     steps.run(
         "run: a live camera",
-        *("run", "--source", _CAMERA, "--model", model, "--frames", 150, "--sink", "null"),
+        *("run", "--source", _CAMERA, "--model", model, "--frames", 90, "--sink", "null"),
         *("--json", live / "latency.json"),
     )
-    # As fast as it goes instead of live: the clip shall hold every frame, and encoding it is slower than denoising.
+    # As fast as it goes instead of live: the clip shall hold every frame.
     steps.run(
         "run: a clip of it",
         *("run", "--source", f"{_CAMERA},fps=max", "--model", model, "--frames", 60),
-        *("--sink", live / "before_after.webm", "--before-after", "--overwrite"),
+        *("--sink", live / _CLIP, "--before-after", "--overwrite"),
     )
     # Last, so that its table is what the reader is left with.
     steps.run(
@@ -163,6 +198,7 @@ def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
         {
             "minutes": round((time.monotonic() - start) / 60, 2),
             "steps": steps.seconds,
+            "processor_seconds": steps.processor_seconds,
             "enforced": enforced,
             "promises": [
                 {"text": p.text, "value": round(p.value, 3), "bound": p.bound, "holds": p.holds} for p in promises
@@ -173,43 +209,119 @@ def run_demo(data: Path | None, out: Path, minutes: float | None) -> None:
     for promise in promises:
         say(str(promise))
     if not enforced:
-        say("Bounds are those of the default run on generated scenes; here they are printed, not enforced.")
+        say("The bounds are those of the default demo. Here they are printed, not enforced.")
     say(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Look at:")
-    for path in (out / "report.html", out / "live" / "before_after.webm"):
+    for path in (out / "report.html", live / _CLIP):
         say(f"  {path}")
+    say(f"\n{_next(plan, training)}")
     if enforced and not all(promise.holds for promise in promises):
         raise GateError(
             "The demo's promises must hold. Received: " + "; ".join(str(p) for p in promises if not p.holds)
         )
 
 
+def _check_extra() -> None:
+    """See that training can begin, before scenes are made for it."""
+    for module in ("tensorflow", "tf_keras", "tensorflow_model_optimization"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError.of("train", module)
+
+
+def _about(plan: Plan) -> str:
+    """What is going to happen."""
+    minutes = sum(plan.minutes)
+    if not plan.begins_with_small or plan.steps is None:
+        return (
+            f"The demo trains a network from nothing for {minutes:g} minutes. A good one takes hours: this one will be "
+            "better than its noisy pictures and worse than the models that ship."
+        )
+    return (
+        f"The demo begins with the float weights of the model 'small', which were trained for hours. It adapts them to "
+        f"another camera in {plan.steps[0]} steps, prunes them in {plan.steps[1]}, and quantizes them to int8. "
+        f"Training takes at most {minutes:g} minutes."
+    )
+
+
+def _next(plan: Plan, training: Path) -> str:
+    """Where to read on."""
+    if plan.begins_with_small:
+        return (
+            "This network began with weights that were trained for hours. To train one from nothing, or to adapt one "
+            "longer, read docs/training.md; 'quietcam demo --from-scratch' shows how far minutes go."
+        )
+    return f"To train for hours instead: quietcam train small --data {training}. See docs/training.md."
+
+
+def _budget(plan: Plan, phase: int) -> list[object]:
+    words: list[object] = ["--minutes", plan.minutes[phase]]
+    if plan.steps is not None:
+        words += ["--steps", plan.steps[phase]]
+    if plan.rates is not None:
+        words += ["--learning-rate", plan.rates[phase]]
+    return words
+
+
+def _generate(folder: Path, **options: Any) -> None:
+    """Scenes of the demo; those of an earlier one are used again, or made anew where they were made otherwise."""
+    try:
+        write_pairs(folder, **options)
+    except DataError:
+        if not (folder / ORIGIN).is_file():  # not the demo's
+            raise
+        say(f"The scenes in {folder} were made otherwise. They are made anew.")
+        shutil.rmtree(folder)
+        write_pairs(folder, **options)
+
+
 class _Steps:
-    """Runs the verbs one after another."""
+    """Runs the verbs one after another, and keeps how long each took."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self.seconds: dict[str, float] = {}
+        self.processor_seconds: dict[str, float] = {}
         self._count = 0
 
-    def announce(self, title: str) -> None:
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Announce it, and time what is done in it."""
         self._count += 1
         say(f"\n[{self._count}/{self._total}] {title}")
+        start, used = time.monotonic(), _processor_seconds()
+        yield
+        self.seconds[title] = round(time.monotonic() - start, 1)
+        self.processor_seconds[title] = round(_processor_seconds() - used, 1)
 
     def run(self, title: str, *arguments: object) -> None:
-        self.announce(title)
-        start = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-P", "-m", "quietcam", *map(str, arguments)])
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            # The terminal has told the child too: give it the time to put its files in order.
-            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.wait(10)
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            code = 130
-        if code in (130, -signal.SIGINT):
-            raise StoppedError(f"the demo was interrupted at '{title}'; what was finished is kept")
-        if code:
-            raise StepFailedError(title, code if code > 0 else 1)
-        self.seconds[title] = round(time.monotonic() - start, 1)
+        """A step that is a verb of the command line.
+
+        Raises:
+            StepFailedError: it failed.
+            StoppedError: Ctrl-C.
+        """
+        with self.step(title):
+            code = _run(arguments)
+            if code in (130, -signal.SIGINT):
+                raise StoppedError(f"the demo was interrupted at '{title}'; what was finished is kept")
+            if code:
+                raise StepFailedError(title, code if code > 0 else 1)
+
+
+def _run(arguments: Sequence[object]) -> int:
+    """The exit code of the command line with these arguments; 130 after Ctrl-C."""
+    process = subprocess.Popen([sys.executable, "-P", "-m", "quietcam", *map(str, arguments)])
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # The terminal has told the child too: give it the time to put its files in order.
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(10)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        return 130
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it waited for: beside a load they say more than seconds do."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)

@@ -18,19 +18,30 @@ def demo(
         Path | None,
         typer.Option(help="Pairs to train on: SIDD, or a folder with noisy/ and clean/. Default: generated scenes."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Takes models, report, pictures and clip.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Takes models, report and clip.")] = Path("runs/demo"),
+    from_scratch: Annotated[
+        bool,
+        typer.Option("--from-scratch", help="Train a network from nothing, for minutes where a good one takes hours."),
+    ] = False,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Minutes of training in all. Default: 6.5, and the quality is enforced."),
+        typer.Option(
+            min=0.1,
+            help="Minutes of training at most. Default: 4.5, which only a very slow machine needs; with --from-scratch "
+            "6.5, all of which are used.",
+        ),
     ] = None,
 ) -> None:
-    """The whole way: train, prune, calibrate, quantize to int8, compare, denoise a simulated camera.
+    """The whole way: adapt a network, prune it, quantize it to int8, compare, denoise a simulated camera.
 
-    Ends with a table and report.html. Without --data and --minutes it exits with 3 where the promised quality is
+    Begins with the float weights of the model 'small', which were trained for hours, and adapts them to the camera of
+    --data in a fixed number of steps. So the result does not depend on how fast the machine is.
+
+    Ends with a table and report.html. Without --data and --from-scratch it exits with 3 where the promised quality is
     missed.
 
-    Example: `quietcam demo --data SIDD_Small_sRGB_Only --minutes 20`
+    Example: `quietcam demo --data SIDD_Small_sRGB_Only`
     """
     from quietcam.demo import run_demo
 
-    run_demo(data=data, out=out, minutes=minutes)
+    run_demo(data=data, out=out, minutes=minutes, from_scratch=from_scratch)

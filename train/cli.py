@@ -182,6 +182,9 @@ def prune(
     ] = None,
     multiple: Annotated[int, typer.Option(help="Widths stay multiples of it, 8 or 16.")] = 8,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=10, help="Steps in place of the config's; fewer, where the minutes are too few.")
+    ] = None,
     learning_rate: _Rate = None,
     scan: Annotated[bool, typer.Option(help="Measure what each convolution alone would lose.")] = True,
     json: Json = None,
@@ -232,6 +235,8 @@ def prune(
         config = replace(config, pruning=replace(config.pruning, sparsity=sparsity))
     if learning_rate is not None:
         config = replace(config, pruning=replace(config.pruning, learning_rate=learning_rate))
+    if steps is not None:
+        config = replace(config, pruning=replace(config.pruning, steps=steps))
     config = fit_pruning_to(config, minutes or config.pruning.minutes, measured_step_seconds(run))
     target = out or run.with_name(f"{run.name}-{'pruned' if channels is None else 'narrow'}")
     check_free(target, reads=[run], resume=resume, overwrite=overwrite)

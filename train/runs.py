@@ -38,8 +38,10 @@ from train.weights import Beginning, begin_with
 __all__ = [
     "check_train_run",
     "finish_run",
+    "fit_pruning_to",
     "mean_psnr",
     "measured_on",
+    "measured_step_seconds",
     "prune_run",
     "recipe_of",
     "train_run",
@@ -239,12 +241,12 @@ def measured_step_seconds(run: Path) -> float | None:
 
 
 def fit_pruning_to(config: RunConfig, minutes: float, step_seconds: float | None) -> RunConfig:
-    """``config`` with as many pruning steps as fit into ``minutes``, so that the schedule reaches its end."""
-    steps = config.pruning.steps
+    """``config`` with as many of its pruning steps as fit into ``minutes``, so that the schedule reaches its end."""
+    steps = asked = config.pruning.steps
     if step_seconds:
         # A step with masks takes about a fifth longer.
         steps = min(steps, int(60 * minutes / (1.2 * step_seconds)))
-    return replace(config, pruning=replace(config.pruning, steps=max(20, steps), minutes=minutes))
+    return replace(config, pruning=replace(config.pruning, steps=max(min(asked, 20), steps), minutes=minutes))
 
 
 def _save_model(model: keras.Model, path: Path) -> None:

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from quietcam import demo
 from quietcam.data.generated import write_pairs
-from quietcam.errors import GateError, StoppedError
+from quietcam.data.pictures import read_picture
+from quietcam.errors import DataError, GateError, StoppedError
+from train.config import load_config
 
 
 def report(noisy, classic, floating, quantized):
@@ -37,10 +40,17 @@ def test_a_missed_promise_is_seen(figures, missed):
 
 
 def small_world(monkeypatch, comparison, tmp_path):
-    """The demo with its steps replaced by the report that they would leave."""
+    """The demo with its steps replaced by the report that they would leave; returns the words of each step."""
     (tmp_path / "comparison.json").write_text(json.dumps(comparison))
     monkeypatch.setattr(demo, "write_pairs", lambda *_, **__: None)
-    monkeypatch.setattr(demo._Steps, "run", lambda *_: None)
+    monkeypatch.setattr(demo, "_check_extra", lambda: None)
+    words = {}
+    monkeypatch.setattr(demo._Steps, "run", lambda _, __, verb, *rest: words.setdefault(verb, []).extend(rest))
+    return words
+
+
+def option(words, name):
+    return words[words.index(name) + 1]
 
 
 def test_default_run_fails_by_a_missed_promise(monkeypatch, tmp_path):
@@ -50,10 +60,69 @@ def test_default_run_fails_by_a_missed_promise(monkeypatch, tmp_path):
     assert json.loads((tmp_path / "demo.json").read_text())["promises"][2]["holds"] is False
 
 
-def test_a_shorter_run_only_prints_it(monkeypatch, tmp_path, capsys):
+def test_it_is_held_to_its_promises_however_short_the_training_is(monkeypatch, tmp_path):
     small_world(monkeypatch, report(23.0, 28.0, 29.6, 29.25), tmp_path)
-    demo.run_demo(None, tmp_path, 1.0)
+    with pytest.raises(GateError, match="lost from float to int8"):
+        demo.run_demo(None, tmp_path, 0.1)
+
+
+@pytest.mark.parametrize("given", [{"data": "pairs"}, {"from_scratch": True}])
+def test_own_pairs_and_training_from_nothing_only_print_them(monkeypatch, tmp_path, capsys, given):
+    small_world(monkeypatch, report(23.0, 28.0, 29.6, 29.25), tmp_path)
+    demo.run_demo(out=tmp_path, minutes=1.0, **({"data": None} | given))
     assert "MISSED  lost from float to int8" in capsys.readouterr().err
+
+
+def test_it_begins_with_the_weights_of_small_and_steps_end_it(monkeypatch, tmp_path):
+    words = small_world(monkeypatch, report(23.0, 28.0, 29.5, 29.25), tmp_path)
+    demo.run_demo(None, tmp_path, None)
+    small = Path(str(option(words["train"], "--weights")))
+    manifest = json.loads(small.with_suffix(".json").read_text())
+    assert (small.name, manifest["recipe"]) == ("small_256x256_float32.tflite", "float32")
+    assert manifest["architecture"] | load_config("demo").model.to_dict() == manifest["architecture"]
+    steps = [option(words[verb], "--steps") for verb in ("train", "prune")]
+    assert steps == list(demo.ADAPTING.steps)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(None, [3.0, 1.5]), (9.0, [6.0, 3.0]), (0.3, [0.2, 0.1]), (0.1, [0.067, 0.05])]
+)
+def test_minutes_are_a_cap_for_training_in_all(monkeypatch, tmp_path, minutes, expected):
+    words = small_world(monkeypatch, report(23.0, 28.0, 29.5, 29.25), tmp_path)
+    demo.run_demo(None, tmp_path, minutes)
+    assert [option(words[verb], "--minutes") for verb in ("train", "prune")] == expected
+    assert [option(words[verb], "--steps") for verb in ("train", "prune")] == [150, 60]
+
+
+def test_training_from_nothing_takes_all_of_its_minutes(monkeypatch, tmp_path, capsys):
+    words = small_world(monkeypatch, report(23.0, 28.0, 29.5, 29.25), tmp_path)
+    demo.run_demo(None, tmp_path, None, from_scratch=True)
+    assert [option(words[verb], "--minutes") for verb in ("train", "prune")] == [4.55, 1.95]
+    assert not {"--weights", "--steps", "--learning-rate"} & set(words["train"] + words["prune"])
+    said = capsys.readouterr().err
+    assert "takes hours" in said
+    assert "docs/training.md" in said
+
+
+def test_scenes_of_an_earlier_demo_are_used_or_made_anew(tmp_path, capsys):
+    folder = tmp_path / "data"
+    demo._generate(folder, count=1, size=32, band=(20.0, 26.0))
+    first = (folder / "noisy" / "scene_000000.png").stat().st_mtime_ns
+    demo._generate(folder, count=1, size=32, band=(20.0, 26.0))
+    assert (folder / "noisy" / "scene_000000.png").stat().st_mtime_ns == first
+    capsys.readouterr()
+    demo._generate(folder, count=1, size=48, band=(20.0, 26.0))
+    assert read_picture(folder / "noisy" / "scene_000000.png").shape == (48, 48, 3)
+    assert "made anew" in capsys.readouterr().err
+
+
+def test_pairs_that_are_not_the_demos_stay(tmp_path):
+    for side in ("noisy", "clean"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "mine.png").write_bytes(b"mine")
+    with pytest.raises(DataError, match="mine"):
+        demo._generate(tmp_path, count=1, size=32)
+    assert (tmp_path / "noisy" / "mine.png").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +163,7 @@ def test_the_whole_way_on_a_sidd_tree(tmp_path):
     page = (out / "report.html").read_text()
     assert "http://" not in page
     assert "https://" not in page
-    assert (out / "live" / "before_after.webm").stat().st_size > 1000
+    assert (out / "live" / "before_after.mp4").stat().st_size > 1000
     assert json.loads((out / "live" / "latency.json").read_text())
     assert "int8 over the noisy frames" in done.stderr
     assert not list(out.rglob(".*.*"))

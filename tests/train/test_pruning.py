@@ -5,7 +5,9 @@ import pytest
 import tf_keras as keras
 
 from train import pruning
+from train.config import PruningConfig, RunConfig
 from train.model import build, convolutions
+from train.runs import fit_pruning_to
 from train.schedule import Budget
 from train.trainer import Loop
 
@@ -40,3 +42,19 @@ def test_stripped_network_is_the_plain_one(pruned_pair, tiny):
     _, stripped = pruned_pair
     assert [type(layer).__name__ for layer in stripped.layers] == [type(layer).__name__ for layer in build(tiny).layers]
     assert stripped.count_params() == tiny.parameters
+
+
+@pytest.mark.parametrize(
+    ("asked", "minutes", "step_seconds", "steps"),
+    [
+        (60, 1.0, 0.5, 60),  # 36 s, with masks
+        (60, 0.5, 0.5, 50),  # 30 s hold 50 steps of 0.6
+        (60, 0.05, 10.0, 20),
+        (12, 0.05, 10.0, 12),
+        (60, 0.05, None, 60),  # nothing is known of how long they take
+    ],
+)
+def test_steps_end_pruning_unless_the_minutes_hold_fewer(asked, minutes, step_seconds, steps):
+    config = RunConfig(pruning=PruningConfig(steps=asked))
+    fitted = fit_pruning_to(config, minutes, step_seconds).pruning
+    assert (fitted.steps, fitted.minutes) == (steps, minutes)
