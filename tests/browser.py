@@ -30,11 +30,12 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import WAIT
+
 __all__ = ["Browser", "Page", "browser"]
 
 INSTALL = "needs a browser: apt-get install chromium"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_SECONDS = 60.0
 _FLAGS = (
     # Chromium refuses its sandbox to root, and calls home at every start unless it is told not to.
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -111,7 +112,7 @@ class Browser:
         data = json.dumps(message).encode() + b"\0"
         while data:
             data = data[os.write(self._out, data) :]
-        end = time.monotonic() + _SECONDS
+        end = time.monotonic() + WAIT
         while True:
             answer = self._read(end)
             if answer.get("id") == self._last:
@@ -137,7 +138,7 @@ class Browser:
         with contextlib.suppress(RuntimeError, OSError):
             self.send("Browser.close")
         try:
-            self._process.wait(10)
+            self._process.wait(WAIT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -184,7 +185,7 @@ class Page:
             raise RuntimeError(details.get("exception", {}).get("description") or details["text"])
         return found["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 30.0) -> None:
+    def wait(self, expression: str, seconds: float = WAIT) -> None:
         """Until a JavaScript expression is true."""
         end = time.monotonic() + seconds
         while not self.evaluate(f"Boolean({expression})"):

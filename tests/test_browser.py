@@ -16,7 +16,7 @@ def test_a_quiet_page_has_no_problems_and_can_be_worked(browser, tmp_path):
       onclick="document.title = 'clicked'">b</button><p id=p></p>"""
     page = browser.open(_page(tmp_path, body), width=390, height=600, mobile=True)
     page.click(40, 20)
-    page.wait("document.title === 'clicked'", 5)
+    page.wait("document.title === 'clicked'")
     assert page.problems == []
     assert page.evaluate("Promise.resolve([1, {a: innerHeight}])") == [1, {"a": 600}]
     page.screenshot(tmp_path / "page.png")

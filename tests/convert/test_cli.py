@@ -66,7 +66,6 @@ def elsewhere(run_folder, set_file, tmp_path_factory):
         text=True,
         check=True,
         env={key: value for key, value in os.environ.items() if not key.startswith("TF_")} | {"PYTHONHASHSEED": "7"},
-        timeout=300,
     )
     return folder, done
 

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.engine import Engine
 from quietcam.image import Image
 from quietcam.manifest import Manifest, attach_manifest, model_sha256
+from tests.waiting import WAIT
 
 FAKE_EDGETPU = Path(__file__).with_name("fake_edgetpu.c")
 MODELS = Path(__file__).with_name("models")
@@ -22,6 +24,19 @@ MODELS = Path(__file__).with_name("models")
 def models() -> Path:
     """The folder that `make_models.py` filled: nobody writes into it."""
     return MODELS
+
+
+@pytest.fixture(autouse=True)
+def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product's own limits of time, which a machine that is busy with other things would reach."""
+    for name, seconds in {
+        "cameras.http._SECONDS": WAIT,
+        "cameras.network._OPENING_MS": int(1000 * WAIT),
+        "cameras.network._READING_MS": int(1000 * WAIT),
+        "cameras.network._REACHING": WAIT,
+        "pipeline._GRACE": WAIT,
+    }.items():
+        monkeypatch.setattr(f"edge.{name}", seconds)
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,8 @@ def bus(fake_edgetpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder.mkdir()
     monkeypatch.setenv("FAKE_EDGETPU", str(folder))
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(fake_edgetpu))
+    # A device that hangs is told by its patience: on a busy machine one that works must not be taken for one.
+    monkeypatch.setitem(Engine.__init__.__kwdefaults__, "patience", WAIT)
     return Bus(folder)
 
 

@@ -25,6 +25,7 @@ from tests.edge.conftest import Bus, picture
 from tests.edge.mjpeg_server import mjpeg_camera
 from tests.edge.test_cameras import write_clip
 from tests.processes import start_quietcam
+from tests.waiting import ended, until
 
 VIDEOS = Path(__file__).parents[2].parent / "shared" / "data" / "video"
 
@@ -190,13 +191,11 @@ class TestRun:
         words = ["run", "--source", "synthetic:size=64x48,fps=50", "--model", str(small)]
         words += ["--sink", str(clip), "--sink", str(folder), "--json", str(report)]
         process = start_quietcam(*words)
-        deadline = time.monotonic() + 60
-        while not (folder.is_dir() and len(os.listdir(folder)) > 5) and time.monotonic() < deadline:  # noqa: PTH208
-            time.sleep(0.02)
+        until(lambda: folder.is_dir() and len(os.listdir(folder)) > 5)  # noqa: PTH208
         for number in signals:
             process.send_signal(number)
             time.sleep(0.01)
-        said = process.communicate(timeout=60)[1]
+        said = ended(process)
         assert process.returncode == 130, said
         assert "interrupted" in said
         assert "Traceback" not in said

@@ -26,7 +26,7 @@ from edge.cameras.v4l2 import Device, V4l2Camera, V4l2Options, current_size, dev
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from tests.edge.picamera2_stand_in import Sensor
 from tests.edge.test_supervised import Pulled
-from tests.waiting import until
+from tests.waiting import WAIT, until
 
 SMALL = PicameraOptions(size=(64, 48))
 
@@ -78,7 +78,8 @@ class TestPicamera:
                 np.testing.assert_allclose(frame.image.reshape(-1, 3).mean(axis=0), sensor.scene, atol=1)
                 frame.done()
 
-    def test_closing_waits_for_frames_that_are_out(self, sensor: Sensor) -> None:
+    def test_closing_waits_for_frames_that_are_out(self, sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("edge.cameras.picamera._FRAME_WITHIN", WAIT)
         camera = PicameraCamera(SMALL)
         frame = next(iter(camera))
         closing = threading.Thread(target=camera.close)
@@ -133,12 +134,13 @@ class TestPicamera:
             assert before - 0.01 <= frame.timestamp <= time.monotonic()
             frame.done()
 
-    def test_a_time_stamp_of_another_clock_is_not_believed(self) -> None:
-        now = time.monotonic()
+    def test_a_time_stamp_of_another_clock_is_not_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now, asleep = 5000.0, 70.0
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        monkeypatch.setattr(time, "clock_gettime", lambda _: now + asleep)
         assert _taken({}, now) == now
         assert _taken({"SensorTimestamp": 17}, now + 1000) == now + 1000
-        asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-        assert _taken({"SensorTimestamp": (now + asleep - 0.5) * 1e9}, now) == pytest.approx(now - 0.5, abs=0.01)
+        assert _taken({"SensorTimestamp": (now + asleep - 0.5) * 1e9}, now) == pytest.approx(now - 0.5)
 
     def test_another_format_than_asked_for_is_refused(self, sensor: Sensor) -> None:
         sensor.other_format = "RGB888"
@@ -185,7 +187,7 @@ class TestPicamera:
     ) -> None:
         monkeypatch.setattr("edge.cameras.picamera._FRAME_WITHIN", 0.3)
         monkeypatch.setattr(PicameraCamera, "frozen_after", 0.3)
-        rules = WatchRules(silence=1.0, first_pause=0.01, longest_pause=0.05, pulse=0.01)
+        rules = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.01, longest_pause=0.05, pulse=0.01)
         options = PicameraOptions(size=(64, 48), selftest=False)
         with Pulled(SupervisedCamera(lambda: PicameraCamera(options), rules)) as pulled:
             setattr(sensor, knob, True)
@@ -333,6 +335,7 @@ class TestVideoDevice:
         """OpenCV's capture replaced: what is set, in which order, and the driver's time stamps."""
         asked = opencv(monkeypatch, device, (32, 24), "YUYV")
         taken = asked.taken
+        monkeypatch.setattr("edge.cameras.capture._BELIEVED", WAIT)
         with V4l2Camera(device, V4l2Options((64, 48), 15.0, "MJPG")) as camera:
             frame = next(iter(camera))
         assert asked.set == [

@@ -13,6 +13,7 @@ import pytest
 
 from edge.cameras.network import NetworkCamera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
+from edge.cameras.url import CameraUrl
 from edge.denoiser import Denoiser
 from edge.frame import Frame
 from edge.pipeline import Pipeline
@@ -21,7 +22,7 @@ from quietcam.image import Image
 from tests.edge.mjpeg_server import MjpegCamera, mjpeg_camera
 from tests.waiting import WAIT, until
 
-QUICK = WatchRules(silence=0.5, first_pause=0.005, longest_pause=0.02, proven=0.0, pulse=0.01)
+PATIENT = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.005, longest_pause=0.02, proven=0.0, pulse=0.01)
 
 
 class Viewer(Sink):
@@ -47,7 +48,7 @@ class Run:
 
     def __init__(self, url: str, model: Path) -> None:
         self.viewer = Viewer()
-        self.camera = SupervisedCamera(lambda: NetworkCamera(url), QUICK)
+        self.camera = SupervisedCamera(lambda: NetworkCamera(CameraUrl.parse(url)), PATIENT)
         self.denoiser = Denoiser(model, 1)
         self.pipeline = Pipeline(self.camera, self.denoiser, [self.viewer])
         self._thread = threading.Thread(target=self.pipeline.run)

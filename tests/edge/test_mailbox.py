@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from edge.mailbox import Mailbox
+from tests.waiting import ended
 
 
 def test_items_come_out_in_order_and_none_when_closed() -> None:
@@ -41,7 +42,7 @@ def test_close_frees_one_that_waits_to_put() -> None:
     writer = threading.Thread(target=lambda: answers.append(box.put(1)))
     writer.start()
     box.close()
-    writer.join(10)
+    ended(writer)
     assert answers == [False]
     assert (box.get(), box.get()) == (0, None)
 
@@ -53,7 +54,7 @@ def test_close_frees_one_that_waits_to_get() -> None:
     reader.start()
     box.close()
     box.close()
-    reader.join(10)
+    ended(reader)
     assert answers == [None]
 
 

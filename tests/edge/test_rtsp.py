@@ -15,6 +15,7 @@ from edge.cameras.network import NetworkCamera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.cameras.url import CameraUrl
 from tests.edge.test_supervised import until_frame
+from tests.waiting import WAIT
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 
@@ -47,7 +48,7 @@ def rtsp_camera(port: int, codec: str, width: int) -> Iterator[str]:
 @pytest.mark.parametrize("codec", ["h264", "jpeg"])
 def test_frames_are_rgb_and_come_back_at_another_size(codec: str) -> None:
     port = free_port()
-    rules = WatchRules(silence=8.0, first_pause=0.05, longest_pause=0.1, proven=0.0)
+    rules = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.05, longest_pause=0.1, proven=0.0)
     with contextlib.ExitStack() as stack:
         with rtsp_camera(port, codec, 64) as url:
             camera = stack.enter_context(

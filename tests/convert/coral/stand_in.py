@@ -34,9 +34,9 @@ def main() -> int:
     assert b"quietcam.json" not in model.read_bytes(), "the manifest was left on the model"
     print(f"Started a compilation timeout timer of {sys.argv[sys.argv.index('-t') + 1]} seconds.", flush=True)
     if manner == "hang":
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         Path(os.environ["STAND_IN_PID"]).write_text(str(child.pid))
-        time.sleep(60)
+        time.sleep(600)
     if manner == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     failures = {

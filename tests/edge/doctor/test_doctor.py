@@ -16,6 +16,7 @@ from edge.doctor.check import Finding, Machine
 from edge.doctor.examine import CHECKS, examine
 from edge.doctor.hardware import decode_throttled
 from quietcam.cli import run
+from tests.waiting import WAIT
 
 PACKAGES = {
     "ai-edge-litert": "2.3.0", "numpy": "1.26.4", "opencv-python-headless": "4.11.0.86", "aiohttp": "3.14.5",
@@ -303,7 +304,8 @@ def test_the_command(
     assert all(each["found"] in shown for each in report["findings"])
 
 
-def test_a_command_that_crashes_or_complains_is_told() -> None:
+def test_a_command_that_crashes_or_complains_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.doctor.check._SECONDS", WAIT)
     attempt = Machine().attempt
     assert attempt([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"]) == (-11, "")
     assert attempt([sys.executable, "-c", "raise SystemExit('no')"]) == (1, "no\n")

@@ -24,6 +24,7 @@ from edge.sinks.null import NullSink
 from quietcam.errors import ModelError, StorageError
 from quietcam.image import Image
 from tests.edge.test_pipeline import Numbers, PlusOne
+from tests.waiting import WAIT, until
 
 
 class Manager:
@@ -33,7 +34,7 @@ class Manager:
         self.environment = {"NOTIFY_SOCKET": address}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
-        self._socket.settimeout(30)
+        self._socket.settimeout(WAIT)
 
     def next(self) -> str:
         return self._socket.recv(4096).decode()
@@ -46,7 +47,7 @@ class Manager:
             while True:
                 said.append(self._socket.recv(4096).decode())
         except BlockingIOError:
-            self._socket.settimeout(30)
+            self._socket.settimeout(WAIT)
             return said
 
     def close(self) -> None:
@@ -133,8 +134,7 @@ def test_while_it_loads_it_asks_for_more_time_and_then_no_more(manager: Manager)
         notifier.loading()
         assert [manager.next() for _ in range(3)] == ["EXTEND_TIMEOUT_USEC=60000000"] * 3
         over(notifier)
-        while any(thread.name == "quietcam-loading" for thread in threading.enumerate()):
-            time.sleep(0.001)
+        until(lambda: not any(thread.name == "quietcam-loading" for thread in threading.enumerate()))
         manager.heard()
         time.sleep(0.01)
         assert manager.heard() == []
@@ -177,7 +177,7 @@ class TestReload:
         before = signal.getsignal(signal.SIGHUP)
         with on_hangup(Reloader(done.set, pytest.fail, Notifier(manager.environment))):
             os.kill(os.getpid(), signal.SIGHUP)
-            assert done.wait(30)
+            assert done.wait(WAIT)
             began, ended = manager.next(), manager.next()
         assert began.startswith("RELOADING=1\nMONOTONIC_USEC=")
         assert ended == "READY=1"
@@ -199,10 +199,9 @@ class TestReload:
         reloader = Reloader(work, refused.append, Notifier({}))
         with on_hangup(reloader):
             os.kill(os.getpid(), signal.SIGHUP)
-            while not refused:
-                threading.Event().wait(0.01)
+            until(lambda: refused)
             os.kill(os.getpid(), signal.SIGHUP)
-            assert done.wait(30)
+            assert done.wait(WAIT)
         assert str(error) in refused[0]
         assert "all goes on as it was" in capsys.readouterr().err
 
@@ -213,12 +212,12 @@ class TestReload:
         def work() -> None:
             reloads.append(1)
             begun.set()
-            free.wait(30)
+            free.wait(WAIT)
 
         reloader = Reloader(work, pytest.fail, Notifier({}))
         reloader.start()
         reloader.request()
-        assert begun.wait(30)
+        assert begun.wait(WAIT)
         for _ in range(100_000):  # more than a pipe holds
             reloader.request()
         free.set()

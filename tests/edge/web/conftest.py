@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 
 from edge.frame import Frame
-from edge.sinks.web import WebOptions, WebSink
+from edge.sinks.web import _OTHER_CONNECTIONS, WebOptions, WebSink
 from edge.web.guard import Limits
 from quietcam.image import Image
 from tests.waiting import WAIT, until
@@ -192,16 +193,32 @@ class Stream:
 
 
 @contextlib.contextmanager
-def serving(token: str | None = None, limits: Limits | None = None, **options: Any) -> Iterator[Served]:
+def serving(
+    token: str | None = None, limits: Limits | None = None, still_wanted: float = WAIT, **options: Any
+) -> Iterator[Served]:
+    """The page with none of the product's own limits of time, which a busy machine would reach, but those given."""
     controls = Controls()
-    sink = WebSink(WebOptions.of("127.0.0.1:0", token, **options), controls, limits=limits)
-    sink.open()
-    served = Served(sink, controls)
-    try:
-        yield served
-    finally:
-        served.stop_feeding()
-        sink.close()
+    settings = WebOptions.of("127.0.0.1:0", token, **options)
+    limits = limits or Limits(settings.viewers + _OTHER_CONNECTIONS, request_seconds=WAIT, stall_seconds=WAIT)
+    sink = WebSink(settings, controls, limits=limits)
+    seconds = {
+        "access._WINDOW": 1e9,
+        "app._FIRST_FRAME_SECONDS": WAIT,
+        "exchange._BODY_SECONDS": WAIT,
+        "exchange._SEND_SECONDS": WAIT,
+        "hub._STILL_WANTED": still_wanted,
+        "state.STUCK_SECONDS": WAIT,
+    }
+    with contextlib.ExitStack() as stack:
+        for name, value in seconds.items():
+            stack.enter_context(mock.patch(f"edge.web.{name}", value))
+        sink.open()
+        served = Served(sink, controls)
+        try:
+            yield served
+        finally:
+            served.stop_feeding()
+            sink.close()
 
 
 @pytest.fixture

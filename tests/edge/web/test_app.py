@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -104,10 +105,10 @@ class TestAnswers:
         assert (status, headers["Content-Type"]) == (200, "image/jpeg")
         assert np.abs(decoded(body).astype(int) - 195).max() <= 1
 
-    def test_a_snapshot_without_video_says_so(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("edge.web.app._FIRST_FRAME_SECONDS", 0.05)
+    def test_a_snapshot_without_video_says_so(self, served: Served) -> None:
         served.report(camera={"state": "lost", "since": 5.0, "reopened": 0, "reason": "unplugged"})
-        status, _, body = served.get("/snapshot.jpg")
+        with mock.patch("edge.web.app._FIRST_FRAME_SECONDS", 0.05):
+            status, _, body = served.get("/snapshot.jpg")
         assert (status, body) == (503, b"No live video: unplugged.\n")
         assert served.viewers == 0
 

@@ -97,7 +97,7 @@ def test_what_nobody_watches_is_neither_copied_nor_encoded(served: Served) -> No
 
 
 def test_a_viewer_who_never_reads_costs_nothing_and_is_dropped() -> None:
-    with serving(limits=Limits(stall_seconds=1.5)) as served:
+    with serving(limits=Limits(request_seconds=WAIT, stall_seconds=1.5), still_wanted=0.5) as served:
         stuck = served.watch(receive=4096)
         picture = noise(1)
         served.keep_feeding(picture, picture)
@@ -186,10 +186,9 @@ def _first_line(connection: socket.socket) -> bytes:
         return b""
 
 
-def test_snapshots_that_nobody_reads_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshots_that_nobody_reads_do_not_pile_up() -> None:
     """Each holds its picture until it is read, and there are four of them: a fifth waits until one leaves."""
-    monkeypatch.setattr("edge.web.app._FIRST_FRAME_SECONDS", WAIT)
-    with serving(limits=Limits(stall_seconds=WAIT)) as served, contextlib.ExitStack() as stack:
+    with serving() as served, contextlib.ExitStack() as stack:
         served.keep_feeding(noise(1, 720, 1280), noise(2, 720, 1280))
         stuck = [stack.enter_context(served.connect(receive=4096)) for _ in range(4)]
         for connection in stuck:
@@ -205,12 +204,11 @@ def test_snapshots_that_nobody_reads_do_not_pile_up(monkeypatch: pytest.MonkeyPa
 def test_half_a_request_is_not_waited_for() -> None:
     with serving(limits=Limits(request_seconds=0.3)) as served:
         halves = [served.connect() for _ in range(3)]
-        halves[1].sendall(b"GET / HTTP/1.1\r\nHost: 127")
-        halves[2].sendall(b"POST /control HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
-        for connection in halves:
-            with contextlib.suppress(ConnectionResetError):
+        said = (b"", b"GET / HTTP/1.1\r\nHost: 127", b"POST /control HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        for connection, half in zip(halves, said, strict=True):
+            with connection, contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                connection.sendall(half)
                 assert connection.recv(100) == b""
-            connection.close()
 
 
 def test_who_only_holds_a_connection_makes_room_for_who_asks() -> None:

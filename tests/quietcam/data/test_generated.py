@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -14,6 +13,7 @@ from quietcam.errors import DataError
 from quietcam.metrics import psnr
 from quietcam.noise import SensorNoise
 from tests.processes import start_quietcam
+from tests.waiting import WAIT, ended, until
 
 
 def contents(folder):
@@ -42,18 +42,16 @@ def test_workers_do_not_hear_ctrl_c_and_their_parent_does():
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as workers:
         with _interrupts_held():
             asked = workers.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ())
-        assert signal.SIGINT in asked.result(60)
+        assert signal.SIGINT in asked.result(WAIT)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_ctrl_c_keeps_whole_pairs_and_says_one_line(tmp_path):
     words = ["data", "generate", "--out", tmp_path, "--count", "100000", "--size", "64"]
     process = start_quietcam(*words, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("noisy/scene*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: list(tmp_path.glob("noisy/scene*")))
     os.killpg(process.pid, signal.SIGINT)  # all of them, as a terminal does
-    said = process.communicate(timeout=60)[1]
+    said = ended(process)
     assert (process.returncode, said) == (130, "quietcam: interrupted; what was finished is kept\n")
     assert not list(tmp_path.rglob(".*"))
     pairs = find_pairs(tmp_path)
