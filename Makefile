@@ -18,7 +18,7 @@ help:
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
-	@echo "make arm64   the device's installation in an arm64 Debian under emulation (root, network, an hour; not in CI)"
+	@echo "make arm64   the device's installation and tests on arm64: here if this is one, else under emulation (sudo, hours)"
 	@echo "make clean   remove the virtual environment, caches and runs/demo"
 
 demo: $(READY)
@@ -43,8 +43,8 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
-arm64: $(READY)
-	PYTHON=$(BIN)/python lab/arm64.sh $(ARGS)
+arm64: $(VENV_EDGE)/.ready
+	PYTHON=$(VENV_EDGE)/bin/python lab/arm64.sh $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(VENV_EDGE) runs/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
