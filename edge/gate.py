@@ -1,4 +1,4 @@
-"""The do-no-harm gate: how much of the network a frame needs, from how noisy the frame is."""
+"""The do-no-harm gate: how much of the network a frame needs, from how noisy it and the frames before it are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from edge.temporal import FIRST, TemporalNoise
 from quietcam.errors import UsageError
 from quietcam.estimation import BlindEstimator, estimate_blind
 from quietcam.image import Image
@@ -25,6 +26,11 @@ _FAIR, _HARM = (
     1.6,
     2.6,
 )  # change by noise, both as mean squares; the estimate may be short by a fifth, its square by 1.6
+_COMPRESSED = (
+    3.0  # a frame's whole error by its noise over time in calm places, where a codec took the grain (measured)
+)
+_GRAINY, _SMOOTH = 0.8, 0.5  # noise within the frame by noise over time: above the one no codec took any, below most
+_TRUSTED = 2.5  # change over time is noise up to so many times what the network takes away of it, as variances
 _CLOSED, _OPEN = 1 / 128, 1 - 1 / 128  # nearer to the ends than this, not a pixel is blended
 _COMPARED = 1 << 15  # values of a frame, about, that are compared before and after
 _RUN = 48  # values that are compared in a row: 16 pixels, so that a line of the cache that was fetched is used
@@ -35,20 +41,23 @@ class Gate:
     """Decides per frame. ``look`` at the noisy frame before the network runs, ``weigh`` both frames after it.
 
     Two things count. Is there noise? Up to ``low`` the frame is clean and the network need not run; up to ``high`` it
-    is let in by and by; so it is where salt and pepper stand out. And does the network take away noise, or more than
-    that? Of noisy = clean + e and denoised = clean + h, with e and h independent, the blend noisy + w (denoised -
-    noisy) has the least mean square error at w = e² / (e² + h²) = noise / mean square of (noisy - denoised), where
-    noise is sigma² and the impulses' power: a network that changes the frame by more than its noise is harming texture,
-    and comes in by that share only. Since the estimate may be short, nothing is taken from the network until the excess
-    is plain.
+    is let in by and by; so it is where salt and pepper stand out. Video codecs take away the fine grain, which tells
+    the noise of a single frame, and leave smooth noise. So in a stream noise is looked for over time, too
+    (:class:`edge.temporal.TemporalNoise`): where frames change, the network runs for two frames of eight, to tell noise
+    from motion.
+
+    And does the network take away noise, or more than that? Of noisy = clean + e and denoised = clean + h, with e and h
+    independent, the blend noisy + w (denoised - noisy) has the least mean square error at w = e² / (e² + h²) = noise /
+    mean square of (noisy - denoised), where noise is sigma² and the impulses' power, or the change over time of calm
+    places: a network that changes the frame by more than its noise is harming texture, and comes in by that share only.
+    Since the estimate may be short, nothing is taken from the network until the excess is plain.
 
     Args:
         stream: frames follow each other, from one camera: some blocks of every eighth are looked at, and the share
-            moves smoothly from frame to frame, so that video does not flicker. Otherwise each picture stands alone.
+            moves by an eighth of its way a frame, from the fourth on, so that video does not flicker. Otherwise each
+            picture stands alone.
         low, high: sigma in steps of 255.
 
-    Attributes:
-        sigma: the last estimate, in steps of 255; None before the first, and of frames too small for one.
     """
 
     def __init__(self, stream: bool = False, low: float = LOW, high: float = HIGH) -> None:
@@ -56,31 +65,48 @@ class Gate:
             raise UsageError(
                 f"A gate opens between two noise levels, the lower first. Received: low={low}, high={high}."
             )
-        self.sigma: float | None = None
+        self._grain: float | None = None  # sigma, from the frame alone
         self._stream, self._low, self._high = stream, low, high
         self._estimator: BlindEstimator | None = None
         self._share: float | None = None
         self._shape: tuple[int, ...] = ()
         self._frames, self._judged, self._merit = 0, True, 1.0
         self._impulses = Impulses(0.0, 0.0)
+        self._temporal: TemporalNoise | None = None
+
+    @property
+    def sigma(self) -> float | None:
+        """The last estimate, in steps of 255: of noise within the frame or over time, whichever is larger.
+
+        None before the first, and of frames too small for one.
+        """
+        if self._grain is None or self._temporal is None:
+            return self._grain
+        return max(self._grain, math.sqrt(self._temporal.power))
 
     def look(self, noisy: Image) -> bool:
         """Is there noise enough for the network to run? ``noisy`` is uint8 ``(H, W, C)``."""
         if noisy.shape != self._shape:
             self._shape, self._frames, self._share, self._estimator = noisy.shape, 0, None, None
+            timed = self._stream and TemporalNoise.fits(noisy.shape)
+            self._temporal = TemporalNoise(noisy.shape) if timed else None
         self._judged = not self._stream or self._frames % _EVERY == 0
         self._frames += 1
         if self._judged:
-            self.sigma = self._estimate(noisy)
+            self._grain = self._estimate(noisy)
             self._impulses = estimate_impulses(noisy)
+        suspected = self._suspect(noisy)
         if self._opening() > 0.0 or (self._stream and (self._share or 0.0) * (1.0 - _EASE) >= _CLOSED):
             return True  # a stream's gate closes as smoothly as it opens
         self._share = 0.0
-        return False
+        if not suspected and self._temporal is not None:
+            self._temporal.weigh(None)
+        return suspected
 
     def weigh(self, noisy: Image, denoised: Image) -> float:
         """The network's share in what is shown, 0 to 1; exactly 0 or 1 where that is all but so."""
-        if self._judged:
+        told = self._temporal is not None and self._temporal.weigh(denoised)
+        if self._judged or told:
             self._merit = self._judge(noisy, denoised)
         return self._ease(self._opening() * self._merit)
 
@@ -94,22 +120,37 @@ class Gate:
             self._estimator = BlindEstimator((height, width, channels), memory=_MEMORY)
         return self._estimator.update(noisy).sigma
 
+    def _suspect(self, noisy: Image) -> bool:
+        """Does this frame differ from those before it by so much that the network has to tell noise from motion?"""
+        most = None if self._temporal is None else self._temporal.look(noisy)
+        return most is not None and self._over_time(most) > self._low
+
+    def _over_time(self, power: float) -> float:
+        """Sigma of frames whose noise has this variance over time in calm places."""
+        sigma = math.sqrt(power)
+        grain = min(max((self._grain or 0.0) / max(sigma, 1e-6), _SMOOTH), _GRAINY)
+        return sigma * (1.0 + (_COMPRESSED - 1.0) * (_GRAINY - grain) / (_GRAINY - _SMOOTH))
+
     def _opening(self) -> float:
-        if self.sigma is None:
+        if self._grain is None:
             return 1.0
-        return max(_way(self.sigma, self._low, self._high), _way(self._impulses.share, _FEW, _MANY))
+        sigma = max(self._grain, 0.0 if self._temporal is None else self._over_time(self._temporal.power))
+        return max(_way(sigma, self._low, self._high), _way(self._impulses.share, _FEW, _MANY))
 
     def _judge(self, noisy: Image, denoised: Image) -> float:
-        if self.sigma is None:
+        if self._grain is None:
             return 1.0
-        excess = _mean_square(noisy, denoised) / max(self.sigma**2 + self._impulses.power, 1e-6)
+        noise = self._grain**2 + self._impulses.power
+        if self._temporal is not None:
+            noise = max(noise, min(self._temporal.change, _TRUSTED * self._temporal.power))
+        excess = _mean_square(noisy, denoised) / max(noise, 1e-6)
         if excess >= _HARM:
             return 1.0 / excess
         return 1.0 - (1.0 - 1.0 / _HARM) * max(excess - _FAIR, 0.0) / (_HARM - _FAIR)
 
     def _ease(self, wanted: float) -> float:
         """The share that is shown; 0 or 1 near the ends."""
-        if self._stream and self._share is not None:
+        if self._stream and self._share is not None and self._frames > FIRST:
             wanted = self._share + (wanted - self._share) * _EASE
         self._share = wanted
         return 0.0 if wanted < _CLOSED else 1.0 if wanted > _OPEN else wanted
