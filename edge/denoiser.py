@@ -149,6 +149,8 @@ class Denoiser:
             raise ModelError(str(error)) from error
         with self._lock:
             engine, self._engine = self._engine, engine
+            if gate is not None and self._gate is not None:
+                gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
             self._gate, self._tiles = gate, None
         engine.close()
 

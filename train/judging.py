@@ -18,8 +18,10 @@ Denoise = Callable[[tf.Tensor], tf.Tensor]
 
 
 def inference(model: keras.Model) -> Denoise:
-    """``model`` as a graph that runs without training; make it once and use it often."""
-    compiled: Denoise = tf.function(lambda noisy: model(noisy, training=False), reduce_retracing=True)
+    """``model`` as a graph that runs without training, one for pictures of any size; make it once and use it often."""
+    graph = tf.function(lambda noisy: model(noisy, training=False))
+    # Traced here, once. TensorFlow counts calls that trace, and warns the reader where many networks are judged.
+    compiled: Denoise = graph.get_concrete_function(tf.TensorSpec(model.input.shape, tf.float32))
     return compiled
 
 

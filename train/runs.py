@@ -7,7 +7,6 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from train.dataset import training_patches
 from train.devices import choose_devices, choose_xla
 from train.distillation import check_teacher, load_teacher, told_of
 from train.folder import check_free, claimed
-from train.judging import inference, validate
+from train.judging import Denoise, inference, validate
 from train.model import build, copy_convolutions
 from train.origin import inherited, seen_whole
 from train.precision import choose_precision
@@ -172,7 +171,8 @@ def prune_run(
                 write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
         told: dict[str, Any] = {"asked": config.pruning.sparsity}
         if scan:
-            told["sensitivity"] = pruning.sensitivity(model, partial(mean_psnr, data=data))
+            denoise = inference(model)  # its graph reads the weights as they are when it runs
+            told["sensitivity"] = pruning.sensitivity(model, lambda _: _mean_psnr(denoise, data))
         stripped = _prune(model, config, data, run, {"source": model_sha256(source)}, resume)
         finish_run(run, stripped, data, config, {"magnitude_pruning": told}, before=before)
     return stripped
@@ -212,7 +212,10 @@ def _prune(
 
 def mean_psnr(model: keras.Model, data: TrainingData) -> float:
     """PSNR in dB on the validation crops, the mean over their sets."""
-    denoise = inference(model)
+    return _mean_psnr(inference(model), data)
+
+
+def _mean_psnr(denoise: Denoise, data: TrainingData) -> float:
     return float(np.mean([validate(denoise, crops) for crops in data.validation.values()]))
 
 

@@ -1,0 +1,31 @@
+"""Contenders that are Keras models: what they make of a picture, and that TensorFlow says nothing about it."""
+
+import logging
+
+import numpy as np
+import tensorflow as tf
+
+from convert.contenders import open_contender
+from quietcam.image import to_float, to_uint8
+from tests.convert.conftest import build_tiny, noisy_pictures
+
+
+def test_many_keras_models_in_turn_warn_of_nothing(run_folder):
+    messages = []
+
+    class Kept(logging.Handler):
+        def emit(self, record):
+            messages.append(record.getMessage())
+
+    kept = Kept(logging.WARNING)
+    tf.get_logger().addHandler(kept)
+    picture = noisy_pictures(1, 64)[0][0]
+    truth = to_uint8(np.asarray(build_tiny()(to_float(picture)[None], training=False))[0])
+    try:
+        for _ in range(7):
+            with open_contender(run_folder, (64, 64)).open() as denoiser:
+                shown = denoiser.denoise(picture)
+                assert np.abs(shown.astype(int) - truth).max() <= 1
+    finally:
+        tf.get_logger().removeHandler(kept)
+    assert messages == []
