@@ -110,6 +110,14 @@ class Gate:
             self._merit = self._judge(noisy, denoised)
         return self._ease(self._opening() * self._merit)
 
+    def follow(self, other: Gate) -> None:
+        """Go on with the noise and the share that another gate left, whose network this one's replaces."""
+        self._shape, self._share, self._frames = other._shape, other._share, other._frames
+        self._grain, self._estimator, self._impulses = other._grain, other._estimator, other._impulses
+        if other._temporal is not None:
+            self._temporal = TemporalNoise(other._shape)
+            self._temporal.expect(other._temporal)
+
     def _estimate(self, noisy: Image) -> float | None:
         if min(noisy.shape[:2]) < _SMALLEST:
             return None

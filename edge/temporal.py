@@ -72,6 +72,10 @@ class TemporalNoise:
         """Is a frame of this shape large enough?"""
         return min(shape[:2]) > _FOOTPRINT
 
+    def expect(self, other: TemporalNoise) -> None:
+        """Begin with another's estimate; its samples went through another network."""
+        self._seen, self.power, self.change = other._seen, other.power, other.change
+
     def look(self, noisy: Image) -> float | None:
         """The most noise, as a variance, that this frame can hold; None for one that is not looked at.
 

@@ -122,3 +122,13 @@ class TestWays:
         with Denoiser(network.model, 1, gate=True, stream=True, tell=lambda _: None) as denoiser:
             for frame in frames:
                 np.testing.assert_array_equal(denoiser.denoise(frame), frame)
+
+
+def test_another_model_in_mid_stream_shows_no_flash_of_noise(network: Denoiser, tmp_path: Path) -> None:
+    noisy = sent(noisy_frames(0), "jpeg 50", tmp_path)
+    with Denoiser(network.model, 1, gate=True, stream=True, tell=lambda _: None) as denoiser:
+        for frame in noisy[:-6]:
+            denoiser.denoise(frame)
+        denoiser.reload(network.model)
+        for frame in noisy[-6:]:
+            np.testing.assert_array_equal(denoiser.denoise(frame), network.denoise(frame))
