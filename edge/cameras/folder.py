@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge.cameras.base import Camera
 from edge.frame import Frame
+from quietcam.data.formats import unread_by_name
 from quietcam.data.pictures import list_pictures, read_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.progress import say
@@ -80,7 +81,7 @@ def _pictures(folder: Path) -> list[Path]:
         return list_pictures(folder)
     except DataError as error:
         inner = sorted(each.name for each in folder.iterdir() if each.is_dir())
-        if not inner:
+        if not inner or any(unread_by_name(each) for each in folder.iterdir()):
             raise
         raise DataError(
             f"The pictures of a source lie directly in its folder. Received: {folder}, with folders only. "

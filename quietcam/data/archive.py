@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import struct
 import zipfile
@@ -132,8 +133,7 @@ def list_members(path: Path) -> list[Member]:
     stamp = (status.st_mtime_ns, status.st_size)
     for info in infos:
         _check_member(path, info)
-        # Some of Windows' archivers write its separators, which no Unix archiver has in a name.
-        name = info.filename.replace("\\", "/")
+        name = _readable(info)
         if name in seen:
             raise _refused(path, f"the name {info.filename!r} stands twice in it")
         seen.add(name)
@@ -141,6 +141,19 @@ def list_members(path: Path) -> list[Member]:
             stored = "" if name == info.filename else info.filename
             members.append(Member(path, name, stamp, info.file_size, info.CRC, stored))
     return sorted(members, key=lambda member: member.path)
+
+
+def _readable(info: zipfile.ZipInfo) -> str:
+    """A member's name with slashes and its own letters.
+
+    Some of Windows' archivers write its separators, which no Unix archiver has in a name; macOS and others write UTF-8
+    without saying so, which then reads as code page 437.
+    """
+    name = info.filename
+    if not info.flag_bits & 0x800 and not name.isascii():
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from quietcam.data.formats import kind_of
 from quietcam.data.tiff import ORIENTATION, Directory, exif_orientation, is_adobe_rgb, read_directories, upright
 
-__all__ = ["Header", "read_header", "read_size"]
+__all__ = ["Header", "bare_jpeg", "read_header", "read_size"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Header:
         orientation: 1 to 8, as Exif defines it; 1 is upright.
         profile: the ICC profile that is embedded, or nothing.
         adobe_rgb: Exif tells Adobe RGB, as cameras do that embed no profile.
+        end: where a JPEG's coded pixels end.
         unusual: what no picture for a camera's network is: "CMYK", "3 pages"; or nothing.
     """
 
@@ -42,6 +43,7 @@ class Header:
     orientation: int = 1
     profile: bytes = b""
     adobe_rgb: bool = False
+    end: int = 0
     unusual: str = ""
 
 
@@ -140,11 +142,40 @@ def _jpeg(content: bytes) -> Header:
     while found := _IN_SCAN.search(content, at):
         at, marker = found.start(), content[found.start() + 1]
         if marker == 0xD9:
-            return header
+            return replace(header, end=at)
         if marker not in _TABLES:
             raise ValueError("its coded pixels are damaged")
         at += 2 + struct.unpack_from(">H", content, at + 2)[0]
     raise ValueError("it is cut short")
+
+
+def bare_jpeg(content: bytes) -> bytes:
+    """A whole JPEG without what may be odd and do no harm: for a decoder that tells the first oddity only.
+
+    Left are the tables, the frame and the coded pixels; what bytes stand between the segments, and what a sequential
+    scan says of its coefficients, is put right. Colors may be others.
+    """
+    parts, at, sequential = [content[:2]], 2, True
+    while at + 4 <= len(content):
+        at = max(at, content.find(b"\xff", at))
+        marker = content[at + 1]
+        if marker in (0xD9, 0xFF):
+            at += 1
+            if marker == 0xD9:
+                break
+            continue
+        end = at + 2 + struct.unpack_from(">H", content, at + 2)[0]
+        sequential = sequential and marker != 0xC2
+        if marker == 0xDA:
+            found = _IN_SCAN.search(content, end)
+            stop = found.start() if found else len(content)
+            scan = content[at : end - 3] + b"\0\x3f\0" if sequential else content[at:end]
+            parts += [scan, content[end:stop]]
+            end = stop
+        elif not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            parts.append(content[at:end])
+        at = end
+    return b"".join((*parts, b"\xff\xd9"))
 
 
 def _jpeg_tables(content: bytes) -> tuple[Header, int]:

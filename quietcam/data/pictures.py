@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from quietcam.atomic import write_bytes
-from quietcam.chatter import chatter_heard
+from quietcam.data.decoder import damaged, decode
 from quietcam.data.formats import (
     HEAD,
     PICTURE_SUFFIXES,
@@ -162,7 +160,7 @@ def decode_picture(content: bytes, path: Place) -> Image:
         )
     if header.bits > 8:
         raise _too_deep(path, f"{header.bits} bits")
-    pixels = _decode(path, content)
+    pixels = decode(path, content, header)
     if pixels.dtype != np.uint8:
         raise _too_deep(path, f"{pixels.dtype} values")
     pixels = _upright(_without_alpha(path, pixels, header), header)
@@ -171,7 +169,7 @@ def decode_picture(content: bytes, path: Place) -> Image:
         profile = read_profile(header.profile)
         if profile is None:
             _say_once("table", f"A color profile that is no matrix is not applied; the first one is that of {path}.")
-    if profile is not None and profile.curves.shape[1] == pixels.shape[2] and not profile.is_srgb():
+    if profile is not None and profile.curves.shape[1] == pixels.shape[2] and not profile.is_srgb:
         _say_once("profile", f"Color profiles are applied: pictures become sRGB. The first is {path} ({profile.name}).")
         pixels = to_srgb(pixels, profile)
     if pixels.shape[2] == 1:
@@ -241,7 +239,7 @@ def _header(path: Place, content: bytes) -> Header:
         DataError: it is empty, damaged, or of a kind that is not read.
     """
     if not content:
-        raise _damaged(path, "the file is empty")
+        raise damaged(path, "the file is empty")
     unread = unread_by_content(content[:HEAD])
     if unread is None and isinstance(path, Path):
         unread = unread_by_name(path) if kind_of(content) in (None, "tiff") else None  # most raw files are TIFF inside
@@ -253,43 +251,7 @@ def _header(path: Place, content: bytes) -> Header:
     try:
         return read_header(content)
     except ValueError as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _decode(path: Place, content: bytes) -> Any:
-    """The decoder's array: ``(H, W)`` or ``(H, W, C)`` in BGR order, of whatever depth the file has."""
-    import cv2
-
-    # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done here, for all alike.
-    with _silent_opencv(), chatter_heard(_is_decoders) as heard:
-        try:
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error as error:
-            raise _damaged(path, f"OpenCV refuses it: {error.err or error}") from error
-    if pixels is None:
-        raise _damaged(path, "no decoder can read it")
-    if damage := next((line for line in heard if _tells_damage(line)), None):
-        raise _damaged(path, damage)
-    return pixels
-
-
-_DECODERS = re.compile(
-    r"Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS parameters|Unknown Adobe color"
-    r"|Warning: unknown JFIF|libpng (warning|error)"
-)
-_EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x(d9|db|e)")
-_HARMLESS = 64  # bytes that some cameras leave between the first segments, or between the last pixel and the end
-
-
-def _is_decoders(line: str) -> bool:
-    return _DECODERS.match(line) is not None
-
-
-def _tells_damage(line: str) -> bool:
-    """Whether libjpeg says that pixels are missing or made up: it hands out grey, and says nothing in another way."""
-    if found := _EXTRANEOUS.match(line):
-        return int(found[1]) > _HARMLESS
-    return line.startswith(("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression"))
+        raise damaged(path, str(error)) from error
 
 
 def _without_alpha(path: Place, pixels: Any, header: Header) -> Image:
@@ -316,28 +278,6 @@ def _upright(image: Image, header: Header) -> Image:
         image = image[:, ::-1]
     turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(header.orientation, 0)
     return np.ascontiguousarray(np.rot90(image, turns))
-
-
-@contextlib.contextmanager
-def _silent_opencv() -> Iterator[None]:
-    """Keep OpenCV's own log off the terminal: the error that we raise says it better."""
-    import cv2
-
-    # OpenCV 5 has these two in a module of its own, 4 at the top. 0 is "silent" in both.
-    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
-    before = log.getLogLevel()
-    log.setLogLevel(0)
-    try:
-        yield
-    finally:
-        log.setLogLevel(before)
-
-
-def _damaged(path: Place, how: str) -> DataError:
-    return DataError(
-        f"A picture must be whole and of a known format. Received: {path} ({how}). "
-        "Remedy: copy or download it again, or take it out."
-    )
 
 
 def _too_deep(path: Place, what: str) -> DataError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class Profile:
     curves: _Curves
     matrix: _Matrix | None
 
+    @cached_property
     def is_srgb(self) -> bool:
         """Whether it changes nothing that could be seen."""
         ramp = np.linspace(0, 255, 18).round().astype(np.uint8)

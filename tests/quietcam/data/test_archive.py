@@ -302,3 +302,22 @@ def test_no_archive(tmp_path):
 def test_a_folder_with_an_archive_names_it(tmp_path):
     with pytest.raises(DataError, match=r"give the archive itself, .*set.zip"):
         find_pairs(tmp_path)
+
+
+def test_names_in_utf8_that_nothing_tells_are_read_as_such(tmp_path):
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("noisy/AAAA.png", b"x")
+    archive.write_bytes(archive.read_bytes().replace(b"AAAA", "äö".encode()))
+    (member,) = list_members(archive)
+    assert member.path == "noisy/äö.png"
+    assert member.read_bytes() == b"x"
+
+
+def test_a_name_that_is_no_text_is_said(tmp_path):
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("noisy/ä.png", b"x")
+    archive.write_bytes(archive.read_bytes().replace("ä".encode(), b"\xff\xfe"))
+    with pytest.raises(DataError, match="a name in it is no text"):
+        list_members(archive)

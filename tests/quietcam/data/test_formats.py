@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from quietcam.data.formats import count_unread, kind_of, unread_by_content
-from quietcam.data.headers import read_header, read_size
+from quietcam.data.headers import bare_jpeg, read_header, read_size
 from quietcam.data.pictures import decode_picture, is_picture_file, list_pictures, picture_size, read_picture
 from quietcam.data.profile import read_profile, to_srgb
+from quietcam.data.tiff import exif_orientation, is_adobe_rgb
 from quietcam.errors import DataError
 from quietcam.scenes import generate_scene
 
@@ -371,7 +372,7 @@ def test_profiles_of_srgb_leave_pixels_as_they_are():
             table=SRGB_CURVE,
         ),
     ):
-        assert read_profile(profile).is_srgb()
+        assert read_profile(profile).is_srgb
         assert np.array_equal(decoded(coded(smooth(), "png", icc_profile=profile)), smooth())
 
 
@@ -405,3 +406,107 @@ def test_sizes_are_read_from_the_first_bytes():
         assert read_size(coded(smooth(), kind)[:2000]) == (128, 96)
     header = read_header(coded(smooth(), "webp", exif=exif(6)))
     assert (header.width, header.height, header.orientation) == (128, 96, 6)
+
+
+def segment(data):
+    return b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data
+
+
+def with_wrong_scan(content):
+    """As some phones write panoramas: the first scan says nothing of which coefficients it holds."""
+    at = content.index(b"\xff\xda") + 2
+    end = at + struct.unpack_from(">H", content, at)[0]
+    return content[: end - 3] + bytes(3) + content[end:]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        with_wrong_scan,
+        lambda c: c.replace(b"\xff\xdb", b"\0\xff\xdb", 1),  # a webcam's stray byte
+        lambda c: c[:-2] + bytes(1403) + c[-2:],  # padding
+        lambda c: c + coded(smooth(24, 32), "jpg"),  # a gain map, a preview
+        lambda c: c[:2] + segment(b"http://ns.adobe.com/xap/1.0/\0<x/>") + c[2:],
+        lambda c: c[:2] + segment(b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0\xff\xff\xff\xff") + c[2:],
+    ],
+    ids=["panorama", "webcam", "padding", "gain map", "XMP", "damaged Exif"],
+)
+def test_what_cameras_do_to_jpegs_does_no_harm(spoil, capfd):
+    content = coded(smooth(), "jpg")
+    assert np.array_equal(decoded(spoil(content)), decoded(content))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("spoil", [with_wrong_scan, lambda c: c.replace(b"\xff\xdb", b"\0\xff\xdb", 1)])
+def test_a_hole_behind_a_harmless_oddity_is_told(spoil):
+    content = spoil(coded(generate_scene(96, 128, 3), "jpg"))
+    assert decoded(content).shape == (96, 128, 3)
+    with pytest.raises(DataError, match="premature end"):
+        decoded(content[: len(content) * 2 // 3] + content[-2:])
+
+
+@pytest.mark.parametrize("kind", ["jpg", "progressive"])
+def test_a_bare_jpeg_has_the_same_pixels(kind):
+    content = coded(smooth(), kind, exif=exif(3), comment=b"made", icc_profile=b"x" * 900)
+    bare = bare_jpeg(content)
+    assert len(bare) < len(content) - 900
+    assert np.array_equal(decoded(bare), decoded(coded(smooth(), kind)))
+
+
+def test_bytes_left_over_between_restarts_are_damage():
+    content = coded(generate_scene(96, 128, 3), "jpg", restart_marker_rows=1)
+    assert decoded(content).shape == (96, 128, 3)
+    at = content.index(b"\xff\xd1")
+    with pytest.raises(DataError, match="Corrupt JPEG data"):
+        decoded(content[:at] + bytes(range(1, 21)) + content[at:])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"planarconfig": "separate"},
+        {"planarconfig": "separate", "compression": "zlib", "predictor": True},
+        {"compression": "zlib", "predictor": True},
+        {"tile": (32, 32)},
+        {"tile": (64, 64), "compression": "zlib"},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+    ],
+    ids=str,
+)
+def test_tiffs_as_programs_write_them(options):
+    tifffile = pytest.importorskip("tifffile")
+    stream = io.BytesIO()
+    stored = np.moveaxis(smooth(), 2, 0) if "planarconfig" in options else smooth()
+    tifffile.imwrite(stream, stored, photometric="rgb", metadata=None, **options)
+    assert np.array_equal(decoded(stream.getvalue()), smooth())
+    for share in (0.2, 0.5, 0.9):
+        with pytest.raises(DataError):
+            decoded(stream.getvalue()[: int(share * len(stream.getvalue()))])
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "bmp"])
+def test_palettes_become_their_colors(kind):
+    image = Image.fromarray(smooth()).quantize(200)
+    assert np.array_equal(decoded(coded(image, kind)), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", "a pointer of Git LFS.*git lfs pull"),
+        (b"\n<!DOCTYPE html><html>not found</html>", "a web page"),
+        (b"P5 4 4 15\n" + bytes(16), r"\(values up to 15\)"),
+    ],
+)
+def test_what_downloads_leave_in_place_of_pictures_is_named(content, said):
+    with pytest.raises(DataError, match=said):
+        decoded(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=80), st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0", b""]))
+def test_no_exif_data_hurts_or_hangs(rest, start):
+    assert 1 <= exif_orientation(start + rest) <= 8
+    assert is_adobe_rgb(start + rest) in (True, False)
+    assert read_profile(rest) is None
