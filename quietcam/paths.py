@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["exists", "is_dir", "is_file", "resolved"]
+__all__ = ["exists", "is_dir", "is_file", "may_look", "resolved"]
 
 
 def exists(path: Path) -> bool:
@@ -21,6 +21,17 @@ def is_file(path: Path) -> bool:
 def is_dir(path: Path) -> bool:
     """Whether a folder is there that this user may see."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def may_look(path: Path) -> bool:
+    """Whether this user may see what is there, or that nothing is."""
+    try:
+        path.stat()
+    except PermissionError:
+        return False
+    except (OSError, ValueError):
+        pass
+    return True
 
 
 def resolved(path: Path) -> Path:

@@ -48,19 +48,37 @@ def _one(text: str) -> str:
     if found is None:
         return text
     scheme, slashes, rest = found.groups()
-    if "@" not in rest and len(slashes) < 2:
-        return text  # KEY:VALUE of something else
+    known = scheme.lower() in _SCHEMES or (slashes and "?" in rest)  # a path of it has lost a slash
+    if "@" not in rest and len(slashes) < 2 and not known:  # KEY:VALUE of something else
+        return f"{scheme}:{slashes}{_IN_TEXT.sub(lambda inner: _one(inner[0]), rest)}"
+    strict = rest[: min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))]
     before, _, place = rest.rpartition("@")
+    if "@" in rest[len(strict) :] and _is_place(strict.rpartition("@")[2]):
+        # What stands behind the last @ may be a part of a query, and what stands before it one of a password.
+        before, _, place = "", "", rest if _is_number(strict) else _HIDDEN
     ends = re.search(r"[.,;:)'\"]*$", place)
     end = ends[0] if ends is not None else ""  # of the sentence around it
     place = place[: len(place) - len(end)] if end else place
     start = f"{scheme}:{slashes}" if slashes or scheme.lower() in _SCHEMES else ""
-    user = f"{_HIDDEN}@" if before or "@" in rest else ""
+    user = f"{_HIDDEN}@" if before or ("@" in rest and place not in (rest, _HIDDEN)) else ""
     return f"{start}{user}{_place(place)}{end}"
+
+
+def _is_place(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    return found is not None and bool(found[1]) and (found[2] is None or found[2].isdigit())
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is an address, which is nobody's name."""
+    found = _HOST.fullmatch(text)
+    return found is not None and (found[1].startswith("[") or re.fullmatch(r"[0-9.]{7,15}", found[1]) is not None)
 
 
 def _place(text: str) -> str:
     """Host, port and path, as far as they are such."""
+    if text in ("…", "HOST/…"):
+        return text  # our own, in a remedy
     host = _HOST.match(text)
     if host is None or (host.end() < len(text) and text[host.end()] not in "/?#"):
         return _HIDDEN

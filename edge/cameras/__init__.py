@@ -19,7 +19,7 @@ from edge.cameras.v4l2 import V4l2Camera, V4l2Options, device_path, is_number
 from edge.cameras.video import VideoCamera
 from quietcam.data.pictures import is_picture_file
 from quietcam.errors import UsageError
-from quietcam.paths import exists, is_dir, is_file
+from quietcam.paths import exists, is_dir, is_file, may_look
 from quietcam.urls import shown
 
 __all__ = ["KINDS", "Camera", "CameraState", "open_camera"]
@@ -126,6 +126,11 @@ def _of_path(source: str) -> Camera:
         return FolderCamera(path)
     if is_file(path):
         return VideoCamera(path)
+    if not may_look(path):
+        raise UsageError(
+            f"This user must be allowed to enter the folders of a source. Received: {shown(source, whole=True)}: "
+            "Permission denied. Remedy: check who may, with namei -l PATH; a relative path begins in this folder."
+        )
     received = shown(source, whole=True) or path
     raise UsageError(
         f"A source is {'; '.join(KINDS)}. Received: {received}, which is none of these. Remedy: check the path."

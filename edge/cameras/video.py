@@ -15,8 +15,6 @@ from quietcam.progress import say
 
 __all__ = ["VideoCamera"]
 
-_FEW = 0.05  # of its frames: a cut that starts or ends between key frames shows fewer than it lists
-
 
 class VideoCamera(Camera):
     """Every frame of a video file, in order, as RGB.
@@ -46,11 +44,8 @@ class VideoCamera(Camera):
         self.fps, self.total = self._video.fps, self._video.total
 
     def count(self) -> int | None:
-        """How many frames there are, by reading all of it where no index tells; None of a URL that does not tell."""
-        self.open()
-        if self.total is None and isinstance(self._place, Path):
-            self.total = count_frames(self._place)
-        return self.total
+        """How many frames there are, by reading all of it: an index lists also what a cut hides. None: a URL."""
+        return count_frames(self._place) if isinstance(self._place, Path) else None
 
     def __iter__(self) -> Iterator[Frame]:
         self.open()
@@ -60,8 +55,8 @@ class VideoCamera(Camera):
             index += 1
         if not index:
             raise DataError(
-                f"No frame of this video can be decoded. Received: {self.name}. "
-                "Remedy: write it anew, for example with: ffmpeg -i FILE out.mp4"
+                f"No frame of this video can be decoded by OpenCV. Received: {self.name}. "
+                "Remedy: write it anew, for example with: ffmpeg -i FILE -c:v libx264 -crf 10 out.mp4"
             )
         if self._video is not None:
             self._tell(index, self._video)
@@ -71,8 +66,9 @@ class VideoCamera(Camera):
         if video.container.missing:
             self.skipped.append(f"what is missing at the end, {video.container.missing} bytes")
             say(f"{self.name} is cut short by {video.container.missing} bytes; its first {frames} frames are there")
-        elif video.total is not None and video.total - frames > _FEW * video.total:
-            say(f"{self.name} lists {video.total} frames, of which {frames} are shown by OpenCV")
+        if video.damaged:
+            self.skipped.append(f"what is damaged, {video.damaged} times")
+            say(f"{self.name} is damaged in {video.damaged} places, which are left out; {frames} frames are there")
 
     def close(self) -> None:
         if self._video is not None:

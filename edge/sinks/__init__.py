@@ -70,7 +70,7 @@ def open_sink(
     if target and "://" not in target and (not path.suffix or is_dir(path) or target.endswith("/")):
         if not _is_slip(target):
             return FolderSink(path, before_after, overwrite)
-        remedy += f", or ./{target} for a folder of that name"
+        remedy += f", or ./{shown(target, whole=True)} for a folder of that name"
     raise UsageError(
         f"A sink is {'; '.join(KINDS)}. Received: {shown(target, whole=True) or '(nothing)'}. Remedy: {remedy}."
     )

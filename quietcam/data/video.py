@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.chatter import chatter_caught
+from quietcam.chatter import chatter_caught, chatter_heard
 from quietcam.data.container import Container, look_at_container
 from quietcam.errors import DataError, MissingExtraError
 from quietcam.image import Image
@@ -22,6 +22,7 @@ from quietcam.progress import say
 __all__ = ["Video", "count_frames", "say_what_opencv_gets_wrong"]
 
 _PROBED = 16  # frames whose times tell the rate
+_TRIES = 64  # reads in a row that fail before it is the end
 _HASTE = 1.2  # a rate that many times the announced one is told by the frames themselves
 _RIGHT_COLORS = (4, 13)
 _warned = False
@@ -38,15 +39,17 @@ class Video:
         size: ``(width, height)`` in pixels, upright.
         total: how many frames it has at most, where it has an index of them; None: nobody knows without reading it.
         container: what the file tells by its sizes.
+        damaged: places that could not be decoded, up to the frame that was read last.
 
     Raises:
-        DataError: OpenCV cannot read it.
+        DataError: OpenCV cannot read it, or (when read) cannot show it.
         MissingExtraError: OpenCV is not there.
     """
 
     def __init__(self, place: Path | str, name: str | None = None) -> None:
-        self._place = str(place)
-        self.name = name or self._place
+        # A name such as http:clip.mp4 would be taken for a URL.
+        self._place = f"./{place}" if isinstance(place, Path) and not place.is_absolute() else str(place)
+        self.name = name or str(place)
         self.container = look_at_container(place) if isinstance(place, Path) else Container()
         self._capture = self._opened()
         cv2 = _cv2()
@@ -58,6 +61,7 @@ class Video:
         self._announced = _sensible(get(cv2.CAP_PROP_FPS), 1e-3, 1e3)
         frames = _sensible(get(cv2.CAP_PROP_FRAME_COUNT), 1, 1e9)
         self.total = int(frames) if frames is not None and self.container.counted else None
+        self.damaged = 0
         self._index, self._seconds = 0, 0.0
         say_what_opencv_gets_wrong()
 
@@ -79,7 +83,7 @@ class Video:
         Times grow from frame to frame: where the container has none, they are made of the rate.
         """
         cv2 = _cv2()
-        there, bgr = self._capture.read()
+        there, bgr = self._first() if not self._index else self._next()
         if not there:
             return None
         if self._turn is not None:
@@ -91,6 +95,26 @@ class Video:
         self._seconds = seconds or 0.0
         code = cv2.COLOR_BGR2RGB if bgr.ndim == 3 else cv2.COLOR_GRAY2RGB
         return np.asarray(cv2.cvtColor(bgr, code), np.uint8), self._seconds
+
+    def _first(self) -> tuple[bool, Any]:
+        """The first frame is looked at more closely: what FFmpeg cannot convert comes as black, or as old memory."""
+        with chatter_heard(lambda line: "swscale" in line or "csp:" in line) as lines:
+            there, bgr = self._next()
+        if any("interlaced" in line for line in lines):
+            raise DataError(
+                f"A video must be progressive for OpenCV {_cv2().__version__}, which shows interlaced frames as black. "
+                f"Received: {self.name}, which is interlaced. Remedy: ffmpeg -i FILE -vf yadif -crf 10 out.mp4"
+            )
+        return there, bgr
+
+    def _next(self) -> tuple[bool, Any]:
+        """OpenCV says of a damaged frame what it says of the end; behind the damage it goes on."""
+        for failed in range(_TRIES):
+            there, bgr = self._capture.read()
+            if there:
+                self.damaged += failed
+                return True, bgr
+        return False, None
 
     @cached_property
     def fps(self) -> float | None:
@@ -154,9 +178,10 @@ def count_frames(path: Path) -> int:
         DataError: OpenCV cannot read it.
     """
     with Video(path) as video:
-        frames = 0
-        while video._capture.grab():
-            frames += 1
+        frames = failed = 0
+        while failed < _TRIES:
+            there = video._capture.grab()
+            frames, failed = (frames + 1, 0) if there else (frames, failed + 1)
         return frames
 
 

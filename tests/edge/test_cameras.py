@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import threading
 from dataclasses import fields
 from pathlib import Path
@@ -15,11 +17,14 @@ from edge.cameras import KINDS, open_camera
 from edge.cameras.folder import FolderCamera
 from edge.cameras.synthetic import _READERS, SyntheticCamera, SyntheticOptions
 from edge.cameras.video import VideoCamera
+from edge.models import resolve_model
+from quietcam.cli import run
 from quietcam.data.pictures import write_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.isp import Isp
 from quietcam.metrics import psnr
 from quietcam.noise import SensorCamera, sensor
+from quietcam.paths import resolved
 from quietcam.scenes import generate_scene
 from tests.edge.conftest import picture
 
@@ -248,3 +253,43 @@ def test_an_unknown_source_is_answered_with_the_kinds(source: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_camera(source)
     assert all(kind in str(caught.value) for kind in KINDS)
+
+
+class TestPaths:
+    def test_a_folder_that_is_named_after_a_day_is_a_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("20240517", "7"):
+            write_picture(tmp_path / name / "a.png", picture(8, 8))
+        monkeypatch.chdir(tmp_path)
+        for name in ("20240517", "7"):
+            assert isinstance(open_camera(name), FolderCamera)
+        assert open_camera("8").name == "/dev/video8"
+        for number in ("64", "20240518", "٣"):  # the last one is a digit, too
+            with pytest.raises(UsageError, match="none of these"):
+                open_camera(number)
+
+    def test_in_a_folder_that_the_user_may_not_enter(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Every relative path is refused by the system there; absolute ones work, and so do the names of models."""
+        write_picture(tmp_path / "a.png", picture(8, 8))
+        real = os.stat
+
+        def refusing(path, *words, **more):  # type: ignore[no-untyped-def]
+            if isinstance(path, str | Path) and not Path(path).is_absolute():
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path, *words, **more)
+
+        monkeypatch.setattr(os, "stat", refusing)
+        with open_camera(str(tmp_path / "a.png")) as camera:
+            assert len(list(camera)) == 1
+        assert resolve_model("nano").is_absolute()
+        assert resolved(Path("a.png"))
+        words = ["run", "--model", "nano", "--strength", "0", "--sink", "null", "--source"]
+        assert run([*words, str(tmp_path / "a.png")]) == 0
+        assert run([*words, "a.png"]) == 2
+        assert "allowed to enter" in capsys.readouterr().err
+        for command in (["lint", "a.tflite"], ["compare", "a.tflite", "--data", "set"], ["calibrate", "--data", "set"]):
+            assert run(command) in (1, 2)
+            assert "unexpected" not in capsys.readouterr().err

@@ -24,6 +24,7 @@ from edge.sinks.null import NullSink
 from quietcam.errors import ModelError, StorageError
 from quietcam.image import Image
 from tests.edge.test_pipeline import Numbers, PlusOne
+from tests.processes import start_quietcam
 from tests.waiting import WAIT, until
 
 
@@ -245,3 +246,24 @@ class TestUnit:
         except FileNotFoundError:
             pytest.skip("needs systemd-analyze: apt-get install systemd")
         assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_service_without_a_camera_shows_its_page_and_ends_at_once(manager: Manager) -> None:
+    """As a process of its own, with a model that ships."""
+    words = ["run", "--source", "/dev/video63", "--sink", "null", "--model", "nano"]
+    process = start_quietcam(*words, env={**os.environ, **manager.environment})
+    heard: list[str] = []
+    while not heard or not heard[-1].startswith("STATUS=waiting for a camera"):
+        heard.append(manager.next())
+    assert heard[0].startswith("EXTEND_TIMEOUT_USEC=")
+    assert {"READY=1", "WATCHDOG=1"} <= set(heard)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=WAIT)[1]
+    assert process.returncode == 130
+    assert "Waiting for a camera: There is no such video device" in said
+    wrong = start_quietcam(
+        "run", "--source", "nowhere.mp4", "--sink", "null", env={**os.environ, **manager.environment}
+    )
+    assert "none of these" in wrong.communicate(timeout=WAIT)[1]
+    assert wrong.returncode == 2

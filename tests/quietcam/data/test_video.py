@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.cameras import open_camera
 from edge.cameras.video import VideoCamera
 from quietcam.data import video
 from quietcam.data.container import look_at_container
@@ -212,3 +213,63 @@ def test_no_container_breaks_the_look_at_it(tmp_path: Path, content: bytes) -> N
     (tmp_path / "a").write_bytes(content)
     assert not look_at_container(tmp_path / "a").missing
     assert look_at_container(tmp_path / "none") == look_at_container(tmp_path)
+
+
+@pytest.mark.parametrize("version", ["interlaced", "progressive"])
+def test_what_opencv_shows_as_black_is_refused(tmp_path: Path, version: str) -> None:
+    """Since 4.13 it cannot convert interlaced frames, says so on the error stream alone, and hands out black ones."""
+    path = tmp_path / "a.mp4"
+    fields = ["-vf", "tinterlace=interleave_top,fieldorder=tff,format=yuv420p", "-flags", "+ildct+ilme"]
+    words = fields if version == "interlaced" else []
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=50:d=1", *words, "-c:v", "libx264", str(path))
+    with Video(path) as clip:
+        try:
+            read = clip.read()
+        except DataError as error:
+            said = str(error)
+        else:
+            said = ""
+            assert read is not None
+            assert read[0].mean() > 50
+    assert ("-vf yadif" in said) == (version == "interlaced" and not cv2.__version__.startswith(("4.8", "4.11")))
+
+
+def test_damage_in_the_middle_is_left_out_and_the_rest_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=192x128:r=25:d=4", "-c:v", "libx264", "-g", "50", str(path))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(content)
+    with VideoCamera(path) as camera:
+        stamps = [frame.timestamp for frame in camera]
+    assert 80 < len(stamps) < 100
+    assert max(stamps) > 3.9
+    assert len(camera.skipped) == 1
+    assert "is damaged in" in capsys.readouterr().err
+    assert count_frames(path) == len(stamps)
+
+
+def test_a_trimmed_clip_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its index lists what its edit list hides."""
+    whole, path = tmp_path / "whole.mp4", tmp_path / "a.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=4", "-c:v", "libx264", "-g", "50", str(whole))
+    ffmpeg("-ss", "1.3", "-i", str(whole), "-c", "copy", str(path))
+    with VideoCamera(path) as camera:
+        frames = len(list(camera))
+    assert frames < 100
+    assert VideoCamera(path).count() == frames
+    assert not camera.skipped
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["http:cam.mp4", "clip_%05d.mp4", "a b#1?x=y.mp4", "20240517"])
+def test_no_name_is_taken_for_something_else(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = encode(tmp_path / "plain.mp4", "-c:v", "mpeg4")
+    plain.rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with open_camera(name) as camera:
+        assert len(list(camera)) == 5
+    assert camera.name == name
