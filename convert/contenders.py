@@ -183,7 +183,8 @@ class _KerasDenoiser:
         self._stride = loaded.architecture.stride if loaded.architecture else _STRIDE
         self._reach = loaded.architecture.receptive_field if loaded.architecture else 0
         model = loaded.model
-        self._run = tf.function(lambda noisy: model(noisy, training=False))
+        self._graph = tf.function(lambda noisy: model(noisy, training=False))
+        self._run: Any = None
 
     def denoise(self, noisy: Image) -> Image:
         """uint8 ``(H, W, C)`` to the same; RGB goes through a grayscale model channel by channel."""
@@ -199,8 +200,13 @@ class _KerasDenoiser:
         return grid.merge([self._one(tile) for tile in grid.split(noisy)])
 
     def _one(self, noisy: Image) -> Image:
+        import tensorflow as tf
+
+        given = tf.constant(to_float(as_channels(noisy, self._channels))[None])
         try:
-            denoised = np.asarray(self._run(to_float(as_channels(noisy, self._channels))[None]))[0]
+            # All tiles have one shape. Traced so, TensorFlow does not warn the reader of many models in turn.
+            self._run = self._run or self._graph.get_concrete_function(tf.TensorSpec(given.shape, tf.float32))
+            denoised = np.asarray(self._run(given))[0]
         except Exception as error:  # TensorFlow raises all sorts
             words = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise ModelError(
