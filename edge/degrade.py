@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-
-from edge.buffers import BufferPool
 from edge.heat import Heat, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
+from edge.treatment import Treated
 from quietcam.errors import QuietcamError, UsageError
 from quietcam.image import Image
 from quietcam.progress import say
 
-__all__ = ["DegradeOptions", "Degrader", "Work", "make_degrader"]
-
-Work = Callable[[Image, Image | None], Image]
-"""As ``Denoiser.denoise``: the denoised frame, in the second where given."""
+__all__ = ["DegradeOptions", "Degrader", "Denoises", "make_degrader"]
 
 _TICK = 1.0  # seconds
+
+
+class Denoises(Protocol):
+    """What the pipeline and the ladder ask of :class:`edge.denoiser.Denoiser`."""
+
+    strength: float
+
+    def treat(self, noisy: Image, out: Image | None = None, half: bool = False) -> Treated:
+        """In ``out``, unless what comes out has another shape."""
+
+    def resume(self, after: object = None) -> None:
+        """The next frame does not follow the last one, but that of ``after``, or none."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,6 @@ class DegradeOptions:
         deadline: seconds from the sensor until a frame is denoised; 0: there is none.
         smaller: a smaller model; None: the same one gets frames of half the size.
         threads, device, gate: of the smaller model, as for :class:`edge.denoiser.Denoiser`.
-        strength: asked before each frame that the smaller model gets.
 
     Raises:
         UsageError: a temperature or a deadline that cannot be meant.
@@ -46,7 +53,6 @@ class DegradeOptions:
     threads: int | None = None
     device: str = "cpu"
     gate: bool = False
-    strength: Callable[[], float] = lambda: 1.0
 
     def __post_init__(self) -> None:
         if self.hot is not None and not 30.0 <= self.hot <= 120.0:
@@ -64,6 +70,7 @@ class Degrader:
         deadline: seconds from the sensor until a frame is denoised; a later one is late. None: none ever is.
         smaller: opens a smaller model, at the first step that needs it; None, or where that fails: frames of half the
             size.
+        wall: unix seconds. Only shown, never reckoned with.
     """
 
     def __init__(
@@ -71,17 +78,19 @@ class Degrader:
         ladder: Ladder,
         heat: Heat,
         deadline: float | None = None,
-        smaller: Callable[[], Work] | None = None,
+        smaller: Callable[[], Denoises] | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._ladder = ladder
         self._heat = heat
         self._deadline = deadline
         self._smaller = smaller
-        self._opened: Work | None = None
+        self._opened: Denoises | None = None
+        self._wall = wall
+        self._since = wall()
         self._ticked = float("-inf")
         self._seen = self._late = 0
         self._odd = False
-        self._pool = BufferPool()
 
     def tick(self, now: float) -> None:
         """Look at heat and lateness, about once a second; say what changed. Quick otherwise."""
@@ -91,6 +100,7 @@ class Degrader:
         late = self._late / self._seen if self._seen else None
         self._seen = self._late = 0
         if self._ladder.update(now, self._heat.temperature(), self._heat.throttled(), late):
+            self._since = self._wall()
             reason = self._ladder.reason
             say(f"Work per frame is now: {self._ladder.step.value}" + (f" ({reason})" if reason else ""))
 
@@ -111,40 +121,30 @@ class Degrader:
         """The step taken now."""
         return self._ladder.step
 
-    def choose(self, denoise: Work) -> Work:
-        """What works on the next frame instead of ``denoise``, where it does not pass as it is."""
-        if self._ladder.step is Step.FULL:
-            return denoise
+    def choose(self, denoiser: Denoises, step: Step) -> tuple[Denoises, bool]:
+        """What works on a frame at ``step`` in the place of ``denoiser``, with its strength, and whether on half its
+        size; for all steps but pass-through.
+        """
+        if step is Step.FULL:
+            return denoiser, False
         if self._opened is None and self._smaller is not None:
             try:
                 self._opened = self._smaller()
             except QuietcamError as error:
                 self._smaller = None
                 say(f"The smaller model does not start, so frames of half the size are denoised: {error}")
-        return self._opened or (lambda noisy, out: self._half(denoise, noisy, out))
+        if self._opened is None:
+            return denoiser, True
+        self._opened.strength = denoiser.strength
+        return self._opened, False
 
     def report(self) -> dict[str, Any]:
-        """As ``Ladder.report``."""
-        return self._ladder.report()
+        """As ``Ladder.report``; the step is taken ``since`` then (seconds since 1970)."""
+        return {**self._ladder.report(), "since": self._since}
 
     def temperature(self) -> float | None:
         """°C; None where it is not known."""
         return self._heat.temperature()
-
-    def _half(self, denoise: Work, noisy: Image, out: Image | None) -> Image:
-        """A quarter of the pixels: the frame at half its size, denoised and enlarged again."""
-        import cv2
-
-        height, width = noisy.shape[:2]
-        small = self._pool.take(((height + 1) // 2, (width + 1) // 2, noisy.shape[2]))
-        cv2.resize(noisy, (small.shape[1], small.shape[0]), dst=small, interpolation=cv2.INTER_AREA)
-        quiet = denoise(small, None)
-        shape = (height, width, quiet.shape[2])
-        if out is None or out.shape != shape:
-            out = np.empty(shape, np.uint8)
-        cv2.resize(quiet, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-        self._pool.give(small)
-        return out
 
 
 @contextlib.contextmanager
@@ -164,19 +164,13 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
     path = options.smaller
     steps = [step for step in Step if step is not (Step.HALF_SIZE if path is not None else Step.SMALLER)]
     with contextlib.ExitStack() as stack:
-        smaller: Callable[[], Work] | None = None
+        smaller: Callable[[], Denoises] | None = None
         if path is not None:
             wanted = load_model(path)  # said now, not in the heat of the day
 
-            def smaller() -> Work:
-                denoiser = stack.enter_context(
+            def smaller() -> Denoises:
+                return stack.enter_context(
                     Denoiser(wanted, options.threads, device=options.device, gate=options.gate, stream=True)
                 )
-
-                def work(noisy: Image, out: Image | None) -> Image:
-                    denoiser.strength = options.strength()
-                    return denoiser.denoise(noisy, out)
-
-                return work
 
         yield Degrader(Ladder(steps, rules), Heat(), options.deadline or None, smaller)

@@ -14,12 +14,15 @@ from edge.engine import Engine
 from edge.gate import HIGH, LOW, Gate, blend, check_strength
 from edge.interpreter import Interpreter
 from edge.modelfile import ModelFile
+from edge.treatment import Treated, Treatment
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
 from quietcam.progress import say
 from quietcam.tiling import Mosaic, TileGrid
 
 __all__ = ["Denoiser"]
+
+_CLEAN = "it is clean"
 
 
 class Denoiser:
@@ -63,7 +66,8 @@ class Denoiser:
         self._lock = threading.Lock()
         self._engine = Engine(model, device, threads, tell=tell)
         self._gate = self._make_gate(self._engine.model)
-        self._tiles: _Tiles | None = None
+        self._tiles: dict[tuple[int, int], _Tiles] = {}
+        self._halves: tuple[Image, Image] | None = None
 
     @property
     def model(self) -> ModelFile:
@@ -115,19 +119,33 @@ class Denoiser:
             DataError: ``noisy`` is not uint8 ``(H, W, 3)`` or ``(H, W, 1)``.
             ModelError: the model fails.
         """
+        return self.treat(noisy, out).image
+
+    def treat(self, noisy: Image, out: Image | None = None, half: bool = False) -> Treated:
+        """As ``denoise``, and what was done.
+
+        Args:
+            half: let the network see the frame at half its width and height: a quarter of the work. What it takes
+                away is judged, and blended, at the frame's own size.
+        """
         check_image(noisy, "A frame")
         with self._lock:
             if self.model.channels == 3:
                 noisy = to_rgb(noisy)
             if out is None or out.shape != noisy.shape:
                 out = np.empty(noisy.shape, np.uint8)
-            strength = self._strength
-            if strength == 0.0 or not (self._gate is None or self._gate.look(noisy)) or not self._network(noisy, out):
-                np.copyto(out, noisy)
-                return out
-            share = 1.0 if self._gate is None else self._gate.weigh(noisy, out)
-            blend(noisy, out, strength * share)
-        return out
+            return Treated(out, self._treat(noisy, out, half))
+
+    def resume(self, after: object = None) -> None:
+        """The next frame does not follow the last one: it follows that of the denoiser ``after``, whose gate this one's
+        goes on from; or frames were left out, and the gate judges afresh.
+        """
+        with self._lock:
+            other = after._gate if isinstance(after, Denoiser) else None
+            if self._gate is not None and other is not None:
+                self._gate.follow(other)
+            elif self._gate is not None:
+                self._gate.resume()
 
     def reload(self, model: ModelFile | Path | str) -> None:
         """Take another model between two frames; the present one runs until the other has run once.
@@ -151,7 +169,7 @@ class Denoiser:
             engine, self._engine = self._engine, engine
             if gate is not None and self._gate is not None:
                 gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
-            self._gate, self._tiles = gate, None
+            self._gate, self._tiles = gate, {}
         engine.close()
 
     def tiles(self, height: int, width: int) -> int:
@@ -162,7 +180,7 @@ class Denoiser:
         """Give the model's memory and the devices back. May be called twice."""
         with self._lock:
             self._engine.close()
-            self._tiles = None
+            self._tiles = {}
 
     def __enter__(self) -> Denoiser:
         return self
@@ -172,23 +190,63 @@ class Denoiser:
     ) -> None:
         self.close()
 
-    def _network(self, noisy: Image, out: Image) -> bool:
+    def _treat(self, noisy: Image, out: Image, half: bool) -> Treatment:
+        strength, gate = self._strength, self._gate
+        if strength == 0.0:
+            np.copyto(out, noisy)
+            return Treatment(strength=strength, why="the strength is 0")
+        closed = gate is not None and not gate.look(noisy)
+        sigma = None if gate is None else gate.sigma
+        if closed or not (self._half(noisy, out) if half else self._network(noisy, out)):
+            np.copyto(out, noisy)
+            why = _CLEAN if closed else "no device runs the network"
+            return Treatment(gate=0.0 if closed else 1.0, strength=strength, sigma=sigma, why=why)
+        share = 1.0 if gate is None else gate.weigh(noisy, out)
+        blend(noisy, out, strength * share)
+        return Treatment(
+            model=self._engine.running,
+            size="half" if half else "whole",
+            gate=share,
+            strength=strength,
+            sigma=sigma,
+            why=None if share else _CLEAN,
+        )
+
+    def _network(self, noisy: Image, out: Image, half: bool = False) -> bool:
         """All of the network's picture into ``out``; False where nothing can run it."""
         channels = self.model.channels
         return all(
-            self._run(noisy[..., first : first + channels], out[..., first : first + channels])
+            self._run(noisy[..., first : first + channels], out[..., first : first + channels], half)
             for first in range(0, noisy.shape[2], channels)
         )
 
-    def _run(self, noisy: Image, out: Image) -> bool:
+    def _half(self, noisy: Image, out: Image) -> bool:
+        """The same at half the size, enlarged again."""
+        import cv2
+
+        height, width, channels = noisy.shape
+        shape = (height + 1) // 2, (width + 1) // 2, channels
+        if self._halves is None or self._halves[0].shape != shape:
+            self._halves = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        small, quiet = self._halves
+        cv2.resize(noisy, (shape[1], shape[0]), dst=small, interpolation=cv2.INTER_AREA)
+        if not self._network(small, quiet, half=True):
+            return False
+        cv2.resize(quiet, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        return True
+
+    def _run(self, noisy: Image, out: Image, half: bool) -> bool:
         height, width = noisy.shape[:2]
         if height <= self.model.height and width <= self.model.width:
             return self._engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out))
-        if self._tiles is None or (self._tiles.grid.height, self._tiles.grid.width) != (height, width):
-            self._tiles = _Tiles(self._grid(height, width), self.model.channels)
-            if self._stream:
-                self._tell(self._advice(self._tiles.grid))
-        return self._tiles.run(self._engine, noisy, out)
+        tiles = self._tiles.get((height, width))
+        if tiles is None:
+            if len(self._tiles) > 1:  # the frames' own size, and half of it
+                self._tiles = {}
+            tiles = self._tiles[height, width] = _Tiles(self._grid(height, width), self.model.channels)
+            if self._stream and not half:
+                self._tell(self._advice(tiles.grid))
+        return tiles.run(self._engine, noisy, out)
 
     def _advice(self, grid: TileGrid) -> str:
         width, height = (-(-side // grid.stride) * grid.stride for side in (grid.width, grid.height))

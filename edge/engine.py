@@ -88,6 +88,13 @@ class Engine:
         return self._workers[0].interpreter if self._workers else self._stand_in() or _nothing()
 
     @property
+    def running(self) -> str | None:
+        """Name of the model that runs now: the compiled one, or its twin on the CPU; None where nothing can run."""
+        if any(not worker.device.is_cpu for worker in self._workers):
+            return None if self._tpu_model is None else self._tpu_model.name
+        return None if self._cpu_model is None else self._cpu_model.name
+
+    @property
     def state(self) -> dict[str, Any]:
         """``wanted`` and ``used`` as text (``used`` is none where frames pass untouched), ``reason`` for their
         difference or None, ``since`` when so (seconds since 1970), ``retries`` so far.

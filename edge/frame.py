@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge.treatment import Treatment
 from quietcam.image import Image
 
 __all__ = ["Frame"]
@@ -20,6 +21,7 @@ class Frame:
         index: counts the camera's frames from 0, dropped ones included.
         name: what the source calls the picture, without a suffix; None where it has no names.
         release: gives the memory back to a camera that recycles it; None where nothing is to be given back.
+        treatment: what was done to the picture that goes with it; None while nothing was.
     """
 
     image: Image
@@ -27,6 +29,7 @@ class Frame:
     index: int
     name: str | None = None
     release: Callable[[], None] | None = None
+    treatment: Treatment | None = None
 
     def done(self) -> None:
         """Nobody reads ``image`` any more. Who forgets to say so costs the camera memory, nothing else."""

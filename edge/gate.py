@@ -118,6 +118,13 @@ class Gate:
             self._temporal = TemporalNoise(other._shape)
             self._temporal.expect(other._temporal)
 
+    def resume(self) -> None:
+        """Frames were left out since the last one: known noise over time still counts, all else is judged afresh."""
+        self._share, self._frames, self._estimator = None, 0, None
+        if self._temporal is not None:
+            known, self._temporal = self._temporal, TemporalNoise(self._shape)
+            self._temporal.expect(known)
+
     def _estimate(self, noisy: Image) -> float | None:
         if min(noisy.shape[:2]) < _SMALLEST:
             return None

@@ -21,12 +21,12 @@ _FIRST_RETRY, _LAST_RETRY = 5.0, 60.0  # seconds
 
 
 class Slot:
-    """A denoised frame on its way through all outlets; ``end`` is called when the last one is done with it.
+    """A treated frame on its way through all outlets; ``end`` is called when the last one is done with it.
 
     Attributes:
         pooled: its image lies in memory that is used again.
         since: when the sensor took it; of a file: when it was read.
-        ready: when it was denoised.
+        ready: when it was treated.
     """
 
     __slots__ = ("_end", "_left", "_lock", "_written", "frame", "image", "pooled", "ready", "since")
@@ -53,6 +53,10 @@ class Slot:
             last = self._left <= 0
         if last:
             self._end(self, self._written)
+
+
+_Item = tuple[Slot, Frame | None]
+"""A frame on its way through all outlets; and the same frame as it is, where that is what this one gets of it."""
 
 
 class Outlet:
@@ -83,7 +87,9 @@ class Outlet:
         self._live, self._alone = live, alone
         self._clock, self._report = clock, report
         self._tells = type(sink).status is not Sink.status
-        self._box = Mailbox[Slot](_QUEUE, newest_wins=live, on_drop=lambda slot: slot.done(False))
+        self._selects = type(sink).wants is not Sink.wants
+        self._box = Mailbox[_Item](_QUEUE, newest_wins=live, on_drop=lambda item: item[0].done(False))
+        self._untouched = 0
         self._failed = 0
         self._failure: str | None = None
         self._retry_at = 0.0
@@ -92,10 +98,13 @@ class Outlet:
         self._thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
 
     def report(self) -> dict[str, Any]:
-        """For JSON: ``frames`` it took, ``dropped`` ones, how often it ``failed``, and the ``error`` it has now."""
+        """For JSON: ``frames`` it took and how many of them ``untouched`` by a network, ``dropped`` ones, how often it
+        ``failed``, and the ``error`` it has now.
+        """
         return {
             "name": self.sink.name,
             "frames": self.sink.frames,
+            "untouched": self._untouched,
             "dropped": self._box.dropped,
             "failed": self._failed,
             "error": self._failure if self.error is None else str(self.error),
@@ -105,9 +114,13 @@ class Outlet:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, slot: Slot) -> None:
-        """Give it a frame; waits for room where every frame counts."""
-        if not self._box.put(slot):
+    def wants(self, frame: Frame) -> bool:
+        """Whether the sink keeps the coming frame as a picture; one that is closed wants nothing."""
+        return self._selects and not self.ended and self._failure is None and self.sink.wants(frame)
+
+    def put(self, slot: Slot, instead: Frame | None = None) -> None:
+        """Give it a frame, or ``instead`` of that the same as it is; waits for room where every frame counts."""
+        if not self._box.put((slot, instead)):
             slot.done(False)
 
     def close(self) -> None:
@@ -132,8 +145,8 @@ class Outlet:
             self.error = error
         finally:
             self._box.close()
-            while (slot := self._box.get(0)) is not None:
-                slot.done(False)
+            while (item := self._box.get(0)) is not None:
+                item[0].done(False)
             with self._leaving:
                 self.ended = True
             if self.sink.busy:  # nobody waited, so nobody else finishes it
@@ -143,19 +156,21 @@ class Outlet:
     def _work(self) -> None:
         due = self._clock()
         while not self._box.ended:
-            slot = self._box.get(max(0.0, due - self._clock()) if self._tells else None)
+            item = self._box.get(max(0.0, due - self._clock()) if self._tells else None)
             if self._tells and self._clock() >= due:
                 due = self._clock() + _TICK
                 if self._failure is None:
                     self._try(lambda: self.sink.status(self._report()))
-            if slot is not None:
-                self._take(slot)
+            if item is not None:
+                self._take(*item)
 
-    def _take(self, slot: Slot) -> None:
+    def _take(self, slot: Slot, instead: Frame | None) -> None:
         written = False
+        frame, image = (slot.frame, slot.image) if instead is None else (instead, instead.image)
         try:
             if self._failure is None or self._opened_again():
-                written = self._try(lambda: self.sink.write(slot.frame, slot.image))
+                written = self._try(lambda: self.sink.write(frame, image))
+                self._untouched += written and frame.treatment is not None and frame.treatment.share == 0.0
         finally:
             slot.done(written and not self.sink.observer)
         if written and self._pause > _FIRST_RETRY:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from edge.buffers import BufferPool
 from edge.cameras.base import Camera
-from edge.degrade import Degrader, Work
+from edge.degrade import Degrader, Denoises
 from edge.frame import Frame
 from edge.health import Health
 from edge.heat import Heat
@@ -18,6 +19,7 @@ from edge.ladder import Step
 from edge.mailbox import Mailbox
 from edge.outlet import Outlet, Slot
 from edge.sinks.base import Sink
+from edge.treatment import Treated, Treatment
 from quietcam.image import Image
 from quietcam.progress import say
 
@@ -26,13 +28,8 @@ __all__ = ["Pipeline"]
 _QUEUE = 2  # frames: one to be taken at once, one on its way
 _PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
 _GRACE = 1.5  # seconds that threads have to end when the run is stopped
-
-
-class Denoises(Protocol):
-    """What the pipeline asks of a denoiser."""
-
-    def denoise(self, noisy: Image, out: Image | None = None) -> Image:
-        """In ``out``, unless what comes out has another shape."""
+_PASSED = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+_SHAPES = 8  # kinds of frames whose shape is remembered: by step and camera there are two or three
 
 
 class _Captured(NamedTuple):
@@ -48,6 +45,10 @@ class Pipeline:
     network or a sink is busy the newest frame waits, and older ones are dropped and counted; a sink or a network that
     fails after it worked does not stop the others. The network runs in the caller's thread, each sink in one of its
     own. Denoised frames lie in memory that is used again.
+
+    While the ladder takes work away, each sink is asked before a frame whether it keeps that one as a picture
+    (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are the other sinks get this one
+    as it is, too, so that a video does not blink; else they get what was made of it.
 
     Args:
         camera, denoiser, sinks: whose parts are played.
@@ -87,8 +88,10 @@ class Pipeline:
         self._stopping = False
         self._wanted: Path | str | None = None
         self._reloading = threading.Thread()  # replaced by each reload
+        self._last: Denoises | None = None  # what worked on the last frame
         self._worked = False  # the network, at least once
         self._broken: str | None = None  # why it fails now
+        self._broken_since = 0.0
         self._watch()
 
     def run(self, frames: int | None = None, on_frame: Callable[[Health], None] | None = None) -> Health:
@@ -154,77 +157,89 @@ class Pipeline:
                     return
                 continue
             began = self._clock()
-            if self._degrade is not None and self._degrade.leaves_out():
-                captured.frame.done()
+            frame = captured.frame
+            step = Step.FULL if self._degrade is None else self._degrade.step
+            asking = [] if step is Step.FULL else [outlet.wants(frame) for outlet in self._outlets]
+            asked = any(asking)
+            if self._degrade is not None and self._degrade.leaves_out() and not asked:
+                frame.done()
                 with self._lock:
                     self._lost += 1
                 continue
-            self.health.stages["wait"].add(began - captured.queued)
-            image, pooled = self._one(captured.frame)
+            self.health.stages["wait"].add(began - captured.queued, began)
+            (image, treatment), pooled = self._one(frame, Step.FULL if asked else step)
             now = self._clock()
-            self.health.stages["denoise"].add(now - began)
-            if self._degrade is not None:
+            if treatment.model is not None:
+                self.health.stages["denoise"].add(now - began, now)
+            if self._degrade is not None and not asked:  # such a frame is rare, and may take its time
                 self._degrade.saw(now - captured.since)
-            slot = Slot(captured.frame, image, pooled, captured.since, now, len(self._outlets), self._end)
-            for outlet in self._outlets:
-                outlet.put(slot)
+            frame = replace(frame, treatment=treatment)
+            passed = replace(frame, treatment=_PASSED) if asked and step is Step.PASS_THROUGH else None
+            self.health.treated(now, treatment, treatment if passed is None else _PASSED)
+            slot = Slot(frame, image, pooled, captured.since, now, len(self._outlets), self._end)
+            for index, outlet in enumerate(self._outlets):
+                outlet.put(slot, None if passed is None or asking[index] else passed)
             if not self._outlets:
                 slot.done(True)
-            self._count_dropped()
             if self._sinks_ended():
                 return
             done += 1
             if on_frame is not None:
                 on_frame(self.health)
 
-    def _one(self, frame: Frame) -> tuple[Image, bool]:
+    def _one(self, frame: Frame, step: Step) -> tuple[Treated, bool]:
         """The frame denoised, and whether it lies in the pool's memory; of a live camera the frame as it is where the
         network fails that worked before.
         """
+        if step is Step.PASS_THROUGH:
+            self._last = None
+            return Treated(frame.image, _PASSED), False
         try:
-            image, pooled = self._image(frame.image)
+            treated, pooled = self._treat(frame.image, step)
         except Exception as error:  # whatever fails, a live view goes on
             if not self._camera.live or not self._worked:
                 raise
             if self._broken is None:
+                self._broken_since = time.time()
                 say(f"The network fails, frames pass as they are: {error}")
             self._broken = " ".join(str(error).split())
-            return frame.image, False
+            return Treated(frame.image, Treatment(step, why="the network fails")), False
         self._worked = True
         if self._broken is not None:
             self._broken = None
             say("The network works again")
-        return image, pooled
+        return treated, pooled
 
-    def _image(self, noisy: Image) -> tuple[Image, bool]:
-        work: Work = self._denoiser.denoise
-        step = Step.FULL
+    def _treat(self, noisy: Image, step: Step) -> tuple[Treated, bool]:
+        denoiser, half = self._denoiser, False
         if self._degrade is not None:
-            step = self._degrade.step
-            work = self._degrade.choose(work)
-        if step is Step.PASS_THROUGH:
-            return noisy, False
+            denoiser, half = self._degrade.choose(denoiser, step)
+        if denoiser is not self._last:
+            denoiser.resume(self._last)
+            self._last = denoiser
         # Which shape comes out is known after the first frame: a color model makes three channels of one.
-        shape = self._shapes.get((step, noisy.shape))
-        if shape is None:
-            image = work(noisy, None)
-            self._shapes = {(step, noisy.shape): image.shape}
-            return image, False
-        out = self._pool.take(shape)
-        image = work(noisy, out)
-        if image is out:
-            return image, True
-        self._pool.give(out)  # another model took over, and its frames have another shape
-        self._shapes = {(step, noisy.shape): image.shape}
-        return image, False
+        key = step, noisy.shape
+        shape = self._shapes.get(key)
+        out = None if shape is None else self._pool.take(shape)
+        image, treatment = denoiser.treat(noisy, out, half)
+        if step is not Step.FULL:
+            treatment = replace(treatment, step=step)
+        if out is not None and image is out:
+            return Treated(image, treatment), True
+        if out is not None:
+            self._pool.give(out)  # another model took over, and its frames have another shape
+        if len(self._shapes) >= _SHAPES:
+            self._shapes.clear()
+        self._shapes[key] = image.shape
+        return Treated(image, treatment), False
 
     def _end(self, slot: Slot, written: bool) -> None:
         """The last sink is done with a frame."""
         now = self._clock()
         with self._lock:
             if written:
-                self.health.stages["sink"].add(now - slot.ready)
-                self.health.stages["end_to_end"].add(now - slot.since)
+                self.health.stages["sink"].add(now - slot.ready, now)
+                self.health.stages["end_to_end"].add(now - slot.since, now)
                 self.health.written(now)
             else:
                 self._lost += 1
@@ -247,7 +262,7 @@ class Pipeline:
         began = self._clock()
         for frame in self._camera:
             now = self._clock()
-            self.health.stages["capture"].add(now - began)
+            self.health.stages["capture"].add(now - began, now)
             since = frame.timestamp if self._camera.live else now
             if not self._captured.put(_Captured(frame, since, now)):
                 frame.done()
@@ -277,7 +292,6 @@ class Pipeline:
         capture.join(max(0.0, last - time.monotonic()) if self._camera.live else None)
         if self._reloading.ident is not None:
             self._reloading.join(max(0.0, last - time.monotonic()))
-        self._count_dropped()
         self.health.ended()
 
     def _sinks_ended(self) -> bool:
@@ -286,23 +300,24 @@ class Pipeline:
             bool(self._outlets) and all(outlet.ended for outlet in self._outlets)
         )
 
-    def _count_dropped(self) -> None:
-        self.health.dropped = self._captured.dropped + self._camera.dropped + self._lost
+    def _dropped(self) -> int:
+        return self._captured.dropped + self._camera.dropped + self._lost
 
     def _watch(self) -> None:
         """Tell ``health`` whom to ask."""
         health, denoiser = self.health, self._denoiser
         health.watch("camera", lambda: self._camera.state.report())
         health.watch("sinks", lambda: [outlet.report() for outlet in self._outlets])
-        health.watch("noise_sigma", lambda: getattr(denoiser, "noise_sigma", None))
+        health.count_dropped(self._dropped)
         health.watch("device", lambda: getattr(denoiser, "device_state", None))
         health.watch("ladder", self._ladder)
         health.watch("temperature_c", Heat().temperature if self._degrade is None else self._degrade.temperature)
 
     def _ladder(self) -> dict[str, Any]:
         if self._broken is not None:
-            return {"step": "pass-through", "reason": f"the network fails: {self._broken}"}
-        return {"step": "full", "reason": None} if self._degrade is None else self._degrade.report()
+            reason = f"the network fails: {self._broken}"
+            return {"step": Step.PASS_THROUGH.value, "reason": reason, "since": self._broken_since}
+        return {"step": Step.FULL.value, "reason": None} if self._degrade is None else self._degrade.report()
 
 
 class _Capture:

@@ -225,7 +225,7 @@ def run_command(
             stack.enter_context(each)
         degrade = None
         if ladder and camera.live:
-            rules = replace(rules, smaller=easier or smaller_model(file), strength=lambda: denoiser.strength)
+            rules = replace(rules, smaller=easier or smaller_model(file))
             degrade = stack.enter_context(make_degrader(rules))
         pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade)
 
@@ -293,7 +293,11 @@ def _run(pipeline: Pipeline, total: int | None, frames: int | None) -> None:
 
 
 def _note(health: Health) -> str:
-    return f"{health.dropped} dropped" if health.dropped else ""
+    dropped, treatment = health.dropped, health.treatment
+    notes = [f"{dropped} dropped"] if dropped else []
+    if treatment is not None and treatment.words != "denoised":
+        notes.append(treatment.words)
+    return ", ".join(notes)
 
 
 def _report(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any]:
@@ -306,7 +310,6 @@ def _report(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any
         "skipped": camera.skipped,
         **health.report(),
         "device": denoiser.device_state,
-        "noise_sigma": denoiser.noise_sigma,
     }
 
 
@@ -314,11 +317,21 @@ def _tell(report: dict[str, Any], json: str | None) -> None:
     from quietcam.progress import say
     from quietcam.report import write_report
 
-    latency = report["latency_ms"]
+    denoise = report["latency_ms"]["denoise"]
     took = "; a frame took {p50:.1f} ms in the network, 95 of 100 at most {p95:.1f} ms"
     say(
         "{frames} frames in {seconds:.1f} s ({fps:.1f} a second), {dropped} dropped, ".format(**report)
         + f"{len(report['skipped'])} skipped"
-        + (took.format(**latency["denoise"]) if report["frames"] else "")
+        + (took.format(**denoise) if "p50" in denoise else "")
     )
+    others = [f"{count} {_GOT[kind]}" for kind, count in report["worked"].items() if count and kind in _GOT]
+    if others:
+        say(f"Of {sum(report['worked'].values())} frames that were worked on, {', '.join(others)}")
     write_report(json, report)
+
+
+_GOT = {
+    "untouched": "passed untouched",
+    "fewer pixels": "were denoised at half the size",
+    "smaller model": "were denoised by the smaller model",
+}

@@ -40,8 +40,7 @@ class RunControls:
         model = self._denoiser.model
         if self._described is None or self._described[0] is not model:
             self._described = (model, describe(model))
-        interpreter = self._denoiser.interpreter
-        card = {**self._described[1], "runtime": interpreter.runtime, "threads": interpreter.threads}
+        card = {**self._described[1], "runtime": self._denoiser.runtime, "threads": self._denoiser.threads}
         return {"source": shown(self._source()), "model": card}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.frame import Frame
+from edge.health import degradation
 from edge.service.notify import Notifier
 from edge.sinks.base import Sink
 from quietcam.image import Image
@@ -90,11 +91,17 @@ def _line(report: dict[str, Any]) -> str:
     if lost(report):
         return f"no live video: {report['camera'].get('reason')}"
     parts = [f"{report.get('fps_now', 0.0):.1f} frames/s"]
+    work = report.get("work") or {}
+    if work.get("words"):
+        parts.append(work["words"] + (f" ({work['model']})" if work.get("model") else ""))
     denoise = (report.get("latency_ms") or {}).get("denoise") or {}
     if "p50" in denoise:
         parts.append(f"{denoise['p50']:.1f} ms in the network")
     if report.get("temperature_c") is not None:
         parts.append(f"{report['temperature_c']:.0f} °C")
+    degraded = degradation(report)
+    if degraded is not None:
+        parts.append(f"degraded: {degraded}")
     if (report.get("reload") or {}).get("error"):
         parts.append("the last reload failed")
     return ", ".join(parts)

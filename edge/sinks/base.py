@@ -33,7 +33,7 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, frame: Frame, denoised: Image) -> None:
-        """Take one frame: what the camera gave, and uint8 ``(H, W, C)``.
+        """Take one frame: what the camera gave, and uint8 ``(H, W, C)``. ``frame.treatment`` says what was done to it.
 
         Both are valid during the call only, since their memory is used again: who keeps pixels copies them.
 
@@ -42,6 +42,13 @@ class Sink(ABC):
             DataError: the frame does not fit to those before it.
             SinkEnded: nobody takes frames any more.
         """
+
+    def wants(self, frame: Frame) -> bool:  # noqa: ARG002
+        """Whether ``frame``, noisy still, will be kept as a picture of its own, as one of every ten seconds or a
+        snapshot. It then gets all of the network, even where the ladder takes work away; asked only then, in the thread
+        of the network, so it must be quick. A live view or a video takes what the device can do: False.
+        """
+        return False
 
     def status(self, report: dict[str, Any]) -> None:  # noqa: B027  most sinks have nobody to tell
         """How the run is, as ``Health.report`` says it: about once a second, also while no frames come, in the

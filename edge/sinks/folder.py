@@ -6,8 +6,10 @@ from pathlib import Path
 
 from edge.frame import Frame
 from edge.sinks.base import Sink, side_by_side
-from quietcam.atomic import make_folder
-from quietcam.data.pictures import write_picture
+from edge.treatment import caption
+from quietcam.atomic import make_folder, write_bytes
+from quietcam.data.caption import with_caption
+from quietcam.data.pictures import encode_picture
 from quietcam.errors import UsageError
 from quietcam.image import Image
 
@@ -15,7 +17,8 @@ __all__ = ["FolderSink"]
 
 
 class FolderSink(Sink):
-    """One PNG a frame, each there whole or not at all, named as the source names it or else by its number.
+    """One PNG a frame, each there whole or not at all, named as the source names it or else by its number. Its
+    comment says what was done to it.
 
     Args:
         path: the folder; made where it is missing.
@@ -45,5 +48,6 @@ class FolderSink(Sink):
     def write(self, frame: Frame, denoised: Image) -> None:
         name = f"frame_{frame.index:06d}" if frame.name is None else frame.name
         picture = side_by_side(frame.image, denoised) if self._before_after else denoised
-        write_picture(self._path / f"{name}.png", picture)
+        content, said = encode_picture(picture, ".png"), caption(frame.treatment)
+        write_bytes(self._path / f"{name}.png", content if said is None else with_caption(content, said))
         self.frames += 1

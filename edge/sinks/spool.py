@@ -13,6 +13,8 @@ from edge.sinks.base import Sink
 from edge.sinks.budget import Budget
 from edge.sinks.store import Store, allocated
 from edge.sinks.trigger import Trigger
+from edge.treatment import UNTOUCHED, caption
+from quietcam.data.caption import with_caption
 from quietcam.data.pictures import encode_picture
 from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image
@@ -83,6 +85,10 @@ class SpoolSink(Sink):
     A frame counts as stored when it is on the disk. A disk that fills up or goes away stops nothing: the frame in hand
     waits and is tried again, frames that would have been kept meanwhile are counted as ``missed``.
 
+    What is kept got all of the network: of frames from which the ladder took work away none is kept; the next one,
+    which is asked for by ``wants``, is. Each file says in its comment what was done to it, and a picture that has
+    nothing of the network in it is called ``untouched``.
+
     Args:
         options: what is kept, and where.
         frame_size: ``(width, height)`` of the camera; None where it is not known.
@@ -103,7 +109,7 @@ class SpoolSink(Sink):
     ) -> None:
         self.name = f"spool:{options.folder}"
         self.options = options
-        self.stored = self.missed = self.over_budget = 0
+        self.stored = self.stored_untouched = self.missed = self.over_budget = 0
         self.waiting: str | None = None
         """Why the frame in hand cannot be stored now."""
         self._frame_size = frame_size
@@ -112,6 +118,8 @@ class SpoolSink(Sink):
         self._budget = Budget(options.daily, options.folder / _BUDGET_FILE, clock, wall)
         self._trigger = Trigger(options.every, options.change, options.gap)
         self._in_hand: Mapping[str, bytes] | None = None
+        self._in_hand_untouched = False
+        self._asked = float("-inf")
         self._retry_at = 0.0
         self._pause = _FIRST_RETRY
         self._opened = False
@@ -126,17 +134,33 @@ class SpoolSink(Sink):
         self._budget.load()
         self._opened = True
 
+    def wants(self, frame: Frame) -> bool:
+        if self._in_hand is not None:  # the next one would be missed
+            return False
+        now = self._clock()
+        if self._trigger.due(now):
+            return True
+        # A change that only the noise shows must not ask for the network time and again.
+        if now - self._asked < self.options.gap or not self._trigger.wants(frame.image, now):
+            return False
+        self._asked = now
+        return True
+
     def write(self, frame: Frame, denoised: Image) -> None:
         now = self._clock()
         self.frames += 1
         self._retry(now)
         if not self._trigger.wants(denoised, now):
             return
-        self._trigger.kept(denoised, now)
         if self._in_hand is not None:
+            self._trigger.kept(denoised, now)
             self.missed += 1
             return
-        self._in_hand = self._encoded(frame.image, denoised)
+        if frame.treatment is not None and frame.treatment.lessened:
+            return
+        self._trigger.kept(denoised, now)
+        self._in_hand = self._encoded(frame, denoised)
+        self._in_hand_untouched = _is_untouched(frame)
         if self.stored == 0 and self._frame_size is None:
             self._check_room(_size(self._in_hand), "")
         self._keep(now)
@@ -147,6 +171,7 @@ class SpoolSink(Sink):
     def report(self) -> dict[str, Any]:
         return {
             "stored": self.stored,
+            "stored_untouched": self.stored_untouched,
             "missed": self.missed,
             "over_budget": self.over_budget,
             "evicted": self._store.evicted,
@@ -168,12 +193,15 @@ class SpoolSink(Sink):
     def discard(self) -> None:
         self.close()
 
-    def _encoded(self, noisy: Image, denoised: Image) -> Mapping[str, bytes]:
+    def _encoded(self, frame: Frame, denoised: Image) -> Mapping[str, bytes]:
         suffix = f".{self.options.format}"
+        content, said = encode_picture(denoised, suffix), caption(frame.treatment)
+        if said is not None:
+            content = with_caption(content, said)
         if not self.options.twin:
-            return {suffix: encode_picture(denoised, suffix)}
-        pair = (("noisy", noisy), ("denoised", denoised))
-        return {f"{name}{suffix}": encode_picture(image, suffix) for name, image in pair}
+            return {f"_{UNTOUCHED}{suffix}" if _is_untouched(frame) else suffix: content}
+        name = UNTOUCHED if _is_untouched(frame) else "denoised"
+        return {f"noisy{suffix}": encode_picture(frame.image, suffix), f"{name}{suffix}": content}
 
     def _retry(self, now: float) -> None:
         if self._in_hand is not None and now >= self._retry_at:
@@ -206,6 +234,7 @@ class SpoolSink(Sink):
         self._budget.wrote(size)
         self._in_hand = None
         self.stored += 1
+        self.stored_untouched += self._in_hand_untouched
         if self.waiting is not None:
             say(f"{self.name}: storing again, {self.missed} frames were missed")
         self.waiting, self._pause = None, _FIRST_RETRY
@@ -218,6 +247,10 @@ class SpoolSink(Sink):
                     f"A spool's {key} must have room for one frame, which takes {about}{size:,} bytes. "
                     f"Received: {key}={limit}. Remedy: for example {key}={-(-size // 10**6) * 100}MB"
                 )
+
+
+def _is_untouched(frame: Frame) -> bool:
+    return frame.treatment is not None and frame.treatment.share == 0.0
 
 
 def _size(files: Mapping[str, bytes]) -> int:

@@ -20,7 +20,7 @@ from quietcam.errors import StorageError, UsageError
 __all__ = ["Entry", "Store", "allocated"]
 
 _BLOCK = 4096  # bytes: what a file takes on the disk is a multiple of this
-_NAME = re.compile(r"(\d{10})_[0-9TZ.-]+(\.[a-z]+)?")
+_NAME = re.compile(r"(\d{10})_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
 _TEMPORARY = ".new-"
 _LOCK = ".lock"
 
@@ -95,7 +95,10 @@ class Store:
             self._lock = None
 
     def add(self, files: Mapping[str, bytes]) -> Entry:
-        """Store an entry: when this returns it is on the disk. ``files``: content by suffix (one) or by name (several).
+        """Store an entry: when this returns it is on the disk.
+
+        Args:
+            files: content by what ends its name (``.jpg``, one file) or by name (several).
 
         Raises:
             StorageError: the disk is full, read-only or gone; nothing of the entry is there.

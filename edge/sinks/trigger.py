@@ -31,16 +31,20 @@ class Trigger:
         self._last: float | None = None
         self._blocks: NDArray[np.float64] | None = None
 
+    def due(self, now: float) -> bool:
+        """Whether a frame is to be kept at ``now``, monotonic seconds, whatever it shows. The first one always is."""
+        return self._last is None or (self._every is not None and now - self._last >= self._every)
+
     def wants(self, image: Image, now: float) -> bool:
-        """Whether to keep uint8 ``(H, W, C)`` at ``now``, monotonic seconds. The first frame is always kept."""
-        if self._last is None:
+        """Whether to keep uint8 ``(H, W, C)`` at ``now``."""
+        if self._last is None or self.due(now):
             return True
-        passed = now - self._last
-        if self._every is not None and passed >= self._every:
-            return True
-        if self._change is None or passed < self._gap or self._blocks is None:
+        if self._change is None or now - self._last < self._gap or self._blocks is None:
             return False
-        moved = _blocks(image) - self._blocks
+        blocks = _blocks(image)
+        if blocks.shape != self._blocks.shape:  # of a frame of few pixels that has another size
+            return True
+        moved = blocks - self._blocks
         return bool(np.abs(moved - np.median(moved)).max() >= self._change)
 
     def kept(self, image: Image, now: float) -> None:

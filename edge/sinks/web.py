@@ -118,6 +118,7 @@ class WebSink(Sink):
         self._hub: Hub | None = None
         self._server: Server | None = None
         self._told = False
+        self._encoded = 0  # by hubs that are closed
 
     def open(self) -> None:
         if self._server is not None:
@@ -132,7 +133,9 @@ class WebSink(Sink):
         listening = bind(options.host, options.port)
         port = listening.getsockname()[1]
         log = _Log()
-        self._hub = hub = Hub(options.quality, lambda error: log.say(f"A frame could not be encoded: {error}"))
+        self._hub = hub = Hub(
+            options.quality, lambda error: log.say(f"A frame could not be encoded: {error}"), encoded=self._encoded
+        )
         app = App(
             hub=hub,
             state=self._state,
@@ -156,6 +159,9 @@ class WebSink(Sink):
             for line in self._lines(port):
                 say(line, as_it_is=True)
 
+    def wants(self, frame: Frame) -> bool:  # noqa: ARG002
+        return self._hub is not None and self._hub.snapshot_wanted
+
     def write(self, frame: Frame, denoised: Image) -> None:
         self._state.frame()
         if self._hub is not None:
@@ -167,13 +173,16 @@ class WebSink(Sink):
 
     def report(self) -> dict[str, Any]:
         hub = self._hub
-        return {} if hub is None else {"viewers": hub.watching, "encoded": hub.encoded}
+        if hub is None:
+            return {"viewers": 0, "encoded": self._encoded}
+        return {"viewers": hub.watching, "encoded": hub.encoded}
 
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
         if self._hub is not None:
             self._hub.close()
+            self._encoded = self._hub.encoded
         self._server = self._hub = None
 
     def discard(self) -> None:

@@ -22,8 +22,8 @@ _LEAVE = (ord("q"), 27)  # Escape
 class WindowSink(Sink):
     """Shows frames in a window of OpenCV until it is closed, or q or Escape is pressed.
 
-    Everything of the window is done by the thread that writes, as its toolkit asks. While the camera is lost the window
-    says so, and since when, in the place of the last frame.
+    Everything of the window is done by the thread that writes, as its toolkit asks. Its title says in what way frames
+    are denoised. While the camera is lost the window says so, and since when, in the place of the last frame.
 
     Args:
         before_after: the noisy frame on the left of the denoised one.
@@ -49,7 +49,7 @@ class WindowSink(Sink):
                 "Remedy: run it on the desktop, or choose another --sink."
             )
         self._before_after = before_after
-        self._lost = False
+        self._title = _TITLE
         self._size: tuple[int, int] | None = None  # of the window, once there is one
 
     def status(self, report: dict[str, Any]) -> None:
@@ -60,9 +60,11 @@ class WindowSink(Sink):
         if lost:  # each time, since a frame may have been on its way
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(camera["since"]))
             self._show(_notice(f"no live video since {since}", self._size or (640, 480)))
-        if lost != self._lost:
-            cv2.setWindowTitle(_TITLE, f"{_TITLE}: no live video ({camera['reason']})" if lost else _TITLE)
-        self._lost = lost
+        words = f"no live video ({camera['reason']})" if lost else (report.get("work") or {}).get("words")
+        title = f"{_TITLE}: {words}" if words else _TITLE
+        if title != self._title and self._size is not None:
+            cv2.setWindowTitle(_TITLE, title)
+            self._title = title
         if self._size is not None:
             self._look()
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 from aiohttp import web
 
+from edge.treatment import Treatment
 from edge.web.access import HEADERS, Access, Attempts, host_allowed, origin_allowed
 from edge.web.encoding import VIEWS, Format, Key, View
 from edge.web.exchange import body_of, is_embedded_elsewhere, send, token_of
@@ -97,6 +98,7 @@ class App:
             **self.controls.describe(),
             **report,
             "live": verdict.ok,
+            "degraded": verdict["state"] == "degraded",
             "health": verdict,
             "now": time.time(),
             "fps": report.get("fps_now", 0.0) if verdict.ok else 0.0,
@@ -217,7 +219,9 @@ class App:
                 age = max(0.0, time.monotonic() - encoded.taken)
                 head = (
                     f"Content-Type: image/jpeg\r\nContent-Length: {len(encoded.content)}\r\n"
-                    f"X-Frame: {encoded.frame}\r\nX-Age: {age:.4f}\r\n\r\n"
+                    f"X-Frame: {encoded.frame}\r\nX-Age: {age:.4f}\r\n"
+                    + "".join(f"{name}: {value}\r\n" for name, value in _work(encoded.treatment).items())
+                    + "\r\n"
                 )
                 await response.write(b"".join((head.encode(), encoded.content, b"\r\n--", _BOUNDARY, b"\r\n")))
                 if guard is not None:
@@ -236,11 +240,12 @@ class App:
                 except TimeoutError:
                     verdict = self.state.verdict()
                     raise web.HTTPServiceUnavailable(text=f"No live video: {verdict['reason']}.\n") from None
-            headers = {"Content-Type": f"image/{kind}", "X-Frame": str(encoded.frame)}
+            headers = {"Content-Type": f"image/{kind}", "X-Frame": str(encoded.frame), **_work(encoded.treatment)}
             if "download" in request.query:
                 stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
                 suffix = "png" if kind == "png" else "jpg"
-                headers["Content-Disposition"] = f'attachment; filename="quietcam_{stamp}_{view}.{suffix}"'
+                share = "" if view == "noisy" or encoded.treatment is None else f"_{encoded.treatment.percent}percent"
+                headers["Content-Disposition"] = f'attachment; filename="quietcam_{stamp}_{view}{share}.{suffix}"'
             return await send(request, encoded.content, headers)
 
     async def _status(self, _: web.Request) -> web.StreamResponse:
@@ -300,6 +305,13 @@ def _ask_for_token(request: web.Request) -> web.StreamResponse:
         body, kind = b"A token is needed: as ?token=, as Authorization: Bearer, or in the page's form.\n", "text/plain"
     headers = {"Content-Type": f"{kind}; charset=utf-8", "WWW-Authenticate": "Bearer"}
     return web.Response(status=401, body=body, headers=headers)
+
+
+def _work(treatment: Treatment | None) -> dict[str, str]:
+    """What was done to a frame, as headers."""
+    if treatment is None:
+        return {}
+    return {"X-Share": f"{treatment.share:.3f}", "X-Work": treatment.words}
 
 
 def _view(request: web.Request, default: View = "denoised") -> View:

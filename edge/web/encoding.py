@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from quietcam.data.caption import with_caption
 from quietcam.errors import DataError
 from quietcam.image import Image
 
@@ -46,8 +47,9 @@ class Encoder:
         self._quality = quality
         self._rgb = self._bgr = np.empty((0, 0, 3), np.uint8)
 
-    def encode(self, key: Key, noisy: Image | None, denoised: Image | None) -> bytes:
-        """One picture of uint8 ``(H, W, C)`` frames; the one that the view does not show may be None.
+    def encode(self, key: Key, noisy: Image | None, denoised: Image | None, caption: str | None = None) -> bytes:
+        """One picture of uint8 ``(H, W, C)`` frames; the one that the view does not show may be None. ``caption``
+        becomes its comment.
 
         Raises:
             DataError: the encoder refuses it.
@@ -61,8 +63,10 @@ class Encoder:
             self._bgr = np.empty((*picture.shape[:2], 3), np.uint8)
         cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_GRAY2BGR, dst=self._bgr)
         if key.format == "jpeg":
-            return _encoded(".jpg", self._bgr, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
-        return _encoded(".png", self._bgr, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+            content = _encoded(".jpg", self._bgr, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
+        else:
+            content = _encoded(".png", self._bgr, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+        return content if caption is None else with_caption(content, caption)
 
     def _side_by_side(self, left: Image, right: Image) -> Image:
         import cv2

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge.frame import Frame
+from edge.treatment import Treatment, caption
 from edge.web.encoding import Encoder, Key
 from quietcam.image import Image
 
@@ -33,6 +34,7 @@ class Encoded(NamedTuple):
     number: int
     frame: int
     taken: float
+    treatment: Treatment | None = None
 
 
 class Viewer:
@@ -48,7 +50,7 @@ class Viewer:
     async def next(self) -> Encoded:
         """The newest encoded frame, waiting for one that this viewer has not had."""
         self.wanted_until = math.inf
-        encoded = await self._hub._newer(self.key, self._seen)
+        encoded = await self._hub._newer(self.key, self._seen, self.brief)
         self._seen = encoded.number
         self.wanted_until = self._hub.clock() + _STILL_WANTED
         return encoded
@@ -62,6 +64,7 @@ class _Slot:
     denoised: Image | None = None
     index: int = 0
     taken: float = 0.0
+    treatment: Treatment | None = None
 
 
 class Hub:
@@ -70,6 +73,7 @@ class Hub:
     Args:
         quality: of JPEG, 1 to 100.
         on_error: told what the encoder could not do; the frame is left out.
+        encoded: how often earlier hubs encoded a frame.
     """
 
     def __init__(
@@ -77,15 +81,17 @@ class Hub:
         quality: int,
         on_error: Callable[[Exception], None],
         clock: Callable[[], float] = time.monotonic,
+        encoded: int = 0,
     ) -> None:
         self.clock = clock
-        self.encoded = 0
+        self.encoded = encoded
         """How often a frame was encoded, all views together."""
         self._encoder = Encoder(quality)
         self._on_error = on_error
         self._viewers: tuple[Viewer, ...] = ()  # replaced, never changed: other threads read it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._latest: dict[Key, Encoded] = {}
+        self._whole: dict[Key, Encoded] = {}  # the latest from which the ladder took nothing away
         self._fresh = asyncio.Event()
         self._number = 0
         self._changed = threading.Condition()
@@ -112,6 +118,11 @@ class Hub:
         """How many watch, not counting those who only want one picture."""
         return sum(not viewer.brief for viewer in self._viewers)
 
+    @property
+    def snapshot_wanted(self) -> bool:
+        """Somebody waits for one denoised picture."""
+        return any(viewer.brief and viewer.key.needs_denoised for viewer in self._viewers)
+
     def offer(self, frame: Frame, denoised: Image) -> None:
         """A new frame. Copied if somebody waits, so the memory is free again when this returns."""
         wanted = self._wanted()
@@ -121,13 +132,15 @@ class Hub:
             slot = self._pending or self._free.pop()  # a frame that still waits for the encoder is given up
             slot.noisy = _copied(frame.image, slot.noisy) if any(key.needs_noisy for key in wanted) else None
             slot.denoised = _copied(denoised, slot.denoised) if any(key.needs_denoised for key in wanted) else None
-            slot.index, slot.taken = frame.index, self.clock()
+            slot.index, slot.taken, slot.treatment = frame.index, self.clock(), frame.treatment
             self._pending = slot
             self._changed.notify_all()
 
     @contextlib.contextmanager
     def watch(self, key: Key, brief: bool = False) -> Iterator[Viewer]:
-        """A viewer, who gets frames that are newer than this call. ``brief``: only wants one of them."""
+        """A viewer, who gets frames that are newer than this call. ``brief``: only wants one of them, and one from
+        which the ladder took nothing away.
+        """
         latest = self._latest.get(key)
         viewer = Viewer(self, key, latest.number if latest else 0, brief)
         self._viewers += (viewer,)
@@ -137,10 +150,11 @@ class Hub:
             self._viewers = tuple(each for each in self._viewers if each is not viewer)
             if not any(each.key == key for each in self._viewers):
                 self._latest.pop(key, None)
+                self._whole.pop(key, None)
 
-    async def _newer(self, key: Key, seen: int) -> Encoded:
+    async def _newer(self, key: Key, seen: int, whole: bool) -> Encoded:
         while True:
-            latest = self._latest.get(key)
+            latest = (self._whole if whole else self._latest).get(key)
             if latest is not None and latest.number > seen:
                 return latest
             await self._fresh.wait()
@@ -162,12 +176,13 @@ class Hub:
                 missing = (key.needs_noisy and slot.noisy is None) or (key.needs_denoised and slot.denoised is None)
                 if missing:  # asked for after the frame was copied
                     continue
+                said = caption(slot.treatment) if key.needs_denoised else None
                 try:
-                    content = self._encoder.encode(key, slot.noisy, slot.denoised)
+                    content = self._encoder.encode(key, slot.noisy, slot.denoised, said)
                 except Exception as error:  # noqa: BLE001  one odd frame must not end the stream
                     self._on_error(error)
                     continue
-                done[key] = Encoded(content, self._number, slot.index, slot.taken)
+                done[key] = Encoded(content, self._number, slot.index, slot.taken, slot.treatment)
                 self.encoded += 1
             with self._changed:
                 self._free.append(slot)
@@ -177,7 +192,10 @@ class Hub:
 
     def _publish(self, done: dict[Key, Encoded]) -> None:
         watched = {viewer.key for viewer in self._viewers}
-        self._latest.update({key: encoded for key, encoded in done.items() if key in watched})
+        for key in watched & done.keys():
+            self._latest[key] = encoded = done[key]
+            if encoded.treatment is None or not encoded.treatment.lessened or not key.needs_denoised:
+                self._whole[key] = encoded
         fresh, self._fresh = self._fresh, asyncio.Event()
         fresh.set()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from edge.ladder import Step
+
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
@@ -47,9 +49,8 @@ class Metrics:
         for name, key, text in _GAUGES:
             if isinstance(status.get(key), int | float):
                 yield GaugeMetricFamily(f"quietcam_{name}", text, value=float(status[key]))
-        latency = GaugeMetricFamily(
-            "quietcam_latency_seconds", "Newest durations of a stage, by quantile.", labels=["stage", "quantile"]
-        )
+        text = "Durations of a stage in the last seconds, by quantile."
+        latency = GaugeMetricFamily("quietcam_latency_seconds", text, labels=["stage", "quantile"])
         done = CounterMetricFamily("quietcam_stage_frames", "Frames that a stage has done.", labels=["stage"])
         for stage, report in (status.get("latency_ms") or {}).items():
             done.add_metric([stage], report.get("count", 0))
@@ -64,21 +65,62 @@ class Metrics:
             yield CounterMetricFamily(
                 "quietcam_camera_reopened", "How often the camera was opened again.", value=reopened
             )
-        sinks = [each for each in status.get("sinks") or [] if isinstance(each, dict)]
-        frames = CounterMetricFamily("quietcam_sink_frames", "Frames that a sink took.", labels=["sink"])
-        others = CounterMetricFamily("quietcam_sink_events", "What else a sink counts.", labels=["sink", "event"])
-        for sink in sinks:
-            frames.add_metric([str(sink.get("name"))], sink.get("frames", 0))
-            for key, value in sink.items():
-                if key != "frames" and isinstance(value, int) and not isinstance(value, bool):
-                    others.add_metric([str(sink.get("name")), key], value)
-        yield frames
-        yield others
-        model = status.get("model") or {}
-        info = GaugeMetricFamily("quietcam_model_info", "The model that is running.", labels=["name", "recipe"])
-        info.add_metric([str(model.get("name")), str(model.get("recipe"))], 1)
-        yield info
+        worked = CounterMetricFamily("quietcam_frames_worked", "Frames by what was done to them.", labels=["work"])
+        for kind, count in (status.get("worked") or {}).items():
+            worked.add_metric([kind], count)
+        yield worked
+        yield from _sinks(status)
+        yield from _infos(status)
 
+
+def _sinks(status: dict[str, Any]) -> Iterator[Metric]:
+    """What each sink counts, and what of it goes up and down; sinks of one name together."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    totals: dict[tuple[str, str], float] = {}
+    for sink in status.get("sinks") or []:
+        for key, value in sink.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                of = str(sink.get("name")), key
+                totals[of] = totals.get(of, 0) + value
+    frames = CounterMetricFamily("quietcam_sink_frames", "Frames that a sink took.", labels=["sink"])
+    others = CounterMetricFamily("quietcam_sink_events", "What else a sink counts.", labels=["sink", "event"])
+    states = GaugeMetricFamily("quietcam_sink_state", "What a sink has now.", labels=["sink", "what"])
+    for (name, key), value in totals.items():
+        if key == "frames":
+            frames.add_metric([name], value)
+        else:
+            (others if key in _EVENTS else states).add_metric([name, key], value)
+    yield from (frames, others, states)
+
+
+def _infos(status: dict[str, Any]) -> Iterator[Metric]:
+    """Words as labels."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    model, work = status.get("model") or {}, status.get("work") or {}
+    info = GaugeMetricFamily("quietcam_model_info", "The model that was asked for.", labels=["name", "recipe"])
+    info.add_metric([str(model.get("name")), str(model.get("recipe"))], 1)
+    yield info
+    if work.get("model"):
+        running = GaugeMetricFamily("quietcam_network_info", "The network that really runs.", labels=["name", "size"])
+        running.add_metric([str(work["model"]), str(work.get("size"))], 1)
+        yield running
+    if isinstance(work.get("share"), int | float):
+        text = "Share of the network in the picture, by ladder, gate and strength, 0 to 1."
+        yield GaugeMetricFamily("quietcam_network_share", text, value=float(work["share"]))
+    step = (status.get("ladder") or {}).get("step")
+    if step is not None:
+        ladder = GaugeMetricFamily("quietcam_ladder", "1 at the ladder's present step.", labels=["step"])
+        for each in Step:
+            ladder.add_metric([each.value], each.value == step)
+        yield ladder
+
+
+_EVENTS = frozenset(
+    {"untouched", "dropped", "failed", "stored", "stored_untouched", "missed", "over_budget", "evicted", "encoded"}
+)
+"""What of a sink's report only ever grows. Any other number of it goes up and down."""
 
 _COUNTERS = (
     ("frames", "frames", "Frames that went all the way."),
@@ -87,10 +129,11 @@ _COUNTERS = (
 )
 _GAUGES = (
     ("up", "live", "1 while there is live video, 0 when the camera is lost or stuck."),
+    ("degraded", "degraded", "1 while frames get less than the whole network, 0 else."),
     ("frames_per_second", "fps", "Frames a second in the last seconds."),
     ("temperature_celsius", "temperature_c", "Of the processor."),
     ("noise_sigma", "noise_sigma", "Estimated noise of the frames, in steps of 255."),
-    ("strength", "strength", "How much is denoised, 0 to 1."),
+    ("strength", "strength", "What is set: the most of the network that is shown, 0 to 1."),
     ("viewers", "viewers", "Streams being watched."),
     ("memory_peak_mebibytes", "peak_memory_mib", "The most memory the process ever held."),
 )

@@ -1,4 +1,4 @@
-"""What the page, /healthz and /metrics tell: the newest report of the pipeline, and whether frames still come."""
+"""What the page, /healthz and /metrics tell: the newest report of the pipeline, and whether frames come, whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from edge.health import degradation
+
 __all__ = ["STUCK_SECONDS", "State", "Verdict"]
 
 STUCK_SECONDS = 5.0
@@ -14,7 +16,10 @@ STUCK_SECONDS = 5.0
 
 
 class Verdict(dict[str, Any]):
-    """Of /healthz: ``ok``, ``reason`` and, when it is not, ``since`` (unix seconds)."""
+    """Of /healthz: ``state``, ``ok``, ``reason``, and ``since`` (unix seconds) where the state is ``degraded`` or
+    ``lost``; else it is ``live``, or ``starting`` before the first frame. Degraded is ok: there is live video, and the
+    reason says what the frames lack.
+    """
 
     @property
     def ok(self) -> bool:
@@ -62,16 +67,22 @@ class State:
             return self._report
 
     def verdict(self) -> Verdict:
-        """Whether there is live video, and if not, since when and why."""
+        """Whether there is live video, and if not, since when and why; and whether it gets all of the network."""
         with self._lock:
             silent = self._clock() - self._last_frame
-            camera = self._report.get("camera") or {}
+            report = self._report
             since, frames = self._last_wall, self._frames
+        camera = report.get("camera") or {}
         if camera.get("state") == "lost":
-            return Verdict(
-                ok=False, reason=camera.get("reason") or "the camera is lost", since=camera.get("since", since)
-            )
+            reason = camera.get("reason") or "the camera is lost"
+            return Verdict(state="lost", ok=False, reason=reason, since=camera.get("since", since))
         if self._live and silent > STUCK_SECONDS:
             reason = "no frame came for some seconds" if frames else "no frame has come yet"
-            return Verdict(ok=False, reason=reason, since=since)
-        return Verdict(ok=True, reason="live" if frames else "starting")
+            return Verdict(state="lost", ok=False, reason=reason, since=since)
+        if not frames:
+            return Verdict(state="starting", ok=True, reason="starting")
+        degraded = degradation(report)
+        if degraded is not None:
+            changed = (report.get("ladder") or {}).get("since") or (report.get("device") or {}).get("since")
+            return Verdict(state="degraded", ok=True, reason=f"degraded: {degraded}", since=changed)
+        return Verdict(state="live", ok=True, reason="live")

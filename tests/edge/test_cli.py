@@ -73,10 +73,17 @@ class TestRun:
             + [word for sink in sinks for word in ("--sink", sink)]
         )
         assert code == 0
-        report = json.loads(capsys.readouterr().out)
+        said = capsys.readouterr()
+        report = json.loads(said.out)
         assert [sink["frames"] for sink in report["sinks"]] == [6, 6, 6]
         assert (report["frames"], report["dropped"], report["skipped"]) == (6, 0, [])
-        assert report["latency_ms"]["denoise"]["count"] == 6
+        # The clip is clean, so no network ran: there is no time of it, and nothing counts as denoised.
+        assert report["latency_ms"]["wait"]["count"] == report["worked"]["untouched"] == 6
+        assert report["latency_ms"]["denoise"] == {"count": 0}
+        assert [sink["untouched"] for sink in report["sinks"]] == [6, 6, 6]
+        assert (report["work"]["share"], report["work"]["why"]) == (0.0, "it is clean")
+        assert "6 passed untouched" in said.err
+        assert "in the network" not in said.err
         assert report["peak_memory_mib"] > 0
         assert count(tmp_path / "out.webm") == 6
         written = sorted(each.name for each in (tmp_path / "out").iterdir())
@@ -173,7 +180,7 @@ class TestRun:
             told = json.loads(capsys.readouterr().out)
         assert (told["source"], told["frames"]) == (server.url, 5)
         assert told["camera"]["state"] == "live"
-        assert told["ladder"] == {"step": "full", "reason": None}
+        assert told["ladder"] == {"step": "full", "reason": None, "since": told["ladder"]["since"]}
 
     def test_overwrite_allows(self, pictures: Path, small: Path, tmp_path: Path) -> None:
         words = ["run", "--source", str(pictures), "--model", str(small), "--sink", str(tmp_path / "out.webm")]

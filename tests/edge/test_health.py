@@ -97,7 +97,7 @@ def test_any_thread_may_ask_while_others_count() -> None:
 
     def count() -> None:
         while not stop.is_set():
-            health.stages["denoise"].add(0.001)
+            health.stages["denoise"].add(0.001, time.monotonic())
             health.written(time.monotonic())
 
     thread = threading.Thread(target=count)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.degrade import DegradeOptions, Degrader, Work, make_degrader
+from edge.degrade import DegradeOptions, Degrader, Denoises, make_degrader
 from edge.denoiser import Denoiser
 from edge.heat import Heat, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
@@ -18,6 +18,7 @@ from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
 from quietcam.scenes import generate_scene
 from tests.edge.conftest import Bus
+from tests.edge.treating import Treats
 
 RULES = LadderRules(hot=80, cool=72, settle=5, recover=60, longest=480)
 STEPS = (Step.FULL, Step.HALF_SIZE, Step.EVERY_SECOND, Step.PASS_THROUGH)
@@ -99,11 +100,17 @@ class _Heat(Heat):
         return None
 
 
-def identity(noisy: Image, out: Image | None = None) -> Image:
-    if out is None:
-        return noisy.copy()
-    np.copyto(out, noisy)
-    return out
+class Named(Treats):
+    """A network that changes nothing and has a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def denoise(self, noisy: Image, out: Image | None = None) -> Image:
+        if out is None:
+            return noisy.copy()
+        np.copyto(out, noisy)
+        return out
 
 
 def at(step: Step, smaller: object = None) -> Degrader:
@@ -114,36 +121,25 @@ def at(step: Step, smaller: object = None) -> Degrader:
 
 
 class TestDegrader:
-    @pytest.mark.parametrize("channels", [1, 3])
-    @pytest.mark.parametrize("size", [(48, 64), (47, 63)])
-    def test_fewer_pixels_is_the_frame_at_half_its_size(self, channels: int, size: tuple[int, int]) -> None:
-        seen: list[tuple[int, ...]] = []
-
-        def denoise(noisy: Image, out: Image | None = None) -> Image:
-            seen.append(noisy.shape)
-            return identity(noisy, out)
-
-        noisy = generate_scene(48, 64, 3, channels)[: size[0], : size[1]]
-        work = at(Step.HALF_SIZE).choose(denoise)
-        out = np.zeros(noisy.shape, np.uint8)
-        assert work(noisy, out) is out
-        assert seen == [((size[0] + 1) // 2, (size[1] + 1) // 2, channels)]
-        np.testing.assert_array_equal(work(noisy, None), out)
-        # Half the size and back is a blur: near the frame, and smoother.
-        assert np.abs(out.astype(float) - noisy).mean() < 12
-        assert np.abs(np.diff(out.astype(int), axis=0)).mean() < np.abs(np.diff(noisy.astype(int), axis=0)).mean()
+    def test_fewer_pixels_are_the_same_model_on_half_the_size(self) -> None:
+        full = Named("full")
+        assert at(Step.FULL).choose(full, Step.FULL) == (full, False)
+        assert at(Step.HALF_SIZE).choose(full, Step.HALF_SIZE) == (full, True)
+        assert at(Step.EVERY_SECOND).choose(full, Step.EVERY_SECOND) == (full, True)
+        assert at(Step.HALF_SIZE).choose(full, Step.FULL) == (full, False), "a frame that is kept as a picture"
 
     def test_the_smaller_model_is_opened_once_and_only_when_needed(self) -> None:
         opened: list[int] = []
+        full, small = Named("full"), Named("small")
 
-        def smaller():  # type: ignore[no-untyped-def]
+        def smaller() -> Denoises:
             opened.append(1)
-            return identity
+            return small
 
-        assert at(Step.FULL, smaller).choose(len) is len  # type: ignore[arg-type]
-        assert opened == []
         degrader = at(Step.SMALLER, smaller)
-        assert degrader.choose(len) is degrader.choose(len) is identity  # type: ignore[arg-type]
+        assert degrader.choose(full, Step.FULL) == (full, False)
+        assert opened == []
+        assert degrader.choose(full, Step.SMALLER) == degrader.choose(full, Step.SMALLER) == (small, False)
         assert opened == [1]
 
     def test_every_second_frame_is_left_out(self) -> None:
@@ -152,13 +148,16 @@ class TestDegrader:
         assert not any(at(step).leaves_out() for step in Step if step is not Step.EVERY_SECOND)
 
     def test_late_frames_feed_it_and_changes_are_said(self, capsys: pytest.CaptureFixture[str]) -> None:
-        degrader = Degrader(Ladder(STEPS, RULES), _Heat(), deadline=0.1)
+        wall = [1700.0]
+        degrader = Degrader(Ladder(STEPS, RULES), _Heat(), deadline=0.1, wall=lambda: wall[0])
         for second in range(8):
             for _ in range(10):
                 degrader.saw(0.2 if second < 7 else 0.05)
+            wall[0] += 1
             degrader.tick(second)
             degrader.tick(second + 0.5)  # too early to look again
-        assert degrader.report() == {"step": "fewer pixels", "reason": "100% of the frames are late"}
+        reason = "100% of the frames are late"
+        assert degrader.report() == {"step": "fewer pixels", "reason": reason, "since": 1706.0}
         assert capsys.readouterr().err == "Work per frame is now: fewer pixels (100% of the frames are late)\n"
 
     def test_without_a_deadline_no_frame_is_late(self) -> None:
@@ -169,40 +168,31 @@ class TestDegrader:
         assert degrader.step is Step.FULL
 
     def test_the_smaller_model_has_the_strength_of_the_other(self, small: Path) -> None:
-        strength = [1.0]
-        options = DegradeOptions(smaller=small, threads=1, strength=lambda: strength[0])
         noisy = generate_scene(32, 32, 5)
-        with make_degrader(options) as degrader, Denoiser(small, 1) as denoiser:
-            degrader._ladder = Ladder((Step.SMALLER,))
-            work = degrader.choose(identity)
-            np.testing.assert_array_equal(work(noisy, None), denoiser.denoise(noisy))
-            strength[0] = 0.0
-            np.testing.assert_array_equal(work(noisy, None), noisy)
+        with make_degrader(DegradeOptions(smaller=small, threads=1)) as degrader, Denoiser(small, 1) as denoiser:
+            work, half = degrader.choose(denoiser, Step.SMALLER)
+            assert (work is denoiser, half) == (False, False)
+            np.testing.assert_array_equal(work.treat(noisy).image, denoiser.denoise(noisy))
+            denoiser.strength = 0.0
+            work, _ = degrader.choose(denoiser, Step.SMALLER)
+            np.testing.assert_array_equal(work.treat(noisy).image, noisy)
 
     def test_a_smaller_model_that_does_not_start_is_said_once_and_pixels_are_saved_instead(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        seen: list[tuple[int, ...]] = []
-
-        def denoise(noisy: Image, out: Image | None = None) -> Image:
-            seen.append(noisy.shape)
-            return identity(noisy, out)
-
-        def smaller() -> Work:
+        def smaller() -> Denoises:
             raise ModelError("no memory")
 
-        degrader = at(Step.SMALLER, smaller)
-        for _ in range(3):
-            degrader.choose(denoise)(generate_scene(32, 48, 5), None)
-        assert seen == [(16, 24, 3)] * 3
+        full, degrader = Named("full"), at(Step.SMALLER, smaller)
+        assert [degrader.choose(full, Step.SMALLER) for _ in range(3)] == [(full, True)] * 3
         assert capsys.readouterr().err.count("no memory") == 1
 
     def test_the_smaller_model_runs_where_the_other_does(self, small: Path, bus: Bus) -> None:
         bus.plug("usb1")
         noisy = generate_scene(32, 32, 5)
         with make_degrader(DegradeOptions(smaller=small, threads=1, device="usb:1")) as degrader:
-            degrader._ladder = Ladder((Step.SMALLER,))
-            np.testing.assert_array_equal(degrader.choose(identity)(noisy, None), 255 - noisy)
+            work, _ = degrader.choose(Named("full"), Step.SMALLER)
+            np.testing.assert_array_equal(work.treat(noisy).image, 255 - noisy)
 
     def test_a_smaller_model_that_cannot_be_used_is_said_at_the_start(self, tmp_path: Path) -> None:
         (tmp_path / "a.tflite").write_bytes(b"garbage")

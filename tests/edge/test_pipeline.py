@@ -21,6 +21,7 @@ from edge.pipeline import Pipeline
 from edge.sinks.base import Sink, SinkEnded
 from quietcam.errors import DataError, ModelError, StorageError
 from quietcam.image import Image
+from tests.edge.treating import Treats
 from tests.waiting import WAIT, until
 
 
@@ -45,7 +46,7 @@ class Numbers(Camera):
             yield Frame(np.full((1, 1, 3), index, np.uint8), float(index), index)
 
 
-class PlusOne:
+class PlusOne(Treats):
     """A network that adds one. ``before`` is called with each pixel."""
 
     def __init__(self, before: Callable[[int], None] = lambda _: None) -> None:
@@ -420,10 +421,13 @@ def test_a_network_that_fails_in_mid_run_lets_live_frames_pass() -> None:
     until(lambda: len(sink.taken) > 3)
     failing.set()
     until(lambda: any(noisy == denoised for _, noisy, denoised in list(sink.taken)))
-    assert pipeline.health.report()["ladder"] == {
+    report = pipeline.health.report()
+    assert report["ladder"] | {"since": 0} == {
         "step": "pass-through",
         "reason": "the network fails: the stick is gone",
+        "since": 0,
     }
+    assert report["ladder"]["since"] > 0
     failing.clear()
     until(lambda: sink.taken[-1][1] + 1 == sink.taken[-1][2])
     assert pipeline.health.report()["ladder"] == {"step": "full", "reason": None}

@@ -39,20 +39,35 @@ const drag = (event) => {
 canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); drag(event); });
 canvas.addEventListener("pointermove", (event) => { if (event.buttons) drag(event); });
 
+// What was done to the frame that is shown, as its head says: the words beside the divider are about that very frame.
+let work = null; // { share, words }
+function workOf(head) {
+  const share = /x-share: *([\d.]+)/i.exec(head), words = /x-work: *(.+)\r/i.exec(head);
+  return share && words ? { share: Number(share[1]), words: words[1] } : null;
+}
+function label() {
+  const tag = byId("done");
+  tag.textContent = !work ? "" : work.share === 0 ? "not denoised" : work.words;
+  tag.hidden = !work;
+  tag.classList.toggle("less", Boolean(work) && work.words !== "denoised");
+}
+
 let decoding = false, waiting = null; // while one frame is decoded the newest waits
-async function show(bytes) {
-  if (decoding) { waiting = bytes; return; }
+async function show(bytes, about) {
+  if (decoding) { waiting = [bytes, about]; return; }
   decoding = true;
   try {
     const next = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
     if (bitmap) bitmap.close();
     bitmap = next;
     lastFrame = performance.now();
+    work = about;
     draw();
+    label();
     document.body.dataset.frames = Number(document.body.dataset.frames || 0) + 1;
   } catch { /* a torn frame: the next one comes */ }
   decoding = false;
-  if (waiting) { const bytes = waiting; waiting = null; show(bytes); }
+  if (waiting) { const next = waiting; waiting = null; show(...next); }
 }
 
 function headEnd(bytes, from, to) {
@@ -81,10 +96,10 @@ async function read(body) {
     for (;;) {
       const body = headEnd(buffer, start, length);
       if (body < 0) break;
-      const size = /content-length: *(\d+)/i.exec(text.decode(buffer.subarray(start, body)));
+      const head = text.decode(buffer.subarray(start, body)), size = /content-length: *(\d+)/i.exec(head);
       const end = body + (size ? Number(size[1]) : 0);
       if (end > length) break;
-      if (size) show(buffer.slice(body, end));
+      if (size) show(buffer.slice(body, end), workOf(head));
       start = end;
     }
     buffer.copyWithin(0, start, length);
@@ -115,14 +130,19 @@ document.addEventListener("visibilitychange", () => { if (document.hidden && sto
 const number = (value, digits, unit) => (typeof value === "number" ? value.toFixed(digits) + unit : "–");
 const clock = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
 
-function showStatus(status) {
-  const latency = status.latency_ms || {};
+function showNumbers(status) {
+  const latency = status.latency_ms || {}, now = status.work || {};
+  byId("share").textContent = typeof now.share === "number" ? number(100 * now.share, 0, " %") : "–";
   byId("fps").textContent = number(status.fps, 1, "");
   byId("network").textContent = number((latency.denoise || {}).p50, 1, " ms");
   byId("latency").textContent = number((latency.end_to_end || {}).p50, 1, " ms");
   byId("dropped").textContent = number(status.dropped, 0, "");
   byId("noise").textContent = number(status.noise_sigma, 1, "");
   byId("temperature").textContent = number(status.temperature_c, 0, " °C");
+}
+
+function showStatus(status) {
+  showNumbers(status);
   byId("source").textContent = status.source || "";
   const strength = byId("strength");
   strength.disabled = typeof status.strength !== "number";
@@ -132,7 +152,9 @@ function showStatus(status) {
   }
   const model = status.model || {};
   byId("model-name").textContent = model.name || "";
-  byId("model").replaceChildren(...Object.entries(model).filter(([, value]) => value !== null).map(([key, value]) => {
+  const now = status.work || {};
+  const runs = now.model ? now.model + (now.size === "half" ? ", on frames of half the size" : "") : "none";
+  byId("model").replaceChildren(...Object.entries({ "runs now": runs, ...model }).filter(([, value]) => value !== null).map(([key, value]) => {
     const row = document.createElement("tr"), head = document.createElement("th"), cell = document.createElement("td");
     head.textContent = key.replaceAll("_", " ");
     cell.textContent = typeof value === "object" ? JSON.stringify(value) : String(value);
@@ -140,8 +162,9 @@ function showStatus(status) {
     return row;
   }));
   const notes = [];
-  if (status.ladder && status.ladder.step !== "full") notes.push(`slowed down (${status.ladder.step}): ${status.ladder.reason}`);
-  if (status.device && status.device.reason) notes.push(`runs on ${status.device.used}: ${status.device.reason}`);
+  const health = status.health || {};
+  if (health.state === "degraded") notes.push(health.reason + (health.since ? `, since ${clock(health.since)}` : ""));
+  else if (status.live && now.share === 0) notes.push(now.words);
   if (status.reload && status.reload.error) notes.push(`reload failed: ${status.reload.error}`);
   for (const sink of status.sinks || []) {
     if (sink.waiting || sink.error) notes.push(`${sink.name}: ${sink.waiting || sink.error}`);
@@ -159,6 +182,7 @@ async function poll() {
         reachable = answer.ok;
         if (answer.ok) { status = await answer.json(); showStatus(status); lastReached = Date.now() / 1000; }
       } catch { reachable = false; }
+      if (!reachable) showNumbers({}); // an old number is none
     }
     await pause(1000);
   }
@@ -177,8 +201,10 @@ function watch() {
   gone.hidden = !says;
   document.body.classList.toggle("stale", Boolean(says)); // the numbers are as old as the picture
   if (gone.textContent !== says) gone.textContent = says;
-  badge.textContent = says ? "no live video" : lastFrame ? "live" : "connecting";
-  badge.className = says ? "badge lost" : lastFrame ? "badge live" : "badge";
+  const less = !says && lastFrame && status && status.degraded;
+  const live = less ? (work && work.share === 0 ? "live, not denoised" : "live, degraded") : "live";
+  badge.textContent = says ? "no live video" : lastFrame ? live : "connecting";
+  badge.className = says ? "badge lost" : less ? "badge less" : lastFrame ? "badge live" : "badge";
 }
 
 byId("strength").addEventListener("input", (event) => {

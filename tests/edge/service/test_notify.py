@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from edge.frame import Frame
+from edge.ladder import Step
 from edge.pipeline import Pipeline
 from edge.service.__main__ import main, unit
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader, on_hangup
 from edge.service.watchdog import PATIENCE, Progress, WatchdogSink
 from edge.sinks.null import NullSink
+from edge.treatment import Treatment
 from quietcam.errors import ModelError, StorageError
 from quietcam.image import Image
 from tests.edge.test_pipeline import Numbers, PlusOne
@@ -89,6 +91,21 @@ def test_ready_with_the_first_frame_then_alive_while_frames_come(manager: Manage
         sink.status(report(2))
         assert "WATCHDOG=1" not in manager.heard()
     assert manager.heard() == ["STOPPING=1"]
+
+
+def test_the_status_says_what_really_runs_and_how_much_of_it_is_shown(manager: Manager) -> None:
+    sink = WatchdogSink(Notifier(manager.environment), lambda: 0.0)
+    small = Treatment(model="small_640x480_int8", gate=0.5)
+    sink.status(report(1) | {"work": small.report()})
+    work = "50 % denoised (small_640x480_int8)"
+    assert manager.heard()[-1] == f"STATUS=30.0 frames/s, {work}, 3.2 ms in the network, 51 °C"
+    passed = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+    hot = {"step": "pass-through", "reason": "95 °C, of at most 80"}
+    sink.status(report(2) | {"work": passed.report(), "ladder": hot, "latency_ms": {"denoise": {"count": 1}}})
+    assert manager.heard()[-1] == (
+        "STATUS=30.0 frames/s, not denoised: the ladder lets frames pass as they are, 51 °C, "
+        "degraded: pass-through (95 °C, of at most 80)"
+    )
 
 
 def test_a_lost_camera_is_ready_and_alive_but_not_for_ever(manager: Manager) -> None:

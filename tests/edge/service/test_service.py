@@ -24,6 +24,7 @@ from quietcam.data.pictures import read_picture
 from quietcam.errors import ModelError
 from quietcam.image import Image
 from tests.edge.service.test_notify import Manager
+from tests.edge.treating import Treats
 from tests.processes import start_quietcam
 from tests.waiting import WAIT, until
 
@@ -207,7 +208,7 @@ class Counting(Camera):
             yield Frame(np.zeros((2, 2, 3), np.uint8), 0.0, index)
 
 
-class Reloadable:
+class Reloadable(Treats):
     """A denoiser that needs 100 frames' time to load another model, and waits for them."""
 
     def __init__(self, error: Exception | None = None) -> None:

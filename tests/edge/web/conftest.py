@@ -19,10 +19,12 @@ import pytest
 
 from edge.frame import Frame
 from edge.sinks.web import _OTHER_CONNECTIONS, WebOptions, WebSink
+from edge.treatment import Treatment
 from edge.web.guard import Limits
 from quietcam.image import Image
 from tests.waiting import WAIT, until
 
+DENOISED = Treatment(model="demo_640x480_int8")
 MODEL = {"name": "demo_640x480_int8", "recipe": "int8", "psnr": 32.1, "licence": "Apache-2.0"}
 
 
@@ -59,11 +61,13 @@ class Served:
     def viewers(self) -> int:
         return int(self.sink.report()["viewers"])
 
-    def feed(self, noisy: Image | None = None, denoised: Image | None = None) -> None:
+    def feed(
+        self, noisy: Image | None = None, denoised: Image | None = None, treatment: Treatment | None = DENOISED
+    ) -> None:
         level = self.fed % 256
         noisy = np.full((48, 64, 3), level, np.uint8) if noisy is None else noisy
         denoised = 255 - noisy if denoised is None else denoised
-        self.sink.write(Frame(noisy, time.monotonic(), self.fed), denoised)
+        self.sink.write(Frame(noisy, time.monotonic(), self.fed, treatment=treatment), denoised)
         self.fed += 1
 
     def report(self, **more: Any) -> None:
@@ -79,6 +83,8 @@ class Served:
                 "reload": {"count": 0, "error": None},
                 "camera": {"state": "live", "since": 1.0, "reopened": 2, "reason": None},
                 "sinks": [{"name": "web", "frames": self.fed, "dropped": 0}],
+                "work": DENOISED.report(),
+                "worked": {DENOISED.kind: self.fed},
                 "noise_sigma": 7.5,
                 "device": None,
                 "ladder": {"step": "full", "reason": None},
@@ -88,12 +94,18 @@ class Served:
             | more
         )
 
-    def keep_feeding(self, noisy: Image | None = None, denoised: Image | None = None, pause: float = 0.01) -> None:
+    def keep_feeding(
+        self,
+        noisy: Image | None = None,
+        denoised: Image | None = None,
+        pause: float = 0.01,
+        treatment: Treatment | None = DENOISED,
+    ) -> None:
         """Feed in a thread until the end."""
 
         def run() -> None:
             while not self._stop.wait(pause):
-                self.feed(noisy, denoised)
+                self.feed(noisy, denoised, treatment)
                 if self.fed % 20 == 1:
                     self.report()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
+from typing import Any
 from unittest import mock
 
 import cv2
@@ -13,10 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge.frame import Frame
+from edge.ladder import Step
+from edge.treatment import Treatment
 from edge.web.access import HEADERS, Access, Attempts, host_allowed, is_loopback, origin_allowed
 from edge.web.state import STUCK_SECONDS, State
-from tests.edge.web.conftest import Served, noise, serving
-from tests.waiting import WAIT, until
+from quietcam.data.caption import caption_of
+from tests.edge.web.conftest import DENOISED, Served, noise, serving
+from tests.waiting import WAIT, ended, until
 
 TOKEN = "correct horse battery"
 
@@ -98,6 +104,38 @@ class TestAnswers:
         np.testing.assert_array_equal(decoded(body), np.concatenate([noisy, denoised], axis=1))
         np.testing.assert_array_equal(decoded(served.get("/snapshot.png?view=noisy")[2]), noisy)
 
+    def test_a_snapshot_says_how_much_it_was_denoised(self, served: Served) -> None:
+        some = Treatment(model="demo", gate=0.5, strength=0.74)
+        served.keep_feeding(treatment=some)
+        for path, name in (("/snapshot.png", "both_37percent.png"), ("/snapshot.jpg", "denoised_37percent.jpg")):
+            _, headers, body = served.get(f"{path}?download")
+            assert headers["Content-Disposition"].endswith(f'_{name}"')
+            assert (headers["X-Share"], headers["X-Work"]) == ("0.370", "37 % denoised")
+            assert json.loads(caption_of(body) or "")["quietcam"] == some.report()
+        _, headers, body = served.get("/snapshot.png?view=noisy&download")
+        assert "percent" not in headers["Content-Disposition"]
+        assert caption_of(body) is None
+
+    def test_a_snapshot_is_never_of_a_frame_that_got_less(self, served: Served) -> None:
+        """While one is waited for, the sink asks for all of the network; the lesser frames are not for it."""
+        assert not served.sink.wants(Frame(np.zeros((2, 2, 3), np.uint8), 0.0, 0))
+        flat = np.full((8, 8, 3), 9, np.uint8)
+        got: list[Any] = []
+        thread = threading.Thread(target=lambda: got.append(served.get("/snapshot.png?view=denoised")))
+        thread.start()
+        until(lambda: served.sink.wants(Frame(flat, 0.0, 0)))
+        stream = served.watch()
+        for _ in range(5):  # who watches gets them
+            served.feed(flat, flat, Treatment(Step.PASS_THROUGH, why="hot"))
+            stream.next()
+        assert served.sink.wants(Frame(flat, 0.0, 0))
+        served.feed(flat, flat + 100, DENOISED)
+        ended(thread)
+        ((status, headers, body),) = got
+        assert (status, headers["X-Work"]) == (200, "denoised")
+        np.testing.assert_array_equal(decoded(body), flat + 100)
+        stream.close()
+
     def test_a_jpeg_snapshot_is_the_denoised_frame(self, served: Served) -> None:
         flat = np.full((40, 52, 3), 60, np.uint8)
         served.keep_feeding(flat, 255 - flat)
@@ -140,8 +178,33 @@ class TestHealth:
         served.report(camera={"state": "lost", "since": 1700000000.5, "reopened": 0, "reason": "unplugged"})
         status, _, body = served.get("/healthz")
         assert status == 503
-        assert json.loads(body) == {"ok": False, "reason": "unplugged", "since": 1700000000.5}
+        assert json.loads(body) == {"state": "lost", "ok": False, "reason": "unplugged", "since": 1700000000.5}
         assert json.loads(served.get("/status.json")[2])["fps"] == 0.0
+
+    def test_frames_that_get_less_are_degraded_which_is_live_all_the_same(self, served: Served) -> None:
+        ladder = {"step": "pass-through", "reason": "95 °C, of at most 80", "since": 1700000000.5}
+        work = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+        served.report(ladder=ladder, work=work.report())
+        assert json.loads(served.get("/healthz")[2]) == {"state": "starting", "ok": True, "reason": "starting"}
+        served.feed(treatment=work)
+        status, _, body = served.get("/healthz")
+        reason = "degraded: pass-through (95 °C, of at most 80)"
+        assert status == 200
+        assert json.loads(body) == {"state": "degraded", "ok": True, "reason": reason, "since": 1700000000.5}
+        page = json.loads(served.get("/status.json")[2])
+        assert (page["live"], page["degraded"], page["work"]["share"]) == (True, True, 0.0)
+        metrics = served.get("/metrics")[2].decode()
+        for line in (
+            "quietcam_up 1.0", "quietcam_degraded 1.0", "quietcam_network_share 0.0",
+            'quietcam_ladder{step="pass-through"} 1.0', 'quietcam_ladder{step="full"} 0.0',
+        ):  # fmt: skip
+            assert f"\n{line}\n" in metrics
+        assert "quietcam_network_info{" not in metrics, "no network runs"
+        served.report()
+        assert json.loads(served.get("/healthz")[2]) == {"state": "live", "ok": True, "reason": "live"}
+        metrics = served.get("/metrics")[2].decode()
+        assert '\nquietcam_network_info{name="demo_640x480_int8",size="whole"} 1.0\n' in metrics
+        assert "\nquietcam_degraded 0.0\n" in metrics
 
     def test_a_camera_that_is_stuck_without_saying_so(self) -> None:
         now = [100.0]
@@ -150,7 +213,8 @@ class TestHealth:
         now[0] += STUCK_SECONDS - 0.1
         assert state.verdict().ok
         now[0] += 0.2
-        assert state.verdict() == {"ok": False, "reason": "no frame came for some seconds", "since": 1100.0}
+        reason = "no frame came for some seconds"
+        assert state.verdict() == {"state": "lost", "ok": False, "reason": reason, "since": 1100.0}
         state.frame()
         assert state.verdict().ok
 

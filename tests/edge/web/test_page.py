@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from edge.denoiser import Denoiser
+from edge.ladder import Step
 from edge.models import describe, resolve_model
+from edge.treatment import Treatment
 from quietcam.image import Image
 from quietcam.scenes import make_pair
 from tests.edge.web.conftest import Served, serving
@@ -42,6 +44,8 @@ class Running:
     def __init__(self, served: Served, pairs: list[tuple[Image, Image]]) -> None:
         self.served = served
         self.lost = threading.Event()
+        self.treatment = Treatment(model=MODEL)
+        self.ladder: dict[str, Any] = {"step": "full", "reason": None}
         self._over = threading.Event()
         self._pairs = pairs
         served.controls.describe = lambda: {  # type: ignore[method-assign]
@@ -57,12 +61,16 @@ class Running:
                 return
             if not self.lost.is_set():
                 since = time.time()
-                self.served.feed(*pair)
+                noisy, denoised = pair
+                self.served.feed(noisy, denoised if self.treatment.share else noisy, self.treatment)
             if count % 10 == 0:
                 camera = {"state": "live", "since": since, "reopened": 0, "reason": None}
                 if self.lost.is_set():
                     camera |= {"state": "lost", "reason": "the camera was unplugged"}
-                self.served.report(camera=camera, noise_sigma=18.2, fps_now=30.0)
+                work = {"work": self.treatment.report(), "ladder": self.ladder}
+                if self.treatment.model is None:
+                    work |= {"latency_ms": {"denoise": {"count": self.served.fed}}, "noise_sigma": None}
+                self.served.report(**{"camera": camera, "noise_sigma": 18.2, "fps_now": 30.0} | work)
 
     def __enter__(self) -> Running:
         return self
@@ -136,10 +144,10 @@ def test_it_is_alive_and_fits(page: Any, window: dict[str, Any], tmp_path: Path)
         assert place["right"] <= window["width"]
         assert place["height"] >= 14
     shown = {name: page.evaluate(f"document.getElementById('{name}').textContent") for name in
-             ("network", "latency", "dropped", "noise", "temperature", "model-name")}  # fmt: skip
+             ("network", "latency", "dropped", "noise", "temperature", "model-name", "share", "done")}  # fmt: skip
     assert shown == {
         "network": "3.0 ms", "latency": "3.0 ms", "dropped": "0", "noise": "18.2", "temperature": "51 °C",
-        "model-name": MODEL,
+        "model-name": MODEL, "share": "100 %", "done": "denoised",
     }  # fmt: skip
     assert describe(resolve_model(MODEL))["licence"] in page.evaluate("document.getElementById('model').textContent")
     keep(page, tmp_path, "page_phone" if window.get("mobile") else "page")
@@ -226,6 +234,40 @@ def test_a_lost_camera_is_said_and_its_return_too(
     assert page.problems == []
 
 
+def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
+    page: Any, running: Running, window: dict[str, Any], tmp_path: Path
+) -> None:
+    def says(name: str) -> str:
+        return str(page.evaluate(f"document.getElementById('{name}').textContent"))
+
+    running.treatment = Treatment(model=MODEL, gate=0.37)
+    page.wait("document.getElementById('done').textContent === '37 % denoised'")
+    page.wait("document.getElementById('share').textContent === '37 %'")
+    assert says("badge") == "live"
+    since = time.time() - 60
+    running.ladder = {"step": "pass-through", "reason": "95 °C, of at most 80", "since": since}
+    running.treatment = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+    page.wait("document.getElementById('done').textContent === 'not denoised'")
+    page.wait("document.getElementById('badge').textContent === 'live, not denoised'")
+    assert says("network") == says("noise") == "–", "no old number"
+    assert says("share") == "0 %"
+    assert says("notice").startswith("degraded: pass-through (95 °C, of at most 80), since ")
+    assert "runs now" in says("model")
+    amber = "rgb(232, 176, 75)"
+    for name in ("done", "badge"):
+        assert page.evaluate(f"getComputedStyle(document.getElementById('{name}')).backgroundColor") == amber
+    keep(page, tmp_path, "page_hot_phone" if window.get("mobile") else "page_hot")
+    running.ladder = {"step": "fewer pixels", "reason": "85 °C, of at most 80", "since": since}
+    running.treatment = Treatment(Step.HALF_SIZE, MODEL, "half")
+    page.wait("document.getElementById('done').textContent === 'denoised at half the size'")
+    page.wait("document.getElementById('badge').textContent === 'live, degraded'")
+    assert page.evaluate("document.documentElement.scrollWidth") <= window["width"]
+    running.ladder, running.treatment = {"step": "full", "reason": None}, Treatment(model=MODEL)
+    page.wait("document.getElementById('done').textContent === 'denoised'")
+    page.wait("document.getElementById('badge').textContent === 'live'")
+    assert page.problems == []
+
+
 def test_a_hidden_page_costs_the_device_nothing(running: Running, page: Any) -> None:
     page.evaluate(
         "(() => { Object.defineProperty(document, 'hidden', { value: true, configurable: true });"
@@ -248,6 +290,7 @@ def test_a_server_that_is_gone_is_said(browser: Any, pairs: list[tuple[Image, Im
         served.sink.close()
         page.wait("document.getElementById('gone').textContent.startsWith('No live video since')")
         assert "does not answer" in page.evaluate("document.getElementById('gone').textContent")
+        assert page.evaluate("document.getElementById('fps').textContent") == "–", "an old number is none"
         browser.open("about:blank?", until="true")
 
 

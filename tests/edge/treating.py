@@ -1,0 +1,22 @@
+"""What a network of a test's own needs to stand in the place of a denoiser."""
+
+from __future__ import annotations
+
+from edge.treatment import Treated, Treatment
+from quietcam.image import Image
+
+
+class Treats:
+    """Beside a ``denoise`` of the test's: all of it is shown, whatever the size."""
+
+    strength = 1.0
+
+    def denoise(self, noisy: Image, out: Image | None = None) -> Image:
+        raise NotImplementedError
+
+    def treat(self, noisy: Image, out: Image | None = None, half: bool = False) -> Treated:
+        image = self.denoise(noisy, out)
+        return Treated(image, Treatment(model=type(self).__name__, size="half" if half else "whole"))
+
+    def resume(self, after: object = None) -> None:
+        """Nothing is remembered."""
