@@ -1,8 +1,8 @@
 """Packs a data set in children that are killed: ``killing.py DATA OUT MODE``; prints how many were.
 
 It imports everything once and forks, so that a child takes milliseconds. MODE is JSON: ``calls`` kills at every call
-that changes the disk, each time in a new folder below OUT; else ``kills`` children die after up to ``seconds``, all
-in OUT.
+that changes the disk, each time in a new folder below OUT; else ``kills`` children die within the time that a whole one
+takes here and now, all in OUT.
 """
 
 import functools
@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,7 +43,10 @@ def run(out, action=lambda: None):
     return status == 0
 
 
-def die_at_call(number, half):
+CALLS = ("open", "pwrite", "write", "fsync", "replace", "rename", "truncate", "unlink", "mkdir")
+
+
+def die_at_call(number, half, names=CALLS):
     # Of those that change the disk: before it, or with half of it written.
     left = [number]
 
@@ -58,25 +62,29 @@ def die_at_call(number, half):
 
         return call
 
-    for name in ("open", "pwrite", "write", "fsync", "replace", "rename", "truncate", "unlink", "mkdir"):
+    for name in names:
         setattr(os, name, watch(name, getattr(os, name)))
 
 
 killed = 0
 generator = random.Random(mode["seed"])
 if mode["calls"]:
-    for half in (False, True):
+    for half, names in ((False, CALLS), (True, ("pwrite",))):
         number = 1
-        while not run(out / f"{number}_{half}", functools.partial(die_at_call, number, half)):
+        while not run(out / f"{number}_{half}", functools.partial(die_at_call, number, half, names)):
             killed += 1
             # Those that come after it die too, each somewhere.
             killed += not run(out / f"{number}_{half}", lambda: die_at_call(generator.randrange(1, 30), True))
             assert run(out / f"{number}_{half}")
             number += 1
 else:
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        assert run(Path(folder) / "whole")
+        seconds = time.monotonic() - began
     for _ in range(mode["kills"]):
         pid = child(out)
-        time.sleep(generator.uniform(0, mode["seconds"]))
+        time.sleep(generator.uniform(0, seconds))
         os.kill(pid, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     assert run(out)
