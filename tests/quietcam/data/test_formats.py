@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+pytest.importorskip("PIL", reason="needs the extra 'dev'")
+
 from PIL import Image, ImageCms, ImageOps
 
 from quietcam.data.formats import count_unread, kind_of, unread_by_content
