@@ -13,7 +13,7 @@ from quietcam.chatter import chatter_heard
 from quietcam.data.headers import Header, bare_jpeg
 from quietcam.errors import DataError
 
-__all__ = ["damaged", "decode"]
+__all__ = ["damaged", "decode", "what_it_is"]
 
 
 def decode(path: object, content: bytes, header: Header) -> Any:
@@ -31,12 +31,12 @@ def decode(path: object, content: bytes, header: Header) -> Any:
     """
     pixels, heard = _decode(path, content)
     if pixels is None:
-        raise damaged(path, _what_it_is(content) if header.kind == "" else "no decoder can read it")
+        raise damaged(path, "no decoder can read it")
     if heard and header.kind == "jpeg" and not any(_tells_damage(line, content[: header.end]) for line in heard):
         # libjpeg tells its first warning only: behind a harmless one there may be another.
         heard = _decode(path, bare_jpeg(content))[1]
     if damage := next((line for line in heard if _tells_damage(line, content[: header.end])), None):
-        raise damaged(path, damage)
+        raise damaged(path, f"pixels are missing or wrong; its decoder says: {damage}")
     return pixels
 
 
@@ -53,14 +53,14 @@ def _decode(path: object, content: bytes) -> tuple[Any, list[str]]:
     return pixels, heard
 
 
-def _what_it_is(content: bytes) -> str:
-    """What lies in place of a picture, of what downloads leave there."""
+def what_it_is(content: bytes) -> str:
+    """What lies in place of a picture, where it is something that downloads leave there."""
     start = content[:256].lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS, not the picture itself: git lfs pull brings it"
     if start.startswith((b"<!doctype html", b"<html")):
         return "a web page"
-    return "no decoder can read it"
+    return "no decoder can read it: its first bytes are those of no format that is read"
 
 
 _DECODERS = re.compile(

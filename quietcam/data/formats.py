@@ -60,10 +60,10 @@ class Unread:
     convert: str
 
 
-_HEIC = Unread("HEIC", "heif-convert IN.heic OUT.png")
-_AVIF = Unread("AVIF", "avifdec IN.avif OUT.png")
-_RAW = Unread("camera raw", "darktable-cli IN.dng OUT.png")
-_JXL = Unread("JPEG XL", "djxl IN.jxl OUT.png")
+_HEIC = Unread("HEIC", "heif-convert IN OUT.png")
+_AVIF = Unread("AVIF", "avifdec IN OUT.png")
+_RAW = Unread("camera raw", "darktable-cli IN OUT.png")
+_JXL = Unread("JPEG XL", "djxl IN OUT.png")
 
 _RAW_SUFFIXES = (
     *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw"),
@@ -76,7 +76,7 @@ _UNREAD: dict[str, Unread] = {
     **dict.fromkeys(_RAW_SUFFIXES, _RAW),
     ".jxl": _JXL,
     **{
-        suffix: Unread(name, f"magick IN{suffix} OUT.png")
+        suffix: Unread(name, "magick IN OUT.png")
         for suffix, name in {
             **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx"), "JPEG 2000"),
             **{".gif": "GIF", ".psd": "Photoshop", ".exr": "OpenEXR", ".hdr": "Radiance", ".tga": "Targa"},

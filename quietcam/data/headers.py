@@ -25,8 +25,8 @@ class Header:
     """What the file tells.
 
     Attributes:
-        kind: as ``kind_of`` names it; "" where the decoders shall find out.
-        width: pixels, as stored; 0 where ``kind`` is "".
+        kind: as ``kind_of`` names it; "" where it is none of these, and nothing else is told.
+        width: pixels, as stored.
         height: pixels, as stored.
         bits: of a channel; 0 where it is not told.
         orientation: 1 to 8, as Exif defines it; 1 is upright.
@@ -214,14 +214,16 @@ def _webp(content: bytes) -> Header:
     end = 8 + length
     if end > len(content):
         raise ValueError("it is cut short")
-    header, at = Header("webp", bits=8), 12
+    header, at, canvas = Header("webp", bits=8), 12, None
     while at + 8 <= end:
         kind, size = content[at : at + 4], struct.unpack_from("<I", content, at + 4)[0]
         data = content[at + 8 : at + 8 + size]
         if at + 8 + size > end:
             raise ValueError("its chunks do not join")
-        if kind == b"VP8X" and data[0] & 2:
-            header = replace(header, unusual="animated pictures")
+        if kind == b"VP8X":
+            canvas = tuple(1 + int.from_bytes(data[place : place + 3], "little") for place in (4, 7))
+            if data[0] & 2:
+                header = replace(header, unusual="animated pictures")
         elif kind == b"VP8 ":
             width, height = struct.unpack_from("<HH", data, 6)
             header = replace(header, width=width & 0x3FFF, height=height & 0x3FFF)
@@ -233,8 +235,10 @@ def _webp(content: bytes) -> Header:
         elif kind == b"EXIF":
             header = _with_exif(header, data)
         at += 8 + size + (size & 1)
-    if not header.width and not header.unusual:
+    if not header.unusual and not (header.width and header.height):
         raise ValueError("it holds no picture")
+    if not header.unusual and canvas not in (None, (header.width, header.height)):
+        raise ValueError("its sizes differ")
     return header
 
 

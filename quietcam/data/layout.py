@@ -81,7 +81,10 @@ class Layout:
                     f"Received: {pattern!r}. Remedy: for example --noisy low --clean high."
                 )
         if self.noisy.lower() == self.clean.lower():
-            raise UsageError(f"The two sides have two names. Received: {self.noisy} for both.")
+            raise UsageError(
+                f"The two sides have two names. Received: {self.noisy} for both. "
+                "Remedy: give --noisy and --clean a name each."
+            )
 
     def side_and_name(self, path: PurePath) -> tuple[str, str] | None:
         """The side of a picture and the name of its pair; None where it is on none.

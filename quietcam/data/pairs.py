@@ -166,6 +166,11 @@ def list_data(path: Path, layout: Layout | None = None) -> Listing:
         DataError: the archive or ``.mat`` file cannot be used, or it is not told which folder is which side.
     """
     path = Path(path)
+    if layout is not None and path.suffix.lower() == ".mat":
+        raise UsageError(
+            f"Sides are named in folders and archives. Received: {path}, whose variables have their own names. "
+            "Remedy: leave --noisy and --clean out."
+        )
     problems: list[Problem] = []
     arrays: list[Blocks] = []
     entries: list[Entry] = []

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from quietcam.atomic import write_bytes
-from quietcam.data.decoder import damaged, decode
+from quietcam.data.decoder import damaged, decode, what_it_is
 from quietcam.data.formats import (
     HEAD,
     PICTURE_SUFFIXES,
@@ -100,9 +100,9 @@ def list_pictures(folder: Path) -> list[Path]:
     found = [path for path in files if is_picture(path) and path.is_file()]
     unread = count_unread(path.relative_to(folder) for path in files if unread_by_name(path) and path.is_file())
     if not found:
-        what = "; ".join(f"{detail} (the first is {name})" for name, detail in unread) or "none"
+        what = "; ".join(f"{detail} (the first is {name})" for name, detail in unread)
         raise DataError(
-            f"A folder of pictures must hold at least one. Received: {folder}, with {what}. "
+            f"A folder of pictures must hold at least one. Received: {folder}, with none{what and f': {what}'}. "
             f"Remedy: put pictures there ({' '.join(sorted(PICTURE_SUFFIXES))})."
         )
     for name, detail in unread:
@@ -249,9 +249,12 @@ def _header(path: Place, content: bytes) -> Header:
             f"Remedy: convert it, for example: {unread.convert}"
         )
     try:
-        return read_header(content)
+        header = read_header(content)
     except ValueError as error:
         raise damaged(path, str(error)) from error
+    if not header.kind:  # never given to a decoder, since nothing has judged its size
+        raise damaged(path, what_it_is(content))
+    return header
 
 
 def _without_alpha(path: Place, pixels: Any, header: Header) -> Image:

@@ -79,9 +79,12 @@ def read_profile(content: bytes) -> Profile | None:
     Damaged profiles are None, too: the pixels are whole without them.
     """
     try:
-        return _read(content)
-    except (struct.error, ValueError, IndexError, np.linalg.LinAlgError):
+        with np.errstate(all="ignore"):
+            profile = _read(content)
+    except (struct.error, ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError):
         return None
+    # A damaged number may have made any of it meaningless.
+    return profile if profile is not None and np.isfinite(profile.curves).all() else None
 
 
 def _read(content: bytes) -> Profile | None:

@@ -191,7 +191,9 @@ def test_folders_count_what_is_not_read(tmp_path, save, picture, capsys):
     assert "b.HEIC" in said[0]
     assert "1 camera raw photo is not read" in said[1]
     (tmp_path / "a.png").unlink()
-    with pytest.raises(DataError, match=r"with 2 HEIC photos are not read; convert them, for example: heif-convert"):
+    with pytest.raises(
+        DataError, match=r"with none: 2 HEIC photos are not read; convert them, for example: heif-convert"
+    ):
         list_pictures(tmp_path)
     assert count_unread([tmp_path / "x.txt"]) == []
 
@@ -395,6 +397,31 @@ def test_adobe_rgb_that_exif_alone_tells():
     stored = np.asarray(Image.open(io.BytesIO(content)))
     right = by_littlecms(stored, matrix_profile("Adobe RGB (1998)", ADOBE, gamma=2.19921875))
     assert np.abs(decoded(content).astype(int) - right).max() <= 4
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_bit_of_a_profile_hurts(data):
+    kind = data.draw(st.sampled_from(["matrix", "curves of formulas"]))
+    content = matrix_profile("P3", P3, gamma=2.2)
+    if kind != "matrix":
+        content = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    content = bytearray(content)
+    at = data.draw(st.integers(0, 8 * len(content) - 1))
+    content[at // 8] ^= 1 << at % 8
+    profile = read_profile(bytes(content))
+    if profile is not None:
+        assert to_srgb(smooth(8, 8), profile).shape == (8, 8, 3)
+        assert profile.is_srgb in (True, False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"PF\n9 9\n-1.0\n" + bytes(972), b"P7\n", b"\x59\xa6\x6a\x95" + bytes(99), b"P3\n1 1\n255\n1 2 3\n"]
+)
+def test_what_nothing_has_judged_is_not_decoded(content, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(DataError, match="of no format that is read"):
+        decoded(content)
 
 
 def test_a_large_picture_is_turned_in_parts():

@@ -174,6 +174,12 @@ def test_names_that_cannot_be(tmp_path, options, said):
     assert said in (str(told.exception) + told.output)
 
 
+def test_blocks_have_their_own_names(tmp_path):
+    (tmp_path / "a.mat").write_bytes(b"")
+    with pytest.raises(UsageError, match="Sides are named in folders and archives"):
+        list_data(tmp_path / "a.mat", Layout("a", "b"))
+
+
 def test_archives_with_the_separators_of_windows(tmp_path, picture):
     archive = tmp_path / "set.zip"
     with zipfile.ZipFile(archive, "w") as file:
