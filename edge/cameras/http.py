@@ -83,6 +83,7 @@ class HttpCamera(Camera):
         self._first: np.ndarray | None = None
         self._parts = JpegSplitter()
         self._waiting: list[bytes] = []
+        self._due = 0.0  # when the next picture is asked for
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -142,8 +143,9 @@ class HttpCamera(Camera):
 
     def _snapshot(self) -> bytes | None:
         if self._answer is None:  # the one that it was opened with is the first
-            if self._stopped.wait(1.0 / self._rate):
+            if self._stopped.wait(max(0.0, self._due - self._clock())):
                 return None
+            self._due = self._clock() + 1.0 / self._rate
             self._answer = self._asked()
         try:
             content: bytes = self._answer.read(_LARGEST)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from edge.cameras.capture import CaptureCamera
 from edge.cameras.url import CameraUrl
+from edge.frame import Frame
+from quietcam.data.video import say_what_opencv_gets_wrong
 from quietcam.errors import DataError
+from quietcam.progress import say
 
 __all__ = ["NetworkCamera"]
 
 _OPENING_MS, _READING_MS = 5000, 3000
 _FROZEN_PICTURES, _FROZEN_VIDEO = 4.0, 30.0  # seconds; a video codec may repeat a picture until its next key frame
 _REACHING = 2.0  # seconds
+_BLACK, _STEP = 50, 8  # pictures from the start on that are black in every eighth pixel
 
 
 class NetworkCamera(CaptureCamera):
@@ -28,12 +33,26 @@ class NetworkCamera(CaptureCamera):
         self.frozen_after = _FROZEN_PICTURES if url.scheme.startswith("http") else _FROZEN_VIDEO
         self._url = url
 
+    def __iter__(self) -> Iterator[Frame]:
+        black = 0
+        for frame in super().__iter__():
+            if black >= 0:
+                black = -1 if frame.image[::_STEP, ::_STEP].any() else black + 1
+            if black == _BLACK:  # a sensor in the dark shows some noise, and compression leaves some of it
+                black = -1
+                say(
+                    f"warning: {self.name} has sent {_BLACK} pictures that are black all over. A stream that is "
+                    "interlaced looks so through OpenCV 4.13 and later. Remedy: set the camera to progressive"
+                )
+            yield frame
+
     def _open(self) -> Any:
         import cv2
 
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPENING_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READING_MS]
         native = cv2.VideoCapture(self._url.full, cv2.CAP_FFMPEG, limits)
         if native.isOpened():
+            say_what_opencv_gets_wrong()
             return native
         native.release()
         raise DataError(self._why_not())

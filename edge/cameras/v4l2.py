@@ -19,7 +19,7 @@ from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
 from quietcam.errors import DataError, UsageError
 from quietcam.progress import say
 
-__all__ = ["Device", "V4l2Camera", "V4l2Options", "device_path", "is_number", "list_devices", "why_not"]
+__all__ = ["HANDED_OVER", "Device", "V4l2Camera", "V4l2Options", "device_path", "is_number", "list_devices", "why_not"]
 
 # linux/videodev2.h: what a device says of itself, and the taking of its buffers, which only one may hold.
 _QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
@@ -30,7 +30,9 @@ _OF_THE_PI = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rp
 """Drivers whose devices are stages of a ribbon cable's camera: of use through libcamera only."""
 
 _G_FMT = {8: 0xC0D05604, 4: 0xC0CC5604}[struct.calcsize("P")]  # _IOWR('V', 4, struct v4l2_format), 208 or 204 bytes
-_HANDED_OVER = 10.0  # seconds after which udev is done with a new device
+HANDED_OVER = 10.0
+"""Seconds after which udev is done with a new device."""
+
 _LARGEST_NUMBER = 63
 _SAME_RATE = 0.01  # 29.97 is what was meant by 30
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
@@ -236,7 +238,7 @@ def why_not(
 def _forbidden(path: Path, node: os.stat_result, error: OSError, age: float) -> DataError:
     """A new device is the system's alone until udev gives it to a group, which takes some seconds on a slow machine."""
     given = bool(node.st_mode & 0o066)
-    if error.errno == errno.EACCES and not given and 0.0 <= age < _HANDED_OVER:
+    if error.errno == errno.EACCES and not given and 0.0 <= age < HANDED_OVER:
         return NotReadyError(f"{path} is there, and the system has not handed it over to its users yet")
     group = _group(node.st_gid)
     if error.errno == errno.EPERM or (given and node.st_gid in (os.getegid(), *os.getgroups())):

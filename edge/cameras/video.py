@@ -54,10 +54,10 @@ class VideoCamera(Camera):
             yield Frame(*read, index)
             index += 1
         if not index:
-            raise DataError(
-                f"No frame of this video can be decoded by OpenCV. Received: {self.name}. "
-                "Remedy: write it anew, for example with: ffmpeg -i FILE -c:v libx264 -crf 10 out.mp4"
-            )
+            remedy = "write it anew, for example with: ffmpeg -i FILE -c:v libx264 -crf 10 out.mp4"
+            if not isinstance(self._place, Path):
+                remedy = f"fetch the file first, since its index may stand at its end; else {remedy}"
+            raise DataError(f"No frame of this video can be decoded by OpenCV. Received: {self.name}. Remedy: {remedy}")
         if self._video is not None:
             self._tell(index, self._video)
 

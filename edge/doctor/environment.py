@@ -61,7 +61,9 @@ def check_opencv(machine: Machine) -> list[Finding]:
     for package in ("opencv-python-headless", "opencv-python", "opencv-contrib-python"):
         version = machine.version(package)
         if version is not None:
-            return [Finding("opencv", "ok", f"{package} {version}")]
+            old = [int(part) for part in version.split(".")[:2] if part.isdigit()] < [4, 13]
+            note = "; reads the colors of most videos (BT.709) a little wrong, as before 4.13" if old else ""
+            return [Finding("opencv", "ok", f"{package} {version}{note}")]
     if machine.importable("cv2"):
         return [Finding("opencv", "ok", "the system's")]
     return [Finding("opencv", "broken", "not installed", f"{machine.pip} 'quietcam[edge]'")]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
+from edge.cameras.v4l2 import HANDED_OVER
 from edge.coral_checks import State, check_delegate, coral_checks, find_corals
 from edge.delegates import library_name
 from edge.doctor.check import Finding, Level, Machine
@@ -33,6 +35,10 @@ def check_cameras(machine: Machine) -> list[Finding]:
     names = ", ".join(f"/dev/{path.name}{_called(machine, path)}" for path in devices)
     if not closed:
         return [Finding("cameras", "ok", names)]
+    new = [path for path in closed if _is_new(path)]
+    if new:
+        which = " ".join(f"/dev/{path.name}" for path in new)
+        return [Finding("cameras", "warn", f"{which} has just appeared; the system hands it over", "quietcam doctor")]
     if "video" not in machine.groups and not machine.is_root:
         return [
             Finding(
@@ -121,6 +127,12 @@ def decode_throttled(text: str) -> list[str]:
         raise ValueError(text)
     bits = int(number, 16)
     return [meaning for bit, meaning in _THROTTLED.items() if bits >> bit & 1]
+
+
+def _is_new(path: Path) -> bool:
+    """A device that is the system's alone until udev gives it to a group."""
+    node = path.stat()
+    return not node.st_mode & 0o066 and time.time() - node.st_ctime < HANDED_OVER
 
 
 def _captures(machine: Machine, device: Path) -> bool:

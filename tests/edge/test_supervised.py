@@ -492,3 +492,19 @@ def test_the_rules_notice_within_five_seconds() -> None:
     rules = WatchRules()
     assert rules.silence + rules.pulse < 5
     assert (stream("http://camera/").frozen_after or 9) < 5
+
+
+@pytest.mark.parametrize(("pictures", "says"), [(60, True), (40, False)])
+def test_a_stream_that_is_black_from_its_start_is_told_once(
+    pictures: int, says: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interlaced ones look so through OpenCV, which tells nobody."""
+
+    def frames(_: object) -> Iterator[Frame]:
+        for number in range(200):
+            image = picture(16, 16) if number >= pictures else np.zeros((16, 16, 3), np.uint8)
+            yield Frame(image, 0.0, number)
+
+    monkeypatch.setattr("edge.cameras.capture.CaptureCamera.__iter__", frames)
+    assert len(list(stream("rtsp://user:secret@camera/"))) == 200
+    assert capsys.readouterr().err.count("interlaced") == says

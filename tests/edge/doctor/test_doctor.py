@@ -144,6 +144,11 @@ class TestEnvironment:
         name = {"numpy": "numpy", "opencv-python-headless": "opencv", "aiohttp": "live page"}[package]
         trouble(fake, name, "broken", "", "pip install 'quietcam[edge]'")
 
+    @pytest.mark.parametrize(("version", "says"), [("4.12.0", True), ("4.13.0.92", False), ("5.0.0.93", False)])
+    def test_an_opencv_that_mistakes_colors(self, fake: Fake, version: str, says: bool) -> None:
+        fake.packages["opencv-python-headless"] = version
+        assert ("BT.709" in fake.findings()["opencv"].found) == says
+
     def test_an_environment_that_cannot_see_the_systems_libcamera(self, fake: Fake, tmp_path: Path) -> None:
         """The command is run: afterwards the environment sees the system's packages."""
         fake.modules -= {"picamera2", "libcamera"}
@@ -162,6 +167,13 @@ class TestEnvironment:
 
 
 class TestHardware:
+    def test_a_camera_that_was_plugged_in_just_now(self, fake: Fake) -> None:
+        """Its node belongs to the system alone, for some seconds."""
+        fake.fields["access"] = lambda path, _: "video" not in path.name
+        for path in (fake.root / "dev").glob("video*"):
+            path.chmod(0o600)
+        trouble(fake, "cameras", "warn", "has just appeared", "quietcam doctor")
+
     def test_not_in_the_group(self, fake: Fake) -> None:
         fake.fields |= {"groups": frozenset({"pi"}), "access": lambda path, _: "video" not in path.name}
         trouble(fake, "cameras", "broken", "not in the group video", "sudo usermod -aG video pi")
