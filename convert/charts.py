@@ -54,7 +54,7 @@ def layer_bars(blamed: Blame) -> str:
             f'<span class="name{guilty}" title="{escaped(layer.kind)}">{escaped(layer.name)}</span>'
             f'<span class="bar"><i style="width:{clean:.2f}%"></i></span><span class="value">{escaped(sqnr)}</span>'
             f'<span class="bar cost"><i class="{guilty.strip()}" style="width:{dear:.2f}%"></i></span>'
-            f'<span class="value{guilty}">{layer.cost:.3f}</span>'.replace(">-", ">−")
+            f'<span class="value{guilty}">{layer.cost:z.3f}</span>'.replace(">-", ">−")
         )
     return f'<div class="layers">\n{chr(10).join(lines)}\n</div>'
 

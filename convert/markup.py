@@ -19,12 +19,15 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], words: Sequence[int] = ()) -> str:
+def table(
+    heads: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], words: Sequence[int] = (), dense: bool = False
+) -> str:
     """A table that sorts by a click on a head.
 
     Args:
         rows: class and cells of each.
         words: columns of text, beside the first.
+        dense: many columns: their figures may break where they hold more than one.
     """
 
     def kind(index: int) -> str:
@@ -42,8 +45,9 @@ def table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], word
             for index, (text, value) in enumerate(cells)
         )
         body.append(f'<tr class="{escaped(name)}">{shown}</tr>' if name else f"<tr>{shown}</tr>")
+    opened = '<table class="dense">' if dense else "<table>"
     return (
-        f'<div class="scroll" tabindex="0">\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        f'<div class="scroll" tabindex="0">\n{opened}\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         f"{chr(10).join(body)}\n</tbody>\n</table>\n</div>"
     )
 

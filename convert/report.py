@@ -47,6 +47,7 @@ def render(compared: Compared, exhibits: Sequence[Exhibit]) -> str:
         *_blames(comparison),
         *_groups(comparison),
         _regions(comparison),
+        _colours(comparison),
         exhibits_section(comparison, exhibits),
         patches_section(comparison, "Worst patches", compared.worst, "The ten squares of the lowest PSNR"),
         patches_section(
@@ -167,8 +168,8 @@ def _blames(comparison: Comparison) -> Iterable[str]:
             values: list[Cell] = [
                 (layer.name, layer.name),
                 (layer.kind, layer.kind),
-                (f"{layer.cost:.3f}", layer.cost),
-                ("" if layer.cost_weights is None else f"{layer.cost_weights:.3f}", layer.cost_weights),
+                (f"{layer.cost:z.3f}", layer.cost),
+                ("" if layer.cost_weights is None else f"{layer.cost_weights:z.3f}", layer.cost_weights),
                 (f"{layer.sqnr:.1f}", layer.sqnr),
                 ("" if layer.own_sqnr is None else f"{layer.own_sqnr:.1f}", layer.own_sqnr),
                 (f"{layer.low:.3g} to {layer.high:.3g}" if has_range else "", layer.high),
@@ -190,7 +191,7 @@ def _blames(comparison: Comparison) -> Iterable[str]:
         yield (
             f"<h2>Layers of {escaped(blamed.model)}</h2>\n<p>{escaped(blamed.verdict)}</p>\n{layer_bars(blamed)}\n"
             "<details><summary>every layer in figures</summary>\n"
-            f"{table(_LAYER_HEADS, rows, words=(1, 12))}\n</details>\n"
+            f"{table(_LAYER_HEADS, rows, words=(1, 12), dense=True)}\n</details>\n"
             f"<p class=note>{escaped(note)}</p>"
         )
     if comparison.notes:
@@ -216,27 +217,36 @@ def _groups(comparison: Comparison) -> Iterable[str]:
 
 
 def _regions(comparison: Comparison) -> str:
-    heads = ["PSNR dB of", *REGIONS, *LIGHTS, "bias red", "green", "blue", "in shadows", "banding"]
+    heads = ["PSNR dB of", *REGIONS, *LIGHTS]
     rows = []
     for row in comparison.rows:
         scores = [*(row.regions[each] for each in REGIONS), *(row.lights[each] for each in LIGHTS)]
-        dark = row.lights["shadows"].bias
         shown: list[Cell] = [(row.title, row.title)]
         shown += [("" if each.psnr is None else f"{each.psnr:.2f}", each.psnr) for each in scores]
-        shown += [(f"{each:+.2f}", each) for each in row.bias]
-        shown.append((f"{sum(dark) / len(dark):+.2f}", sum(dark) / len(dark)))
-        shown.append(("" if row.banding is None else f"{row.banding:.2f}", row.banding))
         rows.append((_kind(comparison, row), shown))
     subject = comparison.subject
     shares = ", ".join(f"{each} {100 * subject.regions[each].share:.0f} %" for each in REGIONS)
     shares += "; " + ", ".join(f"{each} {100 * subject.lights[each].share:.0f} %" for each in LIGHTS)
+    note = f"Pixels, by the clean picture: {shares}. PSNR of their pooled error."
+    return f"<h2>Regions</h2>\n{table(heads, rows)}\n<p class=note>{escaped(note)}</p>"
+
+
+def _colours(comparison: Comparison) -> str:
+    heads = ("bias of", "red", "green", "blue", "in shadows", "banding")
+    rows = []
+    for row in comparison.rows:
+        dark = row.lights["shadows"].bias
+        shown: list[Cell] = [(row.title, row.title)]
+        shown += [(f"{each:+.2f}", each) for each in row.bias]
+        shown.append((f"{sum(dark) / len(dark):+.2f}", sum(dark) / len(dark)))
+        shown.append(("" if row.banding is None else f"{row.banding:.2f}", row.banding))
+        rows.append((_kind(comparison, row), shown))
     clean = comparison.clean_banding
     note = (
-        f"Pixels, by the clean picture: {shares}. PSNR of their pooled error. Bias: mean of denoised minus clean, "
-        "in steps of 255. Banding: false contours in each 1000 flat pixels"
+        "Bias: mean of denoised minus clean, in steps of 255. Banding: false contours in each 1000 flat pixels"
         + (f"; the clean pictures have {clean:.2f}." if clean is not None else ".")
     )
-    return f"<h2>Regions, colour, banding</h2>\n{table(heads, rows)}\n<p class=note>{escaped(note)}</p>"
+    return f"<h2>Colour and banding</h2>\n{table(heads, rows)}\n<p class=note>{escaped(note)}</p>"
 
 
 def _provenance(comparison: Comparison) -> str:

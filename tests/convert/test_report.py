@@ -207,6 +207,15 @@ def test_in_a_browser_pictures_load_and_nothing_is_asked_for_or_complained_of(br
     assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("width", [1024, 1280, 1920])
+def test_in_a_browser_no_table_is_cut_off(browser, report, width):
+    shown = browser.open(report, width=width, height=900)
+    shown.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    tables = shown.evaluate("[...document.querySelectorAll('.scroll')].map(each => [each.scrollWidth, each.clientWidth])")
+    assert len(tables) >= 4
+    assert [each for each in tables if each[0] > each[1]] == []
+
+
 def test_in_a_browser_the_slider_follows_the_mouse_and_the_arrow_keys(browser, report):
     shown = browser.open(report, width=1000, height=900)
     shown.evaluate("document.querySelector('.slider').scrollIntoView({block: 'center'})")
