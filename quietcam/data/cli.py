@@ -28,7 +28,9 @@ def _group() -> None:
 def index_command(
     data: Annotated[
         Path,
-        typer.Argument(help="SIDD as it is downloaded: a folder, .zip or .mat; or a folder with noisy/ and clean/."),
+        typer.Argument(
+            help="SIDD as it is downloaded: a folder, .zip or .mat; or a folder with noisy/ and clean/, lq/ and gt/, …."
+        ),
     ],
     split: Annotated[
         str | None,

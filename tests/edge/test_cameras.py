@@ -293,3 +293,17 @@ class TestPaths:
         for command in (["lint", "a.tflite"], ["compare", "a.tflite", "--data", "set"], ["calibrate", "--data", "set"]):
             assert run(command) in (1, 2)
             assert "unexpected" not in capsys.readouterr().err
+
+
+def test_a_picture_is_told_by_its_content_and_a_photograph_is_no_video(tmp_path: Path) -> None:
+    image = np.full((8, 12, 3), 90, np.uint8)
+    write_picture(tmp_path / "a.png", image)
+    (tmp_path / "a.png").rename(tmp_path / "IMG_1")
+    assert [frame.image.shape for frame in open_camera(str(tmp_path / "IMG_1"))] == [(8, 12, 3)]
+    (tmp_path / "x.mov").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(400))  # renamed by somebody
+    with pytest.raises(DataError, match=r"HEIC are not read.*x\.mov.*heif-convert"):
+        list(open_camera(str(tmp_path / "x.mov")))
+    (tmp_path / "only" / "inner").mkdir(parents=True)
+    (tmp_path / "only" / "b.dng").write_bytes(b"II*\0")
+    with pytest.raises(DataError, match="1 camera raw photo is not read"):
+        open_camera(str(tmp_path / "only"))
