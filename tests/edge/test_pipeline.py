@@ -74,6 +74,11 @@ class Collector(Sink):
 
 
 @pytest.fixture(autouse=True)
+def _nothing_is_stale_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.health._STALE", WAIT)
+
+
+@pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield

@@ -143,12 +143,15 @@ def test_it_is_alive_and_fits(page: Any, window: dict[str, Any], tmp_path: Path)
         assert place["left"] >= 0
         assert place["right"] <= window["width"]
         assert place["height"] >= 14
-    shown = {name: page.evaluate(f"document.getElementById('{name}').textContent") for name in
-             ("network", "latency", "dropped", "noise", "temperature", "model-name", "share", "done")}  # fmt: skip
-    assert shown == {
+    expected = {
         "network": "3.0 ms", "latency": "3.0 ms", "dropped": "0", "noise": "18.2", "temperature": "51 °C",
         "model-name": MODEL, "share": "100 %", "done": "denoised",
     }  # fmt: skip
+
+    def shown() -> dict[str, str]:
+        return {name: page.evaluate(f"document.getElementById('{name}').textContent") for name in expected}
+
+    until(lambda: shown() == expected, shown)
     assert describe(resolve_model(MODEL))["licence"] in page.evaluate("document.getElementById('model').textContent")
     keep(page, tmp_path, "page_phone" if window.get("mobile") else "page")
     assert page.problems == []
@@ -221,10 +224,11 @@ def test_a_lost_camera_is_said_and_its_return_too(
     page: Any, running: Running, window: dict[str, Any], tmp_path: Path
 ) -> None:
     running.lost.set()
-    page.wait("!document.getElementById('gone').hidden")
+    # On a busy machine it says first that the stream stands still, or that nobody answers.
+    page.wait("document.getElementById('gone').textContent.endsWith(': the camera was unplugged')")
+    assert not page.evaluate("document.getElementById('gone').hidden")
     said = page.evaluate("document.getElementById('gone').textContent")
     assert said.startswith("No live video since ")
-    assert said.endswith(": the camera was unplugged")
     page.wait("document.getElementById('badge').textContent === 'no live video'")
     if not window.get("mobile"):
         keep(page, tmp_path, "page_lost")
@@ -288,8 +292,7 @@ def test_a_server_that_is_gone_is_said(browser: Any, pairs: list[tuple[Image, Im
             page = browser.open(served.sink.address, **DESK)
             page.wait("document.body && Number(document.body.dataset.frames) > 2")
         served.sink.close()
-        page.wait("document.getElementById('gone').textContent.startsWith('No live video since')")
-        assert "does not answer" in page.evaluate("document.getElementById('gone').textContent")
+        page.wait("/^No live video since.*does not answer/.test(document.getElementById('gone').textContent)")
         assert page.evaluate("document.getElementById('fps').textContent") == "–", "an old number is none"
         browser.open("about:blank?", until="true")
 
