@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from quietcam.errors import UsageError
 from quietcam.progress import say
+from quietcam.urls import shown
 
 __all__ = ["Config", "options_of", "read_config"]
 
@@ -106,7 +107,7 @@ def _nearest(key: str, known: Iterable[str]) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = shown(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from edge.service.notify import Notifier
 from quietcam.errors import QuietcamError
 from quietcam.progress import say
+from quietcam.urls import shown
 
 __all__ = ["Reloader", "on_hangup"]
 
@@ -51,11 +52,11 @@ class Reloader:
             try:
                 self._work()
             except QuietcamError as error:
-                line = " ".join(str(error).split())
+                line = shown(" ".join(str(error).split()))
                 say(f"The reload is refused, all goes on as it was: {line}")
                 self._refused(line)
             except Exception as error:  # noqa: BLE001  a reload must never end what works
-                line = f"unexpected {type(error).__name__}: {error}"
+                line = shown(f"unexpected {type(error).__name__}: {error}")
                 say(f"The reload failed, all goes on as it was: {line}")
                 self._refused(line)
             finally:

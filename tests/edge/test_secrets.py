@@ -17,8 +17,12 @@ from hypothesis import strategies as st
 
 import edge
 from edge.cameras.supervised import SupervisedCamera
+from edge.config import read_config
+from edge.service.notify import Notifier
+from edge.service.reload import Reloader
 from quietcam.cli import run
-from quietcam.errors import QuietcamError
+from quietcam.errors import QuietcamError, UsageError
+from tests.waiting import until
 
 LETTERS = "qxzjvkQXZJVK"  # of which no message has five in a row
 SECRETS = st.text(LETTERS + "#/?:%&!;,.$+~^\"'()[]{}|<>\\`@", min_size=8, max_size=16).filter(
@@ -114,6 +118,26 @@ def test_no_report_and_no_exception_holds_it(secret: str, shape: str) -> None:
         camera.close()
     for each in told:
         holds_nothing_of(each, secret, url.replace(secret, " "))
+
+
+def test_a_configuration_and_a_reload_that_are_refused_tell_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "quietcam.toml"
+    path.write_text('source = ["rtsp://user:qxzj#vk@camera/live"]')
+    with pytest.raises(UsageError) as caught:
+        read_config(path, {"source": str})
+    assert "camera" in str(caught.value)
+    holds_nothing_of(str(caught.value), "qxzj#vk", "")
+    refused: list[str] = []
+
+    def work() -> None:
+        raise UsageError("Received: rtsp://user:qxzj#vk@camera/live.")
+
+    reloader = Reloader(work, refused.append, Notifier({}))
+    reloader.start()
+    reloader.request()
+    until(lambda: refused)
+    reloader.close()
+    assert refused == ["Received: rtsp://***@camera/live."]
 
 
 def holds_nothing_of(told: str, secret: str, rest: str) -> None:
