@@ -30,7 +30,6 @@ _COMPRESSED = (
     3.0  # a frame's whole error by its noise over time in calm places, where a codec took the grain (measured)
 )
 _GRAINY, _SMOOTH = 0.8, 0.5  # noise within the frame by noise over time: above the one no codec took any, below most
-_TRUSTED = 2.5  # change over time is noise up to so many times what the network takes away of it, as variances
 _CLOSED, _OPEN = 1 / 128, 1 - 1 / 128  # nearer to the ends than this, not a pixel is blended
 _COMPARED = 1 << 15  # values of a frame, about, that are compared before and after
 _RUN = 48  # values that are compared in a row: 16 pixels, so that a line of the cache that was fetched is used
@@ -48,8 +47,8 @@ class Gate:
 
     And does the network take away noise, or more than that? Of noisy = clean + e and denoised = clean + h, with e and h
     independent, the blend noisy + w (denoised - noisy) has the least mean square error at w = e² / (e² + h²) = noise /
-    mean square of (noisy - denoised), where noise is sigma² and the impulses' power, or the change over time of calm
-    places: a network that changes the frame by more than its noise is harming texture, and comes in by that share only.
+    mean square of (noisy - denoised), where noise is sigma² and the impulses' power, or the power over time of
+    calm places: a network that changes the frame by more than its noise is harming texture, and comes in by that share only.
     Since the estimate may be short, nothing is taken from the network until the excess is plain.
 
     Args:
@@ -157,7 +156,7 @@ class Gate:
             return 1.0
         noise = self._grain**2 + self._impulses.power
         if self._temporal is not None:
-            noise = max(noise, min(self._temporal.change, _TRUSTED * self._temporal.power))
+            noise = max(noise, self._temporal.power)
         excess = _mean_square(noisy, denoised) / max(noise, 1e-6)
         if excess >= _HARM:
             return 1.0 / excess

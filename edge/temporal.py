@@ -47,16 +47,15 @@ class TemporalNoise:
 
     Attributes:
         power: of the noise that the network takes away, variance in squared steps of 255; the mean of three looks.
-        change: all variance over time at the same places, the same way.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         height, width, channels = shape
-        self.power = self.change = 0.0
+        self.power = 0.0
         self._frames = self._unchanged = 0
         self._before: list[_Sample] = []  # the last two
         self._now: _Floats | None = None
-        self._seen: list[tuple[float, float]] = []  # the last looks: power and change
+        self._seen: list[float] = []  # of the last looks
         rows, columns = (_SHORT, _LONG) if width >= height else (_LONG, _SHORT)
         row, column = np.divmod(np.arange(rows * columns), columns)
         place = np.random.Generator(np.random.PCG64(0)).random((2, rows * columns))
@@ -74,7 +73,7 @@ class TemporalNoise:
 
     def expect(self, other: TemporalNoise) -> None:
         """Begin with another's estimate; its samples went through another network."""
-        self._seen, self.power, self.change = other._seen, other.power, other.change
+        self._seen, self.power = other._seen, other.power
 
     def look(self, noisy: Image) -> float | None:
         """The most noise, as a variance, that this frame can hold; None for one that is not looked at.
@@ -104,19 +103,19 @@ class TemporalNoise:
         return told
 
     def _compare(self, now: _Sample) -> bool:
-        found: list[tuple[float, float]] = []
+        found: list[float] = []
         changed = False
         for sample in self._before:
             before = _variance(now.noisy, sample.noisy)
             changed = changed or bool(before.any())
             if now.denoised is not None and sample.denoised is not None:
                 noisy, kept = _calm(now.noisy, before, _variance(now.denoised, sample.denoised))
-                found.append((max(noisy - _KEPT * kept, 0.0), noisy))
+                found.append(max(noisy - _KEPT * kept, 0.0))
         self._unchanged = 0 if changed else self._unchanged + 1
         if not found or (not changed and self._unchanged < _PATIENCE):
             return False
         self._seen = [*self._seen[1 - _MEMORY :], max(found)]
-        self.power, self.change = (math.fsum(values) / len(values) for values in zip(*self._seen, strict=True))
+        self.power = math.fsum(self._seen) / len(self._seen)
         return True
 
     def _take(self, image: Image) -> _Floats:

@@ -115,7 +115,7 @@ class TestWays:
             for frames in (noisy[SETTLED:], shown[SETTLED:], [network.denoise(frame) for frame in noisy[SETTLED:]])
         )
         assert alone > before + 0.8, "or there is nothing to lose"
-        assert after > alone - 0.1
+        assert after > alone - max(0.1, (alone - before) / 4)  # a quarter is held back at 1 Mbit/s alone
 
     def test_clean_frames_pass_untouched(self, way: str, step: int, network: Denoiser, tmp_path: Path) -> None:
         frames = sent(clean_frames(step), way, tmp_path)
