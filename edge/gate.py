@@ -26,9 +26,7 @@ _FAIR, _HARM = (
     1.6,
     2.6,
 )  # change by noise, both as mean squares; the estimate may be short by a fifth, its square by 1.6
-_COMPRESSED = (
-    3.0  # a frame's whole error by its noise over time in calm places, where a codec took the grain (measured)
-)
+_COMPRESSED = 3.0  # a frame's error by its noise over time in calm places, where a codec took the grain (measured)
 _GRAINY, _SMOOTH = 0.8, 0.5  # noise within the frame by noise over time: above the one no codec took any, below most
 _CLOSED, _OPEN = 1 / 128, 1 - 1 / 128  # nearer to the ends than this, not a pixel is blended
 _COMPARED = 1 << 15  # values of a frame, about, that are compared before and after
@@ -47,9 +45,9 @@ class Gate:
 
     And does the network take away noise, or more than that? Of noisy = clean + e and denoised = clean + h, with e and h
     independent, the blend noisy + w (denoised - noisy) has the least mean square error at w = e² / (e² + h²) = noise /
-    mean square of (noisy - denoised), where noise is sigma² and the impulses' power, or the power over time of
-    calm places: a network that changes the frame by more than its noise is harming texture, and comes in by that share only.
-    Since the estimate may be short, nothing is taken from the network until the excess is plain.
+    mean square of (noisy - denoised), where noise is sigma² and the impulses' power, or the noise's power over
+    time, whichever is larger: a network that changes the frame by more than its noise is harming texture, and comes in
+    by that share only. Since the estimate may be short, nothing is taken from the network until the excess is plain.
 
     Args:
         stream: frames follow each other, from one camera: some blocks of every eighth are looked at, and the share
