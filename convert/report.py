@@ -242,9 +242,8 @@ def _colours(comparison: Comparison) -> str:
         shown.append(("" if row.banding is None else f"{row.banding:.2f}", row.banding))
         rows.append((_kind(comparison, row), shown))
     clean = comparison.clean_banding
-    note = (
-        "Bias: mean of denoised minus clean, in steps of 255. Banding: false contours in each 1000 flat pixels"
-        + (f"; the clean pictures have {clean:.2f}." if clean is not None else ".")
+    note = "Bias: mean of denoised minus clean, in steps of 255. Banding: false contours in each 1000 flat pixels" + (
+        f"; the clean pictures have {clean:.2f}." if clean is not None else "."
     )
     return f"<h2>Colour and banding</h2>\n{table(heads, rows)}\n<p class=note>{escaped(note)}</p>"
 

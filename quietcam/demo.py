@@ -32,7 +32,8 @@ _TRAINING_BAND = (18.0, 30.0)
 _HELD_OUT_BAND = (20.0, 26.0)
 _SIZES = ("256x256", "640x480")
 _CAMERA = "synthetic:sensor=imx219,gain=32"
-_CLIP = "before_after.mp4"
+_CLIP = "before_after.mp4"  # a .webm costs twenty times as much to write
+_PATIENCE = 20.0  # seconds for a step that is interrupted
 
 
 class StepFailedError(QuietcamError):
@@ -313,11 +314,14 @@ def _run(arguments: Sequence[object]) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # The terminal has told the child too: give it the time to put its files in order.
-        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(10)
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+        # The terminal has told the child too; whoever ended this process alone has not. Either way the child needs time
+        # to put its files in order, and nothing of the demo shall go on after it.
+        for last in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(_PATIENCE)
+                break
+            process.send_signal(last)
+        process.wait()
         return 130
 
 

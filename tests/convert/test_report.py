@@ -211,7 +211,9 @@ def test_in_a_browser_pictures_load_and_nothing_is_asked_for_or_complained_of(br
 def test_in_a_browser_no_table_is_cut_off(browser, report, width):
     shown = browser.open(report, width=width, height=900)
     shown.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    tables = shown.evaluate("[...document.querySelectorAll('.scroll')].map(each => [each.scrollWidth, each.clientWidth])")
+    tables = shown.evaluate(
+        "[...document.querySelectorAll('.scroll')].map(each => [each.scrollWidth, each.clientWidth])"
+    )
     assert len(tables) >= 4
     assert [each for each in tables if each[0] > each[1]] == []
 

@@ -139,6 +139,31 @@ def test_a_step_that_ends_early_is_named(monkeypatch, tmp_path, code, error, exi
     assert caught.value.exit_code == exit_code
 
 
+def test_a_step_that_does_not_hear_an_interrupt_ends_with_the_demo(monkeypatch, tmp_path):
+    """As after SIGTERM to the demo alone: the step is told, and waited for, before the demo ends."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\ntrap 'exit 130' TERM\ntouch begun\nwhile :; do sleep 0.05; done\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo.sys, "executable", str(program))
+    monkeypatch.setattr(demo, "_PATIENCE", 0.1)
+    wait = subprocess.Popen.wait
+
+    def interrupted(process, timeout=None):
+        if timeout is None and not interrupts:
+            interrupts.append(process)
+            while not (tmp_path / "begun").exists():
+                pass
+            raise KeyboardInterrupt
+        return wait(process, timeout)
+
+    interrupts = []
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(StoppedError, match="'prune'"):
+        demo._Steps(1).run("prune", "prune")
+    assert interrupts[0].poll() is not None
+
+
 @pytest.mark.slow
 def test_the_whole_way_on_a_sidd_tree(tmp_path):
     """Real training, pruning, conversion, comparison and edge run, short."""
