@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.flatbuffer import Graph, read_graph
+from convert.tf_errors import explain
 from quietcam.chatter import chatter_caught
+from quietcam.errors import ModelError
 
 __all__ = ["Activation", "Frames", "Range", "collapsed", "layer_name", "measure_activations", "tensor_runner"]
 
@@ -271,30 +273,45 @@ def tensor_runner(
 ) -> Callable[[NDArray[np.float32]], Iterator[tuple[int, NDArray[Any]]]]:
     """Runs a frame and gives ``(index, (positions, channels))`` of each tensor, none of them overwritten.
 
-    The frame is float32 in [0, 1] also for a model with int8 ends; what comes out is in the tensor's own type.
+    The frame is float32 in [0, 1] also for a model with int8 or uint8 ends; what comes out is in the tensor's own type.
+
+    Raises:
+        ModelError: LiteRT cannot run the model.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    with chatter_caught(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that keeping every tensor takes memory
-        interpreter = Interpreter(
-            model_content=content,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-        )
-        interpreter.allocate_tensors()
+    try:
+        with chatter_caught(show=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says that keeping every tensor takes memory
+            interpreter = Interpreter(
+                model_content=content,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_preserve_all_tensors=True,
+            )
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise _not_run(error) from error
     entrance = interpreter.get_input_details()[0]
-    is_int8 = entrance["dtype"] is np.int8
+    zero = {np.int8: -128, np.uint8: 0}.get(entrance["dtype"])
 
     def run(frame: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[Any]]]:
-        given = (np.rint(frame * 255) - 128).astype(np.int8) if is_int8 else frame
+        given = frame if zero is None else (np.rint(frame * 255) + zero).astype(entrance["dtype"])
         interpreter.set_tensor(entrance["index"], given)
-        interpreter.invoke()
+        try:
+            interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise _not_run(error) from error
         for index in indices:
             values = interpreter.get_tensor(index)
             yield index, values.reshape(-1, values.shape[-1] if values.ndim else 1)
 
     return run
+
+
+def _not_run(error: Exception) -> ModelError:
+    return ModelError(
+        f"LiteRT must run the model. Received: {explain(error)}. Remedy: convert it again, of layers that TFLite knows."
+    )
 
 
 def _binned(values: NDArray[np.float32], low: float, high: float, bins: int) -> NDArray[np.int64]:

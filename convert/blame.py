@@ -326,7 +326,10 @@ def _plain(content: bytes) -> Callable[[Image], Image]:
 
 def _picture(values: NDArray[Any], end: Tensor, shape: tuple[int, ...]) -> Image:
     """What comes out of a model, as pixels; a graph that ends before depth-to-space is brought to its end."""
-    pixels = to_uint8(values) if end.dtype == "float32" else (values.astype(np.int16) + 128).astype(np.uint8)
+    if end.dtype == "float32":
+        pixels = to_uint8(values)
+    else:
+        pixels = values if end.dtype == "uint8" else (values.astype(np.int16) + 128).astype(np.uint8)
     pixels = pixels.reshape(end.shape[1:])
     if pixels.shape == shape:
         return pixels

@@ -37,7 +37,7 @@ def mount(app: typer.Typer) -> None:
 
 
 def convert_command(
-    run: Annotated[Path, typer.Argument(help="A run directory, or a .keras file that tf_keras wrote.")],
+    run: Annotated[Path, typer.Argument(help="A run directory, a .keras or .h5 file, or a SavedModel folder.")],
     out: Annotated[Path, typer.Option(help="The folder for the models; for a Coral, its subfolder coral.")],
     recipe: Annotated[
         list[str] | None,
@@ -48,7 +48,10 @@ def convert_command(
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="WIDTHxHEIGHT", help="Of the frames; may be given several times. Default: 256x256."),
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Of the frames; may be given several times. Default: 256x256, or what the file was built for.",
+        ),
     ] = None,
     tile: Annotated[
         list[str] | None, typer.Option(metavar="SIDE", help="The same for a square; may be given several times.")
@@ -128,6 +131,8 @@ def convert_command(
     done = convert_run(loaded, order, out / "coral" if is_coral else out, chosen, pairs)
     write_report(json, conversion_report(done))
     show_conversions(done, report_console(json))
+    if done.fault is not None and max_drop is not None:
+        raise GateError(f"--max-drop holds int8 against a float network that gives pictures. Received: {done.fault}.")
     if done.loss is not None and not done.holds:
         missed = f"int8 loses {done.loss}; allowed are {order.limit:g} dB, {order.iso_limit:g} in the worst ISO bucket"
         if max_drop is not None:
@@ -150,11 +155,11 @@ def _recipes(names: list[str] | None, is_coral: bool) -> list[Recipe]:
 
 
 def _default_size(loaded: LoadedModel, is_coral: bool) -> tuple[int, int]:
-    if not is_coral:
-        return 256, 256
+    if not is_coral or all(loaded.fixed):
+        return loaded.fit(256, 256)
     from convert.coral.tile import coral_tile
 
     if loaded.architecture is None:
-        return 128, 128
+        return loaded.fit(128, 128)
     side = coral_tile(loaded.architecture)
     return side, side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from convert.costs import read_costs
+from convert.flatbuffer import read_graph
 from convert.twins import Origin, are_twins
 from edge.denoiser import Denoiser
 from edge.modelfile import ModelFile, load_model
-from quietcam.errors import ModelError, UsageError
+from quietcam.chatter import chatter_caught
+from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
 from quietcam.manifest import strip_manifest
 from quietcam.tiling import TileGrid
@@ -96,10 +99,9 @@ class Contender:
         assert self.loaded is not None
         if self.loaded.carries_ranges:
             return None
-        from convert.converter import convert_model
-        from convert.recipes import get_recipe
+        from convert.converter import float_content
 
-        return convert_model(self.loaded, get_recipe("float32"), width=self.width, height=self.height).content
+        return float_content(self.loaded, self.width, self.height)
 
 
 def load_contenders(
@@ -108,7 +110,8 @@ def load_contenders(
     """Read and check the models, and find the float twin of each quantized one (``convert.twins``).
 
     A twin is the first float model of the same weights, as the manifests tell; else the one that ``twins`` names; else
-    there is none. ``.keras`` files work at the frame size of the ``.tflite`` files, or at 256x256.
+    there is none. ``.keras`` files work at the size they were built for; those that take any, at that
+    of the others, or at 256x256.
 
     Args:
         twins: by the path of a quantized model, its float twin; added where it is not in ``paths``.
@@ -123,7 +126,7 @@ def load_contenders(
     named = {one.resolve(): other.resolve() for one, other in (twins or {}).items()}
     added = [other for other in dict.fromkeys((twins or {}).values()) if other.resolve() not in given]
     loaded = [open_contender(path) for path in (*paths, *added)]
-    sized = [each for each in loaded if each.file is not None]
+    sized = [each for each in loaded if each.file is not None or (each.loaded is not None and any(each.loaded.fixed))]
     _check_one_size(sized)
     if sized:
         loaded = [replace(each, width=sized[0].width, height=sized[0].height) for each in loaded]
@@ -154,21 +157,31 @@ def open_contender(path: Path, size: tuple[int, int] | None = None) -> Contender
     """One model, named by its file.
 
     Args:
-        size: width and height of a ``.keras`` file's frames. Defaults to 256x256.
+        size: width and height of a ``.keras`` file's frames. Defaults to those it was built for, else 256x256.
 
     Raises:
         As ``load_contenders``.
     """
-    if path.is_dir() or path.suffix in _KERAS:
+    if path.is_dir() or path.suffix.lower() in _KERAS:
         from convert.keras_model import load_keras
 
         loaded = load_keras(path)
-        width, height = size or (_SIDE, _SIDE)
+        width, height = loaded.fit(*(size or (_SIDE, _SIDE)))
         return Contender(loaded.name, loaded.path, width, height, loaded.channels, loaded.carries_ranges, loaded=loaded)
     file = load_model(path)
-    # By its ends, or by its recipe: dynamic range, for one, keeps float ends.
-    is_quantized = file.is_int8 or (file.manifest is not None and file.manifest.recipe != "float32")
-    return Contender(file.name, path, file.width, file.height, file.channels, is_quantized, file=file)
+    return Contender(file.name, path, file.width, file.height, file.channels, _is_quantized(file), file=file)
+
+
+def _is_quantized(file: ModelFile) -> bool:
+    """By its ends, its recipe, or its weights: dynamic range, for one, keeps float ends."""
+    if file.ends != "float32":
+        return True
+    if file.manifest is not None:
+        return file.manifest.recipe != "float32"
+    try:
+        return not read_graph(file.content, str(file.path)).is_float
+    except MissingExtraError:  # no schema on this device: its ends are all that is known
+        return False
 
 
 class _KerasDenoiser:
@@ -180,7 +193,7 @@ class _KerasDenoiser:
         assert loaded is not None
         self._path, self._channels = loaded.path, loaded.channels
         self._width, self._height = width, height
-        self._stride = loaded.architecture.stride if loaded.architecture else _STRIDE
+        self._stride = loaded.architecture.stride if loaded.architecture else math.gcd(_STRIDE, width, height)
         self._reach = loaded.architecture.receptive_field if loaded.architecture else 0
         model = loaded.model
         self._graph = tf.function(lambda noisy: model(noisy, training=False))
@@ -204,14 +217,16 @@ class _KerasDenoiser:
 
         given = tf.constant(to_float(as_channels(noisy, self._channels))[None])
         try:
-            # All tiles have one shape. Traced so, TensorFlow does not warn the reader of many models in turn.
-            self._run = self._run or self._graph.get_concrete_function(tf.TensorSpec(given.shape, tf.float32))
-            denoised = np.asarray(self._run(given))[0]
+            with chatter_caught(show=False):
+                # All tiles have one shape. Traced so, TensorFlow does not warn the reader of many models in turn.
+                self._run = self._run or self._graph.get_concrete_function(tf.TensorSpec(given.shape, tf.float32))
+                denoised = np.asarray(self._run(given))[0]
         except Exception as error:  # TensorFlow raises all sorts
-            words = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            from convert.tf_errors import explain
+
             raise ModelError(
-                f"A model must run on frames of {self._width}x{self._height}. Received: {self._path}: {words}. "
-                "Remedy: compare it at a size that is a multiple of its total stride."
+                f"A model must run on frames of {self._width}x{self._height}. Received: {self._path}: "
+                f"{explain(error)}. Remedy: compare it beside a .tflite of a size that it takes."
             ) from error
         if denoised.shape != noisy.shape:
             raise ModelError(

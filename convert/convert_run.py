@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from convert.activations import Activation, Range
-from convert.converter import Conversion, convert_model, describe, prepare
+from convert.converter import Conversion, convert_model, describe, float_content, prepare
 from convert.files import write_model
 from convert.keras_model import LoadedModel
 from convert.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured
 from convert.recipes import RECIPES, Recipe
-from convert.rescue import Rescue, advice, qat_command, rescue
+from convert.rescue import Rescue, advice, qat_advice, rescue
 from convert.scheme import Prepared, Scheme
+from convert.soundness import Fault, find_fault, some_frames
 from quietcam.atomic import make_folder
 from quietcam.data.pairs import Pair
 from quietcam.data.samples import SampleSet
+from quietcam.errors import ModelError
+from quietcam.harm import harms, warnings_of
 from quietcam.lint import Finding, lint
 from quietcam.progress import progress, say
 from quietcam.representative import RepresentativeSet
@@ -48,6 +51,8 @@ class Done:
     Attributes:
         findings: of the linter, about the representative set.
         collapsed: tensors that int8 leaves too few levels, with their ranges, worst first.
+        fault: what is wrong with the float network; then nobody says what int8 loses to it.
+        harms: on which data it is worse than the noisy picture, and by how much.
         loss: of int8 to float; None where int8 was not made from ranges.
         holds: the loss is within the gate.
         advice: what to try when it is not.
@@ -56,6 +61,8 @@ class Done:
     written: list[tuple[Path, Conversion]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     collapsed: list[tuple[Activation, Range]] = field(default_factory=list)
+    fault: Fault | None = None
+    harms: list[str] = field(default_factory=list)
     loss: Loss | None = None
     rescue: Rescue | None = None
     holds: bool = True
@@ -78,17 +85,25 @@ def convert_run(
         UsageError, ModelError, DataError, StorageError: as the parts do.
     """
     done = Done()
+    for size in order.sizes:
+        loaded.check_size(*size)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     has_int8 = any(each.is_full_int8 for each in order.recipes)
     scheme, prepared = Scheme(), None
     if representative is not None and any(each.needs_ranges for each in order.recipes):
         _lint(done, loaded, representative)
     make_folder(out)
+    _warn_of_harm(done, warnings_of(loaded.evaluation.get("validation")))
     if has_int8 and not loaded.carries_ranges and representative is not None:
         prepared = prepare(loaded, representative)
+    _find_fault(done, loaded, order, prepared)
+    if prepared is not None and representative is not None:
         _warn_of_collapse(done, prepared)
-        judge = _judge(loaded, order, prepared, representative, pairs)
-        scheme = _decide(done, order, judge, prepared, loaded.path)
+        if done.fault is None:
+            judge = _judge(loaded, order, prepared, representative, pairs)
+            if isinstance(judge, Measured):
+                _warn_of_harm(done, harms({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
+            scheme = _decide(done, order, judge, prepared, loaded)
     with progress("Converting", len(order.recipes) * len(order.sizes)) as bar:
         for width, height in order.sizes:
             for recipe in order.recipes:
@@ -102,7 +117,7 @@ def convert_run(
                     scheme=scheme,
                     is_coral=order.is_coral,
                 )
-                manifest = describe(conversion, loaded, order.name, representative, done.loss)
+                manifest = describe(conversion, loaded, order.name, representative, done.loss, done.fault)
                 done.written.append((write_model(out, conversion.content, manifest, created), conversion))
                 bar.advance(note=done.written[-1][0].name)
     return done
@@ -113,6 +128,26 @@ def _lint(done: Done, loaded: LoadedModel, representative: RepresentativeSet) ->
     done.findings = lint(representative, channels=loaded.channels, receptive_field=field_of_view)
     for finding in done.findings:
         say(f"{finding.severity}: {finding}")
+
+
+def _find_fault(done: Done, loaded: LoadedModel, order: Order, prepared: Prepared | None) -> None:
+    """Look at what the float network gives, and say what is wrong with it."""
+    if prepared is not None:
+        done.fault = find_fault(prepared.content, prepared.frames())
+        if done.fault is not None and done.fault.kind == "not finite":
+            raise ModelError(f"A network for int8 gives numbers. Received: {loaded.path}: {done.fault}.")
+    elif not loaded.carries_ranges:  # fake quantization holds a network to its range
+        width, height = order.sizes[0]
+        frames = some_frames(height, width, loaded.channels)
+        done.fault = find_fault(float_content(loaded, width, height), frames)
+    if done.fault is not None:
+        say(f"warning: {done.fault}.")
+
+
+def _warn_of_harm(done: Done, found: list[str]) -> None:
+    done.harms += found
+    for each in found:
+        say(f"warning: {each}")
 
 
 def _warn_of_collapse(done: Done, prepared: Prepared) -> None:
@@ -158,7 +193,7 @@ def _judge(
     return Measured(write, SampleSet(pairs))
 
 
-def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, model: Path) -> Scheme:
+def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel) -> Scheme:
     """How int8 is made: as by default, or as the rescue found best. Says what that loses."""
     scheme = Scheme()
     loss = judge.loss(scheme)
@@ -178,6 +213,7 @@ def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, model: P
     if not holds:
         if not done.collapsed:
             _name_suspect(prepared, scheme)
-        tried = f"nothing that comes after training was enough; train with quantization: {qat_command(model)}"
-        done.advice = tried if order.rescue else advice(prepared, model)
+        trained = qat_advice(loaded.path, is_ours=loaded.architecture is not None)
+        tried = f"nothing that comes after training was enough; {trained}"
+        done.advice = tried if order.rescue else advice(prepared, trained)
     return scheme

@@ -15,7 +15,9 @@ from convert.loss import Loss
 from convert.reach import receptive_field
 from convert.recipes import MIXED, RECIPES, Recipe
 from convert.scheme import Prepared, Scheme
+from convert.soundness import Fault
 from convert.surgery import cut_tail, remove_clips
+from convert.tf_errors import explain
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import to_float
@@ -23,7 +25,7 @@ from quietcam.manifest import Manifest, Quant, model_sha256
 from quietcam.quantization import Quantization
 from quietcam.representative import RepresentativeSet
 
-__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe", "prepare"]
+__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe", "float_content", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Conversion:
 def prepare(loaded: LoadedModel, representative: RepresentativeSet) -> Prepared:
     """Measure the float network on the representative set, for as many int8 conversions as are wanted."""
     height, width = Prepared.patch_size(representative)
-    return Prepared(_float_content(loaded, width, height), representative)
+    width, height = loaded.fit(width, height)
+    return Prepared(float_content(loaded, width, height), representative, (height, width))
 
 
 def convert_model(
@@ -83,33 +86,19 @@ def convert_model(
             float recipe is asked of a network in tfmot's wrappers.
         ModelError: the converter refuses the model, or what came out breaks the contract.
     """
-    if loaded.architecture and (height % loaded.architecture.stride or width % loaded.architecture.stride):
-        stride = loaded.architecture.stride
-        raise UsageError(
-            f"Width and height must be multiples of the network's total stride, {stride}. Received: {width}x{height}. "
-            f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
-        )
+    loaded.check_size(width, height)
     check_ranges(loaded, recipe, representative)
     uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges
-    try:
-        if not recipe.needs_ranges:
-            loaded = float_twin(loaded)
-        if uses_scheme and representative is not None:
-            measured = prepared or prepare(loaded, representative)
-            size = width, height
-            if size not in measured.floats:
-                measured.floats[size] = _float_content(loaded, width, height)
-            content = measured.quantize(measured.floats[size], scheme)
-        else:
-            content = _run_converter(loaded, recipe, width, height, representative)
-    except UsageError:
-        raise
-    except Exception as error:  # the converter raises all sorts
-        raise ModelError(
-            f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
-            f"{_reason(error)}. Remedy: sizes must be multiples of the network's total stride, and its layers must be "
-            "ones that TFLite knows (quietcam --debug shows all that the converter said)."
-        ) from error
+    if not recipe.needs_ranges:
+        loaded = float_twin(loaded)
+    if uses_scheme and representative is not None:
+        measured = prepared or prepare(loaded, representative)
+        size = width, height
+        if size not in measured.floats:
+            measured.floats[size] = float_content(loaded, width, height)
+        content = measured.quantize(measured.floats[size], scheme)
+    else:
+        content = _run_converter(loaded, recipe, width, height, representative)
     removed: list[str] = []
     block = 0
     if recipe.is_full_int8:
@@ -215,8 +204,13 @@ def describe(
     name: str,
     representative: RepresentativeSet | None,
     loss: Loss | None = None,
+    fault: Fault | None = None,
 ) -> Manifest:
-    """The manifest of a conversion: what it is, and what made it. ``loss`` is what int8 loses to the float network."""
+    """The manifest of a conversion: what it is, and what made it.
+
+    Args:
+        loss: what int8 loses to the float network. fault: what is wrong with that one.
+    """
     graph, architecture = conversion.graph, loaded.architecture
     training, metrics = loaded.trained_on
     if conversion.recipe.needs_ranges:
@@ -228,6 +222,8 @@ def describe(
             metrics["int8"] = loss.to_dict()
         if conversion.scheme is not None:
             training["ranges"]["scheme"] = str(conversion.scheme)
+    if fault is not None:
+        metrics["findings"] = [str(fault)]
     manifest = Manifest(
         name=name,
         recipe=conversion.recipe_name,
@@ -286,34 +282,57 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
         )
 
 
-def _float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
+def float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
+    """The float network as a ``.tflite`` of one size, without manifest.
+
+    Raises:
+        ModelError: the converter refuses it.
+    """
     return _run_converter(loaded, RECIPES["float32"], width, height, None)
 
 
 def _run_converter(
     loaded: LoadedModel, recipe: Recipe, width: int, height: int, representative: RepresentativeSet | None
 ) -> bytes:
-    with chatter_caught(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import tensorflow as tf
+    """Everything that TensorFlow raises becomes one line, and its dumps reach nobody."""
+    model = loaded.model
+    try:
+        with chatter_caught(show=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import tensorflow as tf
 
-        tf.get_logger().setLevel("ERROR")
-        model = loaded.model
-        # A function of one shape: with a dynamic batch, the converter leaves shape arithmetic in the graph.
-        function = tf.function(lambda noisy: {"denoised": model(noisy, training=False)})
-        concrete = function.get_concrete_function(
-            tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
-        )
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-        recipe.configure(converter)
-        if representative is not None and recipe.needs_ranges and not loaded.carries_ranges:
+            tf.get_logger().setLevel("ERROR")
+            # A function of one shape: with a dynamic batch, the converter leaves shape arithmetic in the graph.
+            function = tf.function(lambda noisy: {"denoised": model(noisy, training=False)})
+            concrete = function.get_concrete_function(
+                tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
+            )
+            if loaded.library == "keras":  # whose variables the converter does not find: they become constants first
+                from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-            def frames() -> Iterator[list[NDArray[np.float32]]]:
-                for frame in representative.frames(height, width):
-                    yield [to_float(frame)[None]]
+                converter = tf.lite.TFLiteConverter.from_concrete_functions(
+                    [convert_variables_to_constants_v2(concrete)]
+                )
+            else:
+                root = getattr(model, "root", model)
+                converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], root)
+            recipe.configure(converter)
+            if representative is not None and recipe.needs_ranges and not loaded.carries_ranges:
 
-            converter.representative_dataset = frames
-        return bytes(converter.convert())
+                def frames() -> Iterator[list[NDArray[np.float32]]]:
+                    for frame in representative.frames(height, width):
+                        yield [to_float(frame)[None]]
+
+                converter.representative_dataset = frames
+            return bytes(converter.convert())
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # the converter raises all sorts
+        raise ModelError(
+            f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
+            f"{explain(error)}. Remedy: use layers that TFLite knows, and sizes that are multiples of the network's "
+            "total stride (quietcam --debug shows all that the converter said)."
+        ) from error
 
 
 def _is_pixels(end: Tensor) -> bool:
@@ -331,9 +350,3 @@ def _quant(end: Tensor) -> Quant:
 
 def _broken(rule: str, received: str, remedy: str) -> ModelError:
     return ModelError(f"A converted model must have {rule}. Received: {received}. Remedy: {remedy}.")
-
-
-def _reason(error: Exception) -> str:
-    """The first two lines: where, and why."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])[:300].rstrip('.') or 'no reason given'}"

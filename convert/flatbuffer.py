@@ -59,8 +59,8 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """Number of elements of a static shape."""
-        return math.prod(self.shape)
+        """Number of elements; a dynamic side, as other people's batch is, counts as one."""
+        return math.prod(abs(side) for side in self.shape)
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
@@ -122,6 +122,11 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     tensors: tuple[Tensor, ...]
+
+    @property
+    def is_float(self) -> bool:
+        """Are all weights float32? Ends tell nothing of what is inside."""
+        return all(op.weights is None or op.weights.dtype == "float32" for op in self.ops)
 
     @property
     def int8_share(self) -> float:

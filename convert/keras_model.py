@@ -1,4 +1,4 @@
-"""Loads what is to be converted: a run directory, or a file that tf_keras wrote, plain, pruned or QAT."""
+"""Loads what is to be converted: a run directory, a file of Keras (plain, pruned or QAT), or a SavedModel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from convert.foreign import SavedNetwork, as_float32, is_saved_model, load_keras_3
+from convert.tf_errors import explain
 from convert.twins import Origin, weights_sha256
 from quietcam.architecture import Architecture
 from quietcam.chatter import chatter_caught
@@ -40,11 +43,13 @@ class LoadedModel:
     """A Keras model and what is known of it.
 
     Attributes:
-        model: functional tf_keras model, one input and one output, float32 ``(batch, H, W, C)`` in [0, 1].
+        model: one input and one output, float32 ``(batch, H, W, C)`` in [0, 1]: a functional model of tf_keras, or a
+            model of Keras 3, or a ``convert.foreign.SavedNetwork``.
         channels: 3 or 1, on both ends.
         carries_ranges: QAT left fake-quantization in it, so int8 needs no representative set.
         architecture: of a run directory; else None.
         evaluation: what training wrote about the run; empty without one.
+        library: the package that loaded it.
     """
 
     path: Path
@@ -53,6 +58,38 @@ class LoadedModel:
     carries_ranges: bool
     architecture: Architecture | None
     evaluation: dict[str, Any] = field(default_factory=dict)
+    library: str = "tf_keras"
+
+    @property
+    def fixed(self) -> tuple[int | None, int | None]:
+        """Width and height that the model was built for; None where it takes any."""
+        _, height, width, _ = self.model.inputs[0].shape
+        return width, height
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        """``(width, height)``, or what the model was built for in its place."""
+        return self.fixed[0] or width, self.fixed[1] or height
+
+    def check_size(self, width: int, height: int) -> None:
+        """See that the model takes frames of this size.
+
+        Raises:
+            UsageError: it was built for another one, or its total stride does not divide it.
+        """
+        if self.fit(width, height) != (width, height):
+            own = "x".join(str(each or "any") for each in self.fixed)
+            wanted = "x".join(map(str, self.fit(width, height)))
+            raise UsageError(
+                f"A model with a fixed input size is converted at that size. Received: {self.path}, built for {own}, "
+                f"and {width}x{height}. Remedy: --size {wanted}, or build it with Input((None, None, {self.channels}))."
+            )
+        stride = self.architecture.stride if self.architecture else 1
+        if height % stride or width % stride:
+            near = "x".join(str(max(1, round(each / stride)) * stride) for each in (width, height))
+            raise UsageError(
+                f"Width and height must be multiples of the network's total stride, {stride}. "
+                f"Received: {width}x{height}. Remedy: --size {near}"
+            )
 
     @property
     def name(self) -> str:
@@ -64,7 +101,10 @@ class LoadedModel:
         """What the model tells of its weights and its run."""
         training, metrics = self.trained_on
         architecture = self.architecture.to_dict() if self.architecture else None
-        return Origin(weights_sha256(self.model.get_weights()), architecture, training, metrics)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras 3 reads its variables in a way that numpy 2 warns of
+            weights = self.model.get_weights()
+        return Origin(weights_sha256(weights), architecture, training, metrics)
 
     @property
     def trained_on(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,37 +119,42 @@ class LoadedModel:
     @property
     def tools(self) -> dict[str, str]:
         """Versions of what converts it."""
-        packages = ["quietcam", "tensorflow", "tf_keras"]
+        packages = list(dict.fromkeys(["quietcam", "tensorflow", self.library]))
         packages += ["tensorflow-model-optimization"] if self.carries_ranges else []
         return {name: version(name) for name in packages}
 
 
 def load_keras(path: Path) -> LoadedModel:
-    """Load a run directory, a ``.keras`` file, or an ``.h5`` file as tfmot's QAT needs it.
+    """Load a run directory, a ``.keras`` or ``.h5`` file of either Keras, or a SavedModel folder.
 
     Wrappers of pruning are stripped. Ranges of QAT are found as tfmot's wrappers, or as TensorFlow's fake-quantization
-    functions in a plain functional model, which is the form that every file format keeps.
+    functions in a plain functional model, which is the form that every file format keeps. Layers that compute in 16
+    bits are turned to float32.
 
     Raises:
         UsageError: there is nothing at ``path``, or no run directory.
-        ModelError: the file is damaged, not tf_keras's, or its ends do not keep the contract.
+        ModelError: the file is damaged, no model of Keras, or its ends do not keep the contract.
     """
     path = Path(path)
+    if path.is_dir() and not (path / "model.keras").is_file() and is_saved_model(path):
+        network = _guarded(path, lambda: SavedNetwork(path))
+        return LoadedModel(path, network, _channels(network, path), False, None, library="tensorflow")
     run = path if path.is_dir() else None
     file = path / "model.keras" if run else path
     if not file.is_file():
-        what = "a folder without model.keras" if run else "which is not there"
+        what = "a folder without model.keras or saved_model.pb" if run else "which is not there"
         raise UsageError(
-            f"What is converted is a run directory or a .keras file. Received: {path}, {what}. "
-            "Remedy: give the folder that `quietcam train` or `quietcam prune` wrote."
+            f"What is converted is a run directory, a .keras or .h5 file, or a SavedModel folder. Received: {path}, "
+            f"{what}. Remedy: give the folder that `quietcam train` or `quietcam prune` wrote, or a model of Keras."
         )
-    config = _config(file)
-    model = _load(file, config)
+    config, is_new = _config(file)
+    model = _load_3(file, config) if is_new else _load(file, config)
     return LoadedModel(
         path=file,
         model=model,
         channels=_channels(model, file),
-        carries_ranges=any(word in config for word in (*_QAT_LAYERS, _FAKE_QUANT)),
+        carries_ranges=not is_new and any(word in config for word in (*_QAT_LAYERS, _FAKE_QUANT)),
+        library="keras" if is_new else "tf_keras",
         **_about(file.parent if file.name == "model.keras" else None),
     )
 
@@ -168,8 +213,8 @@ def _holds_pixels(layer: Any) -> bool:
     return all(end is not None and np.allclose(end, value) for end, value in zip(ends, (0.0, 1.0), strict=True))
 
 
-def _config(file: Path) -> str:
-    """The network's description as JSON text. Checks on the way that the file is whole and tf_keras's."""
+def _config(file: Path) -> tuple[str, bool]:
+    """The network's description as JSON text, and whether Keras 3 wrote it. Checks that the file is whole."""
     damaged = "copy the file again, or train the run again"
     try:
         if file.suffix in _LEGACY:
@@ -186,27 +231,59 @@ def _config(file: Path) -> str:
         raise
     except (*_DAMAGED, ValueError, AttributeError) as error:
         raise _refused(file, f"{error}", damaged) from error
-    if not keras_version.startswith("2."):
-        remedy = "build and save the model with tf_keras (`import tf_keras as keras`)"
-        raise _refused(file, f"a file of Keras {keras_version}", remedy)
-    return config
+    return config, _is_new(file, keras_version)
 
 
-def _legacy_config(file: Path) -> str:
+def _is_new(file: Path, keras_version: str) -> bool:
+    if not keras_version.startswith(("2.", "3.")):
+        raise _refused(file, f"a file of Keras {keras_version or 'unknown'}", "save it with Keras 2 or 3")
+    return keras_version.startswith("3.")
+
+
+def _legacy_config(file: Path) -> tuple[str, bool]:
     import h5py
 
     with h5py.File(file) as stored:
         if "model_config" not in stored.attrs:
-            raise _refused(file, "an .h5 file without a network (weights alone?)")
-        return str(stored.attrs["model_config"])
+            raise _refused(
+                file,
+                "weights alone, without the network",
+                "build the network, load these weights into it, and save it whole: model.save('NAME.keras')",
+            )
+        written = stored.attrs.get("keras_version", "2.")
+        return str(stored.attrs["model_config"]), _is_new(
+            file, written.decode() if isinstance(written, bytes) else str(written)
+        )
+
+
+def _guarded(file: Path, load: Callable[[], Any], remedy: str = "use layers of Keras alone") -> Any:
+    """What ``load`` gives, without chatter; whatever Keras or TensorFlow raises becomes one line."""
+    try:
+        with chatter_caught(show=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load()
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # whatever a foreign file makes them stumble over
+        raise _refused(file, explain(error), remedy) from error
+
+
+def _load_3(file: Path, config: str) -> Any:
+    return _guarded(file, lambda: as_float32(load_keras_3(file)), _remedy(config))
+
+
+def _remedy(config: str) -> str:
+    if '"Lambda"' in config:
+        return "put layers of Keras in the place of Lambda, which is Python code and is not run; or save a SavedModel"
+    return "use layers of Keras alone, or save a SavedModel: model.export('NAME')"
 
 
 def _load(file: Path, config: str) -> Any:
     is_wrapped = any(f'"{name}' in config for name in _QAT_LAYERS)
     is_pruned = f'"{_PRUNING_LAYER}"' in config
-    try:
-        with chatter_caught(), warnings.catch_warnings(), contextlib.ExitStack() as stack:
-            warnings.simplefilter("ignore")
+
+    def load() -> Any:
+        with contextlib.ExitStack() as stack:
             import tf_keras as keras
 
             if is_wrapped or is_pruned:
@@ -215,28 +292,34 @@ def _load(file: Path, config: str) -> Any:
                 stack.enter_context(tfmot.quantization.keras.quantize_scope())
                 stack.enter_context(tfmot.sparsity.keras.prune_scope())
             model = keras.models.load_model(file, compile=False)
-            if is_pruned:
-                model = tfmot.sparsity.keras.strip_pruning(model)
-            return model
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:  # whatever a foreign config makes tf_keras stumble over
-        received, remedy = f"{type(error).__name__}: {_first_line(error)}", "use layers of tf_keras alone"
-        if is_wrapped and file.suffix not in _LEGACY:
-            received = f"convolutions wrapped by tfmot, which come back from no .keras file ({received})"
-            remedy = "save it as .h5, or put tf.quantization.fake_quant_with_min_max_args in the wrappers' place"
-        raise _refused(file, received, remedy) from error
+            return as_float32(tfmot.sparsity.keras.strip_pruning(model) if is_pruned else model)
+
+    if is_wrapped and file.suffix not in _LEGACY:
+        try:
+            return _guarded(file, load)
+        except ModelError as error:
+            raise _refused(
+                file,
+                "convolutions wrapped by tfmot, which come back from no .keras file",
+                "save it as .h5, or put tf.quantization.fake_quant_with_min_max_args in the wrappers' place",
+            ) from error
+    return _guarded(file, load, _remedy(config))
 
 
 def _channels(model: Any, file: Path) -> int:
-    ends = [*(getattr(model, "inputs", None) or []), *(getattr(model, "outputs", None) or [])]
-    shapes = [tuple(each.shape) for each in ends]
-    fits = len(shapes) == 2 and all(len(shape) == 4 for shape in shapes)
+    sides = [list(getattr(model, side, None) or []) for side in ("inputs", "outputs")]
+    shapes = [tuple(each.shape) for side in sides for each in side]
+    fits = [len(side) for side in sides] == [1, 1] and all(len(shape) == 4 for shape in shapes)
     if not fits or shapes[0][3] not in (1, 3) or shapes[1][3] not in (shapes[0][3], None):
+        words = [
+            f"{len(side)} {name}{'s' * (len(side) != 1)} of shape {', '.join(str(tuple(each.shape)) for each in side)}"
+            for name, side in zip(("input", "output"), sides, strict=True)
+        ]
         raise _refused(
             file,
-            f"inputs and outputs of shapes {', '.join(map(str, shapes)) or 'unknown'}",
-            "give it one input and one output of shape (batch, height, width, channels), 3 or 1 channels on both",
+            " and ".join(words) if shapes else "inputs and outputs of unknown shape",
+            "give it one input and one output of shape (batch, height, width, channels), 3 or 1 channels on both; of "
+            "several outputs keep the picture: keras.Model(model.input, model.output[0])",
         )
     return int(shapes[0][3])
 
@@ -251,18 +334,12 @@ def _about(run: Path | None) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"A run directory's evaluation.json must be what training wrote. Received: {run / 'evaluation.json'}: "
-            f"{_first_line(error)}. Remedy: train the run again, or give its model.keras from another folder."
+            f"{explain(error)}. Remedy: train the run again, or give its model.keras from another folder."
         ) from error
     return {"architecture": architecture, "evaluation": evaluation}
 
 
-def _refused(file: Path, received: str, remedy: str = "give a file that tf_keras wrote") -> ModelError:
+def _refused(file: Path, received: str, remedy: str = "give a file that Keras wrote") -> ModelError:
     return ModelError(
-        f"A model to convert is a whole .keras file that tf_keras wrote. Received: {file}: {received}. "
-        f"Remedy: {remedy}."
+        f"A model to convert is a whole network that Keras saved. Received: {file}: {received}. Remedy: {remedy}."
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300].rstrip(".") if lines else type(error).__name__

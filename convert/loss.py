@@ -109,12 +109,18 @@ class Measured:
     Args:
         write: writes the float model (None) or what a scheme makes into a folder, and gives its path.
         samples: pairs, and crops of those that are large.
+
+    Attributes:
+        psnr, noisy_psnr: means of the float network's pictures and of the noisy ones, dB.
     """
 
     def __init__(self, write: Callable[[Scheme | None, Path], Path], samples: SampleSet) -> None:
         self._write = write
         self._samples = samples
         self._expected = self._score(None)
+        self.psnr = statistics.fmean(self._expected)
+        noisy = (min(_MOST_DB, psnr(sample.clean, sample.noisy)) for sample in samples)
+        self.noisy_psnr = statistics.fmean(noisy)
 
     def loss(self, scheme: Scheme) -> Loss:
         drops = [a - b for a, b in zip(self._expected, self._score(scheme), strict=True)]

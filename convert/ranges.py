@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from convert.activations import Activation, Frames, Range, measure_activations
 from convert.flatbuffer import schema
+from convert.tf_errors import explain
 from quietcam.chatter import chatter_caught
+from quietcam.errors import ModelError
 
 __all__ = ["DEFAULT_RULE", "TAIL", "Frames", "Range", "Rule", "choose_ranges", "measure_ranges", "quantize"]
 
@@ -82,6 +84,9 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
 
     Args:
         excluded: names of output tensors whose operators stay float: what QuantizationDebugger calls selective.
+
+    Raises:
+        ModelError: the quantizer refuses an operator.
     """
     import flatbuffers
 
@@ -92,19 +97,27 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
             tensor.quantization.min, tensor.quantization.max = [found.low], [found.high]
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    with chatter_caught():
-        import tensorflow as tf
-        from tensorflow.lite.python.convert import mlir_quantize
+    try:
+        with chatter_caught(show=False):
+            import tensorflow as tf
+            from tensorflow.lite.python.convert import mlir_quantize
 
-        return bytes(
-            mlir_quantize(
-                bytes(builder.Output()),
-                fully_quantize=True,
-                input_data_type=tf.int8,
-                output_data_type=tf.int8,
-                denylisted_nodes=set(excluded) or None,
+            return bytes(
+                mlir_quantize(
+                    bytes(builder.Output()),
+                    fully_quantize=True,
+                    input_data_type=tf.int8,
+                    output_data_type=tf.int8,
+                    denylisted_nodes=set(excluded) or None,
+                )
             )
-        )
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # the quantizer raises all sorts
+        raise ModelError(
+            f"The model must convert with recipe int8. Received: {explain(error)}. "
+            "Remedy: put layers in its place that have an int8 kernel, or choose another recipe."
+        ) from error
 
 
 def _cut(counts: NDArray[np.int64], low: float, high: float, tail: float) -> Range:

@@ -12,9 +12,10 @@ from convert.activations import layer_name
 from convert.loss import Judge, Loss
 from convert.ranges import Rule
 from convert.scheme import Prepared, Scheme
+from convert.twins import FOREIGN_QAT
 from quietcam.progress import Progress
 
-__all__ = ["Rescue", "Step", "advice", "qat_command", "rescue"]
+__all__ = ["Rescue", "Step", "advice", "qat_advice", "rescue"]
 
 _RULES = (Rule(0.0), Rule(1e-5), Rule(5e-4), Rule(1e-3), Rule(None))
 _LEAST_GAIN = 0.002  # dB: what brings less is not worth being different
@@ -93,24 +94,30 @@ def rescue(
     return Rescue(best, loss, tuple(steps), loss.holds(limit, iso_limit))
 
 
-def qat_command(model: Path) -> str:
-    """What helps where nothing that comes after training does: the command, for the run that ``model`` lies in."""
+def qat_advice(model: Path, *, is_ours: bool) -> str:
+    """What helps where nothing that comes after training does, for the run that ``model`` lies in.
+
+    Args:
+        is_ours: `quietcam train` made it. Nobody else's network can be trained here.
+    """
+    if not is_ours:
+        return FOREIGN_QAT
     run = str(model.parent) if model.name == "model.keras" else "RUN"
-    return shlex.join(["quietcam", "train", run, "--qat", "--data", "DIR"])
+    return f"train with quantization: {shlex.join(['quietcam', 'train', run, '--qat', '--data', 'DIR'])}"
 
 
-def advice(prepared: Prepared, model: Path, scheme: Scheme = Scheme()) -> str:
+def advice(prepared: Prepared, trained: str, scheme: Scheme = Scheme()) -> str:
     """What to try, for people, when int8 loses too much and nobody asked for the rescue.
 
     Args:
-        model: the ``.keras`` file that is converted.
+        trained: what ``qat_advice`` says.
     """
     worst = [each for each, _ in prepared.collapsed(scheme)]
     named = f" (first suspect: {worst[0].layer})" if worst else ""
     return (
         "--rescue tries other ranges, equalized channels, more samples and, last, single layers in float"
         f"{named}; a set closer to the camera's pictures (quietcam calibrate --count 512, quietcam capture) may help "
-        f"too; what always helps is training with quantization: {qat_command(model)}"
+        f"too; what always helps: {trained}"
     )
 
 

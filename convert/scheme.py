@@ -14,6 +14,7 @@ from convert.bias import add_shifts, measure_shifts
 from convert.equalize import apply_scales, channel_scales
 from convert.flatbuffer import read_graph
 from convert.ranges import DEFAULT_RULE, Rule, choose_ranges, quantize
+from convert.surgery import end_in_pixels
 from quietcam.image import to_float
 from quietcam.representative import RepresentativeSet
 
@@ -58,14 +59,16 @@ class Prepared:
     Measured on whole patches, not on frames of the wanted size.
 
     Args:
-        content: the float ``.tflite`` of the size that ``patch_size`` gives.
+        content: the float ``.tflite``.
+        size: ``(height, width)`` of its frames. Defaults to what ``patch_size`` gives.
 
     Attributes:
         floats: the same at other sizes, by ``(width, height)``, kept for the next scheme that is tried.
     """
 
-    def __init__(self, content: bytes, representative: RepresentativeSet) -> None:
+    def __init__(self, content: bytes, representative: RepresentativeSet, size: tuple[int, int] | None = None) -> None:
         self.content = content
+        self.size = size or self.patch_size(representative)
         self.representative = representative
         self.floats: dict[tuple[int, int], bytes] = {}
         self._measured: dict[tuple[bool, bool], dict[str, Activation]] = {}
@@ -74,13 +77,13 @@ class Prepared:
 
     @staticmethod
     def patch_size(representative: RepresentativeSet) -> tuple[int, int]:
-        """``(height, width)`` of the frames that are measured."""
+        """``(height, width)`` of the frames that are measured, of a network that takes any."""
         height, width = (max(side - side % _STRIDES, _STRIDES) for side in representative.patches.shape[1:3])
         return height, width
 
     def frames(self, turned: bool = False) -> Iterator[NDArray[np.float32]]:
         """Float32 ``[1, H, W, C]`` in [0, 1]."""
-        for frame in self.representative.frames(*self.patch_size(self.representative)):
+        for frame in self.representative.frames(*self.size):
             picture = to_float(frame)
             yield picture[None]
             if turned:
@@ -126,10 +129,10 @@ class Prepared:
         return sorted(inner, key=lambda found: found[0].read_levels(found[1]))
 
     def quantize(self, content: bytes, scheme: Scheme) -> bytes:
-        """The float network ``content``, the same at any size, in int8."""
+        """The float network ``content``, the same at any size, in int8, with pixels at both ends."""
         given = self.float_content(scheme, content)
         made = quantize(given, self.ranges(scheme), excluded=_layers(given, scheme.excluded))
-        return add_shifts(made, self._biases(scheme)) if scheme.bias else made
+        return end_in_pixels(add_shifts(made, self._biases(scheme)) if scheme.bias else made)
 
     @property
     def can_equalize(self) -> bool:

@@ -23,6 +23,8 @@ def conversion_report(done: Done) -> dict[str, Any]:
     """Plain values for JSON."""
     return {
         "models": [_model(*each) for each in done.written],
+        "findings": [] if done.fault is None else [str(done.fault)],
+        "harms": done.harms,
         "loss": None if done.loss is None else done.loss.to_dict() | {"holds": done.holds},
         "rescue": None if done.rescue is None else done.rescue.to_dict(),
         "collapsed": [each.to_dict(span) | {"cause": each.cause(span)} for each, span in done.collapsed],
@@ -95,6 +97,8 @@ def show_conversions(done: Done, console: Console) -> None:
             console.print(f"{path.name}: {preflight.verdict} (`quietcam coral check` says more).", markup=False)
     if done.rescue is not None:
         _show_rescue(done.rescue, console)
+    if done.fault is not None:
+        console.print("What int8 loses is not told: the float network itself does not give pictures, see above.")
     if done.loss is not None:
         how = "measured on the pairs" if done.loss.is_measured else "estimated on the representative set"
         console.print(f"int8 loses {done.loss} to the float network, {how}.")

@@ -1,4 +1,4 @@
-"""Takes operators off the end of an int8 graph: a clip that provably changes nothing, a depth-to-space for a host.
+"""Changes the end of an int8 graph: takes a clip off that changes nothing, or a depth-to-space; makes pixels of it.
 
 The network ends in ``ReLU(max_value=1)``, which fixes the output's range at [0, 1]: scale 1/255, zero point -128. The
 converter writes it as MINIMUM and RELU on the full frame, behind an ADD whose output has that scale already. All 256
@@ -15,7 +15,7 @@ import numpy as np
 
 from convert.flatbuffer import schema
 
-__all__ = ["cut_tail", "pack", "remove_clips", "replace_data"]
+__all__ = ["cut_tail", "end_in_pixels", "pack", "remove_clips", "replace_data"]
 
 _ALIGNMENT = 16  # of constant data, as the schema asks with `force_align`; the generated Python code leaves it out
 
@@ -43,6 +43,46 @@ def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
         return content, []
     _drop_unused(model, subgraph)
     return pack(model, kinds), removed
+
+
+def end_in_pixels(content: bytes) -> bytes:
+    """The int8 model with an output of scale 1/255 and zero point -128; the same bytes where it has that, or no int8.
+
+    A sigmoid gives 1/256 and a tanh 1/128 whatever range is asked for: their kernels know no other. A QUANTIZE behind
+    them turns the codes into pixels. What is beyond [0, 1] becomes black or white, as it does on the float side.
+
+    Args:
+        content: a whole model with one subgraph and one output, without appended manifest.
+    """
+    kinds = schema()
+    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    (target,) = (int(each) for each in subgraph.outputs)
+    given = subgraph.tensors[target]
+    if given.type != kinds.TensorType.INT8 or given.quantization is None or _is_pixels(subgraph, target, kinds):
+        return content
+    pixels = kinds.TensorT()
+    pixels.type, pixels.shape, pixels.name, pixels.buffer = given.type, given.shape, b"pixels", 0
+    pixels.shapeSignature = given.shapeSignature
+    pixels.quantization = kinds.QuantizationParametersT()
+    pixels.quantization.scale = np.array([1 / 255], np.float32)
+    pixels.quantization.zeroPoint = np.array([-128], np.int64)
+    subgraph.tensors.append(pixels)
+    end = len(subgraph.tensors) - 1
+    code = kinds.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = kinds.BuiltinOperator.QUANTIZE
+    code.version = 2  # from int8 to int8
+    model.operatorCodes.append(code)
+    op = kinds.OperatorT()
+    op.opcodeIndex = len(model.operatorCodes) - 1
+    op.inputs, op.outputs = np.array([target], np.int32), np.array([end], np.int32)
+    op.builtinOptionsType, op.builtinOptions = kinds.BuiltinOptions.QuantizeOptions, kinds.QuantizeOptionsT()
+    subgraph.operators.append(op)
+    subgraph.outputs = np.array([end], np.int32)
+    for signature in model.signatureDefs or []:
+        for entry in signature.outputs or []:
+            entry.tensorIndex = end
+    return pack(model, kinds)
 
 
 def cut_tail(content: bytes) -> tuple[bytes, int]:

@@ -20,7 +20,10 @@ __all__ = ["End", "Outline", "read_outline"]
 
 @dataclass(frozen=True)
 class End:
-    """An input or an output of the graph. ``shape`` has -1 for a dynamic side; ``dtype`` is numpy's name."""
+    """An input or an output of the graph. ``shape`` has -1 for a dynamic side; ``dtype`` is numpy's name.
+
+    A dynamic batch is what the runtime takes unless it is told otherwise, and that is what the file stores: 1.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -126,10 +129,16 @@ def _end(tensor: dict[str, Any]) -> End:
             known = Quantization(stored["scale"][0], stored["zero_point"][0])
     return End(
         name=bytes(tensor["name"]).decode(errors="replace"),
-        shape=tuple(tensor["shape_signature"] or tensor["shape"]),
+        shape=_shape(tuple(tensor["shape"]), tuple(tensor["shape_signature"])),
         dtype=_DTYPES.get(tensor["type"], f"type {tensor['type']}"),
         quantization=known,
     )
+
+
+def _shape(stored: tuple[int, ...], signature: tuple[int, ...]) -> tuple[int, ...]:
+    if len(signature) == len(stored) > 1 and signature[0] == -1:
+        return stored[:1] + signature[1:]
+    return signature or stored
 
 
 class _Reader:

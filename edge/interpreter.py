@@ -84,9 +84,8 @@ class Interpreter:
         # Views are asked for anew at every run: one that is kept would forbid `invoke`.
         self._input: Callable[[], NDArray[Any]] = native.tensor(native.get_input_details()[0]["index"])
         self._output: Callable[[], NDArray[Any]] = native.tensor(native.get_output_details()[0]["index"])
-        dtype = np.int8 if self.model.is_int8 else np.float32
-        self._pixels = np.empty(self.shape if self.model.block else (), dtype)
-        self._floats = np.empty(() if self.model.is_int8 else self.shape, np.float32)
+        self._pixels = np.empty(self.shape if self.model.block else (), self.model.ends)
+        self._floats = np.empty(self.shape if self.model.ends == "float32" else (), np.float32)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,6 +107,8 @@ class Interpreter:
         tensor = self._input()[0]
         if self.model.is_int8:
             pixels_to_int8(noisy, tensor[:height, :width])
+        elif self.model.ends == "uint8":
+            np.copyto(tensor[:height, :width], noisy)
         else:
             np.divide(noisy, np.float32(255), out=tensor[:height, :width], dtype=np.float32)
         mirror(tensor, height, width)
@@ -132,6 +133,8 @@ class Interpreter:
         tensor = tensor[:height, :width]
         if self.model.is_int8:
             int8_to_pixels(tensor, denoised)
+        elif self.model.ends == "uint8":
+            np.copyto(denoised, tensor)
         else:
             floats = self._floats[:height, :width]
             np.multiply(tensor, np.float32(255), out=floats)

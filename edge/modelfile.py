@@ -24,7 +24,7 @@ class ModelFile:
 
     Attributes:
         content: the very bytes that were checked, so that what is loaded is what was looked at.
-        is_int8: int8 ends of the pixel identity; otherwise float32 ends in [0, 1].
+        ends: ``int8``, of the pixel identity; ``uint8``, pixels as they are; or ``float32``, in [0, 1].
         manifest: None where the file has none.
         block: the graph ends before depth-to-space with blocks of so many pixels; 0: it gives the picture.
         is_compiled: for the Edge TPU, and runs on nothing else.
@@ -35,7 +35,7 @@ class ModelFile:
     height: int
     width: int
     channels: int
-    is_int8: bool
+    ends: str
     manifest: Manifest | None
     block: int = 0
     is_compiled: bool = False
@@ -43,6 +43,11 @@ class ModelFile:
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @property
+    def is_int8(self) -> bool:
+        """int8 at both ends."""
+        return self.ends == "int8"
 
     @property
     def stride(self) -> int:
@@ -87,9 +92,9 @@ def load_model(path: Path | str) -> ModelFile:
     outline = read_outline(content, str(path))
     manifest = read_manifest(path)
     block = _block(manifest, path)
-    end, is_int8 = _check(outline, path, block)
+    end = _check(outline, path, block)
     _, height, width, channels = end.shape
-    return ModelFile(path, content, height, width, channels, is_int8, manifest, block, _COMPILED in outline.custom)
+    return ModelFile(path, content, height, width, channels, end.dtype, manifest, block, _COMPILED in outline.custom)
 
 
 def _block(manifest: Manifest | None, path: Path) -> int:
@@ -105,8 +110,8 @@ def _block(manifest: Manifest | None, path: Path) -> int:
     return manifest.block
 
 
-def _check(outline: Outline, path: Path, block: int) -> tuple[End, bool]:
-    """The input, and whether the ends are int8, of an outline that keeps the contract."""
+def _check(outline: Outline, path: Path, block: int) -> End:
+    """The input of an outline that keeps the contract."""
     if outline.subgraphs != 1 or len(outline.inputs) != 1 or len(outline.outputs) != 1:
         raise _refused(
             path,
@@ -116,7 +121,7 @@ def _check(outline: Outline, path: Path, block: int) -> tuple[End, bool]:
     source, target = outline.inputs[0], outline.outputs[0]
     received = f"input {source.dtype} {list(source.shape)}, output {target.dtype} {list(target.shape)}"
     if any(side < 1 for side in (*source.shape, *target.shape)):
-        raise _refused(path, "a static shape", received)
+        raise _refused(path, "a size of its own, no dynamic one", received)
     if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] not in (1, 3):
         raise _refused(path, "a batch of 1 and 1 or 3 channels, [1, height, width, channels]", received)
     if block:
@@ -135,22 +140,21 @@ def _check(outline: Outline, path: Path, block: int) -> tuple[End, bool]:
             raise _refused(path, f"the same picture at both ends, in blocks of {block} at the output", received)
     elif source.shape != target.shape:
         raise _refused(path, "the same size at both ends", received)
-    if source.dtype == target.dtype == "float32":
-        return source, False
-    if not source.dtype == target.dtype == "int8":
-        raise _refused(path, "int8 at both ends, or float32 at both", received)
-    for end in (source, target):
-        if end.quantization is None or not end.quantization.is_pixel_identity:
-            raise _refused(
-                path,
-                "int8 ends of scale 1/255 and zero point -128 (the pixel identity)",
-                f"{'input' if end is source else 'output'} {end.quantization or 'without scale'}",
-            )
-    return source, True
+    if source.dtype != target.dtype or source.dtype not in ("int8", "uint8", "float32"):
+        raise _refused(path, "int8 at both ends, or uint8, or float32", received)
+    for word, end in (("input", source), ("output", target)):
+        found = end.quantization
+        if end.dtype == "int8" and not (found and found.is_pixel_identity):
+            rule = "int8 ends of scale 1/255 and zero point -128 (the pixel identity)"
+            raise _refused(path, rule, f"{word} {found or 'without scale'}")
+        if end.dtype == "uint8" and not (found and found.is_pixel):
+            rule = "uint8 ends of scale 1/255 and zero point 0 (the pixels themselves)"
+            raise _refused(path, rule, f"{word} {found or 'without such a scale'}")
+    return source
 
 
 def _refused(path: Path, rule: str, received: str) -> ModelError:
     return ModelError(
         f"A model that runs on frames has {rule}. Received: {path}: {received}. "
-        "Remedy: convert it with `quietcam convert`."
+        "Remedy: convert the Keras model that it was made from with `quietcam convert`."
     )

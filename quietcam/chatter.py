@@ -16,11 +16,14 @@ stderr_lock = threading.RLock()
 
 
 @contextlib.contextmanager
-def chatter_caught() -> Iterator[None]:
+def chatter_caught(*, show: bool = True) -> Iterator[None]:
     """Catch what C and C++ libraries write to the standard error stream; show it only if the block fails.
 
     Works on the file descriptor, which all threads share, so that what Python knows nothing of is caught too; one
     thread at a time. Progress must not be shown inside.
+
+    Args:
+        show: False where the caller tells of a failure in words of its own; `quietcam --debug` shows it all the same.
     """
     with stderr_lock, tempfile.TemporaryFile() as caught:
         sys.stderr.flush()
@@ -30,8 +33,9 @@ def chatter_caught() -> Iterator[None]:
             yield
         except Exception:
             sys.stderr.flush()
-            caught.seek(0)
-            os.write(saved, caught.read())
+            if show or os.environ.get("QUIETCAM_DEBUG"):
+                caught.seek(0)
+                os.write(saved, caught.read())
             raise
         finally:
             sys.stderr.flush()

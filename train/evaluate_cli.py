@@ -54,6 +54,7 @@ def evaluate_command(
     from quietcam.chatter import chatter_caught
     from quietcam.data.pairs import find_pairs
     from quietcam.data.split import pairs_of_side
+    from quietcam.harm import harms
     from quietcam.progress import say
     from quietcam.report import report_console, write_report
 
@@ -77,6 +78,9 @@ def evaluate_command(
         make_folder(folder)  # before the work, not after it
     found = evaluate(model, sets, stride=config.model.stride, limit=limit)
     report_console(json).print(table(found))
+    scores = {name: found.score(name) for name in sets}
+    for each in harms({name: (score.psnr, score.noisy_psnr) for name, score in scores.items()}):
+        say(f"warning: {each}")
     facts = {
         "widths": " ".join(map(str, config.model.widths)),
         "GMACs at 256x256": round(config.model.gmacs(), 4),
@@ -91,7 +95,7 @@ def evaluate_command(
         )
         say(f"pictures: {folder / 'index.html'}")
     write_report(json, {"run": str(run), "sides": sides, "model": facts, **found.to_dict()})
-    gains = {name: found.score(name).gain for name in sets}
+    gains = {name: score.gain for name, score in scores.items()}
     if min_gain is not None and (short := {name: gain for name, gain in gains.items() if gain < min_gain}):
         raise GateError(
             f"Every set must gain at least {min_gain:g} dB. Received: "

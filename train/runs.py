@@ -17,6 +17,7 @@ import tf_keras as keras
 
 from quietcam.atomic import atomic_path, write_json, write_text
 from quietcam.data.crops import Crops
+from quietcam.harm import harms
 from quietcam.progress import say
 from train import pruning
 from train.config import RunConfig, dump_config
@@ -269,6 +270,8 @@ def finish_run(
 ) -> None:
     """Write the config, the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``.
 
+    Where it is worse than the noisy pictures, that is said.
+
     Args:
         before: what ``evaluation.json`` of the run told whose weights this one began with. What was done to them goes
             on to count, and so does the data that they were trained on.
@@ -277,6 +280,8 @@ def finish_run(
     _save_model(model, run / "model.keras")
     denoise = inference(model)
     found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
+    for each in harms({name: (psnr, data.origin["noisy_by_set"][name]) for name, psnr in found.items()}):
+        say(f"warning: {each}")
     write_json(
         run / "evaluation.json",
         {

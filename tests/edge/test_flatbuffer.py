@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from edge.flatbuffer import read_outline
 from quietcam.errors import ModelError
 
-NAMES = ("small_32x32_int8", "small_80x64_int8", "small_32x32_float32", "gray_32x32_int8", "bad_dynamic", "bad_uint8")
+NAMES = (
+    "small_32x32_int8",
+    "small_80x64_int8",
+    "small_32x32_float32",
+    "gray_32x32_int8",
+    "bad_dynamic",
+    "small_32x32_uint8",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

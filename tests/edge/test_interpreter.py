@@ -19,7 +19,7 @@ from quietcam.errors import MissingExtraError, ModelError, UsageError
 from tests.edge.conftest import expected, picture
 
 
-@pytest.mark.parametrize("name", ["small_32x32_int8", "gray_32x32_int8", "small_80x64_int8"])
+@pytest.mark.parametrize("name", ["small_32x32_int8", "small_32x32_uint8", "gray_32x32_int8", "small_80x64_int8"])
 def test_int8_is_the_formula_within_two_steps(models: Path, name: str) -> None:
     with Interpreter(models / f"{name}.tflite", threads=1) as interpreter:
         noisy = picture(*interpreter.shape)
@@ -28,8 +28,9 @@ def test_int8_is_the_formula_within_two_steps(models: Path, name: str) -> None:
     assert np.abs(denoised - expected(noisy, models)).max() <= 2
 
 
-def test_float_is_the_formula_rounded(models: Path) -> None:
-    with Interpreter(models / "small_32x32_float32.tflite") as interpreter:
+@pytest.mark.parametrize("name", ["small_32x32_float32", "batch_32x32_float32"])
+def test_float_is_the_formula_rounded(models: Path, name: str) -> None:
+    with Interpreter(models / f"{name}.tflite") as interpreter:
         noisy = picture(*interpreter.shape)
         denoised = np.empty_like(noisy)
         interpreter.run(noisy, denoised)
@@ -38,7 +39,7 @@ def test_float_is_the_formula_rounded(models: Path) -> None:
 
 def test_the_ends_of_the_range_arrive_exactly(models: Path) -> None:
     """A white and a black frame: what no weight touches comes back as it was."""
-    for name in ("small_32x32_int8", "small_32x32_float32"):
+    for name in ("small_32x32_int8", "small_32x32_uint8", "small_32x32_float32"):
         with Interpreter(models / f"{name}.tflite") as interpreter:
             black = np.zeros(interpreter.shape, np.uint8)
             denoised = np.full_like(black, 9)

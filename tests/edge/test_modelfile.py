@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +14,21 @@ from quietcam.errors import ModelError, UsageError
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "is_int8"),
+    ("name", "size", "ends"),
     [
-        ("small_32x32_int8", (32, 32, 3), True),
-        ("small_80x64_int8", (64, 80, 3), True),
-        ("small_32x32_float32", (32, 32, 3), False),
-        ("gray_32x32_int8", (32, 32, 1), True),
+        ("small_32x32_int8", (32, 32, 3), "int8"),
+        ("small_80x64_int8", (64, 80, 3), "int8"),
+        ("small_32x32_float32", (32, 32, 3), "float32"),
+        ("small_32x32_uint8", (32, 32, 3), "uint8"),
+        ("batch_32x32_float32", (32, 32, 3), "float32"),  # a dynamic batch: what every tutorial converts
+        ("gray_32x32_int8", (32, 32, 1), "int8"),
     ],
 )
-def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int], is_int8: bool) -> None:
+def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int], ends: str) -> None:
     model = load_model(models / f"{name}.tflite")
     assert (model.height, model.width, model.channels) == size
-    assert model.is_int8 is is_int8
+    assert model.ends == ends
+    assert model.is_int8 is (ends == "int8")
     assert model.manifest is None
     assert model.name == name
 
@@ -32,11 +36,10 @@ def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("bad_dynamic", "static shape"),
+        ("bad_dynamic", "a size of its own"),
         ("bad_batch", "batch of 1"),
         ("bad_channels", "1 or 3 channels"),
         ("bad_rank", r"\[1, height, width, channels\]"),
-        ("bad_uint8", "int8 at both ends, or float32"),
         ("bad_scale", "scale 1/255 and zero point -128"),
         ("bad_sizes", "same size at both ends"),
         ("bad_inputs", "one input"),
@@ -48,6 +51,33 @@ def test_a_model_that_breaks_a_rule_is_refused_by_name(models: Path, name: str, 
         load_model(models / f"{name}.tflite")
     assert f"{name}.tflite" in str(caught.value)
     assert "Remedy" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "is_taken"),
+    [
+        # 1/255 rounded twice, and of samples whose brightest is not quite white: a hundredth of a step at most
+        ("small_32x32_int8", 0.003921567928, True),
+        ("small_32x32_int8", 0.0039215642, True),
+        ("small_32x32_int8", 0.0039212, False),
+        ("small_32x32_uint8", 0.003921567928, True),
+        ("small_32x32_int8", 1 / 256, False),
+        ("small_32x32_uint8", 1 / 256, False),
+    ],
+)
+def test_a_scale_of_1_255_counts_up_to_rounding(
+    models: Path, tmp_path: Path, name: str, scale: float, is_taken: bool
+) -> None:
+    content = (models / f"{name}.tflite").read_bytes()
+    stored = struct.pack("<f", 1 / 255)
+    assert stored in content
+    path = tmp_path / "other.tflite"
+    path.write_bytes(content.replace(stored, struct.pack("<f", scale)))
+    if is_taken:
+        assert load_model(path).ends == name.rsplit("_", 1)[1]
+        return
+    with pytest.raises(ModelError, match=r"ends of scale 1/255.*Received: .*input.*Remedy"):
+        load_model(path)
 
 
 def test_a_missing_file_and_a_folder_are_wrong_usage(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_conversions_write_where_they_are_told() -> None:
     [
         (1 / 255, -128, True),
         (float(np.float32(1 / 255)), -128, True),
+        (0.003921567928, -128, True),  # 1/255 rounded twice, as other converters write it
         (0.0039215288, -128, False),  # what a badly annotated graph comes out with
         (1 / 256, -128, False),
         (1 / 255, -127, False),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,6 +12,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from quietcam.architecture import Architecture
 from quietcam.data.pairs import find_pairs
 from quietcam.data.pictures import write_picture
+from quietcam.metrics import psnr
+from train.config import RunConfig
+from train.model import build
+from train.runs import finish_run
 
 SHIFT = 16 / 255
 
@@ -139,6 +144,28 @@ def test_what_is_refused(make_run, pair_folder, quietcam, tmp_path):
     code, shown = quietcam("evaluate", shallow, "--data", pair_folder)
     assert (code, "down1_1 beside them" in shown) == (1, True)
     assert "Traceback" not in shown
+
+
+def test_a_network_that_is_worse_than_the_noisy_picture_is_said_to_be(make_run, pair_folder, quietcam):
+    run = make_run(shift=0.2)  # 51 steps of 255 too bright: a PSNR of 14 at most
+    code, shown = quietcam("evaluate", run, "--data", pair_folder, "--split", "all", "--pictures", 0)
+    assert code == 0
+    assert "dB worse than the noisy picture on" in shown
+    assert "Remedy: train it longer" in " ".join(shown.split())
+    _, shown = quietcam("evaluate", make_run("as-is"), "--data", pair_folder, "--split", "all", "--pictures", 0)
+    assert "worse than the noisy picture" not in shown
+
+
+def test_what_training_leaves_is_said_to_be_worse_where_it_is(tiny, crops, tmp_path, capsys):
+    model = build(tiny)
+    noisy = float(np.mean([psnr(a, b) for a, b in zip(crops.noisy, crops.clean, strict=True)]))
+    told = {"noisy_validation_psnr": noisy, "validation_crops": len(crops.noisy), "noisy_by_set": {"own": noisy - 0.01}}
+    data = SimpleNamespace(validation={"own": crops}, origin=told)
+    bias = model.get_layer("residual").bias
+    for shift, worse in ((0.0, False), (0.2, True)):  # nothing done; 51 steps of 255 too bright
+        bias.assign([shift] * bias.shape[0])
+        finish_run(tmp_path, model, data, RunConfig(tiny), {}, before={"data": {}})
+        assert ("dB worse than the noisy picture on own" in capsys.readouterr().err) is worse
 
 
 @pytest.mark.slow

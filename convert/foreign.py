@@ -1,0 +1,97 @@
+"""Networks of other people: files of Keras 3, SavedModel folders, and layers that compute in 16 bits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SavedNetwork", "as_float32", "is_saved_model", "load_keras_3"]
+
+_HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
+_SERVING = ("serving_default", "serve")
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Is it what ``model.export`` of Keras 3 writes, or ``model.save`` of Keras 2 without a suffix?"""
+    return (folder / "saved_model.pb").is_file()
+
+
+def load_keras_3(file: Path) -> Any:
+    """The model of a ``.keras`` or ``.h5`` file that Keras 3 wrote. Python code in it is not run.
+
+    Raises:
+        Exception: Keras raises all sorts.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever its config file says: the converter takes nothing else
+    import keras
+
+    return keras.models.load_model(file, compile=False, safe_mode=True)
+
+
+def as_float32(model: Any) -> Any:
+    """``model``, of either Keras, with every layer computing in float32; itself where all do.
+
+    Mixed precision keeps its weights in float32 and rounds what layers compute to 16 bits. That is for training on a
+    GPU: TFLite has no kernels for it, and the same weights in float32 are the better network.
+    """
+    config = model.get_config()
+    if not any(f"'{each}'" in str(config) for each in _HALF):
+        return model
+    twin = type(model).from_config(_in_float32(config))
+    twin.set_weights([np.asarray(each, np.float32) for each in model.get_weights()])
+    return twin
+
+
+def _in_float32(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_float32(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_in_float32(each) for each in value)
+    return "float32" if isinstance(value, str) and value in _HALF else value
+
+
+class SavedNetwork:
+    """A SavedModel with one input and one output behind the few methods of a Keras model that conversion calls.
+
+    Args:
+        folder: holds ``saved_model.pb``.
+
+    Attributes:
+        inputs, outputs: specs with a ``shape``, one for each.
+
+    Raises:
+        ValueError: it has no signature to call.
+        Exception: TensorFlow raises all sorts.
+    """
+
+    layers = ()
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+
+        self.root = tf.saved_model.load(str(folder))  # holds the variables; without it they are gone
+        signatures = self.root.signatures
+        name = next((each for each in _SERVING if each in signatures), next(iter(signatures), None))
+        if name is None:
+            raise ValueError("a SavedModel without a signature")
+        self._run = signatures[name]
+        given = self._run.structured_input_signature[1]
+        self.inputs, self.outputs = list(given.values()), list(self._run.structured_outputs.values())
+        self._names = list(given), list(self._run.structured_outputs)
+
+    def __call__(self, noisy: Any, training: bool = False) -> Any:
+        """Float32 ``(batch, H, W, C)`` to the same."""
+        del training  # a signature is for inference
+        return self._run(**{self._names[0][0]: noisy})[self._names[1][0]]
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """All variables, in the order of the signature."""
+        return [np.asarray(each) for each in self._run.variables]
+
+    def count_params(self) -> int:
+        """How many numbers they hold."""
+        return sum(each.size for each in self.get_weights())

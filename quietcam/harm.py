@@ -1,0 +1,37 @@
+"""A network that makes pictures worse is said to, wherever one is trained, measured or converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["harms", "warnings_of"]
+
+_REMEDY = "Remedy: train it longer, or on pictures whose noise is like theirs; do not run it on such pictures."
+
+
+def harms(scores: Mapping[str, tuple[float, float]]) -> list[str]:
+    """One sentence for each data set on which the network is worse than the noisy picture; the remedy stands last.
+
+    Args:
+        scores: by the name of a data set, PSNR in dB of the network's pictures and of the noisy ones.
+    """
+    found = [
+        f"the network is {noisy - psnr:.2f} dB worse than the noisy picture on {name}: {psnr:.2f} dB denoised, "
+        f"{noisy:.2f} dB noisy"
+        for name, (psnr, noisy) in scores.items()
+        if psnr < noisy
+    ]
+    return [f"{each}. {_REMEDY}" if each == found[-1] else each for each in found]
+
+
+def warnings_of(validation: Mapping[str, object] | None) -> list[str]:
+    """The same of what training writes as ``validation`` into ``evaluation.json``: set by set where it tells them."""
+    told = validation or {}
+    by_set = told.get("by_set")
+    sets = by_set if isinstance(by_set, dict) and by_set else {"its validation crops": told}
+    scores = {}
+    for name, each in sets.items():
+        psnr, noisy = (each.get(key) if isinstance(each, Mapping) else None for key in ("psnr", "noisy_psnr"))
+        if isinstance(psnr, int | float) and isinstance(noisy, int | float):
+            scores[name] = float(psnr), float(noisy)
+    return harms(scores)
