@@ -28,6 +28,7 @@ _FAIR, _HARM = (
 )  # change by noise, both as mean squares; the estimate may be short by a fifth, its square by 1.6
 _COMPRESSED = 3.0  # a frame's error by its noise over time in calm places, where a codec took the grain (measured)
 _GRAINY, _SMOOTH = 0.8, 0.5  # noise within the frame by noise over time: above the one no codec took any, below most
+_SHORT = 1.5  # so many times the noise over time of calm places, as variances, may the network take from all places
 _CLOSED, _OPEN = 1 / 128, 1 - 1 / 128  # nearer to the ends than this, not a pixel is blended
 _COMPARED = 1 << 15  # values of a frame, about, that are compared before and after
 _RUN = 48  # values that are compared in a row: 16 pixels, so that a line of the cache that was fetched is used
@@ -154,7 +155,7 @@ class Gate:
             return 1.0
         noise = self._grain**2 + self._impulses.power
         if self._temporal is not None:
-            noise = max(noise, self._temporal.power)
+            noise = max(noise, _SHORT * self._temporal.power)
         excess = _mean_square(noisy, denoised) / max(noise, 1e-6)
         if excess >= _HARM:
             return 1.0 / excess
