@@ -84,10 +84,10 @@ def _place(text: str) -> str:
         return _HIDDEN
     port = host[2]
     if port is None:
-        shown_port = ""
-    else:  # a password where the host was forgotten
-        shown_port = f":{port}" if re.fullmatch(r"[0-9]{1,5}", port) and int(port) < 65536 else f":{_HIDDEN}"
-    return f"{host[1]}{shown_port}{_path(text[host.end() :])}"
+        return f"{host[1]}{_path(text[host.end() :])}"
+    if re.fullmatch(r"[0-9]{1,5}", port) and int(port) < 65536:
+        return f"{host[1]}:{port}{_path(text[host.end() :])}"
+    return f"{host[1]}:{_HIDDEN}"  # a password where the host was forgotten, and what stands behind it is its rest
 
 
 def _path(text: str) -> str:

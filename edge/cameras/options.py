@@ -30,17 +30,19 @@ def parse_options(
     Raises:
         UsageError: an unknown key, or a value that does not fit it.
     """
+    secret = "@" in text or "://" in text  # a URL has got among them, and a comma may stand in its password
     for part in filter(None, text.split(",")):
         key, _, value = part.partition("=")
+        told = "one that is not shown, since it may hold a password" if secret else part
         if key not in readers:
             raise UsageError(
-                f"{who} has the options {', '.join(readers)}. Received: {part}. Remedy: for example {example}"
+                f"{who} has the options {', '.join(readers)}. Received: {told}. Remedy: for example {example}"
             )
         read, means = readers[key]
         try:
             options = replace(options, **{key: read(value)})  # type: ignore[type-var]
         except ValueError:
-            raise UsageError(f"{who}'s {key} is {means}. Received: {part}.") from None
+            raise UsageError(f"{who}'s {key} is {means}. Received: {told}.") from None
     return options
 
 

@@ -26,6 +26,7 @@ from quietcam.urls import shown, shown_words
         ("user:secret@camera/live", "***@camera/live"),
         ("foo://user:secret@camera", "foo://***@camera"),
         ("rtsp://admin:secret", "rtsp://admin:***"),
+        ("rtsp://admin:sec/ret", "rtsp://admin:***"),
         ("rtsp://admin:123456", "rtsp://admin:***"),
         ("rtsp://10.0.0.9/user=admin_password=secret_channel=1.sdp?real_stream", "rtsp://10.0.0.9/user=***?***"),
         ("rtsps://10.0.0.9:7441/pXnVVdeDzHFJ36Zq?enableSrtp", "rtsps://10.0.0.9:7441/***?***"),
