@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from convert.contenders import open_contender
 from convert.converter import convert_model, describe
 from convert.files import write_model
-from convert.flatbuffer import read_graph
 from convert.keras_model import load_keras
 from convert.recipes import get_recipe
 from convert.tf_errors import explain
@@ -218,10 +218,13 @@ def test_what_tensorflow_says_becomes_one_short_line(text, words):
     assert "in user code" not in said
 
 
-def test_models_of_others_are_told_by_their_weights(tmp_path):
-    """Float ends tell nothing: what has int8 weights inside is no float twin."""
-    made = convert_model(_loaded(tmp_path, network(keras, (32, 32, 3))), get_recipe("float32"), width=32, height=32)
-    assert read_graph(made.content).is_float
+def test_float_ends_do_not_make_a_float_model(tmp_path):
+    """Without a manifest the weights tell: what is rounded inside is nobody's float twin."""
+    loaded = _loaded(tmp_path, network(keras, (32, 32, 3)))
+    for recipe, is_quantized in (("float32", False), ("float16", True)):
+        path = tmp_path / f"{recipe}.tflite"
+        path.write_bytes(convert_model(loaded, get_recipe(recipe), width=32, height=32).content)
+        assert open_contender(path).is_quantized is is_quantized
 
 
 def _loaded(folder, model):
