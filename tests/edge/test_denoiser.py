@@ -12,6 +12,7 @@ import pytest
 from edge.denoiser import Denoiser
 from quietcam.errors import DataError, ModelError, UsageError
 from tests.edge.conftest import expected, picture, with_manifest
+from tests.waiting import until
 
 
 def test_tiled_equals_whole_exactly(small: Path, models: Path) -> None:
@@ -198,22 +199,28 @@ class TestReload:
             wanted = [one.denoise(noisy), other.denoise(noisy)]
         assert (wanted[0] != wanted[1]).any()
         with Denoiser(small, 1) as denoiser:
+            swaps: list[Path] = []
+            seen: set[int] = set()
 
             def swap() -> None:
-                for index in range(20):
-                    denoiser.reload(float_model if index % 2 == 0 else small)
-                stop.set()
+                while not stop.is_set():
+                    swaps.append(small if len(swaps) % 2 else float_model)
+                    denoiser.reload(swaps[-1])
 
-            swapper = threading.Thread(target=swap)
-            swapper.start()
-            seen = set()
-            while not stop.is_set():
+            def both_are_seen() -> bool:
                 denoised = denoiser.denoise(noisy)
                 matches = [index for index, each in enumerate(wanted) if (denoised == each).all()]
                 assert matches
                 seen.update(matches)
-            swapper.join()
-        assert seen == {0, 1}
+                return seen == {0, 1} and len(swaps) > 20
+
+            swapper = threading.Thread(target=swap)
+            swapper.start()
+            try:
+                until(both_are_seen)
+            finally:
+                stop.set()
+                swapper.join()
 
     def test_nothing_is_left_of_the_old_models(self, small: Path) -> None:
         with Denoiser(small) as denoiser:
