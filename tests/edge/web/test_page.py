@@ -1,10 +1,9 @@
-"""The page in a real browser, as wide as a desk's and a telephone's. `QUIETCAM_SCREENSHOTS=docs` keeps its pictures."""
+"""The page in a real browser, as wide as a desk's and a telephone's, fed by hand."""
 
 from __future__ import annotations
 
 import base64
 import itertools
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -100,17 +99,6 @@ def page(browser: Any, running: Running, window: dict[str, Any]) -> Any:
     browser.open("about:blank?", until="true")  # else it goes on asking a server that is gone
 
 
-def keep(page: Any, tmp_path: Path, name: str) -> Image:
-    """A screenshot; also into the folder that `QUIETCAM_SCREENSHOTS` names."""
-    page.screenshot(tmp_path / "shot.png")
-    shot = cv2.imread(str(tmp_path / "shot.png"))
-    assert shot is not None
-    folder = os.environ.get("QUIETCAM_SCREENSHOTS")
-    if folder:
-        cv2.imwrite(str(Path(folder) / f"{name}.jpg"), shot, [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return np.asarray(shot)
-
-
 def box(page: Any, name: str) -> dict[str, float]:
     found = page.evaluate(f"JSON.parse(JSON.stringify(document.getElementById('{name}').getBoundingClientRect()))")
     return dict(found)
@@ -135,7 +123,7 @@ def roughness(image: Image) -> float:
     return float(np.abs(np.diff(image[..., 1].astype(int), axis=1)).mean())
 
 
-def test_it_is_alive_and_fits(page: Any, window: dict[str, Any], tmp_path: Path) -> None:
+def test_it_is_alive_and_fits(page: Any, window: dict[str, Any]) -> None:
     page.wait("document.getElementById('badge').textContent === 'live'")
     assert page.evaluate("document.documentElement.scrollWidth") <= window["width"]
     for name in ("picture", "split", "snapshot", "strength"):
@@ -153,7 +141,6 @@ def test_it_is_alive_and_fits(page: Any, window: dict[str, Any], tmp_path: Path)
 
     until(lambda: shown() == expected, shown)
     assert describe(resolve_model(MODEL))["licence"] in page.evaluate("document.getElementById('model').textContent")
-    keep(page, tmp_path, "page_phone" if window.get("mobile") else "page")
     assert page.problems == []
 
 
@@ -220,9 +207,7 @@ def test_a_snapshot_is_downloaded(page: Any, pairs: list[tuple[Image, Image]], t
     assert page.problems == []
 
 
-def test_a_lost_camera_is_said_and_its_return_too(
-    page: Any, running: Running, window: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_lost_camera_is_said_and_its_return_too(page: Any, running: Running) -> None:
     running.lost.set()
     # On a busy machine it says first that the stream stands still, or that nobody answers.
     page.wait("document.getElementById('gone').textContent.endsWith(': the camera was unplugged')")
@@ -230,8 +215,6 @@ def test_a_lost_camera_is_said_and_its_return_too(
     said = page.evaluate("document.getElementById('gone').textContent")
     assert said.startswith("No live video since ")
     page.wait("document.getElementById('badge').textContent === 'no live video'")
-    if not window.get("mobile"):
-        keep(page, tmp_path, "page_lost")
     running.lost.clear()
     page.wait("document.getElementById('gone').hidden")
     page.wait("document.getElementById('badge').textContent === 'live'")
@@ -239,7 +222,7 @@ def test_a_lost_camera_is_said_and_its_return_too(
 
 
 def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
-    page: Any, running: Running, window: dict[str, Any], tmp_path: Path
+    page: Any, running: Running, window: dict[str, Any]
 ) -> None:
     def says(name: str) -> str:
         return str(page.evaluate(f"document.getElementById('{name}').textContent"))
@@ -260,7 +243,6 @@ def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
     amber = "rgb(232, 176, 75)"
     for name in ("done", "badge"):
         assert page.evaluate(f"getComputedStyle(document.getElementById('{name}')).backgroundColor") == amber
-    keep(page, tmp_path, "page_hot_phone" if window.get("mobile") else "page_hot")
     running.ladder = {"step": "fewer pixels", "reason": "85 °C, of at most 80", "since": since}
     running.treatment = Treatment(Step.HALF_SIZE, MODEL, "half")
     page.wait("document.getElementById('done').textContent === 'denoised at half the size'")
