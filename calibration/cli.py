@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ def calibrate_command(
     from quietcam.audit import read_samples
     from quietcam.audit import rebuild as cut_again
     from quietcam.data.noisy import find_noisy
+    from quietcam.progress import say
     from quietcam.report import report_console, write_report
     from quietcam.representative import save_set
 
@@ -91,6 +93,8 @@ def calibrate_command(
     console = report_console(json)
     console.print(f"{out}", markup=False, soft_wrap=True)
     _show(coverage, console)
+    if chosen.channels == 3:  # as what ships has
+        say(f"next: {shlex.join(['quietcam', 'convert', 'small', '--representative', str(out), '--name', 'mine'])}")
 
 
 def _show(coverage: Coverage, console: Any) -> None:

@@ -37,13 +37,22 @@ def mount(app: typer.Typer) -> None:
 
 
 def convert_command(
-    run: Annotated[Path, typer.Argument(help="A run directory, a .keras or .h5 file, or a SavedModel folder.")],
-    out: Annotated[Path, typer.Option(help="The folder for the models; for a Coral, its subfolder coral.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE|NAME",
+            help="A run directory, a .keras or .h5 file, a SavedModel, a model that ships, by its name (`quietcam "
+            "models`), or a float32 or int8 .tflite that this command wrote.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder for the models; for a Coral, its subfolder coral.")] = Path(
+        "models"
+    ),
     recipe: Annotated[
         list[str] | None,
         typer.Option(
             help="float32, float16, dynamic_int8, int8 or int8x16; may be given several times. "
-            "Default: float32 and int8."
+            "Default: float32 and int8; int8 of a .tflite, and for a Coral."
         ),
     ] = None,
     size: Annotated[
@@ -60,7 +69,11 @@ def convert_command(
         Target, typer.Option(help="coral: int8 throughout, ends before depth-to-space, tile size chosen by memory.")
     ] = Target.CPU,
     representative: Annotated[
-        Path | None, typer.Option(help="The set that int8 ranges are taken from (`quietcam calibrate`).")
+        Path | None,
+        typer.Option(
+            help="The set that int8 ranges are taken from (`quietcam calibrate`). A .tflite has ranges already: "
+            "they are widened where these pictures go beyond."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Pairs to measure on what int8 loses. Without them it is estimated.")
@@ -79,24 +92,32 @@ def convert_command(
     name: Annotated[str | None, typer.Option(help="Front of the models' names. Default: the run's name.")] = None,
     json: Json = None,
 ) -> None:
-    """Convert a trained network to TFLite: NAME_WxH_RECIPE.tflite with its manifest, read back and checked.
+    """Convert a trained network, or a model that ships, to TFLite: NAME_WxH_RECIPE.tflite with its manifest.
 
     Example: `quietcam convert runs/mine --recipe float32 --recipe int8 --representative rep.npz --out models`
+
+    A model that ships for frames of another size, with the same pixels: `quietcam convert small --size 1280x720`
+
+    The same for a Coral: `quietcam convert small --target coral`
+
+    With ranges from your own camera: `quietcam convert small --representative rep.npz --name mine`
 
     With a gate, and what helps if it does not hold: add `--data pairs --split validation --max-drop 0.1 --rescue`
     """
     from convert.convert_run import Order, convert_run
     from convert.converter import check_ranges
     from convert.files import check_name, read_size, read_tile
-    from convert.keras_model import load_keras
     from convert.show import conversion_report, show_conversions
+    from convert.stored import find_source, load_stored
     from quietcam.progress import say
     from quietcam.report import report_console, write_report
     from quietcam.representative import load_set
 
     # Everything that can be wrong about the words, before TensorFlow takes its seconds.
     is_coral = target is Target.CORAL
-    recipes = _recipes(recipe, is_coral)
+    source = find_source(run)
+    is_finished = source.suffix == ".tflite"
+    recipes = _recipes(recipe, is_coral, is_finished)
     sizes = [*map(read_size, size or []), *map(read_tile, tile or [])]
     for option, value in (("--max-drop", max_drop), ("--max-drop-iso", max_drop_iso)):
         if value is not None and not value >= 0:
@@ -110,13 +131,19 @@ def convert_command(
         from quietcam.data.split import pairs_of_side
 
         pairs = pairs_of_side(find_pairs(data).pairs, split)
-    loaded = load_keras(run)
+    if is_finished:
+        loaded = load_stored(source)
+    else:
+        from convert.keras_model import load_keras
+
+        loaded = load_keras(source)
     for each in recipes:
         check_ranges(loaded, each, chosen)
-    if max_drop is not None and (loaded.carries_ranges or not any(each.is_full_int8 for each in recipes)):
+    has_ranges = loaded.carries_ranges or (bool(loaded.stored) and chosen is None)
+    if max_drop is not None and (has_ranges or not any(each.is_full_int8 for each in recipes)):
         raise UsageError(
             "--max-drop holds int8 against the float network that it is made of. Received: "
-            + ("a network trained with quantization." if loaded.carries_ranges else "no --recipe int8.")
+            + ("a network that has its ranges already." if has_ranges else "no --recipe int8.")
             + " Remedy: quietcam compare FLOAT.tflite INT8.tflite --data DIR --max-drop DB"
         )
     order = Order(
@@ -142,10 +169,11 @@ def convert_command(
         say(f"warning: {missed}. {done.advice}.")
 
 
-def _recipes(names: list[str] | None, is_coral: bool) -> list[Recipe]:
+def _recipes(names: list[str] | None, is_coral: bool, is_finished: bool) -> list[Recipe]:
     from convert.recipes import get_recipe
 
-    recipes = [get_recipe(each) for each in dict.fromkeys(names or (["int8"] if is_coral else ["float32", "int8"]))]
+    usual = ["int8"] if is_coral or is_finished else ["float32", "int8"]
+    recipes = [get_recipe(each) for each in dict.fromkeys(names or usual)]
     if is_coral and any(not each.is_full_int8 for each in recipes):
         raise UsageError(
             "--target coral makes int8 models alone: nothing else maps to an Edge TPU. Received: "
@@ -155,6 +183,9 @@ def _recipes(names: list[str] | None, is_coral: bool) -> list[Recipe]:
 
 
 def _default_size(loaded: LoadedModel, is_coral: bool) -> tuple[int, int]:
+    finished = next(iter(loaded.stored.values()), None)
+    if finished is not None and not is_coral:
+        return finished.manifest.width, finished.manifest.height
     if not is_coral or all(loaded.fixed):
         return loaded.fit(256, 256)
     from convert.coral.tile import coral_tile

@@ -17,6 +17,7 @@ from convert.flatbuffer import read_graph
 from convert.twins import Origin, are_twins
 from edge.denoiser import Denoiser
 from edge.modelfile import ModelFile, load_model
+from edge.models import resize_command
 from quietcam.chatter import chatter_caught
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
@@ -239,10 +240,14 @@ class _KerasDenoiser:
 def _check_one_size(contenders: Sequence[Contender]) -> None:
     sizes = {f"{each.width}x{each.height}x{each.channels}": each.path.name for each in contenders}
     if len(sizes) > 1:
+        first = contenders[0]
+        others = [each.file for each in contenders if (each.width, each.height) != (first.width, first.height)]
+        command = resize_command(others[0], first.width, first.height) if others and others[0] else None
         raise UsageError(
             "Models that are compared must have one frame size, or they see different pictures. Received: "
             + ", ".join(f"{name} {size}" for size, name in sizes.items())
-            + ". Remedy: `quietcam convert --size` makes them of one size."
+            + ". Remedy: "
+            + (f"`{command}` makes one of {first.width}x{first.height}." if command else "convert them for one --size.")
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from convert.activations import Activation, Range
+from convert.activations import Activation, Range, layer_name
 from convert.converter import Conversion, convert_model, describe, float_content, prepare
 from convert.files import write_model
 from convert.keras_model import LoadedModel
@@ -19,7 +19,7 @@ from convert.soundness import Fault, find_fault, some_frames
 from quietcam.atomic import make_folder
 from quietcam.data.pairs import Pair
 from quietcam.data.samples import SampleSet
-from quietcam.errors import ModelError
+from quietcam.errors import ModelError, UsageError
 from quietcam.harm import harms, warnings_of
 from quietcam.lint import Finding, lint
 from quietcam.progress import progress, say
@@ -54,6 +54,7 @@ class Done:
         fault: what is wrong with the float network; then nobody says what int8 loses to it.
         harms: on which data it is worse than the noisy picture, and by how much.
         loss: of int8 to float; None where int8 was not made from ranges.
+        kept: what the finished int8 file loses, which has other ranges; None where there is none.
         holds: the loss is within the gate.
         advice: what to try when it is not.
     """
@@ -64,6 +65,7 @@ class Done:
     fault: Fault | None = None
     harms: list[str] = field(default_factory=list)
     loss: Loss | None = None
+    kept: Loss | None = None
     rescue: Rescue | None = None
     holds: bool = True
     advice: str = ""
@@ -92,18 +94,25 @@ def convert_run(
     scheme, prepared = Scheme(), None
     if representative is not None and any(each.needs_ranges for each in order.recipes):
         _lint(done, loaded, representative)
+    _spare_sources(loaded, order, out)
     make_folder(out)
     _warn_of_harm(done, warnings_of(loaded.evaluation.get("validation")))
     if has_int8 and not loaded.carries_ranges and representative is not None:
         prepared = prepare(loaded, representative)
     _find_fault(done, loaded, order, prepared)
     if prepared is not None and representative is not None:
-        _warn_of_collapse(done, prepared)
+        start = _begin(prepared, loaded)
+        if not start.kept:
+            _warn_of_collapse(done, prepared, start)
         if done.fault is None:
             judge = _judge(loaded, order, prepared, representative, pairs)
             if isinstance(judge, Measured):
                 _warn_of_harm(done, harms({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
-            scheme = _decide(done, order, judge, prepared, loaded)
+            scheme = _decide(done, order, judge, prepared, loaded, start)
+            if start.widened:
+                done.kept = judge.loss(Scheme(kept=True))
+                if done.loss is not None and done.kept.drop < done.loss.drop:
+                    done.advice = f"With its own ranges the model loses {done.kept}: leave --representative out"
     with progress("Converting", len(order.recipes) * len(order.sizes)) as bar:
         for width, height in order.sizes:
             for recipe in order.recipes:
@@ -123,6 +132,18 @@ def convert_run(
     return done
 
 
+def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
+    """Refuse to write over the finished files that are converted."""
+    for recipe in order.recipes:
+        for width, height in order.sizes:
+            path = out / f"{order.name}_{width}x{height}_{recipe.name}.tflite"
+            if any(path.exists() and path.samefile(each.path) for each in loaded.stored.values()):
+                raise UsageError(
+                    f"A model is not written over the one that it is made of. Received: {path}. "
+                    "Remedy: another folder with --out, or another name with --name."
+                )
+
+
 def _lint(done: Done, loaded: LoadedModel, representative: RepresentativeSet) -> None:
     field_of_view = loaded.architecture.receptive_field if loaded.architecture else None
     done.findings = lint(representative, channels=loaded.channels, receptive_field=field_of_view)
@@ -136,7 +157,7 @@ def _find_fault(done: Done, loaded: LoadedModel, order: Order, prepared: Prepare
         done.fault = find_fault(prepared.content, prepared.frames())
         if done.fault is not None and done.fault.kind == "not finite":
             raise ModelError(f"A network for int8 gives numbers. Received: {loaded.path}: {done.fault}.")
-    elif not loaded.carries_ranges:  # fake quantization holds a network to its range
+    elif not loaded.carries_ranges and not loaded.stored:  # fake quantization holds a network to its range
         width, height = order.sizes[0]
         frames = some_frames(height, width, loaded.channels)
         done.fault = find_fault(float_content(loaded, width, height), frames)
@@ -150,8 +171,33 @@ def _warn_of_harm(done: Done, found: list[str]) -> None:
         say(f"warning: {each}")
 
 
-def _warn_of_collapse(done: Done, prepared: Prepared) -> None:
-    done.collapsed = prepared.collapsed()
+def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
+    """How int8 is made at first; of a finished int8 file with its ranges, widened where the set goes beyond them.
+
+    They are never narrowed: a set shows less than training did, and what it lacks would be clipped. On 4 SIDD crops at
+    sensor scale `small` loses 0.14 dB with the ranges that were trained in, and 4.0 with those of a set of one scene.
+    """
+    if prepared.kept is None:
+        return Scheme()
+    beyond = prepared.exceeded()
+    if not beyond:
+        say("These pictures stay within the ranges that the model has: they are kept as they are.")
+        return Scheme(kept=True)
+    names = [
+        f"{layer_name(name)} {had.low:.3g} to {had.high:.3g}, now {wide.low:.3g} to {wide.high:.3g}"
+        for name, (had, wide) in beyond.items()
+    ]
+    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    say(
+        f"These pictures go beyond {len(names)} of the model's ranges, which are widened: "
+        f"{'; '.join(names[:_SHOWN])}{more}."
+    )
+    trained = loaded.stored["int8"].manifest.training.get("ranges", {}).get("from") != "representative set"
+    return Scheme(bias=not trained, widened=True)
+
+
+def _warn_of_collapse(done: Done, prepared: Prepared, scheme: Scheme) -> None:
+    done.collapsed = prepared.collapsed(scheme)
     for each, span in done.collapsed[:_SHOWN]:
         say(f"warning: int8 will collapse in layer {each.layer}: {each.cause(span)}.")
     if others := done.collapsed[_SHOWN:]:
@@ -193,27 +239,30 @@ def _judge(
     return Measured(write, SampleSet(pairs))
 
 
-def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel) -> Scheme:
-    """How int8 is made: as by default, or as the rescue found best. Says what that loses."""
-    scheme = Scheme()
+def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel, scheme: Scheme) -> Scheme:
+    """How int8 is made: as ``scheme`` says, or as the rescue found best. Says what that loses."""
     loss = judge.loss(scheme)
     holds = loss.holds(order.limit, order.iso_limit)
-    if not holds and order.rescue:
+    if not holds and order.rescue and not scheme.kept:
         with progress("Rescue", None) as bar:
             found = rescue(
                 prepared,
                 judge,
                 limit=order.limit,
                 iso_limit=order.iso_limit,
+                start=scheme,
                 may_mix=not order.is_coral,
                 progress=bar,
             )
         done.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
     done.loss, done.holds = loss, holds
     if not holds:
-        if not done.collapsed:
+        if not done.collapsed and not scheme.kept:
             _name_suspect(prepared, scheme)
+        if prepared.kept is not None:
+            done.advice = "This is an estimate on the set itself; --data DIR measures it on pairs"
+            return scheme
         trained = qat_advice(loaded.path, is_ours=loaded.architecture is not None)
         tried = f"nothing that comes after training was enough; {trained}"
-        done.advice = tried if order.rescue else advice(prepared, trained)
+        done.advice = tried if order.rescue else advice(prepared, trained, scheme)
     return scheme

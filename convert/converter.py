@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.flatbuffer import Graph, Op, Tensor, read_graph
-from convert.keras_model import LoadedModel, float_twin
+from convert.keras_model import LoadedModel, Stored, float_twin
 from convert.loss import Loss
 from convert.reach import receptive_field
 from convert.recipes import MIXED, RECIPES, Recipe
+from convert.resize import resize
 from convert.scheme import Prepared, Scheme
 from convert.soundness import Fault
+from convert.stored import describe_resized, inherited
 from convert.surgery import cut_tail, remove_clips
 from convert.tf_errors import explain
 from quietcam.chatter import chatter_caught
@@ -38,6 +40,7 @@ class Conversion:
         removed: kinds of the operators that were taken out because they change nothing.
         block: the side of the blocks of a depth-to-space that is left to the host; 0 where the graph gives the picture.
         scheme: how int8 was made from ranges; None for other recipes, and where QAT brought the ranges.
+        stored: the finished file of another size that it was taken from; None where it was made anew.
     """
 
     content: bytes
@@ -48,6 +51,7 @@ class Conversion:
     removed: tuple[str, ...] = ()
     block: int = 0
     scheme: Scheme | None = None
+    stored: Stored | None = None
 
     @property
     def recipe_name(self) -> str:
@@ -59,7 +63,9 @@ def prepare(loaded: LoadedModel, representative: RepresentativeSet) -> Prepared:
     """Measure the float network on the representative set, for as many int8 conversions as are wanted."""
     height, width = Prepared.patch_size(representative)
     width, height = loaded.fit(width, height)
-    return Prepared(float_content(loaded, width, height), representative, (height, width))
+    kept = loaded.stored.get("int8")
+    content = kept.content if kept else None
+    return Prepared(float_content(loaded, width, height), representative, (height, width), content)
 
 
 def convert_model(
@@ -88,10 +94,14 @@ def convert_model(
     """
     loaded.check_size(width, height)
     check_ranges(loaded, recipe, representative)
-    uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges
+    takes_stored = representative is None or not recipe.needs_ranges or scheme.kept
+    stored = loaded.stored.get(recipe.name) if takes_stored else None
+    uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges and stored is None
     if not recipe.needs_ranges:
         loaded = float_twin(loaded)
-    if uses_scheme and representative is not None:
+    if stored is not None:
+        content = resize(stored.content, width, height, str(stored.path))
+    elif uses_scheme and representative is not None:
         measured = prepared or prepare(loaded, representative)
         size = width, height
         if size not in measured.floats:
@@ -108,7 +118,7 @@ def convert_model(
     graph = read_graph(content, str(loaded.path))
     used = scheme if uses_scheme else None
     check_contract(graph, recipe, (1, height, width, loaded.channels), block, used is not None and bool(used.excluded))
-    return Conversion(content, graph, recipe, width, height, tuple(removed), block, used)
+    return Conversion(content, graph, recipe, width, height, tuple(removed), block, used, stored)
 
 
 def check_contract(
@@ -212,6 +222,9 @@ def describe(
         loss: what int8 loses to the float network. fault: what is wrong with that one.
     """
     graph, architecture = conversion.graph, loaded.architecture
+    if conversion.stored is not None:
+        stored, size = conversion.stored, (conversion.width, conversion.height)
+        return describe_resized(stored, graph, conversion.content, name, size, conversion.block)
     training, metrics = loaded.trained_on
     if conversion.recipe.needs_ranges:
         source = "fake quantization (QAT)" if loaded.carries_ranges else "representative set"
@@ -244,6 +257,7 @@ def describe(
         tail="depth_to_space" if conversion.block else None,
         block=conversion.block or None,
         weights_sha256=loaded.origin.weights,
+        **inherited(loaded.stored.get("float32")),
     )
     if architecture is None:
         return manifest
@@ -261,7 +275,13 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
     Raises:
         UsageError: it is so, or the set has other channels than the model.
     """
-    if not recipe.needs_ranges:
+    is_finished = recipe.name in loaded.stored and (representative is None or not recipe.needs_ranges)
+    if loaded.stored and not is_finished and "float32" not in loaded.stored:
+        raise UsageError(
+            f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made of the float32 twin, which lies "
+            f"beside a model. Received: {loaded.path}, without one. Remedy: put it there, or convert the run."
+        )
+    if is_finished or not recipe.needs_ranges:
         return
     if loaded.carries_ranges:
         if not recipe.is_full_int8:
@@ -288,6 +308,8 @@ def float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
     Raises:
         ModelError: the converter refuses it.
     """
+    if (stored := loaded.stored.get("float32")) is not None:
+        return resize(stored.content, width, height, str(stored.path))
     return _run_converter(loaded, RECIPES["float32"], width, height, None)
 
 
@@ -295,7 +317,7 @@ def _run_converter(
     loaded: LoadedModel, recipe: Recipe, width: int, height: int, representative: RepresentativeSet | None
 ) -> bytes:
     """Everything that TensorFlow raises becomes one line, and its dumps reach nobody."""
-    model = loaded.model
+    network = loaded.network()
     try:
         with chatter_caught(show=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -303,7 +325,7 @@ def _run_converter(
 
             tf.get_logger().setLevel("ERROR")
             # A function of one shape: with a dynamic batch, the converter leaves shape arithmetic in the graph.
-            function = tf.function(lambda noisy: {"denoised": model(noisy, training=False)})
+            function = tf.function(lambda noisy: {"denoised": network(noisy)})
             concrete = function.get_concrete_function(
                 tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
             )
@@ -314,7 +336,7 @@ def _run_converter(
                     [convert_variables_to_constants_v2(concrete)]
                 )
             else:
-                root = getattr(model, "root", model)
+                root = tf.Module() if loaded.model is None else getattr(loaded.model, "root", loaded.model)
                 converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], root)
             recipe.configure(converter)
             if representative is not None and recipe.needs_ranges and not loaded.carries_ranges:

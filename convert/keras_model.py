@@ -8,7 +8,7 @@ import os
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -18,17 +18,19 @@ from typing import Any
 import numpy as np
 
 from convert.foreign import SavedNetwork, as_float32, is_saved_model, load_keras_3
+from convert.resize import check_stride
 from convert.tf_errors import explain
 from convert.twins import Origin, weights_sha256
 from quietcam.architecture import Architecture
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, UsageError
+from quietcam.manifest import Manifest
 
 # Before TensorFlow is imported: its chatter helps nobody, and tfmot must find tf_keras, not Keras 3.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-__all__ = ["LoadedModel", "float_twin", "load_keras"]
+__all__ = ["LoadedModel", "Stored", "float_twin", "load_keras"]
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError)
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
@@ -39,17 +41,27 @@ _PRUNING_LAYER = "PruneLowMagnitude"
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A finished model file: its content without manifest, and the manifest."""
+
+    path: Path
+    content: bytes
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
 class LoadedModel:
-    """A Keras model and what is known of it.
+    """A Keras model and what is known of it; or finished files that stand in for one.
 
     Attributes:
         model: one input and one output, float32 ``(batch, H, W, C)`` in [0, 1]: a functional model of tf_keras, or a
-            model of Keras 3, or a ``convert.foreign.SavedNetwork``.
+            model of Keras 3, or a ``convert.foreign.SavedNetwork``; None where finished files stand in for it.
         channels: 3 or 1, on both ends.
         carries_ranges: QAT left fake-quantization in it, so int8 needs no representative set.
         architecture: of a run directory; else None.
         evaluation: what training wrote about the run; empty without one.
         library: the package that loaded it.
+        stored: finished files of the network by recipe, the one that was named first; empty of a Keras model.
     """
 
     path: Path
@@ -59,10 +71,13 @@ class LoadedModel:
     architecture: Architecture | None
     evaluation: dict[str, Any] = field(default_factory=dict)
     library: str = "tf_keras"
+    stored: Mapping[str, Stored] = field(default_factory=dict)
 
     @property
     def fixed(self) -> tuple[int | None, int | None]:
         """Width and height that the model was built for; None where it takes any."""
+        if self.model is None:
+            return None, None
         _, height, width, _ = self.model.inputs[0].shape
         return width, height
 
@@ -83,22 +98,20 @@ class LoadedModel:
                 f"A model with a fixed input size is converted at that size. Received: {self.path}, built for {own}, "
                 f"and {width}x{height}. Remedy: --size {wanted}, or build it with Input((None, None, {self.channels}))."
             )
-        stride = self.architecture.stride if self.architecture else 1
-        if height % stride or width % stride:
-            near = "x".join(str(max(1, round(each / stride)) * stride) for each in (width, height))
-            raise UsageError(
-                f"Width and height must be multiples of the network's total stride, {stride}. "
-                f"Received: {width}x{height}. Remedy: --size {near}"
-            )
+        check_stride(self.architecture.stride if self.architecture else 1, width, height)
 
     @property
     def name(self) -> str:
         """What models made of it are called by default."""
+        if self.stored:
+            return next(iter(self.stored.values())).manifest.name
         return self.path.parent.name if self.path.name == "model.keras" else self.path.stem
 
     @cached_property
     def origin(self) -> Origin:
         """What the model tells of its weights and its run."""
+        if self.stored:
+            return Origin.of_manifest(next(iter(self.stored.values())).manifest)
         training, metrics = self.trained_on
         architecture = self.architecture.to_dict() if self.architecture else None
         with warnings.catch_warnings():
@@ -113,15 +126,25 @@ class LoadedModel:
         validation = dict(self.evaluation.get("validation") or {})
         if validation:
             network = "network with fake quantization" if self.carries_ranges else "float network"
-            validation["measured"] = f"{network} on validation crops, before conversion"
+            validation.setdefault("measured", f"{network} on validation crops, before conversion")
         return origin, validation
 
     @property
     def tools(self) -> dict[str, str]:
         """Versions of what converts it."""
-        packages = list(dict.fromkeys(["quietcam", "tensorflow", self.library]))
+        packages = list(dict.fromkeys(["quietcam", "tensorflow"] + [self.library] * (not self.stored)))
         packages += ["tensorflow-model-optimization"] if self.carries_ranges else []
         return {name: version(name) for name in packages}
+
+    def network(self) -> Callable[[Any], Any]:
+        """What the network computes, as TensorFlow runs it."""
+        if not self.stored:
+            model = self.model
+            return lambda noisy: model(noisy, training=False)
+        from convert.replay import replay
+
+        float32 = self.stored["float32"]
+        return replay(float32.content, str(float32.path))
 
 
 def load_keras(path: Path) -> LoadedModel:

@@ -16,12 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.activations import Activation, Frames, Range, measure_activations
-from convert.flatbuffer import schema
+from convert.flatbuffer import read_graph, schema
 from convert.tf_errors import explain
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError
 
-__all__ = ["DEFAULT_RULE", "TAIL", "Frames", "Range", "Rule", "choose_ranges", "measure_ranges", "quantize"]
+__all__ = [
+    "DEFAULT_RULE",
+    "TAIL",
+    "Frames",
+    "Range",
+    "Rule",
+    "choose_ranges",
+    "measure_ranges",
+    "quantize",
+    "stored_ranges",
+    "widened",
+]
 
 TAIL = 1e-4
 """Share of values that may lie beyond each end of a range. On 4 SIDD crops at sensor scale the demo's network lost
@@ -77,6 +88,26 @@ def choose_ranges(content: bytes, activations: Iterable[Activation], rule: Rule 
 def measure_ranges(content: bytes, frames: Frames, tail: float = TAIL) -> dict[str, Range]:
     """The range of each activation over all frames, at most ``tail`` of the values beyond each end."""
     return choose_ranges(content, measure_activations(content, frames).values(), Rule(tail))
+
+
+def stored_ranges(content: bytes) -> dict[str, Range]:
+    """What the codes of each activation of an int8 model stand for, by its tensor's name."""
+    found: dict[str, Range] = {}
+    for op in read_graph(content).ops:
+        for each in op.activations:
+            if each.dtype == "int8" and len(each.scales) == len(each.zero_points) == 1:
+                (scale,), (zero,) = each.scales, each.zero_points
+                found[each.name] = Range((-128 - zero) * scale, (127 - zero) * scale)
+    return found
+
+
+def widened(had: Range, found: Range) -> Range:
+    """``had``, and what ``found`` reaches beyond it by more than half of a step on either side."""
+    slack = had.step / 2
+    return Range(
+        found.low if found.low < had.low - slack else had.low,
+        found.high if found.high > had.high + slack else had.high,
+    )
 
 
 def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str] = ()) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from convert.activations import Activation, Range, collapsed, measure_activation
 from convert.bias import add_shifts, measure_shifts
 from convert.equalize import apply_scales, channel_scales
 from convert.flatbuffer import read_graph
-from convert.ranges import DEFAULT_RULE, Rule, choose_ranges, quantize
+from convert.ranges import DEFAULT_RULE, Rule, choose_ranges, quantize, stored_ranges, widened
+from convert.resize import resize
 from convert.surgery import end_in_pixels
 from quietcam.image import to_float
 from quietcam.representative import RepresentativeSet
@@ -36,6 +37,8 @@ class Scheme:
         equalize: give the channels between two convolutions like ranges.
         turned: measure on every patch in four orientations instead of one.
         excluded: names of the tensors that stay float, with the layers that make and read them.
+        widened: begin with the ranges of the finished int8 file, and widen those that ``rule`` goes beyond.
+        kept: take the finished int8 file as it is, with its own ranges; the rest plays no part.
     """
 
     rule: Rule = DEFAULT_RULE
@@ -43,9 +46,15 @@ class Scheme:
     equalize: bool = False
     turned: bool = False
     excluded: tuple[str, ...] = ()
+    widened: bool = False
+    kept: bool = False
 
     def __str__(self) -> str:
-        words = [f"ranges: {self.rule}"]
+        if self.kept:
+            return "the ranges that the model has"
+        words = [
+            f"ranges: those that the model has, widened to the {self.rule}" if self.widened else f"ranges: {self.rule}"
+        ]
         words += ["channels equalized"] * self.equalize
         words += ["bias correction"] * self.bias
         words += ["patches turned and mirrored"] * self.turned
@@ -61,13 +70,21 @@ class Prepared:
     Args:
         content: the float ``.tflite``.
         size: ``(height, width)`` of its frames. Defaults to what ``patch_size`` gives.
+        kept: the finished int8 file of the same network, of any size.
 
     Attributes:
         floats: the same at other sizes, by ``(width, height)``, kept for the next scheme that is tried.
     """
 
-    def __init__(self, content: bytes, representative: RepresentativeSet, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        representative: RepresentativeSet,
+        size: tuple[int, int] | None = None,
+        kept: bytes | None = None,
+    ) -> None:
         self.content = content
+        self.kept = kept
         self.size = size or self.patch_size(representative)
         self.representative = representative
         self.floats: dict[tuple[int, int], bytes] = {}
@@ -108,7 +125,18 @@ class Prepared:
     def ranges(self, scheme: Scheme) -> dict[str, Range]:
         """By tensor name, what its codes stand for."""
         content = self.float_content(scheme)
-        return choose_ranges(content, self.activations(scheme).values(), scheme.rule)
+        found = choose_ranges(content, self.activations(scheme).values(), scheme.rule)
+        if not scheme.widened or self.kept is None:
+            return found
+        had = stored_ranges(self.kept)
+        return {name: widened(had[name], each) if name in had else each for name, each in found.items()}
+
+    def exceeded(self, scheme: Scheme = Scheme()) -> dict[str, tuple[Range, Range]]:
+        """By tensor name: the range that the finished int8 file has, and the wider one that the set asks for."""
+        had = {} if self.kept is None else stored_ranges(self.kept)
+        found = self.ranges(replace(scheme, widened=False))
+        wide = {name: widened(had[name], each) for name, each in found.items() if name in had}
+        return {name: (had[name], each) for name, each in wide.items() if each != had[name]}
 
     def collapsed(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
         """Tensors that int8 leaves too few levels, with their ranges, worst first."""
@@ -130,6 +158,9 @@ class Prepared:
 
     def quantize(self, content: bytes, scheme: Scheme) -> bytes:
         """The float network ``content``, the same at any size, in int8, with pixels at both ends."""
+        if scheme.kept and self.kept is not None:
+            _, height, width, _ = read_graph(content).inputs[0].shape
+            return resize(self.kept, width, height)
         given = self.float_content(scheme, content)
         made = quantize(given, self.ranges(scheme), excluded=_layers(given, scheme.excluded))
         return end_in_pixels(add_shifts(made, self._biases(scheme)) if scheme.bias else made)

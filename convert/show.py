@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ def conversion_report(done: Done) -> dict[str, Any]:
         "findings": [] if done.fault is None else [str(done.fault)],
         "harms": done.harms,
         "loss": None if done.loss is None else done.loss.to_dict() | {"holds": done.holds},
+        "kept": None if done.kept is None else done.kept.to_dict(),
         "rescue": None if done.rescue is None else done.rescue.to_dict(),
         "collapsed": [each.to_dict(span) | {"cause": each.cause(span)} for each, span in done.collapsed],
         "representative": [each.to_dict() for each in done.findings],
@@ -102,6 +104,12 @@ def show_conversions(done: Done, console: Console) -> None:
     if done.loss is not None:
         how = "measured on the pairs" if done.loss.is_measured else "estimated on the representative set"
         console.print(f"int8 loses {done.loss} to the float network, {how}.")
+    if done.kept is not None:
+        console.print(f"With the ranges that it had, the model loses {done.kept}.")
+    runs = [path for path, conversion in done.written if conversion.recipe.is_full_int8]
+    if runs:
+        command = shlex.join(["quietcam", "run", "--model", str(runs[-1])])
+        console.print(f"Run it: {command}", markup=False, soft_wrap=True)
 
 
 def _operators(recipe: str, graph: Graph) -> Any:

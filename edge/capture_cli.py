@@ -20,8 +20,11 @@ _QUIET = 1.4  # of 255
 
 
 def capture_command(
-    source: Annotated[str, typer.Option(help="A camera, a video or pictures, as for `quietcam run`.")],
     out: Annotated[Path, typer.Option(help="The folder for the frames; empty or new.")],
+    source: Annotated[
+        str | None,
+        typer.Option(help="A camera, a video or pictures, as for `quietcam run`. Default: the camera that is there."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=100_000, help="How many frames.")] = 256,
     every: Annotated[
         float | None,
@@ -34,17 +37,19 @@ def capture_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier capture there.")] = False,
     json: Json = None,
 ) -> None:
-    """Save noisy frames of this camera, as they come, for `quietcam calibrate --data` on the desktop.
+    """Save noisy frames of this camera, as they come, for `quietcam calibrate --data DIR --out rep.npz` on the desktop.
 
     Let the scene change meanwhile: day and night, near and far. Equal frames are saved once.
 
     Example: `quietcam capture --source synthetic --count 64 --every 0.1 --out frames`
     """
     from edge.cameras import open_camera
+    from edge.cameras.discover import find_camera
     from edge.capture import capture, prepare_folder
     from quietcam.progress import progress
     from quietcam.report import write_report
 
+    source = source or find_camera()
     camera = open_camera(source)
     if exists(Path(source)) and resolved(Path(source)) == resolved(out):
         raise UsageError(f"The frames must not go where they come from. Received: {out}. Remedy: choose another --out.")

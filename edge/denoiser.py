@@ -14,6 +14,7 @@ from edge.engine import Engine
 from edge.gate import HIGH, LOW, Gate, blend, check_strength
 from edge.interpreter import Interpreter
 from edge.modelfile import ModelFile
+from edge.models import resize_command
 from edge.treatment import Treated, Treatment
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
@@ -244,15 +245,16 @@ class Denoiser:
             if len(self._tiles) > 1:  # the frames' own size, and half of it
                 self._tiles = {}
             tiles = self._tiles[height, width] = _Tiles(self._grid(height, width), self.model.channels)
-            if self._stream and not half:
-                self._tell(self._advice(tiles.grid))
+            if self._stream and not half and (advice := self._advice(tiles.grid)):
+                self._tell(advice)
         return tiles.run(self._engine, noisy, out)
 
-    def _advice(self, grid: TileGrid) -> str:
+    def _advice(self, grid: TileGrid) -> str | None:
         width, height = (-(-side // grid.stride) * grid.stride for side in (grid.width, grid.height))
-        return (
+        command = resize_command(self.model, width, height)
+        return command and (
             f"{self.model.name} takes a frame of {grid.width}x{grid.height} in {len(grid)} tiles; "
-            f"`quietcam convert --size {width}x{height}` makes one that takes it whole, and faster"
+            f"`{command}` makes one that takes it whole, and faster"
         )
 
     def _make_gate(self, model: ModelFile) -> Gate | None:

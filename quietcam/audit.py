@@ -254,7 +254,7 @@ def _samples_of_report(path: Path) -> SampleList:
         origin, channels = dict(told["origin"]), int(told["channels"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"A set's report is what `quietcam calibrate --json` wrote. Received: {path}, which is not. "
+            f"A set's report is what `quietcam calibrate … --json FILE` wrote. Received: {path}, which is not. "
             "Remedy: give the .npz file itself."
         ) from error
     if not samples or channels not in (1, 3):

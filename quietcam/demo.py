@@ -105,7 +105,7 @@ PROMISES = {"gain": 6.0, "over_classic": 1.0, "drop": 0.3}
 
 
 def judge(comparison: dict[str, Any]) -> list[Promise]:
-    """Hold the report of ``quietcam compare --json`` against the demo's promises."""
+    """Hold the report of ``quietcam compare … --json`` against the demo's promises."""
     psnr = {row["name"]: float(row["psnr"]) for row in comparison["rows"]}
     kinds = {row["name"]: row["kind"] for row in comparison["rows"]}
     noisy = next(psnr[name] for name in psnr if kinds[name] == "noisy")

@@ -55,7 +55,7 @@ def read_array(path: Path, key: str | None = None) -> ForeignArray:
     if is_picture_file(path):
         raise DataError(
             f"A set is an .npz or .npy file. Received: {path}, a picture. "
-            "Remedy: write a set of pictures with `quietcam calibrate --data FOLDER`."
+            "Remedy: write a set of pictures with `quietcam calibrate --data FOLDER --out rep.npz`."
         )
     try:
         return _read_zip(path, key) if zipfile.is_zipfile(path) else _read_bare(path, key)

@@ -60,7 +60,8 @@ class Manifest:
     ``high`` (sigma in steps of 255) between which the runtime lets this model in; None for the runtime's own.
     ``golden`` is a small noisy picture and what the model made of it where it was made (``edge.golden``).
     ``weights_sha256`` is of the float weights that the model was made of: models of the same weights are twins,
-    whatever they are called. None of models from before that was recorded.
+    whatever they are called. None of models from before that was recorded. ``made_from`` is the finished model that
+    this one was converted from: ``model``, its name, ``sha256`` and ``tools``; None of what was converted from a run.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Manifest:
     block: int | None = None
     gate: dict[str, Any] | None = None
     weights_sha256: str | None = None
+    made_from: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the format version first. A key that only some models have is left out of others."""
@@ -131,14 +133,14 @@ class Manifest:
 
 _REMEDY = "Remedy: convert the model again with `quietcam convert`."
 _REQUIRED = ("name", "recipe", "width", "height", "channels", "sha256", "gmacs", "gmacs_256")
-_RARE = frozenset({"tail", "block", "gate", "weights_sha256"})
+_RARE = frozenset({"tail", "block", "gate", "weights_sha256", "made_from"})
 _NONE = type(None)
 _ACCEPTED: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("name", "recipe", "sha256"), (str,)),
     **dict.fromkeys(("width", "height", "channels", "stride"), (int,)),
     **dict.fromkeys(("gmacs", "gmacs_256"), (int, float)),
     **dict.fromkeys(("training", "metrics", "tools"), (dict,)),
-    **dict.fromkeys(("architecture", "golden", "gate"), (dict, _NONE)),
+    **dict.fromkeys(("architecture", "golden", "gate", "made_from"), (dict, _NONE)),
     **dict.fromkeys(("receptive_field", "block"), (int, _NONE)),
     **dict.fromkeys(("tail", "weights_sha256"), (str, _NONE)),
     "sparsity": (int, float, _NONE),

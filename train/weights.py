@@ -39,7 +39,7 @@ def begin_with(weights: str, architecture: Architecture) -> Beginning:
     """Read what a network of ``architecture`` begins with.
 
     Args:
-        weights: a run directory, or a ``.tflite`` that ``quietcam convert --recipe float32`` wrote; empty for none.
+        weights: a run directory, or a ``.tflite`` that ``quietcam convert`` wrote with recipe float32; empty for none.
 
     Raises:
         UsageError: it is neither, or holds another network.

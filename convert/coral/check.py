@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from convert.coral.compiled import describe_compiled
 from convert.coral.memory import MIB, Estimate, Memory, estimate, largest_tile, measure
 from convert.coral.report import CheckReport, Frame, JudgedOp, many, memory_fault
-from convert.coral.rules import Verdict, judge
+from convert.coral.rules import Finding, Verdict, judge
 from convert.flatbuffer import Graph, Op, read_graph
 from edge.flatbuffer import read_outline
 from edge.modelfile import load_model
@@ -42,8 +44,18 @@ def check_model(path: Path) -> CheckReport:
         UsageError, ModelError: as ``read_model``; also where it is no whole TensorFlow Lite model.
         MissingExtraError: LiteRT's schema is not installed.
     """
-    report = check_content(read_model(path), path.name)
+    report = _naming(check_content(read_model(path), path.name), path)
     return replace(report, frames=_frames(path)) if report.estimates else report
+
+
+def _naming(report: CheckReport, path: Path) -> CheckReport:
+    """With the model's own path in the commands of its remedies."""
+
+    def named(finding: Finding) -> Finding:
+        return replace(finding, remedy=finding.remedy.replace(" MODEL ", f" {shlex.quote(str(path))} "))
+
+    ops = (replace(op, findings=tuple(map(named, op.findings))) for op in report.ops)
+    return replace(report, ops=tuple(ops))
 
 
 def _frames(path: Path) -> tuple[Frame, ...]:
@@ -76,7 +88,7 @@ def check_content(content: bytes, name: str) -> CheckReport:
     graph = read_graph(content, name)
     compiled = describe_compiled(graph)
     judged = [judge(op) for op in graph.ops]
-    stretch = range(0) if compiled is not None else _stretch([verdict for verdict, _ in judged])
+    chip = set() if compiled is not None else _on_chip(graph.ops, [verdict for verdict, _ in judged])
     ops = tuple(
         JudgedOp(
             number,
@@ -87,12 +99,12 @@ def check_content(content: bytes, name: str) -> CheckReport:
             op.macs if _is_static(op) else 0,
             verdict,
             findings,
-            number in stretch,
+            number in chip,
         )
         for number, (op, (verdict, findings)) in enumerate(zip(graph.ops, judged, strict=True))
     )
-    on_chip = [graph.ops[number] for number in stretch]
-    memory = measure(on_chip, stretch.start) if on_chip else None
+    on_chip = {number: graph.ops[number] for number in sorted(chip)}
+    memory = measure(on_chip) if on_chip else None
     faults, remarks = _whole(graph, memory, len(on_chip))
     whole = bool(on_chip) and len(on_chip) == len(graph.ops) and not faults
     return CheckReport(
@@ -108,20 +120,28 @@ def check_content(content: bytes, name: str) -> CheckReport:
     )
 
 
-def _stretch(verdicts: list[Verdict]) -> range:
-    """The numbers of the operators that run on the chip: the first unbroken stretch that maps.
+def _on_chip(ops: Sequence[Op], verdicts: Sequence[Verdict]) -> set[int]:
+    """The numbers of the operators that run on the chip: what maps and needs nothing that comes after the chip.
 
-    "The compiler cannot partition the model more than once" (coral.ai): what stands behind the first operator that
-    does not map stays on the CPU, too. Leading ones that do not map, as the QUANTIZE of a float input, come before it.
+    "The compiler cannot partition the model more than once" (coral.ai): what needs the output of an operator that does
+    not map stays on the CPU, too. That goes by what operators read, not by their order: of MoveNet's four heads the
+    compiler maps each up to its own end. Leading ones that do not map, as a QUANTIZE of a float input, come before it.
     """
     if Verdict.REFUSED in verdicts:
-        return range(0)
-    good = [verdict in (Verdict.TPU, Verdict.OPEN) for verdict in verdicts]
-    if True not in good:
-        return range(0)
-    start = good.index(True)
-    stop = good.index(False, start) if False in good[start:] else len(good)
-    return range(start, stop)
+        return set()
+    chip: set[int] = set()
+    made_by_chip: set[int] = set()  # tensors that the chip makes
+    behind: set[int] = set()  # tensors that the CPU makes of them
+    for number, (op, verdict) in enumerate(zip(ops, verdicts, strict=True)):
+        read, made = {each.index for each in op.inputs}, {each.index for each in op.outputs}
+        if read & behind:
+            behind |= made
+        elif verdict in (Verdict.TPU, Verdict.OPEN):
+            chip.add(number)
+            made_by_chip |= made
+        elif read & made_by_chip:
+            behind |= made
+    return chip
 
 
 def _whole(graph: Graph, memory: Memory | None, on_chip: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

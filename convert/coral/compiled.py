@@ -27,7 +27,8 @@ class Compiled:
         bytes: of all programs, parameters included.
         on_cpu: kinds of the operators that stayed on the CPU, in their order.
         runtime: the least runtime version that it asks for (14 for compiler 16); None where it does not say.
-        compiler: the compiler's version as it stands in the package; None where it does not say.
+        compiler: the build of the compiler as the package names it: a version, or the number of a change list
+            (cl/343520747); None where there is no number in it. Those that Google published say "cl/" alone.
     """
 
     programs: int
@@ -87,4 +88,4 @@ def _string(content: bytes, place: int) -> str | None:
     (offset,) = struct.unpack_from("<I", content, place)
     (length,) = struct.unpack_from("<I", content, place + offset)
     text = content[place + offset + 4 : place + offset + 4 + length].decode("ascii", "replace")
-    return text if length < 200 and re.fullmatch(r"[ -~]*", text) else None
+    return text if length < 200 and re.fullmatch(r"[ -~]*\d[ -~]*", text) else None

@@ -1,7 +1,7 @@
 """What the Edge TPU's compiler asks of an operator: conditions, each with where it is known from.
 
 ``how`` says how something is known: ``read`` in the named source, ``derived`` from what was read by arithmetic,
-``measured`` by this project.
+``measured`` by this project, ``seen`` in models that were published before and after the compiler.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from convert.flatbuffer import Op, Tensor
 
 @dataclass(frozen=True)
 class Source:
-    """Where a rule is known from, and how: read, derived or measured."""
+    """Where a rule is known from, and how: read, derived, measured or seen."""
 
     text: str
     how: str = "read"
@@ -43,8 +43,10 @@ def issue(*numbers: int) -> Source:
 TABLE = Source("coral.ai, TensorFlow models on the Edge TPU: supported operations")
 REQUIREMENTS = Source("coral.ai, TensorFlow models on the Edge TPU: model requirements")
 VERSIONS = Source("TensorFlow's runtime_version.cc: the newest version that runtime 2.6 knows", "derived")
+TWINS = Source("google-coral/test_data, models with their compiled twins", "seen")
+CUSTOM = Source("google-coral/edgetpu #210, and compiled twins of PoseNet and BodyPix", "seen")
 
-CONVERT = "`quietcam convert --target coral` makes such a graph"
+CONVERT = "`quietcam convert MODEL --target coral` makes such a graph"
 
 
 # What the conditions ask.
@@ -64,6 +66,8 @@ def values(op: Op, place: int) -> list[int] | None:
 
 
 def is_8_bit(op: Op) -> bool:
+    if op.kind in WITH_STATE:  # what such an operator keeps for itself may have 16 bits: the cell of an LSTM
+        return all(each.dtype in ("int8", "uint8") for each in (op.inputs[0], *op.outputs))
     constants = [each for each in op.inputs if each.is_constant]
     return all(each.dtype in ("int8", "uint8") for each in op.activations) and all(
         each.dtype in ("int8", "uint8", "int32") for each in constants
@@ -93,6 +97,7 @@ def has_three_sides(op: Op) -> bool:
     return all(side == 1 for each in op.activations for side in each.shape[:-3])
 
 
+WITH_STATE = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)
 WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 
 
@@ -178,6 +183,9 @@ def keeps_its_sides(op: Op) -> bool | None:
     return True if before == after else None
 
 
+_SEEN_HALF = 48  # pixels of a side
+
+
 def is_small_enough(op: Op) -> bool | None:
     """Up to 128 it was seen to map, from 256 on it was seen not to; nobody says what is between."""
     longest = max(op.outputs[0].shape[1:3], default=0)
@@ -205,10 +213,17 @@ SIZE = Condition(
     issue(31, 187, 597),
     "a smaller tile (--tile 256 for models that double to half size)",
 )
+FROM_A_PIXEL = Condition(
+    "more than one pixel to begin with, where corners are aligned (a single one spread over a plane stays on the CPU)",
+    lambda op: not option("alignCorners")(op) or math.prod(op.inputs[0].shape[1:3]) > 1,
+    Source("google-coral/test_data, compiled twins of DeepLab v3", "seen"),
+    "repeat the pixel by TILE",
+)
 HALF_PIXEL = Condition(
-    "no half pixel centers (compiler 15 left them on the CPU; of 16 a maintainer named only size as a reason)",
-    lambda op: None if option("halfPixelCenters")(op) else True,
-    Source("google-coral/edgetpu #396, #597, PINTO_model_zoo #126"),
+    "no half pixel centers, or an output of at most 48 on each side (MoveNet's three doublings, to 12, 24 and 48, map; "
+    "of larger ones compiler 15 left some on the CPU, and of 16 a maintainer named only size as a reason)",
+    lambda op: True if not option("halfPixelCenters")(op) or max(op.outputs[0].shape[1:3]) <= _SEEN_HALF else None,
+    Source("google-coral/test_data, MoveNet's compiled twin (seen); google-coral/edgetpu #396, #597"),
     "compile it and see; nearest-neighbour doubling was seen to map with 16",
 )
 NOT_THE_BATCH = Condition("nothing along the batch", axes_spare_batch(1), TABLE, "work along the inner three sides")

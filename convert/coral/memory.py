@@ -7,7 +7,7 @@ to 8 MiB less what activations take (edgetpu #173: 0.06 + 7.96 MiB; #686: 2.99 +
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from convert.flatbuffer import Op, Tensor
@@ -74,8 +74,10 @@ class Memory:
         return self.parameters + self.activations <= _FAR * CHIP
 
 
-def measure(ops: Sequence[Op], first: int = 0) -> Memory:
-    """What ``ops``, a stretch of a graph that runs on the chip, needs; ``first`` is the number of the first of them."""
+def measure(numbered: Sequence[Op] | Mapping[int, Op]) -> Memory:
+    """What operators that run on the chip need: all of a graph in their order, or some by their numbers in it."""
+    numbers = list(numbered) if isinstance(numbered, Mapping) else list(range(len(numbered)))
+    ops = list(numbered.values()) if isinstance(numbered, Mapping) else list(numbered)
     constants = {each.index: _bytes(each) for op in ops for each in op.inputs if each.is_constant}
     last_use: dict[int, int] = {}
     made: dict[int, int] = {}
@@ -89,7 +91,7 @@ def measure(ops: Sequence[Op], first: int = 0) -> Memory:
     for place in range(len(ops)):
         alive = sum(_bytes(each) for index, each in tensors.items() if made[index] <= place <= last_use[index])
         if alive > most:
-            most, widest = alive, first + place
+            most, widest = alive, numbers[place]
     return Memory(sum(constants.values()), most, widest)
 
 

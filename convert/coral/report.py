@@ -17,7 +17,7 @@ __all__ = ["CheckReport", "Frame", "JudgedOp", "many", "memory_fault"]
 class JudgedOp:
     """One operator: what it is, what is expected of it, and where it will run.
 
-    ``on_tpu`` differs from the verdict where it would map but stands outside the one stretch that runs on the chip.
+    ``on_tpu`` differs from the verdict where it would map but needs what comes after the chip.
     """
 
     number: int
@@ -70,7 +70,7 @@ class CheckReport:
     Attributes:
         faults: what concerns the model as a whole and keeps it from running on the chip, each with its remedy.
         remarks: what is worth knowing and keeps it from nothing.
-        memory: of the stretch that runs on the chip; None where nothing does.
+        memory: of the part that runs on the chip; None where nothing does.
         estimates: by bus, for one run; empty where something falls back, since nobody can say then.
         per_channel: operators whose weights have a scale for each channel.
         frames: common frame sizes in runs; empty where the device would not take the model.
@@ -109,7 +109,7 @@ class CheckReport:
 
     @property
     def first_on_cpu(self) -> JudgedOp | None:
-        """Where the fall begins: the first operator behind the stretch on the chip, or the first of all."""
+        """Where the fall begins: the first operator behind the part on the chip, or the first of all."""
         behind = False
         for op in self.ops:
             if op.on_tpu:
@@ -211,7 +211,7 @@ def memory_fault(memory: Memory) -> str:
 def _reason(op: JudgedOp) -> str:
     """Why an operator does not map, with the remedy, in one breath."""
     if not op.broken:
-        return f"{op.kind} would map, but stands behind one that does not"
+        return f"{op.kind} would map, but needs the output of one that does not"
     finding = op.broken[0]
     return f"{op.kind}: {finding.text}" + (f". Remedy: {finding.remedy}" if finding.remedy else "")
 

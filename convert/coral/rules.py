@@ -1,8 +1,9 @@
 """What the Edge TPU's compiler maps: one table of operators, conditions, and where each of them is known from.
 
 The compiler is closed; nothing here was tried with it. ``how`` says how a rule is known: ``read`` in the named
-source, ``derived`` from what was read by arithmetic, ``measured`` by this project. Versions are those of compiler
-16.0 (July 2021), the last one.
+source, ``derived`` from what was read by arithmetic, ``measured`` by this project, ``seen`` in models that Google
+published before and after its compiler (google-coral/test_data and google-coral/edgetpu). Versions are those of
+compiler 16.0 (July 2021), the last one.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def _never(kind: str, source: Source, why: str, remedy: str, newest: int | None 
     return Rule(kind, source, False, newest, (), why, remedy)
 
 
+_LAST = "put it last, or replace it by builtin operators"
 _USE_RELU = "train with ReLU or ReLU6 instead"
 _NO_FLOAT = "convert with --recipe int8, whose ends are int8, too"
 
@@ -118,7 +120,7 @@ RULES: dict[str, Rule] = {
                 "compile it and see",
             ),
         ),
-        *_plain({"RESIZE_BILINEAR": 4}, ask.SIZE, ask.HALF_PIXEL),
+        *_plain({"RESIZE_BILINEAR": 4}, ask.SIZE, ask.FROM_A_PIXEL, ask.HALF_PIXEL),
         *_plain({"RESIZE_NEAREST_NEIGHBOR": 4}, ask.SIZE),
         *_plain({"SOFTMAX": 3}, Condition("one side of at most 16,000", ask.softens_one_side, ask.TABLE)),
         *_plain(
@@ -150,7 +152,8 @@ RULES: dict[str, Rule] = {
                 ),
             ),
         ),
-        *_plain({"UNIDIRECTIONAL_SEQUENCE_LSTM": 3}),
+        Rule("UNIDIRECTIONAL_SEQUENCE_LSTM", ask.TWINS, True, 3),
+        Rule("TILE", ask.TWINS, True, 3),
         _never(
             "DEPTH_TO_SPACE",
             ask.issue(386),
@@ -180,8 +183,7 @@ RULES: dict[str, Rule] = {
 def judge(op: Op) -> tuple[Verdict, tuple[Finding, ...]]:
     """What the compiler is expected to do with ``op``, and every condition with whether it holds."""
     if op.kind.startswith("CUSTOM "):
-        source = Source("edgetpu_compiler's words: Encountered unresolved custom op")
-        return Verdict.REFUSED, (Finding("a custom operator", False, str(source), "replace it by builtin ones"),)
+        return Verdict.CPU, (Finding("a custom operator stays on the CPU", False, str(ask.CUSTOM), _LAST),)
     rule = RULES.get(op.kind) or _never(op.kind, ask.TABLE, "it is not in Coral's table", "replace it by one that is")
     findings = [] if rule.maps else [Finding(rule.why, False, str(rule.source), rule.remedy)]
     if rule.newest is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from edge.modelfile import ModelFile, load_model
 from quietcam.errors import UsageError
 from quietcam.paths import is_file
 
-__all__ = ["default_model", "describe", "resolve_model", "shipped_models", "smaller_model"]
+__all__ = ["default_model", "describe", "resize_command", "resolve_model", "shipped_models", "smaller_model"]
 
 _BEST_FIRST = ("small", "demo")
 _HERE = Path(__file__).parent
@@ -92,6 +93,19 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
         "data": manifest.training.get("data") if manifest else None,
         "licence": manifest.training.get("licence") if manifest else None,
     }
+
+
+def resize_command(model: ModelFile, width: int, height: int) -> str | None:
+    """What makes ``model`` for frames of another size; None where nothing does: it tells nothing of itself, has another
+    recipe, or was made for a Coral, where frames go in tiles.
+    """
+    recipe = model.manifest.recipe if model.manifest else None
+    if recipe not in ("float32", "int8") or model.block or model.is_compiled:
+        return None
+    ships = model.path.absolute().parent == _HERE
+    words = ["quietcam", "convert", model.name.split("_")[0] if ships else str(model.path)]
+    words += ["--size", f"{width}x{height}"] + ["--recipe", recipe] * (recipe != "int8")
+    return shlex.join(words)
 
 
 def _takes_whole(stem: str, size: tuple[int, int]) -> bool:

@@ -437,7 +437,7 @@ def test_equal_pictures_keep_the_report_finite(model_files, pairs):
 def test_other_frame_sizes_are_refused(model_files, loaded, pairs, tmp_path):
     other = convert_model(loaded, get_recipe("float32"), width=80, height=64)
     path = write_model(tmp_path, other.content, describe(other, loaded, "other", None))
-    with pytest.raises(UsageError, match=r"one frame size.*80x64.*Remedy"):
+    with pytest.raises(UsageError, match=r"one frame size.*80x64.*Remedy: "):
         compare([model_files["int8"], path], pairs)
 
 

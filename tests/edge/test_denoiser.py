@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from edge.denoiser import Denoiser
+from edge.models import resolve_model
 from quietcam.errors import DataError, ModelError, UsageError
+from quietcam.manifest import strip_manifest
 from tests.edge.conftest import expected, picture, with_manifest
 from tests.waiting import until
 
@@ -305,8 +307,21 @@ def test_a_stream_is_told_of_a_better_size_once(small: Path) -> None:
             denoiser.denoise(picture(49, 61))
     assert said == [
         "small_32x32_int8 takes a frame of 61x49 in 6 tiles; "
-        "`quietcam convert --size 62x50` makes one that takes it whole, and faster"
+        f"`quietcam convert {small} --size 62x50` makes one that takes it whole, and faster"
     ]
+
+
+def test_a_better_size_is_told_by_the_name_of_what_ships_and_by_nothing_where_no_command_makes_it(
+    small: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(strip_manifest(small.read_bytes()))
+    for model in (resolve_model("nano"), bare):
+        with Denoiser(model, stream=True, tell=said.append) as denoiser:
+            denoiser.denoise(picture(272, 304))
+    (line,) = said
+    assert "`quietcam convert nano --size 304x272` makes one" in line
 
 
 def test_a_manifest_may_name_the_gates_levels(models: Path, tmp_path: Path) -> None:

@@ -30,12 +30,22 @@ def resized(x, side, method="bilinear"):
     return tf.image.resize(x, [side, side], method=method)
 
 
+def aligned(x, side):
+    return tf.compat.v1.image.resize_bilinear(x, [side, side], align_corners=True)
+
+
+def two_heads(x):
+    """One that stays on the CPU, and one that comes after it in the file and does not need it."""
+    return {"a": conv(tf.nn.leaky_relu(x, 0.2)), "b": conv(conv(x, 16), 4)}
+
+
 GRAPHS = {
     "good": lambda x: conv(conv(x)),
     "depth_to_space": lambda x: conv(tf.nn.depth_to_space(conv(x), 2)),
     "leaky_relu": lambda x: conv(tf.nn.leaky_relu(conv(x), 0.2)),
     "resize": lambda x: conv(resized(conv(x), 2 * SIDE, "nearest")),
     "resize_bilinear": lambda x: conv(resized(conv(x), 2 * SIDE)),
+    "resize_bilinear_in_doubt": lambda x: conv(resized(conv(x), 4 * SIDE)),
     "resize_too_large": lambda x: conv(resized(conv(x), 256, "nearest")),
     "resize_in_doubt": lambda x: conv(resized(conv(x), 160, "nearest")),
     "transposed_same": lambda x: conv(transposed(conv(x), "SAME", 2, 2 * SIDE)),
@@ -46,6 +56,10 @@ GRAPHS = {
     "concat": lambda x: conv(tf.concat([conv(x), conv(x, 16)], -1)),
     "strided_slice": lambda x: conv(conv(x)[:, ::2, ::2, :]),
     "reshape": lambda x: tf.reshape(conv(x), [1, SIDE, SIDE // 2, 16]),
+    "two_heads": lambda x: two_heads(conv(x)),
+    "aligned": lambda x: conv(aligned(conv(x), 32)),
+    "aligned_from_a_pixel": lambda x: conv(aligned(tf.nn.avg_pool2d(conv(x), SIDE, SIDE, "VALID"), 32)),
+    "tile": lambda x: conv(tf.tile(tf.nn.avg_pool2d(conv(x), SIDE, SIDE, "VALID"), [1, 8, 8, 1])),
     "softmax": lambda x: tf.nn.softmax(tf.reshape(conv(x), [1, -1])),
 }
 SHAPES = {"batch": [2, SIDE, SIDE, 3], "dynamic": [None, None, None, 3]}

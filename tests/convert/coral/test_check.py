@@ -16,7 +16,7 @@ from edge.models import shipped_models
 from quietcam.cli import run
 from quietcam.errors import ModelError, UsageError
 
-from .conftest import SIDE, compiled, edited, graph, too_many_parameters
+from .conftest import SIDE, compiled, edited, graph, package, too_many_parameters
 
 
 def check(name):
@@ -95,7 +95,7 @@ def test_what_coral_lists_maps(name):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("resize_bilinear", "RESIZE_BILINEAR"),
+        ("resize_bilinear_in_doubt", "RESIZE_BILINEAR"),
         ("resize_in_doubt", "RESIZE_NEAREST_NEIGHBOR"),
         ("transposed_valid", "TRANSPOSE_CONV"),
         ("reshape", "RESHAPE"),
@@ -201,12 +201,83 @@ def test_weights_scaled_along_the_wrong_axis_do_not_map():
     assert check("good").per_channel == 2
 
 
-def test_a_custom_operator_is_refused():
-    content = compiled(graph("good"))
-    other = content.replace(b"edgetpu-custom-op", b"my-own-custom-op1")
-    report = check_content(other, "custom")
-    assert report.refused
-    assert "custom operator" in report.verdict
+def test_a_custom_operator_at_the_end_stays_on_the_cpu_and_the_rest_maps():
+    """PoseNet, BodyPix and SSD end in one, and Google published them compiled."""
+
+    def end_in_one(model, kinds):
+        code = kinds.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = kinds.BuiltinOperator.CUSTOM
+        code.customCode = b"PosenetDecoderOp"
+        model.operatorCodes.append(code)
+        last = model.subgraphs[0].operators[-1]
+        last.opcodeIndex = len(model.operatorCodes) - 1
+        last.builtinOptions, last.builtinOptionsType = None, 0
+
+    report = check_content(edited(graph("pool"), end_in_one), "pose")
+    assert [op.on_tpu for op in report.ops] == [True, True, False]
+    assert not report.refused
+    assert "from number 2 on: CUSTOM PosenetDecoderOp: a custom operator stays on the CPU" in report.verdict
+
+
+def test_what_does_not_need_what_stays_on_the_cpu_maps_wherever_it_stands():
+    """MoveNet's heads, one after the other in the file: each maps up to its own end."""
+
+    def fallen_first(model, kinds):
+        del kinds
+        first, *rest = model.subgraphs[0].operators
+        leaky = next(op for op in rest if type(op.builtinOptions).__name__ == "LeakyReluOptionsT")
+        reader = next(op for op in rest if leaky.outputs[0] in op.inputs)
+        others = [op for op in rest if op not in (leaky, reader)]
+        model.subgraphs[0].operators = [first, leaky, reader, *others]
+
+    report = check_content(edited(graph("two_heads"), fallen_first), "heads")
+    kinds = [(op.kind, op.on_tpu) for op in report.ops]
+    assert kinds[:3] == [("CONV_2D", True), ("LEAKY_RELU", False), ("CONV_2D", False)]
+    assert kinds[3:] == [("CONV_2D", True), ("CONV_2D", True)]
+    assert (report.on_tpu, report.on_cpu) == (3, 2)
+    assert report.memory.widest in (0, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "maps"), [("aligned", True), ("aligned_from_a_pixel", False), ("tile", True), ("resize_bilinear", True)]
+)
+def test_spreading_a_pixel_maps_by_tile_and_not_by_a_resize_with_aligned_corners(name, maps):
+    """DeepLab v3's two ways of it, as Google published them compiled; half pixel centers up to 48, as in MoveNet."""
+    report = check(name)
+    (op,) = [op for op in report.ops if op.kind in ("RESIZE_BILINEAR", "TILE")]
+    assert op.on_tpu is maps
+    assert (op.verdict is Verdict.TPU) is maps
+    assert any("more than one pixel to begin with" in each.text for each in op.broken) is not maps
+
+
+def test_an_lstm_of_8_bits_maps_though_its_cell_has_16():
+    def remember(model, kinds):
+        """The first convolution turned into an LSTM, whose cell state is the last input."""
+        code = model.operatorCodes[0]
+        code.builtinCode = kinds.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM
+        code.deprecatedBuiltinCode, code.version = code.builtinCode, 1
+        subgraph = model.subgraphs[0]
+        (op,) = subgraph.operators = subgraph.operators[:1]
+        subgraph.outputs = np.array(op.outputs, np.int32)
+        model.signatureDefs = []
+        cell = kinds.TensorT()
+        cell.type, cell.shape, cell.name, cell.buffer = kinds.TensorType.INT16, np.array([1, 8], np.int32), b"cell", 0
+        cell.quantization = kinds.QuantizationParametersT()
+        cell.quantization.scale, cell.quantization.zeroPoint = np.array([0.001], np.float32), np.array([0], np.int64)
+        subgraph.tensors.append(cell)
+        op.inputs = np.append(op.inputs, len(subgraph.tensors) - 1).astype(np.int32)
+        op.builtinOptions, op.builtinOptionsType = None, 0
+
+    content = edited(graph("good"), remember)
+    report = check_content(content, "lstm")
+    assert report.ops[0].kind == "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    assert report.holds, report.verdict
+
+
+def test_a_remedy_names_the_model_that_was_checked(tmp_path):
+    path = tmp_path / "my model.tflite"
+    path.write_bytes(graph("depth_to_space"))
+    assert f"`quietcam convert '{path}' --target coral` makes such a graph" in check_model(path).verdict
 
 
 def test_a_compiled_model_is_recognised_and_described():
@@ -222,6 +293,12 @@ def test_a_compiled_model_that_was_split_says_what_stayed():
     assert report.compiled.on_cpu == ("LEAKY_RELU", "CONV_2D")
     assert "Remedy: `quietcam coral check` of the model that it was compiled from" in report.verdict
     assert "2 operators stayed on the CPU" in report.verdict
+
+
+@pytest.mark.parametrize(("text", "said"), [("cl/", None), ("cl/343520747", "cl/343520747"), ("", None)])
+def test_a_build_without_a_number_is_no_version(text, said):
+    report = check_content(compiled(graph("good"), options=package(12, text)), "build_edgetpu")
+    assert (report.compiled.runtime, report.compiled.compiler) == (12, said)
 
 
 @pytest.mark.parametrize("options", [b"", b"DWN1", b"\0\0\0\0DWN1\xff\xff", b"\xff\xff\xff\x7fDWN1" + b"\xff" * 40])
@@ -262,7 +339,7 @@ def test_a_model_that_ends_one_operator_earlier_holds_where_the_whole_one_does_n
 def test_every_rule_names_its_source_and_how_it_is_known():
     conditions = [*EVERY_OP, *(each for rule in RULES.values() for each in rule.conditions)]
     for source in [*(each.source for each in conditions), *(rule.source for rule in RULES.values())]:
-        assert source.how in ("read", "derived", "measured")
+        assert source.how in ("read", "derived", "measured", "seen")
         assert len(source.text) > 10
     for kind, rule in RULES.items():
         assert rule.maps or rule.why, kind

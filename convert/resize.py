@@ -1,0 +1,106 @@
+"""A finished model for frames of another size: the same operators, weights, scales and ranges; only shapes differ.
+
+A network of convolutions does not know how large its frames are, so what training, pruning and quantization put into it
+need not be done again. Needs LiteRT's schema and no TensorFlow: a device can do it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convert.flatbuffer import Graph, Op, read_graph, schema
+from convert.surgery import pack, replace_data
+from quietcam.errors import ModelError, UsageError
+from quietcam.manifest import strip_manifest
+
+__all__ = ["check_stride", "resize"]
+
+_POINTWISE = (
+    *("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "CONCATENATION", "QUANTIZE", "DEQUANTIZE"),
+    *("RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH", "HARD_SWISH"),
+)
+_WINDOWS = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
+_BLOCKS = ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE")
+_SIZED = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")  # their output's height and width stand in a constant
+_SAME = 0  # the schema's Padding.SAME
+
+
+def resize(content: bytes, width: int, height: int, name: str = "The model") -> bytes:
+    """The model for frames of ``width`` x ``height`` pixels, its manifest taken off; the same bytes at its own size.
+
+    Args:
+        content: a whole model with one picture in and one out.
+        name: for messages.
+
+    Raises:
+        UsageError: the size is no multiple of the network's total stride.
+        ModelError: the graph has an operator that depends on the frame's size in another way.
+    """
+    content = strip_manifest(content)
+    graph = read_graph(content, name)
+    _, old_height, old_width, _ = graph.inputs[0].shape
+    if (old_width, old_height) == (width, height):
+        return content
+    _check_operators(graph, name)
+    check_stride(graph.stride, width, height)
+    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    for index in sorted({each.index for op in graph.ops for each in op.activations}):
+        tensor = subgraph.tensors[index]
+        batch, rows, columns, channels = graph.tensors[index].shape
+        tensor.shape = np.array([batch, rows * height // old_height, columns * width // old_width, channels], np.int32)
+        tensor.shapeSignature = None
+    for op in graph.ops:
+        if op.kind in _SIZED:
+            sides = subgraph.tensors[op.outputs[0].index].shape[1:3]
+            replace_data(model, op.inputs[1].index, sides.astype(np.int32))
+    return pack(model, schema())
+
+
+def check_stride(stride: int, width: int, height: int) -> None:
+    """Hold a size in pixels against a network's total stride.
+
+    Raises:
+        UsageError: it is no multiple of it; names the nearest one that is.
+    """
+    if height % stride or width % stride:
+        raise UsageError(
+            f"Width and height must be multiples of the network's total stride, {stride}. Received: {width}x{height}. "
+            f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
+        )
+
+
+def _check_operators(graph: Graph, name: str) -> None:
+    for op in graph.ops:
+        if not _follows(op, graph):
+            raise ModelError(
+                "A model takes another size when each of its operators follows the frame's size: convolutions and "
+                f"pools with padding SAME, sums, ReLUs, space-to-depth and its opposite, and resizing. Received: "
+                f"{name} with {op.kind} {op.outputs[0].name}. Remedy: convert the .keras file that it was made of."
+            )
+
+
+def _follows(op: Op, graph: Graph) -> bool:
+    """Does ``op`` give ``n`` times the pixels when it gets ``n`` times the pixels?"""
+    _, height, width, _ = graph.inputs[0].shape
+    for each in op.activations:
+        shape = each.shape
+        if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+            return False
+        # A side that no whole number of which spans the frame came about by a crop, a border or a pool over all of it.
+        if shape[1] * graph.stride % height or shape[2] * graph.stride % width:
+            return False
+    if op.kind in _WINDOWS:
+        return int(op.options.padding) == _SAME or _is_apart(op)
+    if op.kind in _POINTWISE:  # a constant as large as a frame would have to grow, too
+        return all(len(each.shape) < 3 or max(each.shape[-3:-1]) == 1 for each in op.inputs if each.is_constant)
+    return op.kind in _BLOCKS or (op.kind in _SIZED and len(op.inputs) == 2 and op.inputs[1].is_constant)
+
+
+def _is_apart(op: Op) -> bool:
+    """Do the windows not overlap? Then each gives one pixel, with padding VALID, too."""
+    options: Any = op.options
+    height, width = (options.filterHeight, options.filterWidth) if op.weights is None else op.weights.shape[1:3]
+    return bool(height <= options.strideH and width <= options.strideW)
