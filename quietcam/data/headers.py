@@ -138,7 +138,7 @@ def _jpeg(content: bytes) -> Header:
     """
     header, at = _jpeg_tables(content)
     if not header.width:
-        raise ValueError("it is cut short" if at >= len(content) else "it holds no picture")
+        raise ValueError("it is cut short" if at + 4 > len(content) else "it holds no picture")
     while found := _IN_SCAN.search(content, at):
         at, marker = found.start(), content[found.start() + 1]
         if marker == 0xD9:
