@@ -7,7 +7,6 @@ from pathlib import Path
 
 from edge.cameras.base import Camera
 from edge.frame import Frame
-from quietcam.data.formats import unread_by_name
 from quietcam.data.pictures import list_pictures, read_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.progress import say
@@ -40,7 +39,7 @@ class FolderCamera(Camera):
         if not path.exists():
             raise UsageError(f"There is no such file or folder. Received: {path}. Remedy: check --source.")
         self.name = str(path)
-        self._pictures = _pictures(path) if path.is_dir() else [path]
+        self._pictures = list_pictures(path) if path.is_dir() else [path]
         self.total = len(self._pictures)
 
     @property
@@ -74,16 +73,3 @@ class FolderCamera(Camera):
             say(f"Skipped {what}")
         elif len(self.skipped) == _SKIPS_SAID + 1:
             say("Skipped more, which are counted at the end")
-
-
-def _pictures(folder: Path) -> list[Path]:
-    try:
-        return list_pictures(folder)
-    except DataError as error:
-        inner = sorted(each.name for each in folder.iterdir() if each.is_dir())
-        if not inner or any(unread_by_name(each) for each in folder.iterdir()):
-            raise
-        raise DataError(
-            f"The pictures of a source lie directly in its folder. Received: {folder}, with folders only. "
-            f"Remedy: give one of these: {', '.join(inner[:8])}."
-        ) from error

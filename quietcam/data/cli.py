@@ -60,7 +60,7 @@ def index_command(
     Example: `quietcam data index SIDD_Small_sRGB_Only.zip --split test=004,validation=001`
     """
     from quietcam.data.index import index_data
-    from quietcam.data.layout import Layout, write_layout
+    from quietcam.data.layout import Layout, inside, write_layout
     from quietcam.data.split import SplitRule
     from quietcam.data.table import show_index
     from quietcam.errors import DataError
@@ -72,7 +72,7 @@ def index_command(
         raise UsageError(
             f"The two sides are named together. Received: {given} alone. Remedy: give --noisy and --clean."
         )
-    layout = None if noisy is None or clean is None else Layout(noisy, clean)
+    layout = None if noisy is None or clean is None else Layout(inside(data, noisy), inside(data, clean))
     index = index_data(data, rule=SplitRule.parse(split), max_shift=max_shift, layout=layout)
     write_report(json, index.to_dict())
     show_index(index, report_console(json))
@@ -125,6 +125,7 @@ def generate(
     Example: `quietcam data generate --out pairs/ --sensor imx219 --gain 8 --clean clip.mp4`
     """
     from quietcam.data.generated import read_band, write_pairs
+    from quietcam.data.pictures import written_suffix
     from quietcam.noise import sensor as sensor_noise
 
     limits = read_band(band)
@@ -144,16 +145,18 @@ def generate(
             f"--world draws the noise and the camera. Received: {' and '.join(others)} beside it. "
             "Remedy: leave one of them out."
         )
+    if sheet is not None:
+        written_suffix(sheet)  # now, not behind hours of work
     noise = None if sensor is None else sensor_noise(sensor, 1.0 if gain is None else gain)
     write_pairs(
         out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean, aliased=aliased, world=world
     )
     print(f"{out}: {count} pairs")
     if sheet is not None:
-        from quietcam.data.sheet import write_sheet
+        from quietcam.data.sheet import SHOWN, write_sheet
 
         write_sheet(sheet, out, range(seed, seed + count), world=world)
-        print(f"{sheet}: the first {min(count, 24)} of them, noisy beside clean")
+        print(f"{sheet}: the first {min(count, SHOWN)} of them, noisy beside clean")
 
 
 def pack_command(

@@ -102,7 +102,8 @@ def _large_enough(folder: Path, pictures: list[Path], least: int) -> tuple[Path,
             f"are all smaller than {least}x{least}: {listed}. Remedy: a smaller --size, or larger pictures."
         )
     if small:
-        say(f"Skipped in {folder}: {len(small)} smaller than {least}x{least}, the size of the pairs: {listed}")
+        what = "1 picture is" if len(small) == 1 else f"{len(small)} pictures are"
+        say(f"Skipped in {folder}: {what} smaller than the pairs, {least}x{least}: {listed}")
     return tuple(large)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "Layout",
     "Sides",
+    "inside",
     "instance_name",
     "layout_file",
     "read_layout",
@@ -110,6 +111,14 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         pattern = pattern[: -len(PurePath(pattern).suffix)]
     parts = "(.*)".join(re.escape(part) for part in pattern.split("*"))
     return re.compile(rf"(?:(.*)/)?{parts}{'/(.+)' if folder else ''}", re.IGNORECASE)
+
+
+def inside(data: Path, pattern: str) -> str:
+    """A side's name as it reads within ``data``: a shell that completes names puts the path of ``data`` in front."""
+    path = PurePath(pattern)
+    if path == data or not path.is_relative_to(data):
+        return pattern
+    return path.relative_to(data).as_posix() + ("/" if pattern.endswith("/") else "")
 
 
 def layout_file(data: Path) -> Path:

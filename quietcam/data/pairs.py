@@ -16,6 +16,7 @@ from quietcam.data.layout import (
     Layout,
     Sides,
     instance_name,
+    layout_file,
     read_layout,
     side_of_folder,
     sort_into_sides,
@@ -118,12 +119,14 @@ class Listing:
         noisy_only: names and places of pictures whose clean twins were never published (SIDD's benchmark).
         problems: what had to be skipped, and why.
         folders: how many pictures lie directly in which folder.
+        sides: the names of the sides where somebody gave them, in words for an error.
     """
 
     pairs: list[Pair]
     noisy_only: list[tuple[str, Place]]
     problems: list[Problem]
     folders: dict[str, int] = field(default_factory=dict)
+    sides: str = ""
 
 
 def find_pairs(path: Path) -> PairList:
@@ -199,12 +202,16 @@ def list_data(path: Path, layout: Layout | None = None) -> Listing:
             "Remedy: check the path."
         )
     pairs, noisy_only = _join_blocks(arrays, path, problems)
-    found = sort_into_sides(entries, root, layout or read_layout(path))
+    named = layout or read_layout(path)
+    found = sort_into_sides(entries, root, named)
     joined = (_join(name, sides, root, problems) for name, sides in sorted(found.items()))
     pairs += [pair for pair in joined if pair is not None]
     problems += [Problem("not read", name, detail) for name, detail in count_unread(unread)]
     folders = Counter(entry.path.parent.as_posix() for entry in entries)
-    return Listing(sorted(pairs, key=lambda pair: pair.name), noisy_only, problems, dict(folders))
+    sides = "" if named is None else f"--noisy {named.noisy} --clean {named.clean}"
+    if named is not None and layout is None:
+        sides += f" (kept in {layout_file(path)})"
+    return Listing(sorted(pairs, key=lambda pair: pair.name), noisy_only, problems, dict(folders), sides)
 
 
 def read_pair(pair: Pair) -> tuple[Image, Image]:
@@ -342,19 +349,20 @@ def nothing_left(path: Path, listing: Listing) -> DataError:
     """Why ``path`` holds no pair, as the error to raise."""
     problems = [str(problem) for problem in listing.problems]
     archive = next((file for file in sorted(path.glob("*.zip")) if path.is_dir()), None)
-    remedy = f"give the archive itself, {archive}" if archive else "arrange the pictures so, or give another folder"
+    remedy = f"give the archive itself, {archive}." if archive else "arrange the pictures so, or give another folder."
     if problems:
         received = f"{path}, where all {len(problems)} had to be skipped: {list_problems(problems)}"
     elif listing.noisy_only:
         received = f"{path}, {len(listing.noisy_only)} noisy pictures whose clean twins were never published"
-        remedy = "give SIDD's validation blocks, which have them"
+        remedy = "give SIDD's validation blocks, which have them."
     elif side_of_folder(path.resolve().name) is not None:
         received = f"{path}, one side alone"
-        remedy = "give the folder above it"
+        remedy = "give the folder above it."
     elif listing.folders:
         listed = ", ".join(f"{folder}/ ({count})" for folder, count in sorted(listing.folders.items())[:8])
-        received = f"{path}, with none; its pictures lie in {listed}"
-        remedy = f"name its two sides once: quietcam data index {path} --noisy FOLDER --clean FOLDER"
+        none = f"where no picture is on a side by {listing.sides}" if listing.sides else "with none"
+        received = f"{path}, {none}; its pictures lie in {listed}"
+        remedy = f"name its two sides: quietcam data index {path} --noisy FOLDER --clean FOLDER"
     else:
         received = f"{path}, with none"
-    return DataError(f"A data set must hold pairs: {_LAYOUTS}. Received: {received}. Remedy: {remedy}.")
+    return DataError(f"A data set must hold pairs: {_LAYOUTS}. Received: {received}. Remedy: {remedy}")

@@ -14,6 +14,7 @@ from quietcam.data.formats import (
     HEAD,
     PICTURE_SUFFIXES,
     count_unread,
+    is_hidden,
     is_picture,
     kind_of,
     unread_by_content,
@@ -37,6 +38,7 @@ __all__ = [
     "picture_size",
     "read_picture",
     "write_picture",
+    "written_suffix",
 ]
 
 _JPEG_QUALITY = 95
@@ -100,10 +102,15 @@ def list_pictures(folder: Path) -> list[Path]:
     found = [path for path in files if is_picture(path) and path.is_file()]
     unread = count_unread(path.relative_to(folder) for path in files if unread_by_name(path) and path.is_file())
     if not found:
-        what = "; ".join(f"{detail} (the first is {name})" for name, detail in unread)
+        received, remedy = "with none", f"put pictures there ({' '.join(sorted(PICTURE_SUFFIXES))})"
+        inner = [path.name for path in files if path.is_dir() and not is_hidden(path.name)]
+        if unread:
+            received += ": " + "; ".join(f"{detail} (the first is {name})" for name, detail in unread)
+            remedy = "convert what is there, or " + remedy
+        elif inner:
+            received, remedy = "with folders only", f"give one of these: {', '.join(inner[:8])}"
         raise DataError(
-            f"A folder of pictures must hold at least one. Received: {folder}, with none{what and f': {what}'}. "
-            f"Remedy: put pictures there ({' '.join(sorted(PICTURE_SUFFIXES))})."
+            f"A folder of pictures must hold at least one. Received: {folder}, {received}. Remedy: {remedy}."
         )
     for name, detail in unread:
         say(f"Skipped in {folder}: {detail} (the first is {name})")
@@ -180,6 +187,20 @@ def decode_picture(content: bytes, path: Place) -> Image:
     return pixels
 
 
+def written_suffix(path: Path) -> str:
+    """The suffix of a picture that can be written, in lower case.
+
+    Raises:
+        UsageError: another suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(
+            f"Pictures are written as .png, .jpg or .jpeg. Received: {path}. Remedy: choose another suffix."
+        )
+    return suffix
+
+
 def write_picture(path: Path, image: Image) -> None:
     """Write uint8 ``(H, W, 3)`` RGB or ``(H, W, 1)`` as PNG, or as JPEG of quality 95, by the suffix of ``path``.
 
@@ -189,12 +210,7 @@ def write_picture(path: Path, image: Image) -> None:
         StorageError: the disk is full, read-only or gone; nothing half-written is left.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".png", ".jpg", ".jpeg"):
-        raise UsageError(
-            f"Pictures are written as .png, .jpg or .jpeg. Received: {path}. Remedy: choose another suffix."
-        )
-    write_bytes(path, encode_picture(image, suffix))
+    write_bytes(path, encode_picture(image, written_suffix(path)))
 
 
 def encode_picture(image: Image, suffix: str) -> bytes:
@@ -245,7 +261,7 @@ def _header(path: Place, content: bytes) -> Header:
         unread = unread_by_name(path) if kind_of(content) in (None, "tiff") else None  # most raw files are TIFF inside
     if unread is not None:
         raise DataError(
-            f"Pictures of the kind {unread.name} are not read. Received: {path}. "
+            f"{unread.name[0].upper()}{unread.name[1:]} pictures are not read. Received: {path}. "
             f"Remedy: convert it, for example: {unread.convert}"
         )
     try:

@@ -301,7 +301,7 @@ def test_a_picture_is_told_by_its_content_and_a_photograph_is_no_video(tmp_path:
     (tmp_path / "a.png").rename(tmp_path / "IMG_1")
     assert [frame.image.shape for frame in open_camera(str(tmp_path / "IMG_1"))] == [(8, 12, 3)]
     (tmp_path / "x.mov").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(400))  # renamed by somebody
-    with pytest.raises(DataError, match=r"HEIC are not read.*x\.mov.*heif-convert"):
+    with pytest.raises(DataError, match=r"HEIC pictures are not read.*x\.mov.*heif-convert"):
         list(open_camera(str(tmp_path / "x.mov")))
     (tmp_path / "only" / "inner").mkdir(parents=True)
     (tmp_path / "only" / "b.dng").write_bytes(b"II*\0")

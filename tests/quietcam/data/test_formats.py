@@ -147,7 +147,7 @@ def test_a_raw_file_that_is_tiff_inside_is_not_its_preview(tmp_path):
     with pytest.raises(DataError, match=r"camera raw \(DNG\).*darktable-cli"):
         decoded(content)
     (tmp_path / "a.NEF").write_bytes(coded(smooth(), "tif"))
-    with pytest.raises(DataError, match=r"camera raw are not read.*a\.NEF.*darktable-cli"):
+    with pytest.raises(DataError, match=r"Camera raw pictures are not read.*a\.NEF.*darktable-cli"):
         read_picture(tmp_path / "a.NEF")
     (tmp_path / "really_a_jpeg.dng").write_bytes(coded(smooth(), "jpg"))
     assert read_picture(tmp_path / "really_a_jpeg.dng").shape == (96, 128, 3)
@@ -169,7 +169,7 @@ def test_a_raw_file_that_is_tiff_inside_is_not_its_preview(tmp_path):
 def test_photographs_that_are_not_read_are_named_whatever_their_suffix(tmp_path, head, name):
     assert unread_by_content(head).name == name
     (tmp_path / "a.jpg").write_bytes(head + bytes(200))
-    with pytest.raises(DataError, match=rf"kind {name} are not read.*a\.jpg.*Remedy: convert it"):
+    with pytest.raises(DataError, match=rf"(?i:{name}) pictures are not read.*a\.jpg.*Remedy: convert it"):
         read_picture(tmp_path / "a.jpg")
     assert is_picture_file(tmp_path / "a.jpg")
 
@@ -191,9 +191,15 @@ def test_folders_count_what_is_not_read(tmp_path, save, picture, capsys):
     assert "b.HEIC" in said[0]
     assert "1 camera raw photo is not read" in said[1]
     (tmp_path / "a.png").unlink()
+    (tmp_path / "inner").mkdir()
     with pytest.raises(
-        DataError, match=r"with none: 2 HEIC photos are not read; convert them, for example: heif-convert"
+        DataError, match=r"with none: 2 HEIC photos are not read; convert them, .*Remedy: convert what is there, or put"
     ):
+        list_pictures(tmp_path)
+    for path in tmp_path.glob("*.*"):
+        path.unlink()
+    (tmp_path / "@eaDir").mkdir()
+    with pytest.raises(DataError, match=r"with folders only\. Remedy: give one of these: inner\.$"):
         list_pictures(tmp_path)
     assert count_unread([tmp_path / "x.txt"]) == []
 

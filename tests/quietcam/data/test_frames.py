@@ -96,6 +96,7 @@ def test_pairs_of_a_sensor_are_as_noisy_as_it_is(folder: Path, tmp_path: Path) -
         (["--gain", "8"], "--gain belongs to a sensor"),
         (["--sensor", "imx219", "--band", "20:26"], "choose one of them"),
         (["--clean", "/nowhere"], "folder or a video"),
+        (["--world", "--sheet", "sheet.bmp"], "written as .png, .jpg or .jpeg"),
     ],
 )
 def test_what_cannot_be_asked_is_one_clear_line(arguments: list[str], says: str, tmp_path: Path) -> None:
@@ -103,6 +104,7 @@ def test_what_cannot_be_asked_is_one_clear_line(arguments: list[str], says: str,
     assert isinstance(result.exception, UsageError)
     assert says in str(result.exception)
     assert "\n" not in str(result.exception)
+    assert not (tmp_path / "out").exists(), "it is said before the work, not behind it"
 
 
 def test_a_thumbnail_among_pictures_is_left_out_and_named(
@@ -111,7 +113,7 @@ def test_a_thumbnail_among_pictures_is_left_out_and_named(
     write_picture(folder / "thumb.png", np.zeros((80, 100, 3), np.uint8))
     write_pairs(tmp_path / "pairs", count=4, size=128, clean=folder)
     assert len(find_pairs(tmp_path / "pairs")) == 4
-    assert "1 smaller than 128x128, the size of the pairs: thumb.png (100x80)" in capsys.readouterr().err
+    assert "1 picture is smaller than the pairs, 128x128: thumb.png (100x80)" in capsys.readouterr().err
     with pytest.raises(DataError, match=r"all smaller than 500x500: 0.png \(200x160\), .*thumb.png \(100x80\)"):
         CleanFrames.open(folder, 500)
 
@@ -119,5 +121,5 @@ def test_a_thumbnail_among_pictures_is_left_out_and_named(
 def test_one_picture_is_a_source_and_a_photograph_that_is_not_read_is_named(tmp_path: Path, folder: Path) -> None:
     assert np.array_equal(CleanFrames.open(folder / "1.png", 100).read(7), generate_scene(160, 200, 1))
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
-    with pytest.raises(DataError, match=r"HEIC are not read.*a\.heic.*heif-convert"):
+    with pytest.raises(DataError, match=r"HEIC pictures are not read.*a\.heic.*heif-convert"):
         CleanFrames.open(tmp_path / "a.heic", 100).read(0)

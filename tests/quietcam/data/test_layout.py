@@ -3,13 +3,14 @@
 import json
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from quietcam.cli import app
-from quietcam.data.layout import LAYOUT, Layout, read_layout, side_of_folder
+from quietcam.data.layout import LAYOUT, Layout, inside, read_layout, side_of_folder, write_layout
 from quietcam.data.noisy import find_noisy
 from quietcam.data.pairs import find_pairs, list_data
 from quietcam.data.pictures import encode_picture
@@ -145,6 +146,34 @@ def test_own_names_are_kept_once_and_every_reader_follows(dataset):
     (root / LAYOUT).write_text("{")
     with pytest.raises(DataError, match=r"Remedy: remove it, or write it again"):
         find_pairs(root)
+
+
+def test_own_names_as_a_shell_completes_them(dataset):
+    root = dataset({"a": 1, "b": 2}, height=64, width=64)
+    (root / "noisy").rename(root / "before")
+    (root / "clean").rename(root / "after")
+    told = CliRunner().invoke(
+        app, ["data", "index", str(root), "--noisy", f"{root}/before/", "--clean", str(root / "after")]
+    )
+    assert told.exit_code == 0, told.output
+    assert read_layout(root) == Layout("before/", "after")
+    assert len(find_pairs(root)) == 2
+    assert inside(Path(), "low") == "low"
+    assert inside(Path("low"), "low") == "low"
+
+
+def test_own_names_that_no_picture_has_are_told(tmp_path):
+    touch(tmp_path, "low/1.png", "high/1.png")
+    write_layout(tmp_path, Layout("lo", "hi"))
+    with pytest.raises(
+        DataError, match=r"no picture is on a side by --noisy lo --clean hi \(kept in .*\); .* low/ \(1\)"
+    ):
+        find_pairs(tmp_path)
+    told = CliRunner().invoke(app, ["data", "index", str(tmp_path), "--noisy", "a", "--clean", "b"])
+    assert "no picture is on a side by --noisy a --clean b; its pictures lie in high/ (1), low/ (1)" in str(
+        told.exception
+    )
+    assert str(told.exception).endswith("--noisy FOLDER --clean FOLDER"), "a command that can be copied"
 
 
 def test_own_names_of_an_archive_lie_beside_it(tmp_path, picture):
