@@ -19,6 +19,7 @@ from quietcam.data.pictures import Place, read_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.foreign import read_array
 from quietcam.image import Image, as_channels, swap_red_blue
+from quietcam.paths import lack
 from quietcam.progress import progress
 from quietcam.representative import RepresentativeSet, patch_sha256
 
@@ -242,9 +243,7 @@ def _read_quietly(place: Place, channels: int) -> Image | None:
 
 def _samples_of_report(path: Path) -> SampleList:
     if not path.is_file():
-        raise UsageError(
-            f"A set's report is a JSON file. Received: {path}, which is not there. Remedy: check the path."
-        )
+        raise UsageError(f"A set's report is a JSON file. Received: {path}, {lack(path)}. Remedy: check the path.")
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         samples = [

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from quietcam.data.pictures import is_picture_file
 from quietcam.errors import DataError, UsageError
+from quietcam.paths import lack
 
 __all__ = ["ForeignArray", "claimed_sizes", "read_array"]
 
@@ -49,9 +50,7 @@ def read_array(path: Path, key: str | None = None) -> ForeignArray:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(
-            f"A set is an .npz or .npy file. Received: {path}, which is not there. Remedy: check the path."
-        )
+        raise UsageError(f"A set is an .npz or .npy file. Received: {path}, {lack(path)}. Remedy: check the path.")
     if is_picture_file(path):
         raise DataError(
             f"A set is an .npz or .npy file. Received: {path}, a picture. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["exists", "is_dir", "is_file", "may_look", "resolved"]
+__all__ = ["exists", "is_dir", "is_file", "lack", "may_look", "resolved"]
 
 
 def exists(path: Path) -> bool:
@@ -21,6 +21,11 @@ def is_file(path: Path) -> bool:
 def is_dir(path: Path) -> bool:
     """Whether a folder is there that this user may see."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def lack(path: Path) -> str:
+    """Why ``path`` is no file, for an error."""
+    return "a folder" if is_dir(path) else "no file" if exists(path) else "which is not there"
 
 
 def may_look(path: Path) -> bool:

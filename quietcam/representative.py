@@ -24,6 +24,7 @@ from quietcam.atomic import atomic_path
 from quietcam.errors import DataError, UsageError
 from quietcam.foreign import claimed_sizes
 from quietcam.image import Image
+from quietcam.paths import lack
 
 __all__ = ["RepresentativeSet", "load_set", "patch_sha256", "save_set"]
 
@@ -155,7 +156,7 @@ def load_set(path: Path) -> RepresentativeSet:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"A representative set is an .npz file. Received: {path}, which is not there. {_REMEDY}")
+        raise UsageError(f"A representative set is an .npz file. Received: {path}, {lack(path)}. {_REMEDY}")
     try:
         if zipfile.is_zipfile(path):
             claimed_sizes(path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quietcam.errors import DataError, UsageError
+from quietcam.foreign import read_array
 from quietcam.representative import RepresentativeSet, load_set, patch_sha256, save_set
 
 
@@ -178,6 +180,12 @@ def test_a_file_that_is_no_set_is_refused_with_a_remedy(tmp_path: Path, spoil: o
     spoil(path)  # type: ignore[operator]
     with pytest.raises(DataError, match=r"(?s)rep\.npz.*Remedy"):
         load_set(path)
+
+
+@pytest.mark.parametrize("reader", [load_set, read_array])
+def test_a_folder_is_not_called_missing(reader: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"Received: {tmp_path}, a folder"):
+        reader(tmp_path)
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
