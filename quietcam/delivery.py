@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from quietcam.errors import MissingExtraError, UsageError
+from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.traits import compressed
 
@@ -61,13 +60,15 @@ class Delivery:
 
     def noisy(self, frame: Image, height: int, width: int) -> Image:
         """The noisy frame as it arrives: uint8 ``(height, width, C)``."""
-        cv2 = _opencv()
+        import cv2
+
         if self.chroma and frame.shape[2] == 3:
             planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YCrCb)
             planes[..., 1:] = cv2.GaussianBlur(np.ascontiguousarray(planes[..., 1:]), (0, 0), self.chroma)
-            frame = cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB)
+            frame = np.asarray(cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB), np.uint8)
         if self.smooth:
-            frame = cv2.bilateralFilter(np.ascontiguousarray(frame), 5, self.smooth, 1.5).reshape(frame.shape)
+            smooth = cv2.bilateralFilter(np.ascontiguousarray(frame), 5, self.smooth, 1.5)
+            frame = np.asarray(smooth, np.uint8).reshape(frame.shape)
         arrived = self.clean(frame, height, width)
         return arrived if self.codec is None else compressed(arrived, self.codec, self.quality)
 
@@ -75,25 +76,20 @@ class Delivery:
         """The clean frame, scaled and sharpened like the noisy one: uint8 ``(height, width, C)``."""
         frame = _resized(frame, height, width)
         if self.sharpen:
-            cv2 = _opencv()
+            import cv2
+
             blurred = cv2.GaussianBlur(frame, (0, 0), 1.0)
-            frame = cv2.addWeighted(frame, 1 + self.sharpen, blurred, -self.sharpen, 0).reshape(frame.shape)
-        return np.ascontiguousarray(frame, np.uint8)
+            sharp = cv2.addWeighted(frame, 1 + self.sharpen, blurred, -self.sharpen, 0)
+            frame = np.asarray(sharp, np.uint8).reshape(frame.shape)
+        return np.ascontiguousarray(frame)
 
 
 def _resized(image: Image, height: int, width: int) -> Image:
     """Shrunk by area, enlarged by cubic convolution."""
     if image.shape[:2] == (height, width):
         return image
-    cv2 = _opencv()
+    import cv2
+
     kind = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_CUBIC
-    resized: Image = cv2.resize(image, (width, height), interpolation=kind).reshape(height, width, image.shape[2])
-    return resized
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError.of("edge", "cv2") from error
-    return cv2
+    resized = cv2.resize(image, (width, height), interpolation=kind)
+    return np.asarray(resized, np.uint8).reshape(height, width, image.shape[2])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quietcam.errors import UsageError
 from quietcam.image import Image
+from quietcam.srgb import to_light
 
 __all__ = ["DEMOSAICS", "IDENTITY", "PHASES", "TONES", "Isp", "demosaic", "develop", "mosaic", "to_linear"]
 
@@ -241,7 +242,7 @@ def _encode(linear: NDArray[np.float32], isp: Isp) -> Image:
 
 
 def _uncurve(shown: NDArray[np.floating], contrast: float, tone: str) -> NDArray[np.float64]:
-    """Display values in [0, 1] back to linear light: contrast first, then the tone (sRGB: IEC 61966-2-1)."""
+    """Display values in [0, 1] back to linear light: contrast first, then the tone."""
     if contrast > 0.0:
         grid = np.linspace(0.0, 1.0, 4097)
         shown = np.interp(shown, (1.0 - contrast) * grid + contrast * grid * grid * (3.0 - 2.0 * grid), grid)
@@ -249,4 +250,4 @@ def _uncurve(shown: NDArray[np.floating], contrast: float, tone: str) -> NDArray
         return np.asarray(shown, np.float64)
     if tone == "gamma":
         return np.asarray(shown, np.float64) ** 2.2
-    return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    return np.asarray(to_light(shown), np.float64)

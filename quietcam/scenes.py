@@ -13,6 +13,7 @@ from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.noise import SIDD_LEVELS, Levels, SensorCamera, SensorNoise, random_isp
+from quietcam.srgb import to_shown
 from quietcam.traits import Traits, random_traits
 
 __all__ = ["generate_scene", "make_pair", "photograph"]
@@ -205,7 +206,6 @@ def _draw_radii(rng: np.random.Generator, small: float, large: float, area: floa
 
 
 def _show(linear: Plane) -> Image:
-    """Linear light to uint8 by the sRGB curve (IEC 61966-2-1)."""
-    linear = np.clip(linear, 0.0, 1.0)
-    shown = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(shown * 255.0).astype(np.uint8)
+    """Linear light to uint8 by the sRGB curve."""
+    shown: Image = np.rint(to_shown(np.clip(linear, 0.0, 1.0)) * 255.0).astype(np.uint8)
+    return shown

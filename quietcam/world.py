@@ -16,6 +16,7 @@ from quietcam.delivery import Delivery
 from quietcam.image import Image, check_image, to_gray, to_rgb
 from quietcam.isp import IDENTITY, PHASES, Isp
 from quietcam.noise import SENSORS, SIDD_LEVELS, Levels, SensorCamera, SensorNoise, random_isp, sensor
+from quietcam.srgb import to_light, to_shown
 from quietcam.traits import Traits, random_traits
 
 __all__ = ["CROWD", "NIGHT_LEVELS", "WorldCamera", "camera_of", "draw_camera", "draw_delivery", "photograph_world"]
@@ -169,12 +170,7 @@ def _lit(scene: Image, tint: tuple[float, float, float]) -> Image:
     """A scene under other light: each channel's linear light multiplied, shown with the sRGB curve again."""
     if tint == (1.0, 1.0, 1.0):
         return scene
-    shown = np.arange(256) / 255.0
-    linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    light = to_light(np.arange(256) / 255.0)
     shares = tint if scene.shape[2] == 3 else (tint[1],)
-    tables = []
-    for share in shares:
-        dimmed = linear * share
-        again = np.where(dimmed <= 0.0031308, dimmed * 12.92, 1.055 * dimmed ** (1 / 2.4) - 0.055)
-        tables.append(np.rint(255.0 * again).astype(np.uint8))
+    tables = [np.rint(255.0 * to_shown(light * share)).astype(np.uint8) for share in shares]
     return np.stack([table[scene[..., index]] for index, table in enumerate(tables)], axis=2)

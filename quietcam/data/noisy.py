@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +89,10 @@ def noisy_of_pairs(pairs: Sequence[Pair]) -> list[NoisyPicture]:
 def _lying_in(folder: Path) -> list[NoisyPicture]:
     sides = sorted(each for each in folder.iterdir() if side_of_folder(each.name) == "noisy" and each.is_dir())
     paths = list_pictures(sides[0] if len(sides) == 1 else folder)
-    stems = [path.stem for path in paths]
+    stems = Counter(path.stem for path in paths)
     found = []
     for path in paths:
-        name = path.name if stems.count(path.stem) > 1 else path.stem
+        name = path.name if stems[path.stem] > 1 else path.stem
         instance = Instance.parse(name)
         found.append(NoisyPicture(name, path, instance, instance.scene if instance else name))
     return sorted(found, key=lambda picture: picture.name)

@@ -277,8 +277,9 @@ def _without_alpha(path: Place, pixels: Any, header: Header) -> Image:
     """uint8 ``(H, W, 3)`` RGB or ``(H, W, 1)``: an alpha channel is dropped where it is opaque all over."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels in (2, 4):
-        # A BMP's fourth byte is empty unless its header says otherwise, and few programs write that.
-        if header.kind != "bmp" and int(pixels[..., -1].min()) < 255:
+        alpha = pixels[..., -1]
+        empty = header.kind == "bmp" and not alpha.any()  # some programs announce a BMP's alpha and write none
+        if int(alpha.min()) < 255 and not empty:
             raise DataError(
                 f"A picture must be opaque. Received: {path}, which is transparent in places. "
                 "Remedy: flatten it, for example: magick IN -background black -alpha remove -alpha off OUT."

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.image import Image
+from quietcam.srgb import to_shown
 
 __all__ = ["ADOBE_RGB", "Profile", "read_profile", "to_srgb"]
 
@@ -148,10 +149,9 @@ def _name(tag: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _encoding() -> NDArray[np.uint8]:
-    """sRGB's value for linear light in 65536 steps (IEC 61966-2-1)."""
-    light = np.arange(_STEPS) / (_STEPS - 1)
-    value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(value * 255.0).astype(np.uint8)
+    """sRGB's value for linear light in 65536 steps."""
+    table: NDArray[np.uint8] = np.rint(to_shown(np.arange(_STEPS) / (_STEPS - 1)) * 255.0).astype(np.uint8)
+    return table
 
 
 def _convert(pixels: Image, profile: Profile) -> Image:

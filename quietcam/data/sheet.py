@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from quietcam.data.pictures import read_picture, write_picture
-from quietcam.errors import MissingExtraError
 from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.world import WorldCamera, camera_of
@@ -55,10 +54,8 @@ def told_of(camera: WorldCamera) -> str:
 
 
 def _cell(noisy: Image, clean: Image, *lines: str) -> Image:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError.of("edge", "cv2") from error
+    import cv2
+
     side = min(_SIDE, *noisy.shape[:2])
     top, left = ((length - side) // 2 for length in noisy.shape[:2])
     pair = np.hstack([picture[top : top + side, left : left + side] for picture in (noisy, clean)])

@@ -95,11 +95,23 @@ def test_opaque_alpha_is_dropped_and_true_alpha_refused(mode):
         decoded(coded(Image.fromarray(pixels, whole.mode), "png"))
 
 
-def test_an_empty_fourth_byte_of_a_bmp_is_no_transparency():
-    pixels = np.dstack([smooth()[..., ::-1], np.zeros(smooth().shape[:2], np.uint8)])[::-1]
-    head = struct.pack("<IiiHHIIiiII", 40, 128, 96, 1, 32, 0, 0, 0, 0, 0, 0)
-    content = b"BM" + struct.pack("<IHHI", 54 + pixels.nbytes, 0, 0, 54) + head + pixels.tobytes()
-    assert np.array_equal(decoded(content), smooth())
+def bmp(alpha, size):
+    """A BMP of 32 bits, whose header (of 108 bytes) tells of alpha or (of 40) does not."""
+    pixels = np.dstack([smooth()[..., ::-1], alpha])[::-1]
+    head = struct.pack("<IiiHHIIiiII", size, 128, 96, 1, 32, 3 if size > 40 else 0, pixels.nbytes, 0, 0, 0, 0)
+    head += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000).ljust(size - 40, b"\0") if size > 40 else b""
+    start = 14 + size
+    return b"BM" + struct.pack("<IHHI", start + pixels.nbytes, 0, 0, start) + head + pixels.tobytes()
+
+
+def test_the_fourth_byte_of_a_bmp_is_alpha_where_its_header_says_so():
+    alpha = np.zeros((96, 128), np.uint8)
+    for empty in (bmp(alpha, 40), bmp(alpha, 108), bmp(alpha + 255, 108)):
+        assert np.array_equal(decoded(empty), smooth())
+    alpha[5, 7] = 200
+    assert np.array_equal(decoded(bmp(alpha, 40)), smooth())
+    with pytest.raises(DataError, match="must be opaque"):
+        decoded(bmp(alpha, 108))
 
 
 def of_mode(mode):
