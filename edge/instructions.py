@@ -29,10 +29,10 @@ class Instructions:
         if self.int8_dot_product is None:
             return "Measure an int8 model beside its float twin to see which is faster here."
         if self.int8_dot_product:
-            return "They have an int8 dot product: an int8 model is several times as fast as its float twin."
+            return "The processor has an int8 dot product: an int8 model is several times as fast as its float twin."
         return (
-            "They have no int8 dot product: an int8 model is about as fast as its float twin, and takes a quarter of "
-            "its memory."
+            "The processor has no int8 dot product: an int8 model is about as fast as its float twin, and takes a "
+            "quarter of its memory."
         )
 
     def report(self) -> dict[str, Any]:

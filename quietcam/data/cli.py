@@ -29,7 +29,7 @@ def index_command(
     data: Annotated[
         Path,
         typer.Argument(
-            help="SIDD as it is downloaded: a folder, .zip or .mat; or a folder with noisy/ and clean/, lq/ and gt/, …."
+            help="SIDD as it is downloaded: a folder, .zip or .mat; or a folder with noisy/ and clean/, or lq/ and gt/."
         ),
     ],
     split: Annotated[
@@ -46,12 +46,12 @@ def index_command(
         str | None,
         typer.Option(
             metavar="FOLDER|PATTERN",
-            help="Your name of the noisy side: a folder, or '*_5000.JPG' with * for what both files of a pair have in "
-            "common. It is kept with the data, and every command follows it. Default: the usual names.",
+            help="The folder of the noisy pictures, or a pattern such as '*_5000.JPG', where * stands for what both "
+            "files of a pair share. It is kept with the data, and every command uses it. Default: the usual names.",
         ),
     ] = None,
     clean: Annotated[
-        str | None, typer.Option(metavar="FOLDER|PATTERN", help="Your name of the clean side, likewise.")
+        str | None, typer.Option(metavar="FOLDER|PATTERN", help="The same for the clean pictures.")
     ] = None,
     json: Json = None,
 ) -> None:
@@ -70,7 +70,8 @@ def index_command(
     if (noisy is None) != (clean is None):
         given = f"--noisy {noisy}" if clean is None else f"--clean {clean}"
         raise UsageError(
-            f"The two sides are named together. Received: {given} alone. Remedy: give --noisy and --clean."
+            f"--noisy and --clean must be given together. Received: {given} alone. "
+            f"Remedy: add {'--clean' if clean is None else '--noisy'}."
         )
     layout = None if noisy is None or clean is None else Layout(inside(data, noisy), inside(data, clean))
     index = index_data(data, rule=SplitRule.parse(split), max_shift=max_shift, layout=layout)
@@ -78,7 +79,9 @@ def index_command(
     show_index(index, report_console(json))
     if layout is not None and index.facts:
         kept = write_layout(data, layout)
-        say(f"Kept in {kept}: every command that is given {data} takes these sides; remove it to forget them.")
+        say(
+            f"The names are kept in {kept}: every command that reads {data} uses them. Remove that file to forget them."
+        )
     if not (index.facts or index.noisy_only):
         raise DataError(
             f"A data set must hold at least one pair that can be used. Received: {data}, where nothing can. "
@@ -112,12 +115,15 @@ def generate(
         bool,
         typer.Option(
             "--world",
-            help="Draw cameras of every kind: phones, Raspberry Pi and machine cameras, at night, scaled, compressed.",
+            help="Draw each pair's camera from every kind: phones, phones at night, Raspberry Pi and machine cameras. "
+            "Some scale and compress their frames.",
         ),
     ] = False,
     sheet: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also draw the first 24 pairs into one picture, with what made each."),
+        typer.Option(
+            metavar="FILE", help="Also draw the first 24 pairs into this .png or .jpg, each with what made it."
+        ),
     ] = None,
 ) -> None:
     """Take clean scenes, generated or your own, through a random camera's sensor noise.

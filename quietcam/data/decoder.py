@@ -60,7 +60,7 @@ def what_it_is(content: bytes) -> str:
         return "a pointer of Git LFS, not the picture itself: git lfs pull brings it"
     if start.startswith((b"<!doctype html", b"<html")):
         return "a web page"
-    return "no decoder can read it: its first bytes are those of no format that is read"
+    return "no decoder can read it: it is of no format that is read"
 
 
 _DECODERS = re.compile(

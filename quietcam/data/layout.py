@@ -83,7 +83,7 @@ class Layout:
                 )
         if self.noisy.lower() == self.clean.lower():
             raise UsageError(
-                f"The two sides have two names. Received: {self.noisy} for both. "
+                f"The noisy and the clean side must have different names. Received: {self.noisy} for both. "
                 "Remedy: give --noisy and --clean a name each."
             )
 
@@ -97,8 +97,8 @@ class Layout:
         found = [(side, match) for side in SIDES if (match := _compiled(getattr(self, side)).fullmatch(stem))]
         if len(found) > 1:
             raise UsageError(
-                f"A picture is noisy or clean. Received: {path}, which is both by --noisy {self.noisy} and --clean "
-                f"{self.clean}. Remedy: name the sides so that each picture is on one."
+                f"A picture must be on one side only. Received: {path}, which --noisy {self.noisy} and --clean "
+                f"{self.clean} both match. Remedy: choose names that do not overlap."
             )
         return next(((side, "/".join(part for part in match.groups() if part)) for side, match in found), None)
 
@@ -236,8 +236,8 @@ def _folders(
                 there = ", ".join(f"{'/'.join((*parent, name))}/" for each in sides.values() for name in each)
                 raise DataError(
                     "A data set must have one noisy and one clean folder side by side. Received: "
-                    f"{there}; {' and '.join(claimed)} may both be the {side} side. "
-                    "Remedy: name them once: quietcam data index DATA --noisy FOLDER --clean FOLDER"
+                    f"{there}; {' and '.join(claimed)} could both be the {side} side. "
+                    "Remedy: say which you mean: quietcam data index DATA --noisy FOLDER --clean FOLDER"
                 )
             found |= {(*parent, name): side for name in claimed}
     return found

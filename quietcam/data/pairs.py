@@ -171,8 +171,7 @@ def list_data(path: Path, layout: Layout | None = None) -> Listing:
     path = Path(path)
     if layout is not None and path.suffix.lower() == ".mat":
         raise UsageError(
-            f"Sides are named in folders and archives. Received: {path}, whose variables have their own names. "
-            "Remedy: leave --noisy and --clean out."
+            f"--noisy and --clean are for folders and archives. Received: {path}, a .mat file. Remedy: leave both out."
         )
     problems: list[Problem] = []
     arrays: list[Blocks] = []

@@ -175,9 +175,11 @@ def decode_picture(content: bytes, path: Place) -> Image:
     if header.profile:
         profile = read_profile(header.profile)
         if profile is None:
-            _say_once("table", f"A color profile that is no matrix is not applied; the first one is that of {path}.")
+            _say_once(
+                "table", f"Color profiles made of tables, or damaged, are not applied. The first one is in {path}."
+            )
     if profile is not None and profile.curves.shape[1] == pixels.shape[2] and not profile.is_srgb:
-        _say_once("profile", f"Color profiles are applied: pictures become sRGB. The first is {path} ({profile.name}).")
+        _say_once("profile", f"Pictures with a color profile become sRGB. The first one is {path} ({profile.name}).")
         pixels = to_srgb(pixels, profile)
     if pixels.shape[2] == 1:
         _say_once(

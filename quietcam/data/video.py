@@ -146,7 +146,7 @@ class Video:
         if self.container.without_index:
             raise DataError(
                 f"A video must have its index (moov). Received: {self.name}, which has none: its recording was cut "
-                "off. Remedy: untrunc, with a whole clip of the same camera, can bring it back."
+                "off. Remedy: repair it with untrunc and a whole clip of the same camera."
             )
         raise DataError(
             f"OpenCV cannot read this file as a video. Received: {self.name}. "
@@ -193,8 +193,8 @@ def say_what_opencv_gets_wrong() -> None:
     if numbers < _RIGHT_COLORS and not _warned:
         _warned = True
         say(
-            f"warning: the colors of this video may be wrong with OpenCV {version}: it reads BT.709, which most videos "
-            "of 720 lines and more are in, as BT.601. Remedy: OpenCV 4.13 or later, where numpy 2 can be had."
+            f"warning: the colors of this video may be wrong with OpenCV {version}: it reads BT.709 (most videos "
+            "of 720 lines and more) as BT.601. Remedy: install OpenCV 4.13 or later, which needs numpy 2."
         )
 
 

@@ -41,6 +41,20 @@ def test_grain_is_drawn_at_every_scale_and_frames_are_compressed():
     assert 0.4 < share(lambda camera: camera.delivery == Delivery()) < 0.55
 
 
+def test_frames_are_compressed_once_and_half_of_the_machines_skip_on_the_sensor():
+    assert not any(camera.traits.jpeg for camera in DRAWN)
+    machines = [camera for camera in DRAWN if camera.kind == "machine"]
+    # Of 70 % that are not scaled on their way (half, and 40 % of the other half), half skip: by 2 or 3.
+    skip = np.mean([camera.delivery.scale in (2.0, 3.0) for camera in machines])
+    assert skip == pytest.approx(0.35, abs=4 * (0.35 * 0.65 / len(machines)) ** 0.5)
+
+
+@pytest.mark.parametrize(("trait", "wanted"), [("column", 1 / 10), ("uneven", 1 / 8), ("lamps", 1 / 12)])
+def test_patterns_come_in_the_shares_that_are_stated(trait, wanted):
+    found = share(lambda camera: getattr(camera.traits, trait))
+    assert found == pytest.approx(wanted, abs=4 * (wanted * (1 - wanted) / 2000) ** 0.5)
+
+
 def test_night_reaches_beyond_the_noisiest_phone():
     assert max(camera.noise.shot for camera in DRAWN if camera.kind == "phone") <= 2.2e-2
     assert 0.2 < np.mean([camera.noise.shot > 2.2e-2 for camera in DRAWN if camera.kind == "night"]) < 0.5
@@ -86,3 +100,18 @@ def test_the_sheet_shows_the_first_pairs_and_names_their_cameras(tmp_path):
     noisy = read_picture(tmp_path / "pairs" / "noisy" / "scene_000041.png")
     assert np.array_equal(sheet[:64, 384 : 384 + 64], noisy)
     assert told_of(camera_of(40)).startswith(camera_of(40).kind)
+    write_sheet(tmp_path / "plain.png", tmp_path / "pairs", range(40, 45))
+    words = np.any(sheet != read_picture(tmp_path / "plain.png"), axis=(1, 2))
+    assert words[64 + 16 : 94].any(), "the second line of words names the camera"
+    assert not words[: 64 + 12].any()
+
+
+def test_the_clean_side_is_what_many_frames_average_to():
+    """In the dark, where values below black are cut off, that is brighter than the scene without noise."""
+    camera = WorldCamera("machine", SensorNoise(0.0, 1e-4), Isp(1.0, 1.0, tone="linear"), Traits(), Delivery())
+    scene, rng = np.zeros((32, 32, 3), np.uint8), np.random.default_rng(0)
+    noisy = [camera.photograph(scene, rng)[0] for _ in range(64)]
+    clean = camera.photograph(scene, rng)[1]
+    # The mean of a normal value that is cut off at 0: its deviation, 2.55 steps of 255, by the square root of 2 pi.
+    assert clean.mean() == pytest.approx(2.55 / (2 * np.pi) ** 0.5, abs=0.5)
+    assert np.mean(noisy) == pytest.approx(2.55 / (2 * np.pi) ** 0.5, abs=0.5)

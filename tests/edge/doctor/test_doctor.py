@@ -114,7 +114,7 @@ class TestEnvironment:
         fake.write("proc/cpuinfo", "Features\t: fp asimd evtstrm crc32 cpuid\n" * 4)
         found = next(each for each in examine(fake.machine()) if each.name == "processor")
         assert (found.level, found.mend) == ("note", None)
-        assert found.found.startswith("NEON without dot products. They have no int8 dot product")
+        assert found.found.startswith("NEON without dot products. The processor has no int8 dot product")
 
     def test_an_old_python(self, fake: Fake) -> None:
         fake.fields["python"] = (3, 9)

@@ -36,3 +36,9 @@ def test_others_read_it_too(suffix: str) -> None:
         opened.load()
         found = opened.info["Comment" if suffix == ".png" else "comment"]
     assert (found if isinstance(found, str) else found.decode()) == '{"quietcam": {"share": 1.0}}'
+
+
+def test_it_stands_behind_the_segment_that_jfif_wants_first() -> None:
+    plain = encode_picture(picture(8, 8), ".jpg")
+    assert plain[2:4] == b"\xff\xe0", "OpenCV writes JFIF"
+    assert with_caption(plain, "x")[:20] == plain[:20]

@@ -154,6 +154,14 @@ def test_several_pictures_in_a_file_are_never_one(kind, options, said):
         decoded(coded(smooth(), kind, append_images=more, **options))
 
 
+def test_a_preview_in_a_tiff_is_no_second_picture():
+    preview = Image.fromarray(smooth()[::4, ::4].copy())
+    preview.encoderinfo = {"tiffinfo": {254: 1}}
+    file = io.BytesIO()
+    Image.fromarray(smooth()).save(file, "tiff", save_all=True, append_images=[preview])
+    assert np.array_equal(decoded(file.getvalue()), smooth())
+
+
 def test_a_raw_file_that_is_tiff_inside_is_not_its_preview(tmp_path):
     content = coded(smooth(), "tif", tiffinfo={50706: b"\x01\x04\x00\x00"})
     with pytest.raises(DataError, match=r"camera raw \(DNG\).*darktable-cli"):

@@ -1,5 +1,6 @@
 """Generated data sets: reproducible, resumable, within the band that was asked for."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -7,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from quietcam.data.generated import _interrupts_held, write_pairs
+from quietcam.data.generated import ORIGIN, _interrupts_held, write_pairs
 from quietcam.data.pairs import find_pairs, read_pair
 from quietcam.errors import DataError
 from quietcam.metrics import psnr
@@ -73,3 +74,12 @@ def test_pairs_made_with_other_options_are_not_mixed(tmp_path):
         with pytest.raises(DataError, match=r"there, .* asked for"):
             write_pairs(tmp_path, count=2, **({"size": 64} | options))
     assert len(contents(tmp_path)) == 3
+
+
+def test_a_set_that_was_begun_before_there_were_other_worlds_is_completed(tmp_path):
+    write_pairs(tmp_path, count=2, size=32)
+    told = json.loads((tmp_path / ORIGIN).read_text())
+    del told["world"]
+    (tmp_path / ORIGIN).write_text(json.dumps(told))
+    write_pairs(tmp_path, count=3, size=32)
+    assert len(find_pairs(tmp_path)) == 3

@@ -76,7 +76,7 @@ def test_folders_that_claim_one_side_are_refused_with_what_was_found(tmp_path, n
     with pytest.raises(DataError) as caught:
         find_pairs(tmp_path)
     assert all(f"a/{name}/" in str(caught.value) for name in names)
-    assert "may both be the" in str(caught.value)
+    assert "could both be the" in str(caught.value)
     assert "--noisy FOLDER --clean FOLDER" in str(caught.value)
 
 
@@ -137,7 +137,7 @@ def test_own_names_are_kept_once_and_every_reader_follows(dataset):
         find_pairs(root)
     told = CliRunner().invoke(app, ["data", "index", str(root), "--noisy", "before", "--clean", "after"])
     assert told.exit_code == 0, told.output
-    assert f"Kept in {root / LAYOUT}" in told.output
+    assert f"kept in {root / LAYOUT}" in told.output
     assert json.loads((root / LAYOUT).read_text()) == {"noisy": "before", "clean": "after"}
     assert listed(root) == [("a", "before", "after"), ("b", "before", "after")]
     assert len(find_noisy(root).pictures) == 2
@@ -174,6 +174,9 @@ def test_own_names_that_no_picture_has_are_told(tmp_path):
         told.exception
     )
     assert str(told.exception).endswith("--noisy FOLDER --clean FOLDER"), "a command that can be copied"
+    told = CliRunner().invoke(app, ["data", "index", str(tmp_path), "--noisy", "low", "--clean", "b"])
+    assert "no clean twin" in told.output
+    assert read_layout(tmp_path) == Layout("lo", "hi"), "names that give no pair are not kept"
 
 
 def test_own_names_of_an_archive_lie_beside_it(tmp_path, picture):
@@ -190,10 +193,10 @@ def test_own_names_of_an_archive_lie_beside_it(tmp_path, picture):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--noisy", "x"], "named together"),
-        (["--noisy", "x", "--clean", "X"], "have two names"),
+        (["--noisy", "x"], "given together. Received: --noisy x alone. Remedy: add --clean."),
+        (["--noisy", "x", "--clean", "X"], "must have different names"),
         (["--noisy", "*", "--clean", "x"], "--noisy is a folder's name"),
-        (["--noisy", "no*", "--clean", "*sy"], "is both by --noisy"),
+        (["--noisy", "no*", "--clean", "*sy"], "both match"),
     ],
 )
 def test_names_that_cannot_be(tmp_path, options, said):
@@ -205,7 +208,7 @@ def test_names_that_cannot_be(tmp_path, options, said):
 
 def test_blocks_have_their_own_names(tmp_path):
     (tmp_path / "a.mat").write_bytes(b"")
-    with pytest.raises(UsageError, match="Sides are named in folders and archives"):
+    with pytest.raises(UsageError, match="--noisy and --clean are for folders and archives"):
         list_data(tmp_path / "a.mat", Layout("a", "b"))
 
 
