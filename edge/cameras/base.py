@@ -55,7 +55,8 @@ class Camera(ABC):
         dropped: frames that were given up for newer ones before anybody saw them.
         state: whether it delivers; replaced as a whole, so any thread may read it.
         frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
-        silence: seconds without a frame after which it counts as lost; None: as for every camera.
+        silence: seconds without a frame after which it counts as lost, never less than for every camera; may change
+            from frame to frame.
         isp_denoise: whether it denoises its pictures itself; None where it does not tell.
     """
 

@@ -24,11 +24,14 @@ from quietcam.errors import DataError
 
 __all__ = ["HttpCamera", "Kind", "look"]
 
-_SECONDS = 4.0  # that an answer, or the next bytes of one, may take
+_CONNECTING = 4.0  # seconds until a camera takes a connection
+_ANSWERING = 10.0  # and until it answers: an old one takes some for a picture
 _CHUNK = 1 << 16
 _LARGEST = 64 << 20
 _POLLED = 5.0  # pictures a second that are asked for, at most
-_SNAPSHOT_SILENCE = 20.0  # seconds: an old camera takes some for a picture
+_SLOWEST = 20.0  # seconds from one picture to the next, and of silence where no rate is known
+_GAPS = 3.0  # as many times the distance of two pictures is a camera's silence
+_FORGETS = 0.9  # of the longest distance with each picture
 _SNAPSHOT_FROZEN = 300.0  # some take a new picture every minute only
 _FROZEN = 4.0
 _BROKEN = 25  # pictures in a row that cannot be decoded
@@ -84,6 +87,7 @@ class HttpCamera(Camera):
         self._parts = JpegSplitter()
         self._waiting: list[bytes] = []
         self._due = 0.0  # when the next picture is asked for
+        self._gap = 0.0  # seconds between two pictures of a stream, the longest of late
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -98,7 +102,7 @@ class HttpCamera(Camera):
         kind = _kind(self._answer)
         if kind in (Kind.PICTURE, Kind.PARTS):
             self._polled = kind is Kind.PICTURE
-            self.silence = _SNAPSHOT_SILENCE if self._polled else None
+            self.silence = _SLOWEST  # of a stream until its second picture tells more
             self.frozen_after = _SNAPSHOT_FROZEN if self._polled else _FROZEN
             self._first = self._next()
             return
@@ -113,8 +117,14 @@ class HttpCamera(Camera):
             yield from self._inner
             return
         index, image = 0, self._first
+        before: float | None = None
         while image is not None and not self._stopped.is_set():
-            yield Frame(image, self._clock(), index)
+            now = self._clock()
+            if not self._polled and before is not None:
+                self._gap = max(now - before, _FORGETS * self._gap)
+                self.silence = min(_GAPS * self._gap, _SLOWEST)
+            before = now
+            yield Frame(image, now, index)
             index += 1
             image = self._next()
 
@@ -200,16 +210,48 @@ def _ask(url: CameraUrl) -> Any:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+    handlers: list[urllib.request.BaseHandler] = [_Plain(), _Secure(context)]
     if url.user is not None:
         known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         known.add_password(None, url.bare, url.user, url.password or "")
         handlers += [_Digest(known), _Basic(known)]
     request = urllib.request.Request(url.bare, headers={"User-Agent": "quietcam", "Accept": "*/*"})
     try:
-        return urllib.request.build_opener(*handlers).open(request, timeout=_SECONDS)
+        return urllib.request.build_opener(*handlers).open(request, timeout=_CONNECTING)
     except ValueError as error:  # a kind of authentication that urllib does not know, a URL that it cannot ask for
         raise http.client.HTTPException(str(error)) from None
+
+
+class _Patient(http.client.HTTPConnection):
+    """Whoever took the connection may take longer for its answer, and longest from one picture to the next."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(_ANSWERING)
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        socket = self.sock  # the answer's alone, once it says that it is the last one
+        answer = super().getresponse()
+        socket.settimeout(_SLOWEST)
+        return answer
+
+
+class _PatientSecure(_Patient, http.client.HTTPSConnection):
+    """As ``_Patient``."""
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Patient, req)
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._trusting = context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_PatientSecure, req, context=self._trusting)
 
 
 class _Digest(urllib.request.HTTPDigestAuthHandler):

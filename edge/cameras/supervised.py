@@ -288,7 +288,7 @@ class _Reader:
         ended: nothing comes any more.
         why: the reason, where it ended.
         began: when it was started, monotonic.
-        frozen_after, silence: as of the camera.
+        frozen_after: as of the camera.
         settling: it ended since the system has not handed the device over yet.
         camera: the one that is read, once it is made.
     """
@@ -299,7 +299,6 @@ class _Reader:
         self.why: str | None = None
         self.began = time.monotonic()
         self.frozen_after: float | None = None
-        self.silence: float | None = None
         self.settling = False
         self.camera = camera
         self._make = make
@@ -313,6 +312,11 @@ class _Reader:
     @property
     def ended(self) -> bool:
         return self.box.ended
+
+    @property
+    def silence(self) -> float | None:
+        """As of the camera, which may learn it from its frames."""
+        return None if self.camera is None else self.camera.silence
 
     def abandon(self) -> None:
         """Let it end as soon as it can; what it still has is given back."""
@@ -343,7 +347,7 @@ class _Reader:
             self.camera = self._make()
             self.camera.open()
             self.opened = True
-        self.frozen_after, self.silence = self.camera.frozen_after, self.camera.silence
+        self.frozen_after = self.camera.frozen_after
         for frame in self.camera:
             if not self.box.put(frame):
                 frame.done()

@@ -156,7 +156,7 @@ def _decoded(text: str) -> str:
 
 def _no_url(name: str) -> UsageError:
     return UsageError(
-        f"The URL of a camera is one of {', '.join(f'{scheme}://HOST/…' for scheme in SCHEMES)}, with USER:PASSWORD@ "
-        f"before HOST where the camera wants them. Received: {name}. Remedy: see the camera's manual for its stream's "
-        "URL."
+        f"The URL of a camera is one of {', '.join(f'{scheme}://HOST/…' for scheme in SCHEMES)}. A camera that asks "
+        f"for a password wants user, colon, password and @ before HOST. Received: {name}. Remedy: see the camera's "
+        "manual for its stream's URL."
     )

@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 import statistics
+import time
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ __all__ = ["Video", "count_frames", "say_what_opencv_gets_wrong"]
 _PROBED = 16  # frames whose times tell the rate
 _TRIES = 64  # reads in a row that fail before it is the end
 _HASTE = 1.2  # a rate that many times the announced one is told by the frames themselves
+_STALLED = 10.0  # seconds without a byte of a file that comes through a network
 _RIGHT_COLORS = (4, 13)
 _warned = False
 
@@ -49,6 +51,7 @@ class Video:
     def __init__(self, place: Path | str, name: str | None = None) -> None:
         # A name such as http:clip.mp4 would be taken for a URL.
         self._place = f"./{place}" if isinstance(place, Path) and not place.is_absolute() else str(place)
+        self._remote, self._stalled = not isinstance(place, Path), False
         self.name = name or str(place)
         self.container = look_at_container(place) if isinstance(place, Path) else Container()
         self._capture = self._opened()
@@ -98,9 +101,9 @@ class Video:
 
     def _first(self) -> tuple[bool, Any]:
         """The first frame is looked at more closely: what FFmpeg cannot convert comes as black, or as old memory."""
-        with chatter_heard(lambda line: "swscale" in line or "csp:" in line) as lines:
+        with chatter_heard(lambda _: True) as lines:
             there, bgr = self._next()
-        if any("interlaced" in line for line in lines):
+        if any("interlaced" in line and ("swscale" in line or "csp:" in line) for line in lines):
             raise DataError(
                 f"A video must be progressive for OpenCV {_cv2().__version__}, which shows interlaced frames as black. "
                 f"Received: {self.name}, which is interlaced. Remedy: ffmpeg -i FILE -vf yadif -crf 10 out.mp4"
@@ -109,11 +112,23 @@ class Video:
 
     def _next(self) -> tuple[bool, Any]:
         """OpenCV says of a damaged frame what it says of the end; behind the damage it goes on."""
-        for failed in range(_TRIES):
-            there, bgr = self._capture.read()
-            if there:
-                self.damaged += failed
-                return True, bgr
+        began = time.monotonic()
+        there, bgr = self._capture.read()
+        # What gave up waiting may still hand out the frame that it had.
+        self._stalled = self._stalled or (self._remote and time.monotonic() - began > 0.9 * _STALLED)
+        if there:
+            return True, bgr
+        if self._stalled:
+            raise DataError(
+                f"A video must come whole. Received: {self.name}, whose server has sent nothing for {_STALLED:g} s. "
+                "Remedy: fetch the file first, then denoise that"
+            )
+        with chatter_caught():  # of each failure the codec would tell anew
+            for failed in range(1, _TRIES):
+                there, bgr = self._capture.read()
+                if there:
+                    self.damaged += failed
+                    return True, bgr
         return False, None
 
     @cached_property
@@ -138,7 +153,7 @@ class Video:
     def _opened(self) -> Any:
         cv2 = _cv2()
         with chatter_caught():
-            capture = cv2.VideoCapture(self._place, cv2.CAP_FFMPEG)
+            capture = cv2.VideoCapture(self._place, cv2.CAP_FFMPEG, self._limits())
             if not capture.isOpened():  # OpenCV's own reader of pictures in a row, and others
                 capture.open(self._place)
         if capture.isOpened():
@@ -153,14 +168,23 @@ class Video:
             "Remedy: write it anew, for example with: ffmpeg -i FILE out.mp4"
         )
 
+    def _limits(self) -> list[int]:
+        """How long OpenCV may wait for a file behind a URL: else half a minute, also where the run is to stop."""
+        cv2 = _cv2()
+        if not self._remote:
+            return []
+        most = round(1000 * _STALLED)
+        return [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, most, cv2.CAP_PROP_READ_TIMEOUT_MSEC, most]
+
     def _rate(self, announced: float | None) -> float | None:
         """The announced rate is the mean; frames that come in haste for a while need a higher one."""
         cv2 = _cv2()
         times: list[float] = []
         capture = self._opened()
         try:
-            while len(times) < _PROBED and capture.grab():
-                times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            with chatter_caught():
+                while len(times) < _PROBED and capture.grab():
+                    times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         finally:
             capture.release()
         gaps = [later - sooner for sooner, later in itertools.pairwise(times)]

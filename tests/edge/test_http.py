@@ -8,6 +8,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,15 +16,17 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.cameras import open_camera
+from edge.cameras import http, open_camera
 from edge.cameras.base import Camera
 from edge.cameras.http import HttpCamera
 from edge.cameras.mjpeg import JpegSplitter
 from edge.cameras.supervised import SupervisedCamera
 from edge.cameras.url import CameraUrl
 from edge.cameras.video import VideoCamera
+from quietcam.data import video
 from quietcam.errors import DataError, UsageError
 from tests.edge.test_cameras import write_clip
+from tests.waiting import WAIT
 
 PASSWORD = "p#s/w@rd:1"
 
@@ -75,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
             self._whole("image/jpeg", jpeg(server.asked))
         elif kind in server.files:
             self._whole(*server.files[kind])
+        elif kind == "stalled":
+            self._stalled(*server.files["film"])
         elif kind in PARTS or kind in BOUNDARIES or kind == "locked":
             self._parts(kind)
         else:
@@ -86,6 +91,18 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _stalled(self, kind: str, content: bytes) -> None:
+        """Half of a file, and then nothing until the test is over."""
+        server = self.server
+        assert isinstance(server, Server)
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2])
+        self.wfile.flush()
+        server.over.wait(WAIT)
 
     def _parts(self, kind: str) -> None:
         boundary = BOUNDARIES.get(kind, "frame")
@@ -106,6 +123,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked = 0
+        self.over = threading.Event()
         self.files: dict[str, tuple[str, bytes]] = {}
 
     def url(self, path: str, user: str = "") -> str:
@@ -118,6 +136,7 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield running
+        running.over.set()
         running.shutdown()
         thread.join()
 
@@ -162,6 +181,50 @@ def test_a_file_ends_and_gives_every_frame(server: Server, tmp_path: Path, kind:
     assert isinstance(camera, VideoCamera)
     assert not camera.live
     np.testing.assert_array_equal(first(camera, 99), truth)
+
+
+def test_a_file_whose_server_falls_silent_is_not_taken_for_a_whole_one(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended as if it were done, with what had come, after half a minute in which nothing could stop it."""
+    monkeypatch.setattr(video, "_STALLED", 0.5)
+    write_clip(tmp_path / "film.avi", 30)
+    server.files["film"] = ("video/x-msvideo", (tmp_path / "film.avi").read_bytes())
+    seen = []
+    with (
+        VideoCamera(CameraUrl.parse(server.url("stalled"))) as camera,
+        pytest.raises(DataError, match=r"sent nothing for 0\.5 s"),
+    ):
+        seen.extend(frame.index for frame in camera)
+    assert len(seen) < 30
+
+
+def test_a_slow_stream_is_not_lost_between_its_pictures(server: Server) -> None:
+    """Its silence is thrice the distance of its pictures; 20 s, as long as one may take, where that is not known."""
+    now = iter([100.0, 104.0, 104.5, 134.5])
+    with HttpCamera(CameraUrl.parse(server.url("plain")), clock=lambda: next(now)) as camera:
+        frames = iter(camera)
+        silences = [(next(frames), camera.silence)[1] for _ in range(4)]
+    assert silences == pytest.approx([20.0, 12.0, 10.8, 20.0])
+
+
+def test_an_answer_may_take_longer_than_a_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old camera takes seconds for a picture, where a machine that is there takes a connection at once."""
+    seen: list[float | None] = []
+
+    class Watched(http._Patient):
+        def getresponse(self) -> HTTPResponse:
+            socket = self.sock
+            seen.append(socket.gettimeout())
+            answer = super().getresponse()
+            seen.append(socket.gettimeout())
+            return answer
+
+    for number, name in enumerate(("_CONNECTING", "_ANSWERING", "_SLOWEST")):
+        monkeypatch.setattr(http, name, WAIT + number)
+    monkeypatch.setattr(http, "_Patient", Watched)
+    assert len(first(HttpCamera(CameraUrl.parse(server.url("plain"))), 2)) == 2
+    assert seen == [WAIT + 1, WAIT + 2]
 
 
 def test_what_answers_without_pictures_is_told(server: Server) -> None:
