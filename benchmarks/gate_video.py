@@ -8,9 +8,10 @@ veryfast, no B-frames, a key frame every 50, constant bit rate at 25 frames a se
 must be installed (`apt install ffmpeg`). PSNR in dB against the clean frames, at most 80, means from frame 16 of 32 on:
 "noisy" is the stream as it comes, "off" all of the network, "on" with the gate, and "before" with the gate of another
 edge/gate.py. "kept" is what the gate shows against the stream as it comes. "share" is the mean share of the network,
-"ran" that of the frames for which it ran, "step" the largest change of the share from one frame to the next. Exit code
-3 when the gate lets a clean stream change to less than 45 dB of itself and lose 0.1 dB, or takes more than 0.3 dB and
-more than a third of what the network brings to a noisy one.
+"ran" that of the frames for which it ran, "step" the largest change of the share from one frame to the next. Each
+stream is appended to the CSV as soon as it is measured. Exit code 3 when the gate lets a clean stream change to less
+than 45 dB of itself and lose 0.1 dB, or takes more than 0.3 dB and more than a third of what the network brings to a
+noisy one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from input_pipeline import commit, machine
 from edge.denoiser import Denoiser
 from edge.gate import Gate, blend
 from edge.models import resolve_model
-from quietcam.atomic import atomic_path
 from quietcam.data.pictures import read_picture
 from quietcam.image import Image
 from quietcam.isp import Isp
@@ -71,12 +71,12 @@ def main() -> int:
     told = (datetime.date.today().isoformat(), commit(), machine(), shlex.join(["python", *sys.argv]))
     missed = []
     with (
-        atomic_path(options.csv) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
+        options.csv.open("a", newline="", encoding="utf-8") as file,
         Denoiser(resolve_model(options.model), 2) as denoiser,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("date", "commit", "machine", "command", "model", "scene", "gain", "way", *COLUMNS))
+        if not file.tell():
+            writer.writerow(("date", "commit", "machine", "command", "model", "scene", "gain", "way", *COLUMNS))
         print(f"{'scene':28}{'gain':>5} {'way':9}" + "".join(f"{column:>8}" for column in COLUMNS))
         for name, scenes in sources(options.data):
             for gain in GAINS:
@@ -86,6 +86,7 @@ def main() -> int:
                     numbers = [f"{values[column]:.3f}" if column in values else "" for column in COLUMNS]
                     print(f"{name:28}{gain:5} {way:9}" + "".join(f"{number:>8}" for number in numbers), flush=True)
                     writer.writerow((*told, denoiser.model.name, name, gain, way, *numbers))
+                    file.flush()  # a run takes an hour, and what it found is not to be lost with its end
                     if not holds(values, gain):
                         missed.append(f"{name}, gain {gain}, {way}")
     print("did not hold: " + "; ".join(missed) if missed else "all holds")
