@@ -24,6 +24,7 @@ __all__ = ["Stillness", "SupervisedCamera", "WatchRules"]
 _SAMPLES = 32  # pixels of a side that are looked at in every frame
 _BLACK, _WHITE = 8, 247  # beyond these a camera may show no noise
 _EQUAL = 3  # pictures in a row that make a freeze: of two, one may have been sent twice
+_REASONS = 8  # of a wait that are said at most: a log must not fill up
 _LOOK = 0.25  # seconds between two looks at a device that is away
 _SEEING = 0.01  # the share of values between them from which on it shows some
 
@@ -94,6 +95,7 @@ class SupervisedCamera(Camera):
         self._still = Stillness()
         self._attempts = 0
         self._settling = False
+        self._told: set[str] = set()  # why it was waited for
         self._given_up = 0  # frames that earlier readers dropped
         self._last = 0.0  # when the last fresh frame came, monotonic: the other clock may be set meanwhile
 
@@ -123,8 +125,15 @@ class SupervisedCamera(Camera):
     def _await(self, camera: Camera, error: QuietcamError) -> None:
         with contextlib.suppress(Exception):
             camera.close()
-        self.state = CameraState("lost", time.time(), 0, f"waiting for a camera: {_one_line(error)}", waiting=True)
-        say(f"Waiting for a camera: {error}")
+        self.state = CameraState("lost", time.time(), waiting=True)
+        self._wait_for(_one_line(error))
+
+    def _wait_for(self, reason: str) -> None:
+        """Show why none is there yet, and say it once: what has to be mended may change while it waits."""
+        self.state = replace(self.state, reason=f"waiting for a camera: {reason}")
+        if reason not in self._told and len(self._told) < _REASONS:
+            self._told.add(reason)
+            say(f"Waiting for a camera: {reason}")
 
     def stop(self) -> None:
         self._stopped.set()
@@ -206,7 +215,7 @@ class SupervisedCamera(Camera):
             hint = " (a source that is really still: --allow-still)" if reason.startswith("the same") else ""
             say(f"{self.name} is lost: {reason}{hint}; trying to open it again")
         elif self.state.waiting:
-            self.state = replace(self.state, reason=f"waiting for a camera: {reason}")
+            self._wait_for(reason)
         elif not self._settling:
             self.state = replace(self.state, reason=reason)
         self._abandon()

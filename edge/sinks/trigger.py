@@ -39,12 +39,13 @@ class Trigger:
         """Whether to keep uint8 ``(H, W, C)`` at ``now``."""
         if self._last is None or self.due(now):
             return True
-        if self._change is None or now - self._last < self._gap or self._blocks is None:
+        before = self._blocks  # replaced by the sink's thread while the network's asks
+        if self._change is None or now - self._last < self._gap or before is None:
             return False
         blocks = _blocks(image)
-        if blocks.shape != self._blocks.shape:  # of a frame of few pixels that has another size
+        if blocks.shape != before.shape:  # of a frame of few pixels that has another size
             return True
-        moved = blocks - self._blocks
+        moved = blocks - before
         return bool(np.abs(moved - np.median(moved)).max() >= self._change)
 
     def kept(self, image: Image, now: float) -> None:

@@ -282,6 +282,20 @@ def test_one_that_is_plugged_in_again_is_tried_at_once() -> None:
         assert pulled.camera.state.reopened == 3
 
 
+def test_attempts_are_counted_anew_once_it_is_plugged_in() -> None:
+    """Whatever the pause had become, the attempt behind the first one, which fails, follows soon."""
+    device = Device()
+    device.node = ("first",)
+    rules = replace(PATIENT, first_pause=0.01, longest_pause=1e6, proven=1e6)
+    with Pulled(SupervisedCamera(device.make, rules)) as pulled:
+        pulled.camera._attempts = 40  # so the next pause would last for ten minutes
+        device.node, device.there = (), False
+        until(lambda: pulled.camera.state.state == "lost")
+        device.returns = True
+        device.node = ("again",)
+        until(lambda: pulled.camera.state.state == "live")
+
+
 def test_one_that_the_system_has_not_handed_over_is_not_ready_yet() -> None:
     """It is asked for again soon, the pause does not grow, and what is said of why it was lost stays true."""
     device = Device()
@@ -347,6 +361,30 @@ class TestWaiting:
         said = capsys.readouterr().err
         assert "Waiting for a camera: no such device" in said
         assert "device is there, 8x6" in said
+
+    def test_each_reason_is_said_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """First it is not ready, then this user may not read it; a log of days does not fill up."""
+        device = Device()
+        asked: list[str] = []
+        reasons = ["not ready", "not ready", "may not read"] + [f"odd {number}" for number in range(99)]
+
+        class Refused(_Camera):
+            def open(self) -> None:
+                asked.append(reasons[min(len(asked), len(reasons) - 1)])
+                raise DataError(asked[-1])
+
+        camera = SupervisedCamera(lambda: Refused(device), PATIENT)
+        camera.wait = True
+        camera.open()
+        pulling = threading.Thread(target=lambda: list(camera))
+        pulling.start()
+        until(lambda: len(asked) > 20)
+        camera.stop()
+        pulling.join(WAIT)
+        camera.close()
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Waiting")]
+        assert said[:2] == ["Waiting for a camera: not ready", "Waiting for a camera: may not read"]
+        assert len(said) == len(set(said)) == 8
 
     def test_a_stop_ends_the_wait_at_once(self) -> None:
         device = Device()

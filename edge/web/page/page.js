@@ -182,7 +182,7 @@ async function poll() {
         reachable = answer.ok;
         if (answer.ok) { status = await answer.json(); showStatus(status); lastReached = Date.now() / 1000; }
       } catch { reachable = false; }
-      if (!reachable) showNumbers({}); // an old number is none
+      if (!reachable) { showNumbers({}); byId("notice").textContent = ""; } // what is old is not so any more
     }
     await pause(1000);
   }

@@ -270,12 +270,15 @@ def test_a_hidden_page_costs_the_device_nothing(running: Running, page: Any) -> 
 
 def test_a_server_that_is_gone_is_said(browser: Any, pairs: list[tuple[Image, Image]]) -> None:
     with serving() as served:
-        with Running(served, pairs):
+        with Running(served, pairs) as running:
+            running.ladder = {"step": "pass-through", "reason": "85 °C"}
             page = browser.open(served.sink.address, **DESK)
             page.wait("document.body && Number(document.body.dataset.frames) > 2")
+            page.wait("document.getElementById('notice').textContent.includes('85 °C')")
         served.sink.close()
         page.wait("/^No live video since.*does not answer/.test(document.getElementById('gone').textContent)")
         assert page.evaluate("document.getElementById('fps').textContent") == "–", "an old number is none"
+        assert page.evaluate("document.getElementById('notice').textContent") == "", "nor an old reason"
         browser.open("about:blank?", until="true")
 
 
