@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from quietcam.data.crops import Crops, cut_crops
 from quietcam.data.frames import CleanFrames
 from quietcam.data.generated import ORIGIN, make_generated_pair, read_band
-from quietcam.data.pairs import Pair, PairList, find_pairs
+from quietcam.data.pairs import Pair, PairList, find_pairs, say_problems
 from quietcam.data.shards import ShardSet, is_packed, open_shards
 from quietcam.data.split import SIDES, SplitRule
 from quietcam.errors import DataError, UsageError
@@ -218,11 +218,13 @@ def _open_scenes(text: str, config: RunConfig) -> _Part:
                 "Remedy: for example --data scenes:band=20:35"
             )
         options[key] = value
-    clean = CleanFrames.open(Path(options["clean"])) if "clean" in options else None
     size, channels = config.training.crop, config.model.channels
+    clean = CleanFrames.open(Path(options["clean"]), size) if "clean" in options else None
     band = read_band(options.get("band"))
     make = partial(_make_scene, size=size, channels=channels, band=band, frames=clean)
     held = np.stack([make(_VALIDATION_SEED + i) for i in range(_VALIDATION_CROPS)])
+    if clean is not None:
+        say_problems(sorted(clean.skipped), f"of the pictures in {clean.source}")
     source = SceneSource(
         make, side=size, count=_SCENES_A_PASS, channels=channels, seed=config.training.seed * _SCENES_A_PASS * 1000
     )

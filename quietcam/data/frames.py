@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,19 @@ _SOFT = (0.5, 1.0)  # sigma of the blur in pixels: lenses and demosaics leave pi
 
 @dataclass(frozen=True)
 class CleanFrames:
-    """A folder of pictures, or a video, as a numbered source of frames."""
+    """A folder of pictures, or a video, as a numbered source of frames.
+
+    Attributes:
+        source: the folder, the picture or the video.
+        pictures: of a folder; none of a video.
+        length: how many frames there are.
+        skipped: the pictures of a folder that could not be read, and why; as far as ``read`` met them.
+    """
 
     source: Path
     pictures: tuple[Path, ...]
     length: int
+    skipped: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
     def open(cls, source: Path, least: int = 1) -> CleanFrames:
@@ -67,11 +75,20 @@ class CleanFrames:
     def read(self, number: int) -> Image:
         """A frame: uint8 ``(H, W, 3)`` RGB. Numbers go round; consecutive ones lie far apart in a video.
 
+        In the place of a picture that cannot be read stands the next one.
+
         Raises:
-            DataError: it cannot be decoded.
+            DataError: it cannot be decoded, and neither can any other picture.
         """
         if self.pictures:
-            return read_picture(self.pictures[number % self.length])
+            for step in range(self.length):
+                path = self.pictures[(number + step) % self.length]
+                try:
+                    return read_picture(path)
+                except DataError as error:
+                    if step == self.length - 1:
+                        raise
+                    self.skipped.add(f"{path.name}: {error}")
         # The golden ratio spreads any count of frames evenly over the length.
         place = int((number * 0.6180339887) % 1.0 * self.length)
         with Video(self.source) as video:

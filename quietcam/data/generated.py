@@ -19,6 +19,7 @@ import numpy as np
 from quietcam.aliased import alias, photograph_aliased
 from quietcam.atomic import make_folder, write_json
 from quietcam.data.frames import CleanFrames, aliased_crop, clean_crop
+from quietcam.data.pairs import say_problems
 from quietcam.data.pictures import write_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
@@ -59,7 +60,7 @@ def write_pairs(
 
     Raises:
         StorageError: the folder cannot be written.
-        DataError: it holds other pairs already, or pairs made with other options; a clean frame cannot be used.
+        DataError: it holds other pairs already, or pairs made with other options; no clean frame can be used.
         UsageError: there is nothing at ``clean``.
     """
     frames = None if clean is None else CleanFrames.open(clean, size)
@@ -98,10 +99,13 @@ def write_pairs(
         try:
             with _interrupts_held():
                 written = workers.map(_write_pair, missing, chunksize=4)
-            for _ in written:
+            skipped: set[str] = set()
+            for found in written:
+                skipped |= found
                 bar.advance()
         finally:
             workers.shutdown(cancel_futures=True)
+    say_problems(sorted(skipped), f"of the pictures in {clean}")
 
 
 def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
@@ -190,7 +194,8 @@ def read_band(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _write_pair(job: _Job) -> None:
+def _write_pair(job: _Job) -> set[str]:
+    """Write one pair; returns the pictures that could not be read meanwhile, and why."""
     noisy, clean = make_generated_pair(
         job.number,
         size=job.size,
@@ -203,3 +208,4 @@ def _write_pair(job: _Job) -> None:
     write_picture(job.folder / "clean" / f"{job.name}.png", clean)
     # The noisy side last: a pair without its clean side would count as broken.
     write_picture(job.folder / "noisy" / f"{job.name}.png", noisy)
+    return job.frames.skipped if job.frames else set()

@@ -127,6 +127,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     size = read_size(_content(path, _SIZE_HEAD))
     if size is None:
         header = _header(path, _content(path))
+        if not header.width:
+            raise _unusual(path, header.unusual)
         size = header.width, header.height
     return size
 

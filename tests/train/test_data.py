@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from quietcam.data.pack import pack
+from quietcam.data.pictures import write_picture
 from quietcam.data.shards import open_shards
 from quietcam.errors import DataError, UsageError
+from quietcam.scenes import generate_scene
 from train.config import RunConfig, TrainingConfig
 from train.data import load_training_data
 from train.dataset import training_patches
@@ -104,6 +106,19 @@ def test_scenes_made_on_the_fly(config):
         assert noisy.shape == clean.shape == (4, 16, 16, 3)
         assert not np.array_equal(noisy, clean)
         assert "generated" in data.origin["licence"]
+
+
+def test_scenes_of_ones_own_pictures_do_without_those_that_cannot_be_used(config, tmp_path, capsys):
+    for number in range(3):
+        write_picture(tmp_path / f"{number}.png", generate_scene(64, 64, number))
+    write_picture(tmp_path / "thumb.png", np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "1.png").read_bytes()[:999])
+    with load_training_data([f"scenes:clean={tmp_path}"], config) as data:
+        noisy, _ = next(iter(training_patches(data.training, patch=16, batch=4, seed=0)))
+    assert noisy.shape == (4, 16, 16, 3)
+    said = capsys.readouterr().err
+    assert "thumb.png (20x20)" in said
+    assert "cut.png: A picture must be whole" in said
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from quietcam.cli import app
 from quietcam.data.frames import CleanFrames, clean_crop
 from quietcam.data.generated import write_pairs
 from quietcam.data.pairs import find_pairs, read_pair
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures import picture_size, write_picture
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind, estimate_pair
 from quietcam.image import Image
@@ -116,6 +117,33 @@ def test_a_thumbnail_among_pictures_is_left_out_and_named(
     assert "1 picture is smaller than the pairs, 128x128: thumb.png (100x80)" in capsys.readouterr().err
     with pytest.raises(DataError, match=r"all smaller than 500x500: 0.png \(200x160\), .*thumb.png \(100x80\)"):
         CleanFrames.open(folder, 500)
+
+
+def test_a_picture_that_cannot_be_read_is_skipped_and_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+    cv2.imwrite(str(folder / "2.png"), np.zeros((160, 200, 3), np.uint16))
+    frames = CleanFrames.open(folder, 64)
+    assert np.array_equal(frames.read(1), frames.read(2)), "the next one stands in its place"
+    write_pairs(tmp_path / "pairs", count=8, size=64, clean=folder)
+    assert len(find_pairs(tmp_path / "pairs")) == 8
+    said = capsys.readouterr().err
+    assert "Skipped 2 of the pictures in" in said
+    assert said.count("1.png: A picture must be whole") == 1
+    assert "2.png: A picture must have 8 bits" in said
+    for path in folder.iterdir():
+        path.write_bytes(whole[:99])
+    with pytest.raises(DataError, match=r"must be whole.*cut short"):
+        CleanFrames.open(folder, 64).read(0)
+
+
+def test_animated_pictures_are_not_called_small(folder: Path) -> None:
+    head = b"VP8X" + struct.pack("<IB3x", 10, 2) + bytes((199, 0, 0, 159, 0, 0)) + b"ANIM" + struct.pack("<I6x", 6)
+    (folder / "9.webp").write_bytes(b"RIFF" + struct.pack("<I", 4 + len(head)) + b"WEBP" + head)
+    with pytest.raises(DataError, match="animated pictures"):
+        picture_size(folder / "9.webp")
 
 
 def test_one_picture_is_a_source_and_a_photograph_that_is_not_read_is_named(tmp_path: Path, folder: Path) -> None:
