@@ -136,7 +136,7 @@ def test_gate_groups_layers_and_notes_stand_in_the_page(page, compared, exhibits
     (blamed,) = compared.scores.blame
     assert blamed.verdict in text
     for layer in blamed.layers:
-        assert f"{layer.cost:.3f}".replace("-", "−") in text
+        assert f"{layer.cost:z.3f}".replace("-", "−") in text
     noted = dataclasses.replace(compared.scores, notes=["Layers of x are <not> blamed"])
     assert "Layers of x are &lt;not&gt; blamed" in render(dataclasses.replace(compared, scores=noted), exhibits)
 
