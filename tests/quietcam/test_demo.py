@@ -2,12 +2,13 @@
 
 import json
 import subprocess
-import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from quietcam import demo
+from quietcam.cli import run
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures import read_picture
 from quietcam.errors import DataError, GateError, StoppedError
@@ -164,9 +165,18 @@ def test_a_step_that_does_not_hear_an_interrupt_ends_with_the_demo(monkeypatch, 
     assert interrupts[0].poll() is not None
 
 
+def test_a_step_is_a_command_line_in_a_process_of_its_own(capfd):
+    demo._Steps(1).run("hear of the version", "--version")
+    assert version("quietcam") in capfd.readouterr().out
+    with pytest.raises(demo.StepFailedError, match="'nothing'") as caught:
+        demo._Steps(1).run("nothing", "no-such-verb")
+    assert caught.value.exit_code == 2
+
+
 @pytest.mark.slow
-def test_the_whole_way_on_a_sidd_tree(tmp_path):
-    """Real training, pruning, conversion, comparison and edge run, short."""
+def test_the_whole_way_on_a_sidd_tree(tmp_path, monkeypatch, capfd):
+    """Real training, pruning, conversion, comparison and edge run, short; its verbs in this process, which has
+    TensorFlow already."""
     pytest.importorskip("tensorflow", reason="needs the extra 'train'")
     write_pairs(tmp_path / "pairs", count=8, size=256, band=(21.0, 25.0))
     tree = tmp_path / "SIDD_Small_sRGB_Only" / "Data"
@@ -175,11 +185,11 @@ def test_the_whole_way_on_a_sidd_tree(tmp_path):
         instance.mkdir(parents=True)
         clean.rename(instance / "GT_SRGB_010.PNG")
         (tmp_path / "pairs" / "noisy" / clean.name).rename(instance / "NOISY_SRGB_010.PNG")
-    done = subprocess.run(
-        [sys.executable, "-m", "quietcam", "demo", "--data", tree.parent, "--out", "out", "--minutes", "0.2"],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "_run", lambda words: run(list(map(str, words))))
+    code = run(["demo", "--data", str(tree.parent), "--out", "out", "--minutes", "0.1"])
+    said = capfd.readouterr().err
+    assert code == 0, said
     out = tmp_path / "out"
     rows = {row["name"]: row for row in json.loads((out / "comparison.json").read_text())["rows"]}
     assert {"demo_256x256_float32", "demo_256x256_int8"} <= rows.keys()
@@ -190,5 +200,5 @@ def test_the_whole_way_on_a_sidd_tree(tmp_path):
     assert "https://" not in page
     assert (out / "live" / "before_after.mp4").stat().st_size > 1000
     assert json.loads((out / "live" / "latency.json").read_text())
-    assert "int8 over the noisy frames" in done.stderr
+    assert "int8 over the noisy frames" in said
     assert not list(out.rglob(".*.*"))
