@@ -84,15 +84,17 @@ def _made(source: str, size: tuple[int, int] | None, fps: float | None) -> Camer
 
 def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, allow_still: bool) -> Camera:
     """A URL that answers with a file is a file; whatever else it is, and where nothing answers, it is a camera."""
-    kind = look(url) if url.scheme.startswith("http") else None
-    if size is not None or (fps is not None and kind is not Kind.PICTURE):
+    http = url.scheme.startswith("http")
+    kind = look(url) if http else None
+    away = http and kind is None  # and may be waited for: whether it has a rate shows later
+    if size is not None or (fps is not None and kind is not Kind.PICTURE and not away):
         raise UsageError(
             f"A stream has the size and the rate that its camera is set to. Received: {url.name} with another one. "
             "Remedy: set it at the camera."
         )
     if kind is Kind.FILE:
         return VideoCamera(url)
-    if url.scheme.startswith("http"):
+    if http:
         return SupervisedCamera(lambda: HttpCamera(url, fps), allow_still=allow_still)
     return SupervisedCamera(lambda: NetworkCamera(url), allow_still=allow_still)
 

@@ -21,6 +21,7 @@ from edge.cameras.network import NetworkCamera
 from edge.cameras.url import CameraUrl
 from edge.frame import Frame
 from quietcam.errors import DataError
+from quietcam.progress import say
 
 __all__ = ["HttpCamera", "Kind", "look"]
 
@@ -47,9 +48,9 @@ class Kind(Enum):
 
 
 def look(url: CameraUrl) -> Kind | None:
-    """What is there, by the head of one answer; None where nothing answers as it should."""
+    """What is there, by the head of one answer; None where nothing answers soon as it should."""
     try:
-        with contextlib.closing(_ask(url)) as answer:
+        with contextlib.closing(_ask(url, _CONNECTING)) as answer:
             return _kind(answer)
     except (OSError, http.client.HTTPException):
         return None
@@ -77,7 +78,7 @@ class HttpCamera(Camera):
         super().__init__()
         self.name = url.name
         self._url = url
-        self._rate = fps or _POLLED
+        self._wanted, self._rate = fps, fps or _POLLED
         self._clock = clock
         self._stopped = threading.Event()
         self._inner: NetworkCamera | None = None
@@ -102,11 +103,18 @@ class HttpCamera(Camera):
         kind = _kind(self._answer)
         if kind in (Kind.PICTURE, Kind.PARTS):
             self._polled = kind is Kind.PICTURE
+            if self._wanted is not None and not self._polled:
+                say(f"{self.name} is a stream, which has the rate that its camera is set to")
             self.silence = _SLOWEST  # of a stream until its second picture tells more
             self.frozen_after = _SNAPSHOT_FROZEN if self._polled else _FROZEN
             self._first = self._next()
             return
         self._let_go()
+        if kind is Kind.FILE:  # it did not answer when the run began; as a camera it would begin anew at its end
+            raise DataError(
+                f"A camera's video has no end. Received: {self.name}, which is a file. Remedy: start the run again, "
+                "now that its server answers; it then ends with the file"
+            )
         self._inner = NetworkCamera(self._url)
         self._inner.open()
         self.fps, self.frozen_after = self._inner.fps, self._inner.frozen_after
@@ -180,7 +188,7 @@ class HttpCamera(Camera):
 
     def _asked(self) -> Any:
         try:
-            return _ask(self._url)
+            return _ask(self._url, _ANSWERING)
         except urllib.error.HTTPError as error:
             error.close()
             remedy = "check user and password" if error.code in (401, 403) else "check the path"
@@ -204,7 +212,7 @@ class HttpCamera(Camera):
             self._answer = None
 
 
-def _ask(url: CameraUrl) -> Any:
+def _ask(url: CameraUrl, answering: float) -> Any:
     """The answer to a GET, its head read and its body not."""
     # Cameras sign their certificates themselves, and nobody else does.
     context = ssl.create_default_context()
@@ -217,7 +225,7 @@ def _ask(url: CameraUrl) -> Any:
         handlers += [_Digest(known), _Basic(known)]
     request = urllib.request.Request(url.bare, headers={"User-Agent": "quietcam", "Accept": "*/*"})
     try:
-        return urllib.request.build_opener(*handlers).open(request, timeout=_CONNECTING)
+        return urllib.request.build_opener(*handlers).open(request, timeout=answering)
     except ValueError as error:  # a kind of authentication that urllib does not know, a URL that it cannot ask for
         raise http.client.HTTPException(str(error)) from None
 
@@ -226,8 +234,9 @@ class _Patient(http.client.HTTPConnection):
     """Whoever took the connection may take longer for its answer, and longest from one picture to the next."""
 
     def connect(self) -> None:
+        answering, self.timeout = self.timeout, _CONNECTING
         super().connect()
-        self.sock.settimeout(_ANSWERING)
+        self.sock.settimeout(answering)
 
     def getresponse(self) -> http.client.HTTPResponse:
         socket = self.sock  # the answer's alone, once it says that it is the last one

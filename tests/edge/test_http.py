@@ -165,6 +165,16 @@ def test_a_picture_a_request_is_a_camera(server: Server) -> None:
         open_camera(server.url("snap.jpg"), size=(64, 48))
 
 
+def test_a_rate_is_no_fault_of_a_camera_that_is_away(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be waited for; once it turns out to be a stream, it is said whose rate that is."""
+    camera = open_camera(server.url("snap.jpg").replace("127.0.0.1", "127.0.0.2"), fps=2.0)
+    assert isinstance(camera, SupervisedCamera)
+    with pytest.raises(UsageError, match="the size and the rate"):
+        open_camera(server.url("plain"), fps=2.0)
+    assert len(first(HttpCamera(CameraUrl.parse(server.url("plain")), 2.0), 2)) == 2
+    assert "has the rate that its camera is set to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", ["locked", "locked/snap.jpg"])
 def test_a_password_of_any_characters_opens_it_and_a_wrong_one_is_told(server: Server, path: str) -> None:
     assert len(first(HttpCamera(CameraUrl.parse(server.url(path, f"admin:{PASSWORD}@"))), 3)) == 3
@@ -181,6 +191,8 @@ def test_a_file_ends_and_gives_every_frame(server: Server, tmp_path: Path, kind:
     assert isinstance(camera, VideoCamera)
     assert not camera.live
     np.testing.assert_array_equal(first(camera, 99), truth)
+    with pytest.raises(DataError, match="which is a file"):  # where it was waited for, and would be played for ever
+        first(HttpCamera(CameraUrl.parse(server.url("clip.avi"))), 1)
 
 
 def test_a_file_whose_server_falls_silent_is_not_taken_for_a_whole_one(
