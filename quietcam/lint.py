@@ -103,8 +103,8 @@ RULES: dict[str, Rule] = {
         "Pixels should have 8 bits, 0 to 255.",
         "The converter calibrates for values that are hundreds of times too large: as with floats of 0 to 255, what "
         "comes out is a flat frame.",
-        f"divide by 257 what has 16 bits (by 16 what has 12, by 4 what has 10) and make it uint8, or {_CALIBRATE} from "
-        "pictures of 8 bits (magick IN -depth 8 OUT)",
+        f"divide values of 16 bits by 257 (of 12 bits by 16, of 10 bits by 4) and make them uint8, or {_CALIBRATE} "
+        "from pictures of 8 bits (magick IN -depth 8 OUT)",
     ),
     "range-signed": Rule(
         "warning",

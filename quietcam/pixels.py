@@ -87,7 +87,7 @@ def _judge_range(dtype: np.dtype[Any], low: float, high: float, doubts: list[tup
         return (-1.0, 127.5) if low >= -1.01 and high <= 1.01 else (low, 255.0 / (high - low))
     if low >= 0 and high > _OVERSHOOT:
         bits = next((bits for bits in (10, 12, 14, 16) if high < 1 << bits), 0)
-        doubts.append(("bit-depth", f"{received}: as of {bits} bits" if bits else received))
+        doubts.append(("bit-depth", f"{received}, which looks like {bits} bits" if bits else received))
         return 0.0, 255.0 / ((1 << bits) - 1 if bits else high)
     doubts.append(("range-255", received))
     if low >= 0 and high <= 256:

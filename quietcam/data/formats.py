@@ -80,7 +80,7 @@ _UNREAD: dict[str, Unread] = {
         for suffix, name in {
             **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx"), "JPEG 2000"),
             **{".gif": "GIF", ".psd": "Photoshop", ".exr": "OpenEXR", ".hdr": "Radiance", ".tga": "Targa"},
-            **{".pbm": "bitmap", ".pnm": "Netpbm"},
+            **{".pbm": "PBM", ".pnm": "Netpbm"},
         }.items()
     },
 }

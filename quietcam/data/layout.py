@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import unicodedata
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,8 @@ def read_layout(data: Path) -> Layout | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"The names of the sides must be as `quietcam data index` wrote them. Received: {path}, which is not. "
-            f"Remedy: remove it, or write it again: quietcam data index {data} --noisy NAME --clean NAME"
+            "Remedy: remove it, or write it again: "
+            f"quietcam data index {shlex.quote(str(data))} --noisy NAME --clean NAME"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -361,7 +362,7 @@ def nothing_left(path: Path, listing: Listing) -> DataError:
         listed = ", ".join(f"{folder}/ ({count})" for folder, count in sorted(listing.folders.items())[:8])
         none = f"where no picture is on a side by {listing.sides}" if listing.sides else "with none"
         received = f"{path}, {none}; its pictures lie in {listed}"
-        remedy = f"name its two sides: quietcam data index {path} --noisy FOLDER --clean FOLDER"
+        remedy = f"name its two sides: quietcam data index {shlex.quote(str(path))} --noisy FOLDER --clean FOLDER"
     else:
         received = f"{path}, with none"
     return DataError(f"A data set must hold pairs: {_LAYOUTS}. Received: {received}. Remedy: {remedy}")

@@ -188,7 +188,7 @@ def test_deeper_pixels_are_told_by_their_bits_and_get_that_advice(bits: int) -> 
     deep = np.rint(pixels * ((2**bits - 1) / 255)).astype(np.uint16)
     found, doubts = as_pixels(deep)
     np.testing.assert_array_equal(found, pixels)
-    assert [(name, f"as of {bits} bits" in received) for name, received in doubts] == [("bit-depth", True)]
+    assert [(name, f"looks like {bits} bits" in received) for name, received in doubts] == [("bit-depth", True)]
     assert "divide by 255" not in RULES["bit-depth"].remedy
     assert "divide by 257 what has 16 bits" in RULES["bit-depth"].remedy
 

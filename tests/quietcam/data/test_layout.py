@@ -163,6 +163,7 @@ def test_own_names_as_a_shell_completes_them(dataset):
 
 
 def test_own_names_that_no_picture_has_are_told(tmp_path):
+    tmp_path = tmp_path / "my set"
     touch(tmp_path, "low/1.png", "high/1.png")
     write_layout(tmp_path, Layout("lo", "hi"))
     with pytest.raises(
@@ -173,7 +174,8 @@ def test_own_names_that_no_picture_has_are_told(tmp_path):
     assert "no picture is on a side by --noisy a --clean b; its pictures lie in high/ (1), low/ (1)" in str(
         told.exception
     )
-    assert str(told.exception).endswith("--noisy FOLDER --clean FOLDER"), "a command that can be copied"
+    command = f"quietcam data index '{tmp_path}' --noisy FOLDER --clean FOLDER"
+    assert str(told.exception).endswith(command), "a command that can be copied"
     told = CliRunner().invoke(app, ["data", "index", str(tmp_path), "--noisy", "low", "--clean", "b"])
     assert "no clean twin" in told.output
     assert read_layout(tmp_path) == Layout("lo", "hi"), "names that give no pair are not kept"
