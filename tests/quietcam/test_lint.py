@@ -190,7 +190,7 @@ def test_deeper_pixels_are_told_by_their_bits_and_get_that_advice(bits: int) -> 
     np.testing.assert_array_equal(found, pixels)
     assert [(name, f"looks like {bits} bits" in received) for name, received in doubts] == [("bit-depth", True)]
     assert "divide by 255" not in RULES["bit-depth"].remedy
-    assert "divide by 257 what has 16 bits" in RULES["bit-depth"].remedy
+    assert "divide values of 16 bits by 257" in RULES["bit-depth"].remedy
 
 
 def test_other_shapes_that_pictures_come_in() -> None:
