@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from quietcam.data.pictures import is_picture_file
 from quietcam.errors import DataError, UsageError
-from quietcam.paths import lack
+from quietcam.paths import is_dir, lack
 
 __all__ = ["ForeignArray", "claimed_sizes", "read_array"]
 
@@ -50,7 +51,8 @@ def read_array(path: Path, key: str | None = None) -> ForeignArray:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"A set is an .npz or .npy file. Received: {path}, {lack(path)}. Remedy: check the path.")
+        remedy = f"quietcam calibrate --data {shlex.quote(str(path))}" if is_dir(path) else "check the path."
+        raise UsageError(f"A set is an .npz or .npy file. Received: {path}, {lack(path)}. Remedy: {remedy}")
     if is_picture_file(path):
         raise DataError(
             f"A set is an .npz or .npy file. Received: {path}, a picture. "

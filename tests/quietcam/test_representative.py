@@ -186,6 +186,8 @@ def test_a_file_that_is_no_set_is_refused_with_a_remedy(tmp_path: Path, spoil: o
 def test_a_folder_is_not_called_missing(reader: Callable[[Path], object], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"Received: {tmp_path}, a folder"):
         reader(tmp_path)
+    with pytest.raises(UsageError, match=f"Remedy: quietcam calibrate --data {tmp_path}"):
+        read_array(tmp_path)
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
