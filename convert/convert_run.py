@@ -11,7 +11,7 @@ from convert.activations import Activation, Range, layer_name
 from convert.converter import Conversion, convert_model, describe, float_content, prepare
 from convert.files import write_model
 from convert.keras_model import LoadedModel
-from convert.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured
+from convert.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured, score
 from convert.recipes import RECIPES, Recipe
 from convert.rescue import Rescue, advice, qat_advice, rescue
 from convert.scheme import Prepared, Scheme
@@ -81,7 +81,8 @@ def convert_run(
     """Convert ``loaded`` to every size and recipe of ``order``, into the folder ``out``.
 
     Args:
-        pairs: what int8's loss is measured on; None: it is estimated on the representative set.
+        pairs: what int8's loss is measured on, and whether the network does harm; None: the loss is estimated on the
+            representative set.
 
     Raises:
         UsageError, ModelError, DataError, StorageError: as the parts do.
@@ -91,7 +92,7 @@ def convert_run(
         loaded.check_size(*size)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     has_int8 = any(each.is_full_int8 for each in order.recipes)
-    scheme, prepared = Scheme(), None
+    scheme, prepared, is_judged = Scheme(), None, False
     if representative is not None and any(each.needs_ranges for each in order.recipes):
         _lint(done, loaded, representative)
     _spare_sources(loaded, order, out)
@@ -107,6 +108,7 @@ def convert_run(
         if done.fault is None:
             judge = _judge(loaded, order, prepared, representative, pairs)
             if isinstance(judge, Measured):
+                is_judged = True
                 _warn_of_harm(done, harms({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
             scheme = _decide(done, order, judge, prepared, loaded, start)
             if start.widened:
@@ -129,6 +131,11 @@ def convert_run(
                 manifest = describe(conversion, loaded, order.name, representative, done.loss, done.fault)
                 done.written.append((write_model(out, conversion.content, manifest, created), conversion))
                 bar.advance(note=done.written[-1][0].name)
+    if pairs is not None and not is_judged:
+        path, _ = done.written[0]
+        denoised, noisy = score(path, SampleSet(pairs))
+        say(f"On the pairs given {path.name} has {denoised:.2f} dB, the noisy pictures have {noisy:.2f} dB.")
+        _warn_of_harm(done, harms({"the pairs given": (denoised, noisy)}))
     return done
 
 

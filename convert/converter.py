@@ -336,7 +336,10 @@ def _run_converter(
                     [convert_variables_to_constants_v2(concrete)]
                 )
             else:
-                root = tf.Module() if loaded.model is None else getattr(loaded.model, "root", loaded.model)
+                root = getattr(loaded.model, "root", None)
+                if root is None:  # the variables alone: of a Keras model, saving it would trace each layer's functions
+                    root = tf.Module()
+                    root.kept = concrete.variables
                 converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], root)
             recipe.configure(converter)
             if representative is not None and recipe.needs_ranges and not loaded.carries_ranges:

@@ -83,6 +83,13 @@ class SavedNetwork:
         self.inputs, self.outputs = list(given.values()), list(self._run.structured_outputs.values())
         self._names = list(given), list(self._run.structured_outputs)
 
+    @property
+    def has_fake_quantization(self) -> bool:
+        """Are there ranges of QAT in it? No other file of a network says so in its graph alone."""
+        graph = self._run.graph.as_graph_def()
+        nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+        return any(node.op.startswith("FakeQuant") for node in nodes)
+
     def __call__(self, noisy: Any, training: bool = False) -> Any:
         """Float32 ``(batch, H, W, C)`` to the same."""
         del training  # a signature is for inference

@@ -161,6 +161,12 @@ def load_keras(path: Path) -> LoadedModel:
     path = Path(path)
     if path.is_dir() and not (path / "model.keras").is_file() and is_saved_model(path):
         network = _guarded(path, lambda: SavedNetwork(path))
+        if network.has_fake_quantization:
+            raise _refused(
+                path,
+                "a SavedModel with fake quantization, whose float network cannot be told from it",
+                "give the .keras or .h5 file of the same network",
+            )
         return LoadedModel(path, network, _channels(network, path), False, None, library="tensorflow")
     run = path if path.is_dir() else None
     file = path / "model.keras" if run else path

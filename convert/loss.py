@@ -20,7 +20,7 @@ from quietcam.data.groups import groups_of
 from quietcam.data.samples import SampleSet
 from quietcam.metrics import psnr
 
-__all__ = ["ASSUMED_PSNR", "Estimated", "Judge", "Loss", "Measured"]
+__all__ = ["ASSUMED_PSNR", "Estimated", "Judge", "Loss", "Measured", "score"]
 
 ASSUMED_PSNR = 34.0
 """dB of the float network where nobody says: what an estimated loss is then reckoned from."""
@@ -119,8 +119,7 @@ class Measured:
         self._samples = samples
         self._expected = self._score(None)
         self.psnr = statistics.fmean(self._expected)
-        noisy = (min(_MOST_DB, psnr(sample.clean, sample.noisy)) for sample in samples)
-        self.noisy_psnr = statistics.fmean(noisy)
+        self.noisy_psnr = _noisy_psnr(samples)
 
     def loss(self, scheme: Scheme) -> Loss:
         drops = [a - b for a, b in zip(self._expected, self._score(scheme), strict=True)]
@@ -142,3 +141,13 @@ class Measured:
                 )
         self._buckets: Iterable[str | None] = buckets
         return scores
+
+
+def score(model: Path, samples: SampleSet) -> tuple[float, float]:
+    """Mean PSNR in dB of what the model file ``model`` makes of the pairs, and of their noisy pictures."""
+    measured = Measured(lambda *_: model, samples)
+    return measured.psnr, measured.noisy_psnr
+
+
+def _noisy_psnr(samples: SampleSet) -> float:
+    return statistics.fmean(min(_MOST_DB, psnr(sample.clean, sample.noisy)) for sample in samples)

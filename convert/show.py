@@ -106,10 +106,11 @@ def show_conversions(done: Done, console: Console) -> None:
         console.print(f"int8 loses {done.loss} to the float network, {how}.")
     if done.kept is not None:
         console.print(f"With the ranges that it had, the model loses {done.kept}.")
-    runs = [path for path, conversion in done.written if conversion.recipe.is_full_int8]
-    if runs:
-        command = shlex.join(["quietcam", "run", "--model", str(runs[-1])])
-        console.print(f"Run it: {command}", markup=False, soft_wrap=True)
+    made = [each for each in done.written if each[1].recipe.is_full_int8]
+    if made and done.fault is None:
+        path, conversion = made[-1]
+        word, step = ("Compile it", ["coral", "compile"]) if conversion.block else ("Run it", ["run", "--model"])
+        console.print(f"{word}: {shlex.join(['quietcam', *step, str(path)])}", markup=False, soft_wrap=True)
 
 
 def _operators(recipe: str, graph: Graph) -> Any:

@@ -188,6 +188,15 @@ def test_weights_alone_are_named(tmp_path):
         load_keras(tmp_path / "w.h5")
 
 
+def test_ranges_of_qat_in_a_saved_model_are_refused(qat_file, tmp_path, capsys):
+    """Its float model would be a quantized one under another name."""
+    keras.models.load_model(qat_file, compile=False).save(tmp_path / "folder", save_format="tf")
+    assert run(["convert", str(tmp_path / "folder"), "--recipe", "float32", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "a SavedModel with fake quantization" in said
+    assert "Remedy: give the .keras or .h5 file of the same network." in said
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

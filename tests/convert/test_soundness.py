@@ -77,6 +77,7 @@ def test_convert_tells_no_loss_of_a_network_that_gives_no_pictures(white, capsys
     assert "int8 loses 0" not in shown.out + shown.err
     assert "int8 loses about" not in shown.out + shown.err
     assert "What int8 loses is not told" in shown.out
+    assert "Run it" not in shown.out  # nobody is asked to run what gives no pictures
     report = json.loads((white / "c.json").read_text())
     assert report["loss"] is None
     manifest = read_manifest(white / "white_32x32_int8.tflite")
@@ -98,3 +99,35 @@ def test_convert_says_that_a_run_is_worse_than_the_noisy_picture(run_folder, tmp
     sentence = "the network is 0.87 dB worse than the noisy picture on its validation crops: 24.13 dB denoised"
     assert f"warning: {sentence}" in capsys.readouterr().err
     assert json.loads((tmp_path / "c.json").read_text())["harms"][0].startswith(sentence)
+
+
+def too_bright(folder, offset):
+    """A network that adds ``offset`` and does nothing else, saved."""
+    noisy = keras.Input((64, 64, 3))
+    x = keras.layers.Rescaling(1.0, offset)(noisy)
+    keras.Model(noisy, keras.layers.ReLU(1.0)(x)).save(folder / "m.keras")
+    return folder / "m.keras"
+
+
+@pytest.mark.parametrize(("offset", "harm"), [(0.1, True), (0.0, False)])
+def test_the_float_network_is_held_against_the_noisy_pairs(pair_folder, tmp_path, capsys, offset, harm):
+    """25 steps of 255 too bright, or the input itself; int8 loses next to nothing to either."""
+    save_set(tmp_path / "r.npz", set_of(noisy_pictures(4, 64)[0]))
+    words = ["--recipe", "int8", "--representative", str(tmp_path / "r.npz"), "--data", str(pair_folder)]
+    assert run(["convert", str(too_bright(tmp_path, offset)), *words, "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "measured on the pairs" in shown.out
+    assert ("dB worse than the noisy picture on the pairs given" in shown.err) is harm
+
+
+@pytest.mark.parametrize(("offset", "harm"), [(0.1, True), (0.0, False)])
+def test_pairs_are_looked_at_though_int8_takes_no_ranges(pair_folder, tmp_path, capsys, offset, harm):
+    """A float recipe, and a finished file that is converted again: 25 steps of 255 too bright, or the input itself."""
+    model = too_bright(tmp_path, offset)
+    words = ["--recipe", "float32", "--data", str(pair_folder), "--out"]
+    for source, out in ((model, "one"), (tmp_path / "one/m_64x64_float32.tflite", "two")):
+        assert run(["convert", str(source), *words, str(tmp_path / out), "--json", str(tmp_path / "c.json")]) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert "On the pairs given m_64x64_float32.tflite has" in said
+        assert ("dB worse than the noisy picture on the pairs given" in said) is harm
+        assert bool(json.loads((tmp_path / "c.json").read_text())["harms"]) is harm

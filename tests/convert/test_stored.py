@@ -182,6 +182,13 @@ def test_each_step_from_the_camera_to_a_model_that_runs_prints_the_next_one(tmp_
     assert len(list(Path("denoised").glob("*.png"))) == 4
 
 
+def test_the_step_after_a_graph_for_a_coral_is_its_compiler(tmp_path, capsys):
+    assert run(["convert", "nano", "--target", "coral", "--size", "64x64", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert f"Compile it: quietcam coral compile {tmp_path}/coral/nano_64x64_int8.tflite" in shown
+    assert "Run it" not in shown
+
+
 @pytest.fixture(scope="module")
 def pair_of_files(conversions, loaded, representative, tmp_path_factory):
     """The tiny network's float32 and int8, as `convert` leaves them."""
