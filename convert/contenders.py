@@ -79,7 +79,8 @@ class Contender:
         if self.file is not None:
             return read_costs(self.file)
         assert self.loaded is not None
-        content = self.path.read_bytes() if self.path.is_file() else b""
+        files = [self.path] if self.path.is_file() else sorted(self.path.rglob("*"))  # a SavedModel is a folder
+        content = b"".join(each.read_bytes() for each in files if each.is_file())
         kernels = [np.asarray(each) for each in self.loaded.model.get_weights() if np.ndim(each) > 1]
         zeros, values = sum(int(np.sum(each == 0)) for each in kernels), sum(each.size for each in kernels)
         architecture = self.loaded.architecture

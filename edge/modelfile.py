@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.flatbuffer import End, Outline, read_outline
 from quietcam.errors import ModelError, UsageError
 from quietcam.manifest import Manifest, read_manifest
+from quietcam.quantization import Quantization
 
 __all__ = ["ModelFile", "load_model"]
 
@@ -146,11 +147,15 @@ def _check(outline: Outline, path: Path, block: int) -> End:
         found = end.quantization
         if end.dtype == "int8" and not (found and found.is_pixel_identity):
             rule = "int8 ends of scale 1/255 and zero point -128 (the pixel identity)"
-            raise _refused(path, rule, f"{word} {found or 'without scale'}")
+            raise _refused(path, rule, f"{word} {_told(found)}")
         if end.dtype == "uint8" and not (found and found.is_pixel):
             rule = "uint8 ends of scale 1/255 and zero point 0 (the pixels themselves)"
-            raise _refused(path, rule, f"{word} {found or 'without such a scale'}")
+            raise _refused(path, rule, f"{word} {_told(found)}")
     return source
+
+
+def _told(found: Quantization | None) -> str:
+    return f"scale {found.scale:.8g} and zero point {found.zero_point}" if found else "without one scale for all of it"
 
 
 def _refused(path: Path, rule: str, received: str) -> ModelError:

@@ -90,6 +90,12 @@ def test_every_form_of_a_file_gives_the_same_pixels(saved, representative, tmp_p
     assert (np.float32(end.scales[0]), end.zero_points) == (np.float32(1 / 255), (-128,))
 
 
+def test_a_saved_model_is_as_large_as_its_files(saved):
+    folder = saved["folder_two"]
+    assert open_contender(folder).costs()["bytes"] == sum(each.stat().st_size for each in folder.rglob("*.*"))
+    assert open_contender(saved["two.keras"]).costs()["bytes"] == saved["two.keras"].stat().st_size
+
+
 def test_another_size_than_its_own_is_wrong_usage(saved, representative):
     loaded = load_keras(saved["three.keras"])
     with pytest.raises(UsageError, match=rf"fixed input size.*built for {WIDTH}x{HEIGHT}.*--size {WIDTH}x{HEIGHT}"):

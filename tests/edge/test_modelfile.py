@@ -76,7 +76,9 @@ def test_a_scale_of_1_255_counts_up_to_rounding(
     if is_taken:
         assert load_model(path).ends == name.rsplit("_", 1)[1]
         return
-    with pytest.raises(ModelError, match=r"ends of scale 1/255.*Received: .*input.*Remedy"):
+    with pytest.raises(
+        ModelError, match=r"ends of scale 1/255.*Received: .*: input scale 0.0039\d+ and zero point (-128|0)\. Remedy"
+    ):
         load_model(path)
 
 
