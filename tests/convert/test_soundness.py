@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
@@ -48,6 +49,22 @@ def test_faults_by_kind(function, kind, words):
     assert (found.kind if found else None) == kind
     assert words in str(found or "")
     assert found is None or "Remedy: " in str(found)
+
+
+@pytest.mark.parametrize("low", [0.0, 12.0])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tf.nn.relu(smooth(x) - 0.05),  # black all over
+        lambda x: smooth(x) * 0.0 + 0.05,
+        smooth,
+    ],
+)
+def test_what_is_dark_and_flat_may_become_black_or_one_value(function, low):
+    """A closed lens, and night: nothing is there that a network could have lost."""
+    rng = np.random.default_rng(0)
+    frames = [np.clip(rng.normal(low, 4, (1, SIDE, SIDE, 3)).round(), 0, 255).astype(np.float32) / 255] * 4
+    assert find_fault(content(function), frames) is None
 
 
 def test_generated_frames_have_the_models_shape():
