@@ -16,7 +16,7 @@ import tf_keras as keras
 from convert.converter import convert_model, describe
 from convert.files import write_model
 from convert.keras_model import load_keras
-from convert.recipes import RECIPES, get_recipe
+from convert.recipes import get_recipe
 from quietcam.architecture import Architecture
 from quietcam.data.pictures import write_picture
 from quietcam.representative import RepresentativeSet, patch_sha256
@@ -86,11 +86,18 @@ def loaded(run_folder):
 
 @pytest.fixture(scope="session")
 def conversions(loaded, representative):
-    """By recipe, at 64x64."""
-    return {
-        name: convert_model(loaded, get_recipe(name), width=SIZE, height=SIZE, representative=representative)
-        for name in RECIPES
-    }
+    """By recipe, at 64x64; each is made when it is first asked for."""
+    made = {}
+
+    class Conversions:
+        def __getitem__(self, name):
+            if name not in made:
+                made[name] = convert_model(
+                    loaded, get_recipe(name), width=SIZE, height=SIZE, representative=representative
+                )
+            return made[name]
+
+    return Conversions()
 
 
 @pytest.fixture(scope="session")
@@ -98,9 +105,10 @@ def model_files(conversions, loaded, representative, tmp_path_factory):
     """Model files with manifests, by recipe."""
     folder = tmp_path_factory.mktemp("models")
     return {
-        name: write_model(folder, each.content, describe(each, loaded, "tiny", representative))
-        for name, each in conversions.items()
-        if name in ("float32", "int8")
+        name: write_model(
+            folder, conversions[name].content, describe(conversions[name], loaded, "tiny", representative)
+        )
+        for name in ("float32", "int8")
     }
 
 

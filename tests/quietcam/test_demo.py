@@ -175,8 +175,8 @@ def test_a_step_is_a_command_line_in_a_process_of_its_own(capfd):
 
 @pytest.mark.slow
 def test_the_whole_way_on_a_sidd_tree(tmp_path, monkeypatch, capfd):
-    """Real training, pruning, conversion, comparison and edge run, short; its verbs in this process, which has
-    TensorFlow already."""
+    """Real training, pruning, conversion, comparison and edge run: its verbs in this process, which has TensorFlow
+    already, and with less to do."""
     pytest.importorskip("tensorflow", reason="needs the extra 'train'")
     write_pairs(tmp_path / "pairs", count=8, size=256, band=(21.0, 25.0))
     tree = tmp_path / "SIDD_Small_sRGB_Only" / "Data"
@@ -186,8 +186,9 @@ def test_the_whole_way_on_a_sidd_tree(tmp_path, monkeypatch, capfd):
         clean.rename(instance / "GT_SRGB_010.PNG")
         (tmp_path / "pairs" / "noisy" / clean.name).rename(instance / "NOISY_SRGB_010.PNG")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "_run", lambda words: run(list(map(str, words))))
-    code = run(["demo", "--data", str(tree.parent), "--out", "out", "--minutes", "0.1"])
+    less = {"train": ("--steps", 4), "prune": ("--steps", 10), "calibrate": ("--count", 8), "run": ("--frames", 8)}
+    monkeypatch.setattr(demo, "_run", lambda words: run([str(word) for word in (*words, *less.get(words[0], ()))]))
+    code = run(["demo", "--data", str(tree.parent), "--out", "out"])
     said = capfd.readouterr().err
     assert code == 0, said
     out = tmp_path / "out"

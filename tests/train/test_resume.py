@@ -1,5 +1,6 @@
 """Pruning and training for int8 that were interrupted: resumed they equal what never was, bit for bit."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -25,18 +26,19 @@ def _deterministic():
     disable_op_determinism()
 
 
-@pytest.fixture
-def trained(tmp_path, pair_folder):
-    """A config, its data, and a run of it."""
-    (tmp_path / "c.toml").write_text(
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, pair_folder):
+    """A config, its data, and a run of it, which nobody changes."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "c.toml").write_text(
         "[model]\nwidths = [16, 16]\ndepths = [1, 1]\n"
         "[training]\npatch = 32\ncrop = 64\nbatch = 4\nsteps = 4\n"
         "[pruning]\nsteps = 12\nlearning_rate = 1e-3\n[qat]\nsteps = 12\n"
     )
-    config = load_config(str(tmp_path / "c.toml"))
+    config = load_config(str(folder / "c.toml"))
     data = load_training_data([pair_folder], config)
-    train_run(config, data, tmp_path / "source")
-    return config, data
+    train_run(config, data, folder / "source")
+    return config, data, folder / "source"
 
 
 def narrowed(source, config, data, run, **how):
@@ -46,8 +48,7 @@ def narrowed(source, config, data, run, **how):
 @pytest.mark.usefixtures("_deterministic")
 @pytest.mark.parametrize("work", [prune_run, narrowed, qat_run])
 def test_resumed_equals_uninterrupted(work, trained, tmp_path, monkeypatch):
-    config, data = trained
-    source = tmp_path / "source"
+    config, data, source = trained
     work(source, config, data, tmp_path / "whole")
     real, calls = trainer.validate, iter(range(4))
 
@@ -71,10 +72,9 @@ def test_resumed_equals_uninterrupted(work, trained, tmp_path, monkeypatch):
         np.testing.assert_array_equal(layer.bias, resumed[name].bias)
 
 
-@pytest.mark.usefixtures("trained")
-def test_from_the_command_line(tmp_path, pair_folder, quietcam):
-    source = tmp_path / "source"
-    for words, out in ((("prune", source), "source-pruned"), (("train", source, "--qat"), "source-qat")):
+def test_from_the_command_line(trained, tmp_path, pair_folder, quietcam):
+    source = shutil.copytree(trained[2], tmp_path / "source")
+    for words, out in ((("prune", source, "--no-scan"), "source-pruned"), (("train", source, "--qat"), "source-qat")):
         code, shown = quietcam(*words, "--data", pair_folder, "--resume")
         assert code == 2
         assert "resumed from a checkpoint" in shown
