@@ -37,6 +37,7 @@ _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 _LEGACY = (".h5", ".hdf5")
 _QAT_LAYERS = ("QuantizeWrapper", "QuantizeLayer")  # tfmot's, and what they begin with
 _FAKE_QUANT = "fake_quant_with_min_max"  # TensorFlow's own functions, as layers of a functional model
+_CODE = ('"__lambda__"', '_type": "lambda"')  # as .keras and as .h5 keep a Python function
 _PRUNING_LAYER = "PruneLowMagnitude"
 
 
@@ -177,6 +178,8 @@ def load_keras(path: Path) -> LoadedModel:
             f"{what}. Remedy: give the folder that `quietcam train` or `quietcam prune` wrote, or a model of Keras."
         )
     config, is_new = _config(file)
+    if any(word in config for word in _CODE):  # tf_keras would run that of an .h5
+        raise _refused(file, "a Lambda layer with Python code, which is not run", _remedy(config))
     model = _load_3(file, config) if is_new else _load(file, config)
     return LoadedModel(
         path=file,
@@ -303,7 +306,7 @@ def _load_3(file: Path, config: str) -> Any:
 
 def _remedy(config: str) -> str:
     if '"Lambda"' in config:
-        return "put layers of Keras in the place of Lambda, which is Python code and is not run; or save a SavedModel"
+        return "put layers of Keras in the place of Lambda, or save a SavedModel"
     return "use layers of Keras alone, or save a SavedModel: model.export('NAME')"
 
 

@@ -188,6 +188,23 @@ def test_what_cannot_be_converted_is_one_line_of_ours(tmp_path, representative, 
         assert never not in line
 
 
+@pytest.mark.parametrize("library", [keras, keras_3])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_python_code_in_a_file_is_not_run(library, suffix, tmp_path, monkeypatch):
+    """tf_keras, for one, runs what an .h5 holds when it loads it."""
+    ran = []
+    monkeypatch.setattr(np, "ran", ran, raising=False)
+    noisy = library.layers.Input((32, 32, 3))
+    model = library.Model(noisy, library.layers.Lambda(lambda x: (np.ran.append(1), x)[1])(noisy))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # .h5 is legacy
+        model.save(tmp_path / f"m{suffix}")
+    ran.clear()
+    with pytest.raises(ModelError, match="a Lambda layer with Python code, which is not run"):
+        load_keras(tmp_path / f"m{suffix}")
+    assert ran == []
+
+
 def test_weights_alone_are_named(tmp_path):
     network(keras).save_weights(tmp_path / "w.h5")
     with pytest.raises(ModelError, match=r"weights alone, without the network. Remedy: build the network"):
