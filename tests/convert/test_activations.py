@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tf_keras as keras
 
-from convert.activations import Range, collapsed, layer_name, measure_activations
+from convert.activations import Range, collapsed, layer_name, measure_activations, tensor_runner
+from convert.flatbuffer import read_graph
 from quietcam.image import to_float
 from tests.convert.conftest import noisy_pictures
 
@@ -88,3 +91,14 @@ def test_outliers_collapse_a_range_that_is_not_cut(measured):
 )
 def test_layers_are_called_what_training_called_them(tensor, layer):
     assert layer_name(tensor) == layer
+
+
+def test_a_frame_goes_in_as_the_codes_that_the_ends_take():
+    levels = np.arange(32, dtype=np.float32).reshape(1, 32, 1, 1) * np.ones((1, 1, 32, 3), np.float32)
+    models = Path(__file__).parents[1] / "edge/models"
+    for kind, zero in (("uint8", 0), ("int8", -128)):
+        content = (models / f"small_32x32_{kind}.tflite").read_bytes()
+        entrance = read_graph(content).inputs[0]
+        assert entrance.dtype == kind
+        ((_, codes),) = tensor_runner(content, [entrance.index])(levels / 255)
+        np.testing.assert_array_equal(codes.reshape(levels.shape), levels + zero)
