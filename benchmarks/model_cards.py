@@ -15,6 +15,7 @@ Exit code 3 when a model misses what is asked of it (``ASKED``).
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -315,6 +316,13 @@ def card(
         f"{times['peer']:.1f} ms the peer (the small RGB network of Raspberry Pi's denoising tool, float32): "
         f"{figures['faster']} times as fast.",
         "",
+        "How much of that is the processor's int8 dot product (`python benchmarks/kernels.py --threads 2`, which hides "
+        "instructions from the kernels), 256x256 on two threads:",
+        "",
+        "| instructions | int8, ms | float twin, ms | times as fast as the peer |",
+        "| --- | --- | --- | --- |",
+        *(f"| {kind} | {row['int8']} | {row['float32']} | {row['faster']} |" for kind, row in by_kernels(name).items()),
+        "",
         "| on the clean sides | sidd_native/valid | sidd_small_256/valid |",
         "| --- | --- | --- |",
     ]
@@ -370,6 +378,21 @@ def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: 
         f"- The outermost two pixels of a frame keep {at_border} times the error of the rest: black is beyond.",
         "- Real noise was seen from five phones alone; a Raspberry Pi's only as simulated from its tuning files.",
     ]
+
+
+def by_kernels(name: str) -> dict[str, dict[str, str]]:
+    """The last figures of ``kernels.py`` for a model on two threads, by the instructions that its kernels had."""
+    found: dict[str, dict[str, str]] = {}
+    with (ROOT / "benchmarks" / "results" / "kernels.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            model, _, recipe = row["model"].rpartition("_")
+            if model != name or row["threads"] != "2":
+                continue
+            kind = found.setdefault(row["instructions"], {})
+            kind[recipe] = row["ms"]
+            if recipe == "int8":
+                kind["faster"] = row["times_as_fast_as_the_peer"]
+    return found
 
 
 def score_row(name: str, noisy: float, by_model: dict[str, float], *casts: list[float]) -> str:
