@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +14,10 @@ from edge.cameras.network import NetworkCamera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.cameras.url import CameraUrl
 from tests.edge.test_supervised import until_frame
+from tests.ports import free_ports
 from tests.waiting import WAIT
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -47,7 +41,7 @@ def rtsp_camera(port: int, codec: str, width: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("codec", ["h264", "jpeg"])
 def test_frames_are_rgb_and_come_back_at_another_size(codec: str) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     rules = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.05, longest_pause=0.1, proven=0.0)
     with contextlib.ExitStack() as stack:
         with rtsp_camera(port, codec, 64) as url:

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import io
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from edge.service.notify import Notifier
 from edge.service.reload import Reloader
 from quietcam.cli import run
 from quietcam.errors import QuietcamError, UsageError
+from tests.ports import free_ports
 from tests.waiting import until
 
 LETTERS = "qxzjvkQXZJVK"  # of which no message has five in a row
@@ -67,9 +67,7 @@ WORDS = st.sampled_from(
 @pytest.fixture(scope="module")
 def closed() -> int:
     """A port at which nobody answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.fixture(scope="module")

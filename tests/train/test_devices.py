@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 from quietcam.cli import run
 from quietcam.errors import UsageError
 from train.devices import Devices, choose_devices, choose_xla, is_chief
+from tests.ports import free_ports
 from train.state import read_state
 
 CONFIG = """
@@ -55,14 +55,6 @@ from quietcam.cli import main
 
 main()
 """
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
