@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from quietcam.cli import run
 from quietcam.errors import UsageError
-from train.devices import Devices, choose_devices, choose_xla, is_chief
 from tests.ports import free_ports
+from train.devices import Devices, choose_devices, choose_xla, is_chief
 from train.state import read_state
 
 CONFIG = """
