@@ -25,7 +25,7 @@ demo: $(READY)
 	$(BIN)/quietcam demo $(ARGS)
 
 test: $(READY)
-	@echo "About 2,600 tests, ten minutes of one core's time: five to ten minutes on two idle cores, longer by as much as others use them."
+	@echo "About 3,300 tests, eight minutes of processor time: five minutes on two idle cores, longer by as much as others use them."
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-edge: $(VENV_EDGE)/.ready
