@@ -14,7 +14,7 @@ from edge.engine import Engine
 from edge.gate import HIGH, LOW, Gate, blend, check_strength
 from edge.interpreter import Interpreter
 from edge.modelfile import ModelFile
-from edge.models import resize_command
+from edge.models import describe, resize_command
 from edge.treatment import Treated, Treatment
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
@@ -42,7 +42,7 @@ class Denoiser:
         gate: let the network in only as far as a frame is noisy (:class:`edge.gate.Gate`).
         stream: frames come from one camera; the gate then moves smoothly from one to the next. Otherwise each
             picture is judged alone.
-        tell: takes one line about a device that is lost or back.
+        tell: takes one line: about a device that is lost or back, about a model of which nobody should expect much.
 
     Example:
         >>> with Denoiser("demo_256x256_int8.tflite") as denoiser:
@@ -67,6 +67,7 @@ class Denoiser:
         self._lock = threading.Lock()
         self._engine = Engine(model, device, threads, tell=tell)
         self._gate = self._make_gate(self._engine.model)
+        self._warn()
         self._tiles: dict[tuple[int, int], _Tiles] = {}
         self._halves: tuple[Image, Image] | None = None
 
@@ -172,6 +173,12 @@ class Denoiser:
                 gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
             self._gate, self._tiles = gate, {}
         engine.close()
+        self._warn()
+
+    def _warn(self) -> None:
+        """Say what was found wrong with the model when it was converted."""
+        for finding in describe(self.model)["findings"] or ():
+            self._tell(f"{self.model.name} was found unfit when it was converted: {finding}")
 
     def tiles(self, height: int, width: int) -> int:
         """How often the network runs for one channel group of a frame of this size."""

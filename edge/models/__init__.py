@@ -92,7 +92,13 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
         "psnr": manifest.metrics.get("psnr") if manifest else None,
         "data": manifest.training.get("data") if manifest else None,
         "licence": manifest.training.get("licence") if manifest else None,
+        "findings": _findings(manifest.metrics.get("findings")) if manifest else None,
     }
+
+
+def _findings(told: object) -> list[str] | None:
+    """What ``convert`` found wrong with the network; None where that is nothing."""
+    return [str(each) for each in told] if isinstance(told, list) and told else None
 
 
 def resize_command(model: ModelFile, width: int, height: int) -> str | None:

@@ -324,6 +324,19 @@ def test_a_better_size_is_told_by_the_name_of_what_ships_and_by_nothing_where_no
     assert "`quietcam convert nano --size 304x272` makes one" in line
 
 
+def test_what_was_found_wrong_with_a_model_is_said_when_it_is_taken_up(
+    small: Path, models: Path, tmp_path: Path
+) -> None:
+    finding = "The network gives no pictures: its output is white all over."
+    unfit = with_manifest(models, tmp_path, "small_80x64_int8", metrics={"findings": [finding]})
+    said: list[str] = []
+    with Denoiser(small, tell=said.append) as denoiser:
+        assert said == []
+        denoiser.reload(unfit)
+    Denoiser(unfit, tell=said.append).close()
+    assert said == [f"small_80x64_int8 was found unfit when it was converted: {finding}"] * 2
+
+
 def test_a_manifest_may_name_the_gates_levels(models: Path, tmp_path: Path) -> None:
     noisy = picture(40, 50)
     closed = with_manifest(models, tmp_path, "small_32x32_int8", gate={"low": 250, "high": 251})
