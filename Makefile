@@ -18,7 +18,7 @@ help:
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
-	@echo "make arm64   the device's installation and tests on arm64: here if this is one, else under emulation (sudo, hours)"
+	@echo "make arm64   the device's installation and tests on arm64: on this machine if it is one, else under emulation (sudo, hours)"
 	@echo "make clean   remove the virtual environment, caches and runs/demo"
 
 demo: $(READY)

@@ -310,7 +310,7 @@ def tensor_runner(
 
 def _not_run(error: Exception) -> ModelError:
     return ModelError(
-        f"LiteRT must run the model. Received: {explain(error)}. Remedy: convert it again, of layers that TFLite knows."
+        f"LiteRT must run the model. Received: {explain(error)}. Remedy: convert a network of layers that TFLite knows."
     )
 
 

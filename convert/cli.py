@@ -41,25 +41,26 @@ def convert_command(
         Path,
         typer.Argument(
             metavar="RUN|FILE|NAME",
-            help="A run directory, a .keras or .h5 file, a SavedModel, a model that ships, by its name (`quietcam "
+            help="A run directory, a .keras or .h5 file, a SavedModel, the name of a model that ships (`quietcam "
             "models`), or a float32 or int8 .tflite that this command wrote.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder for the models; for a Coral, its subfolder coral.")] = Path(
-        "models"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="The folder for the models. Those for a Coral go into its subfolder coral.")
+    ] = Path("models"),
     recipe: Annotated[
         list[str] | None,
         typer.Option(
             help="float32, float16, dynamic_int8, int8 or int8x16; may be given several times. "
-            "Default: float32 and int8; int8 of a .tflite, and for a Coral."
+            "Default: float32 and int8; for a .tflite and for a Coral, int8 alone."
         ),
     ] = None,
     size: Annotated[
         list[str] | None,
         typer.Option(
             metavar="WIDTHxHEIGHT",
-            help="Of the frames; may be given several times. Default: 256x256, or what the file was built for.",
+            help="Size of the frames; may be given several times. Default: the size that the file was built for, else "
+            "256x256.",
         ),
     ] = None,
     tile: Annotated[
@@ -71,8 +72,8 @@ def convert_command(
     representative: Annotated[
         Path | None,
         typer.Option(
-            help="The set that int8 ranges are taken from (`quietcam calibrate`). A .tflite has ranges already: "
-            "they are widened where these pictures go beyond."
+            help="The set that int8 ranges are measured on (`quietcam calibrate`). A .tflite has ranges already: "
+            "those that this set exceeds are widened."
         ),
     ] = None,
     data: Annotated[
@@ -142,7 +143,7 @@ def convert_command(
     has_ranges = loaded.carries_ranges or (bool(loaded.stored) and chosen is None)
     if max_drop is not None and (has_ranges or not any(each.is_full_int8 for each in recipes)):
         raise UsageError(
-            "--max-drop holds int8 against the float network that it is made of. Received: "
+            "--max-drop compares int8 with the float network that it is made of. Received: "
             + ("a network that has its ranges already." if has_ranges else "no --recipe int8.")
             + " Remedy: quietcam compare FLOAT.tflite INT8.tflite --data DIR --max-drop DB"
         )
@@ -159,7 +160,9 @@ def convert_command(
     write_report(json, conversion_report(done))
     show_conversions(done, report_console(json))
     if done.fault is not None and max_drop is not None:
-        raise GateError(f"--max-drop holds int8 against a float network that gives pictures. Received: {done.fault}.")
+        raise GateError(
+            f"--max-drop compares int8 with a float network, which must give pictures. Received: {done.fault}."
+        )
     if done.loss is not None and not done.holds:
         missed = f"int8 loses {done.loss}; allowed are {order.limit:g} dB, {order.iso_limit:g} in the worst ISO bucket"
         if max_drop is not None:

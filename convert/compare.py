@@ -151,7 +151,7 @@ def _without_twin(contenders: Sequence[Contender]) -> list[str]:
     if all(each.is_quantized for each in contenders):
         return []
     notes = [
-        f"{each.name} is measured against no float model: none of these is told to be of the same weights. Remedy: "
+        f"{each.name} is compared with no float model: none of those given is known to have the same weights. Remedy: "
         f"give the float32 model that was converted with it, or --twin {each.path}=FLOAT."
         for each in contenders
         if each.is_quantized and each.reference is None

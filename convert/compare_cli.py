@@ -33,8 +33,8 @@ def compare_command(
     models: Annotated[
         list[Path],
         typer.Argument(
-            help="Models: .tflite files, .keras files or run directories, names of models that ship; the first is "
-            "what the report is about. A quantized one is measured against the float one of the same weights."
+            help="Models: .tflite files, .keras files, run directories or names of models that ship. The report is "
+            "about the first. A quantized model is compared with the float model of the same weights."
         ),
     ],
     data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
@@ -44,7 +44,7 @@ def compare_command(
         list[str] | None,
         typer.Option(
             metavar="INT8=FLOAT",
-            help="The float model that a quantized one was made of, where their manifests do not tell; may be given "
+            help="The float model that a quantized one was made of, if their manifests do not tell; may be given "
             "several times.",
         ),
     ] = None,

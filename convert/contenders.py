@@ -283,10 +283,10 @@ def _check_twins(contenders: Sequence[Contender]) -> None:
     """Refuse what cannot be gated."""
     alone = [each for each in contenders if each.is_quantized and each.reference is None]
     names = ", ".join(each.name for each in contenders)
-    rule = "--max-drop holds each quantized model against the float model of the same weights."
+    rule = "--max-drop compares each quantized model with the float model of the same weights."
     if alone:
         raise UsageError(
-            f"{rule} Received: {names}, and none is told to be the float twin of {alone[0].name}. Remedy: give the "
+            f"{rule} Received: {names}, and none is known to be the float twin of {alone[0].name}. Remedy: give the "
             f"float32 model that `quietcam convert` made with it, or --twin {alone[0].path}=FLOAT, or leave "
             f"{alone[0].name} out."
         )

@@ -163,7 +163,7 @@ def _find_fault(done: Done, loaded: LoadedModel, order: Order, prepared: Prepare
     if prepared is not None:
         done.fault = find_fault(prepared.content, prepared.frames())
         if done.fault is not None and done.fault.kind == "not finite":
-            raise ModelError(f"A network for int8 gives numbers. Received: {loaded.path}: {done.fault}.")
+            raise ModelError(f"A network that becomes int8 must give numbers. Received: {loaded.path}: {done.fault}.")
     elif not loaded.carries_ranges and not loaded.stored:  # fake quantization holds a network to its range
         width, height = order.sizes[0]
         frames = some_frames(height, width, loaded.channels)
@@ -188,7 +188,7 @@ def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
         return Scheme()
     beyond = prepared.exceeded()
     if not beyond:
-        say("These pictures stay within the ranges that the model has: they are kept as they are.")
+        say("These pictures stay within the model's ranges. The ranges are kept as they are.")
         return Scheme(kept=True)
     names = [
         f"{layer_name(name)} {had.low:.3g} to {had.high:.3g}, now {wide.low:.3g} to {wide.high:.3g}"

@@ -278,8 +278,9 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
     is_finished = recipe.name in loaded.stored and (representative is None or not recipe.needs_ranges)
     if loaded.stored and not is_finished and "float32" not in loaded.stored:
         raise UsageError(
-            f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made of the float32 twin, which lies "
-            f"beside a model. Received: {loaded.path}, without one. Remedy: put it there, or convert the run."
+            f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made of the float32 twin, which must "
+            f"lie beside the model. Received: {loaded.path}, without a twin. Remedy: put the twin there, or "
+            "convert the run."
         )
     if is_finished or not recipe.needs_ranges:
         return

@@ -97,7 +97,8 @@ class LoadedModel:
             wanted = "x".join(map(str, self.fit(width, height)))
             raise UsageError(
                 f"A model with a fixed input size is converted at that size. Received: {self.path}, built for {own}, "
-                f"and {width}x{height}. Remedy: --size {wanted}, or build it with Input((None, None, {self.channels}))."
+                f"and a size of {width}x{height}. Remedy: --size {wanted}, or build it with "
+                f"Input((None, None, {self.channels}))."
             )
         check_stride(self.architecture.stride if self.architecture else 1, width, height)
 
@@ -306,7 +307,7 @@ def _load_3(file: Path, config: str) -> Any:
 
 def _remedy(config: str) -> str:
     if '"Lambda"' in config:
-        return "put layers of Keras in the place of Lambda, or save a SavedModel"
+        return "replace Lambda by layers of Keras, or save a SavedModel"
     return "use layers of Keras alone, or save a SavedModel: model.export('NAME')"
 
 
@@ -332,8 +333,8 @@ def _load(file: Path, config: str) -> Any:
         except ModelError as error:
             raise _refused(
                 file,
-                "convolutions wrapped by tfmot, which come back from no .keras file",
-                "save it as .h5, or put tf.quantization.fake_quant_with_min_max_args in the wrappers' place",
+                "convolutions wrapped by tfmot, which a .keras file does not bring back",
+                "save it as .h5, or replace the wrappers by tf.quantization.fake_quant_with_min_max_args",
             ) from error
     return _guarded(file, load, _remedy(config))
 

@@ -147,7 +147,7 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
     except Exception as error:  # the quantizer raises all sorts
         raise ModelError(
             f"The model must convert with recipe int8. Received: {explain(error)}. "
-            "Remedy: put layers in its place that have an int8 kernel, or choose another recipe."
+            "Remedy: replace it by layers that have an int8 kernel, or choose another recipe."
         ) from error
 
 

@@ -30,7 +30,7 @@ def replay(content: bytes, name: str = "The model") -> Callable[[Any], Any]:
     unknown = [op.kind for op in graph.ops if op.kind not in _KINDS]
     if unknown:
         raise ModelError(
-            f"A model file that is converted anew has the operators {', '.join(_KINDS)}. Received: {name} with "
+            f"A .tflite can be converted again if its operators are among {', '.join(_KINDS)}. Received: {name} with "
             f"{unknown[0]}. Remedy: convert the .keras file that it was made of."
         )
     with chatter_caught():

@@ -72,8 +72,8 @@ def find_fault(content: bytes, frames: Iterable[_Frame]) -> Fault | None:
         total = sum(each.size for each in outputs)
         return Fault(
             "not finite",
-            f"{100 * wrong / total:.3g} % of the float network's output is no number (NaN or infinite). Remedy: train "
-            "it again, with a lower learning rate",
+            f"{100 * wrong / total:.3g} % of the float network's output is not a number (NaN or infinite). Remedy: "
+            "train it again, with a lower learning rate",
         )
     found = _look(given, outputs)
     if found is None:
@@ -83,8 +83,8 @@ def find_fault(content: bytes, frames: Iterable[_Frame]) -> Fault | None:
         if _distance(given, [back(run(there(frame).astype(np.float32))) for frame in given]) < distance / _NEAR:
             return Fault(
                 kind,
-                f"{words}. It was built for pixels of {pixels}, not for 0 to 1: with those it gives the picture back. "
-                f"Remedy: put {layers}, and save it again",
+                f"{words}. It was built for pixels of {pixels}, not for 0 to 1: with those pixels it gives the picture "
+                f"back. Remedy: put {layers}, and save it again",
             )
     return Fault(kind, f"{words}. Remedy: check that it is trained, for pixels of 0 to 1, and gives the picture itself")
 

@@ -59,20 +59,21 @@ def load_stored(path: Path) -> LoadedModel:
     first = _read(path)
     if first is None:
         raise UsageError(
-            "A .tflite is converted again when its manifest says what it is. "
+            "A .tflite can be converted again only with its manifest. "
             f"Received: {path}, which has none. Remedy: convert the .keras file that it was made of."
         )
     manifest = first.manifest
     if manifest.tail is not None or read_outline(first.content, str(path)).custom:
         whole = (manifest.made_from or {}).get("model")
         raise UsageError(
-            f"A model that is converted again is whole. Received: {path}, which was made for a Coral. Remedy: convert "
+            f"Only a whole model can be converted again. Received: {path}, which was made for a Coral. Remedy: convert "
             + (f"{whole}, which it was made of." if whole else "what it was made of.")
         )
     if manifest.recipe not in _KEPT:
         raise UsageError(
-            f"A .tflite that is converted again is {' or '.join(_KEPT)}. Received: {path}, recipe {manifest.recipe}. "
-            f"Remedy: give {manifest.name}_{manifest.width}x{manifest.height}_float32.tflite, or the run."
+            f"Only a .tflite of recipe {' or '.join(_KEPT)} can be converted again. Received: {path}, recipe "
+            f"{manifest.recipe}. Remedy: give {manifest.name}_{manifest.width}x{manifest.height}_float32.tflite, or "
+            "the run."
         )
     training, metrics = dict(manifest.training), dict(manifest.metrics)
     training.pop("ranges", None)

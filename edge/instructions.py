@@ -31,8 +31,8 @@ class Instructions:
         if self.int8_dot_product:
             return "The processor has an int8 dot product: an int8 model is several times as fast as its float twin."
         return (
-            "The processor has no int8 dot product: an int8 model is about as fast as its float twin, and takes a "
-            "quarter of its memory."
+            "The processor has no int8 dot product: an int8 model is little or no faster than its float twin, but its "
+            "file is about a quarter as large."
         )
 
     def report(self) -> dict[str, Any]:

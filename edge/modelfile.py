@@ -122,7 +122,7 @@ def _check(outline: Outline, path: Path, block: int) -> End:
     source, target = outline.inputs[0], outline.outputs[0]
     received = f"input {source.dtype} {list(source.shape)}, output {target.dtype} {list(target.shape)}"
     if any(side < 1 for side in (*source.shape, *target.shape)):
-        raise _refused(path, "a size of its own, no dynamic one", received)
+        raise _refused(path, "a fixed size, not a dynamic one", received)
     if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] not in (1, 3):
         raise _refused(path, "a batch of 1 and 1 or 3 channels, [1, height, width, channels]", received)
     if block:

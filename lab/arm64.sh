@@ -45,7 +45,8 @@ for word in "$@"; do
 done
 [ -z "$golden" ] || [ -f "$golden/noisy.png" ] ||
     usage "A folder that lab/golden_frame.py filled holds noisy.png. Received: $golden"
-[ -z "${SUDO_USER:-}" ] || fail "What needs root asks sudo for it, so that your files stay yours. Remedy: without sudo"
+[ -z "${SUDO_USER:-}" ] ||
+    fail "This script calls sudo itself where it needs root, so your files stay yours. Remedy: run it without sudo"
 
 native=no
 [ "$(uname -m)" != aarch64 ] || native=yes

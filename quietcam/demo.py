@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -233,8 +234,8 @@ def _about(plan: Plan) -> str:
     minutes = sum(plan.minutes)
     if not plan.begins_with_small or plan.steps is None:
         return (
-            f"The demo trains a network from nothing for {minutes:g} minutes. A good one takes hours: this one will be "
-            "better than its noisy pictures and worse than the models that ship."
+            f"The demo trains a network from nothing for {minutes:g} minutes. A good one takes hours, so this one "
+            "will be worse than the models that ship."
         )
     return (
         f"The demo begins with the float weights of the model 'small', which were trained for hours. It adapts them to "
@@ -250,7 +251,9 @@ def _next(plan: Plan, training: Path) -> str:
             "This network began with weights that were trained for hours. To train one from nothing, or to adapt one "
             "longer, read docs/training.md; 'quietcam demo --from-scratch' shows how far minutes go."
         )
-    return f"To train for hours instead: quietcam train small --data {training}. See docs/training.md."
+    return (
+        f"To train for hours instead: quietcam train small --data {shlex.quote(str(training))}. See docs/training.md."
+    )
 
 
 def _budget(plan: Plan, phase: int) -> list[object]:

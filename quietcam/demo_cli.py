@@ -18,10 +18,10 @@ def demo(
         Path | None,
         typer.Option(help="Pairs to train on: SIDD, or a folder with noisy/ and clean/. Default: generated scenes."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Takes models, report and clip.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="The folder for models, report and clip.")] = Path("runs/demo"),
     from_scratch: Annotated[
         bool,
-        typer.Option("--from-scratch", help="Train a network from nothing, for minutes where a good one takes hours."),
+        typer.Option("--from-scratch", help="Train a network from nothing, for minutes. A good one takes hours."),
     ] = False,
     minutes: Annotated[
         float | None,
@@ -37,8 +37,8 @@ def demo(
     Begins with the float weights of the model 'small', which were trained for hours, and adapts them to the camera of
     --data in a fixed number of steps. So the result does not depend on how fast the machine is.
 
-    Ends with a table and report.html. Without --data and --from-scratch it exits with 3 where the promised quality is
-    missed.
+    Ends with a table and report.html. The exit code is 3 if the network misses the promised quality; with --data or
+    --from-scratch the promises are printed and not enforced.
 
     Example: `quietcam demo --data SIDD_Small_sRGB_Only`
     """

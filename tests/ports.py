@@ -9,6 +9,7 @@ from pathlib import Path
 __all__ = ["free_ports"]
 
 _FIRST, _LAST = 20000, 32000
+_ENOUGH = 1000
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -19,6 +20,8 @@ def free_ports(count: int) -> list[int]:
     get it. So these are drawn from where nobody is given one.
     """
     last = min(_LAST, int(_RANGE.read_text().split()[0]) - 1) if _RANGE.exists() else _LAST
+    if last < _FIRST + _ENOUGH:  # the system gives these away too: then one that is free now must do
+        last = _LAST
     found: list[int] = []
     chance = random.SystemRandom()
     while len(found) < count:

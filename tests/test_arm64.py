@@ -57,7 +57,7 @@ def test_with_all_of_them_it_is_ready(tmp_path: Path) -> None:
 def test_root_by_sudo_is_refused_since_it_would_leave_its_files(tmp_path: Path) -> None:
     code, said = dry_run(tmp_path, "aarch64", (), SUDO_USER="somebody")
     assert code == 1
-    assert "Remedy: without sudo" in said
+    assert "Remedy: run it without sudo" in said
 
 
 @pytest.mark.parametrize("words", [("--fast",), ("one", "two"), ("/no/such/folder",)])

@@ -183,7 +183,8 @@ def prune(
     multiple: Annotated[int, typer.Option(help="Widths stay multiples of it, 8 or 16.")] = 8,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
     steps: Annotated[
-        int | None, typer.Option(min=10, help="Steps in place of the config's; fewer, where the minutes are too few.")
+        int | None,
+        typer.Option(min=10, help="Fine-tuning steps in place of the config's; fewer if the minutes end first."),
     ] = None,
     learning_rate: _Rate = None,
     scan: Annotated[bool, typer.Option(help="Measure what each convolution alone would lose.")] = True,

@@ -25,7 +25,7 @@ def load_run(run: Path) -> RunConfig:
     if not (run / "config.toml").is_file() or not (run / "model.keras").is_file():
         raise UsageError(
             f"A run directory holds config.toml and model.keras. Received: {run}. "
-            "Remedy: give the folder that 'quietcam train' wrote; any other network is measured by 'quietcam compare'."
+            "Remedy: give the folder that 'quietcam train' wrote; 'quietcam compare' measures any other network."
         )
     return load_config(str(run / "config.toml"))
 

@@ -211,7 +211,7 @@ def memory_fault(memory: Memory) -> str:
 def _reason(op: JudgedOp) -> str:
     """Why an operator does not map, with the remedy, in one breath."""
     if not op.broken:
-        return f"{op.kind} would map, but needs the output of one that does not"
+        return f"{op.kind} would map, but needs the output of an operator that stays on the CPU"
     finding = op.broken[0]
     return f"{op.kind}: {finding.text}" + (f". Remedy: {finding.remedy}" if finding.remedy else "")
 

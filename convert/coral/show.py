@@ -95,7 +95,7 @@ def _reason(op: JudgedOp) -> str:
     if op.broken:
         return "; ".join(each.text for each in op.broken)
     if not op.on_tpu:
-        return "would map, but needs what comes after the one part that the compiler takes"
+        return "would map, but needs the output of an operator that stays on the CPU"
     return "; ".join(f"{each.text}: nobody knows" for each in op.open)
 
 

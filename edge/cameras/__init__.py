@@ -131,7 +131,7 @@ def _of_path(source: str) -> Camera:
     if not may_look(path):
         raise UsageError(
             f"This user must be allowed to enter the folders of a source. Received: {shown(source, whole=True)}: "
-            "Permission denied. Remedy: check who may, with namei -l PATH; a relative path begins in this folder."
+            "Permission denied. Remedy: namei -l PATH shows who may; a relative path begins in the present folder."
         )
     received = shown(source, whole=True) or path
     raise UsageError(

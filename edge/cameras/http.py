@@ -157,7 +157,7 @@ class HttpCamera(Camera):
             image = _decoded(content)
             if image is not None:
                 return image
-        raise DataError(f"A camera must send pictures that can be decoded. Received: {self.name}, whose cannot.")
+        raise DataError(f"A camera must send pictures that can be decoded. Received: {self.name}, which sends others.")
 
     def _snapshot(self) -> bytes | None:
         if self._answer is None:  # the one that it was opened with is the first

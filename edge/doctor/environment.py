@@ -62,7 +62,7 @@ def check_opencv(machine: Machine) -> list[Finding]:
         version = machine.version(package)
         if version is not None:
             old = [int(part) for part in version.split(".")[:2] if part.isdigit()] < [4, 13]
-            note = "; reads the colors of most videos (BT.709) a little wrong, as before 4.13" if old else ""
+            note = "; before 4.13 OpenCV reads the colors of most videos (BT.709) a little wrong" if old else ""
             return [Finding("opencv", "ok", f"{package} {version}{note}")]
     if machine.importable("cv2"):
         return [Finding("opencv", "ok", "the system's")]

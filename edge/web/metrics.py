@@ -129,11 +129,11 @@ _COUNTERS = (
 )
 _GAUGES = (
     ("up", "live", "1 while there is live video, 0 when the camera is lost or stuck."),
-    ("degraded", "degraded", "1 while frames get less than the whole network, 0 else."),
+    ("degraded", "degraded", "1 while frames get less than the whole network, else 0."),
     ("frames_per_second", "fps", "Frames a second in the last seconds."),
     ("temperature_celsius", "temperature_c", "Of the processor."),
     ("noise_sigma", "noise_sigma", "Estimated noise of the frames, in steps of 255."),
-    ("strength", "strength", "What is set: the most of the network that is shown, 0 to 1."),
+    ("strength", "strength", "The strength that is set: how much of the network is shown at most, 0 to 1."),
     ("viewers", "viewers", "Streams being watched."),
     ("memory_peak_mebibytes", "peak_memory_mib", "The most memory the process ever held."),
 )

@@ -280,9 +280,9 @@ def test_no_drop_is_told_of_a_model_whose_twin_is_not_known(model_files, other_f
     found = compare([model_files["int8"], other_files["float32"]], pairs[:2]).scores
     row = found.row(found.about)
     assert (row.reference, row.drop, found.reference, found.blame, found.gate) == (None, None, None, [], [])
-    assert "measured against no float model" in found.notes[0]
+    assert "compared with no float model" in found.notes[0]
     assert "--twin" in found.notes[0]
-    with pytest.raises(UsageError, match=r"none is told to be the float twin of .*Remedy: .*--twin"):
+    with pytest.raises(UsageError, match=r"none is known to be the float twin of .*Remedy: .*--twin"):
         scores_of([model_files["int8"], other_files["float32"]], pairs[:1], max_drop=1.0)
     files = [*other_files.values(), *model_files.values()]
     both = scores_of(files, pairs[:1])
@@ -442,7 +442,7 @@ def test_other_frame_sizes_are_refused(model_files, loaded, pairs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"), [("int8", "none is told to be the float twin"), ("float32", "no quantized one")]
+    ("recipe", "words"), [("int8", "none is known to be the float twin"), ("float32", "no quantized one")]
 )
 def test_a_gate_needs_a_float_and_a_quantized_model(model_files, pairs, recipe, words):
     with pytest.raises(UsageError, match=rf"{words}.*Remedy"):

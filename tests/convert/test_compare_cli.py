@@ -172,7 +172,7 @@ def test_every_key_of_the_report_is_described(model_files, sidd_folder, tmp_path
         (["MODEL", "--data", "PAIRS", "--max-drop", "0.1"], 2, "float32"),
         (["MODEL", "--data", "PAIRS", "--max-drop-iso", "0.1"], 2, "--max-drop DB"),
         (["MODEL", "--data", "PAIRS", "--limit", "1", "--html", "bad.npz/r.html"], 1, "bad.npz"),
-        (["dynamic.tflite", "--data", "PAIRS"], 1, "a size of its own"),
+        (["dynamic.tflite", "--data", "PAIRS"], 1, "a fixed size"),
         (["outputs.tflite", "--data", "PAIRS"], 1, "outputs=3"),
         (["unknown.tflite", "--data", "PAIRS"], 1, "unknown.tflite"),
         (["cut.tflite", "--data", "PAIRS"], 1, "cut short"),

@@ -39,7 +39,7 @@ def smooth(x):
         (lambda x: smooth(x) * 0.0 + 0.5, "constant", "128 of 255 whatever the picture is"),
         (lambda x: (smooth(x) - 0.4) * 1000, "saturated", "black or white"),
         (lambda x: 1 - smooth(x), "far", "far from its input: squares of 8 pixels are off by"),
-        (lambda x: tf.math.log(smooth(x) - 2.0), "not finite", "100 % of the float network's output is no number"),
+        (lambda x: tf.math.log(smooth(x) - 2.0), "not finite", "100 % of the float network's output is not a number"),
         # as r, g, b of 0 to 255: what is 1 there is black here
         (lambda x: tf.nn.relu(tf.tanh(smooth(x) / 127.5 - 1) * 127.5 + 127.5), "constant", "pixels of 0 to 255"),
     ],
@@ -101,7 +101,7 @@ def test_convert_tells_no_loss_of_a_network_that_gives_no_pictures(white, capsys
     assert manifest.metrics["findings"] == report["findings"]
     assert "white all over" in report["findings"][0]
     assert run([*words, "--max-drop", "1"]) == 3
-    assert "--max-drop holds int8 against a float network that gives pictures" in capsys.readouterr().err
+    assert "--max-drop compares int8 with a float network, which must give pictures" in capsys.readouterr().err
 
 
 def test_convert_says_that_a_run_is_worse_than_the_noisy_picture(run_folder, tmp_path, capsys):

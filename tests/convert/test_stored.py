@@ -163,7 +163,7 @@ def test_pictures_within_the_ranges_leave_the_model_as_it_is(tmp_path, capsys):
     content = strip_manifest(shipped("nano_256x256_int8").read_bytes())
     assert strip_manifest(made.read_bytes()) == resize(content, 64, 64)
     assert report["kept"] is None
-    assert "they are kept as they are" in capsys.readouterr().err
+    assert "The ranges are kept as they are" in capsys.readouterr().err
 
 
 def test_each_step_from_the_camera_to_a_model_that_runs_prints_the_next_one(tmp_path, monkeypatch, capsys):
@@ -258,7 +258,7 @@ def test_an_int8_file_alone_gives_other_sizes_and_asks_for_its_twin_for_the_rest
     assert run(["convert", str(alone), "--recipe", "float32", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "made of the float32 twin" in said
-    assert "Remedy: put it there" in said
+    assert "Remedy: put the twin there" in said
 
 
 def test_a_float_model_with_other_weights_is_no_twin(pair_of_files, tmp_path):

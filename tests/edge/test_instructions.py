@@ -38,7 +38,7 @@ def test_the_meaning_says_whether_int8_is_faster_than_float():
         instructions(text, "x86_64").meaning for text in ("flags : avx512_vnni", "flags : avx2", "")
     )
     assert "several times as fast as its float twin" in faster
-    assert "about as fast as its float twin" in alike
+    assert "little or no faster than its float twin" in alike
     assert "Measure" in unknown
 
 

@@ -36,7 +36,7 @@ def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("bad_dynamic", "a size of its own"),
+        ("bad_dynamic", "a fixed size"),
         ("bad_batch", "batch of 1"),
         ("bad_channels", "1 or 3 channels"),
         ("bad_rank", r"\[1, height, width, channels\]"),

@@ -12,6 +12,7 @@ from quietcam.cli import run
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures import read_picture
 from quietcam.errors import DataError, GateError, StoppedError
+from tests.waiting import until
 from train.config import load_config
 
 
@@ -153,8 +154,7 @@ def test_a_step_that_does_not_hear_an_interrupt_ends_with_the_demo(monkeypatch, 
     def interrupted(process, timeout=None):
         if timeout is None and not interrupts:
             interrupts.append(process)
-            while not (tmp_path / "begun").exists():
-                pass
+            until((tmp_path / "begun").exists)
             raise KeyboardInterrupt
         return wait(process, timeout)
 
