@@ -13,13 +13,13 @@ JOBS ?= 2
 
 help:
 	@echo "make demo    adapt, prune, quantize, compare, denoise a simulated camera (minutes, leaves runs/demo/)"
-	@echo "make test    the tests, in JOBS=2 processes"
+	@echo "make test    the tests, in two processes (JOBS=N for another number)"
 	@echo "make test-edge  the device's tests alone, without TensorFlow: on a Raspberry Pi too"
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
 	@echo "make arm64   the device's installation and tests on arm64: on this machine if it is one, else under emulation (sudo, hours)"
-	@echo "make clean   remove the virtual environment, caches and runs/demo"
+	@echo "make clean   remove the virtual environments, caches and runs/demo"
 
 demo: $(READY)
 	$(BIN)/quietcam demo $(ARGS)
