@@ -128,15 +128,27 @@ emulated() {
     as_root rm -rf "$root/opt/quietcam"
     as_root cp -r "$work" "$root/opt/quietcam"
     mounted proc -t proc
+    # Older qemu shows the host's processor there, and LiteRT, which looks for arm64's features, ends with SIGSEGV.
+    processor 0 > "$work/cpuinfo"
+    processor 1 >> "$work/cpuinfo"
+    as_root mount --bind "$work/cpuinfo" "$root/proc/cpuinfo"
+    mounts+=("$root/proc/cpuinfo")
     mounted sys -t sysfs -o ro
     mounted tmp -t tmpfs
     mounted dev/shm -t tmpfs
     inside() {
-        as_root chroot "$root" /usr/bin/env --chdir=/opt/quietcam/run HOME=/root PYTHONPATH=/opt/quietcam/packages:. \
+        as_root chroot "$root" /usr/bin/env --chdir=/opt/quietcam/run QEMU_CPU=cortex-a76 HOME=/root PYTHONPATH=/opt/quietcam/packages:. \
             PYTHONDONTWRITEBYTECODE=1 "${@/#python/python3}"
     }
     place=/opt/quietcam
     check
+}
+
+# A core of /proc/cpuinfo, as a Raspberry Pi 5 shows it (Cortex-A76). Its number.
+processor() {
+    printf '%s\t: %s\n' processor "$1" 'CPU implementer' 0x41 'CPU architecture' 8 'CPU variant' 0x4 'CPU part' 0xd0b \
+        'CPU revision' 1 Features 'fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp'
+    echo
 }
 
 mounted() {
