@@ -230,7 +230,7 @@ def why_not(
         return _forbidden(path, node, asked, clock() - node.st_ctime)
     if asked.errno == errno.EBUSY:
         return _in_use(path)
-    if asked.errno in (errno.ENOTTY, errno.EINVAL):
+    if asked.errno in (errno.ENOTTY, errno.EINVAL, errno.ENOSYS):  # the last one under emulation
         return DataError(f"A camera must know Video4Linux. Received: {path}, which does not.")
     return DataError(f"The camera {path} cannot be opened. Received: {asked.strerror}. Remedy: plug it in anew.")
 
