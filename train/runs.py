@@ -23,7 +23,7 @@ from train import pruning
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
 from train.dataset import training_patches
-from train.devices import choose_devices, choose_xla
+from train.devices import choose_devices, choose_xla, is_chief
 from train.distillation import check_teacher, load_teacher, told_of
 from train.folder import check_free, claimed
 from train.judging import Denoise, inference, validate
@@ -126,8 +126,9 @@ def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overw
     Raises:
         UsageError: the folder holds a run; the weights to begin with, or the teacher, do not fit.
     """
-    reads = [Path(path) for path in (config.training.weights, config.distillation.teacher) if path]
-    check_free(run, reads=reads, resume=resume, overwrite=overwrite)
+    if is_chief():  # the others write nothing, and see there what the chief has begun with
+        reads = [Path(path) for path in (config.training.weights, config.distillation.teacher) if path]
+        check_free(run, reads=reads, resume=resume, overwrite=overwrite)
     check_teacher(config)
     return begin_with(config.training.weights, config.model)
 
