@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 
-from convert.converter import convert_model, describe
-from convert.files import write_model
+from convert.converter import convert_model
 from convert.flatbuffer import read_graph
 from convert.ranges import stored_ranges
 from convert.recipes import RECIPES
@@ -189,24 +188,12 @@ def test_the_step_after_a_graph_for_a_coral_is_its_compiler(tmp_path, capsys):
     assert "Run it" not in shown
 
 
-@pytest.fixture(scope="module")
-def pair_of_files(conversions, loaded, representative, tmp_path_factory):
-    """The tiny network's float32 and int8, as `convert` leaves them."""
-    folder = tmp_path_factory.mktemp("twins")
-    return {
-        name: write_model(
-            folder, conversions[name].content, describe(conversions[name], loaded, "tiny", representative)
-        )
-        for name in ("float32", "int8")
-    }
-
-
 @pytest.mark.parametrize("recipe", ["float16", "dynamic_int8"])
-def test_other_recipes_are_made_of_the_float_twin_as_they_are_of_the_run(pair_of_files, loaded, recipe, tmp_path):
+def test_other_recipes_are_made_of_the_float_twin_as_they_are_of_the_run(model_files, loaded, recipe, tmp_path):
     """Named by either file: the twin is found beside it."""
     asked = convert_model(loaded, RECIPES[recipe], width=96, height=64)
     noisy = noisy_pictures(1, 96, seed=2)[0][0, :64]
-    for named in pair_of_files.values():
+    for named in model_files.values():
         words = ["convert", str(named), "--recipe", recipe, "--size", "96x64", "--out", str(tmp_path)]
         assert run(words) == 0
         made = denoised(tmp_path / f"tiny_96x64_{recipe}.tflite", noisy)
@@ -215,8 +202,8 @@ def test_other_recipes_are_made_of_the_float_twin_as_they_are_of_the_run(pair_of
         assert np.abs(made.astype(int) - denoised(expected, noisy).astype(int)).max() <= 1
 
 
-def test_int8_of_a_float_twin_alone_is_what_the_run_gives(pair_of_files, loaded, representative, tmp_path):
-    alone = load_stored(copied(pair_of_files["float32"], tmp_path / "in"))
+def test_int8_of_a_float_twin_alone_is_what_the_run_gives(model_files, loaded, representative, tmp_path):
+    alone = load_stored(copied(model_files["float32"], tmp_path / "in"))
     assert set(alone.stored) == {"float32"}
     asked, made = (
         convert_model(each, RECIPES["int8"], width=96, height=64, representative=representative)
@@ -227,8 +214,8 @@ def test_int8_of_a_float_twin_alone_is_what_the_run_gives(pair_of_files, loaded,
         np.testing.assert_array_equal(a.data, b.data)
 
 
-def test_a_replayed_graph_computes_what_litert_does(pair_of_files):
-    content = strip_manifest(pair_of_files["float32"].read_bytes())
+def test_a_replayed_graph_computes_what_litert_does(model_files):
+    content = strip_manifest(model_files["float32"].read_bytes())
     noisy = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
     lite = LiteRT(model_content=content)
     lite.allocate_tensors()
@@ -252,8 +239,8 @@ def copied(path, folder, **changes):
     return target
 
 
-def test_an_int8_file_alone_gives_other_sizes_and_asks_for_its_twin_for_the_rest(pair_of_files, tmp_path, capsys):
-    alone = copied(pair_of_files["int8"], tmp_path / "in")
+def test_an_int8_file_alone_gives_other_sizes_and_asks_for_its_twin_for_the_rest(model_files, tmp_path, capsys):
+    alone = copied(model_files["int8"], tmp_path / "in")
     assert run(["convert", str(alone), "--size", "32x32", "--out", str(tmp_path)]) == 0
     assert run(["convert", str(alone), "--recipe", "float32", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
@@ -261,12 +248,12 @@ def test_an_int8_file_alone_gives_other_sizes_and_asks_for_its_twin_for_the_rest
     assert "Remedy: put the twin there" in said
 
 
-def test_a_float_model_with_other_weights_is_no_twin(pair_of_files, tmp_path):
-    alone = copied(pair_of_files["int8"], tmp_path / "in")
+def test_a_float_model_with_other_weights_is_no_twin(model_files, tmp_path):
+    alone = copied(model_files["int8"], tmp_path / "in")
     other = copied(shipped("nano_256x256_float32"), tmp_path / "in", name="tiny")
     other.rename(other.with_name("tiny_256x256_float32.tflite"))
     assert set(load_stored(alone).stored) == {"int8"}
-    shutil.copy(pair_of_files["float32"], tmp_path / "in")
+    shutil.copy(model_files["float32"], tmp_path / "in")
     assert set(load_stored(alone).stored) == {"int8", "float32"}
 
 
@@ -278,13 +265,13 @@ def test_a_float_model_with_other_weights_is_no_twin(pair_of_files, tmp_path):
         ({"tail": "depth_to_space", "block": 2, "made_from": {"model": "the_whole"}}, "made for a Coral.*the_whole"),
     ],
 )
-def test_what_cannot_be_converted_again_says_what_can(pair_of_files, tmp_path, changes, words):
+def test_what_cannot_be_converted_again_says_what_can(model_files, tmp_path, changes, words):
     with pytest.raises(UsageError, match=words):
-        load_stored(copied(pair_of_files["int8"], tmp_path, **changes))
+        load_stored(copied(model_files["int8"], tmp_path, **changes))
 
 
-def test_it_never_writes_over_what_it_is_made_of(pair_of_files, tmp_path, capsys):
-    alone = copied(pair_of_files["int8"], tmp_path)
+def test_it_never_writes_over_what_it_is_made_of(model_files, tmp_path, capsys):
+    alone = copied(model_files["int8"], tmp_path)
     before = alone.read_bytes()
     assert run(["convert", str(alone), "--out", str(tmp_path)]) == 2
     assert "Remedy: another folder with --out, or another name" in capsys.readouterr().err

@@ -48,3 +48,12 @@ def dataset(tmp_path, picture, save):
         return root
 
     return make
+
+
+def touch(root, *names):
+    """Empty files of these names, and the folders that they lie in."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root

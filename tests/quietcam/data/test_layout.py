@@ -15,14 +15,7 @@ from quietcam.data.noisy import find_noisy
 from quietcam.data.pairs import find_pairs, list_data
 from quietcam.data.pictures import encode_picture
 from quietcam.errors import DataError, UsageError
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    return root
+from tests.quietcam.data.conftest import touch
 
 
 def listed(path):

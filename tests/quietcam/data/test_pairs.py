@@ -8,18 +8,11 @@ import pytest
 from quietcam.data.pairs import Pair, find_pairs, read_pair
 from quietcam.data.sidd import Instance
 from quietcam.errors import DataError, UsageError
+from tests.quietcam.data.conftest import touch
 
 FIRST = "0001_001_S6_00100_00060_3200_L"
 SECOND = "0002_001_S6_00100_00020_3200_N"
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    return root
 
 
 def listed(found):
