@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from quietcam.errors import UsageError
 from quietcam.progress import say
+from quietcam.regular import read_regular_text
 from quietcam.urls import shown
 
 __all__ = ["Config", "options_of", "read_config"]
@@ -72,7 +73,7 @@ def read_config(path: Path, options: Mapping[str, type]) -> Config:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular_text(path)
     except OSError as error:
         raise UsageError(
             f"A configuration must be a readable file. Received: {path}: {error.strerror}. "

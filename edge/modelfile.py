@@ -10,11 +10,13 @@ from edge.flatbuffer import End, Outline, read_outline
 from quietcam.errors import ModelError, UsageError
 from quietcam.manifest import Manifest, read_manifest
 from quietcam.quantization import Quantization
+from quietcam.regular import read_regular
 
 __all__ = ["ModelFile", "load_model"]
 
 _STRIDE = 8  # of a model without manifest, where its size allows
 _OVERLAP = 32
+_LARGEST = 256 << 20  # bytes: a hundred times the largest that ships, and what a small device still has room for
 _COMPILED = "edgetpu-custom-op"
 """The one operator that the Edge TPU's compiler puts in the place of all that it mapped."""
 
@@ -87,9 +89,12 @@ def load_model(path: Path | str) -> ModelFile:
             f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists those that ship."
         )
     try:
-        content = path.read_bytes()
+        content = read_regular(path, _LARGEST)
     except OSError as error:
-        raise ModelError(f"Cannot read the model {path}: {error.strerror}. Remedy: make the file readable.") from error
+        raise ModelError(
+            f"A model must be a readable file. Received: {path}: {error.strerror}. Remedy: make it readable, or choose "
+            "another one."
+        ) from error
     outline = read_outline(content, str(path))
     manifest = read_manifest(path)
     block = _block(manifest, path)

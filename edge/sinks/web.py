@@ -16,6 +16,7 @@ from edge.web.state import State
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.progress import say
+from quietcam.regular import read_regular_text
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +32,7 @@ __all__ = ["WebOptions", "WebSink"]
 
 _PORT = 8080
 _LINES_A_MINUTE = 10
+_LARGEST_TOKEN_FILE = 4096  # bytes
 _OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and what strangers hold open
 
 
@@ -234,7 +236,7 @@ def _token(token: str) -> str:
     if token.startswith("@"):
         path = Path(token[1:])
         try:
-            token = path.read_text(encoding="utf-8").strip()
+            token = read_regular_text(path, _LARGEST_TOKEN_FILE).strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise UsageError(f"A token's file must be readable. Received: --token @{path}: {reason}.") from None
