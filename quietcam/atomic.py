@@ -7,13 +7,25 @@ import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from quietcam.errors import StorageError
 
-__all__ = ["atomic_path", "make_folder", "sync_folder", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "atomic_path",
+    "make_folder",
+    "sync_folder",
+    "write_bytes",
+    "write_json",
+    "write_new",
+    "write_text",
+]
+
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
+"""What file systems say that cannot sync a folder. An error of the disk is none of these."""
 
 
 @contextlib.contextmanager
@@ -21,24 +33,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, renamed to it once the block ends well; removed when it does not.
 
     The temporary name keeps the suffix (``clip.webm`` is written as ``.clip.XXXX.webm``), since writers choose a
-    format by it. The data is on the disk (fsync) before the name changes.
+    format by it. The data is on the disk (fsync) before the name changes. A link at ``path`` is replaced, not followed.
 
     Raises:
-        StorageError: the disk is full, read-only or gone.
+        StorageError: the disk is full, read-only or gone; or ``path`` is a folder, a device or a pipe.
     """
     path = Path(path)
     make_folder(path.parent)
     temporary: Path | None = None
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        # Cut, because a name that fits may not fit with more behind it.
-        temporary = path.with_name(f".{path.stem[:64]}.{secrets.token_hex(4)}{path.suffix}")
+        _check_replaceable(path)
+        temporary = path.with_name(_beside(path))
         # Made here, so that the file has the permissions that the umask gives any new file.
-        temporary.touch(exist_ok=False)
+        os.close(os.open(temporary, _NEW, 0o666))
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        # Its writer may have made it anew; what is no file by now is not opened for long, and never takes the name.
+        handle = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -51,10 +67,37 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+def write_bytes(path: Path, content: bytes, folder: int | None = None) -> None:
+    """Write ``content`` to ``path``, whole or not at all.
+
+    Args:
+        folder: descriptor of the folder that ``path`` lies in, where its path is not to be trusted; else it is made
+            where it is missing.
+
+    Raises:
+        StorageError: as ``atomic_path``.
+    """
+    path = Path(path)
+    if folder is None:
+        make_folder(path.parent)
+    temporary = _beside(path)
+    try:
+        handle = os.open(path.parent, _FOLDER) if folder is None else folder
+        try:
+            _check_replaceable(path, folder)
+            write_new(handle, temporary, content)
+            try:
+                os.rename(temporary, path.name, src_dir_fd=handle, dst_dir_fd=handle)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary, dir_fd=handle)
+                raise
+            sync_folder(handle)
+        finally:
+            if folder is None:
+                os.close(handle)
+    except OSError as error:
+        raise StorageError.writing(path, error) from error
 
 
 def write_text(path: Path, content: str) -> None:
@@ -62,9 +105,33 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` to ``path`` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+def write_json(path: Path, content: Any, folder: int | None = None) -> None:
+    """Write ``content`` to ``path`` as indented JSON, whole or not at all; ``folder`` as in ``write_bytes``."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode(), folder)
+
+
+def write_new(folder: int, name: str, content: bytes) -> None:
+    """Write a file that is not there yet, and see it on the disk (fsync); where that fails it is not there.
+
+    Args:
+        folder: its descriptor.
+
+    Raises:
+        OSError: the disk does not take it, or something of that name is there, be it a link.
+    """
+    handle = os.open(name, _NEW, 0o666, dir_fd=folder)
+    try:
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(handle, left) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+        raise
 
 
 def make_folder(path: Path) -> Path:
@@ -85,12 +152,40 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def sync_folder(path: Path) -> None:
-    """Make a rename last through a power cut."""
-    handle = os.open(path, os.O_RDONLY)
+def sync_folder(folder: Path | int) -> None:
+    """Make a rename in ``folder``, or in the one of that descriptor, last through a power cut.
+
+    Raises:
+        OSError: the disk fails. That a network file system cannot sync a folder is no error.
+    """
+    handle = folder if isinstance(folder, int) else os.open(folder, _FOLDER)
     try:
-        # Network file systems may refuse to sync a folder; the file itself is in place by now.
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
-        os.close(handle)
+        if not isinstance(folder, int):
+            os.close(handle)
+
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _beside(path: Path) -> str:
+    """A temporary name. Cut (in bytes), because a name that fits may not fit with more behind it."""
+    stem = os.fsencode(path.stem)[:64].decode(errors="ignore")
+    return f".{stem}.{secrets.token_hex(4)}{path.suffix if len(os.fsencode(path.suffix)) <= 32 else ''}"
+
+
+def _check_replaceable(path: Path, folder: int | None = None) -> None:
+    """A file may take the place of a file, of a link to one, or of nothing. Never of ``/dev/null``."""
+    try:
+        mode = os.stat(path if folder is None else path.name, dir_fd=folder).st_mode
+    except OSError:  # nothing, or a link to nothing
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "It is a device, a pipe or a socket, not a file")

@@ -123,3 +123,112 @@ def test_make_folder_twice(tmp_path):
     folder = tmp_path / "a" / "b"
     assert make_folder(folder) == make_folder(folder) == folder
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    "name", ["\U0001f4f7" * 62 + ".txt", "é" * 120, "a." + "b" * 250], ids=["4 bytes", "2", "suffix"]
+)
+def test_long_names_in_any_letters(tmp_path, name):
+    write_text(tmp_path / name, "x")
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("write", [write_text, lambda path, text: _by_path(path, text)], ids=["bytes", "path"])
+def test_what_is_no_file_is_not_replaced(tmp_path, write):
+    """A pipe stands for a device: as root ``--json /dev/null`` would put a file in its place."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(StorageError, match="not a file"):
+            write(path, "x")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert link.is_symlink()
+    assert names(tmp_path) == ["link", "pipe"]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["link to a file", "dangling"])
+def test_a_link_is_replaced_and_never_followed(tmp_path, there):
+    other = tmp_path / "other"
+    if there:
+        other.write_text("mine")
+    (tmp_path / "a.txt").symlink_to(other)
+    write_text(tmp_path / "a.txt", "x")
+    assert not (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "a.txt").read_text() == "x"
+    assert other.exists() == there
+    assert not there or other.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "nothing"])
+def test_a_temporary_name_that_is_no_file_any_more_never_takes_the_name(tmp_path, kind):
+    path, other = tmp_path / "a.txt", tmp_path / "other"
+    other.write_text("mine")
+
+    def swapped():
+        with atomic_path(path) as temporary:
+            temporary.unlink()
+            if kind == "link":
+                temporary.symlink_to(other)
+            elif kind == "pipe":
+                os.mkfifo(temporary)
+
+    with pytest.raises(StorageError):
+        swapped()
+    assert names(tmp_path) == ["other"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o000])
+def test_permissions_follow_the_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "a", "x")
+        _by_path(tmp_path / "b", "x")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o666 & ~mask}
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_a_folder_that_is_not_synced_for_a_fault_of_the_disk_is_an_error(tmp_path, monkeypatch, number, raised):
+    """That a file system cannot sync folders is none."""
+    real = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for write in (write_text, _by_path):
+        if raised:
+            with pytest.raises(StorageError, match=os.strerror(number)):
+                write(tmp_path / "a.txt", "x")
+        else:
+            write(tmp_path / "a.txt", "x")
+
+
+def test_in_a_folder_that_is_held_the_path_says_the_name_alone(tmp_path):
+    """The folder was moved, and another one stands in its place: what is written goes where the descriptor is."""
+    (tmp_path / "held").mkdir()
+    handle = os.open(tmp_path / "held", os.O_RDONLY)
+    (tmp_path / "held").rename(tmp_path / "moved")
+    (tmp_path / "held").mkdir()
+    try:
+        write_json(tmp_path / "held" / "c.json", {"x": 1}, handle)
+    finally:
+        os.close(handle)
+    assert names(tmp_path / "held") == []
+    assert json.loads((tmp_path / "moved" / "c.json").read_text()) == {"x": 1}
+
+
+def test_a_disk_that_takes_a_part_at_a_time(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, content: real(handle, content[:7]))
+    write_bytes(tmp_path / "a.bin", bytes(range(100)))
+    assert (tmp_path / "a.bin").read_bytes() == bytes(range(100))
+
+
+def _by_path(path, text):
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
