@@ -1,0 +1,106 @@
+"""The child's side of :mod:`edge.child`: how it starts, what it may take, how it ends, and what it hears and says."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import json
+import mmap
+import os
+import resource
+import select
+import signal
+import socket
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from quietcam.errors import QuietcamError
+
+__all__ = ["MESSAGE", "Link", "main"]
+
+MESSAGE = 1 << 16
+"""Bytes of the longest message. What is larger goes through shared memory."""
+
+_FIRST_TO_GO = "900"  # of 1000: where the machine's memory ends, the kernel ends this process before others
+
+
+class Link:
+    """What a job in a child process has of its parent.
+
+    Attributes:
+        argument: what the parent gave, from JSON.
+        shared: memory that the parent sees, too; a buffer for ``numpy.frombuffer`` or ``numpy.ndarray``.
+    """
+
+    def __init__(self, connection: socket.socket, shared: tuple[mmap.mmap, ...]) -> None:
+        self._connection = connection
+        self._buffer = bytearray(MESSAGE)
+        self.shared = shared
+        self.argument: Any = json.loads(bytes(self.receive() or b"null"))
+
+    def receive(self) -> memoryview | None:
+        """The parent's next message, which holds until the one after it; None when the child is to end."""
+        size = self._connection.recv_into(self._buffer)
+        return memoryview(self._buffer)[:size] if size else None
+
+    def send(self, message: bytes = b"") -> None:
+        """Answer the parent, with ``MESSAGE - 1`` bytes at most."""
+        self._put(b"\0" + message)
+
+    def fail(self, error: QuietcamError) -> None:
+        """Answer with an error: the parent raises it. Sent before anything is cleaned up, which may hang."""
+        text = str(error)[: MESSAGE // 16]  # a character takes 12 bytes of JSON at most
+        self._put(b"\1" + json.dumps([type(error).__name__, text]).encode())
+
+    def _put(self, message: bytes) -> None:
+        with contextlib.suppress(OSError):  # the parent no longer listens: the next `receive` says so
+            self._connection.send(message)
+
+
+def main(job: str, memory: str, connection: str, watched: str, *shared: str) -> NoReturn:
+    """Do ``job`` and end. The words are those that :class:`edge.child.Child` puts on the command line."""
+    _end_with_the_parent(int(watched))
+    _limit(int(memory))
+    link = Link(socket.socket(fileno=int(connection)), tuple(mmap.mmap(int(each), 0) for each in shared))
+    for each in shared:
+        os.close(int(each))
+    module, _, name = job.partition(":")
+    code = 0
+    try:
+        getattr(importlib.import_module(module), name)(link)
+    except QuietcamError as error:
+        link.fail(error)
+    except MemoryError:
+        limit = int(memory) >> 20
+        link.fail(QuietcamError(f"It needs more memory than a child process may take, {limit} MiB"))
+    except BaseException:  # noqa: BLE001  whatever foreign code comes up with
+        traceback.print_exc()
+        code = 1
+    os._exit(code)  # the interpreter's own end would run foreign code once more
+
+
+def _end_with_the_parent(watched: int) -> None:
+    """Have the kernel kill this process, and those that it starts, when the parent is gone or lets go of the pipe.
+
+    Nothing of this process need run for that, so that one which hangs with Python's lock held goes, too.
+    PR_SET_PDEATHSIG would do it when the *thread* ends that started the child.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # meant for the parent, which ends this process
+        signal.signal(each, signal.SIG_IGN)
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(watched, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(watched, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(watched, fcntl.F_SETFL, fcntl.fcntl(watched, fcntl.F_GETFL) | os.O_ASYNC)
+    seen = select.poll()
+    seen.register(watched, 0)
+    if seen.poll(0):  # it went before that
+        os._exit(1)
+
+
+def _limit(memory: int) -> None:
+    for kind, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(kind, (most, most))
+    with contextlib.suppress(OSError), Path("/proc/self/oom_score_adj").open("w", encoding="ascii") as file:
+        file.write(_FIRST_TO_GO)
