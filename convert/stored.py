@@ -20,7 +20,8 @@ from edge.flatbuffer import read_outline
 from edge.models import resolve_model, shipped_models
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import Manifest, model_sha256, read_manifest, strip_manifest
+from quietcam.manifest import MOST_OF_A_MODEL, Manifest, model_sha256, read_manifest, strip_manifest
+from quietcam.regular import read_regular
 
 __all__ = ["describe_resized", "find_source", "inherited", "load_stored"]
 
@@ -124,8 +125,12 @@ def _made_from(stored: Stored) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Stored | None:
-    manifest = read_manifest(path)
-    return None if manifest is None else Stored(path, strip_manifest(path.read_bytes()), manifest)
+    try:
+        content = read_regular(path, MOST_OF_A_MODEL)
+    except OSError as error:
+        raise ModelError(f"A model file must be readable. Received: {path}: {error.strerror}.") from error
+    manifest = read_manifest(path, content)
+    return None if manifest is None else Stored(path, strip_manifest(content), manifest)
 
 
 def _twins(first: Stored) -> dict[str, Stored]:

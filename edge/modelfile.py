@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.flatbuffer import End, Outline, read_outline
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import Manifest, read_manifest
+from quietcam.manifest import MOST_OF_A_MODEL, Manifest, read_manifest
 from quietcam.quantization import Quantization
 from quietcam.regular import read_regular
 
@@ -16,7 +16,6 @@ __all__ = ["ModelFile", "load_model"]
 
 _STRIDE = 8  # of a model without manifest, where its size allows
 _OVERLAP = 32
-_LARGEST = 256 << 20  # bytes: a hundred times the largest that ships, and what a small device still has room for
 _COMPILED = "edgetpu-custom-op"
 """The one operator that the Edge TPU's compiler puts in the place of all that it mapped."""
 
@@ -89,17 +88,19 @@ def load_model(path: Path | str) -> ModelFile:
             f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists those that ship."
         )
     try:
-        content = read_regular(path, _LARGEST)
+        content = read_regular(path, MOST_OF_A_MODEL)
     except OSError as error:
         raise ModelError(
             f"A model must be a readable file. Received: {path}: {error.strerror}. Remedy: make it readable, or choose "
             "another one."
         ) from error
     outline = read_outline(content, str(path))
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, content)
     block = _block(manifest, path)
     end = _check(outline, path, block)
     _, height, width, channels = end.shape
+    if manifest is not None:
+        _check_manifest(manifest, path, (width, height, channels))
     return ModelFile(path, content, height, width, channels, end.dtype, manifest, block, _COMPILED in outline.custom)
 
 
@@ -114,6 +115,18 @@ def _block(manifest: Manifest | None, path: Path) -> int:
             "Remedy: install a newer quietcam, or convert the model again with `quietcam convert`."
         )
     return manifest.block
+
+
+def _check_manifest(manifest: Manifest, path: Path, size: tuple[int, int, int]) -> None:
+    """A manifest is believed where it tells more than the graph, and must not tell otherwise."""
+    told, stride = (manifest.width, manifest.height, manifest.channels), manifest.stride
+    if told != size or size[0] % stride or size[1] % stride:
+        raise ModelError(
+            "A manifest tells the size of its model's frame, a multiple of its stride. Received: "
+            f"{path}: {told[0]}x{told[1]}x{told[2]} with stride {stride}, for a graph of "
+            f"{size[0]}x{size[1]}x{size[2]}. "
+            "Remedy: convert the model again with `quietcam convert`."
+        )
 
 
 def _check(outline: Outline, path: Path, block: int) -> End:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import secrets
 import stat
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quietcam.errors import StorageError
+from quietcam.strict_json import dump_json
 
 __all__ = [
     "atomic_path",
@@ -107,7 +107,7 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, content: Any, folder: int | None = None) -> None:
     """Write ``content`` to ``path`` as indented JSON, whole or not at all; ``folder`` as in ``write_bytes``."""
-    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode(), folder)
+    write_bytes(path, (dump_json(content, indent=2) + "\n").encode(), folder)
 
 
 def write_new(folder: int, name: str, content: bytes) -> None:

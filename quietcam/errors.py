@@ -5,6 +5,7 @@ QuietcamError
 ├── DataError          a picture, a clip or a data set that cannot be used                   (exit code 1)
 ├── ModelError         a model file that cannot be used                                      (exit code 1)
 ├── DeviceError        an accelerator that is not there, or fails                            (exit code 1)
+├── JsonError          JSON from outside that cannot be believed                             (exit code 1)
 ├── StorageError       the disk: full, read-only, gone                                       (exit code 1)
 ├── MissingExtraError  a package that this command needs is not installed                    (exit code 1)
 ├── GateError          the work was done and a quality gate did not hold                     (exit code 3)
@@ -42,6 +43,10 @@ class ModelError(QuietcamError, ValueError):
 
 class DeviceError(QuietcamError, RuntimeError):
     """An accelerator that is not there, or fails."""
+
+
+class JsonError(QuietcamError, ValueError):
+    """JSON from outside that cannot be believed. The message says what it is, for a reader to say where."""
 
 
 class StorageError(QuietcamError, OSError):

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from quietcam.atomic import write_json
-from quietcam.errors import ModelError
+from quietcam.errors import JsonError, ModelError
+from quietcam.manifest_fields import check_fields
+from quietcam.regular import read_regular
+from quietcam.strict_json import MOST_BYTES, dump_json, parse_json, read_json
 
 __all__ = [
     "FORMAT",
     "MEMBER",
+    "MOST_OF_A_MODEL",
     "Manifest",
     "Quant",
     "attach_manifest",
@@ -35,11 +40,13 @@ __all__ = [
 FORMAT = 1
 """The format version that this code writes, and the newest it reads. Unknown keys are passed over."""
 
+MOST_OF_A_MODEL = 256 << 20
+"""Bytes of a model file: a hundred times the largest that ships, and what a small device still has room for."""
+
 MEMBER = "quietcam.json"
 """The manifest's name inside the appended zip."""
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
-_LARGEST_MANIFEST = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -102,49 +109,30 @@ class Manifest:
             ModelError: a key is missing, a value has the wrong type, or the format is newer than this code.
         """
         version = values.get("format") if isinstance(values, dict) else None
-        if not isinstance(version, int):
-            raise ModelError(f"A manifest must be a JSON object with a format number. Received: {_short(values)}.")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise ModelError(f"A manifest must be a JSON object with a format number. {_REMEDY}")
         if version > FORMAT:
             raise ModelError(
                 f"The manifest's format must be at most {FORMAT}. Received: format={version}. "
                 "Remedy: install a newer quietcam."
             )
+        if missing := sorted(key for key in _REQUIRED if key not in values):
+            raise ModelError(
+                f"A manifest must hold {', '.join(_REQUIRED)}. Received: one without {', '.join(missing)}. {_REMEDY}"
+            )
+        if (wrong := check_fields(values)) is not None:
+            raise ModelError(f"{wrong} {_REMEDY}")
         known = {each.name for each in fields(cls)}
         chosen = {key: value for key, value in values.items() if key in known}
         for end in ("input", "output"):
-            if chosen.get(end) is not None:
-                chosen[end] = _quant(chosen[end], end)
-        for key, accepted in _ACCEPTED.items():
-            if key in chosen and not (isinstance(chosen[key], accepted) and not isinstance(chosen[key], bool)):
-                raise ModelError(
-                    f"The manifest's {key} must be {_names(accepted)}. Received: {key}={_short(chosen[key])}. {_REMEDY}"
-                )
-        for key in ("width", "height", "channels", "stride"):
-            if chosen.get(key, 1) < 1:
-                raise ModelError(f"The manifest's {key} must be at least 1. Received: {key}={chosen[key]}. {_REMEDY}")
-        try:
-            return cls(**chosen)
-        except TypeError:
-            missing = sorted(key for key in _REQUIRED if key not in chosen)
-            raise ModelError(
-                f"A manifest must hold {', '.join(_REQUIRED)}. Received: one without {', '.join(missing)}. {_REMEDY}"
-            ) from None
+            if (told := chosen.get(end)) is not None:
+                chosen[end] = Quant(told["dtype"], float(told["scale"]), told["zero_point"])
+        return cls(**chosen)
 
 
 _REMEDY = "Remedy: convert the model again with `quietcam convert`."
 _REQUIRED = ("name", "recipe", "width", "height", "channels", "sha256", "gmacs", "gmacs_256")
 _RARE = frozenset({"tail", "block", "gate", "weights_sha256", "made_from"})
-_NONE = type(None)
-_ACCEPTED: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("name", "recipe", "sha256"), (str,)),
-    **dict.fromkeys(("width", "height", "channels", "stride"), (int,)),
-    **dict.fromkeys(("gmacs", "gmacs_256"), (int, float)),
-    **dict.fromkeys(("training", "metrics", "tools"), (dict,)),
-    **dict.fromkeys(("architecture", "golden", "gate", "made_from"), (dict, _NONE)),
-    **dict.fromkeys(("receptive_field", "block"), (int, _NONE)),
-    **dict.fromkeys(("tail", "weights_sha256"), (str, _NONE)),
-    "sparsity": (int, float, _NONE),
-}
 
 
 def model_sha256(content: bytes) -> str:
@@ -156,10 +144,12 @@ def attach_manifest(content: bytes, manifest: Manifest) -> bytes:
     """The model with ``manifest`` appended, in the place of one that was there. Deterministic.
 
     Raises:
-        ModelError: ``manifest`` is of another model (its hash).
+        ModelError: ``manifest`` is of another model (its hash), or holds what no reader would take.
     """
     model = strip_manifest(content)
     _check_hash(model, manifest, "the model to attach it to")
+    text = dump_json(manifest.to_dict(), indent=1)
+    _parse(text.encode(), "A manifest to attach")
     file = io.BytesIO()
     file.write(model)
     # Mode "w" starts the archive where the file stands and counts offsets from the file's front. Nothing is
@@ -168,7 +158,7 @@ def attach_manifest(content: bytes, manifest: Manifest) -> bytes:
         member = zipfile.ZipInfo(MEMBER, _ZIP_TIME)
         member.create_system = 3
         member.external_attr = 0o644 << 16
-        archive.writestr(member, json.dumps(manifest.to_dict(), indent=1, allow_nan=False))
+        archive.writestr(member, text)
     return file.getvalue()
 
 
@@ -193,8 +183,11 @@ def extract_manifest(content: bytes) -> Manifest | None:
     return manifest
 
 
-def read_manifest(model_path: Path) -> Manifest | None:
+def read_manifest(model_path: Path, content: bytes | None = None) -> Manifest | None:
     """The manifest of the model at ``model_path``: the appended one, else the one beside it, else None.
+
+    Args:
+        content: of the model file, where it was read already: it may have changed since.
 
     Raises:
         ModelError: the file cannot be read, or the manifest is damaged or of another model (its hash).
@@ -202,11 +195,11 @@ def read_manifest(model_path: Path) -> Manifest | None:
     model_path = Path(model_path)
     sidecar = sidecar_path(model_path)
     try:
-        content = model_path.read_bytes()
+        content = read_regular(model_path, MOST_OF_A_MODEL) if content is None else content
         manifest = extract_manifest(content)
         if manifest is not None or not sidecar.is_file():
             return manifest
-        manifest = _parse(sidecar.read_bytes(), str(sidecar))
+        manifest = _parse(sidecar, str(sidecar))
     except OSError as error:
         raise ModelError(f"A model file must be readable. Received: {error.filename}: {error.strerror}.") from error
     _check_hash(content, manifest, str(model_path))
@@ -227,24 +220,42 @@ def write_sidecar(model_path: Path, manifest: Manifest, created: str | None = No
 
 def _find(content: bytes) -> tuple[int, bytes] | None:
     """Where the appended zip starts, and the manifest's text. None where there is no zip with a manifest."""
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        return None
     try:
+        if not zipfile.is_zipfile(io.BytesIO(content)):
+            return None
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             if MEMBER not in {each.filename for each in members}:
                 return None
-            if archive.getinfo(MEMBER).file_size > _LARGEST_MANIFEST:
-                raise ModelError(f"An appended {MEMBER} must be smaller than {_LARGEST_MANIFEST >> 20} MiB. {_REMEDY}")
-            return min(each.header_offset for each in members), archive.read(MEMBER)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            member, start = archive.getinfo(MEMBER), min(each.header_offset for each in members)
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or start < 0:
+                raise zipfile.BadZipFile("a zip that quietcam did not write")
+            if member.file_size > MOST_BYTES:
+                raise ModelError(f"An appended {MEMBER} must be smaller than {MOST_BYTES >> 20} MiB. {_REMEDY}")
+            return start, archive.read(member)
+    except _BROKEN as error:
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(f"The manifest appended to a model must be whole. Received: {error}. {_REMEDY}") from error
 
 
-def _parse(text: bytes, where: str) -> Manifest:
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What zipfile meets in a damaged zip: a name that is not UTF-8, say, is a ValueError."""
+
+
+def _parse(source: bytes | Path, where: str) -> Manifest:
     try:
-        values = json.loads(text)
-    except ValueError as error:
+        values = read_json(source) if isinstance(source, Path) else parse_json(source)
+    except JsonError as error:
         raise ModelError(f"{where} must be JSON. Received: {error}. {_REMEDY}") from error
     return Manifest.from_dict(values)
 
@@ -256,22 +267,3 @@ def _check_hash(model: bytes, manifest: Manifest, where: str) -> None:
             f"A manifest must carry the SHA-256 of its model. Received: sha256={manifest.sha256[:12]}…, but "
             f"{actual[:12]}… for {where}: the model was changed, or the manifest is another's. {_REMEDY}"
         )
-
-
-def _quant(values: Any, end: str) -> Quant:
-    try:
-        return Quant(str(values["dtype"]), float(values["scale"]), int(values["zero_point"]))
-    except (KeyError, TypeError, ValueError):
-        raise ModelError(
-            f"The manifest's {end} must have dtype, scale and zero_point. Received: {_short(values)}. {_REMEDY}"
-        ) from None
-
-
-def _names(types: tuple[type, ...]) -> str:
-    words = {str: "text", int: "a whole number", float: "a number", dict: "an object", _NONE: "null"}
-    return " or ".join(words[each] for each in types)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quietcam.atomic import write_json
+from quietcam.strict_json import dump_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ __all__ = ["report_console", "write_report"]
 def write_report(target: str | None, report: Any) -> None:
     """Write ``report`` as JSON to the file ``target``; ``-`` is the standard output, None is nowhere."""
     if target == "-":
-        print(json.dumps(report, indent=2, allow_nan=False))
+        print(dump_json(report, indent=2))
     elif target is not None:
         write_json(Path(target), report)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +21,7 @@ from edge.web.guard import guard_of
 from edge.web.hub import Hub
 from edge.web.metrics import CONTENT_TYPE, Metrics
 from edge.web.state import State
+from quietcam.strict_json import dump_json, parse_json
 
 __all__ = ["App", "Controls"]
 
@@ -259,8 +259,8 @@ class App:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="A change must be application/json.\n")
         try:
-            values = json.loads(await body_of(request.text()))
-        except (ValueError, RecursionError):
+            values = parse_json(await body_of(request.text()))
+        except ValueError:
             raise web.HTTPBadRequest(text="A change must be JSON.\n") from None
         strength = values.get("strength") if isinstance(values, dict) and set(values) == {"strength"} else None
         number = isinstance(strength, int | float) and not isinstance(strength, bool)
@@ -322,4 +322,4 @@ def _view(request: web.Request, default: View = "denoised") -> View:
 
 
 def _dumps(values: object) -> str:
-    return json.dumps(values, allow_nan=False, default=str)
+    return dump_json(values, other=str)
