@@ -12,6 +12,7 @@ from edge.mailbox import Mailbox
 from edge.sinks.base import Sink, SinkEnded
 from quietcam.image import Image
 from quietcam.progress import say
+from quietcam.stopping import process
 
 __all__ = ["Outlet", "Slot"]
 
@@ -67,13 +68,14 @@ class Outlet:
     alone and never took a frame ends the run, since nobody would see anything.
 
     Args:
-        sink: open already. Who opened it closes it.
+        sink: open already. It is finished here, in the thread that wrote it.
         live: as the camera says.
         alone: there is no other sink.
         clock: seconds, monotonic.
         report: what ``Sink.status`` is told.
 
     Attributes:
+        thread: its own.
         error: what ended it; None where nothing did.
         ended: it takes nothing any more.
     """
@@ -94,8 +96,9 @@ class Outlet:
         self._failure: str | None = None
         self._retry_at = 0.0
         self._pause = _FIRST_RETRY
-        self._leaving = threading.Lock()  # either this thread finishes the sink or who waits for it
-        self._thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
+        self._keep = True
+        self._closed = threading.Event()
+        self.thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
 
     def report(self) -> dict[str, Any]:
         """For JSON: ``frames`` it took and how many of them ``untouched`` by a network, ``dropped`` ones, how often it
@@ -112,7 +115,7 @@ class Outlet:
         }
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def wants(self, frame: Frame) -> bool:
         """Whether the sink keeps the coming frame as a picture; one that is closed wants nothing."""
@@ -123,35 +126,41 @@ class Outlet:
         if not self._box.put((slot, instead)):
             slot.done(False)
 
-    def close(self) -> None:
-        """Let nothing more in; what is inside is written."""
+    def close(self, keep: bool) -> None:
+        """Let nothing more in. What is inside is written; then the sink is finished, or what is not finished is thrown
+        away. All sinks do so at once, so that none waits for one that hangs. Told twice, the first counts.
+        """
+        if not self._closed.is_set():
+            self._keep = keep
+        self._closed.set()
         self._box.close()
 
-    def join(self, timeout: float | None = None) -> None:
-        """Wait for its end, if it ever began."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-            with self._leaving:
-                if not self.ended:
-                    self.sink.busy = True
-                    self._failure = "it did not end in time"
+    def leave(self) -> None:
+        """It has not ended in time: its thread finishes the sink, should it ever wake."""
+        self.sink.busy = True
+        self._failure = "it did not end in time"
 
     def _run(self) -> None:
-        try:
-            self._work()
-        except SinkEnded:
-            pass
-        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
-            self.error = error
-        finally:
-            self._box.close()
-            while (item := self._box.get(0)) is not None:
-                item[0].done(False)
-            with self._leaving:
+        with process.finishing():
+            try:
+                self._work()
+            except SinkEnded:
+                pass
+            except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+                self.error = error
+            finally:
+                self._box.close()
+                while (item := self._box.get(0)) is not None:
+                    item[0].done(False)
                 self.ended = True
-            if self.sink.busy:  # nobody waited, so nobody else finishes it
-                with contextlib.suppress(Exception):
+            self._closed.wait()
+            try:
+                if self._keep:
                     self.sink.close()
+                else:
+                    self.sink.discard()
+            except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+                self.error = self.error or error
 
     def _work(self) -> None:
         due = self._clock()

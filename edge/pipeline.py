@@ -22,12 +22,14 @@ from edge.sinks.base import Sink
 from edge.treatment import Treated, Treatment
 from quietcam.image import Image
 from quietcam.progress import say
+from quietcam.stopping import process
 
 __all__ = ["Pipeline"]
 
 _QUEUE = 2  # frames: one to be taken at once, one on its way
 _PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
-_GRACE = 1.5  # seconds that threads have to end when the run is stopped
+_GRACE = 1.5  # seconds that sinks have to end when the run is stopped
+_SOON = 0.3  # seconds that other threads have
 _PASSED = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
 _SHAPES = 8  # kinds of frames whose shape is remembered: by step and camera there are two or three
 
@@ -57,6 +59,7 @@ class Pipeline:
 
     Attributes:
         health: what is counted and timed, for any thread.
+        over: the run has ended, and nothing is taken up any more.
 
     Example:
         >>> with open_camera("clip.mp4") as camera, Denoiser(model) as denoiser, open_sink("out") as sink:
@@ -85,7 +88,7 @@ class Pipeline:
         self._shapes: dict[tuple[Step, tuple[int, ...]], tuple[int, ...]] = {}
         self._lock = threading.Lock()
         self._lost = 0  # frames that no sink took, or that the ladder left out
-        self._stopping = False
+        self._stopping = self.over = False
         self._wanted: Path | str | None = None
         self._reloading = threading.Thread()  # replaced by each reload
         self._last: Denoises | None = None  # what worked on the last frame
@@ -109,15 +112,19 @@ class Pipeline:
         """
         self.health.began()
         capture = _Capture(self._capture, self._captured)
-        whole = False
+        whole = keep = False
         try:
             capture.start()
             for outlet in self._outlets:
                 outlet.start()
             self._denoise(frames, on_frame)
             whole = not self._stopping
+            keep = capture.error is None and not any(outlet.error for outlet in self._outlets)
+        except KeyboardInterrupt:
+            keep = True
+            raise
         finally:
-            self._finish(capture, whole)
+            self._finish(capture, whole, keep)
         for error in (capture.error, *(outlet.error for outlet in self._outlets)):
             if error is not None:
                 raise error
@@ -128,6 +135,16 @@ class Pipeline:
         called twice, by any thread and by signal handlers.
         """
         self._stopping = True
+
+    def end(self) -> None:
+        """As ``stop``, also where the network hangs: the sinks take what is denoised, and are finished. For any thread,
+        but not for signal handlers.
+        """
+        self._stopping = True
+        self._captured.close()
+        for outlet in self._outlets:
+            outlet.close(keep=True)
+            outlet.sink.stop()
 
     def request_reload(self, model: Path | str) -> None:
         """Let another model take over between two frames. It is made ready in a thread of its own, so no frame waits
@@ -250,7 +267,11 @@ class Pipeline:
     def _reload(self, wanted: Path | str) -> None:
         try:
             self._denoiser.reload(wanted)  # type: ignore[attr-defined]
+            if self.over:
+                return
         except Exception as error:  # noqa: BLE001  whatever is wrong with the file, what works goes on
+            if self.over:
+                return
             self.health.reload_error = " ".join(str(error).split())
             say(f"The new model is refused, the old one goes on: {error}")
         else:
@@ -269,29 +290,36 @@ class Pipeline:
                 return
             began = self._clock()
 
-    def _finish(self, capture: _Capture, whole: bool) -> None:
-        """End all threads: when nothing hurries after all was written, else soon."""
+    def _finish(self, capture: _Capture, whole: bool, keep: bool) -> None:
+        """End all threads, those of the sinks first: when nothing hurries after all was written, else soon."""
+        process.heard()
+        for outlet in self._outlets:
+            outlet.close(keep)
+            if not whole:
+                outlet.sink.stop()
         self._camera.stop()
         self._captured.close()
         while (captured := self._captured.get(0)) is not None:
             captured.frame.done()
-        for outlet in self._outlets:
-            outlet.close()
-            if not whole:
-                outlet.sink.stop()
-        last = time.monotonic() + _GRACE
+
+        def hurried() -> bool:
+            return not whole or self._stopping
+
+        late: list[threading.Thread] = []
         try:
-            for outlet in self._outlets:
-                outlet.join(None if whole else max(0.0, last - time.monotonic()))
+            late = process.wait([outlet.thread for outlet in self._outlets], _GRACE, hurried)
         except KeyboardInterrupt:  # where one waits for a reader
-            for outlet in self._outlets:
-                outlet.sink.stop()
-                outlet.join(_GRACE)
+            self.end()
+            late = process.wait([outlet.thread for outlet in self._outlets], _GRACE)
             raise
+        finally:
+            for outlet in self._outlets:
+                if outlet.thread in late:
+                    outlet.leave()
         # Reading a file ends by itself; a driver may hang for ever.
-        capture.join(max(0.0, last - time.monotonic()) if self._camera.live else None)
-        if self._reloading.ident is not None:
-            self._reloading.join(max(0.0, last - time.monotonic()))
+        process.wait([capture.thread], _SOON, lambda: self._camera.live or hurried())
+        process.wait([self._reloading], _SOON)
+        self.over = True
         self.health.ended()
 
     def _sinks_ended(self) -> bool:
@@ -327,15 +355,10 @@ class _Capture:
         self.error: BaseException | None = None
         self._work = work
         self._mailbox = mailbox
-        self._thread = threading.Thread(target=self._run, name="quietcam-capture", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="quietcam-capture", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
-
-    def join(self, timeout: float | None) -> None:
-        """Wait for its end, if it ever began."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        self.thread.start()
 
     def _run(self) -> None:
         try:

@@ -14,6 +14,7 @@ from edge.service.settings import Settings, use_config
 from quietcam.errors import StorageError, UsageError
 from quietcam.options import Json
 from quietcam.paths import resolved
+from quietcam.stopping import process
 from quietcam.urls import shown
 
 if TYPE_CHECKING:
@@ -186,6 +187,9 @@ def run_command(
     from edge.sinks import open_sink
 
     notifier = Notifier()
+    reloads = config is not None or notifier.wanted
+    if not reloads:
+        process.hangup_stops()
     notifier.loading()
     # What can be wrong in these words is said before any camera is opened.
     if frames is not None and frames < 1:
@@ -205,7 +209,7 @@ def run_command(
         options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
         page = lambda controls: WebSink(options, controls, camera.live)  # noqa: E731
     settings = Settings(context, config)
-    stopped: KeyboardInterrupt | None = None
+    stopped = False
     with ExitStack() as stack:
         stack.callback(notifier.loaded)
         if isinstance(camera, SupervisedCamera):
@@ -221,13 +225,14 @@ def run_command(
         ]
         if notifier.wanted:
             sinks.append(WatchdogSink(notifier))
-        for each in sinks:
-            stack.enter_context(each)
         degrade = None
         if ladder and camera.live:
             rules = replace(rules, smaller=easier or smaller_model(file))
             degrade = stack.enter_context(make_degrader(rules))
         pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade)
+        stack.enter_context(process.careful(pipeline.end))
+        for each in sinks:
+            stack.enter_context(each)
 
         def take_up(values: dict[str, Any]) -> None:
             named = str(resolve_model(values["model"], camera.size))
@@ -241,7 +246,7 @@ def run_command(
                     pipeline.request_reload(better)
 
             camera.on_found = found
-        if config is not None or notifier.wanted:  # else SIGHUP means that the terminal was closed
+        if reloads:
             reloader = Reloader(lambda: settings.reread(take_up), pipeline.refuse_reload, notifier)
             stack.enter_context(on_hangup(reloader))
         try:
@@ -249,13 +254,12 @@ def run_command(
                 pipeline.run(frames)
             else:
                 _run(pipeline, camera.total, frames)
-        except KeyboardInterrupt as error:
-            stopped = error
-    # Only now are the sinks finished.
+        except KeyboardInterrupt:
+            stopped = True
     report = _report(pipeline.health, camera, denoiser)
     _tell(report, json)
-    if stopped is not None:
-        raise stopped
+    if stopped or process.asked:
+        raise KeyboardInterrupt
     failed = [f"{each['name']}: {each['error']}" for each in report["sinks"] if each["error"]]
     if failed:
         raise StorageError(f"Not every sink took all frames to the end. Received: {'; '.join(failed)}")

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a quality gate did not hold, 130 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,9 +21,10 @@ import quietcam.demo_cli
 import quietcam.lint_cli
 import train.cli
 from quietcam.errors import MissingExtraError, QuietcamError
+from quietcam.stopping import process
 from quietcam.urls import shown_words
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 app = typer.Typer(
     name="quietcam",
@@ -34,6 +34,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"auto_envvar_prefix": "QUIETCAM", "help_option_names": ["-h", "--help"]},
 )
+
+_CAREFUL = frozenset({"run"})
+"""Commands that end by themselves when they are told to: see ``quietcam.stopping``."""
 
 _EXTRA_OF_MODULE = {
     "cv2": "edge",
@@ -59,6 +62,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[  # noqa: ARG001  typer calls _version
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -68,6 +72,8 @@ def _root(
 
     The whole way at once: `quietcam demo`
     """
+    if context.invoked_subcommand not in _CAREFUL:
+        process.interrupt_main()
     if debug:
         os.environ["QUIETCAM_DEBUG"] = "1"
 
@@ -84,20 +90,10 @@ for _stage in (
     _stage.mount(app)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Run the command line and leave the process with the contract's exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-    sys.exit(run(arguments))
-
-
-def _stop(number: int, frame: object) -> None:
-    """Ctrl-C and a service's stop end a command the same way, once: a second one must not hurt what is being saved."""
-    del number, frame
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    process.install()
+    process.leave(run())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

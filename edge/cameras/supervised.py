@@ -17,6 +17,7 @@ from edge.mailbox import Mailbox
 from quietcam.errors import MissingExtraError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
+from quietcam.stopping import process
 from quietcam.urls import shown
 
 __all__ = ["Stillness", "SupervisedCamera", "WatchRules"]
@@ -144,8 +145,7 @@ class SupervisedCamera(Camera):
             self._first.close()
         if self._reader is not None:
             self._abandon()
-        for reader in self._hanging:
-            reader.join(1.0)
+        process.wait([reader.thread for reader in self._hanging], 1.0)
         self._hanging = [reader for reader in self._hanging if reader.alive]
 
     def __iter__(self) -> Iterator[Frame]:
@@ -311,12 +311,12 @@ class _Reader:
         self.settling = False
         self.camera = camera
         self._make = make
-        self._thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
+        self.thread.start()
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return self.thread.is_alive()
 
     @property
     def ended(self) -> bool:
@@ -335,9 +335,6 @@ class _Reader:
             camera.stop()
         while (frame := self.box.get(0)) is not None:
             frame.done()
-
-    def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
 
     def _run(self) -> None:
         try:

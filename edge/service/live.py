@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.models import describe, resolve_model
+from quietcam.errors import UsageError
 from quietcam.urls import shown
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def apply_settings(settings: dict[str, Any], denoiser: Denoiser, pipeline: Pipel
     """Let ``model`` (None: the default) and ``strength`` (None: as it is) hold from a frame soon on.
 
     Raises:
-        UsageError: there is no such model; nothing has changed.
+        UsageError: there is no such model, or the run has ended; nothing has changed.
     """
+    if pipeline.over:
+        raise UsageError("The run has ended.")
     path: Path = resolve_model(settings["model"])
     if settings["strength"] is not None:
         denoiser.strength = settings["strength"]

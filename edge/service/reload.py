@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from edge.service.notify import Notifier
 from quietcam.errors import QuietcamError
 from quietcam.progress import say
+from quietcam.stopping import process
 from quietcam.urls import shown
 
 __all__ = ["Reloader", "on_hangup"]
+
+_GRACE = 2.0  # seconds that a reload under way may take at the end
 
 
 class Reloader:
@@ -28,6 +31,7 @@ class Reloader:
     def __init__(self, work: Callable[[], None], refused: Callable[[str], None], notifier: Notifier) -> None:
         self._work, self._refused, self._notifier = work, refused, notifier
         self._asked = self._ask = -1
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="quietcam-reload", daemon=True)
 
     def start(self) -> None:
@@ -41,36 +45,48 @@ class Reloader:
             os.write(self._ask, b"r")
 
     def close(self) -> None:
-        """End the thread. A reload under way is finished first."""
+        """End the thread. A reload under way is finished first, if that does not take long; else it is left behind, and
+        says nothing more.
+        """
+        self._closed = True
         os.close(self._ask)
-        self._thread.join()
-        os.close(self._asked)
+        process.wait([self._thread], _GRACE)
 
     def _run(self) -> None:
-        while os.read(self._asked, 4096):
-            self._notifier.reloading()
-            try:
-                self._work()
-            except QuietcamError as error:
-                line = shown(" ".join(str(error).split()))
-                say(f"The reload is refused, all goes on as it was: {line}")
-                self._refused(line)
-            except Exception as error:  # noqa: BLE001  a reload must never end what works
-                line = shown(f"unexpected {type(error).__name__}: {error}")
-                say(f"The reload failed, all goes on as it was: {line}")
-                self._refused(line)
-            finally:
+        with open(self._asked, "rb", buffering=0) as asked:  # noqa: PTH123  of a descriptor
+            while asked.read(4096):
+                self._reload()
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            self._work()
+        except QuietcamError as error:
+            self._refuse("is refused", " ".join(str(error).split()))
+        except Exception as error:  # noqa: BLE001  a reload must never end what works
+            self._refuse("failed", f"unexpected {type(error).__name__}: {error}")
+        finally:
+            if not self._closed:
                 self._notifier.ready()
+
+    def _refuse(self, how: str, why: str) -> None:
+        if not self._closed:
+            say(f"The reload {how}, all goes on as it was: {shown(why)}")
+            self._refused(shown(why))
 
 
 @contextlib.contextmanager
 def on_hangup(reloader: Reloader) -> Iterator[None]:
-    """SIGHUP asks ``reloader`` while the block runs. Without effect outside the main thread."""
+    """SIGHUP asks ``reloader`` while the block runs; one that came before does so, too. Without effect outside the main
+    thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     reloader.start()
     before = signal.signal(signal.SIGHUP, lambda _, __: reloader.request())
+    if process.hangups:
+        reloader.request()
     try:
         yield
     finally:

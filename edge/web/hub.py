@@ -21,9 +21,11 @@ from edge.frame import Frame
 from edge.treatment import Treatment, caption
 from edge.web.encoding import Encoder, Key
 from quietcam.image import Image
+from quietcam.stopping import process
 
 __all__ = ["Encoded", "Hub", "Viewer"]
 
+_GRACE = 1.0  # seconds that the encoder has to end
 _STILL_WANTED = 0.5  # seconds: a viewer that has been busy with its last frame for longer does not count
 
 
@@ -106,12 +108,11 @@ class Hub:
         self._thread.start()
 
     def close(self) -> None:
-        """End the encoder's thread. May be called twice."""
+        """End the encoder's thread, or leave it where it hangs. May be called twice."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join()
+        process.wait([self._thread], _GRACE)
 
     @property
     def watching(self) -> int:

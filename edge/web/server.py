@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge.web.guard import Guard, Limits
 from quietcam.errors import QuietcamError, UsageError
+from quietcam.stopping import process
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -26,6 +27,7 @@ _QUIET.propagate = False  # what strangers send is no news
 
 _BACKLOG = 64
 _SHUTDOWN_SECONDS = 0.5
+_GRACE = 2.0  # seconds that the thread has to end
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -93,13 +95,12 @@ class Server:
             raise UsageError(f"The page could not be started. Received: {self._error}.") from self._error
 
     def close(self) -> None:
-        """End all connections and the thread. May be called twice."""
+        """End all connections and the thread; one that hangs in a request is left behind. May be called twice."""
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(stop.set)
-        if self._thread.ident is not None:
-            self._thread.join()
+        process.wait([self._thread], _GRACE)
         self._socket.close()
 
     def _main(self) -> None:
