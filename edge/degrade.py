@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge.heat import Heat, hot_by_default
+from edge.heat import Thermometer, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
 from edge.treatment import Treated
 from quietcam.errors import QuietcamError, UsageError
@@ -62,11 +62,11 @@ class DegradeOptions:
 
 
 class Degrader:
-    """Feeds a ladder and carries out its steps. All but ``report`` and ``temperature`` are for the network's thread.
+    """Feeds a ladder and carries out its steps. All but ``report`` is for the network's thread.
 
     Args:
         ladder: decides.
-        heat: measures.
+        thermometer: measures, once the pipeline has started it.
         deadline: seconds from the sensor until a frame is denoised; a later one is late. None: none ever is.
         smaller: opens a smaller model, at the first step that needs it; None, or where that fails: frames of half the
             size.
@@ -76,13 +76,13 @@ class Degrader:
     def __init__(
         self,
         ladder: Ladder,
-        heat: Heat,
+        thermometer: Thermometer,
         deadline: float | None = None,
         smaller: Callable[[], Denoises] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._ladder = ladder
-        self._heat = heat
+        self.thermometer = thermometer
         self._deadline = deadline
         self._smaller = smaller
         self._opened: Denoises | None = None
@@ -99,7 +99,7 @@ class Degrader:
         self._ticked = now
         late = self._late / self._seen if self._seen else None
         self._seen = self._late = 0
-        if self._ladder.update(now, self._heat.temperature(), self._heat.throttled(), late):
+        if self._ladder.update(now, self.thermometer.temperature(), self.thermometer.throttled(), late):
             self._since = self._wall()
             reason = self._ladder.reason
             say(f"Work per frame is now: {self._ladder.step.value}" + (f" ({reason})" if reason else ""))
@@ -142,10 +142,6 @@ class Degrader:
         """As ``Ladder.report``; the step is taken ``since`` then (seconds since 1970)."""
         return {**self._ladder.report(), "since": self._since}
 
-    def temperature(self) -> float | None:
-        """°C; None where it is not known."""
-        return self._heat.temperature()
-
 
 @contextlib.contextmanager
 def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
@@ -173,4 +169,4 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
                     Denoiser(wanted, options.threads, device=options.device, gate=options.gate, stream=True)
                 )
 
-        yield Degrader(Ladder(steps, rules), Heat(), options.deadline or None, smaller)
+        yield Degrader(Ladder(steps, rules), Thermometer(), options.deadline or None, smaller)

@@ -65,6 +65,7 @@ class Denoiser:
         self._threads, self._asked_overlap, self._device, self._tell = threads, overlap, device, tell
         self._gated, self._stream = gate, stream
         self._lock = threading.Lock()
+        self._closed = False
         self._engine = Engine(model, device, threads, tell=tell)
         self._gate = self._make_gate(self._engine.model)
         self._warn()
@@ -155,7 +156,7 @@ class Denoiser:
         May be called from another thread while frames run.
 
         Raises:
-            ModelError: it cannot be used; the present one goes on.
+            ModelError: it cannot be used, and the present one goes on; or this was closed meanwhile.
         """
         try:
             engine = Engine(model, self._device, self._threads, tell=self._tell)
@@ -168,11 +169,15 @@ class Denoiser:
         except UsageError as error:
             raise ModelError(str(error)) from error
         with self._lock:
-            engine, self._engine = self._engine, engine
-            if gate is not None and self._gate is not None:
-                gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
-            self._gate, self._tiles = gate, {}
+            closed = self._closed
+            if not closed:
+                engine, self._engine = self._engine, engine
+                if gate is not None and self._gate is not None:
+                    gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
+                self._gate, self._tiles = gate, {}
         engine.close()
+        if closed:
+            raise ModelError("A denoiser that is closed takes no other model.")
         self._warn()
 
     def _warn(self) -> None:
@@ -187,6 +192,7 @@ class Denoiser:
     def close(self) -> None:
         """Give the model's memory and the devices back. May be called twice."""
         with self._lock:
+            self._closed = True
             self._engine.close()
             self._tiles = {}
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["Heat", "hot_by_default"]
+from quietcam.stopping import process
+
+__all__ = ["Heat", "Thermometer", "hot_by_default"]
 
 _PROCESSORS = ("cpu", "soc", "x86_pkg", "k10", "acpitz")  # the beginnings of what zones of processors are called
 _FLAGS = {0: "the supply's voltage is too low", 1: "the clock is capped", 2: "throttled", 3: "the soft limit of heat"}
 _FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
 _SECONDS_BETWEEN_CALLS = 10.0  # of vcgencmd, a process of its own
+_PULSE, _STALE = 1.0, 10.0  # seconds between two measurements; for which one holds
+_GRACE = 0.2  # seconds that the last one may take at the end
 _FRESH = 0.5  # seconds for which a temperature is not read again
 
 
@@ -68,6 +73,48 @@ class Heat:
             self._asked = self._clock()
             self._throttled = _words(self._ask())
         return self._throttled
+
+
+class Thermometer:
+    """What ``Heat`` measures, once a second, by a thread of its own: who asks here never waits, whatever the kernel or
+    the firmware does. Where neither has answered for ``_STALE`` seconds nothing is known.
+
+    Args:
+        make: gives the ``Heat``, in that thread.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, make: Callable[[], Heat] = Heat, clock: Callable[[], float] = time.monotonic) -> None:
+        self._make, self._clock = make, clock
+        self._newest: tuple[float, float | None, str | None] = float("-inf"), None, None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="quietcam-heat", daemon=True)
+
+    def temperature(self) -> float | None:
+        """°C of the warmest zone of the processor."""
+        at, degrees, _ = self._newest
+        return degrees if self._clock() - at < _STALE else None
+
+    def throttled(self) -> str | None:
+        """What holds the processor back now, in words; None where nothing does, or nobody knows."""
+        at, _, words = self._newest
+        return words if self._clock() - at < _STALE else None
+
+    def start(self) -> None:
+        """Begin to measure. Once only."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, or leave it where it hangs."""
+        self._stopped.set()
+        process.wait([self._thread], _GRACE)
+
+    def _run(self) -> None:
+        heat = self._make()
+        while not self._stopped.is_set():
+            degrees, words = heat.temperature(), heat.throttled()
+            self._newest = self._clock(), degrees, words
+            self._stopped.wait(_PULSE)
 
 
 def _zones(folder: Path) -> list[Path]:

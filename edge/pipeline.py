@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from edge.buffers import BufferPool
 from edge.cameras.base import Camera
 from edge.degrade import Degrader, Denoises
+from edge.feed import Feed
 from edge.frame import Frame
 from edge.health import Health
-from edge.heat import Heat
+from edge.heat import Thermometer
 from edge.ladder import Step
-from edge.mailbox import Mailbox
 from edge.outlet import Outlet, Slot
 from edge.sinks.base import Sink
 from edge.treatment import Treated, Treatment
@@ -26,18 +26,11 @@ from quietcam.stopping import process
 
 __all__ = ["Pipeline"]
 
-_QUEUE = 2  # frames: one to be taken at once, one on its way
 _PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
 _GRACE = 1.5  # seconds that sinks have to end when the run is stopped
 _SOON = 0.3  # seconds that other threads have
 _PASSED = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
 _SHAPES = 8  # kinds of frames whose shape is remembered: by step and camera there are two or three
-
-
-class _Captured(NamedTuple):
-    frame: Frame
-    since: float  # when the sensor took it; of a file: when it was read
-    queued: float
 
 
 class Pipeline:
@@ -79,11 +72,10 @@ class Pipeline:
         self._denoiser = denoiser
         self._clock = clock
         self._degrade = degrade
-        self._captured = Mailbox[_Captured](
-            1 if camera.live else _QUEUE, newest_wins=camera.live, on_drop=lambda captured: captured.frame.done()
-        )
+        self._feed = Feed(camera, self.health.stages["capture"], clock)
         alone = sum(not sink.observer for sink in sinks) == 1
         self._outlets = [Outlet(sink, camera.live, alone, clock, self.health.report) for sink in sinks]
+        self._thermometer = Thermometer() if degrade is None else degrade.thermometer
         self._pool = BufferPool()
         self._shapes: dict[tuple[Step, tuple[int, ...]], tuple[int, ...]] = {}
         self._lock = threading.Lock()
@@ -111,21 +103,21 @@ class Pipeline:
             KeyboardInterrupt: on Ctrl-C, after the sinks took what was denoised.
         """
         self.health.began()
-        capture = _Capture(self._capture, self._captured)
         whole = keep = False
         try:
-            capture.start()
+            self._feed.thread.start()
+            self._thermometer.start()
             for outlet in self._outlets:
                 outlet.start()
             self._denoise(frames, on_frame)
             whole = not self._stopping
-            keep = capture.error is None and not any(outlet.error for outlet in self._outlets)
+            keep = self._feed.error is None and not any(outlet.error for outlet in self._outlets)
         except KeyboardInterrupt:
             keep = True
             raise
         finally:
-            self._finish(capture, whole, keep)
-        for error in (capture.error, *(outlet.error for outlet in self._outlets)):
+            self._finish(whole, keep)
+        for error in (self._feed.error, *(outlet.error for outlet in self._outlets)):
             if error is not None:
                 raise error
         return self.health
@@ -141,7 +133,7 @@ class Pipeline:
         but not for signal handlers.
         """
         self._stopping = True
-        self._captured.close()
+        self._feed.box.close()
         for outlet in self._outlets:
             outlet.close(keep=True)
             outlet.sink.stop()
@@ -160,7 +152,7 @@ class Pipeline:
     def _denoise(self, frames: int | None, on_frame: Callable[[Health], None] | None) -> None:
         done = 0
         while (frames is None or done < frames) and not self._stopping:
-            captured = self._captured.get(_PULSE)
+            captured = self._feed.box.get(_PULSE)
             if self._wanted is not None and not self._reloading.is_alive():
                 wanted, self._wanted = self._wanted, None
                 self._reloading = threading.Thread(
@@ -170,7 +162,7 @@ class Pipeline:
             if self._degrade is not None:
                 self._degrade.tick(self._clock())
             if captured is None:
-                if self._captured.ended or self._sinks_ended():
+                if self._feed.box.ended or self._sinks_ended():
                     return
                 continue
             began = self._clock()
@@ -279,28 +271,14 @@ class Pipeline:
             self.health.reload_error = None
             say(f"The model is now {wanted}")
 
-    def _capture(self) -> None:
-        began = self._clock()
-        for frame in self._camera:
-            now = self._clock()
-            self.health.stages["capture"].add(now - began, now)
-            since = frame.timestamp if self._camera.live else now
-            if not self._captured.put(_Captured(frame, since, now)):
-                frame.done()
-                return
-            began = self._clock()
-
-    def _finish(self, capture: _Capture, whole: bool, keep: bool) -> None:
+    def _finish(self, whole: bool, keep: bool) -> None:
         """End all threads, those of the sinks first: when nothing hurries after all was written, else soon."""
         process.heard()
         for outlet in self._outlets:
             outlet.close(keep)
             if not whole:
                 outlet.sink.stop()
-        self._camera.stop()
-        self._captured.close()
-        while (captured := self._captured.get(0)) is not None:
-            captured.frame.done()
+        self._feed.close()
 
         def hurried() -> bool:
             return not whole or self._stopping
@@ -317,8 +295,9 @@ class Pipeline:
                 if outlet.thread in late:
                     outlet.leave()
         # Reading a file ends by itself; a driver may hang for ever.
-        process.wait([capture.thread], _SOON, lambda: self._camera.live or hurried())
+        process.wait([self._feed.thread], _SOON, lambda: self._camera.live or hurried())
         process.wait([self._reloading], _SOON)
+        self._thermometer.stop()
         self.over = True
         self.health.ended()
 
@@ -329,7 +308,7 @@ class Pipeline:
         )
 
     def _dropped(self) -> int:
-        return self._captured.dropped + self._camera.dropped + self._lost
+        return self._feed.box.dropped + self._camera.dropped + self._lost
 
     def _watch(self) -> None:
         """Tell ``health`` whom to ask."""
@@ -339,31 +318,10 @@ class Pipeline:
         health.count_dropped(self._dropped)
         health.watch("device", lambda: getattr(denoiser, "device_state", None))
         health.watch("ladder", self._ladder)
-        health.watch("temperature_c", Heat().temperature if self._degrade is None else self._degrade.temperature)
+        health.watch("temperature_c", self._thermometer.temperature)
 
     def _ladder(self) -> dict[str, Any]:
         if self._broken is not None:
             reason = f"the network fails: {self._broken}"
             return {"step": Step.PASS_THROUGH.value, "reason": reason, "since": self._broken_since}
         return {"step": Step.FULL.value, "reason": None} if self._degrade is None else self._degrade.report()
-
-
-class _Capture:
-    """The capturing thread, which closes its mailbox when it ends, and keeps the error that ended it."""
-
-    def __init__(self, work: Callable[[], None], mailbox: Mailbox[_Captured]) -> None:
-        self.error: BaseException | None = None
-        self._work = work
-        self._mailbox = mailbox
-        self.thread = threading.Thread(target=self._run, name="quietcam-capture", daemon=True)
-
-    def start(self) -> None:
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
-            self.error = error
-        finally:
-            self._mailbox.close()

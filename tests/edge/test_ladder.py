@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge.degrade import DegradeOptions, Degrader, Denoises, make_degrader
 from edge.denoiser import Denoiser
-from edge.heat import Heat, hot_by_default
+from edge.heat import Heat, Thermometer, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
@@ -88,9 +88,9 @@ class TestLadder:
             assert STEPS[place] is ladder.step
 
 
-class _Heat(Heat):
+class _Heat(Thermometer):
     def __init__(self) -> None:
-        super().__init__(Path("/nonexistent"))
+        super().__init__()
         self.now: float | None = None
 
     def temperature(self) -> float | None:

@@ -15,7 +15,7 @@ import edge.outlet
 from edge.cameras.base import Camera, CameraState
 from edge.degrade import Degrader
 from edge.frame import Frame
-from edge.heat import Heat
+from edge.heat import Thermometer
 from edge.ladder import Ladder, Step
 from edge.pipeline import Pipeline
 from edge.sinks.base import Sink, SinkEnded
@@ -549,7 +549,7 @@ def test_sinks_are_told_how_it_is_also_while_no_frames_come(monkeypatch: pytest.
 )
 def test_the_steps_of_the_ladder(step: Step, taken: list[tuple[int, int, int]]) -> None:
     sink = Collector()
-    degrade = Degrader(Ladder((step,)), Heat())
+    degrade = Degrader(Ladder((step,)), Thermometer())
     health = Pipeline(Numbers(8), PlusOne(), [sink], degrade=degrade).run()
     assert sink.taken == taken
     assert health.dropped == 8 - len(taken)

@@ -22,7 +22,7 @@ from edge.denoiser import Denoiser
 from edge.frame import Frame
 from edge.gate import Gate
 from edge.health import Health, degradation
-from edge.heat import Heat
+from edge.heat import Thermometer
 from edge.ladder import Ladder, LadderRules, Step
 from edge.pipeline import Pipeline
 from edge.service.live import RunControls
@@ -192,12 +192,15 @@ class Clockwork(Camera):
             yield Frame(picture(32, 32, seed=index), self.now, index, release=self._done.release)
 
 
-class Warm(Heat):
+class Warm(Thermometer):
     """A processor's temperature that a test sets."""
 
     def __init__(self, degrees: float) -> None:
-        super().__init__(Path("/nonexistent"))
+        super().__init__()
         self.degrees = degrees
+
+    def start(self) -> None:
+        """It measures nothing."""
 
     def temperature(self) -> float | None:
         return self.degrees
