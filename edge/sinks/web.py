@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class WebOptions:
 
     host: str = "127.0.0.1"
     port: int = _PORT
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     generated: bool = False
     names: tuple[str, ...] = ()
     viewers: int = 8
@@ -134,7 +134,7 @@ class WebSink(Sink):
         options = self.options
         listening = bind(options.host, options.port)
         port = listening.getsockname()[1]
-        log = _Log()
+        log, guesses = _Log(), _Log()
         self._hub = hub = Hub(
             options.quality, lambda error: log.say(f"A frame could not be encoded: {error}"), encoded=self._encoded
         )
@@ -146,6 +146,7 @@ class WebSink(Sink):
             names=_names(options),
             viewers=options.viewers,
             say=log.say,
+            say_of_guesses=guesses.say,
         )
 
         def application(loop: asyncio.AbstractEventLoop) -> web.Application:

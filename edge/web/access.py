@@ -6,8 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "LONGEST_TOKEN",
     "SHORTEST_TOKEN",
     "Access",
-    "Attempts",
     "host_allowed",
     "is_loopback",
     "new_token",
@@ -39,42 +37,6 @@ HEADERS = {
     "Server": "quietcam",
 }
 """On every answer."""
-
-_WINDOW = 60.0  # seconds
-_TRIES = 10  # wrong tokens of one address within the window
-_ADDRESSES = 1024  # remembered at most
-
-
-class Attempts:
-    """Counts wrong tokens by address, in memory that does not grow.
-
-    Args:
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def wait(self, address: str) -> float:
-        """Seconds until this address may try again; 0: now."""
-        times = self._failed.get(_neighbourhood(address))
-        if times is None or len(times) < _TRIES:
-            return 0.0
-        return max(0.0, times[0] + _WINDOW - self._clock())
-
-    def failed(self, address: str) -> bool:
-        """One wrong token; True when it is the one that closes the door for a while."""
-        key = _neighbourhood(address)
-        times = self._failed.setdefault(key, deque(maxlen=_TRIES))
-        times.append(self._clock())
-        self._failed.move_to_end(key)
-        if len(self._failed) > _ADDRESSES:
-            self._failed.popitem(last=False)
-        return len(times) == _TRIES and self.wait(address) > 0
-
-    def __len__(self) -> int:
-        return len(self._failed)
 
 
 class Access:
@@ -150,15 +112,6 @@ def origin_allowed(headers: Mapping[str, str], host: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
-
-
-def _neighbourhood(address: str) -> str:
-    """The address; of IPv6 its /64, since whoever has one address there has them all."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return address if parsed.version == 4 else str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def _name_of(host: str) -> str | None:

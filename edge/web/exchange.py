@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
 
 from aiohttp import web
 
 from edge.web.access import LONGEST_TOKEN
+from edge.web.attempts import Door
 from edge.web.guard import guard_of
 
-__all__ = ["body_of", "is_embedded_elsewhere", "send", "token_of"]
+__all__ = ["LARGEST_BODY", "body_of", "is_embedded_elsewhere", "send", "token_of"]
+
+LARGEST_BODY = 4096
+"""Bytes. A token or a strength has far fewer."""
 
 _BODY_SECONDS = 5.0
 _SEND_SECONDS = 60.0
 _PIECE = 1 << 18
 
 
-def token_of(request: web.Request) -> str | None:
+def token_of(request: web.Request) -> tuple[str, Door] | None:
+    """The token that a request carries in its head, and how."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    token = bearer.strip() if scheme.lower() == "bearer" else request.query.get("token")
-    return None if token is None else token[: LONGEST_TOKEN + 1]
+    if scheme.lower() == "bearer":
+        return bearer.strip()[: LONGEST_TOKEN + 1], "header"
+    token = request.query.get("token")
+    return None if token is None else (token[: LONGEST_TOKEN + 1], "address")
 
 
 def is_embedded_elsewhere(request: web.Request) -> bool:
@@ -29,14 +34,26 @@ def is_embedded_elsewhere(request: web.Request) -> bool:
     return site not in ("same-origin", "none") and request.headers.get("Sec-Fetch-Mode") != "navigate"
 
 
-async def body_of(reading: Awaitable[Any]) -> Any:
-    """A request's body, in time and small."""
+async def body_of(request: web.Request, kind: str) -> str:
+    """A request's body: text of the media type ``kind``, small, in time, and as plain as our own page sends it.
+
+    Raises:
+        HTTPException: 400, 408, 413 or 415: it is not.
+    """
+    if request.content_type != kind:
+        raise web.HTTPUnsupportedMediaType(text=f"The body must be {kind}.\n")
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise web.HTTPUnsupportedMediaType(text="The body must be UTF-8.\n")
+    if (request.content_length or 0) > LARGEST_BODY:
+        raise web.HTTPRequestEntityTooLarge(LARGEST_BODY, request.content_length or 0, text="The body is too large.\n")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise web.HTTPUnsupportedMediaType(text="The body must not be compressed.\n")
     try:
         async with asyncio.timeout(_BODY_SECONDS):
-            return await reading
+            return (await request.read()).decode()
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="The request did not come in time.\n") from None
-    except (ValueError, LookupError):  # no text in the encoding that it names
+    except (web.RequestPayloadError, UnicodeDecodeError):  # chunks that are none; no UTF-8
         raise web.HTTPBadRequest(text="The request's body cannot be read.\n") from None
 
 

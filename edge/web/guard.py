@@ -1,4 +1,4 @@
-"""The guard around every connection: how many there are, how long a request may take to come, an answer to go."""
+"""The guard around every connection: whether it has a place, how long a request may take to come, an answer to go."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import socket
 from typing import cast
+
+from edge.web.client import Client, client_of
+from edge.web.places import Place, Places
 
 __all__ = ["Guard", "Limits", "guard_of"]
 
@@ -27,19 +30,18 @@ class Limits:
     """What all connections of a server share.
 
     Args:
-        connections: how many there may be at once. When all are taken, the one that has been idle for longest
-            makes room; when none is idle, the new one gets a 503.
+        connections: how many there may be at once; :class:`edge.web.places.Places` says who makes room when all are
+            taken. A new one gets a 503 only while every one serves somebody who may keep it.
         request_seconds: within which a request's head must have come, counted from the connection's start or
             from the last answer.
         stall_seconds: within which the network must have taken what was written.
     """
 
     def __init__(self, connections: int = 64, request_seconds: float = 10.0, stall_seconds: float = 10.0) -> None:
-        self.connections = connections
+        self.places = Places(connections)
         self.request_seconds = request_seconds
         self.stall_seconds = stall_seconds
         self.open: set[Guard] = set()
-        self.idle: dict[Guard, None] = {}  # in the order in which they became so
 
 
 class Guard(asyncio.Protocol):
@@ -47,22 +49,30 @@ class Guard(asyncio.Protocol):
 
     The write buffer's high-water mark is 0: writing pauses as soon as the network does not take everything, and
     ``drained`` waits until it has.
+
+    Attributes:
+        client: at the other end; known once the connection is made.
+        showed_token: the last request on this connection had the right token in its ``Authorization``.
     """
 
     def __init__(self, inner: asyncio.Protocol, limits: Limits) -> None:
+        self.client: Client = client_of(None)
+        self.showed_token = False
         self._inner = inner
         self._limits = limits
         self._transport: asyncio.Transport | None = None
+        self._place: Place | None = None  # None: refused
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._drained.set()
-        self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._limits.open) >= self._limits.connections and not self._make_room():
-            self._refused = True
+        peer = transport.get_extra_info("peername")
+        self.client = client_of(peer[0] if isinstance(peer, tuple) else None)
+        self._place = self._limits.places.force(self.client, self.abort)
+        if self._place is None:
             self._transport.write(_BUSY)
             self._transport.close()
             return
@@ -77,17 +87,17 @@ class Guard(asyncio.Protocol):
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
+        if self._place is not None:
             self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return None if self._refused else self._inner.eof_received()
+        return None if self._place is None else self._inner.eof_received()
 
     def pause_writing(self) -> None:
         self._drained.clear()
         loop = asyncio.get_running_loop()
         self._stall = loop.call_later(self._limits.stall_seconds, self.abort)
-        if not self._refused:
+        if self._place is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
@@ -95,35 +105,41 @@ class Guard(asyncio.Protocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-        if not self._refused:
+        if self._place is not None:
             self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_timers()
         self._drained.set()
         self._limits.open.discard(self)
-        self._limits.idle.pop(self, None)
-        if not self._refused:
+        if self._place is not None:
+            self._limits.places.free(self._place)
             self._inner.connection_lost(exc)
 
     def work(self) -> None:
-        """A request's head is there: from now on the connection is not idle."""
-        self._limits.idle.pop(self, None)
+        """A request's head is there."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._use(idle=False)
 
     def rest(self) -> None:
         """The answer is given: the next request must come in time."""
         if self not in self._limits.open:
             return
         self.work()
-        self._limits.idle[self] = None
+        self._use(idle=True)
         self._deadline = asyncio.get_running_loop().call_later(self._limits.request_seconds, self.abort)
+
+    def keep(self, kept: bool) -> None:
+        """Whether nobody gets this connection's place while a request on it is answered."""
+        if self._place is not None:
+            self._limits.places.keep(self._place, kept)
 
     async def drained(self) -> None:
         """Wait until the network has taken all that was written, or the connection is lost."""
         await self._drained.wait()
+        self._use(idle=False)
 
     def abort(self) -> None:
         """End the connection without waiting for the other side."""
@@ -131,15 +147,10 @@ class Guard(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _make_room(self) -> bool:
-        oldest = next(iter(self._limits.idle), None)
-        if oldest is None:
-            return False
-        # Forgotten at once: connection_lost comes only in the loop's next round.
-        self._limits.idle.pop(oldest)
-        self._limits.open.discard(oldest)
-        oldest.abort()
-        return True
+    def _use(self, idle: bool) -> None:
+        if self._place is not None:
+            self._place.idle = idle
+            self._limits.places.used(self._place)
 
     def _forget_timers(self) -> None:
         for timer in (self._deadline, self._stall):

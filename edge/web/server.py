@@ -25,7 +25,8 @@ _QUIET = logging.getLogger("quietcam.web")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False  # what strangers send is no news
 
-_BACKLOG = 64
+_BACKLOG = 512  # connections that the kernel keeps for us
+_ACCEPTED_AT_ONCE = 16  # in a round of the loop: far fewer than places, so that each is read before it must go
 _SHUTDOWN_SECONDS = 0.5
 _GRACE = 2.0  # seconds that the thread has to end
 
@@ -134,10 +135,12 @@ class Server:
                 access_log=_QUIET,
                 keepalive_timeout=self._limits.request_seconds,
                 lingering_time=1.0,
+                auto_decompress=False,  # nobody who means well compresses a request of this size
             )
             return Guard(inner, self._limits)
 
-        server = await loop.create_server(connection, sock=self._socket)
+        server = await loop.create_server(connection, sock=self._socket, backlog=_ACCEPTED_AT_ONCE)
+        self._socket.listen(_BACKLOG)  # asyncio has one number for both
         self._ready.set()
         try:
             await self._stop.wait()

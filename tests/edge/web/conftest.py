@@ -119,9 +119,17 @@ class Served:
         self._thread = None
         self._stop.clear()
 
-    def get(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, Any, bytes]:
-        """Status, headers, body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+    def get(
+        self,
+        path: str,
+        method: str = "GET",
+        body: str | bytes | None = None,
+        source: str = "127.0.0.1",
+        **headers: str,
+    ) -> tuple[int, Any, bytes]:
+        """Status, headers, body of the answer that ``source`` gets, an address of this machine."""
+        host = "::1" if ":" in source else "127.0.0.1"
+        connection = http.client.HTTPConnection(host, self.port, timeout=WAIT, source_address=(source, 0))
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)
@@ -130,17 +138,18 @@ class Served:
         finally:
             connection.close()
 
-    def connect(self, receive: int | None = None) -> socket.socket:
+    def connect(self, receive: int | None = None, source: str = "127.0.0.1") -> socket.socket:
         connection = socket.socket()
+        connection.bind((source, 0))
         if receive is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         connection.settimeout(WAIT)
         connection.connect(("127.0.0.1", self.port))
         return connection
 
-    def watch(self, view: str = "denoised", receive: int | None = None) -> Stream:
+    def watch(self, view: str = "denoised", receive: int | None = None, source: str = "127.0.0.1") -> Stream:
         """A viewer who reads when told to; entered into the hub when this returns."""
-        return Stream(self.connect(receive), f"/stream.mjpg?view={view}")
+        return Stream(self.connect(receive, source), f"/stream.mjpg?view={view}")
 
 
 class Stream:
@@ -206,15 +215,19 @@ class Stream:
 
 @contextlib.contextmanager
 def serving(
-    token: str | None = None, limits: Limits | None = None, still_wanted: float = WAIT, **options: Any
+    token: str | None = None,
+    limits: Limits | None = None,
+    still_wanted: float = WAIT,
+    listen: str = "127.0.0.1:0",
+    **options: Any,
 ) -> Iterator[Served]:
     """The page with none of the product's own limits of time, which a busy machine would reach, but those given."""
     controls = Controls()
-    settings = WebOptions.of("127.0.0.1:0", token, **options)
+    settings = WebOptions.of(listen, token, **options)
     limits = limits or Limits(settings.viewers + _OTHER_CONNECTIONS, request_seconds=WAIT, stall_seconds=WAIT)
     sink = WebSink(settings, controls, limits=limits)
     seconds = {
-        "access._WINDOW": 1e9,
+        "attempts._BACK_SECONDS": 1e9,
         "app._FIRST_FRAME_SECONDS": WAIT,
         "exchange._BODY_SECONDS": WAIT,
         "exchange._SEND_SECONDS": WAIT,

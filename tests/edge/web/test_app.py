@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge.frame import Frame
 from edge.ladder import Step
 from edge.treatment import Treatment
-from edge.web.access import HEADERS, Access, Attempts, host_allowed, is_loopback, origin_allowed
+from edge.web.access import HEADERS, Access, host_allowed, is_loopback, origin_allowed
 from edge.web.state import STUCK_SECONDS, State
 from quietcam.data.caption import caption_of
 from tests.edge.web.conftest import DENOISED, Served, noise, serving
@@ -298,26 +298,6 @@ class TestToken:
         assert said.count("Too many wrong tokens from 127.0.0.1") == 1
         assert "guess" not in said
         assert TOKEN not in said
-
-    def test_the_door_opens_again_and_remembers_no_more_than_it_must(self) -> None:
-        now = [0.0]
-        attempts = Attempts(lambda: now[0])
-        assert [attempts.failed("a") for _ in range(12)] == [False] * 9 + [True] * 3
-        assert 0 < attempts.wait("a") <= 60
-        assert attempts.wait("b") == 0
-        now[0] = 61
-        assert attempts.wait("a") == 0
-        for number in range(5000):
-            attempts.failed(str(number))
-        assert len(attempts) <= 1024
-
-    def test_a_whole_ipv6_network_is_one_guesser(self) -> None:
-        attempts = Attempts(lambda: 0.0)
-        for number in range(10):
-            attempts.failed(f"2001:db8:0:1::{number:x}")
-        assert attempts.wait("2001:db8:0:1:ffff::1") > 0
-        assert attempts.wait("2001:db8:0:2::1") == 0
-        assert attempts.wait("192.0.2.1") == 0
 
     def test_strangers_cannot_fill_the_log(self, capfd: pytest.CaptureFixture[str]) -> None:
         with serving() as served:

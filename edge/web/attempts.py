@@ -1,0 +1,116 @@
+"""How often a token may be tried: wrong ones count by client and by door, and all of them together.
+
+Whether a token is right cannot be told without trying it, so whoever has used up his tries is refused whatever he
+sends: else a guesser would be let in by the right guess at any speed. What keeps a guesser from shutting others out is
+that they draw on different budgets:
+
+- A client has tries of its own at each door: the ``Authorization`` header, ``?token=``, and the form. A picture on
+  somebody else's page can make the owner's browser use up those of ``?token=``, and no others.
+- All clients together have three budgets: one for those who have not tried in the last minutes, one for those who have
+  tried a few times, one for the rest. Many guessers soon use up the last, and a newcomer finds the first untouched.
+- Who has shown the right token or cookie in this run does not depend on what all others do.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from edge.web.client import Client
+
+__all__ = ["Attempts", "Door"]
+
+Door = Literal["header", "address", "form"]
+"""How a token comes: ``Authorization: Bearer``, ``?token=``, the form of the page."""
+
+_TRIES = 10  # wrong tokens that a client may send at once through one door
+_BACK_SECONDS = 6.0  # after which it has one of them back
+_TOTAL = ((120, 0.5), (60, 1.0), (60, 1.0))  # tries of all clients, and the seconds until one is back, by rank
+_RANKS = (1, 10)  # the rank of a client rises with so many tries, right or wrong or refused
+_FORGOTTEN_SECONDS = 600.0  # after which a site's tries no longer count for its rank
+_TOLD_SECONDS = 60.0  # a client that goes on is told of so often
+_REMEMBERED = 4096
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class _Bucket:
+    """``size`` tries, of which one comes back each ``back`` seconds. Nothing runs: the level is reckoned when asked."""
+
+    __slots__ = ("_back", "_full", "_size", "told")
+
+    def __init__(self, size: int, back: float) -> None:
+        self._size, self._back = size, back
+        self._full = float("-inf")  # when it will be full again
+        self.told = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is a try; 0: now."""
+        return max(0.0, self._full - now - (self._size - 1) * self._back)
+
+    def take(self, now: float) -> None:
+        self._full = max(self._full, now) + self._back
+
+
+class Attempts:
+    """See the module. Its memory is bounded.
+
+    Args:
+        clock: seconds, monotonic.
+        say: told, in one line, that a client has used up its tries.
+    """
+
+    def __init__(self, clock: Callable[[], float], say: Callable[[str], None]) -> None:
+        self._clock, self._say = clock, say
+        self._buckets: OrderedDict[tuple[str, Door], _Bucket] = OrderedDict()
+        self._total = [_Bucket(size, back) for size, back in _TOTAL]
+        self._sites: OrderedDict[str, tuple[float, int]] = OrderedDict()  # when it began, how many tries since
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def wait(self, client: Client, door: Door) -> float:
+        """Seconds until this client may try again; 0: it may now. Each call is a try."""
+        now = self._clock()
+        bucket = self._buckets.get((client.share, door))
+        wait = 0.0 if bucket is None else bucket.wait(now)
+        if client.share in self._known:
+            return wait
+        rank = self._rank(client.site, now)
+        return max(wait, self._total[rank].wait(now))
+
+    def failed(self, client: Client, door: Door) -> None:
+        """The token was wrong."""
+        now = self._clock()
+        bucket = _kept(self._buckets, (client.share, door), lambda: _Bucket(_TRIES, _BACK_SECONDS))
+        bucket.take(now)
+        if client.share not in self._known:
+            self._total[self._rank(client.site, now, tried=0)].take(now)
+        if bucket.wait(now) > 0 and now - bucket.told >= _TOLD_SECONDS:
+            bucket.told = now
+            self._say(f"Too many wrong tokens from {client.address}: more are refused without a look.")
+
+    def succeeded(self, client: Client) -> None:
+        """The client has shown the right token or cookie."""
+        _kept(self._known, client.share, lambda: None)
+
+    def __len__(self) -> int:
+        return len(self._buckets) + len(self._sites) + len(self._known)
+
+    def _rank(self, site: str, now: float, tried: int = 1) -> int:
+        """The budget of all clients that ``site`` draws on, by its tries before the one that is counted here."""
+        began, count = _kept(self._sites, site, lambda: (now, 0))
+        if now - began > _FORGOTTEN_SECONDS:
+            began, count = now, 0
+        self._sites[site] = began, count + tried
+        return sum(count + tried - 1 >= limit for limit in _RANKS)
+
+
+def _kept(memory: OrderedDict[_Key, _Value], key: _Key, new: Callable[[], _Value]) -> _Value:
+    """What ``memory`` holds under ``key``, made when it is not there; what was not asked for longest is forgotten."""
+    if key not in memory:
+        memory[key] = new()
+        if len(memory) > _REMEMBERED:
+            memory.popitem(last=False)
+    memory.move_to_end(key)
+    return memory[key]

@@ -1,0 +1,57 @@
+"""Who is at the other end of a connection: its address, and with whom it shares what a stranger may use up."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+__all__ = ["Client", "client_of"]
+
+_SHARED = tuple(
+    ipaddress.IPv6Network(net)
+    for net in (
+        "::/64",  # holds ::1
+        "fe80::/10",  # everybody on the link
+        "64:ff9b::/96",  # everybody behind a translator from IPv4 (NAT64)
+        "64:ff9b:1::/48",
+        "2001::/32",  # everybody who tunnels through the same Teredo server
+    )
+)
+"""Where a /64 holds many who have nothing to do with each other. There each address is one client."""
+
+
+class Client(NamedTuple):
+    """A client as budgets see it.
+
+    Attributes:
+        address: as logs show it: an IPv4 address stays one where the server listens on IPv6.
+        share: whoever has one address of it can have them all: the IPv4 address; of IPv6 the /64.
+        site: what one customer of a provider may own: the IPv4 address; of IPv6 the /48.
+        is_loopback: it runs on this machine.
+    """
+
+    address: str
+    share: str
+    site: str
+    is_loopback: bool
+
+
+def client_of(address: str | None) -> Client:
+    """The client with this address, as the system gives it: IPv4, IPv6, IPv4 mapped to IPv6, with or without a zone.
+
+    What is no address, such as that of a connection that is gone already, is a client of its own.
+    """
+    shown = address or "unknown"
+    try:
+        parsed = ipaddress.ip_address(shown.partition("%")[0])
+    except ValueError:
+        return Client(shown, shown, shown, is_loopback=False)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    whole = str(parsed)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return Client(whole, whole, whole, parsed.is_loopback)
+    share, site = (str(ipaddress.IPv6Network((int(parsed), bits), strict=False)) for bits in (64, 48))
+    if any(parsed in net for net in _SHARED):
+        share = whole
+    return Client(shown, share, site, parsed.is_loopback)
