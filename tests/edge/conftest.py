@@ -36,6 +36,11 @@ def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "cameras.network._READING_MS": int(1000 * WAIT),
         "cameras.network._REACHING": WAIT,
         "pipeline._GRACE": WAIT,
+        "pipeline._SOON": WAIT,
+        "heat._GRACE": WAIT,
+        "service.reload._GRACE": WAIT,
+        "web.hub._GRACE": WAIT,
+        "web.server._GRACE": WAIT,
     }.items():
         monkeypatch.setattr(f"edge.{name}", seconds)
 

@@ -1,0 +1,56 @@
+"""A process that gets a signal at an instant of its life that a test chooses: not by a clock, but by what it does.
+
+``sitecustomize`` counts what Python reports to audit hooks (imports, opened files, loaded libraries, …) from the moment
+the process takes its signals, and sends one at the count that it is told.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import quietcam
+
+__all__ = ["counted", "environment"]
+
+_SITECUSTOMIZE = """
+import _signal, os, sys
+
+instant, number = int(os.environ["INSTANT"]), int(os.environ["NUMBER"])
+file = os.open(os.environ["COUNT"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+count = 0
+
+
+def hook(event, arguments):
+    global count
+    if event.partition(".")[0] not in ("import", "open", "ctypes", "socket", "os", "subprocess", "exec"):
+        return
+    if _signal.getsignal(_signal.SIGTERM) == _signal.SIG_DFL:
+        return
+    count += 1
+    os.pwrite(file, b"%d" % count, 0)
+    if count == instant:
+        os.kill(os.getpid(), number)
+
+
+sys.addaudithook(hook)
+"""
+
+
+def environment(folder: Path, instant: int, number: int) -> dict[str, str]:
+    """For a process that gets signal ``number`` at its ``instant``; 0: never."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE)
+    path = os.pathsep.join([str(folder), str(Path(quietcam.__path__[0]).parent)])
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "INSTANT": str(instant),
+        "NUMBER": str(number),
+        "COUNT": f"{folder}/count",
+    }
+
+
+def counted(folder: Path) -> int:
+    """How many instants the process has had until now."""
+    return int((folder / "count").read_bytes() or b"0")
