@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
+import re
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from quietcam.atomic import write_json
+from quietcam.strict_json import parse_object
 
 __all__ = ["Budget"]
 
 _HOUR = 3600.0
 _HOURS = 25  # the running hour and 24 before it: never less than a day, at most an hour more
 _CHUNKS = 100  # parts of the budget that are set aside at once
+_MOST_BYTES = 1 << 14  # of the file; ours has 600
 
 
 class Budget:
@@ -24,6 +28,8 @@ class Budget:
     What is set aside for writing is on the disk before it is written, in steps of a hundredth, so a power cut can make
     the count too high by one step and never too low. Time without power counts by the wall clock, as far as that is
     believable: at least nothing, at most a day.
+
+    The count is saved first and valid then: one that could not be saved allows nothing.
 
     Args:
         limit: bytes within 24 hours; None: no limit, and nothing is kept.
@@ -46,6 +52,8 @@ class Budget:
         self._into_hour = 0.0
         self._seen = clock()
         self._set_aside = 0  # counted already, not yet written
+        self._folder: int | None = None
+        self._saved = True  # what counts is what the file says
 
     @property
     def spent(self) -> int:
@@ -53,51 +61,71 @@ class Budget:
         self._advance()
         return sum(self._hours) - self._set_aside
 
-    def load(self) -> None:
-        """Take up the count of an earlier run; a damaged one counts as a full day's, since nobody knows."""
+    def load(self, folder: int | None = None) -> None:
+        """Take up the count of an earlier run; a damaged one counts as a full day's, since nobody knows.
+
+        Args:
+            folder: descriptor of the folder in which the count lies; None: that of its path.
+        """
         if self.limit is None:
             return
+        self._folder = folder
         self._seen = self._clock()
         self._set_aside = 0
-        for leftover in self._path.parent.glob(f".{self._path.stem}.????????{self._path.suffix}"):
-            with contextlib.suppress(OSError):  # of a power cut in the middle of a save
-                leftover.unlink()
+        self._saved = True
+        self._remove_leftovers()
+        self._hours, self._into_hour = [0] * _HOURS, 0.0
         try:
-            text = self._path.read_text(encoding="utf-8")
+            self._hours, self._into_hour, saved = self._read()
         except FileNotFoundError:
-            self._hours, self._into_hour = [0] * _HOURS, 0.0
             return
-        except (OSError, UnicodeDecodeError):
-            text = ""
-        try:
-            self._hours, self._into_hour, saved = _parsed(json.loads(text))
-        except (ValueError, KeyError, TypeError):
-            self._hours, self._into_hour = [self.limit, *[0] * (_HOURS - 1)], 0.0
+        except (OSError, ValueError):
+            self._hours[0] = self.limit
             return
         self._pass(min(max(0.0, self._wall() - saved), _HOURS * _HOUR))
+
+    def moved(self, folder: int) -> None:
+        """The count lies in another folder from now on, with what was written before; where there is a count already,
+        each hour counts as what is more.
+        """
+        if self.limit is None:
+            return
+        self._advance()
+        hours, into_hour = self._hours, self._into_hour
+        hours[0] -= self._set_aside
+        self.load(folder)
+        self._hours = [max(each) for each in zip(hours, self._hours, strict=True)]
+        self._into_hour = min(into_hour, self._into_hour)  # so that nothing of either is forgotten early
+        self._saved = False
 
     def allows(self, size: int) -> bool:
         """Whether ``size`` more bytes may be written now; if so they are set aside.
 
         Raises:
-            StorageError: the count cannot be written down.
+            StorageError: the count cannot be written down. Nothing is set aside.
         """
         if self.limit is None:
             return True
         self._advance()
-        if size <= self._set_aside:
-            return True
-        room = self.limit - sum(self._hours) + self._set_aside
-        if size > room:
-            return False
-        more = min(room, max(size, self.limit // _CHUNKS)) - self._set_aside
-        self._hours[0] += more
-        self._set_aside += more
-        self._save()
+        more = 0
+        if size > self._set_aside:
+            room = self.limit - sum(self._hours) + self._set_aside
+            if size > room:
+                return False
+            more = min(room, max(size, self.limit // _CHUNKS)) - self._set_aside
+        if more or not self._saved:
+            self._save(more)
+            self._set_aside += more
         return True
 
     def wrote(self, size: int) -> None:
-        """So many of the bytes set aside are used."""
+        """So many of the bytes set aside are used; those that nobody set aside count as well.
+
+        Raises:
+            StorageError: these cannot be written down.
+        """
+        if self.limit is not None and size > self._set_aside:
+            self._save(size - self._set_aside)
         self._set_aside = max(0, self._set_aside - size)
 
     def close(self) -> None:
@@ -109,9 +137,8 @@ class Budget:
         if self.limit is None:
             return
         self._advance()
-        self._hours[0] = max(0, self._hours[0] - self._set_aside)
+        self._save(-min(self._set_aside, self._hours[0]))
         self._set_aside = 0
-        self._save()
 
     def _advance(self) -> None:
         now = self._clock()
@@ -129,13 +156,53 @@ class Budget:
         if hours and self._set_aside:
             self._hours[0] += self._set_aside
 
-    def _save(self) -> None:
-        write_json(self._path, {"hours": self._hours, "into_hour": round(self._into_hour, 1), "saved": self._wall()})
+    def _save(self, more: int) -> None:
+        """Write down the count with ``more`` bytes in the running hour; it counts from then on."""
+        hours = [self._hours[0] + more, *self._hours[1:]]
+        count = {"hours": hours, "into_hour": round(self._into_hour, 1), "saved": self._wall()}
+        write_json(self._path, count, self._folder)
+        self._hours, self._saved = hours, True
+
+    def _read(self) -> tuple[list[int], float, float]:
+        """What the file says.
+
+        Raises:
+            FileNotFoundError: there is none.
+            OSError: it cannot be read, or is no file.
+            ValueError: it says no count.
+        """
+        name = self._path if self._folder is None else self._path.name
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError
+            content = os.read(handle, _MOST_BYTES + 1)
+        finally:
+            os.close(handle)
+        return _parsed(parse_object(content, _MOST_BYTES))
+
+    def _remove_leftovers(self) -> None:
+        """Of a power cut in the middle of a save."""
+        ours = re.compile(rf"\.{re.escape(self._path.stem)}\.[0-9a-f]{{8}}{re.escape(self._path.suffix)}")
+        with (
+            contextlib.suppress(OSError),
+            os.scandir(self._path.parent if self._folder is None else self._folder) as all_,
+        ):
+            for name in [each.name for each in all_ if ours.fullmatch(each.name)]:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path.with_name(name) if self._folder is None else name, dir_fd=self._folder)
 
 
-def _parsed(values: Any) -> tuple[list[int], float, float]:
-    hours = [int(each) for each in values["hours"]]
-    into_hour, saved = float(values["into_hour"]), float(values["saved"])
-    if len(hours) != _HOURS or min(hours) < 0 or not 0 <= into_hour <= _HOUR:
+def _parsed(values: dict[str, Any]) -> tuple[list[int], float, float]:
+    hours, into_hour, saved = values.get("hours"), _number(values.get("into_hour")), _number(values.get("saved"))
+    if not isinstance(hours, list) or len(hours) != _HOURS or any(type(each) is not int or each < 0 for each in hours):
+        raise ValueError
+    if not 0 <= into_hour <= _HOUR:
         raise ValueError
     return hours, into_hour, saved
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    return float(value)

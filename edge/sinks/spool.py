@@ -131,7 +131,7 @@ class SpoolSink(Sink):
             width, height = self._frame_size
             self._check_room(3 * width * height * (2 if self.options.twin else 1), "up to ")
         self._store.open()
-        self._budget.load()
+        self._budget.load(self._store.descriptor)
         self._opened = True
 
     def wants(self, frame: Frame) -> bool:
@@ -166,7 +166,15 @@ class SpoolSink(Sink):
         self._keep(now)
 
     def status(self, report: dict[str, Any]) -> None:  # noqa: ARG002  a tick, also while no frames come
-        self._retry(self._clock())
+        now = self._clock()
+        if self._in_hand is None and (self.waiting is None or now >= self._retry_at):
+            try:
+                self._see_to_folder()
+            except StorageError as error:
+                self._wait(error, now)
+            else:
+                self._go_on()
+        self._retry(now)
 
     def report(self) -> dict[str, Any]:
         return {
@@ -176,6 +184,7 @@ class SpoolSink(Sink):
             "over_budget": self.over_budget,
             "evicted": self._store.evicted,
             "bytes": self._store.size,
+            "stuck": self._store.stuck,
             "waiting": self.waiting,
         }
 
@@ -212,6 +221,7 @@ class SpoolSink(Sink):
         assert self._in_hand is not None
         size = _size(self._in_hand)
         try:
+            self._see_to_folder()
             if not self._budget.allows(size):
                 if not self.over_budget:
                     say(f"{self.name}: the day's budget is spent; frames are left out until there is room again")
@@ -225,16 +235,28 @@ class SpoolSink(Sink):
             self._in_hand = None
             return
         except StorageError as error:
-            if self.waiting is None:
-                say(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
-            self.waiting = " ".join(str(error).split())
-            self._retry_at = now + self._pause
-            self._pause = min(2 * self._pause, _LAST_RETRY)
+            self._wait(error, now)
             return
         self._budget.wrote(size)
         self._in_hand = None
         self.stored += 1
         self.stored_untouched += self._in_hand_untouched
+        self._go_on()
+
+    def _see_to_folder(self) -> None:
+        """Take the folder anew where it is not the one any more that was held; the day's budget goes with the run."""
+        if self._store.ensure():
+            say(f"{self.name}: the folder was gone, or another one is in its place; it is used from now on")
+            self._budget.moved(self._store.descriptor)
+
+    def _wait(self, error: StorageError, now: float) -> None:
+        if self.waiting is None:
+            say(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
+        self.waiting = " ".join(str(error).split())
+        self._retry_at = now + self._pause
+        self._pause = min(2 * self._pause, _LAST_RETRY)
+
+    def _go_on(self) -> None:
         if self.waiting is not None:
             say(f"{self.name}: storing again, {self.missed} frames were missed")
         self.waiting, self._pause = None, _FIRST_RETRY

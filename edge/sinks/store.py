@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
 import re
 import secrets
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from quietcam.atomic import make_folder, sync_folder
+from edge.sinks.held import FOLDER, Held, move, names, remove, sizes
+from quietcam.atomic import sync_folder, write_new
 from quietcam.errors import StorageError, UsageError
 
 __all__ = ["Entry", "Store", "allocated"]
 
 _BLOCK = 4096  # bytes: what a file takes on the disk is a multiple of this
-_NAME = re.compile(r"(\d{10})_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
-_TEMPORARY = ".new-"
-_LOCK = ".lock"
+_NAME = re.compile(r"[0-9]{10}_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
+_LEFTOVER = re.compile(r"\.new-[0-9a-f]{8}")
+_END = 9_000_000_000  # numbers from here on are not ours: ten digits end soon
+_HIGH = 8_000_000_000  # no store comes so far by itself: entries from here on are numbered anew
+_MOST_TRIES = 100  # entries in a row that cannot be removed, until the next time
+_DISK_FAILS = {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ESTALE, errno.ENXIO}
 
 
 def allocated(sizes: Mapping[str, int]) -> int:
@@ -44,10 +47,16 @@ class Store:
     An entry is a file, or a folder of several that belong together: it is written under a temporary name, synced, and
     renamed, so it appears at once as a whole; it also goes as a whole. Names begin with a number that counts up.
 
+    Files of other names stay and are not counted; nor are links, pipes, devices and folders that hold any of these or
+    folders, whatever they are called. Nothing is done through a path: see :class:`Held`.
+
     Args:
-        folder: made where it is missing. Files of other names stay and are not counted.
+        folder: made where it is missing.
         limit: bytes that all entries may take.
         wall: unix seconds, for names.
+
+    Attributes:
+        evicted: entries that had to go.
     """
 
     def __init__(self, folder: Path, limit: int, wall: Callable[[], float] = time.time) -> None:
@@ -55,19 +64,35 @@ class Store:
         self.limit = limit
         self.evicted = 0
         self._wall = wall
+        self._held = Held(folder)
         self._entries: deque[Entry] = deque()
+        self._stuck: deque[Entry] = deque()  # that should be gone, and could not be removed
         self._size = 0
         self._next = 0
-        self._lock: int | None = None
 
     @property
     def size(self) -> int:
-        """Bytes that all entries take."""
+        """Bytes that all entries take, and leftovers that cannot be removed."""
         return self._size
 
     @property
+    def stuck(self) -> int:
+        """Entries and leftovers that should be gone, and could not be removed. They are tried again."""
+        return len(self._stuck)
+
+    @property
     def entries(self) -> tuple[Entry, ...]:
-        return tuple(self._entries)
+        """Those that count, the oldest first."""
+        return tuple(sorted((*self._entries, *filter(_is_shown, self._stuck))))
+
+    @property
+    def descriptor(self) -> int:
+        """Of the folder that is held.
+
+        Raises:
+            StorageError: none is.
+        """
+        return self._held.descriptor
 
     def open(self) -> None:
         """Take the folder: leftovers of a power cut go, the account is made anew from what is there.
@@ -76,23 +101,34 @@ class Store:
             StorageError: it cannot be made or written to.
             UsageError: another process uses it.
         """
-        make_folder(self.folder)
-        self._take_lock()
+        self._held.take()
         try:
-            self._entries = deque(self._found())
+            self._look()
         except OSError as error:
             self.close()
             raise StorageError.writing(self.folder, error) from error
-        self._size = sum(entry.size for entry in self._entries)
-        numbers = [int(entry.name.split("_")[0]) for entry in self._entries]
-        self._next = max([self._next, *(number + 1 for number in numbers)])
-        self._make_room(0)
+        with contextlib.suppress(StorageError):  # said when there must be room
+            self._make_room(0)
+
+    def ensure(self) -> bool:
+        """Whether the folder had to be taken anew, since it was deleted, moved, replaced or mounted over.
+
+        Raises:
+            StorageError: it cannot be, or nobody can tell.
+        """
+        if self._held.is_there():
+            self._tidy()
+            return False
+        self._forget()
+        try:
+            self.open()
+        except UsageError as error:
+            raise StorageError(str(error)) from error
+        return True
 
     def close(self) -> None:
         """Let go of the folder. May be called twice."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._held.release()
 
     def add(self, files: Mapping[str, bytes]) -> Entry:
         """Store an entry: when this returns it is on the disk.
@@ -110,93 +146,171 @@ class Store:
                 f"A spool must have room for one entry. Received: {self.limit:,} bytes, and one takes {size:,}. "
                 "Remedy: give it more, as size=…, or store without twin or as jpg."
             )
+        self.ensure()
         self._make_room(size)
-        name = f"{self._next:010d}_{_stamp(self._wall())}"
-        temporary = self.folder / f"{_TEMPORARY}{secrets.token_hex(4)}"
+        temporary = _temporary()
+        entry = Entry(f"{self._next:010d}_{_stamp(self._wall())}{next(iter(files)) if len(files) == 1 else ''}", size)
         try:
-            if len(files) == 1:
-                ((suffix, content),) = files.items()
-                name += suffix
-                _write(temporary, content)
-            else:
-                temporary.mkdir()
-                for each, content in files.items():
-                    _write(temporary / each, content)
-                sync_folder(temporary)
-            temporary.rename(self.folder / name)
+            self._write(temporary, files)
+            self._next += 1  # also where that name is taken already
+            move(self.descriptor, temporary, entry.name)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                _remove(temporary)
+            self._clear(Entry(temporary, size))
             raise StorageError.writing(self.folder, error) from error
-        entry = Entry(name, size)
-        self._next += 1
-        self._entries.append(entry)
-        self._size += size
+        self._count(entry)
         try:
-            sync_folder(self.folder)
+            sync_folder(self.descriptor)
         except OSError as error:
+            self._take_back(temporary)
             raise StorageError.writing(self.folder, error) from error
         return entry
 
-    def _take_lock(self) -> None:
-        path = self.folder / _LOCK
+    def _write(self, temporary: str, files: Mapping[str, bytes]) -> None:
+        folder = self.descriptor
+        if len(files) == 1:
+            write_new(folder, temporary, *files.values())
+            return
+        os.mkdir(temporary, dir_fd=folder)
+        inner = os.open(temporary, FOLDER, dir_fd=folder)
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError.writing(path, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise UsageError(
-                f"A spool belongs to one process. Received: {self.folder}, which another one uses. "
-                "Remedy: stop that one, or choose another folder."
-            ) from None
-        self._lock = handle
+            for name, content in files.items():
+                write_new(inner, name, content)
+            sync_folder(inner)
+        finally:
+            os.close(inner)
 
-    def _found(self) -> list[Entry]:
-        entries = []
-        for path in sorted(self.folder.iterdir()):
-            if path.name.startswith(_TEMPORARY):
-                _remove(path)
-            elif _NAME.fullmatch(path.name):
-                files = [path] if not path.is_dir() else list(path.iterdir())
-                sizes = {each.name: each.stat().st_size for each in files}
-                if path.is_dir():
-                    sizes.setdefault("", 0)  # the folder's own block, also around a single file
-                entries.append(Entry(path.name, allocated(sizes)))
-        return entries
+    def _take_back(self, temporary: str) -> None:
+        """The newest entry was not stored: it goes. Where it cannot, it is there, and whole."""
+        entry = self._entries[-1]
+        with contextlib.suppress(OSError):
+            move(self.descriptor, entry.name, temporary)
+            self._entries.pop()
+            self._size -= entry.size
+            self._clear(Entry(temporary, entry.size))
+
+    def _forget(self) -> None:
+        self._entries, self._stuck, self._size = deque(), deque(), 0
+
+    def _count(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._size += entry.size
+
+    def _look(self) -> None:
+        """Make the account anew."""
+        self._forget()
+        ours = [name for name in names(self.descriptor) if _is_entry(name) or _LEFTOVER.fullmatch(name)]
+        for name in sorted(ours):  # leftovers first, since a dot is before any digit
+            try:
+                there = sizes(self.descriptor, name)
+            except PermissionError:
+                continue
+            if there is None:
+                continue
+            if _is_entry(name):
+                self._count(Entry(name, allocated(there)))
+            else:
+                self._clear(Entry(name, allocated(there)))
+        self._number_anew()
+        self._next = max([self._next, *(_number(entry.name) + 1 for entry in self._entries)])
+
+    def _number_anew(self) -> None:
+        """Give entries whose numbers are so high that somebody else must have made them the next low ones."""
+        high: deque[Entry] = deque()
+        while self._entries and _number(self._entries[-1].name) >= _HIGH:
+            high.appendleft(self._entries.pop())
+        number = _number(self._entries[-1].name) + 1 if self._entries else 0
+        for number, entry in enumerate(high, number):  # noqa: B020  the first one is where it begins
+            name = f"{number:010d}{entry.name[10:]}"
+            try:
+                if name != entry.name:
+                    move(self.descriptor, entry.name, name)
+            except FileNotFoundError:
+                self._size -= entry.size
+            except OSError:  # the first to go, then
+                self._stuck.append(entry)
+            else:
+                self._entries.append(Entry(name, entry.size))
 
     def _make_room(self, size: int) -> None:
-        """Let the oldest go until ``size`` more bytes fit. One that somebody else removed is gone as well."""
-        while self._entries and self._size + size > self.limit:
-            path = self.folder / self._entries[0].name
-            gone = self.folder / f"{_TEMPORARY}{secrets.token_hex(4)}"
+        """Let the oldest go until ``size`` more bytes fit; those that cannot be removed are passed over.
+
+        Raises:
+            StorageError: there is no room.
+        """
+        why = OSError(errno.ENOSPC, "Nothing is left that could be removed")
+        again, tries = True, _MOST_TRIES
+        while self._size + size > self.limit:
+            entries = self._stuck if again and self._stuck else self._entries
+            if not entries or not tries:
+                raise StorageError.writing(self.folder, why) from why
             try:
-                if path.is_dir():
-                    path.rename(gone)  # so that nobody ever sees half of it
-                    path = gone
-                _remove(path)
+                self._let_go(entries.popleft())
+                if entries is self._stuck:  # so may the others
+                    self._entries.extendleft(sorted(filter(_is_shown, entries), reverse=True))
+                    self._stuck = deque(each for each in entries if not _is_shown(each))
+            except OSError as error:
+                why, again, tries = error, False, tries - 1
+                if error.errno in _DISK_FAILS:  # so will all others
+                    tries = 0
+
+    def _let_go(self, entry: Entry) -> None:
+        """Remove what no list holds any more. What cannot be removed is stuck, and stays in the account.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        name = entry.name
+        try:
+            there = sizes(self.descriptor, name)
+            if there is not None and "" in there and _is_entry(name):  # so that nobody ever sees half of it
+                aside = _temporary()
+                move(self.descriptor, name, aside)
+                name = aside
                 self.evicted += 1
-            except FileNotFoundError:
-                pass
-            except OSError as error:  # it stays in the account, as it does on the disk
-                raise StorageError.writing(path, error) from error
-            self._size -= self._entries.popleft().size
+            if there is not None:
+                remove(self.descriptor, name)
+                self.evicted += _is_entry(name)
+        except FileNotFoundError:  # somebody else removed it
+            pass
+        except OSError:
+            self._stuck.append(Entry(name, entry.size))
+            raise
+        self._size -= entry.size
+
+    def _tidy(self) -> None:
+        """Try a leftover again that could not be removed."""
+        for _ in range(len(self._stuck)):
+            if not _is_shown(self._stuck[0]):
+                with contextlib.suppress(OSError):
+                    self._let_go(self._stuck.popleft())
+                return
+            self._stuck.rotate(-1)
+
+    def _clear(self, leftover: Entry) -> None:
+        """Remove what is not in the account. Where that fails it gets there."""
+        try:
+            remove(self.descriptor, leftover.name)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            self._stuck.append(leftover)
+            self._size += leftover.size
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _is_shown(entry: Entry) -> bool:
+    return _is_entry(entry.name)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def _is_entry(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and _number(name) < _END
+
+
+def _number(name: str) -> int:
+    return int(name[:10])
+
+
+def _temporary() -> str:
+    return f".new-{secrets.token_hex(4)}"
 
 
 def _stamp(seconds: float) -> str:
