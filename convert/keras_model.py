@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import warnings
 import zipfile
@@ -25,6 +24,7 @@ from quietcam.architecture import Architecture
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, UsageError
 from quietcam.manifest import Manifest
+from quietcam.strict_json import MOST_OF_A_LIST, parse_object, read_object
 
 # Before TensorFlow is imported: its chatter helps nobody, and tfmot must find tf_keras, not Keras 3.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -259,7 +259,7 @@ def _config(file: Path) -> tuple[str, bool]:
             if (broken := archive.testzip()) is not None:
                 raise _refused(file, f"a damaged {broken}", damaged)
             config = archive.read("config.json").decode()
-            keras_version = str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
+            keras_version = str(parse_object(archive.read("metadata.json")).get("keras_version", ""))
     except ModelError:
         raise
     except (*_DAMAGED, ValueError, AttributeError) as error:
@@ -362,7 +362,7 @@ def _about(run: Path | None) -> dict[str, Any]:
     if run is None or not (run / "evaluation.json").is_file():
         return {"architecture": None}
     try:
-        evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+        evaluation = read_object(run / "evaluation.json", MOST_OF_A_LIST)
         architecture = Architecture.from_dict(evaluation["architecture"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(

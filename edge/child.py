@@ -24,6 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 from edge.child_link import MESSAGE, Link
 from quietcam import errors
 from quietcam.errors import QuietcamError
+from quietcam.strict_json import parse_json
 
 __all__ = ["GRACE", "Child", "ChildError", "Link", "Shared", "memory_limit"]
 
@@ -314,8 +315,8 @@ def _checked(message: bytes) -> bytes:
 
 def _error(message: bytes) -> QuietcamError:
     """The error that a child has sent. A child that was damaged may send anything."""
-    with contextlib.suppress(ValueError, TypeError, RecursionError):
-        name, text = json.loads(message)
+    with contextlib.suppress(ValueError, TypeError):
+        name, text = parse_json(message)
         kind = getattr(errors, str(name), None)
         if isinstance(kind, type) and issubclass(kind, QuietcamError):
             return kind(str(text))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from edge.ladder import Step
 from quietcam.image import Image
+from quietcam.strict_json import dump_json
 
 __all__ = ["KINDS", "UNTOUCHED", "Treated", "Treatment", "caption"]
 
@@ -90,7 +90,7 @@ class Treatment:
 
 def caption(treatment: Treatment | None) -> str | None:
     """What a picture file says of itself, in one line of JSON; None where nothing is known."""
-    return None if treatment is None else json.dumps({"quietcam": treatment.report()})
+    return None if treatment is None else dump_json({"quietcam": treatment.report()})
 
 
 class Treated(NamedTuple):

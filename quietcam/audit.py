@@ -5,7 +5,6 @@ A set can also be rebuilt so, from its file or from the JSON report that `quietc
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from quietcam.image import Image, as_channels, swap_red_blue
 from quietcam.paths import lack
 from quietcam.progress import progress
 from quietcam.representative import RepresentativeSet, patch_sha256
+from quietcam.strict_json import MOST_OF_A_LIST, read_object
 
 __all__ = ["VERDICTS", "Audit", "Sample", "SampleList", "Verdict", "audit", "read_samples", "rebuild"]
 
@@ -245,7 +245,7 @@ def _samples_of_report(path: Path) -> SampleList:
     if not path.is_file():
         raise UsageError(f"A set's report is a JSON file. Received: {path}, {lack(path)}. Remedy: check the path.")
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_object(path, MOST_OF_A_LIST)
         samples = [
             Sample(str(each["source"]), str(each["instance"]), _boxed(each["box"]), str(each["sha256"]))
             for each in told["samples"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import resource
 import shlex
 import shutil
@@ -22,6 +21,7 @@ from quietcam.atomic import make_folder, write_json
 from quietcam.data.generated import ORIGIN, write_pairs
 from quietcam.errors import DataError, GateError, MissingExtraError, QuietcamError, StoppedError
 from quietcam.progress import say
+from quietcam.strict_json import MOST_OF_A_LIST, read_object
 
 __all__ = ["ADAPTING", "FROM_SCRATCH", "PROMISES", "Plan", "Promise", "StepFailedError", "judge", "run_demo"]
 
@@ -194,7 +194,7 @@ def run_demo(data: Path | None, out: Path, minutes: float | None, from_scratch: 
         *("compare", *models, "--data", held_out, "--split", side, "--classic", "blur", "--classic", "nlm"),
         *("--json", out / "comparison.json", "--html", out / "report.html"),
     )
-    promises = judge(json.loads((out / "comparison.json").read_text(encoding="utf-8")))
+    promises = judge(read_object(out / "comparison.json", MOST_OF_A_LIST))
     write_json(
         out / "demo.json",
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from quietcam.data.pictures import is_picture_file
 from quietcam.errors import DataError, UsageError
 from quietcam.paths import is_dir, lack
+from quietcam.strict_json import MOST_OF_A_LIST, parse_json
 
 __all__ = ["ForeignArray", "claimed_sizes", "read_array"]
 
@@ -101,7 +101,7 @@ def _read_zip(path: Path, key: str | None) -> ForeignArray:
         if key is None:
             raise DataError(f"A set holds an array of pictures. Received: {path}, with none. {_REMEDY}")
         is_set = {"patches", "source", "instance", "box", "sha256"} <= set(names)
-        origin = json.loads(str(stored["origin"])) if is_set and "origin" in names else {}
+        origin = parse_json(str(stored["origin"]), MOST_OF_A_LIST) if is_set and "origin" in names else {}
         others = () if is_set else tuple(name for name in names if name != key)
         return ForeignArray(np.asarray(stored[key]), key, others, origin if isinstance(origin, dict) else {}, is_set)
 

@@ -8,7 +8,6 @@ be audited and rebuilt.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import zipfile
 import zlib
@@ -21,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.atomic import atomic_path
-from quietcam.errors import DataError, UsageError
+from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.foreign import claimed_sizes
 from quietcam.image import Image
 from quietcam.paths import lack
+from quietcam.strict_json import MOST_OF_A_LIST, dump_json, parse_object
 
 __all__ = ["RepresentativeSet", "load_set", "patch_sha256", "save_set"]
 
@@ -143,7 +143,7 @@ def save_set(path: Path, representative: RepresentativeSet) -> None:
             instance=np.array(representative.instance),
             box=representative.box,
             sha256=np.array(representative.sha256),
-            origin=np.array(json.dumps(representative.origin, sort_keys=True)),
+            origin=np.array(dump_json(representative.origin, sort_keys=True)),
         )
 
 
@@ -170,9 +170,10 @@ def load_set(path: Path) -> RepresentativeSet:
                     f"Received: {path} without {', '.join(sorted(missing))}. {_REMEDY} "
                     "(`quietcam lint` says what a foreign file is like.)"
                 )
-            origin = json.loads(str(stored["origin"])) if "origin" in stored.files else {}
-            if not isinstance(origin, dict):
-                raise DataError(f"A set's origin is a JSON object. Received: {type(origin).__name__}. {_REMEDY}")
+            try:
+                origin = parse_object(str(stored["origin"]), MOST_OF_A_LIST) if "origin" in stored.files else {}
+            except JsonError as error:
+                raise DataError(f"A set's origin is a JSON object. Received: {error}. {_REMEDY}") from error
             return RepresentativeSet(
                 patches=stored["patches"],
                 source=tuple(str(each) for each in stored["source"]),

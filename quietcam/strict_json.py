@@ -18,10 +18,22 @@ from quietcam.errors import JsonError
 from quietcam.regular import read_regular
 from quietcam.text import valid_text
 
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "dump_json", "parse_json", "parse_object", "read_json", "read_object"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_DEPTH",
+    "MOST_OF_A_LIST",
+    "dump_json",
+    "parse_json",
+    "parse_object",
+    "read_json",
+    "read_object",
+]
 
 MOST_BYTES = 1 << 20
 """Bytes of UTF-8: of a file that describes one thing. The largest manifest that ships has 14,000."""
+
+MOST_OF_A_LIST = 256 << 20
+"""Bytes of a file that tells of each picture of a data set, or of each score of a comparison."""
 
 MOST_DEPTH = 32
 """Objects and arrays within each other."""

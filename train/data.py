@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -21,9 +20,10 @@ from quietcam.data.generated import ORIGIN, make_generated_pair, read_band
 from quietcam.data.pairs import Pair, PairList, find_pairs, say_problems
 from quietcam.data.shards import ShardSet, is_packed, open_shards
 from quietcam.data.split import SIDES, SplitRule
-from quietcam.errors import DataError, UsageError
+from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.image import Image, as_channels
 from quietcam.metrics import psnr
+from quietcam.strict_json import MOST_OF_A_LIST, read_object
 from train.config import RunConfig
 from train.origin import Origin
 from train.sources import CropSource, Mixture, PatchSource, SceneSource, ShardSource
@@ -281,8 +281,8 @@ def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
 def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
     """What a data set is and whose terms it is under, as far as it tells: by its ``origin.json`` or by SIDD's names."""
     if (folder / ORIGIN).is_file():
-        with suppress(OSError, ValueError):
-            told = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        with suppress(OSError, JsonError):
+            told = read_object(folder / ORIGIN, MOST_OF_A_LIST)
             return {key: str(told.get(key, "unknown")) for key in ("data", "licence")}
     return {
         "data": _name(folder),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from quietcam.errors import QuietcamError, UsageError
 from quietcam.progress import say
+from quietcam.strict_json import parse_object
 
 __all__ = ["Devices", "WorkerLostError", "choose_devices", "choose_xla", "is_chief"]
 
@@ -140,7 +140,7 @@ def is_chief() -> bool:
 def _read_cluster(text: str) -> tuple[int, int]:
     """How many workers TF_CONFIG names, and which of them this is."""
     try:
-        told = json.loads(text)
+        told = parse_object(text)
         workers, task = told["cluster"]["worker"], told["task"]
         if task["type"] == "worker" and set(told["cluster"]) == {"worker"} and 0 <= int(task["index"]) < len(workers):
             return len(workers), int(task["index"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from quietcam.atomic import atomic_path, write_json, write_text
 from quietcam.data.crops import Crops
 from quietcam.harm import harms
 from quietcam.progress import say
+from quietcam.strict_json import dump_json
 from train import pruning
 from train.config import RunConfig, dump_config
 from train.data import TrainingData
@@ -141,7 +141,7 @@ def recipe_of(phase: str, config: RunConfig, data: TrainingData, precision: str,
     for values in sections.values():
         for budget in ("steps", "minutes", "xla"):
             values.pop(budget, None)
-    return json.dumps(sections | {"precision": precision, "data": data.origin["sha256"], **more}, sort_keys=True)
+    return dump_json(sections | {"precision": precision, "data": data.origin["sha256"], **more}, sort_keys=True)
 
 
 def prune_run(

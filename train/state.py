@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from quietcam.atomic import write_bytes
 from quietcam.errors import DataError
+from quietcam.strict_json import MOST_OF_A_LIST, dump_json, parse_object
 
 __all__ = ["State", "read_state", "write_state"]
 
@@ -51,7 +52,7 @@ def write_state(path: Path, state: State) -> None:
     arrays = {f"{group}_{i:03d}": array for group in _GROUPS for i, array in enumerate(getattr(state, group))}
     told = {key: value for key, value in vars(state).items() if key not in _GROUPS}
     content = io.BytesIO()
-    np.savez(content, told=np.array(json.dumps(told)), **arrays)
+    np.savez(content, told=np.array(dump_json(told)), **arrays)
     write_bytes(path, content.getvalue())
 
 
@@ -63,12 +64,22 @@ def read_state(path: Path) -> State:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            values: dict[str, Any] = json.loads(str(stored["told"]))
+            values: dict[str, Any] = parse_object(str(stored["told"]), MOST_OF_A_LIST)
             for group in _GROUPS:
                 values[group] = [stored[name] for name in stored.files if name.startswith(group)]
-        return State(**values)
+        return _checked(State(**values))
     except Exception as error:  # zipfile, numpy and json raise all sorts
         raise DataError(
             f"A checkpoint must be one that training wrote. Received: {path} ({type(error).__name__}: {error}). "
             "Remedy: train anew with --overwrite."
         ) from error
+
+
+def _checked(state: State) -> State:
+    """``state``, if it holds what it says. A number that was not finite was written as null, and comes back as NaN."""
+    parse_object(state.recipe or "{}")
+    counts = (state.step, state.slowed)
+    if not all(type(each) is int and each >= 0 for each in counts) or type(state.seconds) not in (int, float):
+        raise TypeError(f"{state.step} steps in {state.seconds} s, slowed {state.slowed} times")
+    state.rows = [{key: math.nan if each is None else each for key, each in dict(row).items()} for row in state.rows]
+    return state

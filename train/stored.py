@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import tf_keras as keras
 
 from quietcam.errors import ModelError, UsageError
+from quietcam.strict_json import MOST_OF_A_LIST, read_object
 from train.config import RunConfig, load_config
 from train.model import build, convolutions, copy_convolutions
 
@@ -79,7 +79,7 @@ def read_evaluation(run: Path) -> dict[str, Any]:
     """
     path = run / "evaluation.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, MOST_OF_A_LIST)
         if not isinstance(content["data"], dict):
             raise TypeError("no data")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -87,4 +87,4 @@ def read_evaluation(run: Path) -> dict[str, Any]:
             f"A run tells what it was trained on in evaluation.json. Received: {path}: {error}. "
             "Remedy: give the folder that 'quietcam train' wrote, whole."
         ) from error
-    return cast("dict[str, Any]", content)
+    return content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ import tf_keras as keras
 from quietcam.data.crops import Crops
 from quietcam.errors import QuietcamError, StoppedError, UsageError
 from quietcam.progress import progress, say
+from quietcam.strict_json import parse_object
 from train.board import Board
 from train.dataset import training_patches
 from train.devices import Devices
@@ -268,7 +268,7 @@ def _checkpoint(run: Path, phase: str) -> Path:
 
 def _differences(theirs: str, ours: str) -> str:
     """Which parts of two recipes are not the same."""
-    a, b = (json.loads(recipe or "{}") for recipe in (theirs, ours))
+    a, b = (parse_object(recipe or "{}") for recipe in (theirs, ours))
     found = []
     for name in sorted(a.keys() | b.keys()):
         one, other = a.get(name), b.get(name)

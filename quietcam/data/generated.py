@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import signal
@@ -21,11 +20,12 @@ from quietcam.atomic import make_folder, write_json
 from quietcam.data.frames import CleanFrames, aliased_crop, clean_crop
 from quietcam.data.pairs import say_problems
 from quietcam.data.pictures import write_picture
-from quietcam.errors import DataError, UsageError
+from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.image import Image
 from quietcam.noise import SIDD_LEVELS, SensorNoise
 from quietcam.progress import progress
 from quietcam.scenes import generate_scene, photograph
+from quietcam.strict_json import dump_json, parse_object, read_object
 from quietcam.world import photograph_world
 
 __all__ = ["ORIGIN", "make_generated_pair", "read_band", "write_pairs"]
@@ -117,9 +117,10 @@ def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
     if not (folder / ORIGIN).is_file() or not any((folder / "noisy").glob("*.png")):
         return
     try:
-        there = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        there = read_object(folder / ORIGIN)
+    except (OSError, JsonError):
         there = {}
+    told = parse_object(dump_json(told))  # as it would be read back
     there.setdefault("world", False)  # a set that was begun before there was a choice
     if differing := [key for key, value in told.items() if there.get(key) != value]:
         listed = ", ".join(f"{key} {there.get(key)} there, {told[key]} asked for" for key in differing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import unicodedata
@@ -15,6 +14,7 @@ from quietcam.data.formats import PICTURE_SUFFIXES
 from quietcam.data.pictures import Place
 from quietcam.data.sidd import Instance
 from quietcam.errors import DataError, UsageError
+from quietcam.strict_json import read_object
 
 __all__ = [
     "LAYOUT",
@@ -137,7 +137,7 @@ def read_layout(data: Path) -> Layout | None:
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_object(path)
         return Layout(str(told["noisy"]), str(told["clean"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from quietcam.data.pictures import Place, list_pictures
 from quietcam.data.sidd import Instance
 from quietcam.data.split import pairs_of_side
 from quietcam.errors import DataError, UsageError
+from quietcam.strict_json import read_object
 
 __all__ = ["CAPTURE", "NoisyPicture", "NoisySet", "find_noisy", "noisy_of_pairs"]
 
@@ -103,7 +103,7 @@ def _told_by_capture(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_object(path)
         keys = ("source", "isp_denoise", "quietcam")
         return {key: told[key] for key in keys}
     except (OSError, ValueError, KeyError, TypeError) as error:

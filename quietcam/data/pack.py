@@ -18,6 +18,7 @@ from quietcam.data.split import SIDES, SplitRule
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, as_channels
 from quietcam.progress import progress, say
+from quietcam.text import valid_text
 
 __all__ = ["PackReport", "grid_boxes", "pack"]
 
@@ -101,7 +102,7 @@ def pack(
     split = split if split in SIDES else "all"
     pairs, sides = _choose(found.pairs, split, rule)
     pictures = tuple(_picture(pair, sides.get(pair.name, "")) for pair in pairs)
-    plan = Plan(Path(data).resolve().name, patch, channels, seed, per_picture, split, str(rule), pictures)
+    plan = Plan(valid_text(Path(data).resolve().name), patch, channels, seed, per_picture, split, str(rule), pictures)
     with ShardWriter(out, plan) as writer:
         kept = writer.kept
         if writer.complete:
@@ -149,7 +150,8 @@ def _choose(pairs: Sequence[Pair], split: str, rule: SplitRule) -> tuple[list[Pa
 
 def _picture(pair: Pair, side: str) -> PackedPicture:
     instance = pair.instance.name if pair.instance else ""
-    return PackedPicture(pair.name, instance, pair.scene, side, _bytes(pair.noisy), _bytes(pair.clean))
+    name, instance, scene = map(valid_text, (pair.name, instance, pair.scene))
+    return PackedPicture(name, instance, scene, side, _bytes(pair.noisy), _bytes(pair.clean))
 
 
 def _bytes(place: object) -> int:

@@ -13,13 +13,13 @@ A patch counts once its line stands whole in the index, and lines are written af
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from quietcam.data.crops import Box
 from quietcam.errors import DataError
+from quietcam.strict_json import MOST_OF_A_LIST, dump_json, parse_object, read_object
 
 __all__ = [
     "AGAIN",
@@ -37,6 +37,7 @@ __all__ = [
 
 _FORMAT = 1
 _SHARD_BYTES = 1 << 28
+_MOST = 1 << 31  # of a patch or of patches
 
 PLAN, INDEX, COMPLETE = "pack.json", "index.jsonl", "complete.json"
 AGAIN = "Remedy: delete the folder and pack again."
@@ -111,7 +112,24 @@ class Plan:
     def from_dict(cls, values: dict[str, Any]) -> Plan:
         """What ``to_dict`` gave."""
         known = {field.name: values[field.name] for field in fields(cls)}
-        return cls(**{**known, "pictures": tuple(PackedPicture(**each) for each in known["pictures"])})
+        if not isinstance(known["pictures"], list):
+            raise TypeError("pictures that are no list")
+        plan = cls(**{**known, "pictures": tuple(PackedPicture(**each) for each in known["pictures"])})
+        plan._check()
+        return plan
+
+    def _check(self) -> None:
+        """Whether it can be one that was written, since it may come from anywhere."""
+        sizes = (self.patch, self.patches_per_shard, 1 if self.per_picture is None else self.per_picture)
+        if not all(type(each) is int and 0 < each < _MOST for each in sizes) or self.channels not in (1, 3):
+            raise ValueError(f"patches of {self.patch} pixels and {self.channels} channels")
+        words: list[object] = [self.data, self.split, self.rule]
+        counts: list[object] = [self.seed, self.channels]
+        for each in self.pictures:
+            words += [each.name, each.instance, each.scene, each.side]
+            counts += [each.noisy_bytes, each.clean_bytes]
+        if not all(type(each) is str for each in words) or not all(type(each) is int for each in counts):
+            raise TypeError("a picture that is not told by texts and numbers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +157,7 @@ class Entry:
             if self.skipped
             else {"source": self.source, "instance": self.instance, "box": self.box, "sha256": self.sha256}
         )
-        return json.dumps(values, ensure_ascii=False).encode() + b"\n"
+        return dump_json(values, ascii_only=False).encode() + b"\n"
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -154,7 +172,7 @@ def read_plan(folder: Path) -> Plan:
         DataError: it is damaged, or of another format.
     """
     try:
-        values = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        values = read_object(folder / PLAN, MOST_OF_A_LIST)
         if values["format"] != _FORMAT:
             raise DataError(
                 f"A packed set must have format {_FORMAT}. Received: {folder} with format {values['format']}. {AGAIN}"
@@ -174,12 +192,11 @@ def read_complete(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / COMPLETE
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} must be readable. Received: {error}. {AGAIN}") from error
-    return found
 
 
 def read_index(path: Path, plan: Plan) -> tuple[list[Entry], list[int]]:
@@ -208,7 +225,7 @@ def read_index(path: Path, plan: Plan) -> tuple[list[Entry], list[int]]:
 def _parse(line: bytes) -> Entry | None:
     """One line of the index; None when it is not exactly what ``Entry.line`` writes."""
     try:
-        values = json.loads(line)
+        values = parse_object(line)
         if "box" in values:
             x0, y0, x1, y1 = values["box"]
             values["box"] = (x0, y0, x1, y1)

@@ -11,6 +11,7 @@ import pytest
 
 from edge.modelfile import load_model
 from quietcam.errors import ModelError, UsageError
+from quietcam.manifest import attach_manifest, extract_manifest
 
 
 @pytest.mark.parametrize(
@@ -134,3 +135,17 @@ def test_tiles_follow_the_receptive_field(small: Path) -> None:
     assert wide.overlap == 32 // 4
     narrow = replace(model, height=256, width=256)
     assert narrow.overlap == 8
+
+
+@pytest.mark.parametrize(
+    "change", [{"width": 64}, {"height": 16}, {"channels": 1}, {"stride": 7}, {"stride": 64}], ids=str
+)
+def test_a_manifest_that_tells_another_size_or_a_stride_that_does_not_fit_is_refused(
+    small: Path, change: dict[str, int]
+) -> None:
+    content = small.read_bytes()
+    manifest = extract_manifest(content)
+    assert manifest is not None
+    small.write_bytes(attach_manifest(content, replace(manifest, **change)))
+    with pytest.raises(ModelError, match=r"tells the size of its model's frame.*Received: .*small.*Remedy"):
+        load_model(small)

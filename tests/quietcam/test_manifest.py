@@ -25,6 +25,7 @@ from quietcam.manifest import (
     strip_manifest,
     write_sidecar,
 )
+from quietcam.manifest_fields import FIELDS
 
 MODEL = b"\x1c\x00\x00\x00TFL3" + bytes(range(256)) * 4
 
@@ -169,6 +170,31 @@ def test_a_manifest_is_not_attached_to_another_model() -> None:
 def test_wrong_values_are_named(change: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         Manifest.from_dict(manifest_of().to_dict() | change)
+
+
+_ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([10**400, "int8"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+_KEYS = st.sampled_from([*FIELDS, "format", "created", "else"])
+
+
+@given(st.dictionaries(_KEYS, _ODD, min_size=1, max_size=3), st.lists(_KEYS, max_size=1))
+def test_whatever_a_manifest_holds_it_is_taken_whole_or_refused_in_our_words(
+    change: dict[str, object], lacking: list[str]
+) -> None:
+    values = manifest_of().to_dict() | change
+    for key in lacking:
+        values.pop(key, None)
+    said = "Remedy"
+    try:
+        manifest = Manifest.from_dict(values)
+    except ModelError as error:
+        manifest, said = manifest_of(), str(error)
+    assert "Remedy" in said
+    assert len(said) < 400
+    assert Manifest.from_dict(json.loads(json.dumps(manifest.to_dict(), allow_nan=False))) == manifest
 
 
 def test_a_missing_key_is_named() -> None:

@@ -177,6 +177,19 @@ def test_each_frame_is_decoded_once_and_at_most_two_pairs_are_held(pictures, tmp
     assert max(most) <= 1, "beside the pair that is decoded, at most one is held"
 
 
+def test_names_that_are_no_text_are_packed_and_found_again(dataset, tmp_path):
+    data = dataset({"odd": 1, "plain": 2}, folder="odd", height=40, width=50)
+    for side in ("noisy", "clean"):
+        (data / side / "odd.png").rename(data / side / os.fsdecode(b"caf\xe9.png"))
+    pack(data, tmp_path / "packed", patch=16)
+    whole = content(tmp_path / "packed")
+    shards = open_shards(tmp_path / "packed")
+    assert {shards.entry(number).source for number in range(len(shards))} == {"caf\\xe9", "plain"}
+    (tmp_path / "packed" / "complete.json").unlink()
+    pack(data, tmp_path / "packed", patch=16)
+    assert content(tmp_path / "packed") == whole
+
+
 def test_broken_pairs_are_skipped_named_and_stay_so(pictures, picture, save, tmp_path, capsys):
     name = SIDD.format(2, 1)
     whole = (pictures / "noisy" / f"{name}.png").read_bytes()
