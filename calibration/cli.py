@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietcam.errors import UsageError
-from quietcam.options import Json, Side
+from quietcam.limits import MOST_SEED
+from quietcam.options import Json, Side, whole
 
 if TYPE_CHECKING:
     from calibration.coverage import Coverage, Spread
@@ -34,9 +35,9 @@ def calibrate_command(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The representative set, an .npz file.")],
-    count: Annotated[int, typer.Option(min=1, help="How many patches.")] = 256,
-    size: Annotated[int, typer.Option(min=16, help="Side of a patch in pixels.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another set.")] = 0,
+    count: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many patches.")] = 256,
+    size: Annotated[int, typer.Option(parser=whole(16, 4096), help="Side of a patch in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(parser=whole(0, MOST_SEED), help="Another seed, another set.")] = 0,
     split: Side = "all",
     gray: Annotated[
         bool, typer.Option("--gray", help="One channel, for models of one; colour gives its luma.")

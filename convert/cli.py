@@ -11,7 +11,7 @@ import typer
 import convert.compare_cli
 import convert.coral.cli
 from quietcam.errors import GateError, UsageError
-from quietcam.options import Json, Side
+from quietcam.options import Json, Side, number
 
 if TYPE_CHECKING:
     from convert.keras_model import LoadedModel
@@ -81,10 +81,14 @@ def convert_command(
     ] = None,
     split: Side = "all",
     max_drop: Annotated[
-        float | None, typer.Option(metavar="DB", help="Exit with 3 when int8 loses more to its float twin.")
+        float | None,
+        typer.Option(metavar="DB", parser=number(0, 100), help="Exit with 3 when int8 loses more to its float twin."),
     ] = None,
     max_drop_iso: Annotated[
-        float, typer.Option(metavar="DB", help="The same for the worst ISO bucket of at least 3 pictures.")
+        float,
+        typer.Option(
+            metavar="DB", parser=number(0, 100), help="The same for the worst ISO bucket of at least 3 pictures."
+        ),
     ] = _MAX_DROP_ISO,
     rescue: Annotated[
         bool,
@@ -120,9 +124,6 @@ def convert_command(
     is_finished = source.suffix == ".tflite"
     recipes = _recipes(recipe, is_coral, is_finished)
     sizes = [*map(read_size, size or []), *map(read_tile, tile or [])]
-    for option, value in (("--max-drop", max_drop), ("--max-drop-iso", max_drop_iso)):
-        if value is not None and not value >= 0:
-            raise UsageError(f"{option} is in dB and not negative. Received: {value}.")
     if name is not None:
         check_name(name)
     chosen = load_set(representative) if representative else None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quietcam.errors import UsageError
-from quietcam.options import Json, Side
+from quietcam.limits import MOST_COUNT, MOST_THREADS
+from quietcam.options import Json, Side, number, whole
 
 if TYPE_CHECKING:
     from convert.scores import Comparison
@@ -39,7 +40,9 @@ def compare_command(
     ],
     data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
     split: Side = "all",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, evenly spread.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="At most so many pairs, evenly spread.")
+    ] = None,
     twin: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,7 +55,7 @@ def compare_command(
         list[Classic] | None,
         typer.Option(help="Add a filter, each picture at its best strength; may be given several times."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="That times are measured with.")] = 1,
+    threads: Annotated[int, typer.Option(parser=whole(1, MOST_THREADS), help="That times are measured with.")] = 1,
     blame: Annotated[bool, typer.Option(help="Find the layer that int8 hurts most.")] = True,
     json: Json = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with pictures there, one file.")] = None,
@@ -60,12 +63,16 @@ def compare_command(
         float | None,
         typer.Option(
             metavar="DB",
+            parser=number(0, 100),
             help="Exit with 3 when a quantized model loses more to its float twin, over all pictures or in an ISO "
             "bucket of at least 3.",
         ),
     ] = None,
     max_drop_iso: Annotated[
-        float | None, typer.Option(metavar="DB", help="Another limit for the ISO buckets. Default: --max-drop.")
+        float | None,
+        typer.Option(
+            metavar="DB", parser=number(0, 100), help="Another limit for the ISO buckets. Default: --max-drop."
+        ),
     ] = None,
 ) -> None:
     """Compare float and quantized models on the same pairs: quality, size, cost, layers, pictures.
@@ -82,9 +89,6 @@ def compare_command(
     from quietcam.errors import GateError
     from quietcam.report import report_console, write_report
 
-    for option, value in (("--max-drop", max_drop), ("--max-drop-iso", max_drop_iso)):
-        if value is not None and not value >= 0:
-            raise UsageError(f"{option} is in dB and not negative. Received: {value}. Remedy: for example {option} 0.1")
     if max_drop_iso is not None and max_drop is None:
         raise UsageError("--max-drop-iso goes with --max-drop. Received: it alone. Remedy: add --max-drop DB.")
     for target in (html, json):

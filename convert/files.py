@@ -10,9 +10,13 @@ from edge.golden import check_golden, make_golden
 from edge.interpreter import Interpreter
 from quietcam.atomic import atomic_path
 from quietcam.errors import ModelError, UsageError
+from quietcam.limits import MOST_FRAME_PIXELS
 from quietcam.manifest import Manifest, attach_manifest, write_sidecar
+from quietcam.printable import printable
 
 __all__ = ["check_name", "model_filename", "read_size", "read_tile", "write_model"]
+
+_SHOWN = 200  # characters of a value in a message
 
 
 def model_filename(manifest: Manifest) -> str:
@@ -27,8 +31,10 @@ def read_tile(text: str) -> tuple[int, int]:
         UsageError: it is no such number.
     """
     if not re.fullmatch(r"[1-9]\d{0,4}", text):
-        raise UsageError(f"--tile is a square's side in pixels. Received: {text!r}. Remedy: for example --tile 256")
-    return int(text), int(text)
+        raise UsageError(
+            f"--tile is a square's side in pixels. Received: {printable(text)[:_SHOWN]}. Remedy: for example --tile 256"
+        )
+    return read_size(f"{text}x{text}")
 
 
 def check_name(name: str) -> str:
@@ -37,9 +43,10 @@ def check_name(name: str) -> str:
     Raises:
         UsageError: otherwise.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(
-            f"A model's name has letters, digits, dots, dashes and underscores. Received: {name!r}. "
+            "A model's name has up to 100 letters, digits, dots, dashes and underscores. Received: "
+            f"{printable(name)[:_SHOWN]}. "
             "Remedy: give another one with --name."
         )
     return name
@@ -52,8 +59,11 @@ def read_size(text: str) -> tuple[int, int]:
         UsageError: it is none.
     """
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
-    if found is None:
-        raise UsageError(f"--size is WIDTHxHEIGHT in pixels. Received: {text!r}. Remedy: for example --size 640x480")
+    if found is None or int(found[1]) * int(found[2]) > MOST_FRAME_PIXELS:
+        raise UsageError(
+            f"--size is WIDTHxHEIGHT in pixels, at most {MOST_FRAME_PIXELS // 10**6} million. Received: "
+            f"{printable(text)[:_SHOWN]}. Remedy: for example --size 640x480"
+        )
     return int(found[1]), int(found[2])
 
 

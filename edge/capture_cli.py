@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quietcam.errors import UsageError
-from quietcam.options import Json
+from quietcam.options import Json, number, whole
 from quietcam.paths import exists, resolved
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ def capture_command(
         str | None,
         typer.Option(help="A camera, a video or pictures, as for `quietcam run`. Default: the camera that is there."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many frames.")] = 256,
+    count: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many frames.")] = 256,
     every: Annotated[
         float | None,
         typer.Option(
-            min=0.0,
+            parser=number(0, 10**7),
             metavar="SECONDS",
             help="Time between two frames. Default: 0.5 for a live camera; frames of a file are spread over all of it.",
         ),

@@ -10,7 +10,7 @@ from edge.capture_cli import capture_command
 from edge.doctor.cli import doctor_command
 from edge.options import Device, Model, Threads, frame_size
 from edge.run_cli import run_command
-from quietcam.options import Json
+from quietcam.options import Json, whole
 
 __all__ = ["mount"]
 
@@ -35,7 +35,7 @@ def bench_command(
     threads: Threads = None,
     device: Device = "cpu",
     gate: Annotated[bool, typer.Option("--gate/--no-gate", help="With the do-no-harm gate, as `run` has it.")] = True,
-    frames: Annotated[int, typer.Option(help="How many to measure of each kind.")] = 200,
+    frames: Annotated[int, typer.Option(parser=whole(1, 10**6), help="How many to measure of each kind.")] = 200,
     json: Json = None,
 ) -> None:
     """Measure latency, throughput and memory, and what the runtime adds to the bare network.

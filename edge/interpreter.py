@@ -17,6 +17,7 @@ from quietcam.blocks import depth_to_space
 from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
+from quietcam.limits import MOST_THREADS
 from quietcam.quantization import int8_to_pixels, pixels_to_int8
 from quietcam.tiling import mirror
 
@@ -30,13 +31,13 @@ def default_threads() -> int:
 
 
 def check_threads(threads: int | None) -> int:
-    """``threads`` when it is at least 1; of None the default.
+    """``threads`` when it is 1 to 256; of None the default.
 
     Raises:
-        UsageError: it is below 1.
+        UsageError: it is not.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"The interpreter needs at least 1 thread. Received: threads={threads}.")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"The interpreter has 1 to {MOST_THREADS} threads. Received: threads={threads}.")
     return default_threads() if threads is None else threads
 
 

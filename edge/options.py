@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from quietcam.errors import UsageError
+from quietcam.limits import MOST_THREADS
+from quietcam.options import whole
 
 __all__ = ["Device", "Model", "Threads", "frame_size"]
 
@@ -26,7 +28,10 @@ Device = Annotated[
     ),
 ]
 
-Threads = Annotated[int | None, typer.Option(help="CPU threads of the network. Default: one per core, up to 4.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(parser=whole(1, MOST_THREADS), help="CPU threads of the network. Default: one per core, up to 4."),
+]
 
 
 def frame_size(text: str | None) -> tuple[int, int] | None:

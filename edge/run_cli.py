@@ -12,7 +12,7 @@ import typer
 from edge.options import Device, Model, Threads, frame_size
 from edge.service.settings import Settings, use_config
 from quietcam.errors import StorageError, UsageError
-from quietcam.options import Json
+from quietcam.options import Json, number, whole
 from quietcam.paths import resolved
 from quietcam.stopping import process
 from quietcam.urls import shown
@@ -47,17 +47,24 @@ def run_command(
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="What a camera is asked for.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second that a camera is asked for.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(parser=number(0.001, 1000), help="Frames a second that a camera is asked for.")
+    ] = None,
     model: Model = None,
     threads: Threads = None,
     device: Device = "cpu",
     strength: Annotated[
-        float, typer.Option(metavar="0..1", help="The network's share in what is shown: 0 leaves frames as they are.")
+        float,
+        typer.Option(
+            metavar="0..1",
+            parser=number(0, 1),
+            help="The network's share in what is shown: 0 leaves frames as they are.",
+        ),
     ] = 1.0,
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Leave clean frames alone, and those that the network would harm.")
     ] = True,
-    frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
+    frames: Annotated[int | None, typer.Option(parser=whole(1, 10**15), help="Stop after so many frames.")] = None,
     before_after: Annotated[
         bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
     ] = False,
@@ -84,6 +91,7 @@ def run_command(
         float | None,
         typer.Option(
             metavar="CELSIUS",
+            parser=number(30, 120),
             help="Too hot begins there. Default: 80 on ARM, else 95.",
             rich_help_panel=_HEAT,
         ),
@@ -92,6 +100,7 @@ def run_command(
         float,
         typer.Option(
             metavar="MS",
+            parser=number(0, 10**7),
             help="A frame older than that is late; where many are, work is taken away. 0: never.",
             rich_help_panel=_HEAT,
         ),
@@ -140,6 +149,7 @@ def run_command(
     viewers: Annotated[
         int,
         typer.Option(
+            parser=whole(1, 1000),
             help="How many may watch at once.",
             rich_help_panel=_PAGE,
         ),
@@ -147,6 +157,7 @@ def run_command(
     jpeg_quality: Annotated[
         int,
         typer.Option(
+            parser=whole(1, 100),
             help="Of the live stream, 1 to 100.",
             rich_help_panel=_PAGE,
         ),
@@ -192,8 +203,6 @@ def run_command(
         process.hangup_stops()
     notifier.loading()
     # What can be wrong in these words is said before any camera is opened.
-    if frames is not None and frames < 1:
-        raise UsageError(f"--frames must be at least 1. Received: {frames}.")
     if "-" in (sink or []) and json == "-":
         raise UsageError("The frames and the report cannot both go to the standard output. Remedy: --json FILE")
     check_strength(strength)

@@ -21,6 +21,7 @@ import quietcam.demo_cli
 import quietcam.lint_cli
 import train.cli
 from quietcam.errors import MissingExtraError, QuietcamError
+from quietcam.options import OutOfBounds
 from quietcam.stopping import process
 from quietcam.urls import shown_words
 
@@ -128,7 +129,9 @@ def _wrong_usage(error: Any, words: Sequence[str]) -> int:
     """What typer found wrong with the command line, in one line."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "quietcam"
-    if type(error).__name__ == "NoArgsIsHelpError":
+    if isinstance(error, OutOfBounds):
+        print(f"quietcam: {shown_words(error.explain(), words)}", file=sys.stderr)
+    elif type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())
     else:
         said = shown_words(" ".join(error.format_message().split()).rstrip("."), words)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from quietcam.options import number
+
 
 def mount(app: typer.Typer) -> None:
     """Register the command."""
@@ -26,7 +28,7 @@ def demo(
     minutes: Annotated[
         float | None,
         typer.Option(
-            min=0.1,
+            parser=number(0.1, 10**6),
             help="Minutes of training at most. Default: 4.5, which only a very slow machine needs; with --from-scratch "
             "6.5, all of which are used.",
         ),

@@ -1,12 +1,72 @@
-"""Command-line options that several commands share, each worded once."""
+"""Command-line options that several commands share, each worded once; and the parsers of all that are numbers.
+
+A number has its bounds where its option is declared, and so on the command line, in a configuration and in the
+environment. They are wide: beyond them a value is a slip, or takes memory and hours that nobody has.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Json", "Side"]
+from quietcam.limits import read_number, read_whole
+from quietcam.printable import printable
+
+__all__ = ["Json", "OutOfBounds", "Side", "number", "whole"]
+
+_SHOWN = 60  # characters of a value in a message
+
+
+class OutOfBounds(typer.BadParameter):
+    """A value that is no number within an option's bounds."""
+
+    def __init__(self, rule: str, nearest: str, value: object) -> None:
+        text = printable(str(value))
+        self.rule, self.nearest = rule, nearest
+        self.received = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+        super().__init__(f"it is {rule}")
+
+    def explain(self) -> str:
+        """The rule, what was received, and the remedy."""
+        option = self.param.opts[0] if self.param is not None and self.param.opts else "It"
+        return f"{option} is {self.rule}. Received: {self.received}. Remedy: for example {option} {self.nearest}"
+
+
+def whole(least: int, most: int) -> Callable[[Any], int]:
+    """The ``parser`` of an option that is a whole number, bounds included."""
+
+    def integer(value: Any) -> int:  # its name is what the help shows
+        try:
+            return read_whole(value, least, most)
+        except (ValueError, TypeError):
+            rule = f"a whole number from {least} to {most}"
+            raise OutOfBounds(rule, _nearest(least, most, value), value) from None
+
+    return integer
+
+
+def number(least: float, most: float) -> Callable[[Any], float]:
+    """The ``parser`` of an option that is a finite number, bounds included."""
+
+    def float_(value: Any) -> float:
+        try:
+            return read_number(value, least, most)
+        except (ValueError, TypeError, OverflowError):
+            rule = f"a number from {least:.12g} to {most:.12g}"
+            raise OutOfBounds(rule, _nearest(least, most, value), value) from None
+
+    float_.__name__ = "float"
+    return float_
+
+
+def _nearest(least: float, most: float, value: Any) -> str:
+    try:
+        return f"{most if float(value) > most else least:.12g}"
+    except (ValueError, TypeError, OverflowError):
+        return f"{least:.12g}"
+
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")]
 

@@ -205,15 +205,23 @@ def _axis_weights(origins: tuple[int, ...], tile: int, overlap: int, margin: int
     ramp = np.clip(depth / max(overlap - 2 * margin, 1), 0.0, 1.0)
     if overlap == 2 * margin:
         ramp = (depth > 0).astype(float)
-    cover = np.zeros((len(origins), origins[-1] + tile))
+    covers = []
+    total = np.zeros(origins[-1] + tile)
     for index, origin in enumerate(origins):
         rises = ramp if index > 0 else np.ones(tile)
         falls = ramp[::-1] if index < len(origins) - 1 else np.ones(tile)
-        cover[index, origin : origin + tile] = np.minimum(rises, falls)
-    # Rounding the running sum and not each weight keeps the total whole.
-    running = np.rint(np.cumsum(cover / cover.sum(axis=0), axis=0) * _AXIS_ONE)
-    whole = np.diff(running, axis=0, prepend=0.0).astype(np.uint16)
-    return np.stack([whole[index, origin : origin + tile] for index, origin in enumerate(origins)])
+        covers.append(np.minimum(rises, falls))
+        total[origin : origin + tile] += covers[-1]
+    # Rounding the running sum and not each weight keeps the total whole. One line as long as the frame holds it: a
+    # table of all tiles by all pixels would take the square of a long frame's length.
+    running = np.zeros_like(total)
+    weights = np.empty((len(origins), tile), np.uint16)
+    for index, (origin, cover) in enumerate(zip(origins, covers, strict=True)):
+        under = slice(origin, origin + tile)
+        before = np.rint(running[under] * _AXIS_ONE)
+        running[under] += cover / total[under]
+        weights[index] = np.rint(running[under] * _AXIS_ONE) - before
+    return weights
 
 
 def mirror(buffer: NDArray[Any], height: int, width: int) -> None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.errors import DataError, MissingExtraError, UsageError
+from quietcam.data.headers import glance
+from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, swap_red_blue
+from quietcam.opencv import decode_image, load_opencv
 
 __all__ = ["Traits", "compressed", "random_traits"]
 
@@ -115,16 +117,14 @@ def compressed(image: Image, codec: str, quality: int) -> Image:
     Raises:
         MissingExtraError: it needs OpenCV.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError.of("edge", "cv2") from error
+    cv2 = load_opencv()
     suffix, flag = {"jpeg": (".jpg", cv2.IMWRITE_JPEG_QUALITY), "vp8": (".webp", cv2.IMWRITE_WEBP_QUALITY)}[codec]
     whole, content = cv2.imencode(suffix, swap_red_blue(image), [flag, quality])
     if not whole:
         raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as {codec}.")
     colour = image.shape[2] == 3
-    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    coded = content.tobytes()
+    decoded = decode_image(coded, glance(coded), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
     return swap_red_blue(np.asarray(decoded, np.uint8).reshape(image.shape))
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from quietcam.errors import UsageError
-from quietcam.options import Json
+from quietcam.limits import MOST_COUNT, MOST_SEED
+from quietcam.options import Json, number, whole
 from quietcam.progress import say
 from train import evaluate_cli
 
@@ -31,9 +32,15 @@ _Validation = Annotated[
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that is there.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
 _Rate = Annotated[
-    float | None, typer.Option(help="Peak learning rate in place of the config's; with --weights a lower one.")
+    float | None,
+    typer.Option(
+        parser=number(1e-9, 0.999), help="Peak learning rate in place of the config's; with --weights a lower one."
+    ),
 ]
-_Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation. Default: the config's.")]
+_Seed = Annotated[
+    int | None,
+    typer.Option(parser=whole(0, MOST_SEED), help="Of weights, order and augmentation. Default: the config's."),
+]
 
 
 def mount(app: typer.Typer) -> None:
@@ -63,8 +70,12 @@ def train(
         typer.Option(help="Begin with the weights of this run, or of this float32 .tflite of the same network."),
     ] = None,
     qat: Annotated[bool, typer.Option("--qat", help="Train the network of the run CONFIG on, for int8.")] = False,
-    minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps in place of the config's.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(parser=number(0.05, 10**6), help="Wall-clock budget in place of the config's.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="Steps in place of the config's.")
+    ] = None,
     learning_rate: _Rate = None,
     seed: _Seed = None,
     split: Annotated[
@@ -171,20 +182,31 @@ def prune(
     validation: _Validation = None,
     out: Annotated[Path | None, typer.Option(help="The new run directory. Default: RUN-pruned, RUN-narrow.")] = None,
     sparsity: Annotated[
-        float | None, typer.Option(help="Share of weights that become zero, in [0, 1). Default: the config's.")
+        float | None,
+        typer.Option(
+            parser=number(0, 0.999), help="Share of weights that become zero, in [0, 1). Default: the config's."
+        ),
     ] = None,
     channels: Annotated[
         float | None,
-        typer.Option(help="Take whole channels out instead, until the network computes this share less, in (0, 1)."),
+        typer.Option(
+            parser=number(0.001, 0.999),
+            help="Take whole channels out instead, until the network computes this share less, in (0, 1).",
+        ),
     ] = None,
     importance: Annotated[
         str | None, typer.Option(help="Of channels: l1 or taylor. Default: both are tried, the better one wins.")
     ] = None,
-    multiple: Annotated[int, typer.Option(help="Widths stay multiples of it, 8 or 16.")] = 8,
-    minutes: Annotated[float | None, typer.Option(min=0.05, help="Wall-clock budget in place of the config's.")] = None,
+    multiple: Annotated[int, typer.Option(parser=whole(8, 16), help="Widths stay multiples of it, 8 or 16.")] = 8,
+    minutes: Annotated[
+        float | None, typer.Option(parser=number(0.05, 10**6), help="Wall-clock budget in place of the config's.")
+    ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=10, help="Fine-tuning steps in place of the config's; fewer if the minutes end first."),
+        typer.Option(
+            parser=whole(10, MOST_COUNT),
+            help="Fine-tuning steps in place of the config's; fewer if the minutes end first.",
+        ),
     ] = None,
     learning_rate: _Rate = None,
     scan: Annotated[bool, typer.Option(help="Measure what each convolution alone would lose.")] = True,

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from quietcam.errors import GateError, UsageError
-from quietcam.options import Json
+from quietcam.limits import MOST_COUNT
+from quietcam.options import Json, number, whole
 
 __all__ = ["mount"]
 
@@ -32,15 +33,21 @@ def evaluate_command(
             "by the run's own split; else all.",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs of each set, evenly spread.")] = None,
-    pictures: Annotated[int, typer.Option(min=0, help="How many of a kind are shown; 0 for none.")] = 3,
+    limit: Annotated[
+        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="At most so many pairs of each set, evenly spread.")
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(parser=whole(0, 10_000), help="How many of a kind are shown; 0 for none.")
+    ] = 3,
     out: Annotated[
         Path | None, typer.Option(help="Folder that takes the pictures and index.html. Default: RUN/evaluation.")
     ] = None,
     json: Json = None,
     min_gain: Annotated[
         float | None,
-        typer.Option(metavar="DB", help="Exit with 3 when a set gains less over its noisy pictures."),
+        typer.Option(
+            metavar="DB", parser=number(-100, 100), help="Exit with 3 when a set gains less over its noisy pictures."
+        ),
     ] = None,
 ) -> None:
     """Measure a run's network on pairs: PSNR and SSIM by set, phone, ISO and brightness, beside the noisy pictures.

@@ -8,12 +8,10 @@ from typing import Annotated
 
 import typer
 
-from quietcam.errors import UsageError
-from quietcam.options import Json
+from quietcam.options import Json, number
 
 __all__ = ["mount"]
 
-_LONGEST = 10**6  # seconds
 _Model = Annotated[str, typer.Argument(help="A .tflite file, or the name of a model that ships.")]
 
 
@@ -78,7 +76,9 @@ def compile_command(
             help="What the compiler made of the model elsewhere, as on Google Colab: run nothing, take that file.",
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the compiler after so long.")] = 600.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", parser=number(0.001, 10**6), help="Stop the compiler after so long.")
+    ] = 600.0,
     json: Json = None,
 ) -> None:
     """Compile a model for the Edge TPU, with Google's compiler where that is installed (x86-64 only).
@@ -96,8 +96,6 @@ def compile_command(
     from quietcam.progress import say
     from quietcam.report import report_console, write_report
 
-    if not 0 < timeout <= _LONGEST:
-        raise UsageError(f"--timeout is in seconds, above 0 and up to {_LONGEST}. Received: {timeout:g}.")
     path = _resolve(model)
     prediction = check_model(path)
     say(f"The preflight expects of {path.name}: {prediction.expectation}.")

@@ -16,6 +16,7 @@ from edge.buffers import BufferPool
 from edge.cameras.base import Camera
 from edge.frame import Frame
 from quietcam.errors import DataError
+from quietcam.opencv import check_frame_size
 
 __all__ = ["CaptureCamera", "quiet_opencv"]
 
@@ -57,6 +58,7 @@ class CaptureCamera(Camera):
         native = self._open()
         self._native = native
         width, height = (int(native.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        check_frame_size(width, height, self.name)
         self._size = (width, height) if width > 0 and height > 0 else None
         rate = native.get(cv2.CAP_PROP_FPS)
         self.fps = rate if 0.01 <= rate <= 1000 else None
@@ -72,6 +74,7 @@ class CaptureCamera(Camera):
             if not there:
                 raise DataError("it gives no more frames")
             now = time.monotonic()
+            check_frame_size(bgr.shape[1], bgr.shape[0], self.name)  # a stream may change its size
             if bgr.dtype != np.uint8:
                 raise DataError(f"A camera's pixels must have 8 bits. Received: {self.name} with {bgr.dtype}.")
             if bgr.ndim == 2:

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ssl
+import re
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
+from edge.cameras.answer import Answer, ask
 from edge.cameras.base import Camera
 from edge.cameras.mjpeg import JpegSplitter
 from edge.cameras.network import NetworkCamera
 from edge.cameras.url import CameraUrl
 from edge.frame import Frame
+from quietcam.data.headers import glance
 from quietcam.errors import DataError
+from quietcam.limits import MOST_FRAME_CODED, MOST_FRAME_PIXELS
+from quietcam.opencv import decode_image
 from quietcam.progress import say
 
 __all__ = ["HttpCamera", "Kind", "look"]
 
-_CONNECTING = 4.0  # seconds until a camera takes a connection
+_LOOKING = 4.0  # seconds until a camera tells what it is
 _ANSWERING = 10.0  # and until it answers: an old one takes some for a picture
 _CHUNK = 1 << 16
-_LARGEST = 64 << 20
+_PLAYLIST = 1 << 20
 _POLLED = 5.0  # pictures a second that are asked for, at most
 _SLOWEST = 20.0  # seconds from one picture to the next, and of silence where no rate is known
 _GAPS = 3.0  # as many times the distance of two pictures is a camera's silence
@@ -50,7 +53,7 @@ class Kind(Enum):
 def look(url: CameraUrl) -> Kind | None:
     """What is there, by the head of one answer; None where nothing answers soon as it should."""
     try:
-        with contextlib.closing(_ask(url, _CONNECTING)) as answer:
+        with contextlib.closing(ask(url, _LOOKING)) as answer:
             return _kind(answer)
     except (OSError, http.client.HTTPException):
         return None
@@ -82,7 +85,7 @@ class HttpCamera(Camera):
         self._clock = clock
         self._stopped = threading.Event()
         self._inner: NetworkCamera | None = None
-        self._answer: Any = None
+        self._answer: Answer | None = None
         self._polled = False
         self._first: np.ndarray | None = None
         self._parts = JpegSplitter()
@@ -166,19 +169,26 @@ class HttpCamera(Camera):
             self._due = self._clock() + 1.0 / self._rate
             self._answer = self._asked()
         try:
-            content: bytes = self._answer.read(_LARGEST)
-        except (OSError, http.client.HTTPException) as error:
+            if self._answer is None:
+                raise http.client.HTTPException("it answers something else than HTTP")
+            content = self._answer.whole(MOST_FRAME_CODED, _SLOWEST)
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise DataError(f"A picture must come whole. Received: {self.name}: {_said(error)}.") from None
         finally:
             self._let_go()
         return content
 
     def _part(self) -> bytes | None:
+        answer = self._answer
+        if answer is None:
+            raise DataError("it sends no more")
+        if not self._waiting:
+            answer.within(_SLOWEST)  # for all of the next picture: a server that drips ends, too
         while not self._waiting:
             if self._stopped.is_set():
                 return None
             try:
-                data = self._answer.read1(_CHUNK)
+                data = answer.read1(_CHUNK)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise DataError(f"it sends no more: {_said(error)}") from None
             if not data:
@@ -188,7 +198,7 @@ class HttpCamera(Camera):
 
     def _asked(self) -> Any:
         try:
-            return _ask(self._url, _ANSWERING)
+            return ask(self._url, _ANSWERING)
         except urllib.error.HTTPError as error:
             error.close()
             remedy = "check user and password" if error.code in (401, 403) else "check the path"
@@ -212,74 +222,7 @@ class HttpCamera(Camera):
             self._answer = None
 
 
-def _ask(url: CameraUrl, answering: float) -> Any:
-    """The answer to a GET, its head read and its body not."""
-    # Cameras sign their certificates themselves, and nobody else does.
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    handlers: list[urllib.request.BaseHandler] = [_Plain(), _Secure(context)]
-    if url.user is not None:
-        known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        known.add_password(None, url.bare, url.user, url.password or "")
-        handlers += [_Digest(known), _Basic(known)]
-    request = urllib.request.Request(url.bare, headers={"User-Agent": "quietcam", "Accept": "*/*"})
-    try:
-        return urllib.request.build_opener(*handlers).open(request, timeout=answering)
-    except ValueError as error:  # a kind of authentication that urllib does not know, a URL that it cannot ask for
-        raise http.client.HTTPException(str(error)) from None
-
-
-class _Patient(http.client.HTTPConnection):
-    """Whoever took the connection may take longer for its answer, and longest from one picture to the next."""
-
-    def connect(self) -> None:
-        answering, self.timeout = self.timeout, _CONNECTING
-        super().connect()
-        self.sock.settimeout(answering)
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        socket = self.sock  # the answer's alone, once it says that it is the last one
-        answer = super().getresponse()
-        socket.settimeout(_SLOWEST)
-        return answer
-
-
-class _PatientSecure(_Patient, http.client.HTTPSConnection):
-    """As ``_Patient``."""
-
-
-class _Plain(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Patient, req)
-
-
-class _Secure(urllib.request.HTTPSHandler):
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(context=context)
-        self._trusting = context
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_PatientSecure, req, context=self._trusting)
-
-
-class _Digest(urllib.request.HTTPDigestAuthHandler):
-    """Lets go of the refusal before it asks again, which urllib leaves to chance."""
-
-    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
-        fp.close()
-        return super().http_error_401(req, fp, code, msg, headers)
-
-
-class _Basic(urllib.request.HTTPBasicAuthHandler):
-    """As ``_Digest``."""
-
-    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
-        fp.close()
-        return super().http_error_401(req, fp, code, msg, headers)
-
-
-def _kind(answer: Any) -> Kind:
+def _kind(answer: Answer | None) -> Kind:
     if answer is None:
         return Kind.OTHER
     kind = answer.headers.get_content_type()
@@ -288,20 +231,18 @@ def _kind(answer: Any) -> Kind:
     if kind.startswith("image/") and kind != "image/gif":
         return Kind.PICTURE
     if "mpegurl" in kind:  # a playlist: of a film it says where it ends
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            return Kind.FILE if b"#EXT-X-ENDLIST" in answer.read(1 << 20) else Kind.OTHER
-    whole = answer.headers.get("Content-Length", "")
-    return Kind.FILE if whole.isdigit() and int(whole) > 0 and not kind.startswith("text/") else Kind.OTHER
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            return Kind.FILE if b"#EXT-X-ENDLIST" in answer.whole(_PLAYLIST, _LOOKING) else Kind.OTHER
+    whole = re.fullmatch(r"[0-9]{1,18}", answer.headers.get("Content-Length", ""))
+    return Kind.FILE if whole and int(whole[0]) > 0 and not kind.startswith("text/") else Kind.OTHER
 
 
 def _decoded(content: bytes) -> np.ndarray | None:
     import cv2
 
-    if not content:
-        return None
     try:
-        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # a picture of absurd size
+        bgr = decode_image(content, glance(content), cv2.IMREAD_COLOR, MOST_FRAME_PIXELS)
+    except (DataError, ValueError, cv2.error):  # none of what cameras send, damaged, or of absurd size
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 

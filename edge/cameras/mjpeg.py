@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from quietcam.limits import MOST_FRAME_CODED
+
 __all__ = ["JpegSplitter"]
 
 _START = b"\xff\xd8\xff"
 _END, _SCAN, _FIRST_RESTART, _LAST_RESTART, _SOI, _TEM = 0xD9, 0xDA, 0xD0, 0xD7, 0xD8, 0x01
-_LARGEST = 64 << 20  # bytes of a picture: what is longer is none
 
 
 class JpegSplitter:
@@ -30,9 +31,8 @@ class JpegSplitter:
                 return pictures
             end = self._walk()
             if end is None:
-                if len(self._bytes) > _LARGEST:
-                    self._drop(len(_START))
-                    continue
+                if len(self._bytes) > MOST_FRAME_CODED:  # none, and not looked through again for one within
+                    self._drop(len(self._bytes))
                 return pictures
             if end > 0:
                 pictures.append(bytes(self._bytes[:end]))

@@ -10,6 +10,7 @@ from edge.cameras.url import CameraUrl
 from edge.frame import Frame
 from quietcam.data.video import say_what_opencv_gets_wrong
 from quietcam.errors import DataError
+from quietcam.opencv import open_capture
 from quietcam.progress import say
 
 __all__ = ["NetworkCamera"]
@@ -50,7 +51,7 @@ class NetworkCamera(CaptureCamera):
         import cv2
 
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPENING_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READING_MS]
-        native = cv2.VideoCapture(self._url.full, cv2.CAP_FFMPEG, limits)
+        native = open_capture(self._url.full, cv2.CAP_FFMPEG, limits)
         if native.isOpened():
             say_what_opencv_gets_wrong()
             return native

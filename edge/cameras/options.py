@@ -7,12 +7,15 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from quietcam.errors import UsageError
+from quietcam.limits import MOST_COUNT, MOST_FRAME_PIXELS, read_number, read_whole
+from quietcam.printable import printable
 
 __all__ = ["SIZE_MEANS", "parse_options", "read_count", "read_rate", "read_size"]
 
 _LARGEST_SIDE = 8192
+_SHOWN = 200  # characters of an option in a message
 
-SIZE_MEANS = f"WIDTHxHEIGHT, each 16 to {_LARGEST_SIDE}"
+SIZE_MEANS = f"WIDTHxHEIGHT, each 16 to {_LARGEST_SIDE}, and at most {MOST_FRAME_PIXELS // 10**6} million pixels"
 
 T = TypeVar("T")
 
@@ -33,7 +36,7 @@ def parse_options(
     secret = "@" in text or "://" in text  # a URL has got among them, and a comma may stand in its password
     for part in filter(None, text.split(",")):
         key, _, value = part.partition("=")
-        told = "one that is not shown, since it may hold a password" if secret else part
+        told = "one that is not shown, since it may hold a password" if secret else printable(part)[:_SHOWN]
         if key not in readers:
             raise UsageError(
                 f"{who} has the options {', '.join(readers)}. Received: {told}. Remedy: for example {example}"
@@ -52,23 +55,17 @@ def read_size(text: str) -> tuple[int, int]:
     Raises:
         ValueError: it is not what ``SIZE_MEANS`` says.
     """
-    width, height = (int(part) for part in text.lower().split("x"))
-    if not 16 <= min(width, height) <= max(width, height) <= _LARGEST_SIDE:
+    width, height = (read_whole(part, 16, _LARGEST_SIDE) for part in text.lower().split("x"))
+    if width * height > MOST_FRAME_PIXELS:
         raise ValueError
     return width, height
 
 
 def read_rate(text: str) -> float:
-    """Frames a second, above 0 and up to 1000; otherwise ValueError."""
-    rate = float(text)
-    if not 0 < rate <= 1000:
-        raise ValueError
-    return rate
+    """Frames a second, 0.001 to 1000; otherwise ValueError."""
+    return read_number(text, 0.001, 1000)
 
 
 def read_count(text: str) -> int:
     """A whole number of at least 1; otherwise ValueError."""
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+    return read_whole(text, 1, MOST_COUNT)

@@ -17,15 +17,19 @@ import numpy as np
 from edge.cameras.base import Camera
 from edge.cameras.options import SIZE_MEANS, parse_options, read_count, read_rate, read_size
 from edge.frame import Frame
+from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.isp import Isp
-from quietcam.noise import SENSORS, SensorCamera, sensor
+from quietcam.limits import MOST_SEED, read_number, read_whole
+from quietcam.noise import GAINS, SENSORS, SensorCamera, sensor
 from quietcam.scenes import generate_scene
 
 __all__ = ["SyntheticCamera", "SyntheticOptions"]
 
 _BUDGET = 16 << 20  # bytes of rendered frames: 18 at 640x480, 2 at 1920x1080
 _MOST_RENDERED = 64
+_MOST_MEMORY = 256 << 20  # bytes of frames that were asked for by their number
+_MOST_PIXELS = 16_000_000  # of a frame: a sensor's simulation takes some 60 bytes for each
 _PAN = 2  # pixels a frame
 _PAINTED = (
     480  # rows of a scene, at most, and half of its columns: a larger one is its mirror image beyond, to begin soon
@@ -87,6 +91,14 @@ class SyntheticCamera(Camera):
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         super().__init__()
+        width, height = options.size
+        bytes_each = 3 * width * height
+        if base is None and (width * height > _MOST_PIXELS or bytes_each * (options.rendered or 1) > _MOST_MEMORY):
+            raise UsageError(
+                f"The synthetic camera's frames have at most {_MOST_PIXELS // 10**6} million pixels, and those "
+                f"that are rendered take {_MOST_MEMORY >> 20} MiB together. Received: size={width}x{height}, "
+                f"rendered={options.rendered or 1}. Remedy: fewer or smaller ones."
+            )
         self.options = options
         self._base = base
         if base is not None:
@@ -180,11 +192,11 @@ def _rate(text: str) -> float | None:
 
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "size": (read_size, SIZE_MEANS),
-    "fps": (_rate, "frames a second up to 1000, or max"),
+    "fps": (_rate, "frames a second, 0.001 to 1000, or max"),
     "sensor": (str, f"one of {', '.join(SENSORS)}"),
-    "gain": (float, "a number"),
-    "seed": (int, "a whole number"),
+    "gain": (lambda text: read_number(text, *GAINS), f"a number from {GAINS[0]:g} to {GAINS[1]:g}"),
+    "seed": (lambda text: read_whole(text, 0, MOST_SEED), f"a whole number from 0 to {MOST_SEED}"),
     "frames": (read_count, "a whole number of at least 1"),
-    "rendered": (read_count, "a whole number of at least 1"),
+    "rendered": (lambda text: read_whole(text, 1, _MOST_RENDERED), f"a whole number from 1 to {_MOST_RENDERED}"),
     "base": (Path, "a folder of clean pictures or a clean video"),
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from quietcam.errors import UsageError
+from quietcam.printable import printable
 from quietcam.urls import shown
 
 __all__ = ["SCHEMES", "CameraUrl", "is_url"]
@@ -17,6 +18,7 @@ SCHEMES = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 _FORM = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(/*)(.*)", re.DOTALL)
 _PLACE = re.compile(r"(\[[^\]/?#@]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?(?=[/?#]|$)")
+_LONGEST, _LONGEST_HOST = 2048, 253  # characters
 _AS_IT_IS = "/?&=#:@+,;!$'()*~[]-._"
 
 
@@ -57,6 +59,8 @@ class CameraUrl:
             UsageError: it is no URL of a camera, or one that can be read in two ways.
         """
         name = shown(text, whole=True)
+        if len(text) > _LONGEST or not text.isprintable():  # bytes that are not UTF-8 are not printable, either
+            raise _no_url(printable(name)[:200])
         found = _FORM.match(text)
         scheme, slashes, rest = found.groups() if found else ("", "", "")
         if scheme.lower() not in SCHEMES or slashes != "//" or any(map(str.isspace, rest.rpartition("@")[2])):
@@ -147,7 +151,14 @@ def _place(text: str, name: str) -> tuple[str, int | None]:
     found = _PLACE.fullmatch(text)
     if found is None or not _is_place(text) or (text.startswith("[") and not _is_address(text)):
         raise _no_url(name)
-    return found[1].strip("[]"), int(found[2]) if found[2] else None
+    host = found[1].strip("[]")
+    try:
+        if len(host.encode("idna")) > _LONGEST_HOST:  # as the name server is asked: 63 letters between two dots
+            raise _no_url(name)
+    except UnicodeError:
+        if not _is_address(text):
+            raise _no_url(name) from None
+    return host, int(found[2]) if found[2] else None
 
 
 def _decoded(text: str) -> str:

@@ -17,6 +17,7 @@ from edge.cameras.base import NotReadyError
 from edge.cameras.capture import CaptureCamera
 from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
 from quietcam.errors import DataError, UsageError
+from quietcam.opencv import open_capture
 from quietcam.progress import say
 
 __all__ = ["HANDED_OVER", "Device", "V4l2Camera", "V4l2Options", "device_path", "is_number", "list_devices", "why_not"]
@@ -110,7 +111,7 @@ class V4l2Camera(CaptureCamera):
         if known is not None:
             raise known
         own = None if self._options.size is not None else current_size(self._path)
-        native = cv2.VideoCapture(str(self._path), cv2.CAP_V4L2)
+        native = open_capture(self._path, cv2.CAP_V4L2)
         if not native.isOpened():
             native.release()
             raise why_not(self._path, fully=True) or _unknown(self._path)

@@ -17,6 +17,7 @@ from quietcam.atomic import atomic_path, make_folder
 from quietcam.chatter import chatter_caught
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.image import Image, swap_red_blue, to_rgb
+from quietcam.opencv import open_capture, open_writer
 
 __all__ = ["CODECS", "VideoSink"]
 
@@ -139,7 +140,7 @@ class VideoSink(Sink):
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         size = picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2
         with chatter_caught():
-            self._writer = cv2.VideoWriter(str(self._temporary), cv2.CAP_FFMPEG, codec, self._fps, size)
+            self._writer = open_writer(self._temporary, cv2.CAP_FFMPEG, codec, self._fps, size)
         if not self._writer.isOpened():
             self.discard()
             raise StorageError(
@@ -196,7 +197,7 @@ def _frames(path: Path) -> int:
     import cv2
 
     with chatter_caught():
-        capture = cv2.VideoCapture(str(path))
+        capture = open_capture(path, cv2.CAP_FFMPEG)
         frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
         capture.release()
     return frames

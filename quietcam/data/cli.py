@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from quietcam.errors import UsageError
-from quietcam.options import Json
+from quietcam.limits import MOST_SEED
+from quietcam.options import Json, number, whole
 
 
 def mount(app: typer.Typer) -> None:
@@ -40,7 +41,8 @@ def index_command(
         ),
     ] = None,
     max_shift: Annotated[
-        float, typer.Option(min=0, metavar="PIXELS", help="Pairs shifted by more are called misregistered.")
+        float,
+        typer.Option(parser=number(0, 1000), metavar="PIXELS", help="Pairs shifted by more are called misregistered."),
     ] = 0.5,
     noisy: Annotated[
         str | None,
@@ -91,9 +93,11 @@ def index_command(
 
 def generate(
     out: Annotated[Path, typer.Option(help="The folder; takes noisy/ and clean/.")],
-    count: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 400,
-    size: Annotated[int, typer.Option(min=32, max=4096, help="Side of a picture in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first pair; each further pair takes the next.")] = 0,
+    count: Annotated[int, typer.Option(parser=whole(1, 10**7), help="How many pairs.")] = 400,
+    size: Annotated[int, typer.Option(parser=whole(32, 4096), help="Side of a picture in pixels.")] = 256,
+    seed: Annotated[
+        int, typer.Option(parser=whole(0, MOST_SEED), help="Of the first pair; each further pair takes the next.")
+    ] = 0,
     band: Annotated[
         str | None,
         typer.Option(help="Lowest and highest PSNR of the noisy side, LOW:HIGH in dB. Default: as drawn."),
@@ -102,7 +106,9 @@ def generate(
         str | None,
         typer.Option(help="The noise of this sensor: imx219, imx477, imx708 or ov5647. Default: levels as SIDD's."),
     ] = None,
-    gain: Annotated[float | None, typer.Option(help="The sensor's analogue gain, 1 to 64. Default: 1.")] = None,
+    gain: Annotated[
+        float | None, typer.Option(parser=number(1, 64), help="The sensor's analogue gain, 1 to 64. Default: 1.")
+    ] = None,
     clean: Annotated[
         Path | None,
         typer.Option(metavar="DIR|VIDEO", help="Take scenes from these pictures or frames. Default: generated ones."),
@@ -168,12 +174,17 @@ def generate(
 def pack_command(
     data: Annotated[Path, typer.Argument(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
     out: Annotated[Path, typer.Option(help="The folder that takes the packed set.")],
-    patch: Annotated[int, typer.Option(min=16, max=4096, help="Side of a patch in pixels.")] = 256,
+    patch: Annotated[int, typer.Option(parser=whole(16, 4096), help="Side of a patch in pixels.")] = 256,
     per_picture: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many patches of a picture, at random places. Default: a dense grid."),
+        typer.Option(
+            parser=whole(1, 10**6),
+            help="At most so many patches of a picture, at random places. Default: a dense grid.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random places; another seed, others.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=whole(0, MOST_SEED), help="Of the random places; another seed, others.")
+    ] = 0,
     split: Annotated[
         str,
         typer.Option(

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from quietcam.chatter import chatter_heard
 from quietcam.data.headers import Header, bare_jpeg
 from quietcam.errors import DataError
+from quietcam.opencv import decode_image
 
 __all__ = ["damaged", "decode", "what_it_is"]
 
@@ -29,25 +28,25 @@ def decode(path: object, content: bytes, header: Header) -> Any:
     Raises:
         DataError: no decoder can read it, or pixels are missing.
     """
-    pixels, heard = _decode(path, content)
+    pixels, heard = _decode(path, content, header)
     if pixels is None:
         raise damaged(path, "no decoder can read it")
     if heard and header.kind == "jpeg" and not any(_tells_damage(line, content[: header.end]) for line in heard):
         # libjpeg tells its first warning only: behind a harmless one there may be another.
-        heard = _decode(path, bare_jpeg(content))[1]
+        heard = _decode(path, bare_jpeg(content), header)[1]
     if damage := next((line for line in heard if _tells_damage(line, content[: header.end])), None):
         raise damaged(path, f"pixels are missing or wrong; its decoder says: {damage}")
     return pixels
 
 
-def _decode(path: object, content: bytes) -> tuple[Any, list[str]]:
+def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str]]:
     """The decoder's array, or None, and what it said."""
     import cv2
 
     # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done elsewhere, for all alike.
     with _silent_opencv(), chatter_heard(_is_decoders) as heard:
         try:
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+            pixels = decode_image(content, header, cv2.IMREAD_UNCHANGED)
         except cv2.error as error:
             raise damaged(path, f"OpenCV refuses it: {error.err or error}") from error
     return pixels, heard

@@ -16,8 +16,14 @@ from dataclasses import dataclass, replace
 
 from quietcam.data.formats import kind_of
 from quietcam.data.tiff import ORIENTATION, Directory, exif_orientation, is_adobe_rgb, read_directories, upright
+from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE
 
-__all__ = ["Header", "bare_jpeg", "read_header", "read_size"]
+__all__ = ["Header", "bare_jpeg", "excess", "glance", "read_header", "read_size"]
+
+_MOST_SCANS = 100  # of a progressive JPEG, each of which passes over all pixels; encoders write some ten
+_SMALL = 1_000_000  # pixels that do no harm, whatever they come from
+_PIXELS_PER_BYTE, _IN_LARGE = 4096, 128  # flat pictures reach 1000, photographs 50
+_MOST_TILE = 1 << 24  # pixels of a TIFF's tile
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,41 @@ def read_header(content: bytes) -> Header:
         return _READERS[kind](content)
     except (struct.error, IndexError):
         raise ValueError("it is cut short") from None
+
+
+def glance(content: bytes) -> Header:
+    """As ``read_header``, but of a JPEG only what stands before its pixels: cameras end theirs in odd ways.
+
+    Raises:
+        ValueError: it is cut short or damaged; the text says how.
+    """
+    if kind_of(content) != "jpeg":
+        return read_header(content)
+    if content.count(b"\xff\xda") > _MOST_SCANS:
+        raise ValueError(f"it has more than {_MOST_SCANS} scans")
+    try:
+        return _jpeg_tables(content)[0]
+    except (struct.error, IndexError):
+        raise ValueError("it is cut short") from None
+
+
+def excess(header: Header, length: int, most: int = MOST_PIXELS) -> str | None:
+    """Why a picture must not be decoded, by what its header claims; None where it may be.
+
+    Args:
+        length: bytes of its file.
+        most: pixels.
+    """
+    pixels, size = header.width * header.height, f"{header.width}x{header.height}"
+    if pixels < 1:
+        return "it claims to have no pixels"
+    if pixels > most:
+        return f"it claims {size}, more than {most // 10**6} million pixels"
+    if max(header.width, header.height) > MOST_SIDE:
+        return f"it claims {size}, a side of more than {MOST_SIDE} pixels"
+    if pixels > _SMALL and pixels > length * (_PIXELS_PER_BYTE if pixels <= MOST_FRAME_PIXELS else _IN_LARGE):
+        return f"it claims {size} in {length} bytes, which hold no picture of this size"
+    return None
 
 
 def read_size(head: bytes) -> tuple[int, int] | None:
@@ -139,12 +180,16 @@ def _jpeg(content: bytes) -> Header:
     header, at = _jpeg_tables(content)
     if not header.width:
         raise ValueError("it is cut short" if at + 4 > len(content) else "it holds no picture")
+    scans = 1
     while found := _IN_SCAN.search(content, at):
         at, marker = found.start(), content[found.start() + 1]
         if marker == 0xD9:
             return replace(header, end=at)
         if marker not in _TABLES:
             raise ValueError("its coded pixels are damaged")
+        scans += marker == 0xDA
+        if scans > _MOST_SCANS:
+            raise ValueError(f"it has more than {_MOST_SCANS} scans")
         at += 2 + struct.unpack_from(">H", content, at + 2)[0]
     raise ValueError("it is cut short")
 
@@ -191,6 +236,9 @@ def _jpeg_tables(content: bytes) -> tuple[Header, int]:
         marker = content[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
+            continue
+        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # these have no length, and decoders step over them
+            at += 2
             continue
         (length,) = struct.unpack_from(">H", content, at + 2)
         data, at = content[at + 4 : at + 2 + length], at + 2 + length
@@ -264,8 +312,11 @@ def _tiff_header(first: Directory) -> Header:
         raise ValueError("it holds no picture")
     names = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}
     unusual = names.get(first.number(262, 2), "")
-    if first.number(277, 1) == 2:
+    samples = first.number(277, 1)
+    if samples == 2:
         unusual = "gray with transparency"
+    elif samples > 4:  # a decoder would take the memory for all of them
+        unusual = f"{samples} channels"
     return Header(
         "tiff",
         width,
@@ -284,6 +335,8 @@ def _check_tiff_pixels(first: Directory, header: Header, length: int) -> None:
     samples = first.number(277, 1)
     if tiled:
         across, down = first.number(322, 0), first.number(323, 0)
+        if across * down > _MOST_TILE:
+            raise ValueError(f"its tiles of {across}x{down} are too large")
         wanted = -(-header.width // across) * -(-header.height // down) if across and down else 0
     else:
         rows = min(first.number(278, header.height), header.height)

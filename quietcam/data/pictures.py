@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,11 +21,13 @@ from quietcam.data.formats import (
     unread_by_content,
     unread_by_name,
 )
-from quietcam.data.headers import Header, read_header, read_size
+from quietcam.data.headers import Header, excess, read_header, read_size
 from quietcam.data.profile import ADOBE_RGB, read_profile, to_srgb
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, check_image, swap_red_blue
+from quietcam.limits import MOST_CODED, MOST_PIXELS, MOST_SIDE
 from quietcam.progress import say
+from quietcam.regular import read_regular
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -42,9 +45,6 @@ __all__ = [
 ]
 
 _JPEG_QUALITY = 95
-_MOST_PIXELS = 200_000_000
-"""A few bytes may claim far more than memory holds; no camera that this is for takes larger pictures."""
-_MOST_BYTES = 1 << 30
 _VIDEO_SUFFIXES = frozenset({".gif", ".mjpg", ".mjpeg"})
 _SIZE_HEAD = 1 << 18  # bytes that tell the size of nearly all pictures
 
@@ -162,10 +162,10 @@ def decode_picture(content: bytes, path: Place) -> Image:
     header = _header(path, content)
     if header.unusual:
         raise _unusual(path, header.unusual)
-    if header.width * header.height > _MOST_PIXELS:
+    if (why := excess(header, len(content))) is not None:
         raise DataError(
-            f"A picture must have at most {_MOST_PIXELS // 10**6} million pixels. Received: {path}, which claims "
-            f"{header.width}x{header.height}. Remedy: scale it down or cut it, or take it out."
+            f"A picture must have at most {MOST_PIXELS // 10**6} million pixels, and sides of at most {MOST_SIDE}. "
+            f"Received: {path}: {why}. Remedy: scale it down or cut it, or take it out."
         )
     if header.bits > 8:
         raise _too_deep(path, f"{header.bits} bits")
@@ -235,17 +235,18 @@ def encode_picture(image: Image, suffix: str) -> bytes:
 
 def _content(path: Path, count: int = -1) -> bytes:
     try:
+        if count < 0:
+            return read_regular(path, MOST_CODED)
         with path.open("rb") as file:
-            if count < 0 and (length := file.seek(0, 2)) > _MOST_BYTES:
-                raise DataError(
-                    f"A picture's file must be smaller than {_MOST_BYTES >> 30} GiB. Received: {path} with "
-                    f"{length / 2**30:.1f} GiB. Remedy: take it out, if it is no picture."
-                )
-            file.seek(0)
             return file.read(count)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UsageError(f"A picture must be a file that exists. Received: {path}. Remedy: check the path.") from error
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise DataError(
+                f"A picture's file must be smaller than {MOST_CODED >> 30} GiB. Received: {path}. "
+                "Remedy: take it out, if it is no picture."
+            ) from error
         raise DataError(
             f"A picture must be readable. Received: {path} ({error.strerror or error}). "
             "Remedy: check its permissions and the disk."

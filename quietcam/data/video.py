@@ -16,8 +16,9 @@ import numpy as np
 
 from quietcam.chatter import chatter_caught, chatter_heard
 from quietcam.data.container import Container, look_at_container
-from quietcam.errors import DataError, MissingExtraError
+from quietcam.errors import DataError
 from quietcam.image import Image
+from quietcam.opencv import check_frame_size, load_opencv, open_capture
 from quietcam.progress import say
 
 __all__ = ["Video", "count_frames", "say_what_opencv_gets_wrong"]
@@ -44,23 +45,28 @@ class Video:
         damaged: places that could not be decoded, up to the frame that was read last.
 
     Raises:
-        DataError: OpenCV cannot read it, or (when read) cannot show it.
+        DataError: OpenCV cannot read it, its frames are too large, or (when read) it cannot show it.
+        UsageError: its name cannot be given to OpenCV.
         MissingExtraError: OpenCV is not there.
     """
 
     def __init__(self, place: Path | str, name: str | None = None) -> None:
-        # A name such as http:clip.mp4 would be taken for a URL.
-        self._place = f"./{place}" if isinstance(place, Path) and not place.is_absolute() else str(place)
+        self._place = place
         self._remote, self._stalled = not isinstance(place, Path), False
         self.name = name or str(place)
         self.container = look_at_container(place) if isinstance(place, Path) else Container()
         self._capture = self._opened()
-        cv2 = _cv2()
+        cv2 = load_opencv()
         get = self._capture.get
         # Before 4.13 OpenCV says how a phone was held and turns nothing.
         self._turn = None if get(cv2.CAP_PROP_ORIENTATION_AUTO) else _TURNS.get(int(get(cv2.CAP_PROP_ORIENTATION_META)))
         width, height = int(get(cv2.CAP_PROP_FRAME_WIDTH)), int(get(cv2.CAP_PROP_FRAME_HEIGHT))
         self.size = (height, width) if self._turn in ("ROTATE_90_CLOCKWISE", _COUNTER) else (width, height)
+        try:
+            check_frame_size(width, height, self.name)
+        except DataError:
+            self.close()
+            raise
         self._announced = _sensible(get(cv2.CAP_PROP_FPS), 1e-3, 1e3)
         frames = _sensible(get(cv2.CAP_PROP_FRAME_COUNT), 1, 1e9)
         self.total = int(frames) if frames is not None and self.container.counted else None
@@ -85,10 +91,11 @@ class Video:
 
         Times grow from frame to frame: where the container has none, they are made of the rate.
         """
-        cv2 = _cv2()
+        cv2 = load_opencv()
         there, bgr = self._first() if not self._index else self._next()
         if not there:
             return None
+        check_frame_size(bgr.shape[1], bgr.shape[0], self.name)  # it may change
         if self._turn is not None:
             bgr = cv2.rotate(bgr, getattr(cv2, self._turn))
         seconds = _sensible(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0.0, 1e9)
@@ -105,8 +112,8 @@ class Video:
             there, bgr = self._next()
         if any("interlaced" in line and ("swscale" in line or "csp:" in line) for line in lines):
             raise DataError(
-                f"A video must be progressive for OpenCV {_cv2().__version__}, which shows interlaced frames as black. "
-                f"Received: {self.name}, which is interlaced. Remedy: ffmpeg -i FILE -vf yadif -crf 10 out.mp4"
+                f"A video must be progressive for OpenCV {load_opencv().__version__}, which shows interlaced frames as "
+                f"black. Received: {self.name}, which is interlaced. Remedy: ffmpeg -i FILE -vf yadif -crf 10 out.mp4"
             )
         return there, bgr
 
@@ -140,7 +147,7 @@ class Video:
         """Let ``read`` go on at this frame, by reading up to it where nothing can be looked up: in a raw stream, in
         what a browser recorded.
         """
-        cv2 = _cv2()
+        cv2 = load_opencv()
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame)
         if abs(self._capture.get(cv2.CAP_PROP_POS_FRAMES) - frame) < 1:
             return
@@ -151,11 +158,11 @@ class Video:
                 return
 
     def _opened(self) -> Any:
-        cv2 = _cv2()
+        cv2 = load_opencv()
         with chatter_caught():
-            capture = cv2.VideoCapture(self._place, cv2.CAP_FFMPEG, self._limits())
-            if not capture.isOpened():  # OpenCV's own reader of pictures in a row, and others
-                capture.open(self._place)
+            capture = open_capture(self._place, cv2.CAP_FFMPEG, self._limits())
+            if not capture.isOpened():  # OpenCV's own readers
+                capture = open_capture(self._place, cv2.CAP_ANY)
         if capture.isOpened():
             return capture
         if self.container.without_index:
@@ -170,7 +177,7 @@ class Video:
 
     def _limits(self) -> list[int]:
         """How long OpenCV may wait for a file behind a URL: else half a minute, also where the run is to stop."""
-        cv2 = _cv2()
+        cv2 = load_opencv()
         if not self._remote:
             return []
         most = round(1000 * _STALLED)
@@ -178,7 +185,7 @@ class Video:
 
     def _rate(self, announced: float | None) -> float | None:
         """The announced rate is the mean; frames that come in haste for a while need a higher one."""
-        cv2 = _cv2()
+        cv2 = load_opencv()
         times: list[float] = []
         capture = self._opened()
         try:
@@ -212,7 +219,7 @@ def count_frames(path: Path) -> int:
 def say_what_opencv_gets_wrong() -> None:
     """Say once that an old OpenCV shows the colors of most videos in a slightly wrong way."""
     global _warned
-    version = _cv2().__version__
+    version = load_opencv().__version__
     numbers = tuple(int(part) for part in re.findall(r"[0-9]+", version)[:2])
     if numbers < _RIGHT_COLORS and not _warned:
         _warned = True
@@ -225,14 +232,6 @@ def say_what_opencv_gets_wrong() -> None:
 def _sensible(value: float, least: float, most: float) -> float | None:
     """What a container says, where it can be true."""
     return value if math.isfinite(value) and least <= value <= most else None
-
-
-def _cv2() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError.of("edge", "cv2") from error
-    return cv2
 
 
 _COUNTER = "ROTATE_90_COUNTERCLOCKWISE"

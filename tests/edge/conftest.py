@@ -30,7 +30,8 @@ def models() -> Path:
 def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's own limits of time, which a machine that is busy with other things would reach."""
     for name, seconds in {
-        "cameras.http._CONNECTING": WAIT,
+        "cameras.answer._CONNECTING": WAIT,
+        "cameras.http._LOOKING": WAIT,
         "cameras.http._ANSWERING": WAIT,
         "cameras.network._OPENING_MS": int(1000 * WAIT),
         "cameras.network._READING_MS": int(1000 * WAIT),

@@ -138,7 +138,7 @@ class TestRun:
             (["--source", "synthetic:size=64x48", "--sink", "null", "--smaller", "{cut}"], 1, "cut short"),
             (["--source", "synthetic", "--sink", "-", "--json", "-"], 2, "cannot both"),
             (["--source", "{in}", "--sink", "null", "--frames", "0"], 2, "--frames"),
-            (["--source", "{in}", "--sink", "null", "--threads", "0"], 2, "threads"),
+            (["--source", "{in}", "--sink", "null", "--threads", "0"], 2, "--threads is a whole number from 1 to 256"),
             (["--source", "{in}", "--sink", "null", "--model", "nonsense"], 2, "nonsense"),
             (["--source", "{in}", "--sink", "null", "--model", "{cut}"], 1, "cut short"),
             (["--source", "{in}", "--sink", "null", "--model", "{in}/a.png"], 1, "not a TensorFlow Lite model"),
@@ -250,7 +250,7 @@ class TestTheNetworksShare:
     ) -> None:
         words = ["run", "--source", str(pictures), "--sink", str(tmp_path / "out"), "--strength", strength]
         assert run(words) == 2
-        assert "Remedy: for example --strength 0.7" in one_line(capsys)
+        assert "--strength is a number from 0 to 1. Received: " in one_line(capsys)
         assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,6 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.cameras import http, open_camera
+from edge.cameras import answer, http, open_camera
 from edge.cameras.base import Camera
 from edge.cameras.http import HttpCamera
 from edge.cameras.mjpeg import JpegSplitter
@@ -224,19 +223,20 @@ def test_an_answer_may_take_longer_than_a_connection(server: Server, monkeypatch
     """An old camera takes seconds for a picture, where a machine that is there takes a connection at once."""
     seen: list[float | None] = []
 
-    class Watched(http._Patient):
-        def getresponse(self) -> HTTPResponse:
-            socket = self.sock
-            seen.append(socket.gettimeout())
-            answer = super().getresponse()
-            seen.append(socket.gettimeout())
-            return answer
+    class Watched(answer._Patient):
+        def connect(self) -> None:
+            super().connect()
+            seen.append(self.timeout)
+            seen.append(self.sock.gettimeout())
 
-    for number, name in enumerate(("_CONNECTING", "_ANSWERING", "_SLOWEST")):
-        monkeypatch.setattr(http, name, WAIT + number)
-    monkeypatch.setattr(http, "_Patient", Watched)
+    monkeypatch.setattr(answer, "_CONNECTING", WAIT)
+    monkeypatch.setattr(http, "_ANSWERING", 2 * WAIT)
+    monkeypatch.setattr(answer, "_Patient", Watched)
     assert len(first(HttpCamera(CameraUrl.parse(server.url("plain"))), 2)) == 2
-    assert seen == [WAIT + 1, WAIT + 2]
+    connecting, answering = seen
+    assert connecting == WAIT
+    assert answering is not None
+    assert WAIT < answering <= 3 * WAIT
 
 
 def test_what_answers_without_pictures_is_told(server: Server) -> None:

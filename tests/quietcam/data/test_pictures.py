@@ -183,7 +183,7 @@ def test_unreadable_file(tmp_path, picture, save, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(path), "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(DataError, match=r"Permission denied.*Remedy: check its permissions"):
         read_picture(path)
 
