@@ -171,11 +171,17 @@ class Child:
         self.tell(message)
         return self.answer(seconds)
 
-    def tell(self, message: bytes) -> None:
-        """Send ``message``, 1 to ``MESSAGE`` bytes, without waiting. Whether it arrives, the next ``answer`` says."""
+    def tell(self, message: bytes, shared: Sequence[Shared] = ()) -> None:
+        """Send ``message``, 1 to ``MESSAGE`` bytes, without waiting. Whether it arrives, the next ``answer`` says.
+
+        ``shared`` are added to ``Link.shared``.
+        """
         _checked(message)
         with contextlib.suppress(OSError):
-            self._socket.send(message)
+            if shared:
+                socket.send_fds(self._socket, [message], [each.descriptor for each in shared])
+            else:
+                self._socket.send(message)
 
     def answer(self, seconds: float) -> memoryview:
         """The next message from the child, which holds until the one after it.

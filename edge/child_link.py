@@ -13,6 +13,8 @@ import select
 import signal
 import socket
 import traceback
+from array import array
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +25,7 @@ __all__ = ["MESSAGE", "Link", "main"]
 MESSAGE = 1 << 16
 """Bytes of the longest message. What is larger goes through shared memory."""
 
+_MOST = 4  # pieces of memory that come with one message
 _FIRST_TO_GO = "900"  # of 1000: where the machine's memory ends, the kernel ends this process before others
 
 
@@ -31,18 +34,21 @@ class Link:
 
     Attributes:
         argument: what the parent gave, from JSON.
-        shared: memory that the parent sees, too; a buffer for ``numpy.frombuffer`` or ``numpy.ndarray``.
+        shared: memory that the parent sees, too; buffers for ``numpy.frombuffer`` or ``numpy.ndarray``.
     """
 
-    def __init__(self, connection: socket.socket, shared: tuple[mmap.mmap, ...]) -> None:
+    def __init__(self, connection: socket.socket, shared: Iterable[int]) -> None:
         self._connection = connection
         self._buffer = bytearray(MESSAGE)
-        self.shared = shared
+        self._space = socket.CMSG_SPACE(_MOST * array("i").itemsize)
+        self.shared = [_mapped(each) for each in shared]
         self.argument: Any = json.loads(bytes(self.receive() or b"null"))
 
     def receive(self) -> memoryview | None:
         """The parent's next message, which holds until the one after it; None when the child is to end."""
-        size = self._connection.recv_into(self._buffer)
+        size, given, _, _ = self._connection.recvmsg_into([self._buffer], self._space)
+        for _, _, numbers in given:
+            self.shared += [_mapped(each) for each in array("i", numbers)]
         return memoryview(self._buffer)[:size] if size else None
 
     def send(self, message: bytes = b"") -> None:
@@ -63,9 +69,7 @@ def main(job: str, memory: str, connection: str, watched: str, *shared: str) -> 
     """Do ``job`` and end. The words are those that :class:`edge.child.Child` puts on the command line."""
     _end_with_the_parent(int(watched))
     _limit(int(memory))
-    link = Link(socket.socket(fileno=int(connection)), tuple(mmap.mmap(int(each), 0) for each in shared))
-    for each in shared:
-        os.close(int(each))
+    link = Link(socket.socket(fileno=int(connection)), map(int, shared))
     module, _, name = job.partition(":")
     code = 0
     try:
@@ -79,6 +83,12 @@ def main(job: str, memory: str, connection: str, watched: str, *shared: str) -> 
         traceback.print_exc()
         code = 1
     os._exit(code)  # the interpreter's own end would run foreign code once more
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    memory = mmap.mmap(descriptor, 0)
+    os.close(descriptor)
+    return memory
 
 
 def _end_with_the_parent(watched: int) -> None:

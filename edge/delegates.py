@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.runtime import runtime
-from quietcam.chatter import chatter_caught
 from quietcam.errors import DeviceError, UsageError
 
 __all__ = ["CPU", "DEVICE_MEANS", "Device", "library_name", "load_delegate", "parse_devices"]
@@ -75,6 +74,8 @@ def library_name() -> str:
 def load_delegate(device: Device) -> Any:
     """The delegate of one Edge TPU, to be handed to an interpreter and kept as long as that lives.
 
+    It may hang with Python's lock held, or end the process: only a child process calls it (:mod:`edge.tpu_job`).
+
     Raises:
         DeviceError: the library is missing, or it finds no such device.
         MissingExtraError: no runtime is installed.
@@ -91,11 +92,10 @@ def load_delegate(device: Device) -> Any:
             f"--device {device} needs the Edge TPU's library. Received: {error}. "
             f"Remedy: install libedgetpu, or say where it lies with {LIBRARY_VARIABLE}=FILE"
         ) from error
-    with chatter_caught():
-        try:
-            return load(library, {"device": str(device)})
-        except ValueError as error:
-            said = " ".join(str(error).split()) or type(error).__name__
+    try:
+        return load(library, {"device": str(device)})
+    except ValueError as error:
+        said = " ".join(str(error).split()) or type(error).__name__
     raise DeviceError(
         f"The Edge TPU {device} does not start. Received: {said}. "
         "Remedy: look whether it is plugged in (lsusb, ls /dev/apex*), may be opened by this user, and is not "

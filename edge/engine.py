@@ -7,31 +7,49 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edge.delegates import CPU, Device, load_delegate, parse_devices
+from edge.child import GRACE
+from edge.delegates import CPU, Device, parse_devices
 from edge.interpreter import Interpreter, check_threads
 from edge.modelfile import ModelFile, load_model
 from edge.runtime import runtime
+from edge.tpu import Tpu, TpuInterpreter
 from edge.worker import Answer, Worker
 from quietcam.errors import DeviceError, ModelError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Patience"]
 
 _COMPILED = "_edgetpu"  # ends the name of a compiled model
+_CLOSING = GRACE + 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an Edge TPU that does not answer is waited for, in seconds.
+
+    Attributes:
+        start: when the engine starts and the CPU can stand in; the device goes on starting in the background.
+        opening: until a device has run the network once, which then is given up. The library's firmware and the
+            model are sent to it meanwhile.
+        answering: until it has run the network later.
+    """
+
+    start: float = 3.0
+    opening: float = 10.0
+    answering: float = 2.0
 
 
 class Engine:
     """Runs a network wherever it can.
 
-    The CPU alone runs in the caller's thread. Every Edge TPU has a thread of its own, so that one that hangs can be
-    left behind. One that is missing, fails or does not answer is said aloud, its work goes to the others or to the
-    CPU, and it is tried again in the background until it comes back.
+    The CPU alone runs in the caller's thread. Every Edge TPU has a process of its own, so that one that hangs or
+    crashes takes nothing with it. One that is missing, fails or does not answer is said aloud, its work goes to the
+    others or to the CPU, and it is tried again in the background until it comes back.
 
     Args:
         model: a model file, or its path. With Edge TPUs the compiled one or its twin on the CPU: the other is looked
@@ -40,7 +58,7 @@ class Engine:
         threads: of each CPU interpreter.
         tell: takes one line about a device that is lost or back.
         retry: seconds until a lost device is first tried again, and at most, since the wait doubles.
-        patience: seconds after which a device that does not answer is given up.
+        patience: how long a device that does not answer is waited for.
 
     Raises:
         UsageError: no such model, a wrong device, threads below 1.
@@ -56,7 +74,7 @@ class Engine:
         *,
         tell: Callable[[str], None] = say,
         retry: tuple[float, float] = (1.0, 60.0),
-        patience: float = 10.0,
+        patience: Patience = Patience(),
     ) -> None:
         self._devices = parse_devices(device)
         self.runtime = runtime().name
@@ -70,11 +88,12 @@ class Engine:
         self._cpu: Interpreter | None = None
         self._reasons: dict[Device, str] = {}
         self._retries = 0
-        self._left: dict[Device, Worker] = {}  # those that were given up; one that hangs may still hold its device
         self._since = time.time()
         self._returned: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._retrier: threading.Thread | None = None
+        self._lock = threading.Lock()  # held while a device is handed over, which must not happen after closing
+        self._opening: dict[Device, Tpu] = {}
+        self._tried: dict[Device, threading.Event] = {}
         self._final: dict[str, Any] | None = None  # the state as of closing
         try:
             self._start()
@@ -122,38 +141,47 @@ class Engine:
         """
         self._adopt()
         todo = deque(range(count))
-        busy: dict[Worker, tuple[int, float]] = {}
-        while todo or busy:
-            for worker in self._workers:
-                if todo and worker not in busy:
-                    index = todo.popleft()
-                    busy[worker] = index, time.monotonic() + self._patience
-                    worker.submit(part(index))
-            if not busy:
-                return self._run_here(todo, part, take)
-            for worker, error in self._wait(busy):
-                index, _ = busy.pop(worker)
+        busy: dict[Worker, int] = {}
+        free = [worker for worker in self._workers if worker.is_ready or self._cpu_model is None]
+        try:
+            while todo or busy:
+                for worker in free:
+                    if todo and worker not in busy:
+                        busy[worker] = todo.popleft()
+                        worker.submit(part(busy[worker]))
+                if not busy:
+                    return self._run_here(todo, part, take)
+                worker, error = self._results.get()
+                index = busy.pop(worker)
                 if error is None:
                     take(index, worker.interpreter)
                 elif worker.device.is_cpu:
-                    self._drain(busy)
                     raise error
                 else:
+                    free.remove(worker)
                     self._lose(worker, str(error))
                     todo.appendleft(index)
+        finally:
+            while busy:  # the others of a frame that failed: they are free for the next one
+                del busy[self._results.get()[0]]
         return True
 
     def close(self) -> None:
-        """Give all devices back. May be called twice."""
+        """Give all devices back. Waits about a second for one that hangs, and leaves it behind. May be called twice."""
         self._final = self._final or self.state
-        self._closing.set()
-        if self._retrier is not None:
-            self._retrier.join(self._patience)  # the library may hang where it opens a device
-            self._retrier = None
-        self._adopt()
-        for worker in self._workers:
-            worker.leave(self._patience)
-        self._workers = []
+        with self._lock:
+            self._closing.set()
+            opening = list(self._opening.values())
+        for tpu in opening:
+            tpu.give_up()
+        while not self._returned.empty():
+            self._workers.append(self._returned.get())
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.leave()
+        end = time.monotonic() + _CLOSING
+        for worker in workers:
+            worker.join(end - time.monotonic())
         if self._cpu is not None:
             self._cpu.close()
 
@@ -167,17 +195,22 @@ class Engine:
                 "on the CPU. Remedy: `quietcam coral compile`"
             )
         for device in self._devices:
-            try:
-                self._workers.append(self._open(device))
-            except QuietcamError as error:
-                if device.is_cpu:
-                    raise
-                self._reasons[device] = str(error)
+            if device.is_cpu:
+                assert self._cpu_model is not None
+                self._workers.append(Worker(device, Interpreter(self._cpu_model, self.threads), self._results))
+            else:
+                self._reasons[device] = f"The Edge TPU {device} is still starting"
+                self._watch(device, 0.0)
+        # With something to run on, a device that takes long to start comes in later.
+        alone = self._cpu_model is None
+        end = time.monotonic() + (self._patience.opening if alone else self._patience.start)
+        for tried in self._tried.values():
+            tried.wait(end - time.monotonic())
+        self._adopt(aloud=False)
         if not self._workers and self._stand_in() is None:
             raise DeviceError("; ".join(self._reasons.values()))
-        for reason in self._reasons.values():
+        for reason in list(self._reasons.values()):
             self._tell(f"{reason}; until then {self._instead()}")
-        self._watch()
 
     def _run_here(
         self, todo: deque[int], part: Callable[[int], Image], take: Callable[[int, Interpreter], None]
@@ -197,55 +230,27 @@ class Engine:
             self._cpu = Interpreter(self._cpu_model, self.threads)
         return self._cpu
 
-    def _wait(self, busy: dict[Worker, tuple[int, float]]) -> list[Answer]:
-        """What is finished, or has been waited for too long."""
-        due = min(deadline for _, deadline in busy.values())
-        try:
-            result = self._results.get(timeout=max(due - time.monotonic(), 0.0))
-        except queue.Empty:
-            now = time.monotonic()
-            error = DeviceError(f"It did not answer within {self._patience:g} s")
-            return [(worker, error) for worker, (_, deadline) in busy.items() if deadline <= now]
-        return [result] if result[0] in busy else []  # a worker that was given up may yet finish
-
-    def _drain(self, busy: dict[Worker, tuple[int, float]]) -> None:
-        """Wait for the others of a frame that failed, so that they are free for the next."""
-        while busy:
-            for worker, _ in self._wait(busy):
-                busy.pop(worker)
-
     def _open(self, device: Device) -> Worker:
         """A worker that has answered once."""
-        if device.is_cpu:
-            assert self._cpu_model is not None
-            return Worker(device, Interpreter(self._cpu_model, self.threads), self._results)
-        delegate = load_delegate(device)
         model = self._tpu_model
         assert model is not None
-        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        worker = Worker(device, Interpreter(model, self.threads, delegate), answers)
-        worker.submit(np.zeros(worker.interpreter.shape, np.uint8))
+        tpu = Tpu.take(device)
+        with self._lock:
+            self._opening[device] = tpu
         try:
-            _, error = answers.get(timeout=self._patience)
-        except queue.Empty:
-            error = DeviceError(f"The Edge TPU {device} does not answer within {self._patience:g} s")
-        if error is not None:
-            self._leave(worker)
-            raise error
-        worker.answer_to(self._results)
-        return worker
+            patience = self._patience
+            interpreter = TpuInterpreter(tpu, model, self.threads, patience.opening, patience.answering)
+        finally:
+            del self._opening[device]
+        return Worker(device, interpreter, self._results)
 
     def _lose(self, worker: Worker, reason: str) -> None:
         self._workers.remove(worker)
-        self._leave(worker)
+        worker.leave()
         self._reasons[worker.device] = f"{worker.device}: {reason}"
         self._since = time.time()
         self._tell(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back {self._instead()}")
-        self._watch()
-
-    def _leave(self, worker: Worker) -> None:
-        worker.leave(0.0)
-        self._left[worker.device] = worker
+        self._watch(worker.device, self._retry[0])
 
     def _instead(self) -> str:
         used = self._used()
@@ -254,44 +259,44 @@ class Engine:
         return f"the network runs on {used}"
 
     def _used(self) -> str:
-        if self._workers:
-            return ",".join(str(worker.device) for worker in self._workers)
+        if workers := sorted(self._workers, key=lambda worker: self._devices.index(worker.device)):
+            return ",".join(str(worker.device) for worker in workers)
         return "none" if self._cpu_model is None else "cpu"
 
-    def _watch(self) -> None:
-        """Have the lost devices tried again, in a thread of its own."""
-        if self._reasons and (self._retrier is None or not self._retrier.is_alive()) and not self._closing.is_set():
-            self._retrier = threading.Thread(target=self._try_again, name="quietcam-device", daemon=True)
-            self._retrier.start()
+    def _watch(self, device: Device, wait: float) -> None:
+        """Have a device opened, in a thread of its own, in ``wait`` seconds and then over and over until it works."""
+        tried = self._tried[device] = threading.Event()
+        name = f"quietcam-{device}-opening"
+        threading.Thread(target=self._keep_trying, args=(device, wait, tried), name=name, daemon=True).start()
 
-    def _try_again(self) -> None:
-        wait, longest = self._retry
+    def _keep_trying(self, device: Device, wait: float, tried: threading.Event) -> None:
+        pause, longest = self._retry
         while not self._closing.wait(wait):
-            wait = min(2 * wait, longest)
-            lost = [device for device in self._devices if device in self._reasons]
-            for device in lost:
-                if device in self._left and self._left[device].is_alive:
-                    continue
-                self._retries += 1
-                try:
-                    self._returned.put(self._open(device))
-                except QuietcamError as error:
-                    self._reasons[device] = str(error)
-                else:
-                    return  # the next frame takes it in, and has others watched
+            self._retries += wait > 0
+            wait, pause = pause, min(2 * pause, longest)
+            try:
+                worker = self._open(device)
+            except (QuietcamError, RuntimeError) as error:  # the latter: no more threads
+                self._reasons[device] = str(error)
+            else:
+                with self._lock:
+                    if self._closing.is_set():
+                        worker.leave()
+                    else:
+                        self._returned.put(worker)  # the next frame takes it in
+                return
+            finally:
+                tried.set()
 
-    def _adopt(self) -> None:
-        """Take in devices that came back."""
+    def _adopt(self, aloud: bool = True) -> None:
+        """Take in devices that came, or came back."""
         while not self._returned.empty():
             worker = self._returned.get()
             self._workers.append(worker)
             self._reasons.pop(worker.device, None)
             self._since = time.time()
-            self._tell(f"The Edge TPU {worker.device} is back")
-            if not self._closing.is_set():
-                if self._retrier is not None:
-                    self._retrier.join()
-                self._watch()
+            if aloud:
+                self._tell(f"The Edge TPU {worker.device} is back")
 
 
 def _twins(given: ModelFile, devices: tuple[Device, ...]) -> tuple[ModelFile | None, ModelFile | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -58,33 +59,12 @@ class Interpreter:
     def __init__(self, model: ModelFile | Path | str, threads: int | None = None, delegate: Any = None) -> None:
         self.threads = check_threads(threads)
         self.model = model if isinstance(model, ModelFile) else load_model(model)
-        if self.model.is_compiled and delegate is None:
-            raise ModelError(
-                f"A model that was compiled for the Edge TPU runs on nothing else. Received: {self.model.path} for "
-                "the CPU. Remedy: --device usb or pci, or the model that it was compiled from"
-            )
-        installed = runtime()
-        self.runtime = installed.name
-        native: Any = None
-        failure = ""
-        delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
-        with chatter_caught():
-            try:
-                native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
-                native.allocate_tensors()
-            except (ValueError, RuntimeError) as error:
-                failure = _first_line(error)
-        # Raised out here it is the only line on the terminal. Of the error itself the words are enough: its traceback
-        # would keep the native side alive, and with it the device.
-        if failure:
-            raise ModelError(
-                f"{self.runtime} cannot run {self.model.path}. Received: {failure}. "
-                "Remedy: convert the model again with `quietcam convert`."
-            )
-        self._native = native
+        self.runtime = runtime().name
+        self._native: Any
         # Views are asked for anew at every run: one that is kept would forbid `invoke`.
-        self._input: Callable[[], NDArray[Any]] = native.tensor(native.get_input_details()[0]["index"])
-        self._output: Callable[[], NDArray[Any]] = native.tensor(native.get_output_details()[0]["index"])
+        self._input: Callable[[], NDArray[Any]]
+        self._output: Callable[[], NDArray[Any]]
+        self._load(delegate)
         self._pixels = np.empty(self.shape if self.model.block else (), self.model.ends)
         self._floats = np.empty(self.shape if self.model.ends == "float32" else (), np.float32)
 
@@ -143,9 +123,14 @@ class Interpreter:
             np.clip(floats, 0, 255, out=floats)
             np.copyto(denoised, floats, casting="unsafe")
 
+    def tensors(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The input and the output themselves, with their batch of 1. They must be gone before ``invoke``."""
+        return self._input(), self._output()
+
     def close(self) -> None:
         """Give the native memory back. May be called twice."""
-        self._native = self._input = self._output = None  # type: ignore[assignment]
+        self._native = None
+        self._input = self._output = None  # type: ignore[assignment]
 
     def __enter__(self) -> Interpreter:
         return self
@@ -154,6 +139,34 @@ class Interpreter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _load(self, delegate: Any) -> None:
+        if self.model.is_compiled and delegate is None:
+            raise ModelError(
+                f"A model that was compiled for the Edge TPU runs on nothing else. Received: {self.model.path} for "
+                "the CPU. Remedy: --device usb or pci, or the model that it was compiled from"
+            )
+        installed = runtime()
+        native: Any = None
+        failure = ""
+        delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
+        # With a delegate this is a child process, whose chatter is kept there: its last words must come through.
+        with chatter_caught() if delegate is None else contextlib.nullcontext():
+            try:
+                native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
+                native.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                failure = _first_line(error)
+        # Raised out here it is the only line on the terminal. Of the error itself the words are enough: its traceback
+        # would keep the native side alive, and with it the device.
+        if failure:
+            raise ModelError(
+                f"{self.runtime} cannot run {self.model.path}. Received: {failure}. "
+                "Remedy: convert the model again with `quietcam convert`."
+            )
+        self._native = native
+        self._input = native.tensor(native.get_input_details()[0]["index"])
+        self._output = native.tensor(native.get_output_details()[0]["index"])
 
 
 def _first_line(error: Exception) -> str:

@@ -1,16 +1,19 @@
-"""A thread that runs one interpreter, so that one that hangs can be left behind."""
+"""A thread that runs one interpreter, so that several devices can share a frame."""
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 
 from edge.delegates import Device
 from edge.interpreter import Interpreter
-from quietcam.errors import QuietcamError
+from edge.tpu import TpuInterpreter
 from quietcam.image import Image
 
 __all__ = ["Answer", "Worker"]
+
+_KILLED = 0.2  # seconds: so soon is a process gone that was killed, unless it hangs in the kernel
 
 
 class Worker:
@@ -27,18 +30,23 @@ class Worker:
         """Have the network run on ``noisy``; the answer is ``(self, error or None)``."""
         self._inbox.put(noisy)
 
-    def answer_to(self, answers: queue.SimpleQueue[Answer]) -> None:
-        """Send answers there from now on."""
-        self._answers = answers
-
-    def leave(self, patience: float) -> None:
-        """Let its thread end and close the interpreter when it can; wait so long for that."""
-        self._inbox.put(None)
-        self._thread.join(patience)
-
     @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+    def is_ready(self) -> bool:
+        """Whether it would begin at once. A device that is loading another network, of a model to come, would not."""
+        return not (isinstance(self.interpreter, TpuInterpreter) and self.interpreter.tpu.is_loading)
+
+    def leave(self) -> None:
+        """Let its thread end and close the interpreter when it can. Waits for nothing."""
+        self._inbox.put(None)
+
+    def join(self, seconds: float) -> None:
+        """After ``leave``, wait until its device is given back, and about so long at most: one that hangs is killed."""
+        end = time.monotonic() + seconds
+        self._thread.join(seconds)
+        if isinstance(self.interpreter, TpuInterpreter):
+            if self._thread.is_alive():
+                self.interpreter.tpu.give_up()
+            self.interpreter.tpu.join(max(end - time.monotonic(), _KILLED))
 
     def _run(self) -> None:
         while (noisy := self._inbox.get()) is not None:
@@ -48,13 +56,13 @@ class Worker:
             del error
         self.interpreter.close()
 
-    def _try(self, noisy: Image) -> QuietcamError | None:
+    def _try(self, noisy: Image) -> Exception | None:
         try:
             self.interpreter.put(noisy)
             self.interpreter.invoke()
-        except QuietcamError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is: without an answer the frame would wait for ever
             return error
         return None
 
 
-Answer = tuple[Worker, QuietcamError | None]
+Answer = tuple[Worker, Exception | None]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.engine import Engine
+from edge.engine import Engine, Patience
 from quietcam.image import Image
 from quietcam.manifest import Manifest, attach_manifest, model_sha256
 from tests.waiting import WAIT
@@ -62,6 +62,12 @@ class Bus:
         """It neither works nor fails until it is plugged in anew."""
         (self.folder / device).write_text("h")
 
+    def misbehave(self, where: str, how: str) -> None:
+        """At this entry point of the library, as `fake_edgetpu.c` says; ``how`` empty: no longer."""
+        written = self.folder / "written"
+        written.write_text(how)
+        written.replace(self.folder / f"at_{where}")
+
     @property
     def log(self) -> list[str]:
         """What the library was asked for, in order."""
@@ -90,7 +96,7 @@ def bus(fake_edgetpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FAKE_EDGETPU", str(folder))
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(fake_edgetpu))
     # A device that hangs is told by its patience: on a busy machine one that works must not be taken for one.
-    monkeypatch.setitem(Engine.__init__.__kwdefaults__, "patience", WAIT)
+    monkeypatch.setitem(Engine.__init__.__kwdefaults__, "patience", Patience(WAIT, WAIT, WAIT))
     return Bus(folder)
 
 

@@ -4,6 +4,10 @@
    files in the folder that FAKE_EDGETPU names: `usb0`, `pci1`. A device whose file is gone fails, at its start and in
    mid-run; one whose file begins with `h` hangs until it does not. What it was asked for is appended to `log`.
 
+   Each entry point misbehaves as a file of the name `at_create`, `at_prepare`, `at_init`, `at_invoke`, `at_free` or
+   `at_destroy` says: `h` hangs until the file says something else, `1.5` takes that many seconds, `0 f` fails (where
+   there is no way to fail, by ending the process), `0 a` says something and ends the process.
+
    The declarations are those of TensorFlow Lite's C interface (`common.h`), as far as they are needed: the front of each
    structure, in its order. */
 
@@ -96,10 +100,38 @@ static void note(const char* what, const char* value) {
   fclose(file);
 }
 
+/* Does what the file of an entry point says; whether that is to fail. */
+static bool misbehave(const char* where) {
+  char name[32], text[32];
+  double seconds = 0;
+  char then = 0;
+  snprintf(name, sizeof name, "at_%s", where);
+  bool noted = false;
+  while (plugged(name) == 'h') {
+    if (!noted) note("hangs", where);
+    noted = true;
+    usleep(2000);
+  }
+  char path[1024];
+  snprintf(path, sizeof path, "%s/%s", getenv("FAKE_EDGETPU"), name);
+  FILE* file = fopen(path, "r");
+  if (!file) return false;
+  if (fgets(text, sizeof text, file)) sscanf(text, "%lf %c", &seconds, &then);
+  fclose(file);
+  if (seconds > 0 || then) note("misbehaves", where);
+  usleep((useconds_t)(seconds * 1e6));
+  if (then == 'a') {
+    fprintf(stderr, "F0000 fake_edgetpu: check failed at %s\n", where);
+    abort();
+  }
+  return then == 'f';
+}
+
 typedef struct { char device[16]; int input, output; } Kernel;
 
 static void* kernel_init(Context* context, const char* buffer, size_t length) {
   (void)length;
+  if (misbehave("init")) return (void*)-1; /* TfLiteKernelInitFailed */
   const DelegateParams* params = (const DelegateParams*)buffer;
   Kernel* kernel = calloc(1, sizeof *kernel);
   strcpy(kernel->device, params->delegate->data);
@@ -114,12 +146,17 @@ static void* kernel_init(Context* context, const char* buffer, size_t length) {
 
 static void kernel_free(Context* context, void* kernel) {
   (void)context;
+  if (misbehave("free")) abort();
   free(kernel);
 }
 
 static int kernel_invoke(Context* context, Node* node) {
   const Kernel* kernel = node->user_data;
   int letter;
+  if (misbehave("invoke")) {
+    context->ReportError(context, "the device %s is out of order\n", kernel->device);
+    return FAILED;
+  }
   while ((letter = plugged(kernel->device)) == 'h') usleep(2000);
   if (!letter) {
     context->ReportError(context, "the device %s went away\n", kernel->device);
@@ -133,6 +170,7 @@ static int kernel_invoke(Context* context, Node* node) {
 
 static int prepare(Context* context, Delegate* delegate) {
   IntArray* plan;
+  if (misbehave("prepare")) return FAILED;
   if (context->GetExecutionPlan(context, &plan)) return FAILED;
   Registration kernel = {.init = kernel_init, .free = kernel_free, .invoke = kernel_invoke,
                          .custom_name = "fake-edgetpu", .version = 1};
@@ -153,6 +191,10 @@ __attribute__((visibility("default"))) Delegate* tflite_plugin_create_delegate(
     int number = 0;
     if (sscanf(values[i], "%7[a-z]:%d", kind, &number) >= 1) snprintf(device, sizeof device, "%s%d", kind, number);
   }
+  if (misbehave("create")) {
+    report("out of order");
+    return NULL;
+  }
   if (!plugged(device)) {
     report("no Edge TPU at ");
     report(device);
@@ -167,6 +209,7 @@ __attribute__((visibility("default"))) Delegate* tflite_plugin_create_delegate(
 
 __attribute__((visibility("default"))) void tflite_plugin_destroy_delegate(Delegate* delegate) {
   if (!delegate) return;
+  if (misbehave("destroy")) abort();
   note("destroy", delegate->data);
   free(delegate->data);
   free(delegate);

@@ -30,9 +30,9 @@ def tell(link: Link) -> None:
 
 
 def invert(link: Link) -> None:
-    """Inverts the shared memory."""
-    values = np.frombuffer(link.shared[0], np.uint8)
+    """Inverts the memory that came last."""
     while link.receive() is not None:
+        values = np.frombuffer(link.shared[-1], np.uint8)
         np.invert(values, out=values)
         link.send()
 

@@ -104,6 +104,11 @@ def test_memory_is_seen_by_both_and_leaves_no_name() -> None:
             expected = 255 - values
             child.ask(b".", WAIT)
             np.testing.assert_array_equal(values, expected)
+        later = Shared.holding(b"\0")
+        child.tell(b".", [later])
+        child.answer(WAIT)
+        assert later.memory[0] == 255
+        later.close()
         assert set(Path("/dev/shm").iterdir()) == before
         with pytest.raises(OSError, match="not permitted"):
             os.ftruncate(shared.descriptor, 10)

@@ -119,40 +119,9 @@ def test_a_device_that_hangs_is_left_behind(bus: Bus, twins: Path) -> None:
     model = twins / "small_32x32_int8.tflite"
     engine = Engine(model, "pci:0", tell=said.append, retry=(WAIT, WAIT))
     bus.hang("pci0")
-    engine._patience = 0.1
+    engine.interpreter._seconds = 0.2  # type: ignore[attr-defined]
     np.testing.assert_array_equal(denoise(engine, noisy), on_the_cpu(model, noisy))
-    assert "did not answer within 0.1 s" in said[0]
-    bus.plug("pci0")  # it wakes up: its late answer is nobody's
-    np.testing.assert_array_equal(denoise(engine, noisy), on_the_cpu(model, noisy))
-    engine.close()
-
-
-def test_a_device_that_hangs_at_its_start_is_left_behind(bus: Bus, twins: Path) -> None:
-    bus.hang("usb0")
-    said: list[str] = []
-    engine = Engine(twins / "small_32x32_int8.tflite", "usb:0", tell=said.append, retry=(WAIT, WAIT), patience=0.1)
-    assert engine.state["used"] == "cpu"
-    assert "does not answer within 0.1 s" in said[0]
-    bus.plug("usb0")
-    engine.close()
-
-
-def test_a_device_that_hangs_is_not_tried_again_until_it_lets_go(bus: Bus, twins: Path) -> None:
-    bus.plug("usb0")
-    noisy = picture(32, 32)
-    engine = Engine(twins / "small_32x32_int8.tflite", "usb:0", tell=lambda _: None, retry=(0.001, 0.001))
-    rounds, waits = [], engine._closing.wait
-    engine._closing.wait = lambda seconds: rounds.append(seconds) or waits(seconds)  # type: ignore[assignment]
-    bus.hang("usb0")
-    engine._patience = 0.05
-    denoise(engine, noisy)
-    engine._patience = WAIT
-    threads, before = threading.active_count(), len(rounds)
-    until(lambda: len(rounds) > before + 20)
-    assert threading.active_count() == threads
-    assert engine.state["retries"] == 0
-    bus.plug("usb0")
-    until(lambda: bool((denoise(engine, noisy) == 255 - noisy).all()))
+    assert "did not answer within 0.2 s" in said[-1]
     engine.close()
 
 
