@@ -92,7 +92,7 @@ def calibrate_command(
 
         write_html(html, coverage, chosen)
     console = report_console(json)
-    console.print(f"{out}", markup=False, soft_wrap=True)
+    console.print(f"{out}", soft_wrap=True)
     _show(coverage, console)
     if chosen.channels == 3:  # as what ships has
         say(f"next: {shlex.join(['quietcam', 'convert', 'small', '--representative', str(out), '--name', 'mine'])}")
@@ -126,7 +126,7 @@ def _show(coverage: Coverage, console: Any) -> None:
         table.add_row(f"{words}, data", f"{_sparkline(spread, spread.data)}  {spread.overlap:.0%} alike")
     console.print(table)
     if coverage.missing:
-        console.print(f"in the data and not in the set: {', '.join(coverage.missing)}", markup=False, soft_wrap=True)
+        console.print(f"in the data and not in the set: {', '.join(coverage.missing)}", soft_wrap=True)
     show_findings(list(coverage.findings), console)
 
 

@@ -96,7 +96,7 @@ def show_conversions(done: Done, console: Console) -> None:
     for path, conversion in done.written:
         if conversion.block:
             preflight = check_content(conversion.content, path.name)
-            console.print(f"{path.name}: {preflight.verdict} (`quietcam coral check` says more).", markup=False)
+            console.print(f"{path.name}: {preflight.verdict} (`quietcam coral check` says more).")
     if done.rescue is not None:
         _show_rescue(done.rescue, console)
     if done.fault is not None:
@@ -110,7 +110,7 @@ def show_conversions(done: Done, console: Console) -> None:
     if made and done.fault is None:
         path, conversion = made[-1]
         word, step = ("Compile it", ["coral", "compile"]) if conversion.block else ("Run it", ["run", "--model"])
-        console.print(f"{word}: {shlex.join(['quietcam', *step, str(path)])}", markup=False, soft_wrap=True)
+        console.print(f"{word}: {shlex.join(['quietcam', *step, str(path)])}", soft_wrap=True)
 
 
 def _operators(recipe: str, graph: Graph) -> Any:

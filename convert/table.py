@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 from convert.blame import LEAST_COST
@@ -53,7 +52,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
     """Print the tables, and what their numbers are for."""
     table = _table(COLUMNS)
     for row in comparison.rows:
-        table.add_row(*map(escape, cells(row)), style=_style(comparison, row))
+        table.add_row(*cells(row), style=_style(comparison, row))
     console.print(table)
     console.print(footnote(comparison))
     for kind, title in GROUP_TITLES.items():
@@ -63,16 +62,14 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
     for blamed in comparison.blame:
         for place, layer in enumerate(blamed.worst[:_LAYERS]):
             if place == 0:
-                console.print(escape(blamed.verdict))
+                console.print(blamed.verdict)
             elif layer.cost >= LEAST_COST:
-                console.print(escape(f"  then {layer.name} ({layer.kind}), {layer.cost:.3f} dB: {layer.cause}"))
+                console.print(f"  then {layer.name} ({layer.kind}), {layer.cost:.3f} dB: {layer.cause}")
     for check in comparison.gate:
         mark = "holds " if check.holds else "MISSED"
         console.print(
-            escape(
-                f"{mark}  {check.model}, {check.where} ({check.pictures} pictures): {check.drop:.3f} dB under "
-                f"{check.reference} (at most {check.limit:g})"
-            )
+            f"{mark}  {check.model}, {check.where} ({check.pictures} pictures): {check.drop:.3f} dB under "
+            f"{check.reference} (at most {check.limit:g})"
         )
 
 
@@ -95,7 +92,7 @@ def _groups(comparison: Comparison, kind: str, title: str) -> Table:
     for value, group in subject.groups[kind].items():
         values = [f"{row.groups[kind][value].psnr:.2f}" for row in comparison.rows]
         drop = [_drop(group.drop)] if subject.reference else []
-        table.add_row(*map(escape, [value, str(group.pictures), *values, *drop]))
+        table.add_row(value, str(group.pictures), *values, *drop)
     return table
 
 
@@ -108,7 +105,7 @@ def _regions(comparison: Comparison) -> Table:
         values = ["" if each.psnr is None else f"{each.psnr:.2f}" for each in scores]
         bias = ", ".join(f"{each:+.2f}" for each in row.bias)
         banding = "" if row.banding is None else f"{row.banding:.2f}"
-        table.add_row(*map(escape, [row.name, *values, bias, banding]), style=_style(comparison, row))
+        table.add_row(row.name, *values, bias, banding, style=_style(comparison, row))
     return table
 
 
@@ -116,7 +113,7 @@ def _table(heads: list[str] | tuple[str, ...], *, fold_heads: bool = False) -> T
     table = Table()
     for index, head in enumerate(heads):
         table.add_column(
-            escape(head), justify="right" if index else "left", no_wrap=index > 0 and not fold_heads, overflow="fold"
+            head, justify="right" if index else "left", no_wrap=index > 0 and not fold_heads, overflow="fold"
         )
     return table
 

@@ -69,7 +69,7 @@ def bench_command(
     notes.append("CPU kernels use {name}. {meaning}".format(**reports[0]["instructions"]))
     notes.append(f"peak memory {reports[-1]['peak_memory_mib']:.0f} MiB")
     content: Any = reports[0] | ({"compared": reports[1:]} if reports[1:] else {})
-    _show(json, content, title, ["model", "", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, "\n".join(notes))
+    _show(json, content, title, ["model", "", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, notes)
 
 
 def models_command(json: Json = None) -> None:
@@ -90,24 +90,24 @@ def models_command(json: Json = None) -> None:
         ]
         for each in models
     ]
-    note = "no model ships with this installation"
+    notes = ["no model ships with this installation"]
     if models:
-        note = (
+        notes = [
             f"{default_model()} is the default and means {resolve_model().stem}. PSNR is the network's before it was "
-            "converted, on its own validation crops: demo's are generated scenes, the others' SIDD.\n"
-            f"The files, and a card of each model: {resolve_model().parent}"
-        )
+            "converted, on its own validation crops: demo's are generated scenes, the others' SIDD.",
+            f"The files, and a card of each model: {resolve_model().parent}",
+        ]
     _show(
         json,
         models,
         "Models that ship",
         ["name", "frame", "kB", "GMACs at 256x256", "PSNR dB", "licence of its data"],
         rows,
-        note,
+        notes,
     )
 
 
-def _show(json: str | None, report: Any, title: str, head: list[str], rows: list[list[str]], note: str) -> None:
+def _show(json: str | None, report: Any, title: str, head: list[str], rows: list[list[str]], notes: list[str]) -> None:
     """A table on stdout, unless the JSON goes there."""
     from rich.table import Table
 
@@ -119,6 +119,6 @@ def _show(json: str | None, report: Any, title: str, head: list[str], rows: list
     for row in rows:
         table.add_row(*row)
     console = report_console(json)
-    for part in (title, table, note):
+    for part in (title, table, *notes):
         console.print(part)
     write_report(json, report)

@@ -149,6 +149,6 @@ def _vcgencmd() -> str:
 
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
-            ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=2, check=False
+            ["vcgencmd", "get_throttled"], capture_output=True, text=True, errors="replace", timeout=2, check=False
         ).stdout
     return ""

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a quality gate did not hold, 130 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -20,8 +21,10 @@ import quietcam.data.cli
 import quietcam.demo_cli
 import quietcam.lint_cli
 import train.cli
+from quietcam.chatter import command_stderr
 from quietcam.errors import MissingExtraError, QuietcamError
 from quietcam.options import OutOfBounds
+from quietcam.progress import say
 from quietcam.stopping import process
 from quietcam.urls import shown_words
 
@@ -94,7 +97,11 @@ for _stage in (
 def main() -> None:
     """Run the command line and leave the process with the contract's exit code."""
     process.install()
-    process.leave(run())
+    with command_stderr():
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        code = run()
+    process.leave(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -121,7 +128,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the last line of defence: a user sees one line, never a traceback
         return _wrong_usage(error, words) if hasattr(error, "format_message") else _explain(error, 1, words)
     if code == 130:  # typer turns Ctrl-C into this
-        print("quietcam: interrupted; what was finished is kept", file=sys.stderr)
+        say("quietcam: interrupted; what was finished is kept")
     return code if isinstance(code, int) else 0
 
 
@@ -135,21 +142,19 @@ def _wrong_usage(error: Any, words: Sequence[str]) -> int:
         print(error.format_message())
     else:
         said = shown_words(" ".join(error.format_message().split()).rstrip("."), words)
-        print(f"{command}: {said}. Remedy: see {command} --help", file=sys.stderr)
+        say(f"{command}: {said}. Remedy: see {command} --help")
     return int(error.exit_code)
 
 
 def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
     if os.environ.get("QUIETCAM_DEBUG"):
-        print(shown_words("".join(traceback.format_exception(error)), words), file=sys.stderr, end="")
+        for line in shown_words("".join(traceback.format_exception(error)), words).rstrip("\n").split("\n"):
+            say(line)
     said = shown_words(" ".join(str(error).split()), words)
     if isinstance(error, QuietcamError):
-        print(f"quietcam: {said}", file=sys.stderr)
+        say(f"quietcam: {said}")
     else:
-        print(
-            f"quietcam: unexpected {type(error).__name__}: {said} (quietcam --debug COMMAND shows where)",
-            file=sys.stderr,
-        )
+        say(f"quietcam: unexpected {type(error).__name__}: {said} (quietcam --debug COMMAND shows where)")
     return code
 
 

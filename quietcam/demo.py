@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from quietcam.atomic import make_folder, write_json
+from quietcam.chatter import for_children
 from quietcam.data.generated import ORIGIN, write_pairs
 from quietcam.errors import DataError, GateError, MissingExtraError, QuietcamError, StoppedError
 from quietcam.progress import say
@@ -212,10 +213,12 @@ def run_demo(data: Path | None, out: Path, minutes: float | None, from_scratch: 
         say(str(promise))
     if not enforced:
         say("The bounds are those of the default demo. Here they are printed, not enforced.")
-    say(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Look at:")
+    say("")
+    say(f"{(time.monotonic() - start) / 60:.1f} minutes. Look at:")
     for path in (out / "report.html", live / _CLIP):
         say(f"  {path}")
-    say(f"\n{_next(plan, training)}")
+    say("")
+    say(_next(plan, training))
     if enforced and not all(promise.holds for promise in promises):
         raise GateError(
             "The demo's promises must hold. Received: " + "; ".join(str(p) for p in promises if not p.holds)
@@ -290,7 +293,8 @@ class _Steps:
     def step(self, title: str) -> Iterator[None]:
         """Announce it, and time what is done in it."""
         self._count += 1
-        say(f"\n[{self._count}/{self._total}] {title}")
+        say("")
+        say(f"[{self._count}/{self._total}] {title}")
         start, used = time.monotonic(), _processor_seconds()
         yield
         self.seconds[title] = round(time.monotonic() - start, 1)
@@ -313,7 +317,8 @@ class _Steps:
 
 def _run(arguments: Sequence[object]) -> int:
     """The exit code of the command line with these arguments; 130 after Ctrl-C."""
-    process = subprocess.Popen([sys.executable, "-P", "-m", "quietcam", *map(str, arguments)])
+    command = [sys.executable, "-P", "-m", "quietcam", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=for_children())
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -72,9 +72,9 @@ def lint_command(
     console = report_console(json)
     kind = "a set" if found.is_set else f"array {found.key}" if found.key else "an array"
     shape = "x".join(map(str, found.array.shape))
-    console.print(f"{file}: {kind}, {found.array.dtype} {shape}", markup=False, soft_wrap=True)
+    console.print(f"{file}: {kind}, {found.array.dtype} {shape}", soft_wrap=True)
     if found.others:
-        console.print(f"passed over: {', '.join(found.others)} (--key chooses)", markup=False, soft_wrap=True)
+        console.print(f"passed over: {', '.join(found.others)} (--key chooses)", soft_wrap=True)
     show_findings(findings, console)
     if audited is not None:
         _show_audit(audited, console)
@@ -92,18 +92,18 @@ def lint_command(
 def show_findings(findings: list[Finding], console: Console) -> None:
     """Each finding on a line of its own, or that there is none."""
     if not findings:
-        console.print("[green]nothing doubtful found[/]")
+        console.print("nothing doubtful found", style="green")
     for finding in findings:
-        console.print(f"[{_COLOURS[finding.severity]}]{finding.severity}[/] {finding.name}: ", end="")
-        console.print(str(finding), markup=False, soft_wrap=True)
+        console.print(finding.severity, style=_COLOURS[finding.severity], end=" ")
+        console.print(f"{finding.name}: {finding}", soft_wrap=True)
 
 
 def _show_audit(audited: Audit, console: Console) -> None:
     if not audited.wrong:
-        console.print(f"[green]all {len(audited.verdicts)} samples are what the data holds[/]")
+        console.print(f"all {len(audited.verdicts)} samples are what the data holds", style="green")
         return
     for verdict in audited.wrong[:_MOST_ROWS]:
-        console.print(f"[red]{verdict.verdict}[/] ", end="")
-        console.print(str(verdict), markup=False, soft_wrap=True)
+        console.print(verdict.verdict, style="red", end=" ")
+        console.print(str(verdict), soft_wrap=True)
     if len(audited.wrong) > _MOST_ROWS:
         console.print(f"and {len(audited.wrong) - _MOST_ROWS} more (--json lists all)")

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from quietcam.chatter import stderr_lock
+from quietcam.chatter import speak
+from quietcam.printable import printable
 from quietcam.urls import shown
 
 __all__ = ["Progress", "progress", "say"]
@@ -26,7 +27,7 @@ class Progress(Protocol):
 @contextlib.contextmanager
 def progress(description: str, total: float | None) -> Iterator[Progress]:
     """Report on ``total`` steps of one job (None: nobody knows how many) on the standard error stream."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         with _bar(description, total) as bar:
             yield bar
     else:
@@ -36,13 +37,15 @@ def progress(description: str, total: float | None) -> Iterator[Progress]:
 
 
 def say(message: str, as_it_is: bool = False) -> None:
-    """One line for the reader on the standard error stream, so that pipes stay clean.
+    """One line for the reader on the standard error stream, so that pipes stay clean. In a command it waits for nobody
+    for long: neither for a thread that sits in native code nor for a reader who is stuck.
 
     Args:
+        message: what acts on a terminal is escaped, line ends included.
         as_it_is: print what is secret in a URL of it, as a page's own address with a token that was made for it.
     """
-    with stderr_lock:
-        print(message if as_it_is else shown(message), file=sys.stderr, flush=True)
+    line = printable(message)
+    speak(line if as_it_is else shown(line))
 
 
 class _Lines:
@@ -86,9 +89,10 @@ def _duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def _bar(description: str, total: float | None) -> Iterator[Progress]:
-    from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
+
+    from quietcam.console import PlainConsole
 
     bar = RichProgress(
         TextColumn("{task.description:<24}", markup=False),
@@ -96,7 +100,7 @@ def _bar(description: str, total: float | None) -> Iterator[Progress]:
         TaskProgressColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}", markup=False),
-        console=Console(stderr=True),
+        console=PlainConsole(stderr=True),
     )
     task = bar.add_task(description, total=total, note="")
 

@@ -24,9 +24,9 @@ def write_report(target: str | None, report: Any) -> None:
 
 def report_console(target: str | None) -> Console:
     """What tables are printed on: the standard output, or the error stream where JSON takes that."""
-    from rich.console import Console
+    from quietcam.console import PlainConsole
 
-    console = Console(stderr=target == "-", highlight=False)
+    console = PlainConsole(stderr=target == "-")
     if not console.is_terminal:
         console.width = max(console.width, 120)  # a pipe has no width of its own; wrapped rows cannot be grepped
     return console

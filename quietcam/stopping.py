@@ -278,8 +278,9 @@ def _ours() -> list[threading.Thread]:
 
 
 def _write(line: str, written: _thread.LockType) -> None:
-    with contextlib.suppress(OSError):
-        os.write(2, line.encode(errors="backslashreplace"))
+    with contextlib.suppress(Exception):
+        sys.stderr.write(line)
+        sys.stderr.flush()
     written.release()
 
 

@@ -293,11 +293,14 @@ def prune(
 def _report(run: Path, evaluation: dict[str, object]) -> None:
     from typing import cast
 
+    from quietcam.report import report_console
+
     found = cast("dict[str, float]", evaluation["validation"])
     began = cast("dict[str, Any]", evaluation.get("quantization_aware_training", evaluation.get("weights", {})))
     before = f" (the weights that it began with: {began['before']:.2f})" if "before" in began else ""
-    print(
+    report_console(None).print(
         f"{run}: {found['noisy_psnr']:.2f} dB noisy, {found['psnr']:.2f} dB denoised{before} "
         f"on {found['crops']:.0f} validation crops, "
-        f"{evaluation['gmacs_256']} GMACs at 256x256, sparsity {evaluation['sparsity']}"
+        f"{evaluation['gmacs_256']} GMACs at 256x256, sparsity {evaluation['sparsity']}",
+        soft_wrap=True,
     )

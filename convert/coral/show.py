@@ -24,7 +24,7 @@ def show_check(report: CheckReport, console: Console, everything: bool = False) 
     """
     if report.compiled is not None:
         for line in _describe(report.compiled):
-            console.print(line, markup=False)
+            console.print(line)
     elif report.ops:
         _show_ops(report, console)
         if everything:
@@ -33,11 +33,11 @@ def show_check(report: CheckReport, console: Console, everything: bool = False) 
         _show_memory(report, console)
         _show_estimate(report, console)
     for text in report.faults:
-        console.print(f"fault: {text}", markup=False)
+        console.print(f"fault: {text}")
     for text in report.remarks:
-        console.print(f"note: {text}", markup=False)
+        console.print(f"note: {text}")
     if report.holds:
-        console.print(f"{report.name}: {report.verdict}.", markup=False)
+        console.print(f"{report.name}: {report.verdict}.")
 
 
 def show_compiled(report: CompileReport, console: Console) -> None:
@@ -54,15 +54,15 @@ def show_compiled(report: CompileReport, console: Console) -> None:
         console.print(table)
     sizes = ("on the chip", report.log.used), ("free there", report.log.remaining), ("sent", report.log.streamed)
     known = ", ".join(f"{word} {size / MIB:.2f} MiB" for word, size in sizes if size is not None)
-    console.print(f"parameters: {known or 'the log does not say'}", markup=False)
+    console.print(f"parameters: {known or 'the log does not say'}")
     for line in _describe(report.compiled):
-        console.print(line, markup=False)
+        console.print(line)
     for text in report.differences:
-        console.print(f"other than the preflight said: {text}", markup=False)
+        console.print(f"other than the preflight said: {text}")
     if not report.differences:
         console.print("as the preflight said")
     log = "" if report.log_path is None else f", and the compiler's log {report.log_path.name}"
-    console.print(f"written: {report.path}{log}", markup=False)
+    console.print(f"written: {report.path}{log}")
 
 
 def _show_ops(report: CheckReport, console: Console) -> None:
@@ -76,7 +76,7 @@ def _show_ops(report: CheckReport, console: Console) -> None:
         table.add_row(str(op.number), op.kind, str(op.version), op.output, _place(op), letters.get(_reason(op), ""))
     console.print(table)
     for reason, letter in letters.items():
-        console.print(f"  {letter}: {reason}", markup=False)
+        console.print(f"  {letter}: {reason}")
 
 
 def _letters(reasons: Iterable[str]) -> dict[str, str]:
@@ -107,7 +107,7 @@ def _show_conditions(report: CheckReport, console: Console) -> None:
         for each in op.findings
     )
     for line in dict.fromkeys(lines):
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line}")
 
 
 def _show_split(report: CheckReport, console: Console) -> None:
@@ -145,9 +145,9 @@ def _show_estimate(report: CheckReport, console: Console) -> None:
     console.print(table)
     for frame in report.frames:
         times = ", ".join(f"{each.bus} {frame.tiles * each.total:.0f} ms" for each in report.estimates)
-        console.print(f"a frame of {frame.width}x{frame.height}: {frame.tiles} runs: {times}", markup=False)
+        console.print(f"a frame of {frame.width}x{frame.height}: {frame.tiles} runs: {times}")
     for text in assumptions():
-        console.print(f"  assumed: {text}", markup=False)
+        console.print(f"  assumed: {text}")
 
 
 def _describe(compiled: Compiled) -> list[str]:

@@ -45,7 +45,9 @@ class Finding:
 def _run(words: Sequence[str]) -> str | None:
     """What a command prints; None where it is not there, fails or hangs."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(list(words), capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(
+            list(words), capture_output=True, text=True, errors="backslashreplace", timeout=_SECONDS, check=False
+        )
         return done.stdout if done.returncode == 0 else None
     return None
 
@@ -53,7 +55,9 @@ def _run(words: Sequence[str]) -> str | None:
 def _attempt(words: Sequence[str]) -> tuple[int, str]:
     """A command's return code (negative: the signal that ended it), and what it said of errors."""
     try:
-        done = subprocess.run(list(words), capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(
+            list(words), capture_output=True, text=True, errors="backslashreplace", timeout=_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return 1, f"no answer within {_SECONDS:.0f} s"
     return done.returncode, done.stderr

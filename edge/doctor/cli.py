@@ -17,16 +17,19 @@ def doctor_command(json: Json = None) -> None:
 
     from edge.doctor.check import Machine
     from edge.doctor.examine import examine
+    from quietcam.printable import printable
     from quietcam.report import report_console, write_report
 
     findings = examine(Machine())
     console = report_console(json)
     width = max(len(each.name) for each in findings)
     for each in findings:
-        line = Text.assemble((f"{each.level:<7}", _STYLES[each.level]), f"{each.name:<{width}}  {each.found}")
+        line = Text.assemble(
+            (f"{each.level:<7}", _STYLES[each.level]), f"{each.name:<{width}}  {printable(each.found)}"
+        )
         console.print(line, soft_wrap=True)
         if each.mend is not None:
-            console.print(Text.assemble(" " * (9 + width), ("mend: ", "bold"), each.mend), soft_wrap=True)
+            console.print(Text.assemble(" " * (9 + width), ("mend: ", "bold"), printable(each.mend)), soft_wrap=True)
     broken = sum(each.level == "broken" for each in findings)
     write_report(json, {"ok": not broken, "findings": [each.report() for each in findings]})
     if broken:

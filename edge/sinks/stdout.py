@@ -15,6 +15,7 @@ import numpy as np
 
 from edge.frame import Frame
 from edge.sinks.base import Sink, SinkEnded, side_by_side
+from quietcam.chatter import for_this_process
 from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image, to_rgb
 from quietcam.progress import say
@@ -74,7 +75,7 @@ class StdoutSink(Sink):
             return
         sys.stdout.flush()
         self._own = os.dup(self._descriptor)
-        os.dup2(2, self._descriptor)
+        os.dup2(for_this_process(), self._descriptor)
         mode = os.fstat(self._own).st_mode
         self._waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
         if self._waits:

@@ -163,12 +163,15 @@ def generate(
     write_pairs(
         out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean, aliased=aliased, world=world
     )
-    print(f"{out}: {count} pairs")
+    from quietcam.report import report_console
+
+    console = report_console(None)
+    console.print(f"{out}: {count} pairs", soft_wrap=True)
     if sheet is not None:
         from quietcam.data.sheet import SHOWN, write_sheet
 
         write_sheet(sheet, out, range(seed, seed + count), world=world)
-        print(f"{sheet}: the first {min(count, SHOWN)} of them, noisy beside clean")
+        console.print(f"{sheet}: the first {min(count, SHOWN)} of them, noisy beside clean", soft_wrap=True)
 
 
 def pack_command(

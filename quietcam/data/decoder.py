@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,12 +45,16 @@ def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str
     import cv2
 
     # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done elsewhere, for all alike.
-    with _silent_opencv(), chatter_heard(_is_decoders) as heard:
+    with _ALONE, _silent_opencv(), chatter_heard(_is_decoders) as heard:
         try:
             pixels = decode_image(content, header, cv2.IMREAD_UNCHANGED)
         except cv2.error as error:
             raise damaged(path, f"OpenCV refuses it: {error.err or error}") from error
     return pixels, heard
+
+
+_ALONE = threading.Lock()
+"""One picture at a time: what a decoder says does not tell of which. It works on memory alone and waits for nothing."""
 
 
 def what_it_is(content: bytes) -> str:

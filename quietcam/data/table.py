@@ -39,7 +39,7 @@ def show_index(index: DataIndex, console: Console) -> None:
         console.print(table)
         sizes = list(index.sizes().items())
         more = f", and {len(sizes) - 5} more" if len(sizes) > 5 else ""
-        console.print(f"sizes: {', '.join(f'{size} ({count})' for size, count in sizes[:5])}{more}", markup=False)
+        console.print(f"sizes: {', '.join(f'{size} ({count})' for size, count in sizes[:5])}{more}")
     if index.noisy_only:
         sigmas = sorted(row["noise"]["sigma"] for row in index.noisy_only)
         console.print(
@@ -59,24 +59,24 @@ def _cells(group: dict[str, Any]) -> tuple[str, ...]:
 
 def _show_split(split: dict[str, Any], console: Console) -> None:
     if "error" in split:
-        console.print(f"no split ({split['rule']}): {split['error']}", markup=False)
+        console.print(f"no split ({split['rule']}): {split['error']}")
         return
-    console.print(f"split {split['rule']}", markup=False)
+    console.print(f"split {split['rule']}")
     for side in SIDES:
         scenes = split["scenes"][side]
         listed = " ".join(scenes[:12]) + (f" and {len(scenes) - 12} more" if len(scenes) > 12 else "")
-        console.print(f"  {side:<11}{split['pairs'][side]:>6} pairs, scenes {listed or 'none'}", markup=False)
+        console.print(f"  {side:<11}{split['pairs'][side]:>6} pairs, scenes {listed or 'none'}")
 
 
 def _show_problems(index: DataIndex, console: Console) -> None:
     if not index.problems:
-        console.print("[green]nothing wrong found[/]")
+        console.print("nothing wrong found", style="green")
         return
     for kind in KINDS:
         found = [problem for problem in index.problems if problem.kind == kind]
         if found:
-            console.print(f"[yellow]{kind}[/] {len(found)}")
+            console.print(kind, style="yellow", end=f" {len(found)}\n")
             for problem in found[:_MOST_PROBLEMS]:
-                console.print(f"  {problem}", markup=False, soft_wrap=True)
+                console.print(f"  {problem}", soft_wrap=True)
             if len(found) > _MOST_PROBLEMS:
                 console.print(f"  and {len(found) - _MOST_PROBLEMS} more (--json lists all)")

@@ -108,9 +108,9 @@ class Video:
 
     def _first(self) -> tuple[bool, Any]:
         """The first frame is looked at more closely: what FFmpeg cannot convert comes as black, or as old memory."""
-        with chatter_heard(lambda _: True) as lines:
+        with chatter_caught(show=False), chatter_heard(_tells_of_fields) as lines:
             there, bgr = self._next()
-        if any("interlaced" in line and ("swscale" in line or "csp:" in line) for line in lines):
+        if lines:
             raise DataError(
                 f"A video must be progressive for OpenCV {load_opencv().__version__}, which shows interlaced frames as "
                 f"black. Received: {self.name}, which is interlaced. Remedy: ffmpeg -i FILE -vf yadif -crf 10 out.mp4"
@@ -227,6 +227,11 @@ def say_what_opencv_gets_wrong() -> None:
             f"warning: the colors of this video may be wrong with OpenCV {version}: it reads BT.709 (most videos "
             "of 720 lines and more) as BT.601. Remedy: install OpenCV 4.13 or later, which needs numpy 2."
         )
+
+
+def _tells_of_fields(line: str) -> bool:
+    """Whether FFmpeg says that it cannot convert a frame since it is interlaced."""
+    return "interlaced" in line and ("swscale" in line or "csp:" in line)
 
 
 def _sensible(value: float, least: float, most: float) -> float | None:

@@ -1,0 +1,169 @@
+"""What native code writes to the error stream: kept in a file in memory, read by position, and kept small.
+
+A file and not a pipe: whoever writes never waits, also where no thread of Python can run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+
+__all__ = ["KEPT", "NativeWords", "Part"]
+
+KEPT = 1 << 20
+"""Bytes that are kept of what nobody has dealt with yet."""
+
+_FREED = 1 << 18  # bytes that are given back to the system at once
+_LINE = 1 << 12  # bytes of a line that may wait for its end
+_PAGE = 1 << 16  # a multiple of all sizes that a page of memory may have
+
+
+class Part:
+    """What is written from now on, until it ends."""
+
+    __slots__ = ("begin",)
+
+    def __init__(self, begin: int) -> None:
+        self.begin = begin
+
+
+class NativeWords:
+    """A file that others append to, and the account of who has dealt with which part of it. For any thread.
+
+    Several parts may be open at once. Nobody knows who wrote what is in all of them: what is written in a part whose
+    block succeeds is dropped, unless another part shows it.
+
+    Attributes:
+        file: its descriptor, which appends.
+        position: all before it has been shown, heard or dropped.
+    """
+
+    def __init__(self) -> None:
+        self.file = _file()
+        self.position = 0
+        self._lock = threading.Lock()  # never held across a native call, nor where somebody reads what is written
+        self._open: set[Part] = set()
+        self._settled: list[tuple[int, int, bool]] = []  # begin, end, and whether it was shown
+        self._freed = self._seen = 0
+
+    def begin(self) -> Part:
+        with self._lock:
+            part = Part(self._size())
+            self._open.add(part)
+            return part
+
+    def drop(self, part: Part) -> None:
+        """End it; nobody wants to see it."""
+        with self._lock:
+            self._settle(part.begin, self._size(), shown=False)
+            self._close(part)
+
+    def take(self, part: Part) -> bytes:
+        """End it, to be shown now: without what was shown already."""
+        with self._lock:
+            end = self._size()
+            words = self._read(part.begin, end, lambda shown: shown)
+            self._settle(part.begin, end, shown=True)
+            self._close(part)
+            return words
+
+    def hear(self, part: Part, ours: Callable[[str], bool]) -> list[str]:
+        """End it: its lines that are ``ours``; who else listens hears them too, and nobody sees them."""
+        with self._lock:
+            heard, at = [], part.begin
+            for line in self._bytes(part.begin, self._size()).splitlines(keepends=True):
+                text = line.decode(errors="replace")
+                if ours(text):
+                    heard.append(text.strip())
+                    self._settle(at, at + len(line), shown=False)
+                at += len(line)
+            self._close(part)
+            return heard
+
+    def rest(self, last: bool = False) -> tuple[bytes, int]:
+        """What nobody has dealt with, and how many bytes of it are left out, since they were too many. What is in a
+        part that is open stays, up to ``KEPT``.
+
+        Args:
+            last: take all, also a line that has not ended, and what is in parts that are open.
+        """
+        with self._lock:
+            size = self._size()
+            end = size if last else min((part.begin for part in self._open), default=size)
+            start = max(self.position, size - KEPT)
+            missed = max(0, min(start, end) - self.position)
+            if end == size != self._seen and not last:
+                tail = self._bytes(max(start, end - _LINE), end)
+                end -= len(tail) - tail.rfind(b"\n") - 1  # the end of that line is on its way
+            self._seen = size
+            words = self._read(start, end, lambda _: True) if end > start else b""
+            self.position = max(start, end)
+            for part in self._open:
+                part.begin = max(part.begin, self.position)
+            self._settled = [each for each in self._settled if each[1] > self.position]
+            self._free()
+            return words, missed
+
+    def _close(self, part: Part) -> None:
+        """It is open no more; what is settled right behind ``position`` is dealt with at once."""
+        self._open.discard(part)
+        upto = min((each.begin for each in self._open), default=self._size())
+        for begin, end, _ in sorted(self._settled):
+            if begin <= self.position:
+                self.position = max(self.position, min(end, upto))
+
+    def _settle(self, begin: int, end: int, shown: bool) -> None:
+        if end > begin:
+            self._settled.append((begin, end, shown))
+
+    def _read(self, begin: int, end: int, leave: Callable[[bool], bool]) -> bytes:
+        """The bytes there but for the settled ones that are to be left out."""
+        begin = max(begin, end - KEPT)
+        words = bytearray()
+        for start, stop, shown in sorted(self._settled):
+            if leave(shown) and stop > begin and start < end:
+                words += self._bytes(begin, start)
+                begin = max(begin, stop)
+        return bytes(words + self._bytes(begin, end))
+
+    def _bytes(self, begin: int, end: int) -> bytes:
+        begin = max(begin, end - KEPT)
+        return os.pread(self.file, end - begin, begin) if end > begin else b""
+
+    def _size(self) -> int:
+        return os.fstat(self.file).st_size
+
+    def _free(self) -> None:
+        """Give back the memory of what is dealt with. Positions stay what they are."""
+        if self.position - self._freed < _FREED:
+            return
+        upto = self.position - self.position % _PAGE
+        _punch(self.file, self._freed, upto - self._freed)
+        self._freed = upto
+
+
+def _file() -> int:
+    if hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):
+            file = os.memfd_create("quietcam-native-words")
+            fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
+            return file
+    with tempfile.TemporaryFile() as there:
+        file = fcntl.fcntl(there, fcntl.F_DUPFD_CLOEXEC, 3)
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
+    return file
+
+
+def _punch(file: int, begin: int, length: int) -> None:
+    """Make a hole; where the system cannot, the memory stays taken."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    with contextlib.suppress(AttributeError):
+        fallocate = libc.fallocate64 if hasattr(libc, "fallocate64") else libc.fallocate
+        fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+        fallocate(file, 3, begin, length)  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE

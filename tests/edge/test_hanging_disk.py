@@ -1,0 +1,79 @@
+"""A disk that hangs where a clip is opened holds up nothing else: frames, page, progress and SIGTERM go on."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import WAIT, until
+
+TOKEN = "correct-horse-battery"
+
+# In place of a disk: OpenCV's writer says something on descriptor 2 and never comes back from C.
+HANGING = """
+import ctypes, cv2
+import quietcam.progress
+from quietcam import cli
+libc = ctypes.CDLL(None)
+class Writer:
+    fourcc = staticmethod(cv2.VideoWriter.fourcc)
+    def __init__(self, *_):
+        libc.dprintf(2, b"cannot reach the disk\\n")
+        while True:
+            libc.pause()
+cv2.VideoWriter = Writer
+quietcam.progress._SECONDS_BETWEEN_LINES = 0.1
+cli.main()
+"""
+
+
+def get(port: int, path: str, token: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def frames(port: int) -> float:
+    found = re.search(rb"^quietcam_frames_total ([\d.]+)", get(port, "/metrics", TOKEN)[1], re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.mark.slow
+def test_all_else_goes_on(small: Path, tmp_path: Path) -> None:
+    words = ["run", "--source", "synthetic:size=64x48,fps=30,rendered=2", "--model", str(small), "--no-ladder"]
+    words += ["--sink", str(tmp_path / "clip.avi"), "--sink", "web", "--token", TOKEN, "--listen", "127.0.0.1:0"]
+    told: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", HANGING, *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        stream = process.stderr
+        reader = threading.Thread(target=lambda: told.extend(iter(stream.readline, "")))
+        reader.start()
+        try:
+            until(lambda: any("http://" in line for line in told), lambda: "".join(told))
+            port = int(re.findall(r"http://127.0.0.1:(\d+)/", "".join(told))[0])
+            until(lambda: any(line.startswith("Denoising: ") for line in told), lambda: "".join(told))
+            before = frames(port)
+            until(lambda: frames(port) > before + 10)
+            for number in range(12):  # the tenth makes the page say something
+                assert get(port, "/status.json", f"wrong-{number:010}")[0] in (401, 403, 429)
+            lines = len(told)
+            until(lambda: len(told) > lines + 2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT) in (1, 130), "".join(told)
+        finally:
+            process.kill()
+            reader.join(WAIT)
+    assert any("Too many wrong tokens" in line for line in told)
+    assert told.count("cannot reach the disk\n") == 1  # a block that hung keeps its words to the end
+    assert not (tmp_path / "clip.avi").exists()
