@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -22,6 +23,9 @@ __all__ = [
 
 SHORTEST_TOKEN = 12
 LONGEST_TOKEN = 256
+
+_PREFIX = "quietcam-"
+_MADE = re.compile(_PREFIX.encode() + rb"[\w-]{24}")
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -55,6 +59,11 @@ class Access:
         self.cookie = "" if token is None else hmac.digest(token.encode(), b"quietcam cookie", "sha256").hex()
 
     @property
+    def is_beyond_guessing(self) -> bool:
+        """The token was made by :func:`new_token`: no number of guesses finds it."""
+        return self._token is not None and _MADE.fullmatch(self._token) is not None
+
+    @property
     def is_open(self) -> bool:
         return self._token is None
 
@@ -72,8 +81,8 @@ class Access:
 
 
 def new_token() -> str:
-    """A token nobody guesses: 144 bits."""
-    return secrets.token_urlsafe(18)
+    """A token nobody guesses, 144 bits, and that can be told from one that somebody thought of."""
+    return _PREFIX + secrets.token_urlsafe(18)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,8 +1,9 @@
 """How often a token may be tried: wrong ones count by client and by door, and all of them together.
 
-Whether a token is right cannot be told without trying it, so whoever has used up his tries is refused whatever he
-sends: else a guesser would be let in by the right guess at any speed. What keeps a guesser from shutting others out is
-that they draw on different budgets:
+A token that somebody thought of can be guessed by who tries often enough, so whoever has used up his tries is refused
+whatever he sends: were the right one taken all the same, a guesser would find it at any speed. (One that ``--token
+auto`` made cannot be guessed, and is always taken.) What keeps a guesser from shutting others out is that they draw on
+different budgets:
 
 - A client has tries of its own at each door: the ``Authorization`` header, ``?token=``, and the form. A picture on
   somebody else's page can make the owner's browser use up those of ``?token=``, and no others.

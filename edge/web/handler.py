@@ -22,7 +22,11 @@ class Handler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         response = super().handle_error(request, status, exc, message)
+        if status == 500:
+            # The middleware answers for what fails in our code. This failed before: over an Expect that is no text.
+            response.set_status(400)
         if isinstance(response, web.Response):
+            response.content_type = "text/plain"
             response.text = "This is no request that can be answered.\n"
         response.headers.update(HEADERS)
         return response

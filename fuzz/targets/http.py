@@ -200,6 +200,12 @@ _PATHS = (
     ),
     *("http://127.0.0.1/", "http://evil.example/", "127.0.0.1:443", "/?token=" + "x" * 300, "/" + "y" * 9000, "/#/x"),
 )
+_LIKELY = (
+    ("POST", "/login", "application/x-www-form-urlencoded"),
+    ("POST", "/control", "application/json"),
+    ("POST", "/control", "application/json; charset=utf-8"),
+    ("GET", "/status.json?token=wrong", "text/plain"),
+)
 _HEADERS = (
     *("Host: evil.example", "Host: 127.0.0.1", "Host: [::1]:80", "Host:", "Host: \xff", "Connection: keep-alive"),
     *("Connection: close", "Connection: upgrade", "Upgrade: websocket", "Upgrade: h2c", "Sec-WebSocket-Version: 13"),
@@ -249,10 +255,12 @@ def _request(random: Random, cookie: str) -> bytes:
     if random.random() < 0.03:
         return random.randbytes(random.choice((1, 20, 3000)))
     version = random.choice(("HTTP/1.1",) * 6 + ("HTTP/1.0", "HTTP/9.9", ""))
-    lines = [f"{random.choice(_METHODS)} {random.choice(_PATHS)} {version}"]
-    lines += ["Host: 127.0.0.1"] if random.random() < 0.9 else []
+    likely = random.choice(_LIKELY) if random.random() < 0.6 else None
+    method, path = likely[:2] if likely else (random.choice(_METHODS), random.choice(_PATHS))
+    lines = [f"{method} {path} {version}", *([f"Content-Type: {likely[2]}"] if likely else [])]
+    lines += ["Host: 127.0.0.1"] if random.random() < 0.95 else []
     lines += [f"Cookie: {cookie}"] if random.random() < 0.5 else []
-    lines += random.choices(_HEADERS, k=random.choice((0, 1, 2, 5, 5, 200)) if random.random() < 0.7 else 0)
+    lines += random.choices(_HEADERS, k=random.choice((0, 1, 2, 5, 200)) if random.random() < 0.5 else 0)
     lines += [f"{odd_text(random)}: {odd_text(random)}"] if random.random() < 0.1 else []
     body = _body(random)
     match random.randrange(4):

@@ -437,7 +437,16 @@ class TestNonsense:
         assert not answer.startswith(b"HTTP/1.1 500")
         assert served.get("/healthz")[0] == 200
 
-    @pytest.mark.parametrize("text", [b"\x16\x03\x01 tls", b"GET / HTTP/9.9\r\n\r\n", b"GET /\r\n: <b>x</b>\r\n\r\n"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"\x16\x03\x01 tls",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET /\r\n: <b>x</b>\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\nExpect: \x80\r\nConnection: close\r\n\r\n",
+            b"GET /nope HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: \xff\r\nConnection: close\r\n\r\n",
+        ],
+    )
     def test_what_is_no_request_gets_the_headers_and_no_name_of_a_library(self, served: Served, text: bytes) -> None:
         with served.connect() as connection:
             connection.sendall(text)
@@ -445,6 +454,7 @@ class TestNonsense:
         head, _, body = answer.partition("\r\n\r\n")
         assert head.split()[1] == "400"
         assert {f"{name}: {value}" for name, value in HEADERS.items()} <= set(head.split("\r\n"))
+        assert "Content-Type: text/plain" in head
         assert "aiohttp" not in answer
         assert body == "This is no request that can be answered.\n"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge.sinks.web import WebOptions
-from edge.web.access import Access
+from edge.web.access import Access, new_token
 from edge.web.guard import Limits
 from tests.edge.web.conftest import Served, serving
 from tests.waiting import WAIT, until
@@ -85,6 +85,13 @@ class TestGuesses:
             guess(served, "127.0.0.1")
             assert [ask(TOKEN) for _ in range(3)] == [200] * 3
             assert [ask("wrong"), ask("wrong"), ask(TOKEN)] == [401, 429, 429], "and it is no way around the count"
+
+    def test_never_shut_out_who_has_a_token_that_was_made(self) -> None:
+        token = new_token()
+        with serving(token) as served:
+            assert guess(served, "127.0.0.1") == [401] * 10 + [429] * 2
+            assert served.get("/status.json", Authorization=f"Bearer {token}")[0] == 200
+            assert guess(served, "127.0.0.1", 2) == [429] * 2
 
     def test_of_many_clients_are_bounded_in_total(self) -> None:
         with serving(TOKEN) as served:
@@ -237,6 +244,12 @@ class TestBodies:
                 assert served.get("/login", "POST", form, Content_Type=kind)[0] == 303
             headers = {"Content_Type": "application/json", "Cookie": cookie(served)}
             assert served.get("/control", "POST", json.dumps({"strength": 0.5}), **headers)[0] == 401
+
+
+@pytest.mark.parametrize("thought_of", [TOKEN, "quietcam-", "quietcam-" + "x" * 23, "A1-" * 8, "quietcam-" + "ä" * 24])
+def test_a_token_that_was_made_is_told_from_one_that_somebody_thought_of(thought_of: str) -> None:
+    assert Access(new_token(), 1).is_beyond_guessing
+    assert not Access(thought_of, 1).is_beyond_guessing
 
 
 def test_what_prints_the_options_does_not_print_the_token() -> None:
