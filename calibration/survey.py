@@ -163,7 +163,7 @@ def _take_turns(pictures: Sequence[NoisyPicture], seed: int) -> list[NoisyPictur
     """The pictures in an order in which scenes take turns; which comes first, the seed decides."""
 
     def drawn(picture: NoisyPicture) -> bytes:
-        return hashlib.sha256(f"{seed}:{picture.name}".encode()).digest()
+        return hashlib.sha256(f"{seed}:{picture.name}".encode(errors="surrogateescape")).digest()
 
     scenes: defaultdict[str, list[NoisyPicture]] = defaultdict(list)
     for picture in sorted(pictures, key=drawn):

@@ -137,7 +137,7 @@ def _wrong_usage(error: Any, words: Sequence[str]) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "quietcam"
     if isinstance(error, OutOfBounds):
-        print(f"quietcam: {shown_words(error.explain(), words)}", file=sys.stderr)
+        say(f"quietcam: {shown_words(error.explain(), words)}")
     elif type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())
     else:
@@ -148,7 +148,7 @@ def _wrong_usage(error: Any, words: Sequence[str]) -> int:
 
 def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
     if os.environ.get("QUIETCAM_DEBUG"):
-        for line in shown_words("".join(traceback.format_exception(error)), words).rstrip("\n").split("\n"):
+        for line in shown_words(_traceback(error), words).rstrip("\n").split("\n"):
             say(line)
     said = shown_words(" ".join(str(error).split()), words)
     if isinstance(error, QuietcamError):
@@ -156,6 +156,16 @@ def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
     else:
         say(f"quietcam: unexpected {type(error).__name__}: {said} (quietcam --debug COMMAND shows where)")
     return code
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback, with further lines of a message below its first: none of them looks like one that Python wrote."""
+    text = "".join(traceback.format_exception(error))
+    each: BaseException | None = error
+    while each is not None:
+        text = text.replace(str(each), str(each).replace("\n", "\n    ")) if str(each) else text
+        each = each.__cause__ or each.__context__
+    return text
 
 
 def _forbidden(error: PermissionError) -> QuietcamError:

@@ -118,7 +118,7 @@ def choose_boxes(shape: tuple[int, ...], size: int, count: int, key: str) -> lis
     if min(height, width) < size:
         return []
     rows, columns = (height - size) // 2 + 1, (width - size) // 2 + 1
-    generator = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little"))
+    generator = np.random.default_rng(int.from_bytes(_digest(key)[:8], "little"))
     places = generator.choice(rows * columns, min(count, rows * columns), replace=False)
     corners = [(2 * (int(place) // columns), 2 * (int(place) % columns)) for place in np.sort(places)]
     return [(x, y, x + size, y + size) for y, x in corners]
@@ -140,7 +140,12 @@ def _shares(pairs: list[Pair], per_picture: int, limit: int | None, seed: int) -
     ordered = sorted(pairs, key=lambda pair: pair.name)
     if limit is None or limit >= per_picture * len(ordered):
         return [(pair, per_picture) for pair in ordered]
-    drawn = sorted(ordered, key=lambda pair: hashlib.sha256(f"{seed}:{pair.name}".encode()).digest())
+    drawn = sorted(ordered, key=lambda pair: _digest(f"{seed}:{pair.name}"))
     base, extra = divmod(limit, len(ordered))
     shares = {pair.name: base + (i < extra) for i, pair in enumerate(drawn)}
     return [(pair, shares[pair.name]) for pair in ordered if shares[pair.name]]
+
+
+def _digest(name: str) -> bytes:
+    """Of a name that may be no text: the same everywhere."""
+    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()

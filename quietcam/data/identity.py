@@ -76,7 +76,7 @@ def _read_bytes(place: Place, count: int = -1) -> bytes:
         try:
             return place.read_bytes(count)
         except DataError:  # damaged: whoever reads the picture says so
-            return str(place).encode()
+            return str(place).encode(errors="surrogateescape")
     try:
         with place.open("rb") as file:
             return file.read(count)

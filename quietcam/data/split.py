@@ -131,7 +131,7 @@ def split_by_scene(
     open_sides = [i for i in (0, 1) if shares[i] > 0]
     if len(free) < len(open_sides) + 1:
         raise _too_few(everything, groups, sides=3 - (2 - len(open_sides)) + sum(map(bool, named)))
-    free.sort(key=lambda group: hashlib.sha256(f"{seed}:{min(group.scenes)}".encode()).digest())
+    free.sort(key=lambda group: hashlib.sha256(f"{seed}:{min(group.scenes)}".encode(errors="surrogateescape")).digest())
     for i in open_sides:
         reserve = 1 + sum(1 for later in open_sides if later > i)
         taken[i] = _take(free, shares[i] * len(everything), reserve)
