@@ -47,7 +47,15 @@ _SINGLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 class ChildError(QuietcamError, RuntimeError):
-    """A child process is gone or was given up. The message says in what way, and what it printed last."""
+    """A child process is gone or was given up. The message says in what way, and what it printed last.
+
+    Attributes:
+        crashed: a signal ended it.
+    """
+
+    def __init__(self, message: str, crashed: bool = False) -> None:
+        super().__init__(message)
+        self.crashed = crashed
 
 
 def memory_limit() -> int:
@@ -228,7 +236,7 @@ class Child:
         with contextlib.suppress(OSError):  # it was killed with something of ours unread
             size = self._socket.recv_into(self._buffer)
         if not size:
-            raise ChildError(self._why())
+            raise self._lost()
         message = memoryview(self._buffer)[1:size]
         if self._buffer[0]:
             raise _error(bytes(message))
@@ -246,8 +254,8 @@ class Child:
         self._words = (self._words + said)[-_WORDS:]
         return bool(said)
 
-    def _why(self) -> str:
-        """In what way it has ended, for people."""
+    def _lost(self) -> ChildError:
+        """In what way it has ended."""
         for _ in range(_READS):
             if not self._listen():
                 break
@@ -261,7 +269,7 @@ class Child:
             how = f"Its process was ended by {_signal(-code)} (it may take {self.memory >> 20} MiB of memory)"
         else:
             how = f"Its process has ended (exit code {code})"
-        return f"{how}{self._last_words()}"
+        return ChildError(f"{how}{self._last_words()}", crashed=(code or 0) < 0)
 
     def _last_words(self) -> str:
         lines = [line for line in self._words.decode(errors="replace").splitlines() if line.strip()]

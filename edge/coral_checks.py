@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import platform
 import re
-import signal
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge.child import ChildError
 from edge.coral_devices import (
     GOOGLES_BUILD,
     USB_IDS,
@@ -24,6 +23,7 @@ from edge.coral_devices import (
     find_library,
     read_text,
 )
+from quietcam.errors import QuietcamError
 
 __all__ = [
     "Check",
@@ -274,46 +274,32 @@ def check_pages(root: Path, page_size: int) -> Check:
     )
 
 
-def check_delegate(run: Callable[[list[str]], tuple[int, str]], library: str = "libedgetpu.so.1") -> Check:
+def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -> Check:
     """Load the delegate in a process of its own, so that a crash is a finding and not the end.
 
     A Coral that a run of ours holds cannot be opened a second time, so what does not load is no more than a warning.
 
     Args:
-        run: runs a command and gives its return code (negative: the signal that ended it) and what it said.
-        library: a path, or a name that the system's loader looks for.
+        load: :func:`edge.tpu.probe`.
+        library: that it loads: a path, or a name that the system's loader looks for.
     """
     name = "Edge TPU delegate"
-    script = (
-        "import importlib, os, sys\n"
-        "for name in ('ai_edge_litert.interpreter', 'tflite_runtime.interpreter'):\n"
-        "    try:\n"
-        "        load = importlib.import_module(name).load_delegate\n"
-        "        break\n"
-        "    except ImportError:\n"
-        "        continue\n"
-        "try:\n"
-        f"    load({library!r})\n"
-        "except Exception as error:\n"
-        "    print(error, file=sys.stderr, flush=True)\n"
-        "    os._exit(1)\n"  # the half-made delegate's destructor has more to say, and it is not the cause
-    )
-    code, said = run([sys.executable, "-P", "-c", script])
-    if code == 0:
-        return Check(name, "ok", f"{library} loads")
-    if code < 0:
-        with_name = (
-            signal.Signals(-code).name if -code in {each.value for each in signal.Signals} else f"signal {-code}"
-        )
-        return Check(name, "error", f"the process died of {with_name} while loading it", _INSTALL)
-    last = (said.strip().splitlines() or ["no message"])[-1]
-    if "cannot open shared object" in said:
-        return Check(name, "error", f"does not load: {last}", _INSTALL)
-    remedy = (
-        "sudo systemctl stop quietcam, which holds the Coral while it runs, then: quietcam doctor; else plug the Coral "
-        "in anew, with another cable or a powered hub"
-    )
-    return Check(name, "warning", f"does not load: {last}", remedy)
+    try:
+        load()
+    except ChildError as error:
+        found = f"while it is loaded: {error}"
+        return Check(name, "error", found, _INSTALL) if error.crashed else Check(name, "warning", found, _FREE)
+    except QuietcamError as error:
+        found = f"does not load: {str(error).partition(' Remedy: ')[0]}"
+        missing = "cannot open shared object" in found
+        return Check(name, "error" if missing else "warning", found, _INSTALL if missing else _FREE)
+    return Check(name, "ok", f"{library} loads")
+
+
+_FREE = (
+    "sudo systemctl stop quietcam, which holds the Coral while it runs, then: quietcam doctor; else plug the Coral "
+    "in anew, with another cable or a powered hub"
+)
 
 
 def _udev_rules(root: Path) -> list[str]:

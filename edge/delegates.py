@@ -71,8 +71,8 @@ def library_name() -> str:
     return os.environ.get(LIBRARY_VARIABLE) or _LIBRARIES.get(sys.platform, "libedgetpu.so.1")
 
 
-def load_delegate(device: Device) -> Any:
-    """The delegate of one Edge TPU, to be handed to an interpreter and kept as long as that lives.
+def load_delegate(device: Device | None) -> Any:
+    """The delegate of one Edge TPU, None: of any, to be handed to an interpreter and kept as long as that lives.
 
     It may hang with Python's lock held, or end the process: only a child process calls it (:mod:`edge.tpu_job`).
 
@@ -89,15 +89,19 @@ def load_delegate(device: Device) -> Any:
             getattr(found, function)
     except (OSError, AttributeError) as error:
         raise DeviceError(
-            f"--device {device} needs the Edge TPU's library. Received: {error}. "
+            f"{_named(device)} needs the library libedgetpu. Received: {error}. "
             f"Remedy: install libedgetpu, or say where it lies with {LIBRARY_VARIABLE}=FILE"
         ) from error
     try:
-        return load(library, {"device": str(device)})
+        return load(library, {} if device is None else {"device": str(device)})
     except ValueError as error:
         said = " ".join(str(error).split()) or type(error).__name__
     raise DeviceError(
-        f"The Edge TPU {device} does not start. Received: {said}. "
+        f"{_named(device)} does not start. Received: {said}. "
         "Remedy: look whether it is plugged in (lsusb, ls /dev/apex*), may be opened by this user, and is not "
         "taken by another program"
     )
+
+
+def _named(device: Device | None) -> str:
+    return "An Edge TPU" if device is None else f"The Edge TPU {device}"

@@ -93,7 +93,7 @@ class Engine:
         self._closing = threading.Event()
         self._lock = threading.Lock()  # held while a device is handed over, which must not happen after closing
         self._opening: dict[Device, Tpu] = {}
-        self._tried: dict[Device, threading.Event] = {}
+        self._openers: dict[Device, threading.Thread] = {}
         self._final: dict[str, Any] | None = None  # the state as of closing
         try:
             self._start()
@@ -142,7 +142,7 @@ class Engine:
         self._adopt()
         todo = deque(range(count))
         busy: dict[Worker, int] = {}
-        free = [worker for worker in self._workers if worker.is_ready or self._cpu_model is None]
+        free = [worker for worker in self._workers if worker.is_ready]
         try:
             while todo or busy:
                 for worker in free:
@@ -180,6 +180,8 @@ class Engine:
         for worker in workers:
             worker.leave()
         end = time.monotonic() + _CLOSING
+        for opener in self._openers.values():
+            opener.join(max(end - time.monotonic(), 0.0))
         for worker in workers:
             worker.join(end - time.monotonic())
         if self._cpu is not None:
@@ -200,12 +202,11 @@ class Engine:
                 self._workers.append(Worker(device, Interpreter(self._cpu_model, self.threads), self._results))
             else:
                 self._reasons[device] = f"The Edge TPU {device} is still starting"
-                self._watch(device, 0.0)
         # With something to run on, a device that takes long to start comes in later.
         alone = self._cpu_model is None
         end = time.monotonic() + (self._patience.opening if alone else self._patience.start)
-        for tried in self._tried.values():
-            tried.wait(end - time.monotonic())
+        for tried in [self._watch(device, 0.0) for device in self._reasons]:
+            tried.wait(max(end - time.monotonic(), 0.0))
         self._adopt(aloud=False)
         if not self._workers and self._stand_in() is None:
             raise DeviceError("; ".join(self._reasons.values()))
@@ -237,11 +238,14 @@ class Engine:
         tpu = Tpu.take(device)
         with self._lock:
             self._opening[device] = tpu
+            if self._closing.is_set():
+                tpu.give_up()
         try:
             patience = self._patience
             interpreter = TpuInterpreter(tpu, model, self.threads, patience.opening, patience.answering)
         finally:
-            del self._opening[device]
+            with self._lock:
+                del self._opening[device]
         return Worker(device, interpreter, self._results)
 
     def _lose(self, worker: Worker, reason: str) -> None:
@@ -263,11 +267,15 @@ class Engine:
             return ",".join(str(worker.device) for worker in workers)
         return "none" if self._cpu_model is None else "cpu"
 
-    def _watch(self, device: Device, wait: float) -> None:
-        """Have a device opened, in a thread of its own, in ``wait`` seconds and then over and over until it works."""
-        tried = self._tried[device] = threading.Event()
-        name = f"quietcam-{device}-opening"
-        threading.Thread(target=self._keep_trying, args=(device, wait, tried), name=name, daemon=True).start()
+    def _watch(self, device: Device, wait: float) -> threading.Event:
+        """Have a device opened, in a thread of its own, in ``wait`` seconds and then over and over until it works. The
+        event is set when it was tried once.
+        """
+        tried, name = threading.Event(), f"quietcam-{device}-opening"
+        opener = threading.Thread(target=self._keep_trying, args=(device, wait, tried), name=name, daemon=True)
+        self._openers[device] = opener
+        opener.start()
+        return tried
 
     def _keep_trying(self, device: Device, wait: float, tried: threading.Event) -> None:
         pause, longest = self._retry

@@ -17,7 +17,7 @@ from edge.modelfile import ModelFile
 from edge.tpu_job import DROP, LOAD, RUN, describe
 from quietcam.errors import DeviceError, QuietcamError
 
-__all__ = ["Tpu", "TpuInterpreter"]
+__all__ = ["Tpu", "TpuInterpreter", "probe"]
 
 _JOB = "edge.tpu_job:serve"
 _MOST = 256  # networks of one device at a time
@@ -128,6 +128,17 @@ class Tpu:
             self._lost = True
             self._child.kill()
             raise DeviceError(str(error)) from error
+
+
+def probe(seconds: float = 10.0) -> None:
+    """Have the delegate library loaded, and an Edge TPU opened, in a process of its own.
+
+    Raises:
+        DeviceError: the library is missing, or it finds no device.
+        ChildError: the process crashed, or was not ready within ``seconds``.
+    """
+    with Child("edge.tpu_job:probe") as child:
+        child.answer(seconds)
 
 
 class TpuInterpreter(Interpreter):

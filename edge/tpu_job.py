@@ -19,7 +19,7 @@ from edge.interpreter import Interpreter
 from edge.modelfile import ModelFile
 from quietcam.errors import QuietcamError
 
-__all__ = ["DROP", "LOAD", "RUN", "describe", "serve"]
+__all__ = ["DROP", "LOAD", "RUN", "describe", "probe", "serve"]
 
 LOAD, RUN, DROP = b"L"[0], b"R"[0], b"D"[0]
 
@@ -51,6 +51,13 @@ def serve(link: Link) -> None:
             link.fail(error)
     for each in networks.values():
         each.close()
+
+
+def probe(link: Link) -> None:
+    """Load the delegate of any Edge TPU, and say so."""
+    delegate = load_delegate(None)
+    link.send()
+    del delegate
 
 
 class _Network:

@@ -42,7 +42,7 @@ class Worker:
     def join(self, seconds: float) -> None:
         """After ``leave``, wait until its device is given back, and about so long at most: one that hangs is killed."""
         end = time.monotonic() + seconds
-        self._thread.join(seconds)
+        self._thread.join(max(seconds, 0.0))
         if isinstance(self.interpreter, TpuInterpreter):
             if self._thread.is_alive():
                 self.interpreter.tpu.give_up()

@@ -52,15 +52,10 @@ def _run(words: Sequence[str]) -> str | None:
     return None
 
 
-def _attempt(words: Sequence[str]) -> tuple[int, str]:
-    """A command's return code (negative: the signal that ended it), and what it said of errors."""
-    try:
-        done = subprocess.run(
-            list(words), capture_output=True, text=True, errors="backslashreplace", timeout=_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return 1, f"no answer within {_SECONDS:.0f} s"
-    return done.returncode, done.stderr
+def _delegate() -> None:
+    from edge.tpu import probe
+
+    probe()
 
 
 def _version(package: str) -> str | None:
@@ -98,7 +93,7 @@ class Machine:
     Attributes:
         root: before ``/sys``, ``/proc``, ``/dev``, ``/etc`` and ``/usr``.
         run: what a command prints; None where it cannot be run.
-        attempt: a command's return code (negative: the signal that ended it), and what it said of errors.
+        delegate: loads the Edge TPU's library in a process of its own, and raises what is wrong with it.
         version: of an installed package, None without it.
         importable: whether a module could be imported.
         access: as ``os.access``.
@@ -108,7 +103,7 @@ class Machine:
 
     root: Path = Path("/")
     run: Callable[[Sequence[str]], str | None] = _run
-    attempt: Callable[[Sequence[str]], tuple[int, str]] = _attempt
+    delegate: Callable[[], None] = _delegate
     version: Callable[[str], str | None] = _version
     importable: Callable[[str], bool] = _importable
     access: Callable[[Path, int], bool] = os.access

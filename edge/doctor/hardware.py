@@ -72,7 +72,7 @@ def check_coral(machine: Machine) -> list[Finding]:
         machine=machine.architecture,
     )
     if find_corals(machine.root) and not any(each.state == "error" for each in checks):
-        checks.append(check_delegate(machine.attempt, library_name()))
+        checks.append(check_delegate(machine.delegate, library_name()))
     # Who has no Coral has nothing to mend.
     return [
         Finding(each.name, _LEVELS[each.state], each.found, each.remedy if each.state != "absent" else None)

@@ -55,14 +55,14 @@ def test_the_option_says_which_device(bus: Bus) -> None:
 def test_a_missing_library_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(tmp_path / "none.so"))
     with pytest.raises(
-        DeviceError, match=r"needs the Edge TPU's library. Received: .*none\.so.*Remedy: install libedgetpu"
+        DeviceError, match=r"needs the library libedgetpu. Received: .*none\.so.*Remedy: install libedgetpu"
     ):
         load_delegate(Device("usb", 0))
 
 
 def test_a_library_that_is_no_delegate_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", "libc.so.6")
-    with pytest.raises(DeviceError, match=r"needs the Edge TPU's library. Received: .*tflite_plugin_create_delegate"):
+    with pytest.raises(DeviceError, match=r"needs the library libedgetpu. Received: .*tflite_plugin_create_delegate"):
         load_delegate(Device("usb", 0))
 
 
