@@ -52,7 +52,7 @@ class Budget:
         self._into_hour = 0.0
         self._seen = clock()
         self._set_aside = 0  # counted already, not yet written
-        self._folder: int | None = None
+        self._folder: Callable[[], int] | None = None
         self._saved = True  # what counts is what the file says
 
     @property
@@ -61,11 +61,11 @@ class Budget:
         self._advance()
         return sum(self._hours) - self._set_aside
 
-    def load(self, folder: int | None = None) -> None:
+    def load(self, folder: Callable[[], int] | None = None) -> None:
         """Take up the count of an earlier run; a damaged one counts as a full day's, since nobody knows.
 
         Args:
-            folder: descriptor of the folder in which the count lies; None: that of its path.
+            folder: gives the descriptor of the folder in which the count lies; None: that of its path.
         """
         if self.limit is None:
             return
@@ -84,16 +84,16 @@ class Budget:
             return
         self._pass(min(max(0.0, self._wall() - saved), _HOURS * _HOUR))
 
-    def moved(self, folder: int) -> None:
-        """The count lies in another folder from now on, with what was written before; where there is a count already,
-        each hour counts as what is more.
+    def moved(self) -> None:
+        """The folder is another one, in which the count lies from now on with what was written before; where there is
+        one already, each hour counts as what is more.
         """
         if self.limit is None:
             return
         self._advance()
         hours, into_hour = self._hours, self._into_hour
         hours[0] -= self._set_aside
-        self.load(folder)
+        self.load(self._folder)
         self._hours = [max(each) for each in zip(hours, self._hours, strict=True)]
         self._into_hour = min(into_hour, self._into_hour)  # so that nothing of either is forgotten early
         self._saved = False
@@ -160,7 +160,7 @@ class Budget:
         """Write down the count with ``more`` bytes in the running hour; it counts from then on."""
         hours = [self._hours[0] + more, *self._hours[1:]]
         count = {"hours": hours, "into_hour": round(self._into_hour, 1), "saved": self._wall()}
-        write_json(self._path, count, self._folder)
+        write_json(self._path, count, self._descriptor())
         self._hours, self._saved = hours, True
 
     def _read(self) -> tuple[list[int], float, float]:
@@ -171,8 +171,9 @@ class Budget:
             OSError: it cannot be read, or is no file.
             ValueError: it says no count.
         """
-        name = self._path if self._folder is None else self._path.name
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder)
+        folder = self._descriptor()
+        name = self._path if folder is None else self._path.name
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise OSError
@@ -184,13 +185,16 @@ class Budget:
     def _remove_leftovers(self) -> None:
         """Of a power cut in the middle of a save."""
         ours = re.compile(rf"\.{re.escape(self._path.stem)}\.[0-9a-f]{{8}}{re.escape(self._path.suffix)}")
-        with (
-            contextlib.suppress(OSError),
-            os.scandir(self._path.parent if self._folder is None else self._folder) as all_,
-        ):
-            for name in [each.name for each in all_ if ours.fullmatch(each.name)]:
+        with contextlib.suppress(OSError):
+            folder = self._descriptor()
+            with os.scandir(self._path.parent if folder is None else folder) as found:
+                names = [each.name for each in found if each.is_file(follow_symlinks=False)]
+            for name in filter(ours.fullmatch, names):
                 with contextlib.suppress(OSError):
-                    os.unlink(self._path.with_name(name) if self._folder is None else name, dir_fd=self._folder)
+                    os.unlink(self._path.with_name(name) if folder is None else name, dir_fd=folder)
+
+    def _descriptor(self) -> int | None:
+        return None if self._folder is None else self._folder()
 
 
 def _parsed(values: dict[str, Any]) -> tuple[list[int], float, float]:

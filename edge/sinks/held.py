@@ -27,7 +27,7 @@ class Held:
     """A folder that one process holds. All inside it is done by ``descriptor``, so no path leads elsewhere.
 
     The lock is on the folder itself: it goes with the folder that is moved, and a new one of the same name is free. A
-    link at ``path`` is followed when the folder is taken for the first time, and never again.
+    link at ``path``, of this user or root, is followed when the folder is taken for the first time, and never again.
 
     Args:
         path: made where it is missing.
@@ -48,7 +48,7 @@ class Held:
             StorageError: it is not held.
         """
         if self._descriptor is None:
-            raise StorageError(f"Cannot write {self.path}: it is gone. Remedy: bring it back, or choose another place.")
+            raise self.gone()
         return self._descriptor
 
     def take(self) -> None:
@@ -60,8 +60,8 @@ class Held:
             UsageError: another process holds it.
         """
         self.release()
-        real = self._real or self._first()
         try:
+            real = self._real or self._first()
             for _ in range(_TRIES):
                 self._make(real)
                 descriptor = os.open(real, FOLDER)
@@ -99,11 +99,17 @@ class Held:
         except OSError as error:
             raise StorageError.writing(self.path, error) from error
 
+    def gone(self) -> StorageError:
+        """What is to be said where the folder is not held, or is not the one any more that the path names."""
+        return StorageError(f"Cannot write {self.path}: it is gone. Remedy: bring it back, or choose another place.")
+
     def _first(self) -> Path:
         real = resolved(self.path)
-        if self.path.is_symlink() and not is_dir(real):
-            error = NotADirectoryError(errno.ENOTDIR, "It is a link to what is no folder")
-            raise StorageError.writing(self.path, error)
+        if self.path.is_symlink():
+            if not is_dir(real):
+                raise NotADirectoryError(errno.ENOTDIR, "It is a link to what is no folder")
+            if self.path.lstat().st_uid not in (0, os.geteuid()):
+                raise PermissionError(errno.EACCES, "It is a link that belongs to another user")
         return real
 
     def _make(self, real: Path) -> None:

@@ -131,7 +131,7 @@ class SpoolSink(Sink):
             width, height = self._frame_size
             self._check_room(3 * width * height * (2 if self.options.twin else 1), "up to ")
         self._store.open()
-        self._budget.load(self._store.descriptor)
+        self._budget.load(lambda: self._store.descriptor)
         self._opened = True
 
     def wants(self, frame: Frame) -> bool:
@@ -247,7 +247,7 @@ class SpoolSink(Sink):
         """Take the folder anew where it is not the one any more that was held; the day's budget goes with the run."""
         if self._store.ensure():
             say(f"{self.name}: the folder was gone, or another one is in its place; it is used from now on")
-            self._budget.moved(self._store.descriptor)
+            self._budget.moved()
 
     def _wait(self, error: StorageError, now: float) -> None:
         if self.waiting is None:

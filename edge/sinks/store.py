@@ -111,7 +111,7 @@ class Store:
             self._make_room(0)
 
     def ensure(self) -> bool:
-        """Whether the folder had to be taken anew, since it was deleted, moved, replaced or mounted over.
+        """Take the folder anew where it was deleted, moved, replaced or mounted over; whether it was.
 
         Raises:
             StorageError: it cannot be, or nobody can tell.
@@ -137,7 +137,8 @@ class Store:
             files: content by what ends its name (``.jpg``, one file) or by name (several).
 
         Raises:
-            StorageError: the disk is full, read-only or gone; nothing of the entry is there.
+            StorageError: the disk is full, read-only or gone, or the folder is (see ``ensure``); nothing of the entry
+                is there.
             UsageError: the entry alone is larger than the limit.
         """
         size = allocated({name: len(content) for name, content in files.items()})
@@ -146,7 +147,8 @@ class Store:
                 f"A spool must have room for one entry. Received: {self.limit:,} bytes, and one takes {size:,}. "
                 "Remedy: give it more, as size=…, or store without twin or as jpg."
             )
-        self.ensure()
+        if not self._held.is_there():
+            raise self._held.gone()
         self._make_room(size)
         temporary = _temporary()
         entry = Entry(f"{self._next:010d}_{_stamp(self._wall())}{next(iter(files)) if len(files) == 1 else ''}", size)

@@ -251,10 +251,12 @@ class TestMoved:
         """What was written counts there too, before more is written."""
         first, second = _held(tmp_path / "a"), _held(tmp_path / "b")
         budget = Budget(1000, tmp_path / "a" / "b.json", clock, clock.wall)
-        budget.load(first)
+        folders = [first]
+        budget.load(lambda: folders[-1])
         assert budget.allows(600)
         budget.wrote(595)
-        budget.moved(second)
+        folders.append(second)
+        budget.moved()
         assert (budget.spent, budget.allows(406)) == (595, False)
         assert budget.allows(1)
         assert sum(json.loads((tmp_path / "b" / "b.json").read_text())["hours"]) >= 595
@@ -268,29 +270,32 @@ class TestMoved:
         assert there.allows(900)
         there.wrote(900)
         there.close()
+        folders = [_held(tmp_path / "b"), folder]
         budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
-        budget.load()
+        budget.load(lambda: folders[0])
         budget.wrote(50)
-        budget.moved(folder)
+        os.close(folders.pop(0))
+        budget.moved()
         assert (budget.spent, budget.allows(101), budget.allows(100)) == (900, False, True)
         os.close(folder)
 
     def test_a_move_that_cannot_be_saved_allows_nothing(
         self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        folder = _held(tmp_path / "a")
+        folders = [_held(tmp_path / "a"), _held(tmp_path / "b")]
         budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
-        budget.load()
+        budget.load(lambda: folders[0])
         assert budget.allows(10)
         budget.wrote(5)
-        budget.moved(folder)
+        os.close(folders.pop(0))
+        budget.moved()
         with monkeypatch.context() as patch:
             patch.setattr("edge.sinks.budget.write_json", _full)
             for _ in range(2):
                 with pytest.raises(StorageError):
                     budget.allows(1)
         assert budget.allows(1)
-        os.close(folder)
+        os.close(folders[0])
 
 
 def _held(path: Path) -> int:

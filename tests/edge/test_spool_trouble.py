@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.sinks.budget import Budget
 from edge.sinks.store import Store
 from quietcam.data.pictures import read_picture
 from quietcam.errors import UsageError
@@ -222,6 +223,29 @@ class TestFolderThatGoes:
             sink.status({})
             assert (sink.stored, sink.missed, sink.waiting) == (2, 1, None)
             assert len(names(folder)) == 2
+
+    def test_a_folder_that_goes_between_the_budget_and_the_frame(
+        self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The count must be in the folder before a frame is, and in no other one that got the number of its handle."""
+        folder = tmp_path / "spool"
+        with spool(folder, clock, daily=10**6) as sink:
+            feed(sink, clock, 1)
+            real = Budget.allows
+
+            def allows(budget: Budget, size: int) -> bool:
+                allowed = real(budget, size)
+                shutil.rmtree(folder)
+                return allowed
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Budget, "allows", allows)
+                feed(sink, clock, 1)
+            assert (sink.stored, "gone" in str(sink.waiting), folder.exists()) == (1, True, False)
+            clock.now += 61
+            sink.status({})
+            assert (sink.stored, sink.missed, sink.waiting) == (2, 0, None)
+            assert sum(json.loads((folder / ".budget.json").read_text())["hours"]) >= 2 * 4096
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a disk")
     @pytest.mark.parametrize("inside", [False, True], ids=["at the folder", "above it"])

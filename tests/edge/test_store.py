@@ -293,6 +293,7 @@ class TestGone:
         store.add(FILE)
         shutil.rmtree(folder.parent)
         assert store.ensure()
+        assert not store.ensure()
         assert (store.entries, store.size) == ((), 0)
         assert store.add(FILE).name[:10] == "0000000001"  # numbers go on
         assert len(seen(folder)) == 1
@@ -309,6 +310,9 @@ class TestGone:
         folder.mkdir()
         for number in range(7, 9):
             (folder / f"{number:010d}_{STAMP}.jpg").write_bytes(b"x")
+        with pytest.raises(StorageError, match="gone"):
+            store.add(FILE)
+        assert store.ensure()
         assert store.add(FILE).name[:10] == "0000000009"
         assert ([int(each.name[:10]) for each in store.entries], store.size) == ([7, 8, 9], 3 * 4096)
         assert not moved or len(seen(tmp_path / "was")) == 1
@@ -322,10 +326,13 @@ class TestGone:
         second = opened(folder)
         for _ in range(2):
             with pytest.raises(StorageError, match="belongs to one process"):
+                store.ensure()
+            with pytest.raises(StorageError, match="gone"):
                 store.add(FILE)
         assert seen(folder) == []
         second.add(FILE)
         second.close()
+        assert store.ensure()
         assert store.add(FILE).name[:10] == "0000000001"
         store.close()
 
@@ -371,12 +378,24 @@ class TestGone:
         real.rename(tmp_path / "was")
         real.symlink_to(other)  # by somebody who may write beside it
         with pytest.raises(StorageError):
+            store.ensure()
+        with pytest.raises(StorageError):
             store.add(FILE)
         assert seen(other) == ["mine.txt"]
         real.unlink()
+        assert store.ensure()
         store.add(FILE)
         assert len(seen(real)) == 1
         store.close()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a link away")
+    def test_a_link_of_another_user_is_not_followed(self, tmp_path: Path, other: Path) -> None:
+        link = tmp_path / "spool"
+        link.symlink_to(other)
+        os.lchown(link, 12345, 12345)
+        with pytest.raises(StorageError, match="another user"):
+            opened(link)
+        assert seen(other) == ["mine.txt"]
 
     def test_a_link_to_nothing_is_no_folder(self, tmp_path: Path) -> None:
         (tmp_path / "spool").symlink_to(tmp_path / "nothing")
