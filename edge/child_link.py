@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from quietcam.chatter import chatter_is_heard
 from quietcam.errors import QuietcamError
 
 __all__ = ["MESSAGE", "Link", "main"]
@@ -69,6 +70,7 @@ def main(job: str, memory: str, connection: str, watched: str, *shared: str) -> 
     """Do ``job`` and end. The words are those that :class:`edge.child.Child` puts on the command line."""
     _end_with_the_parent(int(watched))
     _limit(int(memory))
+    chatter_is_heard()
     link = Link(socket.socket(fileno=int(connection)), map(int, shared))
     module, _, name = job.partition(":")
     code = 0

@@ -22,7 +22,15 @@ from quietcam.stopping import process
 from quietcam.urls import shown
 from quietcam.voice import ErrorStream, Voice
 
-__all__ = ["chatter_caught", "chatter_heard", "command_stderr", "for_children", "for_this_process", "speak"]
+__all__ = [
+    "chatter_caught",
+    "chatter_heard",
+    "chatter_is_heard",
+    "command_stderr",
+    "for_children",
+    "for_this_process",
+    "speak",
+]
 
 _FORWARD_SECONDS = 0.2
 _PIECE = 1 << 14  # bytes that are passed on at once
@@ -44,6 +52,8 @@ class _State:
         self.voice: Voice | None = None
         """Of a command."""
         self.ending = threading.Event()
+        self.parent = False
+        """A parent reads descriptor 2 and shows nobody what comes, so it stays where it is."""
 
 
 _state = _State()
@@ -129,6 +139,11 @@ def for_this_process() -> int:
     return 2 if _state.voice is not None else for_children()
 
 
+def chatter_is_heard() -> None:
+    """Tell that a parent takes all that this process prints, its last words too: nothing is caught from now on."""
+    _state.parent = True
+
+
 @contextlib.contextmanager
 def command_stderr() -> Iterator[None]:
     """Give the error stream to a command of ours for its life: it waits for no reader, and no reader is shown what acts
@@ -149,7 +164,7 @@ def command_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _turned_away() -> Iterator[NativeWords | None]:
-    """Lead descriptor 2 into the file while any block runs. None where it is closed: nobody would hear anything."""
+    """Lead descriptor 2 into the file while any block runs. None where it stays: closed, or a parent's."""
     _flush()
     words = _begin()
     try:
@@ -161,6 +176,8 @@ def _turned_away() -> Iterator[NativeWords | None]:
 
 def _begin() -> NativeWords | None:
     with _state.lock:
+        if _state.parent:
+            return None
         if _state.reader is None:
             command = _state.voice is not None
             try:

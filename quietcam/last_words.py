@@ -21,7 +21,7 @@ tail -c +$((at + 1)) /proc/self/fd/{file} | tail -c {most} |
 
 
 class LastWords:
-    """A shell that waits for this process to die: about 1 MB of memory, most of it shared with other shells.
+    """A shell that waits for this process to die: 0.2 MB of memory that is its own (dash on x86-64, measured).
 
     Without one (no shell, no ``/proc``, no process left to start) nothing is shown; all else works.
 

@@ -173,10 +173,14 @@ def test_one_that_prints_for_ever_is_given_up() -> None:
         child.ask(b"hello", WAIT)
 
 
-def test_its_last_words_are_told() -> None:
-    child = Child(f"{JOBS}:abort")
+@pytest.mark.parametrize("job", ["abort", "abort_while_caught"])
+def test_its_last_words_are_told(job: str) -> None:
+    child = Child(f"{JOBS}:{job}")
     with pytest.raises(ChildError, match=r"ended by SIGABRT .*its last words: .*F0000 check failed: index < size$"):
         child.answer(WAIT)
+
+
+def test_a_mistake_of_ours_is_told() -> None:
     child = Child(f"{JOBS}:stumble")
     with pytest.raises(ChildError, match=r"exit code 1\); its last words: .*ValueError: a mistake of ours$"):
         child.answer(WAIT)
