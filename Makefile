@@ -9,7 +9,7 @@ VENV_EDGE ?= .venv-edge
 # As many processes as run the tests at once.
 JOBS ?= 2
 
-.PHONY: demo test test-edge check bench fuzz soak arm64 clean help
+.PHONY: demo test test-edge check bench fuzz hang soak arm64 clean help
 
 help:
 	@echo "make demo    adapt, prune, quantize, compare, denoise a simulated camera (minutes, leaves runs/demo/)"
@@ -18,6 +18,7 @@ help:
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make fuzz    random inputs for whatever strangers reach, three minutes a target (ARGS='TARGET --seconds N --seed N')"
+	@echo "make hang    a library, a disk, the camera and the configuration hang: page, frames, stop (half an hour; ARGS=--rounds N)"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
 	@echo "make arm64   the device's installation and tests on arm64: on this machine if it is one, else under emulation (sudo, hours)"
 	@echo "make clean   remove the virtual environments, caches and runs/demo"
@@ -43,6 +44,9 @@ bench: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m fuzz $(ARGS)
+
+hang: $(READY)
+	$(BIN)/python lab/hang.py $(ARGS)
 
 soak: $(READY)
 	$(BIN)/python benchmarks/soak.py $(ARGS)

@@ -246,7 +246,8 @@ class TestReload:
 class TestUnit:
     def test_it_names_this_python_and_what_the_service_needs(self, capsys: pytest.CaptureFixture[str]) -> None:
         text = unit("/opt/quietcam/bin/python")
-        assert "ExecStart=/opt/quietcam/bin/python -P -m quietcam run --config /etc/quietcam.toml\n" in text
+        started = "/usr/bin/env --ignore-signal=HUP /opt/quietcam/bin/python -P -m quietcam run"
+        assert f"ExecStart={started} --config /etc/quietcam.toml\n" in text
         for line in ("Type=notify", "DynamicUser=yes", "SupplementaryGroups=video render", "StateDirectory=quietcam"):
             assert f"\n{line}\n" in text
         assert main(["unit"]) == 0
