@@ -94,6 +94,8 @@ def _has_begun(run: Path) -> bool:
 def _settle(run: Path) -> None:
     """What was set aside is deleted where the new run has begun, else put back."""
     aside = run / _SET_ASIDE
+    if aside.is_symlink():  # not ours
+        aside.unlink()
     if not aside.is_dir():
         return
     if not _has_begun(run):
@@ -111,7 +113,7 @@ def _move(names: list[str], source: Path, target: Path) -> None:
 def _delete(run: Path) -> None:
     for name in _there(run):
         path = run / name
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():  # what a link leads to is not the run's to delete
             shutil.rmtree(path)
         else:
             path.unlink()

@@ -188,14 +188,14 @@ class ShardWriter:
         self._length = ends[len(entries) - 1] if entries else 0
         try:
             if path.exists() and path.stat().st_size > self._length:
-                os.truncate(path, self._length)
+                self._cut(path, self._length)
             full, rest = divmod(good, self.plan.patches_per_shard)
             for shard in sorted(self.folder.glob("shard_[0-9][0-9][0-9][0-9][0-9].u8")):
                 number = int(shard.stem.removeprefix("shard_"))
                 if number > full or (number == full and rest == 0):
                     shard.unlink()
                 elif number == full and shard.stat().st_size > rest * self.plan.patch_bytes:
-                    os.truncate(shard, rest * self.plan.patch_bytes)
+                    self._cut(shard, rest * self.plan.patch_bytes)
         except OSError as error:
             raise StorageError.writing(self.folder, error) from error
         return entries
@@ -233,9 +233,17 @@ class ShardWriter:
     def _open(self, path: Path) -> int:
         try:
             self._folder_changed = True
-            return os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+            # A link would lead what is written, and cut, to somebody else's file.
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise self._stopped(error) from error
+
+    def _cut(self, path: Path, length: int) -> None:
+        descriptor = self._open(path)
+        try:
+            os.ftruncate(descriptor, length)
+        finally:
+            os.close(descriptor)
 
     def _sync(self, descriptor: int) -> None:
         try:

@@ -65,6 +65,25 @@ def test_after_a_kill_the_next_process_puts_it_in_order(old, has_begun):
     assert found == (dict.fromkeys(files, "new") | {"notes.txt": "somebody's own"} if has_begun else before)
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "model.keras", ".replaced"])
+def test_what_a_link_leads_to_is_never_deleted(old, tmp_path, name):
+    """Checkpoints that lie on a larger disk, say. The link itself is the run's."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "state").write_text("somebody's own")
+    (old / "model.keras").unlink()
+    if name == "checkpoints":
+        (old / "checkpoints" / "train.npz").unlink()
+        (old / "checkpoints").rmdir()
+    (old / name).symlink_to(other)
+    with pytest.raises(ZeroDivisionError):
+        work(old, "config.toml", overwrite=True)
+    with claimed(old, overwrite=True):
+        (old / "model.keras").write_text("new")
+    assert content(other) == {"state": "somebody's own"}
+    assert content(old) == {"model.keras": "new", "notes.txt": "somebody's own"}
+
+
 def test_a_run_that_kept_nothing_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
         work(tmp_path / "new", "config.toml")
