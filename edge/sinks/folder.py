@@ -6,8 +6,9 @@ from pathlib import Path
 
 from edge.frame import Frame
 from edge.sinks.base import Sink, side_by_side
+from edge.sinks.held import Held
 from edge.treatment import caption
-from quietcam.atomic import make_folder, write_bytes
+from quietcam.atomic import write_bytes
 from quietcam.data.caption import with_caption
 from quietcam.data.pictures import encode_picture
 from quietcam.errors import UsageError
@@ -20,6 +21,8 @@ class FolderSink(Sink):
     """One PNG a frame, each there whole or not at all, named as the source names it or else by its number. Its
     comment says what was done to it.
 
+    A folder that is gone is made again. One whose disk is gone is not: the disk beneath has no room for frames.
+
     Args:
         path: the folder; made where it is missing.
         before_after: the noisy frame on the left of the denoised one.
@@ -27,7 +30,7 @@ class FolderSink(Sink):
 
     Raises:
         UsageError: ``path`` is a file, or a folder that is not empty.
-        StorageError: (when opened) it cannot be written to.
+        StorageError: (when opened or written to) it cannot be written to.
     """
 
     def __init__(self, path: Path, before_after: bool = False, overwrite: bool = False) -> None:
@@ -41,13 +44,22 @@ class FolderSink(Sink):
         self.name = str(path)
         self._path = path
         self._before_after = before_after
+        self._held = Held(path, shared=True)
 
     def open(self) -> None:
-        make_folder(self._path)
+        self._held.take()
+
+    def close(self) -> None:
+        self._held.release()
+
+    def discard(self) -> None:
+        self.close()
 
     def write(self, frame: Frame, denoised: Image) -> None:
         name = f"frame_{frame.index:06d}" if frame.name is None else frame.name
         picture = side_by_side(frame.image, denoised) if self._before_after else denoised
         content, said = encode_picture(picture, ".png"), caption(frame.treatment)
+        if not self._held.is_there():
+            self._held.take()
         write_bytes(self._path / f"{name}.png", content if said is None else with_caption(content, said))
         self.frames += 1

@@ -19,6 +19,7 @@ __all__ = ["FOLDER", "Held", "move", "names", "remove", "sizes"]
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened: itself, never what a link in its place points to."""
 
+_NO_LIST = getattr(os, "O_PATH", 0)  # Linux: no right to read is needed
 _MOST_FILES = 64  # in a folder of ours; one of more is somebody else's
 _TRIES = 10  # to lock a folder that is replaced meanwhile
 
@@ -31,10 +32,13 @@ class Held:
 
     Args:
         path: made where it is missing.
+        shared: others may hold it, too: it is not locked, whoever made the link is trusted, and nobody need be able to
+            list what is in it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: bool = False) -> None:
         self.path = path
+        self._shared = shared
         self._real: Path | None = None
         self._descriptor: int | None = None
         self._identity = (-1, -1)
@@ -64,7 +68,7 @@ class Held:
             real = self._real or self._first()
             for _ in range(_TRIES):
                 self._make(real)
-                descriptor = os.open(real, FOLDER)
+                descriptor = os.open(real, FOLDER | _NO_LIST if self._shared else FOLDER)
                 identity = self._locked(real, descriptor)
                 if identity is not None:
                     break
@@ -108,7 +112,7 @@ class Held:
         if self.path.is_symlink():
             if not is_dir(real):
                 raise NotADirectoryError(errno.ENOTDIR, "It is a link to what is no folder")
-            if self.path.lstat().st_uid not in (0, os.geteuid()):
+            if not self._shared and self.path.lstat().st_uid not in (0, os.geteuid()):
                 raise PermissionError(errno.EACCES, "It is a link that belongs to another user")
         return real
 
@@ -123,7 +127,8 @@ class Held:
         """Lock the folder, and tell what it is; None where ``real`` names another one by now. Then it is closed."""
         held = None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._shared:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             identity = _identity(os.fstat(descriptor))
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 held = identity if _identity(real.lstat()) == identity else None

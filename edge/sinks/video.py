@@ -12,8 +12,9 @@ import numpy as np
 
 from edge.frame import Frame
 from edge.sinks.base import Sink, side_by_side
+from edge.sinks.held import Held
 from edge.sinks.tempo import set_tempo
-from quietcam.atomic import atomic_path, make_folder
+from quietcam.atomic import atomic_path
 from quietcam.chatter import chatter_caught
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.image import Image, swap_red_blue, to_rgb
@@ -78,9 +79,10 @@ class VideoSink(Sink):
         self._size: tuple[int, ...] = ()
         self._temporary = path
         self._whole: AbstractContextManager[Path]
+        self._held = Held(path.parent, shared=True)
 
     def open(self) -> None:
-        make_folder(self._path.parent)
+        self._held.take()
 
     def write(self, frame: Frame, denoised: Image) -> None:
         picture = side_by_side(frame.image, denoised) if self._before_after else to_rgb(denoised)
@@ -109,6 +111,7 @@ class VideoSink(Sink):
         self._check_room()
 
     def close(self) -> None:
+        self._held.release()
         if self._writer is None:
             return
         self._release()
@@ -124,6 +127,7 @@ class VideoSink(Sink):
         self._whole.__exit__(None, None, None)
 
     def discard(self) -> None:
+        self._held.release()
         if self._writer is not None:
             self._release()
             self._throw_away()
@@ -133,6 +137,8 @@ class VideoSink(Sink):
 
         self._size = picture.shape
         self._in_part = 0
+        if not self._held.is_there():  # another folder is taken for it, the disk beneath one that is gone is not
+            self._held.take()
         self._check_room()
         self._next_part()
         self._whole = atomic_path(self._path)

@@ -102,6 +102,40 @@ class TestFolder:
         with pytest.raises(StorageError, match="Remedy"), open_sink(str(tmp_path / "file" / "out")):
             pass
 
+    def test_a_folder_that_is_gone_is_made_again(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        with open_sink(str(out)) as sink:
+            sink.write(frame(0), picture(20, 30))
+            out.rename(tmp_path / "was")
+            sink.write(frame(1), picture(20, 30))
+            (tmp_path / "more").mkdir()
+            out.rename(tmp_path / "was_too")
+            out.symlink_to(tmp_path / "more")
+            with pytest.raises(StorageError):
+                sink.write(frame(2), picture(20, 30))
+        assert (names(tmp_path / "was_too"), names(tmp_path / "more")) == (["frame_000001.png"], [])
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a disk")
+    @pytest.mark.parametrize("name", ["out", "out/clip.avi", "clip.avi"])
+    def test_frames_do_not_fill_the_disk_beneath_one_that_is_taken_away(self, tmp_path: Path, name: str) -> None:
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("no disk can be mounted here")
+        sink = open_sink(str(disk / name), live=True)
+        with sink:
+            sink.write(frame(0), picture(20, 30))
+            sink.close()  # of a clip: the part is whole
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+            for _ in range(2):
+                with pytest.raises(StorageError, match="disk is gone"):
+                    sink.write(frame(1), picture(20, 30))
+                sink.close()  # as in a run
+                with pytest.raises(StorageError, match="disk is gone"):
+                    sink.open()
+                assert names(disk) == []
+
     def test_after_an_error_the_pictures_stay(self, tmp_path: Path) -> None:
         leave(open_sink(str(tmp_path / "out")), RuntimeError)
         assert names(tmp_path / "out") == [f"frame_{index:06d}.png" for index in range(5)]
