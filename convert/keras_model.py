@@ -32,6 +32,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 __all__ = ["LoadedModel", "Stored", "float_twin", "load_keras"]
 
+_MOST_BYTES, _MOST_CONFIG = 4 << 30, 64 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError)
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 _LEGACY = (".h5", ".hdf5")
@@ -256,6 +257,10 @@ def _config(file: Path) -> tuple[str, bool]:
             missing = [name for name in _MEMBERS if name not in archive.namelist()]
             if missing:
                 raise _refused(file, f"a zip without {', '.join(missing)}")
+            if sum(each.file_size for each in archive.infolist()) > _MOST_BYTES:
+                raise _refused(file, f"a zip that unpacks to more than {_MOST_BYTES >> 30} GiB")
+            if archive.getinfo("config.json").file_size > _MOST_CONFIG:
+                raise _refused(file, f"a config.json of more than {_MOST_CONFIG >> 20} MiB")
             if (broken := archive.testzip()) is not None:
                 raise _refused(file, f"a damaged {broken}", damaged)
             config = archive.read("config.json").decode()

@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a quality gate did not hold, 130 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ import quietcam.demo_cli
 import quietcam.lint_cli
 import train.cli
 from quietcam.chatter import command_stderr
-from quietcam.errors import MissingExtraError, QuietcamError
+from quietcam.errors import MissingExtraError, QuietcamError, UsageError
 from quietcam.options import OutOfBounds
 from quietcam.progress import say
 from quietcam.stopping import process
@@ -123,6 +125,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        known = _unusable(error)
+        return _explain(error, 1, words) if known is None else _explain(known, known.exit_code, words)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001  the last line of defence: a user sees one line, never a traceback
@@ -141,7 +146,7 @@ def _wrong_usage(error: Any, words: Sequence[str]) -> int:
     elif type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())
     else:
-        said = shown_words(" ".join(error.format_message().split()).rstrip("."), words)
+        said = _cut(shown_words(" ".join(error.format_message().split()).rstrip("."), words))
         say(f"{command}: {said}. Remedy: see {command} --help")
     return int(error.exit_code)
 
@@ -150,7 +155,7 @@ def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
     if os.environ.get("QUIETCAM_DEBUG"):
         for line in shown_words(_traceback(error), words).rstrip("\n").split("\n"):
             say(line)
-    said = shown_words(" ".join(str(error).split()), words)
+    said = _cut(shown_words(" ".join(str(error).split()), words))
     if isinstance(error, QuietcamError):
         say(f"quietcam: {said}")
     else:
@@ -166,6 +171,26 @@ def _traceback(error: BaseException) -> str:
         text = text.replace(str(each), str(each).replace("\n", "\n    ")) if str(each) else text
         each = each.__cause__ or each.__context__
     return text
+
+
+def _unusable(error: OSError) -> QuietcamError | None:
+    """What the system says of a path that somebody named; None where it says nothing of one."""
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(
+            f"A path has at most 4095 bytes, and each name in it 255. Received: {error.filename}. "
+            "Remedy: give a shorter one."
+        )
+    if not isinstance(error.filename, str | os.PathLike):
+        return None
+    return QuietcamError(
+        f"Each path that is named must be one that can be used. Received: {os.fspath(error.filename)}: "
+        f"{error.strerror or error}. Remedy: check the path, and the disk that it is on."
+    )
+
+
+def _cut(text: str) -> str:
+    """A message without words that fill a screen."""
+    return re.sub(r"\S{300,}", lambda found: f"{found[0][:120]}…", text)
 
 
 def _forbidden(error: PermissionError) -> QuietcamError:

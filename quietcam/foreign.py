@@ -20,6 +20,8 @@ from quietcam.strict_json import MOST_OF_A_LIST, parse_json
 __all__ = ["ForeignArray", "claimed_sizes", "read_array"]
 
 _LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
+_MOST_MEMBERS = 10_000
+_SMALL, _MOST_RATIO = 64 << 20, 200  # bytes that one may become, of an array that is not small; pictures hardly shrink
 _MAGIC = b"\x93NUMPY"
 _REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez."
 
@@ -74,16 +76,24 @@ def claimed_sizes(path: Path) -> dict[str, int]:
     """The bytes that each array of an ``.npz`` file unpacks to, as its directory has it.
 
     Raises:
-        DataError: one is larger than any set.
+        DataError: one is larger than any set, or all together; one was made to unpack to far more than it takes.
         zipfile.BadZipFile: it is no such file.
     """
     with zipfile.ZipFile(path) as archive:
-        sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+        infos = archive.infolist()
+    sizes = {info.filename.removesuffix(".npy"): info.file_size for info in infos}
     largest = max(sizes, key=lambda name: sizes[name], default=None)
     if largest is not None and sizes[largest] > _LARGEST:
         raise DataError(
             f"A set must fit into memory. Received: {path}, whose {largest} unpacks to "
             f"{sizes[largest] / 2**30:.0f} GiB. Remedy: take fewer patches; some hundred are plenty."
+        )
+    bombs = [each for each in infos if each.file_size > max(_SMALL, _MOST_RATIO * each.compress_size)]
+    if bombs or len(infos) > _MOST_MEMBERS or sum(sizes.values()) > 2 * _LARGEST:
+        what = f"whose {bombs[0].filename!r} grows too much" if bombs else "with too many arrays or too large ones"
+        raise DataError(
+            f"A set must unpack to at most {2 * _LARGEST >> 30} GiB in {_MOST_MEMBERS} arrays, each at most {_MOST_RATIO} "
+            f"times as large as it is packed. Received: {path}, {what}. {_REMEDY}"
         )
     return sizes
 
@@ -110,6 +120,12 @@ def _read_bare(path: Path, key: str | None) -> ForeignArray:
     if key is not None:
         raise UsageError(f"--key is for .npz files. Received: {path}. Remedy: leave it out.")
     with path.open("rb") as file:
+        if (length := file.seek(0, 2)) > _LARGEST:
+            raise DataError(
+                f"A set must fit into memory. Received: {path} with {length / 2**30:.0f} GiB. "
+                "Remedy: take fewer patches; some hundred are plenty."
+            )
+        file.seek(0)
         if file.read(len(_MAGIC)) != _MAGIC:  # numpy would take any other bytes for Python objects
             raise ValueError("no .npy file")
         file.seek(0)

@@ -34,6 +34,7 @@ _PLUS = re.compile(r"(siddplus\w*?|)_?(noisy|gt)_?(\w*)", re.IGNORECASE)
 _FILE_NAME = re.compile(r"(validation|benchmark|siddplus).*(noisy|gt).*srgb.*\.mat", re.IGNORECASE)
 _MOST_BYTES = 1 << 30
 """Of one array in memory; SIDD's take 240 MiB."""
+_MOST_PIECE = 1 << 30  # bytes that are unpacked together
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,11 @@ def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     found = {}
     h5py = _h5py()
     with h5py.File(path, "r") as file:
-        for name, item in file.items():
+        for name in file:
+            _check_link(file, name)
+            item = file[name]
             if isinstance(item, h5py.Dataset):
+                _check_inner(item)
                 shape = item.shape if _is_numpy_order(item.shape) else item.shape[::-1]
                 found[str(name)] = (tuple(map(int, shape)), str(item.dtype))
             elif not name.startswith("#"):  # MATLAB keeps things of its own there
@@ -184,7 +188,9 @@ def _blocks_of(path: Path, variable: str, picture: int) -> NDArray[np.uint8]:
             blocks: NDArray[np.uint8] = _whole_array(path, variable)[picture]
             return blocks if blocks.ndim == 4 else blocks[np.newaxis]
         with _h5py().File(path, "r") as file:
+            _check_link(file, variable)
             stored = file[variable]
+            _check_inner(stored)
             found = stored[picture] if _is_numpy_order(stored.shape) else stored[..., picture].T
             return np.asarray(found) if found.ndim == 4 else np.asarray(found)[np.newaxis]
 
@@ -194,6 +200,20 @@ def _whole_array(path: Path, variable: str) -> NDArray[np.uint8]:
     """A MATLAB 5 variable: packed in one stream, so it is read once and kept, the noisy and the clean one."""
     array: NDArray[np.uint8] = _scipy_io().loadmat(str(path), variable_names=[variable])[variable]
     return array
+
+
+def _check_link(file: Any, name: str) -> None:
+    """Refuse a name that leads to something else, as HDF5 has it: another name, another file."""
+    if not isinstance(file.get(name, getlink=True), _h5py().HardLink):
+        raise ValueError(f"{name} is a link")
+
+
+def _check_inner(stored: Any) -> None:
+    """Refuse pixels that lie in another file, and pieces that unpack to more than any picture."""
+    if stored.external or stored.is_virtual:
+        raise ValueError("its pixels lie in another file")
+    if stored.chunks is not None and math.prod(stored.chunks) * stored.dtype.itemsize > _MOST_PIECE:
+        raise ValueError("it is packed in pieces that are too large")
 
 
 def _is_numpy_order(shape: tuple[int, ...]) -> bool:

@@ -193,3 +193,20 @@ def test_a_folder_is_not_called_missing(reader: Callable[[Path], object], tmp_pa
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not there"):
         load_set(tmp_path / "rep.npz")
+
+
+def test_a_file_that_unpacks_to_far_more_than_it_takes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, patches=np.zeros((400, 256, 256, 3), np.uint8))
+    for read in (load_set, read_array):
+        with pytest.raises(DataError, match="unpack"):
+            read(path)
+
+
+def test_a_bare_array_has_a_bound(tmp_path: Path) -> None:
+    path = tmp_path / "large.npy"
+    with path.open("wb") as file:
+        file.write(b"\x93NUMPY\x01\x00")
+        file.truncate((2 << 30) + 1)  # a hole: it takes no disk
+    with pytest.raises(DataError, match="fit into memory"):
+        read_array(path)

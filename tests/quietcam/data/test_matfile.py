@@ -249,3 +249,28 @@ def test_pictures_of_siddplus(tmp_path, blocks, format_):
         np.testing.assert_array_equal(second, clean[number])
     for name in ("noisy", "gt"):
         assert find_pairs(tmp_path / f"siddplus_valid_{name}_srgb.mat").pairs == found.pairs
+
+
+@pytest.mark.parametrize("how", ["soft", "external", "outside", "virtual", "chunk"])
+def test_pixels_that_lie_elsewhere_or_unpack_to_more_than_memory_are_refused(tmp_path, how):
+    name = "ValidationNoisyBlocksSrgb"
+    path, other = tmp_path / f"{name}.mat", tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["x"] = np.zeros((2, 2, 8, 8, 3), np.uint8)
+    with h5py.File(path, "w") as file:
+        if how == "soft":
+            file["y"] = np.zeros((2, 2, 8, 8, 3), np.uint8)
+            file[name] = h5py.SoftLink("/y")
+        elif how == "external":
+            file[name] = h5py.ExternalLink(str(other), "x")
+        elif how == "outside":
+            file.create_dataset(name, (2, 2, 8, 8, 3), np.uint8, external=[(str(other), 0, 768)])
+        elif how == "virtual":
+            layout = h5py.VirtualLayout((2, 2, 8, 8, 3), np.uint8)
+            layout[:] = h5py.VirtualSource(str(other), "x", (2, 2, 8, 8, 3))
+            file.create_virtual_dataset(name, layout)
+        else:
+            shape = (1, 1, 1 << 15, 1 << 15, 3)
+            file.create_dataset(name, shape, np.uint8, maxshape=shape, chunks=shape, compression="gzip")
+    with pytest.raises(DataError, match=r"is a link|another file|too large|1 GiB at most"):
+        list_data(path)
