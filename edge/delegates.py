@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def parse_devices(text: str) -> tuple[Device, ...]:
 def _parse(part: str, text: str) -> Device:
     kind, colon, number = part.partition(":")
     known = kind in ("cpu", "usb", "pci")
-    counted = number.isascii() and number.isdigit() and int(number) < _MOST and kind != "cpu"
+    counted = re.fullmatch(r"[0-9]{1,3}", number) is not None and int(number) < _MOST and kind != "cpu"
     if not known or (colon and not counted):
         raise UsageError(f"A device is {DEVICE_MEANS}. Received: {text}. Remedy: for example --device usb:0")
     return Device(kind, int(number) if colon else None)

@@ -46,6 +46,9 @@ class Convolution:
         return self.kernel * self.kernel * self.inputs * self.outputs * steps
 
 
+_MOST_WIDTH, _MOST_DEPTH = 4096, 64
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network of the family.
@@ -81,15 +84,18 @@ class Architecture:
                 f"Received: widths={list(self.widths)}, depths={list(self.depths)}."
             )
         for width in self.widths:
-            if width < 8 or width % 8:
+            if not 8 <= width <= _MOST_WIDTH or width % 8:
                 raise UsageError(
-                    f"Every width must be a multiple of 8. Received: widths={list(self.widths)}. "
-                    f"Remedy: use {max(8, round(width / 8) * 8)} instead of {width}."
+                    f"Every width must be a multiple of 8, at most {_MOST_WIDTH}. Received: "
+                    f"widths={list(self.widths)}. Remedy: use {min(_MOST_WIDTH, max(8, round(width / 8) * 8))} instead "
+                    f"of {width}."
                 )
         if self.last_kernel not in (1, 3):
             raise UsageError(f"last_kernel must be 3 or 1. Received: last_kernel={self.last_kernel}.")
-        if min(self.depths) < 1:
-            raise UsageError(f"Every depth must be at least 1. Received: depths={list(self.depths)}.")
+        if not 1 <= min(self.depths) <= max(self.depths) <= _MOST_DEPTH:
+            raise UsageError(
+                f"Every depth must be at least 1, at most {_MOST_DEPTH}. Received: depths={list(self.depths)}."
+            )
 
     @property
     def levels(self) -> int:
@@ -159,6 +165,6 @@ class Architecture:
             raise UsageError(f"Unknown keys in the architecture: {unknown}. Known: {sorted(known)}.")
         try:
             tidy = {k: tuple(int(i) for i in v) if isinstance(v, (list, tuple)) else int(v) for k, v in values.items()}
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UsageError(f"An architecture holds whole numbers and lists of them. Received: {values}.") from None
         return cls(**tidy)  # type: ignore[arg-type]  # checked in __post_init__

@@ -92,8 +92,8 @@ def claimed_sizes(path: Path) -> dict[str, int]:
     if bombs or len(infos) > _MOST_MEMBERS or sum(sizes.values()) > 2 * _LARGEST:
         what = f"whose {bombs[0].filename!r} grows too much" if bombs else "with too many arrays or too large ones"
         raise DataError(
-            f"A set must unpack to at most {2 * _LARGEST >> 30} GiB in {_MOST_MEMBERS} arrays, each at most {_MOST_RATIO} "
-            f"times as large as it is packed. Received: {path}, {what}. {_REMEDY}"
+            f"A set must unpack to at most {2 * _LARGEST >> 30} GiB in {_MOST_MEMBERS} arrays, each at most "
+            f"{_MOST_RATIO} times as large as it is packed. Received: {path}, {what}. {_REMEDY}"
         )
     return sizes
 

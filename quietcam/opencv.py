@@ -60,7 +60,7 @@ def open_capture(place: Path | str, backend: int, parameters: Sequence[int] = ()
     """
     cv2 = load_opencv()
     with _readable(place) as name:
-        return cv2.VideoCapture(name, backend, list(parameters))
+        return cv2.VideoCapture(name, backend, *([list(parameters)] if parameters else []))
 
 
 def open_writer(path: Path, backend: int, codec: int, fps: float, size: tuple[int, int]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from quietcam.architecture import Architecture
 from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
+from quietcam.limits import MOST_COUNT, MOST_SEED
 from train.extra_noise import ExtraNoise
 
 __all__ = [
@@ -29,6 +30,8 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 """The last three are the names of Keras' policies."""
 
 XLA = ("auto", "on", "off")
+
+_MOST = {"patch": 4096, "batch": 1 << 16, "steps": MOST_COUNT, "crop": 8192, "crops_per_picture": 10_000}
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,15 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         SplitRule.parse(self.split)
-        for name in ("patch", "batch", "steps", "crop", "crops_per_picture"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1", name, getattr(self, name))
-        _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
+        for name, most in _MOST.items():
+            _require(
+                1 <= getattr(self, name) <= most,
+                f"{name} must be at least 1, at most {most}",
+                name,
+                getattr(self, name),
+            )
+        _require(0 <= self.seed <= MOST_SEED, f"seed must be 0 to {MOST_SEED}", "seed", self.seed)
+        _check_minutes(self.minutes)
         _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
         known = ", ".join(PRECISIONS)
         _require(self.precision in PRECISIONS, f"precision must be one of {known}", "precision", self.precision)
@@ -109,8 +118,8 @@ class PruningConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.sparsity < 1, "sparsity must be in [0, 1)", "sparsity", self.sparsity)
-        _require(self.steps >= 10, "pruning takes at least 10 steps", "steps", self.steps)
-        _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
+        _require(10 <= self.steps <= MOST_COUNT, "pruning takes at least 10 steps", "steps", self.steps)
+        _check_minutes(self.minutes)
         _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
 
 
@@ -123,8 +132,8 @@ class QatConfig:
     learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1, "steps must be at least 1", "steps", self.steps)
-        _require(self.minutes > 0, "minutes must be above 0", "minutes", self.minutes)
+        _require(1 <= self.steps <= MOST_COUNT, "steps must be at least 1", "steps", self.steps)
+        _check_minutes(self.minutes)
         _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
 
 
@@ -237,6 +246,10 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "[" + ", ".join(_toml(item) for item in value) + "]" if isinstance(value, list) else repr(value)
+
+
+def _check_minutes(minutes: float) -> None:
+    _require(0 < minutes <= 10**6, "minutes must be above 0, at most a million", "minutes", minutes)
 
 
 def _require(holds: bool, rule: str, name: str, value: Any) -> None:

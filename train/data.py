@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from quietcam.data.shards import ShardSet, is_packed, open_shards
 from quietcam.data.split import SIDES, SplitRule
 from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.image import Image, as_channels
+from quietcam.limits import read_number
 from quietcam.metrics import psnr
 from quietcam.strict_json import MOST_OF_A_LIST, read_object
 from train.config import RunConfig
@@ -34,6 +34,7 @@ _MOST_CROPS = 4000
 """Of 256x256 RGB pairs: 1.5 GiB."""
 
 _VALIDATION_CROPS = 24
+_WEIGHTS = 1e-6, 1e6
 _WHOLE_SET_CROPS = 200  # of a folder that is for validation alone
 _SCENES = "scenes"
 _SCENES_A_PASS = 10_000
@@ -119,12 +120,16 @@ def _weighted(text: str) -> tuple[str, float]:
     if not at or Path(text).exists():
         return text, 1.0
     try:
-        value = float(weight)
+        float(weight)
     except ValueError:
         return text, 1.0
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"The weight of a data set must be above 0. Received: {text}. Remedy: for example {source}@2")
-    return source, value
+    try:
+        return source, read_number(weight, *_WEIGHTS)
+    except ValueError:
+        raise UsageError(
+            f"The weight of a data set is a number from {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}. Received: {text}. "
+            f"Remedy: for example {source}@2"
+        ) from None
 
 
 def _open(text: str, config: RunConfig, all_of_it: bool) -> _Part:

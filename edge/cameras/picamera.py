@@ -23,6 +23,7 @@ from edge.cameras.swapped import Channels, check_channels
 from edge.frame import Frame
 from quietcam.errors import DataError, MissingExtraError, QuietcamError, UsageError
 from quietcam.image import Image
+from quietcam.limits import read_number, read_whole
 from quietcam.progress import say
 
 __all__ = ["PicameraCamera", "PicameraOptions", "list_picameras"]
@@ -332,10 +333,7 @@ def _taken(metadata: dict[str, Any], now: float) -> float:
 
 
 def _number(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
+    return read_whole(text, 0, 63)
 
 
 def _one_of(*words: str) -> Any:
@@ -348,16 +346,13 @@ def _one_of(*words: str) -> Any:
 
 
 def _sharpness(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value <= 16.0:
-        raise ValueError
-    return value
+    return read_number(text, 0.0, 16.0)
 
 
 _READERS: dict[str, tuple[Any, str]] = {
-    "camera": (_number, "its number, from 0"),
+    "camera": (_number, "its number, 0 to 63"),
     "size": (read_size, SIZE_MEANS),
-    "fps": (read_rate, "frames a second up to 1000"),
+    "fps": (read_rate, "frames a second, 0.001 to 1000"),
     "stream": (_one_of("main", "lores"), "main or lores"),
     "denoise": (_one_of(*_DENOISE), f"one of {', '.join(_DENOISE)}"),
     "sharpness": (_sharpness, "0 to 16"),

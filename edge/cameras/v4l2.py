@@ -170,7 +170,7 @@ def device_path(text: str) -> Path:
 
 def is_number(text: str) -> bool:
     """Whether it is a number that a video device may have."""
-    return text.isascii() and text.isdigit() and int(text) <= _LARGEST_NUMBER
+    return re.fullmatch(r"[0-9]{1,4}", text) is not None and int(text) <= _LARGEST_NUMBER
 
 
 def current_size(path: Path, ioctl: Ioctl | None = None) -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ from quietcam.data.caption import with_caption
 from quietcam.data.pictures import encode_picture
 from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image
+from quietcam.limits import read_number
 from quietcam.progress import say
 
 __all__ = ["SPOOL_MEANS", "SpoolOptions", "SpoolSink"]
@@ -293,17 +294,11 @@ def _bytes(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 10**7:
-        raise ValueError
-    return seconds
+    return read_number(text, 0.001, 10**7)
 
 
 def _steps(text: str) -> float:
-    steps = float(text)
-    if not 0 < steps <= 255:
-        raise ValueError
-    return steps
+    return read_number(text, 0.01, 255)
 
 
 def _yes(text: str) -> bool:
@@ -331,9 +326,9 @@ _READERS: dict[str, Callable[[str], Any]] = {
 _MEANINGS = {
     "size": "a number of bytes such as 500MB or 2GiB",
     "daily": "a number of bytes such as 500MB or 2GiB",
-    "every": "seconds between two frames, above 0",
-    "change": "steps of 255, above 0",
-    "gap": "seconds, above 0",
+    "every": "seconds between two frames, 0.001 to 10000000",
+    "change": "steps of 255, 0.01 to 255",
+    "gap": "seconds, 0.001 to 10000000",
     "twin": "yes or no",
     "format": "jpg or png",
 }

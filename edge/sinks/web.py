@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, 
 from edge.web.state import State
 from quietcam.errors import UsageError
 from quietcam.image import Image
+from quietcam.printable import printable
 from quietcam.progress import say
 from quietcam.regular import read_regular_text
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["WebOptions", "WebSink"]
 
 _PORT = 8080
+_HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9._-]{1,32})?")
+_SHOWN = 100  # characters of what was received
 _LINES_A_MINUTE = 10
 _LARGEST_TOKEN_FILE = 4096  # bytes
 _OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and what strangers hold open
@@ -78,6 +82,11 @@ class WebOptions:
             UsageError: one of them is not so, or a token is missing.
         """
         host, port = _address(listen)
+        if odd := [name for name in names if not _HOST.fullmatch(name)]:
+            raise UsageError(
+                "--host-name is a name as a browser asks for it. "
+                f"Received: {printable(odd[0])[:_SHOWN] or '(nothing)'}. Remedy: for example --host-name camera.local"
+            )
         if not 1 <= viewers <= 1000:
             raise UsageError(f"--viewers must be 1 to 1000. Received: {viewers}.")
         if not 1 <= quality <= 100:
@@ -224,9 +233,10 @@ def _address(listen: str) -> tuple[str, int]:
     if not colon or listen.endswith("]") or (listen.count(":") > 1 and not listen.startswith("[")):
         host, port = listen, str(_PORT)  # an address alone, IPv6 ones with bare colons included
     host = (host or "127.0.0.1").strip("[]")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535 or not host or any(map(str.isspace, host)):
+    known = re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) < 65536
+    if not known or not _HOST.fullmatch(host):
         raise UsageError(
-            f"--listen is HOST, HOST:PORT or [IPv6]:PORT. Received: {listen or '(nothing)'}. "
+            f"--listen is HOST, HOST:PORT or [IPv6]:PORT. Received: {printable(listen)[:_SHOWN] or '(nothing)'}. "
             "Remedy: for example --listen 0.0.0.0:8080"
         )
     return host, int(port)

@@ -93,7 +93,7 @@ def index_command(
 
 def generate(
     out: Annotated[Path, typer.Option(help="The folder; takes noisy/ and clean/.")],
-    count: Annotated[int, typer.Option(parser=whole(1, 10**7), help="How many pairs.")] = 400,
+    count: Annotated[int, typer.Option(parser=whole(1, 200_000), help="How many pairs.")] = 400,
     size: Annotated[int, typer.Option(parser=whole(32, 4096), help="Side of a picture in pixels.")] = 256,
     seed: Annotated[
         int, typer.Option(parser=whole(0, MOST_SEED), help="Of the first pair; each further pair takes the next.")

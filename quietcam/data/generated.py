@@ -22,7 +22,9 @@ from quietcam.data.pairs import say_problems
 from quietcam.data.pictures import write_picture
 from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.image import Image
+from quietcam.limits import read_number
 from quietcam.noise import SIDD_LEVELS, SensorNoise
+from quietcam.printable import printable
 from quietcam.progress import progress
 from quietcam.scenes import generate_scene, photograph
 from quietcam.strict_json import dump_json, parse_object, read_object
@@ -189,9 +191,13 @@ def read_band(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     try:
-        low, high = (float(part) for part in text.split(":"))
+        low, high = (read_number(part, 0, 100) for part in text.split(":"))
+        if low >= high:
+            raise ValueError
     except ValueError:
-        raise UsageError(f"A band must be LOW:HIGH in dB, such as 20:26. Received: {text!r}.") from None
+        raise UsageError(
+            f"A band must be LOW:HIGH in dB, from 0 to 100, such as 20:26. Received: {printable(text)[:100]}."
+        ) from None
     return low, high
 
 

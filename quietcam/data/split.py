@@ -12,6 +12,7 @@ from quietcam.data.identity import find_identical
 from quietcam.data.pairs import Pair
 from quietcam.data.pictures import Place
 from quietcam.errors import DataError, UsageError
+from quietcam.limits import MOST_SEED
 
 __all__ = ["DEFAULT_SHARE", "SIDES", "Split", "SplitRule", "pairs_of_side", "split_by_scene"]
 
@@ -63,7 +64,7 @@ class SplitRule:
         seed: int | None = None
         for part in (text or "").split(",") if text else []:
             key, equals, value = (piece.strip() for piece in part.partition("="))
-            if key == "seed" and value.isdecimal() and seed is None:
+            if key == "seed" and re.fullmatch(r"[0-9]{1,10}", value) and int(value) <= MOST_SEED and seed is None:
                 seed = int(value)
             elif key not in ("test", "validation") or not equals or not value or key in sides:
                 raise _unreadable_rule(text, part)
