@@ -102,13 +102,13 @@ def _bar(description: str, total: float | None) -> Iterator[Progress]:
         TextColumn("{task.fields[note]}", markup=False),
         console=PlainConsole(stderr=True),
     )
-    task = bar.add_task(description, total=total, note="")
+    task = bar.add_task(printable(description), total=total, note="")
 
     class _Bar:
         def advance(self, steps: float = 1, note: str = "") -> None:
             bar.advance(task, steps)
             if note:
-                bar.update(task, note=note)
+                bar.update(task, note=printable(note))
 
     with bar:
         yield _Bar()
