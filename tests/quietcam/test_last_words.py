@@ -1,5 +1,6 @@
 """What native code says before it ends the process is not lost."""
 
+import select
 import signal
 import subprocess
 import sys
@@ -126,6 +127,25 @@ native(b"not passed on yet\\n")
 os._exit(3)
 """
     assert said(program, 3) == "not passed on yet\n"
+
+
+def test_a_forked_child_that_lives_on_holds_nothing_back():
+    program = """
+with chatter_caught():
+    pass
+if not os.fork():
+    sys.stdin.read()
+    os._exit(0)
+native(b"the reason\\n")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with subprocess.Popen(in_command(program), stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        try:
+            assert select.select([process.stderr], [], [], WAIT)[0], "it waits for the child"
+            assert process.stderr.readline() == b"the reason\n"
+        finally:
+            process.communicate()
 
 
 def test_the_death_of_a_forked_child_is_not_that_of_the_command():
