@@ -1,7 +1,5 @@
 """The spool's folder: whatever others put there, take away or put in its place, no frame is lost and nothing lies."""
 
-# ruff: noqa: ARG001  what is put into the folder is made by functions of one kind
-
 from __future__ import annotations
 
 import contextlib
@@ -11,7 +9,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +21,7 @@ import numpy as np
 from edge.frame import Frame
 from edge.sinks.spool import SpoolOptions, SpoolSink
 from edge.sinks.store import allocated
-from fuzz.mutate import mutate_bytes
+from fuzz.litter import KINDS, PLAIN, dangling, file, folder, link_to_folder, nothing, pipe
 from fuzz.trials import Trial, Trials
 from quietcam.errors import StorageError, UsageError
 
@@ -32,7 +29,6 @@ __all__ = ["run"]
 
 _STAMP = "2026-05-17T08-30-00.250Z"
 _END = 9 * 10**9  # numbers from here on are not the spool's
-_COUNT = json.dumps({"hours": [4096] * 25, "into_hour": 100.0, "saved": 1.7e9}).encode()
 
 
 def run(trials: Trials) -> None:
@@ -211,14 +207,14 @@ class _Game:
             ".budget.json", f"..budget.{random.randrange(1 << 32):08x}.json", ".lock",
             "notes.txt", "٠٠٠٠٠٠٠٠٠١_1.png", "\udcff\n", "n" * 255,
         ))  # fmt: skip
-        path, kind = self._folder / name, random.choice(_KINDS)
+        path, kind = self._folder / name, random.choice(KINDS)
         self._note(f"  {name!a} {kind.__name__}")
         if os.path.lexists(path) or not _is_folder(self._folder):
             return
         kind(path, self._victim, random)
         if "budget" in name:
             self._spared = False
-        if not (name == ".budget.json" or (kind in _OURS and _is_ours(name))):
+        if not (name == ".budget.json" or (kind in PLAIN and _is_ours(name))):
             self._theirs[name] = _described(path)
 
     def fetch(self) -> None:
@@ -239,7 +235,7 @@ class _Game:
         self._theirs.clear()
         self._stored.clear()
         self._spared = False
-        kind = self._random.choice((_nothing, _folder, _folder, _file, _link_to_folder, _dangling, _pipe))
+        kind = self._random.choice((nothing, folder, folder, file, link_to_folder, dangling, pipe))
         self._note(f"  {kind.__name__}")
         kind(self._folder, self._victim, self._random)
 
@@ -346,67 +342,6 @@ def _failing(random: Random) -> Iterator[None]:
 
             patches.enter_context(mock.patch.object(os, name, call))
         yield
-
-
-def _nothing(path: Path, victim: Path, random: Random) -> None:
-    pass
-
-
-def _file(path: Path, victim: Path, random: Random) -> None:
-    path.write_bytes(mutate_bytes(random, _COUNT) if "budget" in path.name else bytes(random.choice((0, 1, 5000))))
-
-
-def _sparse(path: Path, victim: Path, random: Random) -> None:
-    with path.open("wb") as file:
-        file.truncate(random.choice((10**5, 2**40)))
-
-
-def _folder(path: Path, victim: Path, random: Random) -> None:
-    path.mkdir()
-
-
-def _folder_of_files(path: Path, victim: Path, random: Random) -> None:
-    path.mkdir()
-    for number in range(random.choice((1, 2, 5))):
-        (path / f"{number}.png").write_bytes(b"x")
-
-
-def _folder_of_more(path: Path, victim: Path, random: Random) -> None:
-    _folder_of_files(path, victim, random)
-    random.choice((_dangling, _link_to_folder, _link_to_file, _pipe, _folder, _many))(path / "more", victim, random)
-
-
-def _many(path: Path, victim: Path, random: Random) -> None:
-    for number in range(70):
-        path.with_name(f"{number}").write_bytes(b"")
-
-
-def _link_to_file(path: Path, victim: Path, random: Random) -> None:
-    path.symlink_to(victim / "mine")
-
-
-def _link_to_folder(path: Path, victim: Path, random: Random) -> None:
-    path.symlink_to(victim)
-
-
-def _dangling(path: Path, victim: Path, random: Random) -> None:
-    path.symlink_to(random.choice((victim / "nothing", path)))
-
-
-def _pipe(path: Path, victim: Path, random: Random) -> None:
-    os.mkfifo(path)
-
-
-def _socket(path: Path, victim: Path, random: Random) -> None:
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(str(victim.parent / "s"))
-    (victim.parent / "s").rename(path)
-
-
-_OURS = (_file, _sparse, _folder, _folder_of_files)
-"""Kinds that the spool takes for its own where the name is one of its own."""
-
-_KINDS = (*_OURS, _folder_of_more, _link_to_file, _link_to_folder, _dangling, _pipe, _socket)
 
 
 def _is_entry(name: str) -> bool:
