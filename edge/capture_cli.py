@@ -46,9 +46,11 @@ def capture_command(
     from edge.cameras import open_camera
     from edge.cameras.discover import find_camera
     from edge.capture import capture, prepare_folder
+    from quietcam.chatter import keep_chatter
     from quietcam.progress import progress
     from quietcam.report import write_report
 
+    keep_chatter()
     source = source or find_camera()
     camera = open_camera(source)
     if exists(Path(source)) and resolved(Path(source)) == resolved(out):

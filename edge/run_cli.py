@@ -196,7 +196,9 @@ def run_command(
     from edge.service.reload import Reloader, on_hangup
     from edge.service.watchdog import WatchdogSink
     from edge.sinks import open_sink
+    from quietcam.chatter import keep_chatter
 
+    keep_chatter()
     notifier = Notifier()
     reloads = config is not None or notifier.wanted
     if not reloads:

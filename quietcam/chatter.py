@@ -29,6 +29,7 @@ __all__ = [
     "command_stderr",
     "for_children",
     "for_this_process",
+    "keep_chatter",
     "speak",
 ]
 
@@ -160,6 +161,15 @@ def command_stderr() -> Iterator[None]:
         stream.flush()
         _leave_command(voice)
         sys.stderr = before
+
+
+def keep_chatter() -> None:
+    """Keep from now on what native code prints in a command of ours, else only from its first block on: so that a
+    camera's library, too, never waits for a reader. Elsewhere it does nothing.
+    """
+    if _state.voice is not None:
+        with _turned_away():
+            pass
 
 
 @contextlib.contextmanager

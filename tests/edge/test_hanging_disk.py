@@ -1,8 +1,9 @@
-"""A disk that hangs where a clip is opened holds up nothing else: frames, page, progress and SIGTERM go on."""
+"""A disk that hangs where a clip is opened, or a reader of the error stream who is stuck, holds up nothing else."""
 
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_ports
 from tests.waiting import WAIT, until
 
 TOKEN = "correct-horse-battery"
@@ -77,3 +79,39 @@ def test_all_else_goes_on(small: Path, tmp_path: Path) -> None:
     assert any("Too many wrong tokens" in line for line in told)
     assert told.count("cannot reach the disk\n") == 1  # a block that hung keeps its words to the end
     assert not (tmp_path / "clip.avi").exists()
+
+
+@pytest.mark.slow
+def test_a_reader_who_is_stuck_from_the_start(small: Path) -> None:
+    """``quietcam run 2>&1 | less``, or a journal that hangs: the pipe is full before the first line."""
+    (port,) = free_ports(1)
+    words = ["run", "--source", "synthetic:size=64x48,fps=30,rendered=2", "--model", str(small), "--no-ladder"]
+    words += ["--sink", "web", "--token", TOKEN, "--listen", f"127.0.0.1:{port}"]
+    front, back = os.pipe()
+    os.set_blocking(back, False)
+    try:
+        while True:
+            os.write(back, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(back, True)
+    with subprocess.Popen([sys.executable, "-m", "quietcam", *words], stderr=back) as process:
+        os.close(back)
+        try:
+            until(lambda: answers(port) or process.poll() is not None)
+            before = frames(port)
+            until(lambda: frames(port) > before + 10)
+            for number in range(12):
+                assert get(port, "/status.json", f"wrong-{number:010}")[0] in (401, 403, 429)
+            assert get(port, "/healthz", TOKEN)[0] == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT) == 130
+        finally:
+            process.kill()
+            os.close(front)
+
+
+def answers(port: int) -> bool:
+    try:
+        return get(port, "/healthz", TOKEN)[0] == 200
+    except OSError:
+        return False
