@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.data.headers import Header, excess
+from quietcam.data.formats import kind_of
+from quietcam.data.headers import Header, excess, read_size
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE
+from quietcam.paths import is_file
 from quietcam.printable import printable
 
 __all__ = ["check_frame_size", "decode_image", "is_text", "load_opencv", "open_capture", "open_writer"]
 
+_HEAD = 4096  # bytes of a file that tell its kind, and a PNG's size
 _LONGEST = 4096  # bytes of a path (Linux' PATH_MAX) or a URL
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -57,9 +60,11 @@ def open_capture(place: Path | str, backend: int, parameters: Sequence[int] = ()
 
     Raises:
         UsageError: the name cannot be given to OpenCV.
+        DataError: it is a picture, which the decoders of video would take the memory for.
     """
     cv2 = load_opencv()
     with _readable(place) as name:
+        _check_no_picture(place)
         return cv2.VideoCapture(name, backend, *([list(parameters)] if parameters else []))
 
 
@@ -109,6 +114,25 @@ def check_frame_size(width: int, height: int, name: str) -> None:
             f"Received: {name} with {width}x{height}. Remedy: scale it down, for example: "
             "ffmpeg -i FILE -vf scale=1920:-2 -crf 10 out.mp4"
         )
+
+
+def _check_no_picture(place: Path | str) -> None:
+    """A picture may be named as a video is. One in an APNG may move; of JPEGs a video may be made."""
+    if not isinstance(place, Path) or not is_file(place):
+        return
+    try:
+        with place.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:  # its reader says so
+        return
+    kind = kind_of(head)
+    if kind in ("webp", "tiff", "bmp", "netpbm"):
+        raise DataError(
+            f"A video must be one. Received: {place}, a picture of the kind {kind}. Remedy: give it a picture's suffix."
+        )
+    size = read_size(head) if kind == "png" else None
+    if size is not None:
+        check_frame_size(*size, str(place))
 
 
 @contextlib.contextmanager

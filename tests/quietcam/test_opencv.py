@@ -216,3 +216,11 @@ def test_opencv_is_told_before_it_is_imported(given: str | None, used: str) -> N
     program = f"import edge.cameras, os, sys; assert 'cv2' not in sys.modules; print(os.environ[{name!r}])"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == used, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tiff", "bmp"])
+def test_a_picture_that_is_named_as_a_video_reaches_no_decoder(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    path.write_bytes(BOMBS[kind](14000, 14000))
+    with pytest.raises(DataError, match=r"A video must be one|40 million"):
+        Video(path)
