@@ -9,6 +9,9 @@ import threading
 import time
 from collections.abc import Mapping
 
+from quietcam.printable import printable
+from quietcam.urls import shown
+
 __all__ = ["Notifier"]
 
 _EXTENSION = 60.0  # seconds that each request for more time asks for
@@ -60,7 +63,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for ``systemctl status``."""
-        self._send("STATUS=" + " ".join(text.split()))
+        self._send("STATUS=" + shown(printable(" ".join(text.split()))))
 
     def reloading(self) -> None:
         """A reload begins; ``ready`` says that it is over."""

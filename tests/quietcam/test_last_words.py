@@ -161,3 +161,18 @@ with chatter_caught():
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert said(program, -signal.SIGKILL) == "child\nnoise\nthe reason\n"
+
+
+def test_without_a_shell_all_else_works():
+    program = """
+import subprocess
+def none(*_, **__):
+    raise OSError("no process left")
+subprocess.Popen = none
+with chatter_caught():
+    native(b"noise\\n")
+with contextlib.suppress(ValueError), chatter_caught():
+    native(b"the reason\\n")
+    raise ValueError
+"""
+    assert said(program, 0) == "the reason\n"

@@ -108,6 +108,11 @@ def test_the_status_says_what_really_runs_and_how_much_of_it_is_shown(manager: M
     )
 
 
+def test_the_status_is_one_line_of_text_whatever_is_told(manager: Manager) -> None:
+    Notifier(manager.environment).status("\x1b[2Jname\udcff\nWATCHDOG=1 of rtsp://user:secret@camera/ \u202e")
+    assert manager.heard() == ["STATUS=\\x1b[2Jname\\xff WATCHDOG=1 of rtsp://***@camera/ \\u202e"]
+
+
 def test_a_lost_camera_is_ready_and_alive_but_not_for_ever(manager: Manager) -> None:
     now = [0.0]
     sink = WatchdogSink(Notifier(manager.environment), lambda: now[0])
