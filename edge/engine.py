@@ -34,8 +34,8 @@ class Patience:
 
     Attributes:
         start: when the engine starts and the CPU can stand in; the device goes on starting in the background.
-        opening: until a device has run the network once, which then is given up. The library's firmware and the
-            model are sent to it meanwhile.
+        opening: until the library has the network ready, and again until it has run once; else it is given up. The
+            firmware and the model are sent to the device meanwhile.
         answering: until it has run the network later.
     """
 
@@ -204,7 +204,7 @@ class Engine:
                 self._reasons[device] = f"The Edge TPU {device} is still starting"
         # With something to run on, a device that takes long to start comes in later.
         alone = self._cpu_model is None
-        end = time.monotonic() + (self._patience.opening if alone else self._patience.start)
+        end = time.monotonic() + (2 * self._patience.opening + 3 * GRACE if alone else self._patience.start)
         for tried in [self._watch(device, 0.0) for device in self._reasons]:
             tried.wait(max(end - time.monotonic(), 0.0))
         self._adopt(aloud=False)

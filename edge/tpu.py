@@ -43,6 +43,11 @@ class Tpu:
         self._free = set(range(_MOST))
         self._child = Child(_JOB, str(device))
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._child.pid
+
     @classmethod
     def take(cls, device: Device) -> Tpu:
         """The device's child, started where there is none.

@@ -35,9 +35,21 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def children() -> set[int]:
-    tasks = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for each in tasks for pid in each.read_text(encoding="ascii").split()}
+def children(of: int | str = "self") -> set[int]:
+    """The child processes, without the one that catches chatter, which stays."""
+    found = {
+        int(pid)
+        for each in Path(f"/proc/{of}/task").glob("*/children")
+        for pid in each.read_text(encoding="ascii").split()
+    }
+    return {pid for pid in found if not _says(pid).startswith(b"/bin/sh")}
+
+
+def _says(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def gone(pid: int) -> bool:
