@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from edge import moment
 from edge.heat import Thermometer, hot_by_default
 from edge.ladder import Ladder, LadderRules, Step
 from edge.treatment import Treated
-from quietcam.errors import QuietcamError, UsageError
+from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.progress import say
+from quietcam.stopping import process
 
 __all__ = ["DegradeOptions", "Degrader", "Denoises", "make_degrader"]
 
 _TICK = 1.0  # seconds
+_GRACE = 0.5  # seconds that a smaller model which is being opened may take at the end
 
 
 class Denoises(Protocol):
@@ -31,6 +35,9 @@ class Denoises(Protocol):
 
     def resume(self, after: object = None) -> None:
         """The next frame does not follow the last one, but that of ``after``, or none."""
+
+    def close(self) -> None:
+        """Give all back. May be called twice."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,8 @@ class Degrader:
         ladder: decides.
         thermometer: measures, once the pipeline has started it.
         deadline: seconds from the sensor until a frame is denoised; a later one is late. None: none ever is.
-        smaller: opens a smaller model, at the first step that needs it; None, or where that fails: frames of half the
-            size.
+        smaller: opens a smaller model for frames of a shape ``(H, W, C)``. Called at the first step that needs it, in a
+            thread of its own. Until it is there, or where that fails or is None: frames of half the size.
         wall: unix seconds. Only shown, never reckoned with.
     """
 
@@ -78,7 +85,7 @@ class Degrader:
         ladder: Ladder,
         thermometer: Thermometer,
         deadline: float | None = None,
-        smaller: Callable[[], Denoises] | None = None,
+        smaller: Callable[[tuple[int, ...]], Denoises] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._ladder = ladder
@@ -86,6 +93,9 @@ class Degrader:
         self._deadline = deadline
         self._smaller = smaller
         self._opened: Denoises | None = None
+        self._opening = threading.Thread()  # replaced by the one that opens it
+        self._lock = threading.Lock()
+        self._closed = False
         self._wall = wall
         self._since = wall()
         self._ticked = float("-inf")
@@ -121,22 +131,45 @@ class Degrader:
         """The step taken now."""
         return self._ladder.step
 
-    def choose(self, denoiser: Denoises, step: Step) -> tuple[Denoises, bool]:
-        """What works on a frame at ``step`` in the place of ``denoiser``, with its strength, and whether on half its
-        size; for all steps but pass-through.
+    def choose(self, denoiser: Denoises, step: Step, shape: tuple[int, ...]) -> tuple[Denoises, bool]:
+        """What works on a frame of ``shape`` ``(H, W, C)`` at ``step`` in the place of ``denoiser``, with its strength,
+        and whether on half its size; for all steps but pass-through.
         """
         if step is Step.FULL:
             return denoiser, False
-        if self._opened is None and self._smaller is not None:
-            try:
-                self._opened = self._smaller()
-            except QuietcamError as error:
-                self._smaller = None
-                say(f"The smaller model does not start, so frames of half the size are denoised: {error}")
         if self._opened is None:
+            if self._smaller is not None and self._opening.ident is None:
+                self._opening = threading.Thread(
+                    target=self._open, args=(self._smaller, shape), name="quietcam-smaller", daemon=True
+                )
+                self._opening.start()
             return denoiser, True
         self._opened.strength = denoiser.strength
         return self._opened, False
+
+    def close(self) -> None:
+        """Close the smaller model; one that is still being opened is closed as soon as it is there."""
+        with self._lock:
+            self._closed = True
+            opened, self._opened, self._smaller = self._opened, None, None
+        if opened is not None:
+            opened.close()
+        process.wait([self._opening], _GRACE)
+
+    def _open(self, smaller: Callable[[tuple[int, ...]], Denoises], shape: tuple[int, ...]) -> None:
+        try:
+            with moment.considerate():
+                opened = smaller(shape)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with it, there is something to go on with
+            if not self._closed:
+                say(f"The smaller model does not start, so frames of half the size are denoised: {error}")
+            return
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._opened = opened
+        if closed:
+            opened.close()
 
     def report(self) -> dict[str, Any]:
         """As ``Ladder.report``; the step is taken ``since`` then (seconds since 1970)."""
@@ -152,21 +185,28 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
         ModelError: it cannot be used.
     """
     from edge.denoiser import Denoiser
-    from edge.modelfile import load_model
+    from edge.engine import load_twins
+    from edge.interpreter import check_threads
+    from edge.trial import Trial
 
     hot = hot_by_default() if options.hot is None else options.hot
     rules = LadderRules()
     rules = replace(rules, hot=hot, cool=hot - (rules.hot - rules.cool))
     path = options.smaller
     steps = [step for step in Step if step is not (Step.HALF_SIZE if path is not None else Step.SMALLER)]
-    with contextlib.ExitStack() as stack:
-        smaller: Callable[[], Denoises] | None = None
-        if path is not None:
-            wanted = load_model(path)  # said now, not in the heat of the day
+    smaller: Callable[[tuple[int, ...]], Denoises] | None = None
+    trial = Trial()
+    if path is not None:
+        wanted = load_twins(path, options.device)  # said now, not in the heat of the day
 
-            def smaller() -> Denoises:
-                return stack.enter_context(
-                    Denoiser(wanted, options.threads, device=options.device, gate=options.gate, stream=True)
-                )
+        def smaller(shape: tuple[int, ...]) -> Denoises:
+            if wanted.cpu is not None:
+                trial.of(wanted.cpu, shape, check_threads(options.threads))
+            return Denoiser(wanted, options.threads, device=options.device, gate=options.gate, stream=True)
 
-        yield Degrader(Ladder(steps, rules), Thermometer(), options.deadline or None, smaller)
+    degrader = Degrader(Ladder(steps, rules), Thermometer(), options.deadline or None, smaller)
+    try:
+        yield degrader
+    finally:
+        trial.stop()
+        degrader.close()

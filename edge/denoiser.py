@@ -10,20 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from edge.engine import Engine
+from edge import moment
+from edge.engine import Engine, Twins, load_twins
 from edge.gate import HIGH, LOW, Gate, blend, check_strength
 from edge.interpreter import Interpreter
 from edge.modelfile import ModelFile
 from edge.models import describe, resize_command
+from edge.tiles import Tiles, grid_of
 from edge.treatment import Treated, Treatment
+from edge.trial import Trial
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
 from quietcam.progress import say
-from quietcam.tiling import Mosaic, TileGrid
+from quietcam.tiling import TileGrid
 
 __all__ = ["Denoiser"]
 
 _CLEAN = "it is clean"
+_TRIALS = 3  # of one model: frames may change their size meanwhile
 
 
 class Denoiser:
@@ -33,7 +37,7 @@ class Denoiser:
     smaller; a larger one goes in overlapping tiles.
 
     Args:
-        model: a model file, or its path.
+        model: a model file, or its path; or twins of :func:`edge.engine.load_twins`.
         threads: as for :class:`edge.interpreter.Interpreter`.
         overlap: what neighbouring tiles share, in pixels. Defaults to what the model's receptive field asks
             for, up to a quarter of a tile.
@@ -51,7 +55,7 @@ class Denoiser:
 
     def __init__(
         self,
-        model: ModelFile | Path | str,
+        model: Twins | ModelFile | Path | str,
         threads: int | None = None,
         overlap: int | None = None,
         *,
@@ -65,11 +69,14 @@ class Denoiser:
         self._threads, self._asked_overlap, self._device, self._tell = threads, overlap, device, tell
         self._gated, self._stream = gate, stream
         self._lock = threading.Lock()
+        self._reloading = threading.Lock()
+        self._trial = Trial()
         self._closed = False
+        self._seen: tuple[int, int, int] | None = None  # the shape of the last frame
         self._engine = Engine(model, device, threads, tell=tell)
         self._gate = self._make_gate(self._engine.model)
         self._warn()
-        self._tiles: dict[tuple[int, int], _Tiles] = {}
+        self._tiles: dict[tuple[int, int], Tiles] = {}
         self._halves: tuple[Image, Image] | None = None
 
     @property
@@ -133,6 +140,8 @@ class Denoiser:
         """
         check_image(noisy, "A frame")
         with self._lock:
+            height, width, channels = noisy.shape
+            self._seen = height, width, channels
             if self.model.channels == 3:
                 noisy = to_rgb(noisy)
             if out is None or out.shape != noisy.shape:
@@ -151,34 +160,53 @@ class Denoiser:
                 self._gate.resume()
 
     def reload(self, model: ModelFile | Path | str) -> None:
-        """Take another model between two frames; the present one runs until the other has run once.
-
-        May be called from another thread while frames run.
+        """Take another model between two frames, after it ran a frame like the last one in a process of its own
+        (:mod:`edge.trial`). The present one runs until then. May be called from another thread while frames run.
 
         Raises:
             ModelError: it cannot be used, and the present one goes on; or this was closed meanwhile.
         """
         try:
-            engine = Engine(model, self._device, self._threads, tell=self._tell)
-            try:
-                engine.interpreter.invoke()
-                gate = self._make_gate(engine.model)
-            except BaseException:
-                engine.close()
-                raise
+            with self._reloading, moment.considerate():
+                self._take(*self._make_ready(load_twins(model, self._device)))
         except UsageError as error:
             raise ModelError(str(error)) from error
+        self._warn()
+
+    def _make_ready(self, twins: Twins) -> tuple[Engine, Gate | None, dict[tuple[int, int], Tiles]]:
+        """All that frames need, so that none of them waits for it."""
+        model = twins.shown
+        gate = self._make_gate(model)
+        for _ in range(_TRIALS):
+            shape = self._seen or (model.height, model.width, model.channels)
+            if twins.cpu is not None:
+                self._trial.of(twins.cpu, shape, self.threads, self._asked_overlap)
+            if self._seen in (None, shape):
+                break
+        engine = Engine(twins, self._device, self._threads, tell=self._tell)
+        try:
+            tiles = {size: self._cut(model, size) for size in {shape[:2], *self._tiles} if not _fits(model, size)}
+            if twins.tpu is not None:  # it has a process of its own
+                noisy = np.zeros((*shape[:2], model.channels), np.uint8)
+                if not _run(engine, tiles.get(shape[:2]), noisy, np.empty_like(noisy)):
+                    raise ModelError(f"No device runs {model.path}. Received: {engine.state['reason']}.")
+        except BaseException:
+            engine.close()
+            raise
+        return engine, gate, tiles
+
+    def _take(self, engine: Engine, gate: Gate | None, tiles: dict[tuple[int, int], Tiles]) -> None:
         with self._lock:
             closed = self._closed
             if not closed:
                 engine, self._engine = self._engine, engine
                 if gate is not None and self._gate is not None:
                     gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
-                self._gate, self._tiles = gate, {}
+                self._gate, self._tiles = gate, tiles
+        moment.wait()
         engine.close()
         if closed:
             raise ModelError("A denoiser that is closed takes no other model.")
-        self._warn()
 
     def _warn(self) -> None:
         """Say what was found wrong with the model when it was converted."""
@@ -187,10 +215,11 @@ class Denoiser:
 
     def tiles(self, height: int, width: int) -> int:
         """How often the network runs for one channel group of a frame of this size."""
-        return len(self._grid(height, width))
+        return len(grid_of(self.model, height, width, self._asked_overlap))
 
     def close(self) -> None:
         """Give the model's memory and the devices back. May be called twice."""
+        self._trial.stop()
         with self._lock:
             self._closed = True
             self._engine.close()
@@ -250,25 +279,19 @@ class Denoiser:
         return True
 
     def _run(self, noisy: Image, out: Image, half: bool) -> bool:
-        height, width = noisy.shape[:2]
-        if height <= self.model.height and width <= self.model.width:
-            return self._engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out))
-        tiles = self._tiles.get((height, width))
-        if tiles is None:
+        size = noisy.shape[:2]
+        tiles = self._tiles.get(size)
+        if tiles is None and not _fits(self.model, size):
             if len(self._tiles) > 1:  # the frames' own size, and half of it
                 self._tiles = {}
-            tiles = self._tiles[height, width] = _Tiles(self._grid(height, width), self.model.channels)
-            if self._stream and not half and (advice := self._advice(tiles.grid)):
-                self._tell(advice)
-        return tiles.run(self._engine, noisy, out)
+            tiles = self._tiles[size] = self._cut(self.model, size, advise=not half)
+        return _run(self._engine, tiles, noisy, out)
 
-    def _advice(self, grid: TileGrid) -> str | None:
-        width, height = (-(-side // grid.stride) * grid.stride for side in (grid.width, grid.height))
-        command = resize_command(self.model, width, height)
-        return command and (
-            f"{self.model.name} takes a frame of {grid.width}x{grid.height} in {len(grid)} tiles; "
-            f"`{command}` makes one that takes it whole, and faster"
-        )
+    def _cut(self, model: ModelFile, size: tuple[int, int], advise: bool = False) -> Tiles:
+        tiles = Tiles(grid_of(model, *size, self._asked_overlap), model.channels)
+        if self._stream and advise and (advice := _advice(model, tiles.grid)):
+            self._tell(advice)
+        return tiles
 
     def _make_gate(self, model: ModelFile) -> Gate | None:
         if not self._gated:
@@ -282,34 +305,22 @@ class Denoiser:
                 "Remedy: convert the model again with `quietcam convert`."
             ) from error
 
-    def _grid(self, height: int, width: int) -> TileGrid:
-        overlap = self.model.overlap if self._asked_overlap is None else self._asked_overlap
-        reach = self.model.reach
-        covered = reach is not None and 2 * reach <= overlap
-        return TileGrid(
-            height,
-            width,
-            self.model.height,
-            self.model.width,
-            overlap=overlap,
-            stride=self.model.stride,
-            margin=reach if covered else None,
-        )
+
+def _fits(model: ModelFile, size: tuple[int, int]) -> bool:
+    """Whether a frame of this size goes through the model at once."""
+    return size[0] <= model.height and size[1] <= model.width
 
 
-class _Tiles:
-    """The memory that frames of one size need."""
+def _run(engine: Engine, tiles: Tiles | None, noisy: Image, out: Image) -> bool:
+    if tiles is None:
+        return engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out))
+    return tiles.run(engine, noisy, out)
 
-    def __init__(self, grid: TileGrid, channels: int) -> None:
-        self.grid = grid
-        self._mosaic = Mosaic(grid, channels)
-        self._tile = np.empty((grid.tile_height, grid.tile_width, channels), np.uint8)
 
-    def run(self, engine: Engine, noisy: Image, out: Image) -> bool:
-        def take(index: int, interpreter: Interpreter) -> None:
-            interpreter.get(self._tile)
-            self._mosaic.put(index, self._tile)
-
-        whole = engine.run(len(self.grid), lambda index: self.grid.part(noisy, index), take)
-        self._mosaic.finish(out)  # of a broken frame, too: the next one starts afresh
-        return whole
+def _advice(model: ModelFile, grid: TileGrid) -> str | None:
+    width, height = (-(-side // grid.stride) * grid.stride for side in (grid.width, grid.height))
+    command = resize_command(model, width, height)
+    return command and (
+        f"{model.name} takes a frame of {grid.width}x{grid.height} in {len(grid)} tiles; "
+        f"`{command}` makes one that takes it whole, and faster"
+    )

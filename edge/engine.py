@@ -22,7 +22,7 @@ from quietcam.errors import DeviceError, ModelError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
 
-__all__ = ["Engine", "Patience"]
+__all__ = ["Engine", "Patience", "Twins", "load_twins"]
 
 _COMPILED = "_edgetpu"  # ends the name of a compiled model
 _CLOSING = GRACE + 0.5  # seconds
@@ -42,6 +42,22 @@ class Patience:
     start: float = 3.0
     opening: float = 10.0
     answering: float = 2.0
+
+
+@dataclass(frozen=True)
+class Twins:
+    """One network for the CPU and for Edge TPUs; None where there is none, or none is wanted. One of
+    them is there."""
+
+    cpu: ModelFile | None
+    tpu: ModelFile | None
+
+    @property
+    def shown(self) -> ModelFile:
+        """The one that a report names."""
+        shown = self.tpu or self.cpu
+        assert shown is not None
+        return shown
 
 
 class Engine:
@@ -68,7 +84,7 @@ class Engine:
 
     def __init__(
         self,
-        model: ModelFile | Path | str,
+        model: Twins | ModelFile | Path | str,
         device: str = "cpu",
         threads: int | None = None,
         *,
@@ -80,9 +96,8 @@ class Engine:
         self.runtime = runtime().name
         self.threads = check_threads(threads)
         self._tell, self._retry, self._patience = tell, retry, patience
-        given = model if isinstance(model, ModelFile) else load_model(model)
-        self._cpu_model, self._tpu_model = _twins(given, self._devices)
-        self.model = self._tpu_model or given
+        twins = model if isinstance(model, Twins) else load_twins(model, device)
+        self._cpu_model, self._tpu_model, self.model = twins.cpu, twins.tpu, twins.shown
         self._results: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._workers: list[Worker] = []
         self._cpu: Interpreter | None = None
@@ -210,6 +225,8 @@ class Engine:
         self._adopt(aloud=False)
         if not self._workers and self._stand_in() is None:
             raise DeviceError("; ".join(self._reasons.values()))
+        if not any(worker.device.is_cpu for worker in self._workers):
+            self._stand_in()  # now: where a device is lost in the middle of a frame, the frame must not wait for it
         for reason in list(self._reasons.values()):
             self._tell(f"{reason}; until then {self._instead()}")
 
@@ -307,10 +324,17 @@ class Engine:
                 self._tell(f"The Edge TPU {worker.device} is back")
 
 
-def _twins(given: ModelFile, devices: tuple[Device, ...]) -> tuple[ModelFile | None, ModelFile | None]:
-    """The models for the CPU and for Edge TPUs; None where there is none, or none is wanted."""
-    if all(device.is_cpu for device in devices):
-        return given, None
+def load_twins(model: ModelFile | Path | str, device: str) -> Twins:
+    """A model and, with Edge TPUs, its twin that lies beside it.
+
+    Raises:
+        UsageError: no such model, a wrong device.
+        ModelError: one cannot be used, or they do not fit each other.
+    """
+    devices = parse_devices(device)
+    given = model if isinstance(model, ModelFile) else load_model(model)
+    if all(each.is_cpu for each in devices):
+        return Twins(given, None)
     if given.is_compiled:
         stem = given.path.stem.removesuffix(_COMPILED)
         other = given.path.with_name(f"{stem}{given.path.suffix}")
@@ -324,12 +348,12 @@ def _twins(given: ModelFile, devices: tuple[Device, ...]) -> tuple[ModelFile | N
             f"A compiled model and its twin for the CPU have one size. Received: {tpu.path}: {tpu.width}x{tpu.height}, "
             f"{cpu.path}: {cpu.width}x{cpu.height}. Remedy: compile the model again."
         )
-    if cpu is None and any(device.is_cpu for device in devices):
+    if cpu is None and any(each.is_cpu for each in devices):
         raise ModelError(
             f"The CPU needs the model that {given.path.name} was compiled from. Received: none beside it. "
             "Remedy: put it there, or leave cpu out of --device"
         )
-    return cpu, tpu
+    return Twins(cpu, tpu)
 
 
 def _nothing() -> Interpreter:

@@ -1,14 +1,17 @@
 """Look into a `.tflite` before native code does: is it whole, and what are its ends?
 
-tflite-runtime does not verify what it loads and takes the process down with a file that was cut short. So
-every table that matters is walked here, and each offset must stay inside the file. Field numbers are those of
-TensorFlow Lite's `schema.fbs`, version 3; the encoding is FlatBuffers' (flatbuffers.dev, "Internals").
+tflite-runtime does not verify what it loads and takes the process down with a file that was cut short. So every table
+that matters is walked here, and each offset must stay inside the file. Offsets may meet in one place, so a small file
+can claim any number of tables: what is walked is counted. Field numbers are those of TensorFlow Lite's `schema.fbs`,
+version 3; the encoding is FlatBuffers' (flatbuffers.dev, "Internals").
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +36,24 @@ class End:
 
 @dataclass(frozen=True)
 class Outline:
-    """What must be known of a model before it is loaded. ``custom`` names operators that no runtime has built in."""
+    """What must be known of a model before it is loaded.
+
+    Attributes:
+        custom: names of operators that no runtime has built in.
+        arena: bytes that the tensors between the operators take at once, at least, in the first subgraph.
+    """
 
     subgraphs: int
     inputs: tuple[End, ...]
     outputs: tuple[End, ...]
     custom: tuple[str, ...] = ()
+    arena: int = 0
 
 
 _IDENTIFIER = b"TFL3"
+_MOST_TABLES = 100_000  # of networks that denoise, the largest has some thousands
+_MOST_INDICES = 1_000_000  # in all lists of tensors, operators and sides
+_MOST_SIDES = 8
 _REMEDY = "Remedy: copy the file again, or convert the model again with `quietcam convert`."
 
 # A schema maps a field's name to its number and kind: a struct letter for a number, `[letter]` for a vector
@@ -58,6 +70,7 @@ _QUANTIZATION: _Schema = {
 _TENSOR: _Schema = {
     "shape": (0, ["i"]),
     "type": (1, "b"),
+    "buffer": (2, "I"),
     "name": (3, ["B"]),
     "quantization": (4, _QUANTIZATION),
     "sparsity": (6, _OPAQUE),
@@ -91,6 +104,7 @@ _MODEL: _Schema = {
 }
 
 _DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8"}
+_BYTES = {1: 2, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 11: 16, 12: 8, 16: 2, 17: 1, 18: 2}  # by type; others: 4
 
 
 def read_outline(content: bytes, name: str) -> Outline:
@@ -113,12 +127,13 @@ def read_outline(content: bytes, name: str) -> Outline:
             bytes(c["custom_code"]).decode(errors="replace") for c in model["operator_codes"] if c["custom_code"]
         )
         inputs, outputs = (tuple(_end(first["tensors"][i]) for i in first[side]) for side in ("inputs", "outputs"))
+        arena = _arena(first, [len(each["data"]) for each in model["buffers"]])
     except (struct.error, IndexError, ValueError) as error:
         raise ModelError(
             f"{name} is not a whole TensorFlow Lite model: it is cut short or damaged. "
             f"Received: {len(content)} bytes. {_REMEDY}"
         ) from error
-    return Outline(len(subgraphs), inputs, outputs, custom)
+    return Outline(len(subgraphs), inputs, outputs, custom, arena)
 
 
 def _end(tensor: dict[str, Any]) -> End:
@@ -135,6 +150,37 @@ def _end(tensor: dict[str, Any]) -> End:
     )
 
 
+def _arena(graph: dict[str, Any], stored: Sequence[int]) -> int:
+    """Bytes of the tensors that live at the same time, at most, where the operators run in order.
+
+    A tensor lives from the operator that writes it to the last one that reads it; an input from the first, an output
+    to the last. What the file stores takes nothing.
+    """
+    last = len(graph["operators"])
+    born: dict[int, int] = dict.fromkeys(graph["inputs"], 0)
+    dies: dict[int, int] = {}
+    for time, operator in enumerate(graph["operators"]):
+        for index in (*operator["outputs"], *operator["intermediates"]):
+            born.setdefault(index, time)
+            dies.setdefault(index, time)
+        dies.update(dict.fromkeys(operator["inputs"], time))
+    dies.update(dict.fromkeys(graph["outputs"], last))
+    steps = [0] * (last + 2)
+    for index, time in born.items():
+        tensor = graph["tensors"][index]
+        if index >= 0 and not stored[tensor["buffer"]]:
+            if len(tensor["shape"]) > _MOST_SIDES:
+                raise ValueError("a tensor of more sides than any operator takes")
+            size = math.prod(max(side, 1) for side in tensor["shape"]) * _BYTES.get(tensor["type"], 4)
+            steps[time] += size
+            steps[max(dies.get(index, time), time) + 1] -= size
+    most = now = 0
+    for step in steps:
+        now += step
+        most = max(most, now)
+    return most
+
+
 def _shape(stored: tuple[int, ...], signature: tuple[int, ...]) -> tuple[int, ...]:
     if len(signature) == len(stored) > 1 and signature[0] == -1:
         return stored[:1] + signature[1:]
@@ -146,6 +192,7 @@ class _Reader:
 
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)
+        self._tables = self._indices = 0
 
     def number(self, letter: str, place: int) -> Any:
         if place < 0:
@@ -158,6 +205,9 @@ class _Reader:
 
     def table(self, place: int, schema: _Schema) -> dict[str, Any]:
         """The fields of a table; a missing one is 0, an empty vector or None by its kind."""
+        self._tables += 1
+        if self._tables > _MOST_TABLES:
+            raise ValueError("more tables than any network has")
         layout = place - self.number("i", place)
         layout_size, table_size = self.number("H", layout), self.number("H", layout + 2)
         self._inside(layout, layout_size)
@@ -180,10 +230,13 @@ class _Reader:
         if isinstance(element, dict):
             self._inside(start, 4 * count)
             return [self.table(self.follow(start + 4 * index), element) for index in range(count)]
-        self._inside(start, count * struct.calcsize(f"<{element}"))
-        if element == "B":
-            return self._content[start : start + count]
-        return struct.unpack_from(f"<{count}{element}", self._content, start)
+        size = count * struct.calcsize(f"<{element}")
+        self._inside(start, size)
+        if element == "i":  # others are not walked
+            self._indices += count
+            if self._indices > _MOST_INDICES:
+                raise ValueError("longer lists than any network has")
+        return self._content[start : start + size].cast(element)
 
     def _inside(self, start: int, size: int) -> None:
         if start < 0 or start + size > len(self._content):

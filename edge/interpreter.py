@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import moment
 from edge.modelfile import ModelFile, load_model
 from edge.runtime import runtime
 from quietcam.blocks import depth_to_space
@@ -97,6 +98,7 @@ class Interpreter:
     def invoke(self) -> None:
         """Run the network on what its input holds now."""
         failure = ""
+        moment.begins()
         try:
             self._native.invoke()
         except (ValueError, RuntimeError) as error:
@@ -150,11 +152,13 @@ class Interpreter:
         native: Any = None
         failure = ""
         delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
+        moment.wait()
         # With a delegate this is a child process, whose chatter is kept there: its last words must come through.
         with chatter_caught() if delegate is None else contextlib.nullcontext():
             try:
                 native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
                 native.allocate_tensors()
+                self._input, self._output = _ends(native, self.model)
             except (ValueError, RuntimeError) as error:
                 failure = _first_line(error)
         # Raised out here it is the only line on the terminal. Of the error itself the words are enough: its traceback
@@ -165,8 +169,24 @@ class Interpreter:
                 "Remedy: convert the model again with `quietcam convert`."
             )
         self._native = native
-        self._input = native.tensor(native.get_input_details()[0]["index"])
-        self._output = native.tensor(native.get_output_details()[0]["index"])
+
+
+def _ends(native: Any, model: ModelFile) -> tuple[Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]:
+    """What gives the input and the output. ValueError: the graph, as it was built, has others than the file says."""
+    block = model.block or 1
+    picture = 1, model.height, model.width, model.channels
+    blocks = 1, model.height // block, model.width // block, model.channels * block**2
+    views = []
+    for word, (details, *_), wanted in (
+        ("input", native.get_input_details(), picture),
+        ("output", native.get_output_details(), blocks),
+    ):
+        shape, dtype = tuple(map(int, details["shape"])), np.dtype(details["dtype"])
+        if (shape, dtype) != (wanted, np.dtype(model.ends)):
+            raise ValueError(f"its {word} is {dtype} {list(shape)} instead of {model.ends} {list(wanted)}")
+        views.append(native.tensor(details["index"]))
+        views[-1]()  # of a graph without operators it has no memory
+    return views[0], views[1]
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edge.flatbuffer import End, Outline, read_outline
 from quietcam.errors import ModelError, UsageError
 from quietcam.manifest import MOST_OF_A_MODEL, Manifest, read_manifest
@@ -16,6 +18,7 @@ __all__ = ["ModelFile", "load_model"]
 
 _STRIDE = 8  # of a model without manifest, where its size allows
 _OVERLAP = 32
+_MOST_ARENA, _LEAST_ARENA, _ARENA_OF_A_PIXEL = 1 << 30, 64 << 20, 4 << 10  # bytes; `base` in float32 takes 108 a pixel
 _COMPILED = "edgetpu-custom-op"
 """The one operator that the Edge TPU's compiler puts in the place of all that it mapped."""
 
@@ -30,6 +33,7 @@ class ModelFile:
         manifest: None where the file has none.
         block: the graph ends before depth-to-space with blocks of so many pixels; 0: it gives the picture.
         is_compiled: for the Edge TPU, and runs on nothing else.
+        arena: bytes of what lies between its operators at once, at least; what runs it takes a multiple.
     """
 
     path: Path
@@ -41,6 +45,7 @@ class ModelFile:
     manifest: Manifest | None
     block: int = 0
     is_compiled: bool = False
+    arena: int = 0
 
     @property
     def name(self) -> str:
@@ -68,9 +73,9 @@ class ModelFile:
     @property
     def overlap(self) -> int:
         """What neighbouring tiles share: twice the reach, up to a quarter of a tile."""
-        most = min(self.height, self.width) // 4
+        side = min(self.height, self.width)
         wanted = _OVERLAP if self.reach is None else 2 * self.reach
-        return min(wanted, most)
+        return min(wanted, side // 4, side - self.stride)
 
 
 def load_model(path: Path | str) -> ModelFile:
@@ -99,9 +104,17 @@ def load_model(path: Path | str) -> ModelFile:
     block = _block(manifest, path)
     end = _check(outline, path, block)
     _, height, width, channels = end.shape
+    if outline.arena > (most := min(_MOST_ARENA, _LEAST_ARENA + height * width * _ARENA_OF_A_PIXEL)):
+        raise _refused(
+            path,
+            f"tensors that fit into {most >> 20} MiB at its size",
+            f"{outline.arena >> 20} MiB for {width}x{height}",
+        )
     if manifest is not None:
         _check_manifest(manifest, path, (width, height, channels))
-    return ModelFile(path, content, height, width, channels, end.dtype, manifest, block, _COMPILED in outline.custom)
+        _check_ends(manifest, path, outline)
+    compiled = _COMPILED in outline.custom
+    return ModelFile(path, content, height, width, channels, end.dtype, manifest, block, compiled, outline.arena)
 
 
 def _block(manifest: Manifest | None, path: Path) -> int:
@@ -127,6 +140,24 @@ def _check_manifest(manifest: Manifest, path: Path, size: tuple[int, int, int]) 
             f"{size[0]}x{size[1]}x{size[2]}. "
             "Remedy: convert the model again with `quietcam convert`."
         )
+
+
+def _check_ends(manifest: Manifest, path: Path, outline: Outline) -> None:
+    for word, told, end in (
+        ("input", manifest.input, outline.inputs[0]),
+        ("output", manifest.output, outline.outputs[0]),
+    ):
+        found = end.quantization if end.dtype != "float32" else None
+        known = found and (found.scale, found.zero_point)
+        if told is not None and (
+            told.dtype != end.dtype or (known and known != (float(np.float32(told.scale)), told.zero_point))
+        ):
+            raise ModelError(
+                f"A manifest tells type and scale of its model's ends. Received: {path}: {word} {told.dtype} of scale "
+                f"{told.scale:.8g} and zero point {told.zero_point}, for a graph with {end.dtype}"
+                + (f" of scale {known[0]:.8g} and zero point {known[1]}. " if known else ". ")
+                + "Remedy: convert the model again with `quietcam convert`."
+            )
 
 
 def _check(outline: Outline, path: Path, block: int) -> End:

@@ -139,8 +139,8 @@ class Pipeline:
             outlet.sink.stop()
 
     def request_reload(self, model: Path | str) -> None:
-        """Let another model take over between two frames. It is made ready in a thread of its own, so no frame waits
-        for it. One that cannot be used is said and shown in ``health``, and the old one goes on. Returns at once; for
+        """Let another model take over between two frames, after it ran one in a process of its own. No frame waits for
+        that. One that cannot be used is said and shown in ``health``, and the old one goes on. Returns at once; for
         any thread and for signal handlers.
         """
         self._wanted = model
@@ -153,15 +153,10 @@ class Pipeline:
         done = 0
         while (frames is None or done < frames) and not self._stopping:
             captured = self._feed.box.get(_PULSE)
-            if self._wanted is not None and not self._reloading.is_alive():
-                wanted, self._wanted = self._wanted, None
-                self._reloading = threading.Thread(
-                    target=self._reload, args=(wanted,), name="quietcam-model", daemon=True
-                )
-                self._reloading.start()
             if self._degrade is not None:
                 self._degrade.tick(self._clock())
             if captured is None:
+                self._begin_reload()
                 if self._feed.box.ended or self._sinks_ended():
                     return
                 continue
@@ -177,6 +172,7 @@ class Pipeline:
                 continue
             self.health.stages["wait"].add(began - captured.queued, began)
             (image, treatment), pooled = self._one(frame, Step.FULL if asked else step)
+            self._begin_reload()  # now the denoiser knows how large the frames are
             now = self._clock()
             if treatment.model is not None:
                 self.health.stages["denoise"].add(now - began, now)
@@ -222,7 +218,7 @@ class Pipeline:
     def _treat(self, noisy: Image, step: Step) -> tuple[Treated, bool]:
         denoiser, half = self._denoiser, False
         if self._degrade is not None:
-            denoiser, half = self._degrade.choose(denoiser, step)
+            denoiser, half = self._degrade.choose(denoiser, step, noisy.shape)
         if denoiser is not self._last:
             denoiser.resume(self._last)
             self._last = denoiser
@@ -255,6 +251,12 @@ class Pipeline:
         if slot.pooled:
             self._pool.give(slot.image)
         slot.frame.done()
+
+    def _begin_reload(self) -> None:
+        if self._wanted is not None and not self._reloading.is_alive():
+            wanted, self._wanted = self._wanted, None
+            self._reloading = threading.Thread(target=self._reload, args=(wanted,), name="quietcam-model", daemon=True)
+            self._reloading.start()
 
     def _reload(self, wanted: Path | str) -> None:
         try:

@@ -187,6 +187,7 @@ def run_command(
     from edge.cameras.supervised import SupervisedCamera
     from edge.degrade import DegradeOptions, make_degrader
     from edge.denoiser import Denoiser
+    from edge.engine import load_twins
     from edge.gate import check_strength
     from edge.modelfile import load_model
     from edge.models import resolve_model, smaller_model
@@ -196,6 +197,7 @@ def run_command(
     from edge.service.reload import Reloader, on_hangup
     from edge.service.watchdog import WatchdogSink
     from edge.sinks import open_sink
+    from edge.trial import try_unknown
     from quietcam.chatter import keep_chatter
 
     keep_chatter()
@@ -228,7 +230,9 @@ def run_command(
         stack.enter_context(camera)
         file = resolve_model(model, camera.size)  # only an open camera knows its size
         notifier.status("loading the model")
-        denoiser = Denoiser(file, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
+        twins = load_twins(file, device)
+        try_unknown(twins.cpu, camera.size, threads)
+        denoiser = Denoiser(twins, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
         stack.enter_context(denoiser)
         web = None if page is None else partial(page, RunControls(denoiser, lambda: camera.name))
         sinks = [

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from edge import moment
 from edge.child import GRACE, Child, ChildError, Shared
 from edge.delegates import Device
 from edge.interpreter import Interpreter
@@ -174,6 +175,7 @@ class TpuInterpreter(Interpreter):
         self._seconds = answering
 
     def invoke(self) -> None:
+        moment.begins()
         self.tpu.run(self._message, self._seconds)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge.engine import Engine, Patience
+from edge.trial import Trial
 from quietcam.image import Image
 from quietcam.manifest import Manifest, attach_manifest, model_sha256
 from tests.waiting import WAIT
@@ -44,6 +45,12 @@ def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "web.server._GRACE": WAIT,
     }.items():
         monkeypatch.setattr(f"edge.{name}", seconds)
+
+
+@pytest.fixture
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models take over without a trial, where something else is tested, many times."""
+    monkeypatch.setattr(Trial, "of", lambda *_: None)
 
 
 @dataclass(frozen=True)

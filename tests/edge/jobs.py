@@ -109,3 +109,8 @@ def linger(link: Link) -> None:
     if link.argument is None:
         ctypes.PyDLL(None).sleep(1000)
     Path(link.argument).write_text("cleaned up", encoding="utf-8")
+
+
+def hang_silently(_: Link) -> None:
+    """Never answers."""
+    time.sleep(1000)

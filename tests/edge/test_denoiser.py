@@ -193,6 +193,7 @@ class TestReload:
                 denoiser.reload(small)
             np.testing.assert_array_equal(denoiser.denoise(noisy), before)
 
+    @pytest.mark.usefixtures("untried")
     def test_while_frames_run_each_is_of_one_model(self, small: Path, models: Path) -> None:
         """Another thread swaps between two models; every frame is exactly the one's or the other's."""
         float_model = models / "small_32x32_float32.tflite"
@@ -224,6 +225,7 @@ class TestReload:
                 stop.set()
                 swapper.join()
 
+    @pytest.mark.usefixtures("untried")
     def test_nothing_is_left_of_the_old_models(self, small: Path) -> None:
         with Denoiser(small) as denoiser:
             denoiser.denoise(picture(50, 60))

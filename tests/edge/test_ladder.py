@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from quietcam.image import Image
 from quietcam.scenes import generate_scene
 from tests.edge.conftest import Bus
 from tests.edge.treating import Treats
+from tests.waiting import WAIT, ended, until
 
 RULES = LadderRules(hot=80, cool=72, settle=5, recover=60, longest=480)
+SHAPE = 32, 32, 3
 STEPS = (Step.FULL, Step.HALF_SIZE, Step.EVERY_SECOND, Step.PASS_THROUGH)
 
 
@@ -123,24 +126,57 @@ def at(step: Step, smaller: object = None) -> Degrader:
 class TestDegrader:
     def test_fewer_pixels_are_the_same_model_on_half_the_size(self) -> None:
         full = Named("full")
-        assert at(Step.FULL).choose(full, Step.FULL) == (full, False)
-        assert at(Step.HALF_SIZE).choose(full, Step.HALF_SIZE) == (full, True)
-        assert at(Step.EVERY_SECOND).choose(full, Step.EVERY_SECOND) == (full, True)
-        assert at(Step.HALF_SIZE).choose(full, Step.FULL) == (full, False), "a frame that is kept as a picture"
+        assert at(Step.FULL).choose(full, Step.FULL, SHAPE) == (full, False)
+        assert at(Step.HALF_SIZE).choose(full, Step.HALF_SIZE, SHAPE) == (full, True)
+        assert at(Step.EVERY_SECOND).choose(full, Step.EVERY_SECOND, SHAPE) == (full, True)
+        assert at(Step.HALF_SIZE).choose(full, Step.FULL, SHAPE) == (full, False), "a frame that is kept as a picture"
 
     def test_the_smaller_model_is_opened_once_and_only_when_needed(self) -> None:
         opened: list[int] = []
         full, small = Named("full"), Named("small")
 
-        def smaller() -> Denoises:
+        def smaller(shape: tuple[int, ...]) -> Denoises:
+            assert shape == SHAPE
             opened.append(1)
             return small
 
         degrader = at(Step.SMALLER, smaller)
-        assert degrader.choose(full, Step.FULL) == (full, False)
+        assert degrader.choose(full, Step.FULL, SHAPE) == (full, False)
         assert opened == []
-        assert degrader.choose(full, Step.SMALLER) == degrader.choose(full, Step.SMALLER) == (small, False)
+        until(lambda: degrader.choose(full, Step.SMALLER, SHAPE) == (small, False))
+        assert degrader.choose(full, Step.SMALLER, SHAPE) == (small, False)
         assert opened == [1]
+
+    def test_until_the_smaller_model_is_there_frames_have_half_the_size(self) -> None:
+        full, small, ready = Named("full"), Named("small"), threading.Event()
+
+        def smaller(_: tuple[int, ...]) -> Denoises:
+            assert ready.wait(WAIT)
+            return small
+
+        degrader = at(Step.SMALLER, smaller)
+        assert [degrader.choose(full, Step.SMALLER, SHAPE) for _ in range(3)] == [(full, True)] * 3
+        ready.set()
+        until(lambda: degrader.choose(full, Step.SMALLER, SHAPE) == (small, False))
+        degrader.close()
+
+    def test_a_smaller_model_that_is_ready_after_the_end_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("edge.degrade._GRACE", 0.0)
+        ready, closed = threading.Event(), threading.Event()
+
+        class Late(Named):
+            def close(self) -> None:
+                closed.set()
+
+        def smaller(_: tuple[int, ...]) -> Denoises:
+            assert ready.wait(WAIT)
+            return Late("small")
+
+        degrader = at(Step.SMALLER, smaller)
+        degrader.choose(Named("full"), Step.SMALLER, SHAPE)
+        degrader.close()
+        ready.set()
+        assert closed.wait(WAIT)
 
     def test_every_second_frame_is_left_out(self) -> None:
         degrader = at(Step.EVERY_SECOND)
@@ -170,28 +206,33 @@ class TestDegrader:
     def test_the_smaller_model_has_the_strength_of_the_other(self, small: Path) -> None:
         noisy = generate_scene(32, 32, 5)
         with make_degrader(DegradeOptions(smaller=small, threads=1)) as degrader, Denoiser(small, 1) as denoiser:
-            work, half = degrader.choose(denoiser, Step.SMALLER)
-            assert (work is denoiser, half) == (False, False)
+            until(lambda: degrader.choose(denoiser, Step.SMALLER, SHAPE)[0] is not denoiser)
+            work, half = degrader.choose(denoiser, Step.SMALLER, SHAPE)
+            assert not half
             np.testing.assert_array_equal(work.treat(noisy).image, denoiser.denoise(noisy))
             denoiser.strength = 0.0
-            work, _ = degrader.choose(denoiser, Step.SMALLER)
+            work, _ = degrader.choose(denoiser, Step.SMALLER, SHAPE)
             np.testing.assert_array_equal(work.treat(noisy).image, noisy)
 
     def test_a_smaller_model_that_does_not_start_is_said_once_and_pixels_are_saved_instead(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        def smaller() -> Denoises:
+        def smaller(_: tuple[int, ...]) -> Denoises:
             raise ModelError("no memory")
 
         full, degrader = Named("full"), at(Step.SMALLER, smaller)
-        assert [degrader.choose(full, Step.SMALLER) for _ in range(3)] == [(full, True)] * 3
+        for _ in range(3):
+            assert degrader.choose(full, Step.SMALLER, SHAPE) == (full, True)
+            ended(degrader._opening)
         assert capsys.readouterr().err.count("no memory") == 1
 
     def test_the_smaller_model_runs_where_the_other_does(self, small: Path, bus: Bus) -> None:
         bus.plug("usb1")
         noisy = generate_scene(32, 32, 5)
         with make_degrader(DegradeOptions(smaller=small, threads=1, device="usb:1")) as degrader:
-            work, _ = degrader.choose(Named("full"), Step.SMALLER)
+            full = Named("full")
+            until(lambda: degrader.choose(full, Step.SMALLER, SHAPE)[0] is not full)
+            work, _ = degrader.choose(full, Step.SMALLER, SHAPE)
             np.testing.assert_array_equal(work.treat(noisy).image, 255 - noisy)
 
     def test_a_smaller_model_that_cannot_be_used_is_said_at_the_start(self, tmp_path: Path) -> None:

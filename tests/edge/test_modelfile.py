@@ -7,11 +7,14 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edge.denoiser import Denoiser
 from edge.modelfile import load_model
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import attach_manifest, extract_manifest
+from quietcam.manifest import Quant, attach_manifest, extract_manifest
+from tests.edge.conftest import picture, with_manifest
 
 
 @pytest.mark.parametrize(
@@ -149,3 +152,36 @@ def test_a_manifest_that_tells_another_size_or_a_stride_that_does_not_fit_is_ref
     small.write_bytes(attach_manifest(content, replace(manifest, **change)))
     with pytest.raises(ModelError, match=r"tells the size of its model's frame.*Received: .*small.*Remedy"):
         load_model(small)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"input": Quant("uint8", 1 / 255, -128)},
+        {"input": Quant("int8", 1 / 255, 0)},
+        {"output": Quant("int8", 1 / 128, -128)},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_tells_other_ends_is_refused(models: Path, tmp_path: Path, told: dict[str, Quant]) -> None:
+    path = with_manifest(models, tmp_path, "small_32x32_int8", **told)
+    with pytest.raises(ModelError, match=r"type and scale of its model's ends\. Received: .*Remedy"):
+        load_model(path)
+    right = Quant("int8", float(np.float32(1 / 255)), -128)
+    assert load_model(with_manifest(models, tmp_path, "small_32x32_int8", input=right, output=right)).is_int8
+
+
+def test_a_stride_of_the_whole_side_leaves_no_overlap(models: Path, tmp_path: Path) -> None:
+    model = load_model(with_manifest(models, tmp_path, "small_32x32_int8", stride=32, receptive_field=6))
+    assert model.overlap == 0
+    with Denoiser(model, 1) as denoiser:
+        assert denoiser.denoise(picture(50, 60)).shape == (50, 60, 3)
+
+
+def test_a_model_that_needs_gigabytes_is_refused_before_native_code_sees_it(models: Path, tmp_path: Path) -> None:
+    content = bytearray((models / "small_32x32_int8.tflite").read_bytes())
+    content[2635] ^= 2  # a tensor that is 8 GiB now
+    path = tmp_path / "large.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"tensors that fit into 68 MiB at its size.*8192 MiB for 32x32"):
+        load_model(path)

@@ -20,3 +20,6 @@ class Treats:
 
     def resume(self, after: object = None) -> None:
         """Nothing is remembered."""
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,56 @@
+"""The moment at which the network begins to run: what then holds Python's lock for long holds up no frame.
+
+The runtime loads a model, and gives its memory back, with that lock held: 10 to 160 ms for frames of 640x480 to
+1920x1088 on a desktop, nearly all of it the kernel's, which hands out zeroed pages. It runs a network without the lock,
+for about as long. So a thread that makes another model ready waits until one has just begun to run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+__all__ = ["begins", "considerate", "wait"]
+
+_LONGEST = 2.0  # seconds: where none ran for so long, there is none to wait for
+
+_began = threading.Event()
+_last = float("-inf")
+_waiting = 0
+_lock = threading.Lock()
+_here = threading.local()
+
+
+def begins() -> None:
+    """A network begins to run. Called right before that, every time: it must cost nothing."""
+    global _last
+    _last = time.monotonic()
+    if _waiting:
+        _began.set()
+
+
+@contextlib.contextmanager
+def considerate() -> Iterator[None]:
+    """While the block runs, ``wait`` does wait in this thread: frames run in another one."""
+    _here.waits = True
+    try:
+        yield
+    finally:
+        _here.waits = False
+
+
+def wait() -> None:
+    """Return when another thread has just begun to run a network; at once where none does, or it does not matter."""
+    global _waiting
+    if not getattr(_here, "waits", False) or time.monotonic() - _last > _LONGEST:
+        return
+    with _lock:
+        _waiting += 1
+    try:
+        _began.clear()
+        _began.wait(_LONGEST)
+    finally:
+        with _lock:
+            _waiting -= 1
