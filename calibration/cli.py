@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["mount"]
 
 _SHOWN = 24  # of a kind, scenes for example: all are in --html and --json
+_MOST_BYTES = 2 << 30
 _SHADES = " ▁▂▃▄▅▆▇█"
 
 
@@ -70,6 +71,11 @@ def calibrate_command(
 
     if out.suffix != ".npz":
         raise UsageError(f"--out is an .npz file. Received: {out}. Remedy: --out {out.with_suffix('.npz')}")
+    if count * size**2 * 3 > _MOST_BYTES:
+        raise UsageError(
+            f"A set takes at most {_MOST_BYTES >> 30} GiB of memory. Received: --count {count} --size {size}. "
+            "Remedy: some hundred patches of 128 are plenty."
+        )
     if html is not None:
         import jinja2  # noqa: F401  before the work, not after it
     found = find_noisy(data, split)

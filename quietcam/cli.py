@@ -114,7 +114,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = 130
     except QuietcamError as error:
-        return _explain(error, error.exit_code, words)
+        too_long = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG
+        return _explain(error, UsageError.exit_code if too_long else error.exit_code, words)
     except ModuleNotFoundError as error:
         module = (error.name or "").split(".")[0]
         if module not in _EXTRA_OF_MODULE:

@@ -45,7 +45,7 @@ def parse_options(
         try:
             options = replace(options, **{key: read(value)})  # type: ignore[type-var]
         except ValueError:
-            raise UsageError(f"{who}'s {key} is {means}. Received: {told}.") from None
+            raise UsageError(f"{who}'s {key} is {means}. Received: {told}. Remedy: for example {example}") from None
     return options
 
 

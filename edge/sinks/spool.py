@@ -74,7 +74,9 @@ class SpoolOptions:
             try:
                 options = replace(options, **{key: _READERS[key](value)})
             except ValueError:
-                raise UsageError(f"A spool's {key} is {_MEANINGS[key]}. Received: {part}.") from None
+                raise UsageError(
+                    f"A spool's {key} is {_MEANINGS[key]}. Received: {part}. Remedy: {SPOOL_MEANS}"
+                ) from None
         if options.every is None and options.change is None:
             return replace(options, every=60.0)
         return options

@@ -196,7 +196,7 @@ def read_band(text: str | None) -> tuple[float, float] | None:
             raise ValueError
     except ValueError:
         raise UsageError(
-            f"A band must be LOW:HIGH in dB, from 0 to 100, such as 20:26. Received: {printable(text)[:100]}."
+            f"A band must be LOW:HIGH in dB, from 0 to 100. Received: {printable(text)[:100]}. Remedy: 20:26"
         ) from None
     return low, high
 
