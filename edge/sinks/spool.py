@@ -117,7 +117,7 @@ class SpoolSink(Sink):
         """Why the frame in hand cannot be stored now."""
         self._frame_size = frame_size
         self._clock = clock
-        self._store = Store(options.folder, options.size, wall)
+        self._store = Store(options.folder, options.size, wall, clock)
         self._budget = Budget(options.daily, options.folder / _BUDGET_FILE, clock, wall)
         self._trigger = Trigger(options.every, options.change, options.gap)
         self._in_hand: Mapping[str, bytes] | None = None

@@ -24,6 +24,7 @@ _NAME = re.compile(r"[0-9]{10}_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
 _LEFTOVER = re.compile(r"\.new-[0-9a-f]{8}")
 _END = 9_000_000_000  # numbers from here on are not ours: ten digits end soon
 _HIGH = 8_000_000_000  # no store comes so far by itself: entries from here on are numbered anew
+_LOOK, _LOOK_SHARE = 60.0, 100.0  # seconds between two looks at all entries, and times as long as one takes
 _MOST_TRIES = 100  # entries in a row that cannot be removed, until the next time
 _DISK_FAILS = {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ESTALE, errno.ENXIO}
 
@@ -54,16 +55,25 @@ class Store:
         folder: made where it is missing.
         limit: bytes that all entries may take.
         wall: unix seconds, for names.
+        clock: seconds, monotonic.
 
     Attributes:
         evicted: entries that had to go.
     """
 
-    def __init__(self, folder: Path, limit: int, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limit: int,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder = folder
         self.limit = limit
         self.evicted = 0
-        self._wall = wall
+        self._wall, self._clock = wall, clock
+        self._look_at = 0.0
+        self._changed = 0  # when the folder was changed last before it was looked at
         self._held = Held(folder)
         self._entries: deque[Entry] = deque()
         self._stuck: deque[Entry] = deque()  # that should be gone, and could not be removed
@@ -104,11 +114,9 @@ class Store:
         self._held.take()
         try:
             self._look()
-        except OSError as error:
+        except StorageError:
             self.close()
-            raise StorageError.writing(self.folder, error) from error
-        with contextlib.suppress(StorageError):  # said when there must be room
-            self._make_room(0)
+            raise
 
     def ensure(self) -> bool:
         """Take the folder anew where it was deleted, moved, replaced or mounted over; whether it was.
@@ -118,6 +126,8 @@ class Store:
         """
         if self._held.is_there():
             self._tidy()
+            if self._clock() >= self._look_at:
+                self._look(where_changed=True)  # somebody may have fetched some
             return False
         self._forget()
         try:
@@ -197,21 +207,40 @@ class Store:
         self._entries.append(entry)
         self._size += entry.size
 
-    def _look(self) -> None:
-        """Make the account anew."""
+    def _look(self, where_changed: bool = False) -> None:
+        """Make the account anew; or only where the folder was changed since.
+
+        Raises:
+            StorageError: the disk fails. The account is the one before.
+        """
+        before = self._entries, self._stuck, self._size
+        began = self._clock()
+        try:
+            changed = os.fstat(self.descriptor).st_mtime_ns
+            if not where_changed or changed != self._changed:
+                self._count_all()
+            self._changed = changed
+        except OSError as error:
+            self._entries, self._stuck, self._size = before
+            raise StorageError.writing(self.folder, error) from error
+        finally:
+            now = self._clock()
+            self._look_at = now + max(_LOOK, _LOOK_SHARE * (now - began))
+        with contextlib.suppress(StorageError):  # said when there must be room
+            self._make_room(0)
+
+    def _count_all(self) -> None:
+        known = dict((*self._entries, *self._stuck))
         self._forget()
         ours = [name for name in names(self.descriptor) if _is_entry(name) or _LEFTOVER.fullmatch(name)]
         for name in sorted(ours):  # leftovers first, since a dot is before any digit
             try:
                 there = sizes(self.descriptor, name)
-            except PermissionError:
-                continue
-            if there is None:
-                continue
-            if _is_entry(name):
-                self._count(Entry(name, allocated(there)))
-            else:
-                self._clear(Entry(name, allocated(there)))
+                size = None if there is None else allocated(there)
+            except PermissionError:  # one that was never seen is not ours
+                size = known.get(name)
+            if size is not None:
+                (self._count if _is_entry(name) else self._clear)(Entry(name, size))
         self._number_anew()
         self._next = max([self._next, *(_number(entry.name) + 1 for entry in self._entries)])
 

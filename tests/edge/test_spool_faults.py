@@ -87,6 +87,7 @@ def test_any_call_may_fail_while_a_frame_is_stored(
             entry = sink.options.size // ROOM
             for _ in range(ROOM):
                 feed(sink, clock)
+            clock.now += 61  # all entries are looked at, too
             with disk.failing(number - 1, error, for_good):
                 feed(sink, clock)
             if not number:

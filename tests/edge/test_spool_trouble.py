@@ -159,6 +159,24 @@ class TestTrouble:
         assert (sink.stored, sink.missed) == (2, 1)
 
 
+def test_bytes_are_those_that_are_there_also_when_frames_are_fetched(tmp_path: Path, clock: Clock) -> None:
+    with spool(tmp_path, clock, size=5 * 4096) as sink:
+        feed(sink, clock, 4)
+        for name in names(tmp_path)[:3]:
+            (tmp_path / name).unlink()
+        clock.now += 61
+        sink.status({})
+        assert sink.report()["bytes"] == on_disk(tmp_path) == 4096
+        feed(sink, clock, 4)
+        assert (sink.report()["bytes"], sink.report()["evicted"]) == (5 * 4096, 0)
+        (tmp_path / "0000000099_2026-05-17T08-30-00.250Z.jpg").write_bytes(b"x")  # somebody's, by a name of ours
+        clock.now += 61
+        sink.status({})
+        assert sink.report()["bytes"] == on_disk(tmp_path) == 5 * 4096
+        feed(sink, clock, 1)
+        assert names(tmp_path)[-1].startswith("0000000100_")
+
+
 class TestFolderThatGoes:
     """What is told is what is so: either frames are stored where the path leads, or ``waiting`` says why not."""
 
