@@ -299,22 +299,6 @@ def test_killed_at_every_call_that_touches_the_disk(few, tmp_path):
         assert content(folder) == expected, folder.name
 
 
-@pytest.mark.parametrize("name", ["shard_00000.u8", "index.jsonl"])
-def test_what_a_link_leads_to_is_neither_written_nor_cut(few, tmp_path, name):
-    """Resumed after a kill, with a link in the place of a file."""
-    packed, other = tmp_path / "packed", tmp_path / "other"
-    pack(few, packed, patch=16)
-    (packed / "complete.json").unlink()
-    index = (packed / "index.jsonl").read_bytes()
-    (packed / "index.jsonl").write_bytes(index[: index.index(b"\n") + 1] + b"half a line")
-    (packed / name).rename(other)
-    (packed / name).symlink_to(other)
-    before = other.read_bytes()
-    with pytest.raises(StorageError):
-        pack(few, packed, patch=16)
-    assert other.read_bytes() == before
-
-
 def test_killed_at_random_times(pictures, tmp_path):
     seed = random.randrange(1 << 30)
     drive(pictures, tmp_path / "whole")
