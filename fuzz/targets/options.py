@@ -257,6 +257,7 @@ def _run(words: list[str], environment: dict[str, str], name: str) -> tuple[int,
         mock.patch.dict(os.environ, clean | environment, clear=True),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
+        mock.patch.object(cli, "say", lambda line, **_: said.write(f"{line}\n")),  # also where stderr is turned away
         _limited(),
     ):
         code = cli.run(words)

@@ -16,13 +16,10 @@ from dataclasses import dataclass, replace
 
 from quietcam.data.formats import kind_of
 from quietcam.data.tiff import ORIENTATION, Directory, exif_orientation, is_adobe_rgb, read_directories, upright
-from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE
 
-__all__ = ["Header", "bare_jpeg", "excess", "glance", "read_header", "read_size"]
+__all__ = ["Header", "bare_jpeg", "glance", "read_header", "read_size"]
 
 _MOST_SCANS = 100  # of a progressive JPEG, each of which passes over all pixels; encoders write some ten
-_SMALL = 1_000_000  # pixels that do no harm, whatever they come from
-_PIXELS_PER_BYTE, _IN_LARGE = 4096, 128  # flat pictures reach 1000, photographs 50
 _MOST_TILE = 1 << 24  # pixels of a TIFF's tile
 
 
@@ -82,25 +79,6 @@ def glance(content: bytes) -> Header:
         return _jpeg_tables(content)[0]
     except (struct.error, IndexError):
         raise ValueError("it is cut short") from None
-
-
-def excess(header: Header, length: int, most: int = MOST_PIXELS) -> str | None:
-    """Why a picture must not be decoded, by what its header claims; None where it may be.
-
-    Args:
-        length: bytes of its file.
-        most: pixels.
-    """
-    pixels, size = header.width * header.height, f"{header.width}x{header.height}"
-    if pixels < 1:
-        return "it claims to have no pixels"
-    if pixels > most:
-        return f"it claims {size}, more than {most // 10**6} million pixels"
-    if max(header.width, header.height) > MOST_SIDE:
-        return f"it claims {size}, a side of more than {MOST_SIDE} pixels"
-    if pixels > _SMALL and pixels > length * (_PIXELS_PER_BYTE if pixels <= MOST_FRAME_PIXELS else _IN_LARGE):
-        return f"it claims {size} in {length} bytes, which hold no picture of this size"
-    return None
 
 
 def read_size(head: bytes) -> tuple[int, int] | None:

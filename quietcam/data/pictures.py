@@ -21,11 +21,11 @@ from quietcam.data.formats import (
     unread_by_content,
     unread_by_name,
 )
-from quietcam.data.headers import Header, excess, read_header, read_size
+from quietcam.data.headers import Header, read_header, read_size
 from quietcam.data.profile import ADOBE_RGB, read_profile, to_srgb
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, check_image, swap_red_blue
-from quietcam.limits import MOST_CODED, MOST_PIXELS, MOST_SIDE
+from quietcam.limits import MOST_CODED, MOST_PIXELS, MOST_SIDE, excess
 from quietcam.progress import say
 from quietcam.regular import read_regular
 
@@ -162,7 +162,7 @@ def decode_picture(content: bytes, path: Place) -> Image:
     header = _header(path, content)
     if header.unusual:
         raise _unusual(path, header.unusual)
-    if (why := excess(header, len(content))) is not None:
+    if (why := excess(header.width, header.height, len(content))) is not None:
         raise DataError(
             f"A picture must have at most {MOST_PIXELS // 10**6} million pixels, and sides of at most {MOST_SIDE}. "
             f"Received: {path}: {why}. Remedy: scale it down or cut it, or take it out."
