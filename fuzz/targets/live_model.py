@@ -1,0 +1,123 @@
+"""Models that a live run takes up: whatever the file, frames go on, memory is bounded, and what is said is so."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from unittest import mock
+
+from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
+from edge.denoiser import Denoiser
+from edge.health import peak_memory_mib
+from edge.pipeline import Pipeline
+from edge.sinks.null import NullSink
+from fuzz.mutate import mutate_bytes, mutate_json
+from fuzz.trials import Trials
+from quietcam.errors import ModelError
+from quietcam.manifest import Manifest, attach_manifest, model_sha256
+
+__all__ = ["run"]
+
+_MODELS = Path(__file__).parents[2] / "tests" / "edge" / "models"
+_NAMES = ("small_32x32_int8", "small_32x32_float32", "gray_32x32_int8", "small_80x64_int8", "split_32x32_int8")
+_MEMORY = 700.0  # MiB at most, of a process that needs 100
+_WAIT = 100.0  # seconds: the runner gives up a trial after 120
+
+
+def run(trials: Trials) -> None:
+    models = [(_MODELS / f"{name}.tflite").read_bytes() for name in _NAMES]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "next.tflite"
+        path.write_bytes(models[0])
+        with _live(path) as (pipeline, denoiser):
+            for trial in trials:
+                random, health = trial.random, pipeline.health
+                running, taken = denoiser.model, health.reloaded
+                content = trial.keep("next.tflite", _spoiled(random, models))
+                path.write_bytes(content)
+                health.reload_error = None
+                pipeline.request_reload(path)
+                _until(lambda: health.reload_error is not None or health.reloaded > taken)  # noqa: B023
+                if health.reloaded > taken:
+                    assert denoiser.model.content == content
+                else:
+                    assert denoiser.model is running
+                    assert (health.reload_error or "").isprintable(), health.reload_error
+                frames = health.frames
+                _until(lambda: health.frames > frames + 3)  # noqa: B023
+                report = health.report()
+                assert report["ladder"] == {"step": "full", "reason": None}, report["ladder"]
+                assert report["work"]["model"] == denoiser.model.name, report["work"]
+                assert peak_memory_mib() < _MEMORY, peak_memory_mib()
+
+
+def _spoiled(random: Random, models: list[bytes]) -> bytes:
+    """A model with flipped bits, cut, with a block of another one, or with a manifest that tells something else."""
+    content = random.choice(models)
+    match random.randrange(6):
+        case 0:
+            return mutate_bytes(random, content)
+        case 1:
+            return content[: random.randrange(len(content))]
+        case 2:
+            other, size = random.choice(models), random.choice((4, 16, 64, 256))
+            at, of = random.randrange(len(content)), random.randrange(len(other))
+            return content[:at] + other[of : of + size] + content[at + size :]
+        case 3:
+            return _told(random, content)
+    changed = bytearray(content)
+    for _ in range(random.choice((1, 1, 1, 2, 3))):
+        changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
+    return bytes(changed)
+
+
+def _told(random: Random, content: bytes) -> bytes:
+    """With a manifest whose hash fits, as far as one with such values can be written."""
+    told = {
+        "stride": random.choice((1, 2, 3, 7, 8, 16, 32, 64)),
+        "receptive_field": random.choice((1, 2, 6, 31, 32, 64, 1000, 32768, None)),
+        "gate": random.choice((None, {"low": 0.0, "high": 0.1}, {"low": 2.5, "high": 4.0})),
+        "block": random.choice((None, 2, 4)),
+        "tail": random.choice((None, "depth_to_space")),
+        "width": random.choice((32, 32, 32, 31, 80)),
+        "height": random.choice((32, 32, 32, 64, 1)),
+        "channels": random.choice((3, 3, 1)),
+    }
+    values = {"name": "next", "recipe": "int8", "gmacs": 0.1, "gmacs_256": 0.1, "format": 1} | told
+    if random.random() < 0.5:
+        values = mutate_json(random, values)
+    with contextlib.suppress(ModelError, TypeError, ValueError):
+        return attach_manifest(content, Manifest.from_dict(values | {"sha256": model_sha256(content)}))
+    return content
+
+
+@contextlib.contextmanager
+def _live(path: Path) -> Iterator[tuple[Pipeline, Denoiser]]:
+    """A run with a camera of 50 frames a second, larger than most of the models."""
+    camera = SyntheticCamera(SyntheticOptions(size=(72, 56), fps=50.0, rendered=2))
+    with (
+        mock.patch("edge.pipeline.say"),
+        camera,
+        Denoiser(path, 1, gate=False, stream=True, tell=lambda _: None) as denoiser,
+    ):
+        pipeline = Pipeline(camera, denoiser, [NullSink()])
+        thread = threading.Thread(target=pipeline.run)
+        thread.start()
+        try:
+            yield pipeline, denoiser
+        finally:
+            pipeline.stop()
+            thread.join(_WAIT)
+        assert not thread.is_alive()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + _WAIT
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
