@@ -15,9 +15,7 @@ from edge.sinks.store import Store
 from quietcam.errors import StorageError, UsageError
 
 FILE = {".jpg": b"x" * 100}
-PAIR = {"noisy.jpg": b"x" * 100, "denoised.jpg": b"y" * 100}
 STAMP = "2026-05-17T08-30-00.250Z"
-LEFTOVER = ".new-0123abcd"
 
 
 def opened(folder: Path, entries: int = 1000) -> Store:
