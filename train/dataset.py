@@ -6,8 +6,10 @@ copying. A batch depends on its number and the seed alone, so several can be mad
 
 from __future__ import annotations
 
-import sys
+import ctypes
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -233,22 +235,31 @@ class _Rooms:
     """Memory for batches, used again once nobody holds the last batch in it: fresh memory costs as much as the copy."""
 
     _MOST = 32
-    _FREE = 3  # references: the list's, the loop's, the call's
 
     def __init__(self) -> None:
-        self._rooms: list[NDArray[np.uint8]] = []
+        self._free: deque[NDArray[np.uint8]] = deque(maxlen=self._MOST)
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-        """An array of that shape and kind with anything in it, aligned so that TensorFlow takes it over uncopied."""
+        """An array of that shape and kind with anything in it, aligned so that TensorFlow takes it over uncopied.
+
+        The array and all views of it hold a loan of the memory. When the last of them goes, so does the loan, and the
+        memory is free again.
+        """
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
+        room = self._take(size + _ALIGNMENT)
+        loan = (ctypes.c_uint8 * room.size).from_buffer(room.data)
+        # Without the lock: this may be called wherever a batch is let go, within `_take` too. A deque needs none.
+        weakref.finalize(loan, self._free.append, room).atexit = False
+        start = -room.ctypes.data % _ALIGNMENT
+        pixels = np.frombuffer(memoryview(loan), np.uint8)
+        return pixels[start : start + size].view(kind).reshape(shape)
+
+    def _take(self, size: int) -> NDArray[np.uint8]:
         with self._lock:
-            for room in self._rooms:
-                if room.size == size + _ALIGNMENT and sys.getrefcount(room) == self._FREE:
-                    break
-            else:
-                room = np.empty(size + _ALIGNMENT, np.uint8)
-                if len(self._rooms) < self._MOST:
-                    self._rooms.append(room)
-            start = -room.ctypes.data % _ALIGNMENT
-            return room[start : start + size].view(kind).reshape(shape)
+            for _ in range(len(self._free)):
+                room = self._free.popleft()
+                if room.size == size:
+                    return room
+                self._free.append(room)  # of the last batch of a set, which is smaller
+        return np.empty(size, np.uint8)
