@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from quietcam.architecture import Architecture
 from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
@@ -203,11 +205,7 @@ def load_config(name_or_path: str) -> RunConfig:
 
 def dump_config(config: RunConfig) -> str:
     """``config`` as TOML text."""
-    sections = []
-    for section, values in config.to_dict().items():
-        lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
-        sections.append("\n".join([f"[{section}]", *lines]) + "\n")
-    return "\n".join(sections)
+    return tomli_w.dumps(config.to_dict())
 
 
 def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
@@ -240,12 +238,6 @@ def _reader(section: str, kind: type[_Section]) -> Any:
         return kind(**values)
 
     return read
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "[" + ", ".join(_toml(item) for item in value) + "]" if isinstance(value, list) else repr(value)
 
 
 def _check_minutes(minutes: float) -> None:
