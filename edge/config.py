@@ -9,9 +9,10 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from quietcam.errors import UsageError
+from quietcam.keys import is_secret
 from quietcam.progress import say
 from quietcam.regular import read_regular_text
-from quietcam.urls import shown
+from quietcam.urls import shown, shown_values
 
 __all__ = ["Config", "options_of", "read_config"]
 
@@ -64,7 +65,7 @@ def read_config(path: Path, options: Mapping[str, type]) -> Config:
             )
         kind = options[key]
         if not _fits(value, kind):
-            raise UsageError(f"{key} must be {_MEANINGS[kind]}. Received: {path}: {key} = {_shown(value)}.")
+            raise UsageError(f"{key} must be {_MEANINGS[kind]}. Received: {path}: {key} = {_shown(key, value)}.")
     _warn_of_token(path, values)
     return Config(
         {key: [value] if options[key] is list and isinstance(value, str) else value for key, value in values.items()}
@@ -107,8 +108,13 @@ def _nearest(key: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(key.replace("-", "_"), list(known), 1)), None)
 
 
-def _shown(value: Any) -> str:
-    text = shown(repr(value))
+def _shown(key: str, value: Any) -> str:
+    """A value of the wrong kind, as far as it is no secret: it may be one that only lacks its quotes."""
+    if is_secret(key):
+        return "a value that is not shown"
+    values = value if isinstance(value, list) else [value]
+    told = [repr(shown(each, whole=True) if isinstance(each, str) else shown_values(each)) for each in values]
+    text = shown(f"[{', '.join(told)}]" if isinstance(value, list) else told[0])
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

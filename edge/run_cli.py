@@ -15,7 +15,7 @@ from quietcam.errors import StorageError, UsageError
 from quietcam.options import Json, number, whole
 from quietcam.paths import resolved
 from quietcam.stopping import process
-from quietcam.urls import shown
+from quietcam.urls import shown, shown_values
 
 if TYPE_CHECKING:
     from edge.cameras import Camera
@@ -346,7 +346,7 @@ def _tell(report: dict[str, Any], json: str | None) -> None:
     others = [f"{count} {_GOT[kind]}" for kind, count in report["worked"].items() if count and kind in _GOT]
     if others:
         say(f"Of {sum(report['worked'].values())} frames that were worked on, {', '.join(others)}")
-    write_report(json, report)
+    write_report(json, shown_values(report))
 
 
 _GOT = {

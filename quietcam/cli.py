@@ -109,33 +109,40 @@ def main() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return the exit code, having said on the standard error stream what went wrong."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    given = [*words, *_environment()]
     try:
         code = app(args=words, standalone_mode=False, prog_name="quietcam")
     except KeyboardInterrupt:
         code = 130
     except QuietcamError as error:
         too_long = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG
-        return _explain(error, UsageError.exit_code if too_long else error.exit_code, words)
+        return _explain(error, UsageError.exit_code if too_long else error.exit_code, given)
     except ModuleNotFoundError as error:
         module = (error.name or "").split(".")[0]
         if module not in _EXTRA_OF_MODULE:
-            return _explain(error, 1, words)
-        return _explain(MissingExtraError.of(_EXTRA_OF_MODULE[module], module), 1, words)
+            return _explain(error, 1, given)
+        return _explain(MissingExtraError.of(_EXTRA_OF_MODULE[module], module), 1, given)
     except PermissionError as error:
-        return _explain(_forbidden(error), 1, words)
+        return _explain(_forbidden(error), 1, given)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         known = _unusable(error)
-        return _explain(error, 1, words) if known is None else _explain(known, known.exit_code, words)
+        return _explain(error, 1, given) if known is None else _explain(known, known.exit_code, given)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001  the last line of defence: a user sees one line, never a traceback
-        return _wrong_usage(error, words) if hasattr(error, "format_message") else _explain(error, 1, words)
+        return _wrong_usage(error, given) if hasattr(error, "format_message") else _explain(error, 1, given)
     if code == 130:  # typer turns Ctrl-C into this
         say("quietcam: interrupted; what was finished is kept")
     return code if isinstance(code, int) else 0
+
+
+def _environment() -> list[str]:
+    """Options that stand in the environment, as words of a command line: a message may quote them, too."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("QUIETCAM_")}
+    return [word for name, value in ours.items() for word in (f"--{name.lower()}", value)]
 
 
 def _wrong_usage(error: Any, words: Sequence[str]) -> int:

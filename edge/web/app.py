@@ -23,6 +23,7 @@ from edge.web.metrics import CONTENT_TYPE, Metrics
 from edge.web.places import Places
 from edge.web.state import State
 from quietcam.strict_json import dump_json, parse_json
+from quietcam.urls import shown, shown_values
 
 __all__ = ["App", "Controls"]
 
@@ -99,7 +100,7 @@ class App:
     def status(self) -> dict[str, Any]:
         """What the page shows, as JSON values."""
         verdict, report = self.state.verdict(), self.state.report
-        return {
+        told: dict[str, Any] = {
             **self.controls.describe(),
             **report,
             "live": verdict.ok,
@@ -112,6 +113,7 @@ class App:
             "viewers_most": self.viewers,
             "encoded": self.hub.encoded,
         }
+        return {key: shown_values(value) for key, value in told.items()}
 
     @property
     def _outer(self) -> Any:
@@ -185,7 +187,7 @@ class App:
                     encoded = await viewer.next()
             except TimeoutError:
                 verdict = self.state.verdict()
-                raise web.HTTPServiceUnavailable(text=f"No live video: {verdict['reason']}.\n") from None
+                raise web.HTTPServiceUnavailable(text=f"No live video: {shown(verdict['reason'])}.\n") from None
         headers = {"Content-Type": f"image/{kind}", "X-Frame": str(encoded.frame), **_work(encoded.treatment)}
         if "download" in request.query:
             stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -199,7 +201,7 @@ class App:
 
     async def _healthz(self, _: web.Request) -> web.StreamResponse:
         verdict = self.state.verdict()
-        return web.json_response(verdict, status=200 if verdict.ok else 503, dumps=_dumps)
+        return web.json_response(shown_values(verdict), status=200 if verdict.ok else 503, dumps=_dumps)
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
         body = await body_of(request, "application/json")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edge.ladder import Step
+from quietcam.text import valid_text
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -81,7 +82,7 @@ def _sinks(status: dict[str, Any]) -> Iterator[Metric]:
     for sink in status.get("sinks") or []:
         for key, value in sink.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                of = str(sink.get("name")), key
+                of = valid_text(str(sink.get("name"))), key
                 totals[of] = totals.get(of, 0) + value
     frames = CounterMetricFamily("quietcam_sink_frames", "Frames that a sink took.", labels=["sink"])
     others = CounterMetricFamily("quietcam_sink_events", "What else a sink counts.", labels=["sink", "event"])
@@ -100,11 +101,11 @@ def _infos(status: dict[str, Any]) -> Iterator[Metric]:
 
     model, work = status.get("model") or {}, status.get("work") or {}
     info = GaugeMetricFamily("quietcam_model_info", "The model that was asked for.", labels=["name", "recipe"])
-    info.add_metric([str(model.get("name")), str(model.get("recipe"))], 1)
+    info.add_metric([valid_text(str(model.get(key))) for key in ("name", "recipe")], 1)
     yield info
     if work.get("model"):
         running = GaugeMetricFamily("quietcam_network_info", "The network that really runs.", labels=["name", "size"])
-        running.add_metric([str(work["model"]), str(work.get("size"))], 1)
+        running.add_metric([valid_text(str(work.get(key))) for key in ("model", "size")], 1)
         yield running
     if isinstance(work.get("share"), int | float):
         text = "Share of the network in the picture, by ladder, gate and strength, 0 to 1."

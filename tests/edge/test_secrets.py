@@ -6,6 +6,7 @@ import ast
 import contextlib
 import io
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import edge
 from edge.cameras.supervised import SupervisedCamera
 from edge.config import read_config
+from edge.doctor.check import Finding
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader
 from quietcam.cli import run
@@ -44,6 +46,12 @@ SHAPES = st.sampled_from(
         "foo://user:{0}@127.0.0.1",
         "srt://127.0.0.1?passphrase={0}",
         "user:{0}@127.0.0.1/live",
+        "12345:{0}@127.0.0.1/live",
+        "://user:{0}@127.0.0.1",
+        "jürgen:{0}@127.0.0.1",
+        "rtsp:user name:{0}@127.0.0.1",
+        "user name:{0}@127.0.0.1",
+        "RTMPS://user%40home:{0}@127.0.0.1",
     ]
 )
 WORDS = st.sampled_from(
@@ -60,6 +68,13 @@ WORDS = st.sampled_from(
         ["capture", "{}"],
         ["doctor", "{}"],
         ["bench", "--model", "{}"],
+        ["run", "--sink", "null", "--config", "{}"],
+        ["--debug", "run", "--sink", "null", "--config={}"],
+        ["run", "--model", "{}", "--sink", "null", "--source", "synthetic"],
+        ["run", "--sink", "null", "--source", "synthetic", "--threads", "{}"],
+        ["data", "index", "{}"],
+        ["lint", "{}"],
+        ["--debug", "coral", "check", "{}"],
     ]
 )
 
@@ -136,6 +151,81 @@ def test_a_configuration_and_a_reload_that_are_refused_tell_nothing(tmp_path: Pa
     until(lambda: refused)
     reloader.close()
     assert refused == ["Received: rtsp://***@camera/live."]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "token = 1234567890",
+        "token = 12345.67890",
+        'token = ["1234567890"]',
+        "token = [1234567890, 2]",
+        'token = {value = "1234567890"}',
+        'token.value = "1234567890"',
+        "[token]\nvalue = 1234567890",
+        "token = 2026-01-01T12:34:56Z # 1234567890",
+        'tokens = "1234567890"',
+        'strength = "rtsp://user:1234567890 12@camera"',
+        'sink = [["rtsp://user:1234567890 12@camera"]]',
+        "token = 1234567890 and more",
+        'token = "1234567890',
+    ],
+)
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_configuration_that_is_refused_echoes_no_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, debug: bool
+) -> None:
+    path = tmp_path / "quietcam.toml"
+    path.write_text(line)
+    monkeypatch.setenv("QUIETCAM_DEBUG", "")
+    assert run([*["--debug"] * debug, "run", "--config", str(path)]) == 2
+    told = "".join(capsys.readouterr())
+    assert "Received" in told
+    holds_nothing_of(told, "1234567890", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--token", "qxzjvkqx", "--viewers", "qxzjvkqx"],
+        ["run", "--token=qxzjvkqx", "qxzjvkqx"],
+        ["run", "--sink", "web", "--listen", "qxzjvkqx:99999", "--token", "qxzjvkqx"],
+        ["run", "--source", "synthetic", "--sink", "nosuch:qxzjvkqx", "--token", "qxzjvkqx"],
+        ["--debug", "run", "--source", "synthetic:qxzjvkqx=1", "--token", "qxzjvkqx"],
+    ],
+)
+def test_a_token_that_is_quoted_by_another_complaint_is_not_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("QUIETCAM_DEBUG", "")
+    assert run(words) == 2
+    holds_nothing_of("".join(capsys.readouterr()), "qxzjvkqx", "")
+
+
+def test_one_in_the_environment_is_not_told_either(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUIETCAM_RUN_TOKEN", "qxzjvkqx")
+    assert run(["run", "--source", "synthetic", "--sink", "nosuch:qxzjvkqx"]) == 2
+    holds_nothing_of("".join(capsys.readouterr()), "qxzjvkqx", "")
+
+
+def test_what_the_service_manager_is_told_is_one_line_of_text_without_secrets(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "s"))
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "s")}).status("no rtsp://u:qxzjvk@h/a\udce9\x1b[2J\nREADY=1")
+        assert manager.recv(4096) == rb"STATUS=no rtsp://***@h/a\xe9\x1b[2J READY=1"
+
+
+def test_doctor_tells_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """People paste its report in public."""
+    found = Finding("camera", "warn", "rtsp://u:qxzjvk@h/a, token=qxzjvk", "curl http://u:qxzjvk@h")
+    monkeypatch.setattr("edge.doctor.examine.examine", lambda _: [found])
+    for words in (["doctor"], ["doctor", "--json", "-"]):
+        assert run(words) == 0
+        told = "".join(capsys.readouterr())
+        assert "rtsp://***@h/a" in told
+        holds_nothing_of(told, "qxzjvk", "")
 
 
 def holds_nothing_of(told: str, secret: str, rest: str) -> None:

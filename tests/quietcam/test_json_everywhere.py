@@ -25,7 +25,7 @@ _ROOT = Path(quietcam.__file__).parents[1]
 _STAGES = ("quietcam", "calibration", "train", "convert", "edge")
 _OURS = {
     "quietcam/strict_json.py": "the reader and the writer",
-    "edge/sinks/budget.py": "is about to",
+    "edge/tpu_job.py": "what its own parent gave",
     "edge/child.py": "what it gives its own child",
     "edge/child_link.py": "what its own parent gave",
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quietcam.urls import shown, shown_words
+from quietcam.urls import shown, shown_values, shown_words
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,9 @@ PASSWORDS = st.text(
 
 
 @given(
-    st.sampled_from(["rtsp", "RTSP", "http", "https", "srt", "foo", "rtmp"]),
+    st.sampled_from(["rtsp:", "RTSP:", "http:", "https:", "srt:", "foo:", "rtmp:", "RTMPS:", "x-y+z.1:", ""]),
     st.sampled_from(["//", "", "/", "///"]),
-    st.sampled_from(["user", "", "admin", "me@mail.com"]),
+    st.sampled_from(["user", "", "admin", "me@mail.com", "12345", "1admin", "jürgen", "a_b", "%41", "-"]),
     PASSWORDS,
     st.sampled_from(["camera", "10.0.0.9", "[::1]", "cam.local:8080"]),
     st.sampled_from(["", "/", "/live", "/a@2x", "/x?channel=1", "?token=", "#f"]),
@@ -67,7 +69,7 @@ PASSWORDS = st.text(
 def test_no_part_of_a_password_is_ever_shown(
     scheme: str, slashes: str, user: str, password: str, host: str, tail: str
 ) -> None:
-    url = f"{scheme}:{slashes}{user}:{password}@{host}{tail}"
+    url = f"{scheme}{slashes}{user}:{password}@{host}{tail}"
     for told in (
         shown(url),
         shown(url, whole=True),
@@ -87,6 +89,108 @@ def test_words_of_a_command_line_are_hidden_also_where_they_hold_spaces(one: str
     said = shown_words(f"Got unexpected extra argument ({word})", [word])
     hold_nothing(said, one, "Got unexpected extra argument (--source=rtsp://user:@camera/live)")
     hold_nothing(said, other, "Got unexpected extra argument (--source=rtsp://user:@camera/live)")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("token = 12345", "token = ***"),
+        (
+            "token must be text. Received: q.toml: token = ['abcdef', 3].",
+            "token must be text. Received: q.toml: token = ***.",
+        ),
+        ("{'token': 'it\\'s me', 'port': 80}", "{'token': ***, 'port': 80}"),
+        ('{"password": "a, b", "width": 3}', '{"password": ***, "width": 3}'),
+        ("WebOptions(host='h', token='abc def', port=1)", "WebOptions(host='h', token=***, port=1)"),
+        ("QUIETCAM_TOKEN=abcdefgh quietcam run", "QUIETCAM_TOKEN=*** quietcam run"),
+        ("--rtsp-password=abc!", "--rtsp-password=***"),
+        ("api_key: x", "api_key: x"),
+        ('"api_key": "x"', '"api_key": ***'),
+        ("Authorization: Basic dXNlcjpwYXNz\nHost: h", "Authorization: ***\nHost: h"),
+        ("Cookie: quietcam=abc; other=d", "Cookie: ***"),
+        ("passwd=a", "passwd=***"),
+        # None of these is a secret.
+        ("Remedy: QUIETCAM_TOKEN=… in the environment, or chmod 640", None),
+        ("--token auto makes a good one; --token @FILE reads it", None),
+        ("token=None, generated=True", None),
+        ("NAME:KEY=VALUE,KEY=VALUE", None),
+        ("No token is asked for: everybody who reaches this address sees the camera", None),
+        ("password: user, colon, password and @ before HOST", None),
+        ("bypass=3 passes=4 width=640 tone=7", None),
+        ("12:30:01 the camera is back, at 12:45 gone", None),
+        ("C:\\Users\\me\\clip.mp4", None),
+        ("/data/12:30/clip@2x.mp4", None),
+        ("./a:b/c@d", "./***"),
+        ("mail me@home.org or you@work.org: soon", None),
+        ("frames: 3/4, share 100%, 2:1", None),
+        ("edge/cameras/url.py:59: in parse", None),
+        ("[::1]:8080 and 10.0.0.9:8080", None),
+        ("a ratio of 16:9 @ 30 Hz", None),
+    ],
+)
+def test_what_stands_behind_the_name_of_a_secret_is_hidden_and_prose_is_left_alone(
+    text: str, expected: str | None
+) -> None:
+    assert shown(text) == (text if expected is None else expected)
+    assert shown(shown(text)) == shown(text)
+
+
+LETTERS = st.text("qxzjvkQXZJVK0123456789!$%^&()-_=+;:,.<>/?#~| ", min_size=6, max_size=20).filter(str.strip)
+
+
+@given(
+    st.sampled_from(["token", "TOKEN", "Password", "QUIETCAM_TOKEN", "rtsp-password", "client_secret", "x.api_key"]),
+    st.sampled_from([" = {!r}", "={!r}", ' = "{}"', "='{}'", "': {!r}", '": "{}"', " = [{!r}]", "=['a', {!r}]"]),
+    LETTERS,
+)
+def test_no_notation_of_a_secret_tells_it(key: str, notation: str, secret: str) -> None:
+    told = shown(f"Received: it.toml: {key}{notation.format(secret)} there")
+    assert secret.strip() not in told
+    assert told.endswith(" there")
+
+
+@given(LETTERS)
+def test_a_report_tells_no_secret_at_any_depth(secret: str) -> None:
+    secret = secret.replace(" ", "_")
+    report = {
+        "camera": {"source": f"rtsp://user:{secret}@camera/live", "password": secret, "size": [640, 480]},
+        "sinks": [{"name": "web", "token": secret, "frames": 3, "has_token": True, "secret": None}],
+        "tokens": [secret, secret],
+    }
+    told = shown_values(report)
+    assert secret not in repr(told)
+    assert told["camera"]["size"] == [640, 480]
+    assert told["sinks"] == [{"name": "web", "token": "***", "frames": 3, "has_token": True, "secret": None}]
+
+
+@given(LETTERS.filter(lambda text: not text.startswith("@")), st.booleans())
+def test_what_stands_behind_an_option_of_a_secret_is_hidden_wherever_it_is_quoted(secret: str, joined: bool) -> None:
+    words = ["run", f"--token={secret}", "x"] if joined else ["run", "--token", secret, "x"]
+    assert secret not in shown_words(f"Got unexpected extra arguments ({' '.join(words)})", words)
+    assert secret not in shown_words(f"KeyError: {secret!r}", words)
+
+
+def test_a_short_value_and_a_files_name_are_no_secrets_to_look_for() -> None:
+    assert shown_words("in a run, of run", ["--token", "run"]) == "in a run, of run"
+    assert shown_words("no file @/etc/t", ["--token", "@/etc/t"]) == "no file @/etc/t"
+
+
+HOSTILE = [
+    *("a:", "1:", "@", "a:@", ".", ".:", "rtsp://", "a@", "'\"", "[", "x=", "%", "%3a", "token", "token=", "a-", " "),
+    *("token = ", "?", "/", "://", "a:b ", "rtsp://a:b ", "rtsp://a:b\n", '"token": "', "\\", "é", "authorization:"),
+]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_no_text_takes_longer_than_its_length_asks_for(unit: str) -> None:
+    """Each ends within seconds, where a pattern that looked twice at each sign would take hours."""
+    program = (
+        "import sys\nfrom quietcam.urls import shown, shown_values, shown_words\nunit = sys.argv[1]\n"
+        "for end in ('', '@', '@h', 'x', '\\n'):\n"
+        "    text = unit * (200_000 // len(unit)) + end\n"
+        "    shown(text), shown(text, whole=True), shown_words('x', [text])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program, unit], timeout=120, check=False).returncode == 0
 
 
 def hold_nothing(told: str, password: str, rest: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import threading
 from typing import Any
 from unittest import mock
@@ -21,6 +22,7 @@ from edge.treatment import Treatment
 from edge.web.access import HEADERS, Access, host_allowed, is_loopback, origin_allowed
 from edge.web.state import STUCK_SECONDS, State
 from quietcam.data.caption import caption_of
+from quietcam.strict_json import parse_json
 from tests.edge.web.conftest import DENOISED, Served, noise, serving
 from tests.waiting import WAIT, ended, until
 
@@ -472,3 +474,21 @@ class TestNonsense:
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "unforeseen" in capfd.readouterr().err
         until(lambda: served.get("/healthz")[0] == 200)
+
+
+def test_a_report_with_odd_names_and_secrets_is_told_as_text_without_them(served: Served) -> None:
+    served.report(
+        sinks=[{"name": 'caf\udce9"\n\\ rtsp://u:qxzjvkqx@h/a', "frames": 3}],
+        work={"model": "m\udce9\x1b", "size": "64x48", "share": math.nan},
+        camera={"state": "lost", "reason": "rtsp://u:qxzjvkqx@h/a is lost\udce9", "password": "qxzjvkqx"},
+        fps_now=math.inf,
+    )
+    for path in ("/status.json", "/metrics", "/healthz"):
+        code, _, body = served.get(path)[:3]
+        assert code in (200, 503), path
+        assert b"qxzjvkqx" not in body
+        assert body.decode()
+    status = parse_json(served.get("/status.json")[2])
+    assert status["sinks"][0]["name"].startswith('caf\\xe9"')
+    assert status["work"]["share"] is None
+    assert b'quietcam_sink_frames_total{sink="caf\\\\xe9\\"\\n\\\\ rtsp://***@h/a"} 3.0' in served.get("/metrics")[2]

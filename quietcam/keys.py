@@ -1,0 +1,56 @@
+"""What stands behind the name of a secret: ``token = …``, ``"password": …``, ``Authorization: …``."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["HIDDEN", "hide_assigned", "is_secret"]
+
+HIDDEN = "***"
+
+_WITHIN = ("token", "passw", "passphrase", "secret", "credential", "apikey")
+_PARTS = frozenset({"pass", "pwd", "pw", "psk", "auth", "authorization", "cookie"})
+_TO_LINE_END = frozenset({"authorization", "cookie"})  # as HTTP writes them: more than one word
+
+# Possessive throughout: no letter is looked at twice, however long and hostile the text is.
+_ASSIGNED = re.compile(r"(?<![\w-])([\w-]++)(?:([\"']?+\s*+=\s*+|[\"']\s*+:\s*+)|(:\s*+))(?=\S)")
+_VALUE = re.compile(
+    r"\"(?:[^\"\\\n]|\\.)*+\"?+|'(?:[^'\\\n]|\\.)*+'?+|\[[^\]]*+\]?+|\{[^}]*+\}?+|\S++",
+)
+_LINE = re.compile(r"[^\n]++")
+_ITSELF = ("…", HIDDEN)  # our own, in a remedy, and what is hidden already
+_NOTHING = re.compile(r"(?:None|null|true|false|True|False)\b")
+
+
+def is_secret(key: str) -> bool:
+    """Whether what is kept under this name is nobody's to see.
+
+    >>> [is_secret(key) for key in ("token", "RTSP_PASSWORD", "stream-key", "key", "width")]
+    [True, True, True, False, False]
+    """
+    name = key.lower()
+    if any(word in name for word in _WITHIN):
+        return True
+    parts = re.split(r"[_\-\s]", name)
+    return not _PARTS.isdisjoint(parts) or (len(parts) > 1 and parts[-1] == "key")
+
+
+def hide_assigned(text: str) -> str:
+    """``text`` without the values that stand behind names of secrets, in whatever notation.
+
+    >>> hide_assigned("token = 12345, width = 640")
+    'token = ***, width = 640'
+    """
+    pieces, done = [], 0
+    for found in _ASSIGNED.finditer(text):
+        key, loose = found[1], found[3]
+        if found.start() < done or not is_secret(key) or (loose and key.lower() not in _TO_LINE_END):
+            continue
+        value = (_LINE if key.lower() in _TO_LINE_END else _VALUE).match(text, found.end())
+        if value is None or value[0].startswith(_ITSELF) or _NOTHING.match(value[0]):
+            continue
+        quoted = value[0][0] in "\"'[{"
+        end = value.end() if quoted else found.end() + len(value[0].rstrip(".,;:)]}'\""))
+        pieces += [text[done : found.end()], HIDDEN]
+        done = max(end, found.end())
+    return "".join([*pieces, text[done:]]) if pieces else text
