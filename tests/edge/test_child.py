@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -185,6 +186,13 @@ def test_one_that_prints_for_ever_is_given_up() -> None:
         child.ask(b"hello", WAIT)
 
 
+def test_one_that_prints_faster_than_is_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Child(f"{JOBS}:print_for_ever")
+    monkeypatch.setattr(child, "_listen", lambda: True)  # there always is more
+    with pytest.raises(ChildError, match=r"did not answer within 0\.5 s"):
+        child.answer(0.5)
+
+
 @pytest.mark.parametrize("job", ["abort", "abort_while_caught"])
 def test_its_last_words_are_told(job: str) -> None:
     child = Child(f"{JOBS}:{job}")
@@ -271,13 +279,16 @@ time.sleep(1000)
 """
 
 
-def parent(job: str, when: str, then: str = "") -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def parent(job: str, when: str, then: str = "") -> Iterator[subprocess.Popen[str]]:
     words = [sys.executable, "-c", _PARENT.format(then=then), f"{JOBS}:{job}", when]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": _path()})
-
-
-def _path() -> str:
-    return os.pathsep.join(each for each in sys.path if each)
+    path = os.pathsep.join(each for each in sys.path if each)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("when", ["starting", "answered"])
