@@ -55,6 +55,7 @@ _EXTRA_OF_MODULE = {
     "jinja2": "train",
     "scipy": "train",
     "h5py": "train",
+    "tomli_w": "train",
 }
 
 

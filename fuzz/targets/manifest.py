@@ -29,13 +29,14 @@ from quietcam.strict_json import dump_json, parse_json
 __all__ = ["run"]
 
 _SHIPPED = Path(models.__file__).parent / "nano_256x256_int8.tflite"
+_LISTS_EVERY = 4
 _COMMANDS_EVERY = 40  # the whole command takes as long as so many trials
 
 
 def run(trials: Trials) -> None:
     content, whole = _model()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "m_256x256_int8.tflite"
+        path = Path(folder) / "small_256x256_int8.tflite"
         for trial in trials:
             random = trial.random
             for leftover in Path(folder).iterdir():
@@ -46,7 +47,7 @@ def run(trials: Trials) -> None:
             else:
                 path.write_bytes(trial.keep("m.tflite", _appended(random, content, whole)))
             taken = _load(path)
-            if taken or trial.number % _COMMANDS_EVERY == 0:
+            if trial.number % (_LISTS_EVERY if taken else _COMMANDS_EVERY) == 0:
                 _command(path, "models", "--json", "-")
             if trial.number % _COMMANDS_EVERY == 0:
                 _command(path, "run", "--source", "synthetic:size=64x48", "--frames", "1", "--model", str(path))
@@ -132,7 +133,7 @@ def _command(path: Path, *words: str) -> None:
     ):
         code = cli.run(words)
     said = err.getvalue()
-    assert code in (0, 1, 2), (code, said)
+    assert code in (0, 1), (code, said)
     assert "unexpected" not in said, said
     assert "Traceback" not in said, said
     if code == 0 and words[-1] == "-":
