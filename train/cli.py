@@ -246,11 +246,6 @@ def prune(
         )
     if multiple not in (8, 16):
         raise UsageError(f"Widths stay multiples of 8 or 16. Received: --multiple {multiple}. Remedy: choose one.")
-    if channels is not None and not 0.0 < channels < 1.0:
-        raise UsageError(
-            f"The share of computation to take away must lie in (0, 1). Received: --channels {channels:g}. "
-            "Remedy: for example --channels 0.4"
-        )
     if importance is not None:
         check_importance(importance)
     config = load_run(run)

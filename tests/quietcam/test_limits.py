@@ -39,6 +39,7 @@ LONG = "a" * 300
         ["bench", "--frames", "1e99"],
         ["data", "generate", "--out", "g", "--seed", 30 * "9"],
         ["data", "generate", "--out", "g", "--band", "nan:inf"],
+        ["data", "generate", "--out", "g", "--sensor", "imx219", "--gain", "99"],
         ["data", "generate", "--out", LONG],
         ["data", "index", LONG],
         ["lint", LONG],

@@ -24,7 +24,7 @@ def one_line(shown):
         (NETWORK + "xla = 'yes'\n", "xla must be one of auto, on, off. Received: xla=yes"),
         (
             NETWORK.replace("[8, 16]", "[8, 20]"),
-            "multiple of 8. Received: widths=[8, 20]. Remedy: use 16 instead of 20",
+            "multiple of 8, at most 4096. Received: widths=[8, 20]. Remedy: use 16 instead of 20",
         ),
         (NETWORK.replace("patch = 32", "patch = 34"), "Received: patch=34. Remedy: patch = 32"),
     ],
@@ -53,7 +53,7 @@ def test_no_data_for_a_split(tmp_path, dataset_of_instances, quietcam):
 def test_sparsity_out_of_range(make_run, pair_folder, quietcam, sparsity):
     code, shown = quietcam("prune", make_run(), "--data", pair_folder, f"--sparsity={sparsity}")
     assert code == 2
-    assert "sparsity must be in [0, 1). Received: sparsity=" in one_line(shown)
+    assert "--sparsity is a number from 0 to 0.999. Received: " in one_line(shown)
 
 
 def test_a_run_directory_in_use(make_run, pair_folder, quietcam, tmp_path):
@@ -82,7 +82,7 @@ def test_a_run_directory_in_use(make_run, pair_folder, quietcam, tmp_path):
     ("words", "said"),
     [
         (("--channels", "0.99"), "Remedy: take away a share of at most 0."),
-        (("--channels", "1.5"), "Received: --channels 1.5. Remedy: for example --channels 0.4"),
+        (("--channels", "1.5"), "Received: 1.5. Remedy: for example --channels 0.999"),
         (("--channels", "0.3", "--importance", "l3"), "one of l1, taylor. Received: l3. Remedy: choose one"),
     ],
 )

@@ -162,9 +162,9 @@ def test_a_run_is_narrowed_from_the_command_line(pair_folder, tmp_path, capsys):
     assert set(end["magnitude_pruning"]["sensitivity"]) == {c.name for c in Architecture(**sizes(end)).convolutions()}
     for flags, message in (
         (("--channels", "0.4", "--sparsity", "0.5"), "one after another"),
-        (("--channels", "1.5"), "in (0, 1)"),
+        (("--channels", "1.5"), "a number from 0.001 to 0.999"),
         (("--channels", "0.999"), "at least 8 channels"),
-        (("--channels", "0.4", "--multiple", "4"), "multiples of 8 or 16"),
+        (("--channels", "0.4", "--multiple", "4"), "a whole number from 8 to 16"),
         (("--channels", "0.4", "--importance", "l2"), "l1, taylor"),
     ):
         code, shown = main("prune", whole, "--data", pair_folder, "--out", tmp_path / "no", *flags)

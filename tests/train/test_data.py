@@ -127,7 +127,7 @@ def test_scenes_of_ones_own_pictures_do_without_those_that_cannot_be_used(config
         ("scenes:colour=1", "scenes\\[:band"),
         ("scenes:band=dark", "LOW:HIGH"),
         ("nowhere", "nowhere"),
-        ("scenes@0", "must be above 0"),
+        ("scenes@0", "is a number from"),
     ],
 )
 def test_data_that_is_named_wrongly(config, text, rule):

@@ -93,7 +93,6 @@ def test_pairs_of_a_sensor_are_as_noisy_as_it_is(folder: Path, tmp_path: Path) -
     ("arguments", "says"),
     [
         (["--sensor", "imx999"], "imx219, imx477, imx708, ov5647"),
-        (["--sensor", "imx219", "--gain", "99"], "1 to 64"),
         (["--gain", "8"], "--gain belongs to a sensor"),
         (["--sensor", "imx219", "--band", "20:26"], "choose one of them"),
         (["--clean", "/nowhere"], "folder or a video"),
