@@ -15,7 +15,7 @@ from quietcam.strict_json import dump_json
 
 __all__ = ["PATIENCE", "Trial", "try_unknown"]
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds that a trial may take, on a slow device whose frames come first: starting Python, loading, three runs."""
 
 _OURS = 192 << 20  # bytes: Python and numpy take 65 MiB here

@@ -42,8 +42,8 @@ def run(link: Link) -> None:
 
 def _step_back() -> None:
     """Live frames go first. Where each session has its own share of the processor, that share must be small, too."""
-    os.nice(_NICE)
     with contextlib.suppress(OSError):
+        os.nice(_NICE)
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with contextlib.suppress(OSError), Path("/proc/self/autogroup").open("w", encoding="ascii") as file:
         file.write(str(_NICE))
