@@ -13,7 +13,12 @@ network, and out again:
 
 "adds" is the median over the rounds of the child's median above that of in process. With --before, a checkout of
 another commit, the denoiser on the CPU is measured with the code of both, in processes of their own, in turns: "cpu
-after by before". Nothing here was run on an Edge TPU.
+after by before". A checkout of the same commit tells how far the machine can be trusted. Nothing here was run on an
+Edge TPU.
+
+It needs a machine that is idle: two processes that take turns wait for a processor where others want it. The results of
+2026-11-30 are all runs of that day, with a load average of 10 to 15 on two cores: adds was 0.12 to 0.47 ms in five of
+seven and 2.2 and 7.4 in two, and the same code by itself gave 1.074.
 
 What must hold (exit code 3 when it does not): adds below 1 ms; cpu after by before at most 1.02.
 """
