@@ -26,7 +26,10 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False  # what strangers send is no news
 
 _BACKLOG = 512  # connections that the kernel keeps for us
-_ACCEPTED_AT_ONCE = 16  # in a round of the loop: far fewer than places, so that each is read before it must go
+# In a round of the loop. A request is looked at some rounds after its connection came: fewer may come meanwhile than
+# there are places, else it would have to go unread.
+_ACCEPTED_AT_ONCE = 4
+_ROUNDS = 4  # of the loop, in which a connection that was taken comes to have a guard, which ends it
 _SHUTDOWN_SECONDS = 0.5
 _GRACE = 2.0  # seconds that the thread has to end
 
@@ -145,6 +148,10 @@ class Server:
         try:
             await self._stop.wait()
         finally:
+            # A server that is closed forgets connections that it has taken and not begun: their sockets stay open.
+            loop.remove_reader(self._socket.fileno())
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
             server.close()
             for guard in tuple(self._limits.open):
                 guard.abort()

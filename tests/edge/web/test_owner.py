@@ -130,6 +130,25 @@ class TestRequestsThatNeverEnd:
                 assert served.get("/login", "POST", f"token={TOKEN}", Content_Type=FORM)[0] == 303
             assert len(limits.places) <= 16
 
+    def test_one_among_many_who_come_at_once_is_looked_at_before_it_must_go(self) -> None:
+        with serving(TOKEN) as served:
+            asking = f"GET /status.json HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {BEARER}\r\n\r\n".encode()
+            for _ in range(2):
+                with contextlib.ExitStack() as stack:
+                    for number in range(250):
+                        if number == 100:
+                            owner = stack.enter_context(served.connect())
+                            owner.sendall(asking)
+                            continue
+                        connection = stack.enter_context(socket.socket())
+                        connection.bind((f"127.0.1.{1 + number % 200}", 0))
+                        connection.setblocking(False)
+                        with contextlib.suppress(BlockingIOError):
+                            connection.connect(("127.0.0.1", served.port))
+                        with contextlib.suppress(OSError):
+                            connection.send(SLOW[0])
+                    assert owner.recv(100).startswith(b"HTTP/1.1 200")
+
     @pytest.mark.parametrize("token", [TOKEN, None])
     def test_who_watches_goes_on_watching(self, token: str | None) -> None:
         limits = Limits(connections=16, request_seconds=WAIT, stall_seconds=WAIT)
