@@ -276,6 +276,7 @@ class Pipeline:
     def _finish(self, whole: bool, keep: bool) -> None:
         """End all threads, those of the sinks first: when nothing hurries after all was written, else soon."""
         process.heard()
+        self.over = not whole  # what a reload under way comes to is no news of this run any more
         for outlet in self._outlets:
             outlet.close(keep)
             if not whole:

@@ -16,8 +16,7 @@ __all__ = ["counted", "environment"]
 _SITECUSTOMIZE = """
 import _signal, os, sys
 
-instant, number = int(os.environ["INSTANT"]), int(os.environ["NUMBER"])
-file = os.open(os.environ["COUNT"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+instant = os.environ.pop("INSTANT", None)  # so that the process's own children are left alone
 count = 0
 
 
@@ -29,11 +28,13 @@ def hook(event, arguments):
         return
     count += 1
     os.pwrite(file, b"%d" % count, 0)
-    if count == instant:
-        os.kill(os.getpid(), number)
+    if count == int(instant):
+        os.kill(os.getpid(), int(os.environ["NUMBER"]))
 
 
-sys.addaudithook(hook)
+if instant is not None:
+    file = os.open(os.environ["COUNT"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    sys.addaudithook(hook)
 """
 
 

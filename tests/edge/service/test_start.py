@@ -130,7 +130,7 @@ def test_a_hangup_at_any_instant_of_a_services_start_is_one_reload_later(
         assert process.returncode == 130
         assert read_back(folder)
         report: dict[str, Any] = json.loads((folder / "report.json").read_text())
-        assert report["reload"]["error"] is None
+        assert report["reload"]["error"] is None, report["reload"]
         return heard
 
     assert "RELOADING=1" not in life(0)
