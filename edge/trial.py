@@ -13,7 +13,10 @@ from edge.modelfile import ModelFile
 from quietcam.errors import ModelError
 from quietcam.strict_json import dump_json
 
-__all__ = ["PATIENCE", "Trial", "try_unknown"]
+__all__ = ["DONE", "PATIENCE", "Trial", "try_unknown"]
+
+DONE = b"all of it ran"
+"""What a child answers where nothing was wrong."""
 
 PATIENCE = 300.0
 """Seconds that a trial may take, on a slow device whose frames come first: starting Python, loading, three runs."""
@@ -49,7 +52,8 @@ class Trial:
         }
         try:
             with self._started(argument, _memory(model, shape), model.content, manifest) as child:
-                child.answer(PATIENCE)
+                if bytes(child.answer(PATIENCE)) != DONE:
+                    raise ChildError("It sent what is no answer")
         except (ChildError, OSError) as error:
             raise ModelError(
                 "A model must run whole frames in a process of its own before it takes over. Received: "

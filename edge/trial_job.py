@@ -12,6 +12,7 @@ from edge.child_link import Link
 from edge.denoiser import Denoiser
 from edge.golden import check_golden
 from edge.modelfile import ModelFile
+from edge.trial import DONE
 from quietcam.errors import ModelError
 from quietcam.manifest import Manifest
 from quietcam.strict_json import parse_json
@@ -37,7 +38,7 @@ def run(link: Link) -> None:
         _golden(denoiser)
         for half in (False, True):
             _frame(denoiser, tuple(wanted["shape"]), half)
-        link.send()
+        link.send(DONE)
 
 
 def _step_back() -> None:

@@ -106,11 +106,16 @@ class TestOf:
             Trial().of(load_model(flipped(*GIGABYTES[0])), (32, 32, 3), 1)
 
     def test_time_is_bounded(self, small: Path, monkeypatch: pytest.MonkeyPatch, children: list[Child]) -> None:
-        monkeypatch.setattr(module, "_JOB", "tests.edge.jobs:hang")
+        monkeypatch.setattr(module, "_JOB", "tests.edge.jobs:hang_silently")
         monkeypatch.setattr(module, "PATIENCE", 0.1)
         with pytest.raises(ModelError, match=r"did not answer within 0\.1 s"):
             Trial().of(load_model(small), (32, 32, 3), 1)
         assert len(children) == 1
+
+    def test_another_answer_is_no_success(self, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "_JOB", "tests.edge.jobs:tell")
+        with pytest.raises(ModelError, match="no answer"):
+            Trial().of(load_model(small), (32, 32, 3), 1)
 
     def test_numbers_must_be_numbers(self, nan: Path) -> None:
         with pytest.raises(ModelError, match=r"A model gives numbers\. Received: .*nan"):
