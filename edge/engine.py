@@ -21,6 +21,7 @@ from edge.worker import Answer, Worker
 from quietcam.errors import DeviceError, ModelError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
+from quietcam.stopping import process
 
 __all__ = ["Engine", "Patience", "Twins", "load_twins"]
 
@@ -194,7 +195,7 @@ class Engine:
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.leave()
-        end = time.monotonic() + _CLOSING
+        end = time.monotonic() + process.left(_CLOSING)
         for opener in self._openers.values():
             opener.join(max(end - time.monotonic(), 0.0))
         for worker in workers:
