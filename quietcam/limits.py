@@ -15,7 +15,6 @@ __all__ = [
     "MOST_SEED",
     "MOST_SIDE",
     "MOST_THREADS",
-    "excess",
     "limit_opencv",
     "read_number",
     "read_whole",
@@ -43,30 +42,6 @@ MOST_COUNT = 10**9
 """Of frames, pictures, steps: more than a year of them."""
 
 MOST_THREADS = 256
-
-
-_SMALL = 1_000_000  # pixels that do no harm, whatever they come from
-_PIXELS_PER_BYTE, _IN_LARGE = 4096, 128  # flat pictures reach 1000, photographs 50
-
-
-def excess(width: int, height: int, length: int, most: int = MOST_PIXELS) -> str | None:
-    """Why a picture must not be decoded, by what its header claims; None where it may be.
-
-    Args:
-        width, height: pixels, as claimed.
-        length: bytes of its file.
-        most: pixels.
-    """
-    pixels, size = width * height, f"{width}x{height}"
-    if pixels < 1:
-        return "it claims to have no pixels"
-    if pixels > most:
-        return f"it claims {size}, more than {most // 10**6} million pixels"
-    if max(width, height) > MOST_SIDE:
-        return f"it claims {size}, a side of more than {MOST_SIDE} pixels"
-    if pixels > _SMALL and pixels > length * (_PIXELS_PER_BYTE if pixels <= MOST_FRAME_PIXELS else _IN_LARGE):
-        return f"it claims {size} in {length} bytes, which hold no picture of this size"
-    return None
 
 
 def limit_opencv() -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from quietcam.data.formats import kind_of
-from quietcam.data.headers import Header, read_size
+from quietcam.data.header import Header
+from quietcam.data.headers import read_size
 from quietcam.errors import DataError, MissingExtraError, UsageError
-from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE, excess
+from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE
 from quietcam.paths import is_file
 from quietcam.printable import printable
 
@@ -97,7 +98,7 @@ def decode_image(content: bytes, header: Header, flags: int, most: int = MOST_PI
     """
     if not header.kind:
         raise DataError("it is of no format that is read")
-    if (why := excess(header.width, header.height, len(content), most)) is not None:
+    if (why := header.excess(most) or header.lack(len(content))) is not None:
         raise DataError(why)
     return load_opencv().imdecode(np.frombuffer(content, np.uint8), flags)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from quietcam.chatter import chatter_heard
-from quietcam.data.headers import Header, bare_jpeg
+from quietcam.data.header import Header
+from quietcam.data.jpeg import bare_jpeg
 from quietcam.errors import DataError
 from quietcam.opencv import decode_image
 

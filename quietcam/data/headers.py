@@ -12,42 +12,21 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from quietcam.data.formats import kind_of
-from quietcam.data.tiff import ORIENTATION, Directory, exif_orientation, is_adobe_rgb, read_directories, upright
+from quietcam.data.header import Header, with_exif
+from quietcam.data.jpeg import glance_jpeg, jpeg_tables, read_jpeg
+from quietcam.data.tiff import ORIENTATION, Directory, read_directories, upright
 
-__all__ = ["Header", "bare_jpeg", "glance", "read_header", "read_size"]
+__all__ = ["glance", "read_header", "read_size"]
 
-_MOST_SCANS = 100  # of a progressive JPEG, each of which passes over all pixels; encoders write some ten
+# How many times a byte grows at most, by the ways of coding. Codes for faxes, Zstandard and LZMA have no such bound,
+# and neither has lossless WebP: of one colour all over, 100 million pixels are 34 bytes.
+_DEFLATE, _LZW, _PACKBITS = 1032, 4096, 128
+_VP8 = 2048  # pixels: of each 16x16 a bit is told at least
+_RUNS = 256  # pixels: a run of 255 takes two bytes
 _MOST_TILE = 1 << 24  # pixels of a TIFF's tile
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the file tells.
-
-    Attributes:
-        kind: as ``kind_of`` names it; "" where it is none of these, and nothing else is told.
-        width: pixels, as stored.
-        height: pixels, as stored.
-        bits: of a channel; 0 where it is not told.
-        orientation: 1 to 8, as Exif defines it; 1 is upright.
-        profile: the ICC profile that is embedded, or nothing.
-        adobe_rgb: Exif tells Adobe RGB, as cameras do that embed no profile.
-        end: where a JPEG's coded pixels end.
-        unusual: what no picture for a camera's network is: "CMYK", "3 pages"; or nothing.
-    """
-
-    kind: str
-    width: int = 0
-    height: int = 0
-    bits: int = 0
-    orientation: int = 1
-    profile: bytes = b""
-    adobe_rgb: bool = False
-    end: int = 0
-    unusual: str = ""
 
 
 def read_header(content: bytes) -> Header:
@@ -73,10 +52,8 @@ def glance(content: bytes) -> Header:
     """
     if kind_of(content) != "jpeg":
         return read_header(content)
-    if content.count(b"\xff\xda") > _MOST_SCANS:
-        raise ValueError(f"it has more than {_MOST_SCANS} scans")
     try:
-        return _jpeg_tables(content)[0]
+        return glance_jpeg(content)
     except (struct.error, IndexError):
         raise ValueError("it is cut short") from None
 
@@ -89,7 +66,7 @@ def read_size(head: bytes) -> tuple[int, int] | None:
         if kind == "png":
             header = Header(kind, *struct.unpack_from(">II", head, 16))
         elif kind == "jpeg":
-            header = _jpeg_tables(head)[0]
+            header = jpeg_tables(head)[0]
         elif kind == "bmp":
             header = _bmp_size(head)
         elif kind == "netpbm":
@@ -97,11 +74,6 @@ def read_size(head: bytes) -> tuple[int, int] | None:
     except (struct.error, IndexError, ValueError):
         return None
     return None if header is None or not header.width else (header.width, header.height)
-
-
-def _with_exif(header: Header, exif: bytes) -> Header:
-    exif = exif.removeprefix(b"Exif\0\0")
-    return replace(header, orientation=exif_orientation(exif), adobe_rgb=is_adobe_rgb(exif))
 
 
 def _png(content: bytes) -> Header:
@@ -119,13 +91,13 @@ def _png(content: bytes) -> Header:
         if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", view, end)[0]:
             raise ValueError(f"the checksum of its {ascii(kind.decode('latin-1'))[1:-1]} chunk is wrong")
         if kind == b"IHDR":
-            header = replace(
-                header, **dict(zip(("width", "height", "bits"), struct.unpack_from(">IIB", data), strict=True))
-            )
+            width, height, bits, colours = struct.unpack_from(">IIBB", data)
+            row = -(-width * bits * {2: 3, 4: 2, 6: 4}.get(colours, 1) // 8)
+            header = replace(header, width=width, height=height, bits=bits, least=row * height // _DEFLATE)
         elif kind == b"iCCP":
             header = replace(header, profile=_inflate(bytes(data).partition(b"\0")[2][1:]))
         elif kind == b"eXIf":
-            header = _with_exif(header, bytes(data))
+            header = with_exif(header, bytes(data))
         elif kind == b"acTL" and (frames := struct.unpack_from(">I", data)[0]) > 1:
             header = replace(header, unusual=f"{frames} animated pictures")
         elif kind == b"IDAT":
@@ -143,95 +115,6 @@ def _inflate(packed: bytes, most: int = 1 << 22) -> bytes:
         return zlib.decompressobj().decompress(packed, most)
     except zlib.error:
         return b""
-
-
-_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # within coded data, 0xFF stands before 0 or a restart marker alone
-_BETWEEN = 16
-_TABLES = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-
-
-def _jpeg(content: bytes) -> Header:
-    """Walk the segments and scans to the end-of-image marker (ITU T.81, annex B).
-
-    The walk steps over an embedded thumbnail with an end marker of its own. Cameras may append data behind the end.
-    """
-    header, at = _jpeg_tables(content)
-    if not header.width:
-        raise ValueError("it is cut short" if at + 4 > len(content) else "it holds no picture")
-    scans = 1
-    while found := _IN_SCAN.search(content, at):
-        at, marker = found.start(), content[found.start() + 1]
-        if marker == 0xD9:
-            return replace(header, end=at)
-        if marker not in _TABLES:
-            raise ValueError("its coded pixels are damaged")
-        scans += marker == 0xDA
-        if scans > _MOST_SCANS:
-            raise ValueError(f"it has more than {_MOST_SCANS} scans")
-        at += 2 + struct.unpack_from(">H", content, at + 2)[0]
-    raise ValueError("it is cut short")
-
-
-def bare_jpeg(content: bytes) -> bytes:
-    """A whole JPEG without what may be odd and do no harm: for a decoder that tells the first oddity only.
-
-    Left are the tables, the frame and the coded pixels; what bytes stand between the segments, and what a sequential
-    scan says of its coefficients, is put right. Colors may be others.
-    """
-    parts, at, sequential = [content[:2]], 2, True
-    while at + 4 <= len(content):
-        at = max(at, content.find(b"\xff", at))
-        marker = content[at + 1]
-        if marker in (0xD9, 0xFF):
-            at += 1
-            if marker == 0xD9:
-                break
-            continue
-        end = at + 2 + struct.unpack_from(">H", content, at + 2)[0]
-        sequential = sequential and marker != 0xC2
-        if marker == 0xDA:
-            found = _IN_SCAN.search(content, end)
-            stop = found.start() if found else len(content)
-            scan = content[at : end - 3] + b"\0\x3f\0" if sequential else content[at:end]
-            parts += [scan, content[end:stop]]
-            end = stop
-        elif not (0xE0 <= marker <= 0xEF or marker == 0xFE):
-            parts.append(content[at:end])
-        at = end
-    return b"".join((*parts, b"\xff\xd9"))
-
-
-def _jpeg_tables(content: bytes) -> tuple[Header, int]:
-    """What stands before the first scan, and where its coded pixels begin; a width of 0 where no frame was found."""
-    header = Header("jpeg")
-    parts: dict[int, bytes] = {}
-    at, exif = 2, b""
-    while at + 4 <= len(content):
-        if content[at] != 0xFF:  # some webcams leave a byte or two there, which decoders step over
-            at = content.find(b"\xff", at, at + _BETWEEN)
-            if at < 0:
-                raise ValueError("its segments do not join")
-        marker = content[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # these have no length, and decoders step over them
-            at += 2
-            continue
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        data, at = content[at + 4 : at + 2 + length], at + 2 + length
-        if marker == 0xE1 and data.startswith(b"Exif\0\0"):
-            exif = exif or data
-        elif marker == 0xE2 and data.startswith(b"ICC_PROFILE\0"):
-            parts[data[12]] = data[14:]
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            bits, height, width, channels = struct.unpack_from(">BHHB", data)
-            unusual = "CMYK" if channels == 4 else ""
-            header = replace(header, bits=bits, height=height, width=width, unusual=unusual)
-        elif marker == 0xDA:
-            break
-    header = replace(header, profile=b"".join(parts[number] for number in sorted(parts)))
-    return (_with_exif(header, exif) if exif else header), at
 
 
 def _webp(content: bytes) -> Header:
@@ -252,14 +135,15 @@ def _webp(content: bytes) -> Header:
                 header = replace(header, unusual="animated pictures")
         elif kind == b"VP8 ":
             width, height = struct.unpack_from("<HH", data, 6)
-            header = replace(header, width=width & 0x3FFF, height=height & 0x3FFF)
+            width, height = width & 0x3FFF, height & 0x3FFF
+            header = replace(header, width=width, height=height, least=width * height // _VP8)
         elif kind == b"VP8L":
             (sides,) = struct.unpack_from("<I", data, 1)
             header = replace(header, width=(sides & 0x3FFF) + 1, height=(sides >> 14 & 0x3FFF) + 1)
         elif kind == b"ICCP":
             header = replace(header, profile=data)
         elif kind == b"EXIF":
-            header = _with_exif(header, data)
+            header = with_exif(header, data)
         at += 8 + size + (size & 1)
     if not header.unusual and not (header.width and header.height):
         raise ValueError("it holds no picture")
@@ -279,9 +163,7 @@ def _tiff(content: bytes) -> Header:
         return replace(header, unusual="camera raw")
     if len(pages) > 1:
         return replace(header, unusual=f"{len(pages)} pages")
-    if not header.unusual:
-        _check_tiff_pixels(first, header, len(content))
-    return header
+    return header if header.unusual else _with_least(first, header, len(content))
 
 
 def _tiff_header(first: Directory) -> Header:
@@ -306,8 +188,8 @@ def _tiff_header(first: Directory) -> Header:
     )
 
 
-def _check_tiff_pixels(first: Directory, header: Header, length: int) -> None:
-    """Whether every strip or tile that the size asks for lies within the file."""
+def _with_least(first: Directory, header: Header, length: int) -> Header:
+    """``header``, once every strip or tile that the size asks for lies within the file."""
     tiled = 322 in first.entries
     offsets, counts = (first.numbers(tag) for tag in ((324, 325) if tiled else (273, 279)))
     samples = first.number(277, 1)
@@ -324,9 +206,13 @@ def _check_tiff_pixels(first: Directory, header: Header, length: int) -> None:
         raise ValueError("its rows of pixels are not all there")
     if any(not count or offset + count > length for offset, count in zip(offsets, counts, strict=True)):
         raise ValueError("it is cut short")
-    row = -(-header.width * header.bits * samples // 8)
-    if first.number(259, 1) == 1 and sum(counts) < row * header.height:
+    # Of Y, Cb and Cr the latter two may be there for every few pixels only.
+    row = -(-header.width * header.bits * (1 if first.number(262, 2) == 6 else samples) // 8)
+    packing = first.number(259, 1)
+    if packing == 1 and sum(counts) < row * header.height:
         raise ValueError("its rows of pixels are not all there")
+    grows = {5: _LZW, 8: _DEFLATE, 32946: _DEFLATE, 32773: _PACKBITS}.get(packing, 0)
+    return replace(header, least=row * header.height // grows) if grows else header
 
 
 def _bmp_size(content: bytes) -> Header:
@@ -347,7 +233,7 @@ def _bmp(content: bytes) -> Header:
     needed = packed if packing in (1, 2) else -(-header.width * bits // 32) * 4 * header.height
     if start + needed > len(content):
         raise ValueError("it is cut short")
-    return header
+    return replace(header, least=header.width * header.height // _RUNS) if packing in (1, 2) else header
 
 
 _NETPBM = re.compile(rb"P([56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
@@ -375,7 +261,7 @@ def _netpbm(content: bytes) -> Header:
 
 _READERS: dict[str, Callable[[bytes], Header]] = {
     "png": _png,
-    "jpeg": _jpeg,
+    "jpeg": read_jpeg,
     "webp": _webp,
     "tiff": _tiff,
     "bmp": _bmp,

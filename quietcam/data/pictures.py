@@ -21,11 +21,12 @@ from quietcam.data.formats import (
     unread_by_content,
     unread_by_name,
 )
-from quietcam.data.headers import Header, read_header, read_size
+from quietcam.data.header import Header
+from quietcam.data.headers import read_header, read_size
 from quietcam.data.profile import ADOBE_RGB, read_profile, to_srgb
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, check_image, swap_red_blue
-from quietcam.limits import MOST_CODED, MOST_PIXELS, MOST_SIDE, excess
+from quietcam.limits import MOST_CODED, MOST_PIXELS, MOST_SIDE
 from quietcam.progress import say
 from quietcam.regular import read_regular
 
@@ -162,11 +163,13 @@ def decode_picture(content: bytes, path: Place) -> Image:
     header = _header(path, content)
     if header.unusual:
         raise _unusual(path, header.unusual)
-    if (why := excess(header.width, header.height, len(content))) is not None:
+    if (why := header.excess()) is not None:
         raise DataError(
             f"A picture must have at most {MOST_PIXELS // 10**6} million pixels, and sides of at most {MOST_SIDE}. "
             f"Received: {path}: {why}. Remedy: scale it down or cut it, or take it out."
         )
+    if (why := header.lack(len(content))) is not None:
+        raise damaged(path, why)
     if header.bits > 8:
         raise _too_deep(path, f"{header.bits} bits")
     pixels = decode(path, content, header)

@@ -15,7 +15,8 @@ pytest.importorskip("PIL", reason="needs the extra 'dev'")
 from PIL import Image, ImageCms, ImageOps
 
 from quietcam.data.formats import count_unread, kind_of, unread_by_content
-from quietcam.data.headers import bare_jpeg, read_header, read_size
+from quietcam.data.headers import read_header, read_size
+from quietcam.data.jpeg import bare_jpeg
 from quietcam.data.pictures import decode_picture, is_picture_file, list_pictures, picture_size, read_picture
 from quietcam.data.profile import read_profile, to_srgb
 from quietcam.data.tiff import exif_orientation, is_adobe_rgb
