@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = ["shown", "shown_values", "shown_words"]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):(/*+)(.*)", re.DOTALL)
 _RUN = re.compile(r"\S++")
+_AT = re.compile(r"(?<=\S)@(?=\S)")
 _COLON = re.compile(r":|%3[aA]")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.\-])([A-Za-z][A-Za-z0-9+.\-]*+):")
 _SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "ftp"})
@@ -80,20 +82,40 @@ def _replaced(text: str, value: str, hidden: str) -> str:
 
 def _runs(text: str) -> str:
     """Each stretch between spaces for itself; a URL that a password with spaces tears apart as one."""
-    pieces, done, last = [], 0, text.rfind("@")
+    pieces, done = [], 0
+    ends = [found.start() for found in _AT.finditer(text)]
     for found in _RUN.finditer(text):
         if found.start() < done or (":" not in found[0] and "%" not in found[0]):
             continue
         hidden, end = _run(found[0]), found.end()
-        if last > end and hidden.endswith(f":{HIDDEN}"):  # no port stands there: it may be the front of a password
-            line = text.find("\n", end)
-            at = text.rfind("@", end, line if line >= 0 else len(text))
-            if at >= 0 and (rest := _RUN.match(text, at)) is not None:
-                end = rest.end()
-                hidden = _run(text[found.start() : end])
+        if _is_torn(found[0], hidden) and (at := _last_at(text, end, ends)) is not None:
+            rest = _RUN.match(text, at)
+            end = rest.end() if rest is not None else end
+            hidden = _run(text[found.start() : end])
         pieces += [text[done : found.start()], hidden]
         done = end
     return "".join([*pieces, text[done:]])
+
+
+def _last_at(text: str, start: int, ends: list[int]) -> int | None:
+    """Where the last @ from there on stands in its line, of those within a word or right behind a first space."""
+    if ends and ends[-1] > start:
+        line = text.find("\n", start)
+        at = bisect(ends, line if line >= 0 else len(text)) - 1
+        if at >= 0 and ends[at] > start:
+            return ends[at]
+    return start + 1 if text.startswith(" @", start) else None
+
+
+def _is_torn(run: str, hidden: str) -> bool:
+    """Whether it may be the front of a URL whose password goes on behind a space."""
+    if hidden.endswith(f":{HIDDEN}"):  # no port stands there
+        return True
+    scheme = _SCHEME.search(run)
+    if scheme is None or "@" in run:
+        return False
+    host = _HOST.match(run[scheme.end() :].lstrip("/"))
+    return host is not None and bool(host[1]) and host[2] is not None and not _is_number(host[0].rpartition(":")[0])
 
 
 def _run(text: str) -> str:

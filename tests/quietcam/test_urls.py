@@ -46,6 +46,14 @@ from quietcam.urls import shown, shown_values, shown_words
         ("synthetic:fps=3,base=http:/127.0.0.1/snap?pwd=secret", "synthetic:fps=3,base=http:/127.0.0.1/snap?***"),
         ("rtsp://u:p@h/x is lost: mail me@home", "rtsp://***@h/x is lost: mail me@home"),
         ("synthetic:base=rtsp:/user:secret@camera", "***@camera"),
+        # A password with spaces, whose front may be a port.
+        ("no rtsp://user:1234 56@camera/live is there", "no rtsp://***@camera/live is there"),
+        ("rtsp:user:12 34 56@camera:554, today", "rtsp:***@camera:554, today"),
+        ("rtsp://user:1234 @camera/live", "rtsp://***@camera/live"),
+        ("rtsp://user:12/3 4@10.0.0.9/live", "rtsp://***"),
+        ("rtsp://user:1234 56@camera/live\nmail me@home", "rtsp://***@camera/live\nmail me@home"),
+        ("http://localhost:8080 asks for --token @FILE", "http://localhost:8080 asks for --token @FILE"),
+        ("http://10.0.0.9:8080 is lost: mail me@home", "http://10.0.0.9:8080 is lost: mail me@home"),
     ],
 )
 def test_what_is_secret_is_left_out_and_the_rest_is_not(text: str, expected: str) -> None:
@@ -177,6 +185,7 @@ def test_a_short_value_and_a_files_name_are_no_secrets_to_look_for() -> None:
 
 HOSTILE = [
     *("a:", "1:", "@", "a:@", ".", ".:", "rtsp://", "a@", "'\"", "[", "x=", "%", "%3a", "token", "token=", "a-", " "),
+    *("rtsp://a:1 ", "rtsp://a:1\n", "rtsp://a:1 b@c\n", "rtsp://a:1 @ "),
     *("token = ", "?", "/", "://", "a:b ", "rtsp://a:b ", "rtsp://a:b\n", '"token": "', "\\", "é", "authorization:"),
 ]
 
