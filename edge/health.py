@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.treatment import KINDS, Treatment
 
-__all__ = ["STAGES", "Health", "Latency", "degradation", "peak_memory_mib"]
+__all__ = ["STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
 
 STAGES = ("capture", "wait", "denoise", "sink", "end_to_end")
 """Getting a frame; its wait for the network; the network, where it ran; from there until the last sink took it; and all
@@ -188,18 +188,36 @@ class Health:
 _NO_WORK = dict.fromkeys(Treatment().report())
 
 
-def degradation(report: dict[str, Any]) -> str | None:
-    """In what way frames get less than the whole network, and why, by a ``Health.report``; None where they do not. What
-    the user (strength) or the gate (clean frames) wants is none.
+class Degradation(NamedTuple):
+    """In what way a run does less than it was asked to: ``words``, and ``since`` when (unix seconds) where that is
+    known.
     """
-    ladder, device = report.get("ladder") or {}, report.get("device") or {}
+
+    words: str
+    since: float | None = None
+
+
+def degradation(report: dict[str, Any]) -> Degradation | None:
+    """In what way frames get less than the whole network, or are not kept, by a ``Health.report``; None where it is
+    not so. What the user (strength) or the gate (clean frames) wants is none.
+
+    Anybody may read it, so it names no file: the log and ``sinks`` say more.
+    """
+    ladder, device, sinks = (report.get(part) or {} for part in ("ladder", "device", "sinks"))
+    found = []
     if ladder.get("step", "full") != "full":
-        return f"{ladder['step']} ({ladder.get('reason')})"
-    if device.get("used") == "none":
-        return f"pass-through (no device runs the network: {device.get('reason')})"
-    if device.get("reason"):
-        return f"the network runs on {device.get('used')} ({device['reason']})"
-    return None
+        found.append(Degradation(f"{ladder['step']} ({ladder.get('reason')})", ladder.get("since")))
+    elif device.get("used") == "none":
+        words = f"pass-through (no device runs the network: {device.get('reason')})"
+        found.append(Degradation(words, device.get("since")))
+    elif device.get("reason"):
+        found.append(Degradation(f"the network runs on {device.get('used')} ({device['reason']})", device.get("since")))
+    failing = sum(1 for sink in sinks if sink.get("error") or sink.get("waiting"))
+    if failing:
+        found.append(Degradation(f"{failing} of {len(sinks)} sinks {'keep' if failing > 1 else 'keeps'} no frames"))
+    if not found:
+        return None
+    return Degradation("; ".join(each.words for each in found), found[0].since)
 
 
 def peak_memory_mib() -> float:

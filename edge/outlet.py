@@ -19,6 +19,7 @@ __all__ = ["Outlet", "Slot"]
 _QUEUE = 2  # frames: one to be taken at once, one on its way
 _TICK = 1.0  # seconds between two statuses
 _FIRST_RETRY, _LAST_RETRY = 5.0, 60.0  # seconds
+_HANGS = 5.0  # seconds: what a live run's sink still does by then is told as an error
 
 
 class Slot:
@@ -97,12 +98,13 @@ class Outlet:
         self._retry_at = 0.0
         self._pause = _FIRST_RETRY
         self._keep = True
+        self._busy_since: float | None = None
         self._closed = threading.Event()
         self.thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
 
     def report(self) -> dict[str, Any]:
         """For JSON: ``frames`` it took and how many of them ``untouched`` by a network, ``dropped`` ones, how often it
-        ``failed``, and the ``error`` it has now.
+        ``failed``, and the ``error`` it has now, a disk or driver that hangs included.
         """
         return {
             "name": self.sink.name,
@@ -110,9 +112,17 @@ class Outlet:
             "untouched": self._untouched,
             "dropped": self._box.dropped,
             "failed": self._failed,
-            "error": self._failure if self.error is None else str(self.error),
+            "error": self._trouble(),
             **self.sink.report(),
         }
+
+    def _trouble(self) -> str | None:
+        if self.error is not None:
+            return str(self.error)
+        since, failure = self._busy_since, self._failure
+        if failure is None and self._live and since is not None and self._clock() - since >= _HANGS:
+            return f"it has not answered for {self._clock() - since:.0f} s"
+        return failure
 
     def start(self) -> None:
         self.thread.start()
@@ -188,6 +198,7 @@ class Outlet:
 
     def _try(self, work: Callable[[], None]) -> bool:
         """Whether it went well; what ends the outlet is raised."""
+        self._busy_since = self._clock()
         try:
             work()
         except SinkEnded:
@@ -197,6 +208,8 @@ class Outlet:
                 raise
             self._fail(error)
             return False
+        finally:
+            self._busy_since = None
         return True
 
     def _fail(self, error: Exception) -> None:

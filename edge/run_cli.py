@@ -275,7 +275,8 @@ def run_command(
     _tell(report, json)
     if stopped or process.asked:
         raise KeyboardInterrupt
-    failed = [f"{each['name']}: {each['error']}" for each in report["sinks"] if each["error"]]
+    troubles = [(each["name"], each["error"] or each.get("waiting")) for each in report["sinks"]]
+    failed = [f"{name}: {trouble}" for name, trouble in troubles if trouble]
     if failed:
         raise StorageError(f"Not every sink took all frames to the end. Received: {'; '.join(failed)}")
 

@@ -15,6 +15,7 @@ from quietcam.errors import StorageError
 from quietcam.strict_json import dump_json
 
 __all__ = [
+    "Draft",
     "atomic_path",
     "make_folder",
     "sync_folder",
@@ -27,6 +28,9 @@ __all__ = [
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 """What file systems say that cannot sync a folder. An error of the disk is none of these."""
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+"""What file systems say that have no hard links, as those of many cards."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -38,33 +42,71 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full, read-only or gone; or ``path`` is a folder, a device or a pipe.
     """
-    path = Path(path)
-    make_folder(path.parent)
-    temporary: Path | None = None
+    draft = Draft(path)
     try:
-        _check_replaceable(path)
-        temporary = path.with_name(_beside(path))
-        # Made here, so that the file has the permissions that the umask gives any new file.
-        os.close(os.open(temporary, _NEW, 0o666))
-        yield temporary
-        # Its writer may have made it anew; what is no file by now is not opened for long, and never takes the name.
-        handle = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        temporary.replace(path)
-        sync_folder(path.parent)
+        yield draft.temporary
+        draft.keep()
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise StorageError.writing(path, error) from error
+        raise StorageError.writing(Path(path), error) from error
     finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):  # a disk that is gone: the error under way says so
-                temporary.unlink(missing_ok=True)
+        draft.drop()
+
+
+class Draft:
+    """A file under a temporary name, for as long as it is written: see ``atomic_path``. ``drop`` it in the end.
+
+    Args:
+        path: what it shall be called.
+
+    Attributes:
+        temporary: where it is until then.
+
+    Raises:
+        StorageError: as ``atomic_path``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path = Path(path)
+        make_folder(path.parent)
+        try:
+            _check_replaceable(path)
+            self.temporary = path.with_name(_beside(path))
+            # Made here, so that the file has the permissions that the umask gives any new file.
+            os.close(os.open(self.temporary, _NEW, 0o666))
+        except OSError as error:
+            raise StorageError.writing(path, error) from error
+
+    def keep(self, path: Path | None = None, replace: bool = True) -> None:
+        """See it on the disk and give it its name, or that of ``path`` in the same folder.
+
+        Raises:
+            FileExistsError: something of that name is there, and it shall not ``replace`` it. May be called again.
+            StorageError: as ``atomic_path``.
+        """
+        path = self._path if path is None else path
+        try:
+            # Its writer may have made it anew; what is no file by now is not opened for long, and never takes the name.
+            handle = os.open(self.temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            if replace or not _linked(self.temporary, path):
+                self.temporary.replace(path)
+            sync_folder(path.parent)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise StorageError.writing(path, error) from error
+
+    def drop(self) -> None:
+        """Remove what is left under the temporary name. May be called twice."""
+        with contextlib.suppress(OSError):  # a disk that is gone: the error under way says so
+            self.temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes, folder: int | None = None) -> None:
@@ -177,6 +219,24 @@ def _beside(path: Path) -> str:
     """A temporary name. Cut (in bytes), because a name that fits may not fit with more behind it."""
     stem = os.fsencode(path.stem)[:64].decode(errors="ignore")
     return f".{stem}.{secrets.token_hex(4)}{path.suffix if len(os.fsencode(path.suffix)) <= 32 else ''}"
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Give it its name where nothing has that name; False where the disk has no links, and nothing has it.
+
+    Raises:
+        FileExistsError: something has it.
+    """
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        return False
+    temporary.unlink()
+    return True
 
 
 def _check_replaceable(path: Path, folder: int | None = None) -> None:

@@ -101,7 +101,7 @@ def _line(report: dict[str, Any]) -> str:
         parts.append(f"{report['temperature_c']:.0f} °C")
     degraded = degradation(report)
     if degraded is not None:
-        parts.append(f"degraded: {degraded}")
+        parts.append(f"degraded: {degraded.words}")
     if (report.get("reload") or {}).get("error"):
         parts.append("the last reload failed")
     return ", ".join(parts)

@@ -198,6 +198,8 @@ class SpoolSink(Sink):
         try:
             if self._in_hand is not None:
                 self._keep(self._clock())
+            if self._in_hand is not None:  # nobody tries it again
+                self.missed += 1
             self._budget.close()
         finally:
             self._store.close()

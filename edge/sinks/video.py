@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ from edge.frame import Frame
 from edge.sinks.base import Sink, side_by_side
 from edge.sinks.held import Held
 from edge.sinks.tempo import set_tempo
-from quietcam.atomic import atomic_path
+from quietcam.atomic import Draft
 from quietcam.chatter import chatter_caught
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.image import Image, swap_red_blue, to_rgb
 from quietcam.opencv import open_capture, open_writer
+from quietcam.progress import say
 
 __all__ = ["CODECS", "VideoSink"]
 
@@ -43,7 +43,7 @@ class VideoSink(Sink):
         path: ends in one of ``CODECS``. Sides that are odd get one more row or column, as the codecs need.
         fps: frames a second of the clip.
         before_after: the noisy frame on the left of the denoised one.
-        overwrite: replace a file that is there.
+        overwrite: replace a file that is there. Else a clip whose name is taken meanwhile gets the next one, as a part.
         parts: of a live camera: where the size changes, or after a gap or a failure, the next clip begins:
             ``clip_2.webm``. Frames are missing here and there, or the camera's rate is another than it says, so each
             clip is given the tempo at which its frames came. Of a file each frame is shown at its time, the one before
@@ -77,8 +77,7 @@ class VideoSink(Sink):
         self._writer: Any = None
         self._last: Image | None = None
         self._size: tuple[int, ...] = ()
-        self._temporary = path
-        self._whole: AbstractContextManager[Path]
+        self._draft: Draft | None = None
         self._held = Held(path.parent, shared=True)
 
     def open(self) -> None:
@@ -114,23 +113,24 @@ class VideoSink(Sink):
         self._held.release()
         if self._writer is None:
             return
-        self._release()
-        there = _frames(self._temporary)
-        if there < self._in_part * _LEAST_SHARE:
-            self._throw_away()
-            raise StorageError(
-                f"The clip could not be written whole. Received: {self._path} with {self._in_part} frames, of "
-                f"which {max(there, 0)} can be read back. Remedy: free some space, or choose another place."
-            )
-        if self._parts:
-            self._keep_time()
-        self._whole.__exit__(None, None, None)
+        draft = self._release()
+        try:
+            there = _frames(draft.temporary)
+            if there < self._in_part * _LEAST_SHARE:
+                raise StorageError(
+                    f"The clip could not be written whole. Received: {self._path} with {self._in_part} frames, of "
+                    f"which {max(there, 0)} can be read back. Remedy: free some space, or choose another place."
+                )
+            if self._parts:
+                self._keep_time(draft.temporary)
+            self._keep(draft)
+        finally:
+            draft.drop()
 
     def discard(self) -> None:
         self._held.release()
         if self._writer is not None:
-            self._release()
-            self._throw_away()
+            self._release().drop()
 
     def _begin(self, picture: Image) -> None:
         import cv2
@@ -141,12 +141,15 @@ class VideoSink(Sink):
             self._held.take()
         self._check_room()
         self._next_part()
-        self._whole = atomic_path(self._path)
-        self._temporary = self._whole.__enter__()
+        self._draft = Draft(self._path)
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         size = picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2
-        with chatter_caught():
-            self._writer = open_writer(self._temporary, cv2.CAP_FFMPEG, codec, self._fps, size)
+        try:
+            with chatter_caught():
+                self._writer = open_writer(self._draft.temporary, cv2.CAP_FFMPEG, codec, self._fps, size)
+        except BaseException:
+            self._draft.drop()
+            raise
         if not self._writer.isOpened():
             self.discard()
             raise StorageError(
@@ -166,10 +169,23 @@ class VideoSink(Sink):
             self._in_part += 1
             self._check_room()
 
-    def _keep_time(self) -> None:
+    def _keep(self, draft: Draft) -> None:
+        """Give the clip its name, or the next one where something has been called so since it was begun."""
+        wanted = self._path
+        while True:
+            try:
+                draft.keep(self._path, replace=self._overwrite)
+            except FileExistsError:
+                self._next_part()
+            else:
+                break
+        if self._path != wanted:
+            say(f"{wanted} is there by now and is not replaced: the clip is {self._path}")
+
+    def _keep_time(self, clip: Path) -> None:
         lasts, said = self._newest - self._began, (self._in_part - 1) / self._fps
         if lasts > 0.0 and said > 0.0 and not _STEADY < said / lasts < 1 / _STEADY:
-            set_tempo(self._temporary, lasts / said)
+            set_tempo(clip, lasts / said)
 
     def _check_room(self) -> None:
         """While there is still enough to finish what was begun."""
@@ -185,17 +201,12 @@ class VideoSink(Sink):
             if self._part == 1 or self._overwrite or not self._path.exists():
                 return
 
-    def _release(self) -> None:
+    def _release(self) -> Draft:
+        assert self._draft is not None
         with chatter_caught():
             self._writer.release()
         self._writer = None
-
-    def _throw_away(self) -> None:
-        self._whole.__exit__(_Discarded, _Discarded(), None)
-
-
-class _Discarded(Exception):  # noqa: N818  nobody ever sees it
-    """Tells ``atomic_path`` that the file is not wanted."""
+        return self._draft
 
 
 def _frames(path: Path) -> int:

@@ -130,7 +130,7 @@ _COUNTERS = (
 )
 _GAUGES = (
     ("up", "live", "1 while there is live video, 0 when the camera is lost or stuck."),
-    ("degraded", "degraded", "1 while frames get less than the whole network, else 0."),
+    ("degraded", "degraded", "1 while frames get less than the whole network or a sink does not keep them, else 0."),
     ("frames_per_second", "fps", "Frames a second in the last seconds."),
     ("temperature_celsius", "temperature_c", "Of the processor."),
     ("noise_sigma", "noise_sigma", "Estimated noise of the frames, in steps of 255."),

@@ -18,7 +18,7 @@ STUCK_SECONDS = 5.0
 class Verdict(dict[str, Any]):
     """Of /healthz: ``state``, ``ok``, ``reason``, and ``since`` (unix seconds) where the state is ``degraded`` or
     ``lost``; else it is ``live``, or ``starting`` before the first frame. Degraded is ok: there is live video, and the
-    reason says what the frames lack.
+    reason says what the frames lack, or that a sink does not keep them.
     """
 
     @property
@@ -67,7 +67,7 @@ class State:
             return self._report
 
     def verdict(self) -> Verdict:
-        """Whether there is live video, and if not, since when and why; and whether it gets all of the network."""
+        """Whether there is live video, and if not, since when and why; and whether it gets all that was asked for."""
         with self._lock:
             silent = self._clock() - self._last_frame
             report = self._report
@@ -83,6 +83,5 @@ class State:
             return Verdict(state="starting", ok=True, reason="starting")
         degraded = degradation(report)
         if degraded is not None:
-            changed = (report.get("ladder") or {}).get("since") or (report.get("device") or {}).get("since")
-            return Verdict(state="degraded", ok=True, reason=f"degraded: {degraded}", since=changed)
+            return Verdict(state="degraded", ok=True, reason=f"degraded: {degraded.words}", since=degraded.since)
         return Verdict(state="live", ok=True, reason="live")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -207,6 +208,30 @@ class TestVideo:
             sink.discard()
         assert names(tmp_path) == []
 
+    @pytest.mark.parametrize("links", [True, False], ids=["", "no links on this disk"])
+    def test_a_file_that_appears_meanwhile_is_not_replaced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], links: bool
+    ) -> None:
+        """Somebody's, or the clip of a second run that was begun at the same time."""
+        if not links:
+            monkeypatch.setattr(os, "link", _no_links)
+        path = tmp_path / "clip.avi"
+        with open_sink(str(path)) as first, open_sink(str(path)) as second:
+            fill(first, 2)
+            fill(second, 3)
+            (tmp_path / "clip_2.avi").symlink_to("nothing")
+        assert names(tmp_path) == ["clip.avi", "clip_2.avi", "clip_3.avi"]
+        assert (len(read_clip(path)), len(read_clip(tmp_path / "clip_3.avi"))) == (3, 2)
+        assert (tmp_path / "clip_2.avi").is_symlink()
+        assert f"is there by now and is not replaced: the clip is {tmp_path / 'clip_3.avi'}" in capsys.readouterr().err
+
+    def test_a_file_that_appears_meanwhile_is_replaced_where_that_is_wanted(self, tmp_path: Path) -> None:
+        path = tmp_path / "clip.avi"
+        with open_sink(str(path), overwrite=True) as sink:
+            fill(sink, 2)
+            path.write_bytes(b"old")
+        assert (names(tmp_path), len(read_clip(path))) == (["clip.avi"], 2)
+
     def test_a_disk_that_fills_is_noticed_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         full = SimpleNamespace(f_frsize=4096, f_bfree=3, f_bavail=3)
         with open_sink(str(tmp_path / "clip.webm")) as sink:
@@ -276,3 +301,7 @@ def test_a_file_where_the_folder_should_be_and_the_other_way_round(tmp_path: Pat
         open_sink(str(tmp_path / "out"))
     with pytest.raises(UsageError, match="which is a folder"):
         open_sink(str(tmp_path / "clip.webm"))
+
+
+def _no_links(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))

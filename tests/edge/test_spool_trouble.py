@@ -17,6 +17,7 @@ import pytest
 
 from edge.sinks.budget import Budget
 from edge.sinks.store import Store
+from quietcam.cli import run
 from quietcam.data.pictures import read_picture
 from quietcam.errors import UsageError
 from tests.edge.conftest import picture
@@ -100,6 +101,7 @@ class TestTrouble:
         sink.close()
         sink.close()
         assert sink.waiting is not None
+        assert (sink.stored, sink.missed) == (0, 1)
         assert names(tmp_path) == []
 
     def test_a_power_cut_leaves_nothing_half(self, tmp_path: Path, clock: Clock) -> None:
@@ -157,6 +159,16 @@ class TestTrouble:
             feed(sink, clock, 1, image=picture(200, 200))
             feed(sink, clock, 1)
         assert (sink.stored, sink.missed) == (2, 1)
+
+
+def test_a_run_whose_frames_were_not_stored_has_failed(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "fsync", _full)
+    source = ["--source", "synthetic:size=64x48,rendered=2", "--model", str(small), "--no-ladder"]
+    assert run(["run", *source, "--sink", f"spool:{tmp_path / 'spool'}", "--frames", "3"]) == 1
+    assert "Not every sink took all frames" in capsys.readouterr().err
+    assert names(tmp_path / "spool") == []
 
 
 def test_bytes_are_those_that_are_there_also_when_frames_are_fetched(tmp_path: Path, clock: Clock) -> None:

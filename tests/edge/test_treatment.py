@@ -21,7 +21,7 @@ from edge.degrade import DegradeOptions, Degrader, make_degrader
 from edge.denoiser import Denoiser
 from edge.frame import Frame
 from edge.gate import Gate
-from edge.health import Health, degradation
+from edge.health import Degradation, Health, degradation
 from edge.heat import Thermometer
 from edge.ladder import Ladder, LadderRules, Step
 from edge.pipeline import Pipeline
@@ -44,6 +44,7 @@ from tests.waiting import WAIT, until
 
 LOWEST = (Step.HALF_SIZE, Step.SMALLER, Step.EVERY_SECOND, Step.PASS_THROUGH)
 NETWORK = Treatment(model="small_32x32_int8")
+FULL = {"step": "full", "reason": None, "since": 5.0}
 
 
 class TestTreatment:
@@ -387,7 +388,9 @@ class TestReport:
         assert (last["work"]["share"], last["work"]["model"]) == (0.0, None)
         assert last["noise_sigma"] is None
         assert last["ladder"] == {"step": "pass-through", "reason": "95 °C, of at most 80", "since": 1.7e9}
-        assert degradation(last) == "pass-through (95 °C, of at most 80)"
+        degraded = degradation(last)
+        assert degraded is not None
+        assert degraded.words == "pass-through (95 °C, of at most 80)"
         assert last["worked"]["untouched"] + last["worked"]["full"] == 400
         (sink,) = last["sinks"]
         assert sink["untouched"] in (last["worked"]["untouched"], last["worked"]["untouched"] - 1)
@@ -429,20 +432,41 @@ class TestReport:
         [
             ({}, None),
             ({"ladder": {"step": "full", "reason": None}, "device": {"wanted": "cpu", "used": "cpu"}}, None),
-            ({"ladder": {"step": "fewer pixels", "reason": "hot"}}, "fewer pixels (hot)"),
+            ({"ladder": {"step": "fewer pixels", "reason": "hot"}}, ("fewer pixels (hot)", None)),
             (
                 {"device": {"wanted": "usb:0", "used": "none", "reason": "it is gone"}},
-                "pass-through (no device runs the network: it is gone)",
+                ("pass-through (no device runs the network: it is gone)", None),
             ),
             (
-                {"device": {"wanted": "usb:0", "used": "cpu", "reason": "usb:0 is gone"}},
-                "the network runs on cpu (usb:0 is gone)",
+                {"ladder": FULL, "device": {"wanted": "usb:0", "used": "cpu", "reason": "usb:0 is gone", "since": 8.0}},
+                ("the network runs on cpu (usb:0 is gone)", 8.0),  # and not since the ladder's last step
             ),
             ({"device": {"wanted": "usb:0,usb:1", "used": "usb:1,usb:0", "reason": None}}, None),
+            ({"sinks": [{"name": "web", "error": None}, {"name": "spool:a", "error": None, "waiting": None}]}, None),
+            (
+                {
+                    "ladder": FULL,
+                    "sinks": [{"name": "web", "error": None}, {"name": "spool:/home/a", "waiting": "gone"}],
+                },
+                ("1 of 2 sinks keeps no frames", None),
+            ),
+            (
+                {"sinks": [{"name": "a.webm", "error": "full"}, {"name": "spool:a", "error": None, "waiting": "gone"}]},
+                ("2 of 2 sinks keep no frames", None),
+            ),
+            (
+                {
+                    "ladder": {"step": "fewer pixels", "reason": "hot", "since": 8.0},
+                    "sinks": [{"name": "a", "error": "full"}],
+                },
+                ("fewer pixels (hot); 1 of 1 sinks keeps no frames", 8.0),
+            ),
         ],
     )
-    def test_in_what_way_frames_get_less(self, report: dict[str, Any], says: str | None) -> None:
-        assert degradation(report) == says
+    def test_in_what_way_frames_get_less_or_are_not_kept(
+        self, report: dict[str, Any], says: tuple[str, float | None] | None
+    ) -> None:
+        assert degradation(report) == (None if says is None else Degradation(*says))
 
 
 class Dies(Camera):

@@ -106,6 +106,8 @@ def test_the_status_says_what_really_runs_and_how_much_of_it_is_shown(manager: M
         "STATUS=30.0 frames/s, not denoised: the ladder lets frames pass as they are, 51 °C, "
         "degraded: pass-through (95 °C, of at most 80)"
     )
+    sink.status(report(3) | {"sinks": [{"name": "spool:a", "error": None, "waiting": "Cannot write a: it is gone."}]})
+    assert manager.heard()[-1].endswith(", degraded: 1 of 1 sinks keeps no frames")
 
 
 def test_the_status_is_one_line_of_text_whatever_is_told(manager: Manager) -> None:

@@ -208,6 +208,15 @@ class TestHealth:
         assert '\nquietcam_network_info{name="demo_640x480_int8",size="whole"} 1.0\n' in metrics
         assert "\nquietcam_degraded 0.0\n" in metrics
 
+    def test_frames_that_a_sink_does_not_keep_are_said_and_no_name_of_a_file_to_strangers(self, served: Served) -> None:
+        served.report(sinks=[{"name": "spool:/home/me/spool", "error": None, "waiting": "Cannot write /home/me/spool"}])
+        served.feed()
+        status, _, body = served.get("/healthz")
+        reason = "degraded: 1 of 1 sinks keeps no frames"
+        assert (status, json.loads(body)) == (200, {"state": "degraded", "ok": True, "reason": reason, "since": None})
+        assert json.loads(served.get("/status.json")[2])["degraded"] is True
+        assert "\nquietcam_degraded 1.0\n" in served.get("/metrics")[2].decode()
+
     def test_a_camera_that_is_stuck_without_saying_so(self) -> None:
         now = [100.0]
         state = State(clock=lambda: now[0], wall=lambda: 1000.0 + now[0])
