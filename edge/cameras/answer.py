@@ -10,6 +10,7 @@ import time
 import urllib.request
 from typing import Any
 
+from edge.cameras.lookup import connect
 from edge.cameras.url import CameraUrl
 
 __all__ = ["Answer", "ask"]
@@ -119,6 +120,7 @@ class _Patient(http.client.HTTPConnection):
     def __init__(self, host: str, *, due: float, **options: Any) -> None:
         super().__init__(host, **options)
         self._due = due
+        self._create_connection = _connect  # http.client's own looks names up without a deadline
 
     def connect(self) -> None:
         self.timeout = min(self._left(), _CONNECTING)
@@ -130,6 +132,10 @@ class _Patient(http.client.HTTPConnection):
         if left <= 0.0:
             raise TimeoutError("it took too long")
         return left
+
+
+def _connect(place: tuple[str, int], seconds: float, _: object = None) -> socket.socket:
+    return connect(*place, seconds)
 
 
 class _PatientSecure(_Patient, http.client.HTTPSConnection):

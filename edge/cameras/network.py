@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.cameras.capture import CaptureCamera
+from edge.cameras.lookup import connect, look_up
 from edge.cameras.url import CameraUrl
 from edge.frame import Frame
 from quietcam.data.video import say_what_opencv_gets_wrong
@@ -17,7 +18,7 @@ __all__ = ["NetworkCamera"]
 
 _OPENING_MS, _READING_MS = 5000, 3000
 _FROZEN_PICTURES, _FROZEN_VIDEO = 4.0, 30.0  # seconds; a video codec may repeat a picture until its next key frame
-_REACHING = 2.0  # seconds
+_LOOKING_UP, _REACHING = 4.0, 2.0  # seconds
 _BLACK, _STEP = 50, 8  # pictures from the start on that are black in every eighth pixel
 
 
@@ -50,6 +51,7 @@ class NetworkCamera(CaptureCamera):
     def _open(self) -> Any:
         import cv2
 
+        self._check_name()
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPENING_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READING_MS]
         native = open_capture(self._url.full, cv2.CAP_FFMPEG, limits)
         if native.isOpened():
@@ -58,19 +60,26 @@ class NetworkCamera(CaptureCamera):
         native.release()
         raise DataError(self._why_not())
 
-    def _why_not(self) -> str:
-        import socket
-
-        host, port = self._url.host, self._url.port
+    def _check_name(self) -> None:
+        """FFmpeg looks a name up without a deadline: it gets none that does not answer."""
         try:
-            socket.create_connection((host, port), _REACHING).close()
+            look_up(self._url.host, self._url.port, _LOOKING_UP)
         except OSError as error:
-            said = error.strerror or str(error) or type(error).__name__
-            return (
-                f"A camera must answer at its URL. Received: {self.name}, where {host} port {port} does not ({said}). "
-                "Remedy: check the address, the network and that the camera has power."
-            )
+            raise DataError(self._silent(error)) from None
+
+    def _why_not(self) -> str:
+        try:
+            connect(self._url.host, self._url.port, _REACHING).close()
+        except OSError as error:
+            return self._silent(error)
         return (
             f"A camera's URL must give video that OpenCV can read. Received: {self.name}, which answers without any. "
             f"Remedy: check the path, the user and the password, for example with: ffplay {self.name}"
+        )
+
+    def _silent(self, error: OSError) -> str:
+        said = error.strerror or str(error) or type(error).__name__
+        return (
+            f"A camera must answer at its URL. Received: {self.name}, where {self._url.host} port {self._url.port} "
+            f"does not ({said}). Remedy: check the address, the network and that the camera has power."
         )
