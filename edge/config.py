@@ -12,6 +12,7 @@ from quietcam.errors import UsageError
 from quietcam.keys import is_secret
 from quietcam.progress import say
 from quietcam.regular import read_regular_text
+from quietcam.strict_toml import parse_toml
 from quietcam.urls import shown, shown_values
 
 __all__ = ["Config", "options_of", "read_config"]
@@ -46,12 +47,10 @@ def read_config(path: Path, options: Mapping[str, type]) -> Config:
     Raises:
         UsageError: the file cannot be read, is no TOML, has an unknown key or a value of the wrong type.
     """
-    import tomllib
-
     text = _read(path)
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = parse_toml(text)
+    except ValueError as error:
         raise UsageError(
             f"A configuration must be TOML. Received: {path}: {error}. "
             'Remedy: lines such as sink = "web"; python -P -m edge.service config prints an example.'

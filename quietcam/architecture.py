@@ -46,7 +46,9 @@ class Convolution:
         return self.kernel * self.kernel * self.inputs * self.outputs * steps
 
 
+_LISTS = ("widths", "depths")
 _MOST_WIDTH, _MOST_DEPTH = 4096, 64
+_MOST_PARAMETERS = 200_000_000  # 800 MB of weights, of which training holds several; the largest that ships has 0.9
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,12 @@ class Architecture:
         if not 1 <= min(self.depths) <= max(self.depths) <= _MOST_DEPTH:
             raise UsageError(
                 f"Every depth must be at least 1, at most {_MOST_DEPTH}. Received: depths={list(self.depths)}."
+            )
+        if self.parameters > _MOST_PARAMETERS:
+            raise UsageError(
+                f"A network must have at most {_MOST_PARAMETERS // 10**6} million weights. Received: "
+                f"widths={list(self.widths)}, depths={list(self.depths)}, which make {self.parameters // 10**6} "
+                "million. Remedy: smaller widths or depths."
             )
 
     @property
@@ -160,11 +168,15 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
         """The opposite of ``to_dict``; unknown keys are refused."""
+        if not isinstance(values, dict):
+            raise UsageError(f"An architecture must be a table of its values. Received: {repr(values)[:60]}.")
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise UsageError(f"Unknown keys in the architecture: {unknown}. Known: {sorted(known)}.")
-        try:
-            tidy = {k: tuple(int(i) for i in v) if isinstance(v, (list, tuple)) else int(v) for k, v in values.items()}
-        except (TypeError, ValueError, OverflowError):
-            raise UsageError(f"An architecture holds whole numbers and lists of them. Received: {values}.") from None
-        return cls(**tidy)  # type: ignore[arg-type]  # checked in __post_init__
+        tidy: dict[str, Any] = {}
+        for key, value in values.items():
+            rule, numbers = ("a list of whole numbers", value) if key in _LISTS else ("a whole number", [value])
+            if not isinstance(numbers, list | tuple) or any(type(each) is not int for each in numbers):
+                raise UsageError(f"The architecture's {key} must be {rule}. Received: {key}={repr(value)[:60]}.")
+            tidy[key] = tuple(numbers) if key in _LISTS else value
+        return cls(**tidy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,8 @@ from quietcam.architecture import Architecture
 from quietcam.data.split import SplitRule
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_COUNT, MOST_SEED
+from quietcam.regular import read_regular_text
+from quietcam.strict_toml import parse_toml
 from train.extra_noise import ExtraNoise
 
 __all__ = [
@@ -179,10 +180,11 @@ def load_config(name_or_path: str) -> RunConfig:
     path = Path(name_or_path)
     if path.suffix == ".toml":
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_regular_text(path)
         except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", error)
             raise UsageError(
-                f"Cannot read the config {path}: {error}. Remedy: give the path of a TOML file."
+                f"A config must be a TOML file that can be read. Received: {path} ({why}). Remedy: check the path."
             ) from error
     else:
         shipped = {
@@ -197,9 +199,12 @@ def load_config(name_or_path: str) -> RunConfig:
             )
         text = shipped[name_or_path].read_text(encoding="utf-8")
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"The config {name_or_path} is not valid TOML: {error}.") from error
+        values = parse_toml(text)
+    except ValueError as error:
+        raise UsageError(
+            f"A config must be TOML. Received: {name_or_path}: {error}. "
+            "Remedy: compare it with those that ship, in train/configs."
+        ) from error
     return _from_dict(values, name_or_path)
 
 
@@ -219,6 +224,11 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
     }
     if unknown := sorted(set(values) - set(kinds)):
         raise UsageError(f"Unknown sections in {source}: {unknown}. Known: {sorted(kinds)}.")
+    for section, content in values.items():
+        if not isinstance(content, dict):
+            raise UsageError(
+                f"A config holds tables. Received: {source}: {section} is none. Remedy: [{section}] above its values."
+            )
     return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
 
 

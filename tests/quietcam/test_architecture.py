@@ -45,6 +45,17 @@ def test_dictionary_round_trip():
         ({"last_kernel": 2}, "3 or 1"),
         ({"breadth": 3}, "Unknown keys"),
         ({"widths": "wide"}, "whole numbers"),
+        ({"widths": 16}, "list of whole numbers"),
+        ({"widths": [16.5, 32], "depths": [1, 1]}, "list of whole numbers"),
+        ({"widths": ["16"], "depths": [1]}, "list of whole numbers"),
+        ({"widths": [16], "depths": [True]}, "list of whole numbers"),
+        ({"channels": [3]}, "a whole number"),
+        ({"channels": 3.0}, "a whole number"),
+        ({"widths": [4096] * 5, "depths": [64] * 5}, "million weights"),
+        ({"widths": [10**30], "depths": [1]}, "multiple of 8"),
+        ([], "a table"),
+        ([{}], "a table"),
+        (None, "a table"),
     ],
 )
 def test_refuses_what_no_network_can_be(values, said):

@@ -1,5 +1,6 @@
 """Configs: what ships, the way through TOML, what is refused."""
 
+import os
 from dataclasses import replace
 from importlib import resources
 
@@ -42,13 +43,27 @@ def test_dump_and_load_are_opposites(tmp_path):
         ("[training]\npatch = 100\n", "multiple of the network's total stride"),
         ("[pruning]\nsparsity = 1.0\n", "sparsity must be in"),
         ("[model]\nwidths = [16, 20, 64, 96]\n", "multiple of 8"),
-        ("steps = ", "not valid TOML"),
+        ("steps = ", "must be TOML"),
+        (f"steps = {'9' * 5000}", "too many digits"),
+        (f"steps = {'[' * 5000}", "nested too deeply"),
+        ("model = 3", "holds tables"),
+        ("training = [1]", "holds tables"),
+        ("[[model]]\nchannels = 3", "holds tables"),
+        ("[model]\nwidths = 16", "list of whole numbers"),
     ],
 )
 def test_refuses_with_the_rule(tmp_path, text, said):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(UsageError, match=said):
         load_config(str(tmp_path / "bad.toml"))
+
+
+def test_a_pipe_and_a_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(UsageError, match="no file"):
+            load_config(str(tmp_path / f"{name}.toml"))
 
 
 def test_unknown_name_lists_what_ships():

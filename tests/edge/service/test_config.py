@@ -63,6 +63,8 @@ def test_every_kind_of_value(tmp_path: Path) -> None:
         ("source = ", "must be TOML"),
         ("source = 'a'\nsource = 'b'", "must be TOML"),
         ("source = '\x00'", "must be TOML"),
+        (f"frames = {'9' * 5000}", "must be TOML.*too many digits"),
+        (f"frames = {'[' * 5000}", "must be TOML.*nested too deeply"),
     ],
 )
 def test_what_it_may_not_say_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:
