@@ -60,6 +60,7 @@ class StorageError(QuietcamError, OSError):
             errno.EDQUOT: "free some of your quota there, or choose another place",
             errno.EACCES: "make it writable, or choose another place",
             errno.EPERM: "make it writable, or choose another place",
+            errno.ENODEV: "bring it back, or choose another place",
         }.get(error.errno or 0, "choose another place")
         return cls(f"Cannot write {path}: {error.strerror or error}. Remedy: {remedy}.")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
 from edge.sinks.null import NullSink
-from edge.sinks.spool import SPOOL_MEANS, SpoolOptions, SpoolSink
+from edge.sinks.spool import SpoolSink
+from edge.sinks.spool_options import SPOOL_MEANS, SpoolOptions
 from edge.sinks.stdout import StdoutSink
 from edge.sinks.video import CODECS, VideoSink
 from edge.sinks.window import WindowSink

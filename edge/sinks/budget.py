@@ -36,6 +36,9 @@ class Budget:
         path: where the count lies.
         clock: seconds, monotonic.
         wall: unix seconds.
+
+    Attributes:
+        damaged: the count that was there could not be read.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Budget:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.limit = limit
+        self.damaged = False
         self._path = path
         self._clock, self._wall = clock, wall
         self._hours = [0] * _HOURS  # the newest first
@@ -73,6 +77,7 @@ class Budget:
         self._seen = self._clock()
         self._set_aside = 0
         self._saved = True
+        self.damaged = False
         self._remove_leftovers()
         self._hours, self._into_hour = [0] * _HOURS, 0.0
         try:
@@ -81,6 +86,7 @@ class Budget:
             return
         except (OSError, ValueError):
             self._hours[0] = self.limit
+            self.damaged = True
             return
         self._pass(min(max(0.0, self._wall() - saved), _HOURS * _HOUR))
 

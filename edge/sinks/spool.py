@@ -4,82 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from edge.frame import Frame
 from edge.sinks.base import Sink
 from edge.sinks.budget import Budget
-from edge.sinks.store import Store, allocated
+from edge.sinks.entries import allocated
+from edge.sinks.spool_options import SpoolOptions
+from edge.sinks.store import Store
 from edge.sinks.trigger import Trigger
 from edge.treatment import UNTOUCHED, caption
 from quietcam.data.caption import with_caption
 from quietcam.data.pictures import encode_picture
 from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image
-from quietcam.limits import read_number
 from quietcam.progress import say
 
-__all__ = ["SPOOL_MEANS", "SpoolOptions", "SpoolSink"]
-
-SPOOL_MEANS = "spool:FOLDER (or spool:FOLDER,size=1GB,daily=500MB,every=60,change=8,gap=1,twin=yes,format=jpg)"
+__all__ = ["SpoolSink"]
 
 _BUDGET_FILE = ".budget.json"
 _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0  # seconds
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-
-@dataclass(frozen=True)
-class SpoolOptions:
-    """What ``spool:FOLDER,KEY=VALUE,…`` says.
-
-    Attributes:
-        folder: where.
-        size: bytes that the frames may take; the oldest go first.
-        daily: bytes that may be written within 24 hours, for the sake of an SD card; None: no limit.
-        every: seconds between frames; None: only changes are kept. Defaults to 60, or None with ``change``.
-        change: steps of 255 by which a part of the picture must have moved; None: change is not looked for.
-        gap: seconds between two frames that are kept for a change.
-        twin: keep the noisy frame beside the denoised one, as a pair.
-        format: ``jpg`` (quality 95) or ``png``.
-    """
-
-    folder: Path
-    size: int = 10**9
-    daily: int | None = None
-    every: float | None = None
-    change: float | None = None
-    gap: float = 1.0
-    twin: bool = False
-    format: str = "jpg"
-
-    @classmethod
-    def parse(cls, text: str) -> SpoolOptions:
-        """Options from ``FOLDER,KEY=VALUE,…``.
-
-        Raises:
-            UsageError: no folder, an unknown key, or a value that does not fit it.
-        """
-        folder, *parts = text.split(",")
-        if not folder:
-            raise UsageError(f"A spool needs a folder. Received: spool:{text}. Remedy: {SPOOL_MEANS}")
-        options = cls(Path(folder))
-        for part in filter(None, parts):
-            key, _, value = part.partition("=")
-            if key not in _READERS:
-                raise UsageError(
-                    f"A spool has the options {', '.join(_READERS)}. Received: {part}. Remedy: {SPOOL_MEANS}"
-                )
-            try:
-                options = replace(options, **{key: _READERS[key](value)})
-            except ValueError:
-                raise UsageError(
-                    f"A spool's {key} is {_MEANINGS[key]}. Received: {part}. Remedy: {SPOOL_MEANS}"
-                ) from None
-        if options.every is None and options.change is None:
-            return replace(options, every=60.0)
-        return options
 
 
 class SpoolSink(Sink):
@@ -135,6 +79,7 @@ class SpoolSink(Sink):
             self._check_room(3 * width * height * (2 if self.options.twin else 1), "up to ")
         self._store.open()
         self._budget.load(lambda: self._store.descriptor)
+        self._tell_of_budget()
         self._opened = True
 
     def wants(self, frame: Frame) -> bool:
@@ -253,6 +198,14 @@ class SpoolSink(Sink):
         if self._store.ensure():
             say(f"{self.name}: the folder was gone, or another one is in its place; it is used from now on")
             self._budget.moved()
+            self._tell_of_budget()
+
+    def _tell_of_budget(self) -> None:
+        if self._budget.damaged:
+            say(
+                f"{self.name}: {_BUDGET_FILE} cannot be read as a count, so the day's budget counts as spent. "
+                "Remedy: wait for a day, or stop, remove that file, and start again."
+            )
 
     def _wait(self, error: StorageError, now: float) -> None:
         if self.waiting is None:
@@ -282,57 +235,3 @@ def _is_untouched(frame: Frame) -> bool:
 
 def _size(files: Mapping[str, bytes]) -> int:
     return allocated({name: len(content) for name, content in files.items()})
-
-
-def _bytes(text: str) -> int:
-    """``500MB``, ``2GiB``, ``1.5G`` or plain bytes."""
-    word = text.strip().upper()
-    binary = word.endswith("IB")
-    word = word[:-2] if binary else word.removesuffix("B")
-    unit = word[-1:] if word[-1:] in _UNITS else ""
-    factor = 1024 ** list(_UNITS).index(unit) if binary else _UNITS[unit]
-    size = float(word.removesuffix(unit)) * factor
-    if not 1 <= size <= 10**15:
-        raise ValueError
-    return int(size)
-
-
-def _seconds(text: str) -> float:
-    return read_number(text, 0.001, 10**7)
-
-
-def _steps(text: str) -> float:
-    return read_number(text, 0.01, 255)
-
-
-def _yes(text: str) -> bool:
-    words = {"yes": True, "true": True, "": True, "no": False, "false": False}
-    if text.lower() not in words:
-        raise ValueError
-    return words[text.lower()]
-
-
-def _format(text: str) -> str:
-    if text not in ("jpg", "png"):
-        raise ValueError
-    return text
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "size": _bytes,
-    "daily": _bytes,
-    "every": _seconds,
-    "change": _steps,
-    "gap": _seconds,
-    "twin": _yes,
-    "format": _format,
-}
-_MEANINGS = {
-    "size": "a number of bytes such as 500MB or 2GiB",
-    "daily": "a number of bytes such as 500MB or 2GiB",
-    "every": "seconds between two frames, 0.001 to 10000000",
-    "change": "steps of 255, 0.01 to 255",
-    "gap": "seconds, 0.001 to 10000000",
-    "twin": "yes or no",
-    "format": "jpg or png",
-}

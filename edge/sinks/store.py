@@ -5,41 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
+from edge.sinks.entries import HIGH, Entry, allocated, entry_name, is_entry, is_leftover, number_of, temporary_name
 from edge.sinks.held import FOLDER, Held, move, names, remove, sizes
 from quietcam.atomic import sync_folder, write_new
 from quietcam.errors import StorageError, UsageError
 
-__all__ = ["Entry", "Store", "allocated"]
+__all__ = ["Store"]
 
-_BLOCK = 4096  # bytes: what a file takes on the disk is a multiple of this
-_NAME = re.compile(r"[0-9]{10}_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
-_LEFTOVER = re.compile(r"\.new-[0-9a-f]{8}")
-_END = 9_000_000_000  # numbers from here on are not ours: ten digits end soon
-_HIGH = 8_000_000_000  # no store comes so far by itself: entries from here on are numbered anew
 _LOOK, _LOOK_SHARE = 60.0, 100.0  # seconds between two looks at all entries, and times as long as one takes
 _MOST_TRIES = 100  # entries in a row that cannot be removed, until the next time
 _DISK_FAILS = {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ESTALE, errno.ENXIO}
-
-
-def allocated(sizes: Mapping[str, int]) -> int:
-    """Bytes on the disk that files of these ``sizes`` take, with a folder around them if there are several."""
-    blocks = sum(-(-size // _BLOCK) for size in sizes.values())
-    return (blocks + (len(sizes) > 1)) * _BLOCK
-
-
-class Entry(NamedTuple):
-    """What was stored together, and the bytes it takes."""
-
-    name: str
-    size: int
 
 
 class Store:
@@ -160,8 +140,8 @@ class Store:
         if not self._held.is_there():
             raise self._held.gone()
         self._make_room(size)
-        temporary = _temporary()
-        entry = Entry(f"{self._next:010d}_{_stamp(self._wall())}{next(iter(files)) if len(files) == 1 else ''}", size)
+        temporary = temporary_name()
+        entry = Entry(entry_name(self._next, self._wall(), next(iter(files)) if len(files) == 1 else ""), size)
         try:
             self._write(temporary, files)
             self._next += 1  # also where that name is taken already
@@ -232,7 +212,7 @@ class Store:
     def _count_all(self) -> None:
         known = dict((*self._entries, *self._stuck))
         self._forget()
-        ours = [name for name in names(self.descriptor) if _is_entry(name) or _LEFTOVER.fullmatch(name)]
+        ours = [name for name in names(self.descriptor) if is_entry(name) or is_leftover(name)]
         for name in sorted(ours):  # leftovers first, since a dot is before any digit
             try:
                 there = sizes(self.descriptor, name)
@@ -240,16 +220,16 @@ class Store:
             except PermissionError:  # one that was never seen is not ours
                 size = known.get(name)
             if size is not None:
-                (self._count if _is_entry(name) else self._clear)(Entry(name, size))
+                (self._count if is_entry(name) else self._clear)(Entry(name, size))
         self._number_anew()
-        self._next = max([self._next, *(_number(entry.name) + 1 for entry in self._entries)])
+        self._next = max([self._next, *(number_of(entry.name) + 1 for entry in self._entries)])
 
     def _number_anew(self) -> None:
         """Give entries whose numbers are so high that somebody else must have made them the next low ones."""
         high: deque[Entry] = deque()
-        while self._entries and _number(self._entries[-1].name) >= _HIGH:
+        while self._entries and number_of(self._entries[-1].name) >= HIGH:
             high.appendleft(self._entries.pop())
-        number = _number(self._entries[-1].name) + 1 if self._entries else 0
+        number = number_of(self._entries[-1].name) + 1 if self._entries else 0
         for number, entry in enumerate(high, number):  # noqa: B020  the first one is where it begins
             name = f"{number:010d}{entry.name[10:]}"
             try:
@@ -293,14 +273,14 @@ class Store:
         name = entry.name
         try:
             there = sizes(self.descriptor, name)
-            if there is not None and "" in there and _is_entry(name):  # so that nobody ever sees half of it
-                aside = _temporary()
+            if there is not None and "" in there and is_entry(name):  # so that nobody ever sees half of it
+                aside = temporary_name()
                 move(self.descriptor, name, aside)
                 name = aside
                 self.evicted += 1
             if there is not None:
                 remove(self.descriptor, name)
-                self.evicted += _is_entry(name)
+                self.evicted += is_entry(name)
         except FileNotFoundError:  # somebody else removed it
             pass
         except OSError:
@@ -329,22 +309,4 @@ class Store:
 
 
 def _is_shown(entry: Entry) -> bool:
-    return _is_entry(entry.name)
-
-
-def _is_entry(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and _number(name) < _END
-
-
-def _number(name: str) -> int:
-    return int(name[:10])
-
-
-def _temporary() -> str:
-    return f".new-{secrets.token_hex(4)}"
-
-
-def _stamp(seconds: float) -> str:
-    """``2026-05-17T08-30-00.250Z``: UTC, in letters that every file system takes."""
-    millis = max(0, min(int(seconds * 1000), 253402300799999))
-    return time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(millis // 1000)) + f".{millis % 1000:03d}Z"
+    return is_entry(entry.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -11,7 +10,6 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from unittest import mock
@@ -19,8 +17,10 @@ from unittest import mock
 import numpy as np
 
 from edge.frame import Frame
-from edge.sinks.spool import SpoolOptions, SpoolSink
-from edge.sinks.store import allocated
+from edge.sinks.entries import allocated
+from edge.sinks.spool import SpoolSink
+from edge.sinks.spool_options import SpoolOptions
+from fuzz.failing import failing
 from fuzz.litter import KINDS, PLAIN, dangling, file, folder, link_to_folder, nothing, pipe
 from fuzz.trials import Trial, Trials
 from quietcam.errors import StorageError, UsageError
@@ -144,7 +144,7 @@ class _Game:
         """A frame while the disk fails now and then."""
         if self._sink is not None:
             self._in_order = False
-            with _failing(self._random):
+            with failing(self._random):
                 self._store_one(self._sink)
 
     def end(self) -> None:
@@ -325,23 +325,6 @@ class _Game:
     def _note(self, step: str) -> None:
         self._steps.append(step)
         self._keep("steps", "\n".join(self._steps))
-
-
-@contextlib.contextmanager
-def _failing(random: Random) -> Iterator[None]:
-    """Within the block system calls fail: few, some, or all."""
-    number = random.choice((errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EACCES))
-    share = random.choice((0.03, 0.2, 1.0))
-    with contextlib.ExitStack() as patches:
-        for name in ("open", "write", "rename", "mkdir", "unlink", "rmdir", "scandir"):
-
-            def call(*arguments: object, real: Callable[..., object] = getattr(os, name), **options: object) -> object:
-                if random.random() < share:
-                    raise OSError(number, os.strerror(number))
-                return real(*arguments, **options)
-
-            patches.enter_context(mock.patch.object(os, name, call))
-        yield
 
 
 def _is_entry(name: str) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.frame import Frame
-from edge.sinks.spool import SpoolOptions, SpoolSink
+from edge.sinks.spool import SpoolSink
+from edge.sinks.spool_options import SpoolOptions
 from quietcam.image import Image
 from tests.edge.conftest import picture
 

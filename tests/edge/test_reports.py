@@ -20,7 +20,8 @@ from edge.pipeline import Pipeline
 from edge.service.live import RunControls
 from edge.service.watchdog import _line
 from edge.sinks.null import NullSink
-from edge.sinks.spool import SpoolOptions, SpoolSink
+from edge.sinks.spool import SpoolSink
+from edge.sinks.spool_options import SpoolOptions
 from edge.web.access import Access
 from edge.web.app import App
 from edge.web.hub import Hub

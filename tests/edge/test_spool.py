@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.sinks.store import Store, allocated
+from edge.sinks.entries import allocated
+from edge.sinks.store import Store
 from edge.sinks.trigger import Trigger
 from quietcam.data.pictures import read_picture
 from tests.edge.conftest import picture

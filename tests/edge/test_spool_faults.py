@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from edge.frame import Frame
-from edge.sinks.spool import SpoolOptions, SpoolSink
-from edge.sinks.store import Store, allocated
+from edge.sinks.entries import allocated
+from edge.sinks.spool import SpoolSink
+from edge.sinks.spool_options import SpoolOptions
+from edge.sinks.store import Store
 from quietcam.data.pictures import read_picture
 from quietcam.errors import StorageError
 from tests.edge.conftest import picture

@@ -9,7 +9,8 @@ import pytest
 
 from edge.frame import Frame
 from edge.sinks import open_sink
-from edge.sinks.spool import SpoolOptions, SpoolSink
+from edge.sinks.spool import SpoolSink
+from edge.sinks.spool_options import SpoolOptions
 from quietcam.errors import StorageError, UsageError
 from tests.edge.conftest import picture
 from tests.edge.spools import Clock, feed, spool
@@ -70,6 +71,15 @@ class TestUsage:
         with spool(tmp_path, clock, daily=10**6) as sink:
             feed(sink, clock, 2)
         assert sum(json.loads((tmp_path / ".budget.json").read_text())["hours"]) == 2 * 4096
+
+    def test_a_count_that_is_damaged_is_said_with_what_it_means(
+        self, tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / ".budget.json").write_text('{"hours": [Infinity]}')
+        with spool(tmp_path, clock, daily=10**6) as sink:
+            feed(sink, clock, 1)
+        assert (sink.stored, sink.over_budget) == (0, 1)
+        assert "cannot be read as a count, so the day's budget counts as spent. Remedy:" in capsys.readouterr().err
 
 
 def _small(folder: Path, clock: Clock, key: str) -> SpoolSink:

@@ -28,7 +28,8 @@ from edge.pipeline import Pipeline
 from edge.service.live import RunControls
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
-from edge.sinks.spool import SpoolOptions, SpoolSink
+from edge.sinks.spool import SpoolSink
+from edge.sinks.spool_options import SpoolOptions
 from edge.sinks.web import WebOptions, WebSink
 from edge.treatment import Treatment
 from edge.web.metrics import Metrics

@@ -1,0 +1,72 @@
+"""Entries of a store: what they are called, and what they take."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+__all__ = [
+    "HIGH",
+    "Entry",
+    "allocated",
+    "entry_name",
+    "is_entry",
+    "is_leftover",
+    "number_of",
+    "temporary_name",
+]
+
+HIGH = 8_000_000_000
+"""No store comes so far by itself: entries from here on are numbered anew."""
+
+_BLOCK = 4096  # bytes: what a file takes on the disk is a multiple of this
+_NAME = re.compile(r"[0-9]{10}_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
+_LEFTOVER = re.compile(r"\.new-[0-9a-f]{8}")
+_END = 9_000_000_000  # numbers from here on are not ours: ten digits end soon
+
+
+class Entry(NamedTuple):
+    """What was stored together, and the bytes it takes."""
+
+    name: str
+    size: int
+
+
+def allocated(sizes: Mapping[str, int]) -> int:
+    """Bytes on the disk that files of these ``sizes`` take, with a folder around them if there are several."""
+    blocks = sum(-(-size // _BLOCK) for size in sizes.values())
+    return (blocks + (len(sizes) > 1)) * _BLOCK
+
+
+def entry_name(number: int, seconds: float, end: str) -> str:
+    """``0000000042_2026-05-17T08-30-00.250Z.jpg``: UTC, in letters that every file system takes.
+
+    Args:
+        seconds: unix time.
+        end: ``.jpg``, or nothing of a folder.
+    """
+    millis = max(0, min(int(seconds * 1000), 253402300799999))
+    return f"{number:010d}_{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(millis // 1000))}.{millis % 1000:03d}Z{end}"
+
+
+def temporary_name() -> str:
+    """Of what is being written, or removed: see ``is_leftover``."""
+    return f".new-{secrets.token_hex(4)}"
+
+
+def is_entry(name: str) -> bool:
+    """Whether something of that name may be an entry."""
+    return _NAME.fullmatch(name) is not None and number_of(name) < _END
+
+
+def is_leftover(name: str) -> bool:
+    """Whether ``temporary_name`` made it."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
+def number_of(name: str) -> int:
+    """The number that an entry's name begins with."""
+    return int(name[:10])
