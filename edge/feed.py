@@ -53,6 +53,10 @@ class Feed:
         while (captured := self.box.get(0)) is not None:
             captured.frame.done()
 
+    def leave(self) -> None:
+        """It has not ended in time: its thread closes the camera, should it ever wake."""
+        self._camera.busy = True
+
     def _run(self) -> None:
         try:
             self._read()
@@ -60,6 +64,8 @@ class Feed:
             self.error = error
         finally:
             self.box.close()
+            if self._camera.busy:
+                self._camera.close()
 
     def _read(self) -> None:
         began = self._clock()

@@ -297,8 +297,10 @@ class Pipeline:
             for outlet in self._outlets:
                 if outlet.thread in late:
                     outlet.leave()
-        # Reading a file ends by itself; a driver may hang for ever.
-        process.wait([self._feed.thread], _SOON, lambda: self._camera.live or hurried())
+        # Reading a file ends by itself, unless its disk hangs; a live camera sees to its own readers.
+        late = process.wait([self._feed.thread], _SOON, lambda: self._camera.live or hurried())
+        if late and not self._camera.live:
+            self._feed.leave()
         process.wait([self._reloading], _SOON)
         self._thermometer.stop()
         self.over = True

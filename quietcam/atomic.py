@@ -78,8 +78,12 @@ class Draft:
         except OSError as error:
             raise StorageError.writing(path, error) from error
 
-    def keep(self, path: Path | None = None, replace: bool = True) -> None:
+    def keep(self, path: Path | None = None, replace: bool = True, hurried: bool = False) -> None:
         """See it on the disk and give it its name, or that of ``path`` in the same folder.
+
+        Args:
+            replace: what is there.
+            hurried: give it its name first, since a slow disk may take longer than this process has.
 
         Raises:
             FileExistsError: something of that name is there, and it shall not ``replace`` it. May be called again.
@@ -92,11 +96,14 @@ class Draft:
             try:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-                os.fsync(handle)
+                if not hurried:
+                    os.fsync(handle)
+                if replace or not _linked(self.temporary, path):
+                    self.temporary.replace(path)
+                if hurried:
+                    os.fsync(handle)
             finally:
                 os.close(handle)
-            if replace or not _linked(self.temporary, path):
-                self.temporary.replace(path)
             sync_folder(path.parent)
         except FileExistsError:
             raise

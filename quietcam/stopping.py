@@ -8,6 +8,9 @@ What happens depends on how far the command is:
 - A run that has sinks (``careful``): it is asked to end. Where its thread does not listen it gets the
   KeyboardInterrupt, and what has not ended ``LIMIT`` seconds after the signal is left behind. A second signal ends the
   process at once.
+
+What holds Python's lock for ever, as native code may that never returns to Python, holds up this thread, too: then only
+SIGKILL, or a service's watchdog, ends the process.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
+from quietcam.printable import printable
+
 __all__ = ["LIMIT", "Stopping", "process"]
 
 LIMIT = 1.5
@@ -34,13 +39,11 @@ LONGEST = 4.0
 
 _CODE = 130
 _LISTENS = 0.4  # seconds after which a main thread that was asked to end is interrupted
-_ONE_WISH = (
-    0.2  # seconds within which a second signal is the same wish: timeout(1) and terminals send it to a group, too
-)
+_ONE_WISH = 0.2  # seconds within which a second signal is the same wish: timeout(1) sends two
 _RESERVE = 0.2  # seconds between the last wait and the end: for the report, and for the lines that are said
 _PULSE = 0.05
 _WINDOW = 0.3  # seconds over which is measured whether a thread is at work
-_AT_WORK = 0.2  # the share of its time, but for that in which others had the processor, that it then computes
+_AT_WORK = 0.02  # the share of a processor that it then has at least, on a machine that is busy with other things
 
 
 class _Stage(enum.Enum):
@@ -65,7 +68,7 @@ class Stopping:
         self._hangup_stops = self._interrupt = self._heard = self._early = self._raised = False
         self._since = 0.0
         self._stop: Callable[[], None] = lambda: None
-        self._finishing: dict[int, _Effort] = {}  # of threads that finish sinks, by the kernel's numbers
+        self._finishing: set[_Effort] = set()  # of threads that finish sinks
         self._worked = 0.0  # when one of them was at work last
         self._leaving = threading.Lock()
 
@@ -146,18 +149,18 @@ class Stopping:
     @contextlib.contextmanager
     def finishing(self) -> Iterator[None]:
         """This thread finishes a sink: while it is at work, and does not hang, the process waits ``LONGEST``."""
-        number = threading.get_native_id()
-        self._finishing[number] = _Effort(number)
+        effort = _Effort()
+        self._finishing.add(effort)
         try:
             yield
         finally:
-            self._finishing.pop(number, None)
+            self._finishing.discard(effort)
 
     def leave(self, code: int) -> NoReturn:
-        """End the process with ``code``. Where something hangs, or a run was told to end, without the interpreter's own
-        end, which waits for threads and runs destructors of libraries.
+        """End the process with ``code``. A run ends without the interpreter's own end, and so does what hangs: that end
+        waits for threads, runs destructors of libraries, and a signal in the midst of it would change the code.
         """
-        if not self.asked and not self.wait(_ours(), _RESERVE):
+        if self._stage in (_Stage.OUTSIDE, _Stage.WORK) and not self.wait(_ours(), _RESERVE):
             sys.exit(code)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
@@ -222,7 +225,7 @@ class Stopping:
         if not self._heard and now - self._since > _LISTENS:
             self._heard = self._interrupt = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
-        for effort in list(self._finishing.values()):
+        for effort in tuple(self._finishing):
             if effort.is_work(now):
                 self._worked = now
         if now >= self._due():
@@ -237,39 +240,37 @@ class Stopping:
         if not self._leaving.acquire(blocking=False):
             return
         names = [thread.name.removeprefix("quietcam-") for thread in _ours()] if self._stage is _Stage.CAREFUL else []
-        left = f"left behind, since it hangs: {', '.join(names)}" if names else ""
+        left = f"left behind, as it had not ended: {', '.join(names)}" if names else ""
         if line := "; ".join(filter(None, [words, left])):
             written = _thread.allocate_lock()
             written.acquire()
-            _thread.start_new_thread(_write, (f"quietcam: {line}\n", written))
+            _thread.start_new_thread(_write, (f"quietcam: {printable(line)}\n", written))
             written.acquire(timeout=_RESERVE / 2)
         os._exit(code)
 
 
 class _Effort:
-    """Whether a thread is at work, by the kernel's account: for how long it ran, and waited for a processor."""
+    """Whether the thread that makes this is at work, by the time for which it has a processor."""
 
-    def __init__(self, number: int) -> None:
-        self._path = f"/proc/self/task/{number}/schedstat"
-        self._since, self._ran, self._queued = time.monotonic(), *self._account()
+    def __init__(self) -> None:
+        # macOS has no such clock: there no thread counts as at work.
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        self._clock: int | None = None if clock_of is None else clock_of(threading.get_ident())
+        self._since, self._computed = time.monotonic(), self._time()
         self._last = True  # until it was measured
 
     def is_work(self, now: float) -> bool:
         """Whether it was in the last ``_WINDOW``. One that hangs sleeps, or wakes for a look now and then."""
         if now - self._since >= _WINDOW:
-            ran, queued = self._account()
-            had = now - self._since - (queued - self._queued)
-            self._last = ran - self._ran > _AT_WORK * max(had, 0.0)
-            self._since, self._ran, self._queued = now, ran, queued
+            computed = self._time()
+            self._last = computed - self._computed > _AT_WORK * (now - self._since)
+            self._since, self._computed = now, computed
         return self._last
 
-    def _account(self) -> tuple[float, float]:
-        try:
-            with open(self._path, encoding="ascii") as file:  # noqa: PTH123  no import for it
-                ran, queued, _ = file.read().split()
-            return int(ran) / 1e9, int(queued) / 1e9
-        except (OSError, ValueError):
-            return 0.0, 0.0
+    def _time(self) -> float:
+        with contextlib.suppress(OSError):  # the thread has ended
+            return 0.0 if self._clock is None else time.clock_gettime(self._clock)
+        return 0.0
 
 
 def _ours() -> list[threading.Thread]:

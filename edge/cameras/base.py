@@ -57,6 +57,7 @@ class Camera(ABC):
         frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
         silence: seconds without a frame after which it counts as lost, never less than for every camera; may change
             from frame to frame.
+        busy: an iteration hangs in the disk, and the thread that is in it will close it: nobody else may while it reads.
         isp_denoise: whether it denoises its pictures itself; None where it does not tell.
     """
 
@@ -68,6 +69,7 @@ class Camera(ABC):
     dropped: int = 0
     frozen_after: float | None = None
     silence: float | None = None
+    busy: bool = False
     isp_denoise: bool | None = None
 
     def __init__(self) -> None:
@@ -103,4 +105,5 @@ class Camera(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if not self.busy:
+            self.close()

@@ -19,6 +19,7 @@ from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.image import Image, swap_red_blue, to_rgb
 from quietcam.opencv import open_capture, open_writer
 from quietcam.progress import say
+from quietcam.stopping import process
 
 __all__ = ["CODECS", "VideoSink"]
 
@@ -174,7 +175,7 @@ class VideoSink(Sink):
         wanted = self._path
         while True:
             try:
-                draft.keep(self._path, replace=self._overwrite)
+                draft.keep(self._path, replace=self._overwrite, hurried=process.asked)
             except FileExistsError:
                 self._next_part()
             else:

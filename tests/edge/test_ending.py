@@ -268,6 +268,32 @@ def test_heat_that_cannot_be_read_keeps_nobody_waiting(hang: threading.Event) ->
     assert thermometer.temperature() is None
 
 
+def test_a_file_whose_disk_hangs_is_closed_by_the_thread_that_reads_it(hang: threading.Event) -> None:
+    """A library that is closed while it reads may crash."""
+    begun, closed = threading.Event(), []
+
+    class File(Numbers):
+        def __iter__(self) -> Iterator[Frame]:
+            begun.set()
+            hang.wait()
+            yield from super().__iter__()
+
+        def close(self) -> None:
+            closed.append(threading.current_thread().name)
+
+    def work() -> None:
+        with File(3) as camera:
+            pipeline = Pipeline(camera, PlusOne(), [Finishes("a")])
+            in_thread(lambda: begun.wait() and pipeline.end())
+            pipeline.run()
+
+    run = in_thread(work)
+    run.join(WAIT)
+    assert (run.is_alive(), closed) == (False, [])
+    hang.set()
+    until(lambda: closed == ["quietcam-capture"])
+
+
 def test_a_camera_whose_driver_hangs_is_left(hang: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stuck(Numbers):
         def __iter__(self) -> Iterator[Frame]:

@@ -305,3 +305,18 @@ def test_a_file_where_the_folder_should_be_and_the_other_way_round(tmp_path: Pat
 
 def _no_links(*_: object, **__: object) -> None:
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_clip_has_its_name_before_a_slow_disk_has_all_of_it_where_the_run_is_told_to_end(
+    asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the process may be gone before the disk has answered."""
+    path, named = tmp_path / "clip.webm", []
+    sync = os.fsync
+    monkeypatch.setattr("quietcam.atomic.os.fsync", lambda handle: named.append(len(read_clip(path))) or sync(handle))
+    with open_sink(str(path), 25) as sink:
+        sink.write(frame(0), frame(0).image)
+        monkeypatch.setattr("edge.sinks.video.process.asked", asked)
+    of_the_file, of_the_folder = named
+    assert (of_the_file, of_the_folder) == (int(asked), 1)
