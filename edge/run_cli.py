@@ -13,14 +13,9 @@ from edge.options import Device, Model, Threads, frame_size
 from edge.service.settings import Settings, use_config
 from quietcam.errors import StorageError, UsageError
 from quietcam.options import Json, number, whole
-from quietcam.paths import resolved
 from quietcam.stopping import process
-from quietcam.urls import shown, shown_values
 
 if TYPE_CHECKING:
-    from edge.cameras import Camera
-    from edge.denoiser import Denoiser
-    from edge.health import Health
     from edge.pipeline import Pipeline
     from edge.sinks import Sink
 
@@ -192,11 +187,13 @@ def run_command(
     from edge.modelfile import load_model
     from edge.models import resolve_model, smaller_model
     from edge.pipeline import Pipeline
+    from edge.run_report import lost_by, report_of, tell
     from edge.service.live import RunControls, apply_settings
     from edge.service.notify import Notifier
     from edge.service.reload import Reloader, on_hangup
     from edge.service.watchdog import WatchdogSink
     from edge.sinks import open_sink
+    from edge.sinks.targets import checked_targets
     from edge.trial import try_unknown
     from quietcam.chatter import keep_chatter
 
@@ -214,7 +211,7 @@ def run_command(
     easier = None if smaller is None else resolve_model(smaller)
     rules = DegradeOptions(hot, deadline / 1000, easier, threads, device, gate)
     camera = open_camera(source or None, frame_size(size), fps, allow_still)
-    targets = _targets(source, sink or (["web"] if camera.live else []))
+    targets = checked_targets(source, sink or (["web"] if camera.live else []))
     page: Callable[[RunControls], Sink] | None = None
     if "web" in targets:  # who does not want the page does not pay for it
         from edge.sinks.web import WebOptions, WebSink
@@ -249,10 +246,6 @@ def run_command(
         for each in sinks:
             stack.enter_context(each)
 
-        def take_up(values: dict[str, Any]) -> None:
-            named = str(resolve_model(values["model"], camera.size))
-            apply_settings({**values, "model": named}, denoiser, pipeline)
-
         if isinstance(camera, SupervisedCamera) and camera.state.waiting:
 
             def found(frame: tuple[int, int]) -> None:
@@ -262,6 +255,10 @@ def run_command(
 
             camera.on_found = found
         if reloads:
+
+            def take_up(values: dict[str, Any]) -> None:
+                apply_settings(values, denoiser, pipeline, camera.size)
+
             reloader = Reloader(lambda: settings.reread(take_up), pipeline.refuse_reload, notifier)
             stack.enter_context(on_hangup(reloader))
         try:
@@ -271,87 +268,18 @@ def run_command(
                 _run(pipeline, camera.total, frames)
         except KeyboardInterrupt:
             stopped = True
-    report = _report(pipeline.health, camera, denoiser)
-    _tell(report, json)
+    report = report_of(pipeline.health, camera, denoiser)
+    tell(report, json)
     if stopped or process.asked:
         raise KeyboardInterrupt
-    troubles = [(each["name"], each["error"] or each.get("waiting")) for each in report["sinks"]]
-    failed = [f"{name}: {trouble}" for name, trouble in troubles if trouble]
-    if failed:
+    if failed := lost_by(report):
         raise StorageError(f"Not every sink took all frames to the end. Received: {'; '.join(failed)}")
 
 
-def _targets(source: str | None, sinks: list[str]) -> list[str]:
-    """The sinks, when there is one, each is another, and none is the source."""
-    from edge.sinks import KINDS
-
-    if not sinks:
-        raise UsageError(f"Say where the frames go: --sink {'; '.join(KINDS)}. Received: no --sink.")
-    places = [_place(each) for each in sinks if each != "null"]
-    if len(set(places)) < len(places):
-        raise UsageError(f"Each --sink must be another place. Received: {shown(', '.join(sinks))}.")
-    if source is not None and resolved(Path(source)) in places:
-        raise UsageError(
-            f"A sink must not be the source. Received: {shown(source, whole=True)}. Remedy: choose another --sink."
-        )
-    return sinks
-
-
-def _place(sink: str) -> Path | str:
-    """Where a sink writes; what is no file is a place of its own."""
-    if sink in ("web", "-", "window"):
-        return sink
-    return resolved(Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink))
-
-
 def _run(pipeline: Pipeline, total: int | None, frames: int | None) -> None:
+    from edge.run_report import note_of
     from quietcam.progress import progress
 
     known = [number for number in (total, frames) if number is not None]
     with progress("Denoising", min(known, default=None)) as bar:
-        pipeline.run(frames, lambda health: bar.advance(note=_note(health)))
-
-
-def _note(health: Health) -> str:
-    dropped, treatment = health.dropped, health.treatment
-    notes = [f"{dropped} dropped"] if dropped else []
-    if treatment is not None and treatment.words != "denoised":
-        notes.append(treatment.words)
-    return ", ".join(notes)
-
-
-def _report(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any]:
-    model = denoiser.model
-    return {
-        "source": shown(camera.name),
-        "model": model.name,
-        "runtime": denoiser.runtime,
-        "threads": denoiser.threads,
-        "skipped": camera.skipped,
-        **health.report(),
-        "device": denoiser.device_state,
-    }
-
-
-def _tell(report: dict[str, Any], json: str | None) -> None:
-    from quietcam.progress import say
-    from quietcam.report import write_report
-
-    denoise = report["latency_ms"]["denoise"]
-    took = "; a frame took {p50:.1f} ms in the network, 95 of 100 at most {p95:.1f} ms"
-    say(
-        "{frames} frames in {seconds:.1f} s ({fps:.1f} a second), {dropped} dropped, ".format(**report)
-        + f"{len(report['skipped'])} skipped"
-        + (took.format(**denoise) if "p50" in denoise else "")
-    )
-    others = [f"{count} {_GOT[kind]}" for kind, count in report["worked"].items() if count and kind in _GOT]
-    if others:
-        say(f"Of {sum(report['worked'].values())} frames that were worked on, {', '.join(others)}")
-    write_report(json, shown_values(report))
-
-
-_GOT = {
-    "untouched": "passed untouched",
-    "fewer pixels": "were denoised at half the size",
-    "smaller model": "were denoised by the smaller model",
-}
+        pipeline.run(frames, lambda health: bar.advance(note=note_of(health)))

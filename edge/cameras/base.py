@@ -57,7 +57,7 @@ class Camera(ABC):
         frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
         silence: seconds without a frame after which it counts as lost, never less than for every camera; may change
             from frame to frame.
-        busy: an iteration hangs in the disk, and the thread that is in it will close it: nobody else may while it reads.
+        busy: an iteration hangs in the disk, and its thread will close the camera: nobody else may while it reads.
         isp_denoise: whether it denoises its pictures itself; None where it does not tell.
     """
 

@@ -45,15 +45,17 @@ class RunControls:
         return {"source": shown(self._source()), "model": card}
 
 
-def apply_settings(settings: dict[str, Any], denoiser: Denoiser, pipeline: Pipeline) -> None:
-    """Let ``model`` (None: the default) and ``strength`` (None: as it is) hold from a frame soon on.
+def apply_settings(
+    settings: dict[str, Any], denoiser: Denoiser, pipeline: Pipeline, size: tuple[int, int] | None = None
+) -> None:
+    """Let ``model`` (None: the best for ``size``) and ``strength`` (None: as it is) hold from a frame soon on.
 
     Raises:
         UsageError: there is no such model, or the run has ended; nothing has changed.
     """
     if pipeline.over:
         raise UsageError("The run has ended.")
-    path: Path = resolve_model(settings["model"])
+    path: Path = resolve_model(settings["model"], size)
     if settings["strength"] is not None:
         denoiser.strength = settings["strength"]
     pipeline.request_reload(path)
