@@ -27,7 +27,7 @@ Door = Literal["header", "address", "form"]
 
 _TRIES = 10  # wrong tokens that a client may send at once through one door
 _BACK_SECONDS = 6.0  # after which it has one of them back
-_TOTAL = ((120, 0.5), (60, 1.0), (60, 1.0))  # tries of all clients, and the seconds until one is back, by rank
+_TOTAL = ((1000, 0.5), (60, 1.0), (60, 1.0))  # tries of all clients, and the seconds until one is back, by rank
 _RANKS = (1, 10)  # the rank of a client rises with so many tries, right or wrong or refused
 _FORGOTTEN_SECONDS = 600.0  # after which a site's tries no longer count for its rank
 _TOLD_SECONDS = 60.0  # a client that goes on is told of so often

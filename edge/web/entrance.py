@@ -113,7 +113,10 @@ class Entrance:
         if wait > 0:
             seconds = math.ceil(wait)
             raise web.HTTPTooManyRequests(
-                text=f"Too many wrong tokens. Wait {seconds} s.\n", headers={"Retry-After": str(seconds)}
+                text="Too many wrong tokens came this way, so no token is looked at. "
+                f"Remedy: wait {seconds} s, or send it another way: by the page's form, as Authorization, as ?token=. "
+                "Never refused are the page's cookie and a token that --token auto made.\n",
+                headers={"Retry-After": str(seconds)},
             )
         if not right:
             self._attempts.failed(client, door)

@@ -47,7 +47,7 @@ async def body_of(request: web.Request, kind: str) -> str:
     if (request.content_length or 0) > LARGEST_BODY:
         raise web.HTTPRequestEntityTooLarge(LARGEST_BODY, request.content_length or 0, text="The body is too large.\n")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise web.HTTPUnsupportedMediaType(text="The body must not be compressed.\n")
+        raise web.HTTPBadRequest(text="The request's body cannot be read: it must not be compressed.\n")
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return (await request.read()).decode()

@@ -38,7 +38,7 @@ class Limits:
     """
 
     def __init__(self, connections: int = 64, request_seconds: float = 10.0, stall_seconds: float = 10.0) -> None:
-        self.places = Places(connections)
+        self.places = Places(connections, spared=connections // 2)
         self.request_seconds = request_seconds
         self.stall_seconds = stall_seconds
         self.open: set[Guard] = set()

@@ -9,7 +9,7 @@ from edge.web.client import Client
 
 __all__ = ["Place", "Places"]
 
-_numbers = itertools.count()
+_uses = itertools.count()
 
 
 class Place:
@@ -20,15 +20,16 @@ class Place:
         leave: called when somebody else needs it; the place is free from then on.
         idle: its holder does nothing with it just now.
         kept: nobody gets it while its holder uses it: he has shown the right token, or watches where none is asked for.
+        number: of the places that were given, in order.
         used: rises with each use.
     """
 
-    __slots__ = ("client", "idle", "kept", "leave", "used")
+    __slots__ = ("client", "idle", "kept", "leave", "number", "used")
 
-    def __init__(self, client: Client, leave: Callable[[], None]) -> None:
-        self.client, self.leave = client, leave
+    def __init__(self, client: Client, leave: Callable[[], None], number: int) -> None:
+        self.client, self.leave, self.number = client, leave, number
         self.idle = self.kept = False
-        self.used = next(_numbers)
+        self.used = next(_uses)
 
 
 class Places:
@@ -36,14 +37,19 @@ class Places:
 
     When all are taken, one is taken away: from clients elsewhere before those on this machine, from the client that
     holds most, and of his that which has been of no use for longest. So whoever takes many takes them from himself.
+
+    Args:
+        spared: so many of the newest are taken away after all others: whoever has just come is heard first, also
+            where others use theirs all the time, and where he comes with several at once, as browsers do.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, spared: int = 0) -> None:
         self.most = most
+        self._spared = spared
         # Each client's places, and the kept ones, in the order in which they were last of use.
         self._shares: dict[str, dict[Place, None]] = {}
         self._kept: dict[Place, None] = {}
-        self._taken = 0
+        self._taken = self._given = 0
 
     def __len__(self) -> int:
         return self._taken
@@ -52,7 +58,7 @@ class Places:
         """A place for one who cannot have said yet who he is. None: all are kept, and in use."""
         if self._taken >= self.most:
             idle = (place for place in self._kept if place.idle)
-            place = self._first(self._greediest()) or next(idle, None)
+            place = self._next() or next(idle, None)
             if place is None:
                 return None
             self._take_away(place)
@@ -63,12 +69,11 @@ class Places:
         machine the first one of anybody elsewhere. None: he must wait.
         """
         if self._taken >= self.most:
-            greediest = self._greediest()
-            place, mine = self._first(greediest), len(self._shares.get(client.share, ()))
+            place, mine = self._next(), len(self._shares.get(client.share, ()))
             if place is None:
                 return None
             here = client.is_loopback and not mine and not place.client.is_loopback
-            if len(greediest) < mine + 2 and not here:
+            if len(self._held(place)) < mine + 2 and not here:
                 return None
             self._take_away(place)
         return self._take(client, leave)
@@ -77,7 +82,7 @@ class Places:
         """The place was of use just now: a request came, or somebody took what was sent."""
         held = self._held(place)
         if place in held:
-            place.used = next(_numbers)
+            place.used = next(_uses)
             del held[place]
             held[place] = None
 
@@ -94,7 +99,8 @@ class Places:
             self._drop(place)
 
     def _take(self, client: Client, leave: Callable[[], None]) -> Place:
-        place = Place(client, leave)
+        self._given += 1
+        place = Place(client, leave, self._given)
         self._enter(place)
         return place
 
@@ -103,18 +109,17 @@ class Places:
         self._drop(place)
         place.leave()
 
-    def _greediest(self) -> dict[Place, None]:
-        """The places of the client who must give one away: empty when no stranger holds any."""
+    def _next(self) -> Place | None:
+        """The place that must be given away next. None: no stranger holds any."""
+        newest = self._given - self._spared
 
-        def greed(share: dict[Place, None]) -> tuple[bool, int, int]:
-            oldest = next(iter(share))
-            return not oldest.client.is_loopback, len(share), -oldest.used
+        def first(share: dict[Place, None]) -> Place:
+            return next((place for place in share if place.number <= newest), next(iter(share)))
 
-        return max(self._shares.values(), key=greed, default={})
+        def rank(place: Place) -> tuple[bool, bool, int, int]:
+            return not place.client.is_loopback, place.number <= newest, len(self._held(place)), -place.used
 
-    @staticmethod
-    def _first(places: dict[Place, None]) -> Place | None:
-        return next(iter(places), None)
+        return max(map(first, self._shares.values()), key=rank, default=None)
 
     def _held(self, place: Place) -> dict[Place, None]:
         return self._kept if place.kept else self._shares.get(place.client.share, {})

@@ -25,9 +25,13 @@ _QUIET = logging.getLogger("quietcam.web")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False  # what strangers send is no news
 
-_BACKLOG = 512  # connections that the kernel keeps for us
+# Connections that the kernel keeps for us. Where it has no room it says nothing: a client asks again after 1, 3, 7 s.
+_BACKLOG = 4096
+# Seconds for which the kernel keeps a connection on which nothing has come; in HTTP, clients speak first. So the silent
+# take no place of ours meanwhile, and what others say is there when they get theirs.
+_SILENT_SECONDS = 3
 # In a round of the loop. A request is looked at some rounds after its connection came: fewer may come meanwhile than
-# there are places, else it would have to go unread.
+# edge/web/guard.py spares, else it would have to go unread.
 _ACCEPTED_AT_ONCE = 4
 _ROUNDS = 4  # of the loop, in which a connection that was taken comes to have a guard, which ends it
 _SHUTDOWN_SECONDS = 0.5
@@ -42,11 +46,14 @@ def bind(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(
+        listening = socket.create_server(
             (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=family == socket.AF_INET6 and host == "::"
         )
     except (OSError, OverflowError) as error:
         raise UsageError(_why(error, host, port)) from None
+    with contextlib.suppress(AttributeError, OSError):  # not every system can do so
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENT_SECONDS)
+    return listening
 
 
 def _why(error: Exception, host: str, port: int) -> str:

@@ -54,7 +54,10 @@ class TestGuesses:
             assert guess(served, "127.0.0.9") == [401] * 10 + [429] * 2
             for source in ("127.0.0.1", "127.0.0.2", "::1"):
                 assert served.get("/status.json", source=source, Authorization=BEARER)[0] == 200, source
-            assert served.get("/status.json", source="127.0.0.9", Authorization=BEARER)[0] == 429
+            status, _, said = served.get("/status.json", source="127.0.0.9", Authorization=BEARER)
+            assert status == 429
+            for remedy in (b"wait", b"the page's form", b"cookie", b"--token auto"):
+                assert remedy in said
 
     def test_from_the_owners_own_browser_leave_him_every_way_but_the_address(self) -> None:
         """As a picture on somebody else's page can make it send them, with nothing that tells where it comes from."""
@@ -149,6 +152,19 @@ class TestRequestsThatNeverEnd:
                             connection.send(SLOW[0])
                     assert owner.recv(100).startswith(b"HTTP/1.1 200")
 
+    def test_a_browser_that_opens_six_connections_at_once_is_served_on_each(self) -> None:
+        limits = Limits(connections=64, request_seconds=WAIT, stall_seconds=WAIT)
+        request = "GET /status.json HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {}\r\n\r\n"
+        with serving(TOKEN, limits) as served, crowd(served, SLOW[1], sources=200) as strangers:
+            for _ in strangers:
+                with contextlib.ExitStack() as stack:
+                    browser = [stack.enter_context(served.connect()) for _ in range(6)]
+                    for number, connection in enumerate(browser):
+                        stranger = stack.enter_context(served.connect(source=f"127.0.2.{1 + number}"))
+                        stranger.sendall(SLOW[1])
+                        connection.sendall(request.format(cookie(served)).encode())
+                    assert [connection.recv(100)[9:12] for connection in browser] == [b"200"] * 6
+
     @pytest.mark.parametrize("token", [TOKEN, None])
     def test_who_watches_goes_on_watching(self, token: str | None) -> None:
         limits = Limits(connections=16, request_seconds=WAIT, stall_seconds=WAIT)
@@ -194,13 +210,13 @@ def _chunked(body: bytes) -> bytes:
 
 
 BROKEN = {
-    "gzip that is none": (_post("Content-Encoding: gzip\r\n", b"nonsense"), 415),
-    "gzip cut off": (_post("Content-Encoding: gzip\r\n", gzip.compress(b"token=x" * 99)[:-9]), 415),
-    "a gzip bomb": (_post("Content-Encoding: gzip\r\n", gzip.compress(bytes(3_000_000))), 415),
-    "deflate that is none": (_post("Content-Encoding: deflate\r\n", b"\xff" * 20), 415),
-    "deflate": (_post("Content-Encoding: deflate\r\n", zlib.compress(b"token=x")), 415),
-    "br": (_post("Content-Encoding: br\r\n", b"\x0b\x02\x80token=x\x03"), 415),
-    "zstd": (_post("Content-Encoding: zstd\r\n", b"\x28\xb5\x2f\xfd"), 415),
+    "gzip that is none": (_post("Content-Encoding: gzip\r\n", b"nonsense"), 400),
+    "gzip cut off": (_post("Content-Encoding: gzip\r\n", gzip.compress(b"token=x" * 99)[:-9]), 400),
+    "a gzip bomb": (_post("Content-Encoding: gzip\r\n", gzip.compress(bytes(3_000_000))), 400),
+    "deflate that is none": (_post("Content-Encoding: deflate\r\n", b"\xff" * 20), 400),
+    "deflate": (_post("Content-Encoding: deflate\r\n", zlib.compress(b"token=x")), 400),
+    "br": (_post("Content-Encoding: br\r\n", b"\x0b\x02\x80token=x\x03"), 400),
+    "zstd": (_post("Content-Encoding: zstd\r\n", b"\x28\xb5\x2f\xfd"), 400),
     "a chunk without a size": (_chunked(b"zz\r\nx\r\n"), 400),
     "a chunk that is longer": (_chunked(b"2\r\nxyz\r\n0\r\n\r\n"), 400),
     "a chunk's huge size": (_chunked(b"f" * 40 + b"\r\n"), 400),
