@@ -59,6 +59,8 @@ class Draft:
 
     Args:
         path: what it shall be called.
+        place: the folder in which ``path`` lies, where that path may lead elsewhere by now; else it is made where it is
+            missing.
 
     Attributes:
         temporary: where it is until then.
@@ -67,12 +69,12 @@ class Draft:
         StorageError: as ``atomic_path``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, place: Path | None = None) -> None:
         self._path = path = Path(path)
-        make_folder(path.parent)
+        self._place = make_folder(path.parent) if place is None else place
         try:
-            _check_replaceable(path)
-            self.temporary = path.with_name(_beside(path))
+            _check_replaceable(self._place / path.name)
+            self.temporary = self._place / _beside(path)
             # Made here, so that the file has the permissions that the umask gives any new file.
             os.close(os.open(self.temporary, _NEW, 0o666))
         except OSError as error:
@@ -90,6 +92,7 @@ class Draft:
             StorageError: as ``atomic_path``.
         """
         path = self._path if path is None else path
+        there = self._place / path.name
         try:
             # Its writer may have made it anew; what is no file by now is not opened for long, and never takes the name.
             handle = os.open(self.temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -98,13 +101,13 @@ class Draft:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
                 if not hurried:
                     os.fsync(handle)
-                if replace or not _linked(self.temporary, path):
-                    self.temporary.replace(path)
+                if replace or not _linked(self.temporary, there):
+                    self.temporary.replace(there)
                 if hurried:
                     os.fsync(handle)
             finally:
                 os.close(handle)
-            sync_folder(path.parent)
+            sync_folder(self._place)
         except FileExistsError:
             raise
         except OSError as error:

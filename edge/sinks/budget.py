@@ -57,7 +57,6 @@ class Budget:
         self._seen = clock()
         self._set_aside = 0  # counted already, not yet written
         self._folder: Callable[[], int] | None = None
-        self._saved = True  # what counts is what the file says
 
     @property
     def spent(self) -> int:
@@ -76,7 +75,6 @@ class Budget:
         self._folder = folder
         self._seen = self._clock()
         self._set_aside = 0
-        self._saved = True
         self.damaged = False
         self._remove_leftovers()
         self._hours, self._into_hour = [0] * _HOURS, 0.0
@@ -102,7 +100,6 @@ class Budget:
         self.load(self._folder)
         self._hours = [max(each) for each in zip(hours, self._hours, strict=True)]
         self._into_hour = min(into_hour, self._into_hour)  # so that nothing of either is forgotten early
-        self._saved = False
 
     def allows(self, size: int) -> bool:
         """Whether ``size`` more bytes may be written now; if so they are set aside.
@@ -119,7 +116,7 @@ class Budget:
             if size > room:
                 return False
             more = min(room, max(size, self.limit // _CHUNKS)) - self._set_aside
-        if more or not self._saved:
+        if more:
             self._save(more)
             self._set_aside += more
         return True
@@ -167,7 +164,7 @@ class Budget:
         hours = [self._hours[0] + more, *self._hours[1:]]
         count = {"hours": hours, "into_hour": round(self._into_hour, 1), "saved": self._wall()}
         write_json(self._path, count, self._descriptor())
-        self._hours, self._saved = hours, True
+        self._hours = hours
 
     def _read(self) -> tuple[list[int], float, float]:
         """What the file says.

@@ -55,6 +55,16 @@ class Held:
             raise self.gone()
         return self._descriptor
 
+    def place(self) -> Path:
+        """The folder by what it is, for those who take a path alone; good for as long as it is held. Where the system
+        has no such paths it is the folder's own.
+
+        Raises:
+            StorageError: it is not held.
+        """
+        place = Path(f"/proc/self/fd/{self.descriptor}")
+        return place if place.is_dir() else self._real or self.path
+
     def take(self) -> None:
         """Hold the folder that ``path`` names now, whichever was held before.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -37,6 +38,7 @@ _LEAST_SHARE = 0.99  # of a clip's frames; the count may be rounded from its len
 class VideoSink(Sink):
     """A clip, written under a temporary name and renamed when it is whole.
 
+    It is written into the folder that ``path`` named when it was begun, wherever that is moved meanwhile.
     OpenCV tells nobody when it cannot write. So the free space is watched at every frame, and a clip gets its
     name only after its container, read back, says as many frames as were written.
 
@@ -87,7 +89,7 @@ class VideoSink(Sink):
     def write(self, frame: Frame, denoised: Image) -> None:
         picture = side_by_side(frame.image, denoised) if self._before_after else to_rgb(denoised)
         late = frame.timestamp - self._newest > max(_GAP, 10 / self._fps)
-        if self._parts and (picture.shape != self._size or late):
+        if self._parts and (picture.shape != self._size or late or not self._held.is_there()):
             self.close()
         if self._writer is None:
             self._begin(picture)
@@ -111,11 +113,21 @@ class VideoSink(Sink):
         self._check_room()
 
     def close(self) -> None:
-        self._held.release()
-        if self._writer is None:
-            return
-        draft = self._release()
         try:
+            if self._writer is not None:
+                self._finish(self._release())
+        finally:
+            self._held.release()
+
+    def discard(self) -> None:
+        if self._writer is not None:
+            self._release().drop()
+        self._held.release()
+
+    def _finish(self, draft: Draft) -> None:
+        try:
+            if not draft.temporary.exists():
+                raise self._held.gone()
             there = _frames(draft.temporary)
             if there < self._in_part * _LEAST_SHARE:
                 raise StorageError(
@@ -128,11 +140,6 @@ class VideoSink(Sink):
         finally:
             draft.drop()
 
-    def discard(self) -> None:
-        self._held.release()
-        if self._writer is not None:
-            self._release().drop()
-
     def _begin(self, picture: Image) -> None:
         import cv2
 
@@ -142,7 +149,7 @@ class VideoSink(Sink):
             self._held.take()
         self._check_room()
         self._next_part()
-        self._draft = Draft(self._path)
+        self._draft = Draft(self._path, self._held.place())
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         size = picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2
         try:
@@ -150,6 +157,7 @@ class VideoSink(Sink):
                 self._writer = open_writer(self._draft.temporary, cv2.CAP_FFMPEG, codec, self._fps, size)
         except BaseException:
             self._draft.drop()
+            self._draft = None
             raise
         if not self._writer.isOpened():
             self.discard()
@@ -182,6 +190,9 @@ class VideoSink(Sink):
                 break
         if self._path != wanted:
             say(f"{wanted} is there by now and is not replaced: the clip is {self._path}")
+        with contextlib.suppress(StorageError):  # the clip is kept, whatever the disk does now
+            if not self._held.is_there():
+                say(f"{self._path.parent} was moved meanwhile: {self._path.name} is in it, wherever it is now")
 
     def _keep_time(self, clip: Path) -> None:
         lasts, said = self._newest - self._began, (self._in_part - 1) / self._fps
@@ -189,8 +200,10 @@ class VideoSink(Sink):
             set_tempo(clip, lasts / said)
 
     def _check_room(self) -> None:
-        """While there is still enough to finish what was begun."""
-        if _free(self._path) < _RESERVE + _RESERVE_PER_FRAME * self._in_part:
+        """While there is still enough to finish what was begun; and what was begun is there."""
+        if self._draft is not None and not self._draft.temporary.exists():
+            raise self._held.gone()
+        if _free(self._held.descriptor) < _RESERVE + _RESERVE_PER_FRAME * self._in_part:
             raise StorageError.writing(self._path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _next_part(self) -> None:
@@ -203,11 +216,12 @@ class VideoSink(Sink):
                 return
 
     def _release(self) -> Draft:
-        assert self._draft is not None
+        draft, self._draft = self._draft, None
+        assert draft is not None
         with chatter_caught():
             self._writer.release()
         self._writer = None
-        return self._draft
+        return draft
 
 
 def _frames(path: Path) -> int:
@@ -221,7 +235,7 @@ def _frames(path: Path) -> int:
     return frames
 
 
-def _free(path: Path) -> int:
-    """Bytes that this process may still write beside ``path``."""
-    disk = os.statvfs(path.parent)
+def _free(folder: int) -> int:
+    """Bytes that this process may still write in the folder of that descriptor."""
+    disk = os.statvfs(folder)
     return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)

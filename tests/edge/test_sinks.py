@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -231,6 +233,43 @@ class TestVideo:
             fill(sink, 2)
             path.write_bytes(b"old")
         assert (names(tmp_path), len(read_clip(path))) == (["clip.avi"], 2)
+
+    @pytest.mark.parametrize("live", [False, True], ids=["file", "live"])
+    @pytest.mark.parametrize("instead", [Path.mkdir, Path.touch, lambda _: None], ids=["a folder", "a file", "nothing"])
+    def test_a_folder_that_is_moved_takes_its_clip_along(
+        self, tmp_path: Path, live: bool, instead: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder, was = tmp_path / "clips", tmp_path / "was"
+        with open_sink(str(folder / "clip.avi"), live=live) as sink:
+            fill(sink, 3)
+            folder.rename(was)
+            instead(folder)
+            if live and folder.is_file():
+                with pytest.raises(StorageError, match="Not a directory"):
+                    fill(sink, 2)
+            else:
+                fill(sink, 2)
+        assert names(was) == ["clip.avi"]
+        assert len(read_clip(was / "clip.avi")) == (3 if live else 5)
+        assert "clip.avi is in it, wherever it is now" in capsys.readouterr().err
+        if live and folder.is_dir():  # a live run goes on where its path leads
+            assert (names(folder), len(read_clip(folder / "clip_2.avi"))) == (["clip_2.avi"], 2)
+
+    @pytest.mark.parametrize("what", ["the folder", "the file"])
+    def test_a_clip_that_is_deleted_while_it_is_written_is_noticed_at_once(self, tmp_path: Path, what: str) -> None:
+        folder = tmp_path / "clips"
+        sink = open_sink(str(folder / "clip.avi"))
+        with sink:
+            fill(sink, 2)
+            if what == "the folder":
+                shutil.rmtree(folder)
+            else:
+                next(folder.iterdir()).unlink()
+            with pytest.raises(StorageError, match="it is gone"):
+                fill(sink, 1)
+            with pytest.raises(StorageError, match="it is gone"):
+                sink.close()
+        assert not folder.exists() or names(folder) == []
 
     def test_a_disk_that_fills_is_noticed_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         full = SimpleNamespace(f_frsize=4096, f_bfree=3, f_bavail=3)

@@ -168,6 +168,21 @@ class TestForeign:
         assert store.size == 3 * 4096
         store.close()
 
+    @pytest.mark.parametrize("files", [FILE, PAIR], ids=["file", "pair"])
+    def test_what_may_not_be_on_the_disk_is_taken_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]
+    ) -> None:
+        """The folder could not be synced: the frame is stored again, and must not be there twice."""
+        store = opened(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr("edge.sinks.store.sync_folder", lambda each: _fails() if each == store.descriptor else None)
+            with pytest.raises(StorageError):
+                store.add(files)
+        assert (store.entries, store.size, list(tmp_path.iterdir())) == ((), 0, [])
+        store.add(files)
+        assert len(seen(tmp_path)) == 1
+        store.close()
+
 
 class TestFetched:
     @pytest.mark.parametrize("files", [FILE, PAIR], ids=["files", "pairs"])
@@ -281,6 +296,10 @@ class TestStuck:
             store.add(FILE)
         assert (store.stuck, store.size, first.exists()) == (0, 2 * 4096, False)
         store.close()
+
+
+def _fails() -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def _described(path: Path) -> tuple[object, ...]:
