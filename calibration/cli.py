@@ -10,7 +10,7 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_SEED
-from quietcam.options import Json, Side, whole
+from quietcam.options import Json, Side, whole, writable
 
 if TYPE_CHECKING:
     from calibration.coverage import Coverage, Spread
@@ -50,7 +50,9 @@ def calibrate_command(
             help="Cut the samples of this set again, instead of choosing; all must be as they were.",
         ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the coverage report with pictures there, one file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(callback=writable, help="Write the coverage report with pictures there, one file.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Choose noisy patches that stand for the camera: int8 ranges are taken from them.

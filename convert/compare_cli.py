@@ -10,7 +10,7 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_COUNT, MOST_THREADS
-from quietcam.options import Json, Side, number, whole
+from quietcam.options import Json, Side, number, whole, writable
 
 if TYPE_CHECKING:
     from convert.scores import Comparison
@@ -58,7 +58,9 @@ def compare_command(
     threads: Annotated[int, typer.Option(parser=whole(1, MOST_THREADS), help="That times are measured with.")] = 1,
     blame: Annotated[bool, typer.Option(help="Find the layer that int8 hurts most.")] = True,
     json: Json = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with pictures there, one file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(callback=writable, help="Write a report with pictures there, one file.")
+    ] = None,
     max_drop: Annotated[
         float | None,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from quietcam.progress import say
 from quietcam.report import write_report
-from quietcam.urls import shown, shown_values
+from quietcam.urls import shown
 
 if TYPE_CHECKING:
     from edge.cameras import Camera
@@ -61,7 +61,7 @@ def tell(report: dict[str, Any], json: str | None) -> None:
     others = [f"{count} {_GOT[kind]}" for kind, count in report["worked"].items() if count and kind in _GOT]
     if others:
         say(f"Of {sum(report['worked'].values())} frames that were worked on, {', '.join(others)}")
-    write_report(json, shown_values(report))
+    write_report(json, report)
 
 
 _GOT = {

@@ -17,6 +17,7 @@ from quietcam.strict_json import dump_json
 __all__ = [
     "Draft",
     "atomic_path",
+    "check_target",
     "make_folder",
     "sync_folder",
     "write_bytes",
@@ -25,11 +26,33 @@ __all__ = [
     "write_text",
 ]
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+"""Bytes."""
+
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 """What file systems say that cannot sync a folder. An error of the disk is none of these."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 """What file systems say that have no hard links, as those of many cards."""
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that could not be written as things are, before the work that it is to hold.
+
+    Raises:
+        OSError: a name in ``path`` is too long; it is a folder, a device or a pipe; or its folder can neither be
+            written to nor made.
+    """
+    if any(len(os.fsencode(each)) > _LONGEST_NAME for each in path.parts) or len(os.fsencode(path)) > _LONGEST_PATH:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
+    _check_replaceable(path)
+    for folder in path.parents:
+        if os.path.lexists(folder):
+            if not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+            return
 
 
 @contextlib.contextmanager

@@ -7,14 +7,17 @@ environment. They are wide: beyond them a value is a slip, or takes memory and h
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from quietcam.atomic import check_target
+from quietcam.errors import UsageError
 from quietcam.limits import read_number, read_whole
 from quietcam.printable import printable
 
-__all__ = ["Json", "OutOfBounds", "Side", "number", "whole"]
+__all__ = ["Json", "OutOfBounds", "Side", "number", "whole", "writable"]
 
 _SHOWN = 60  # characters of a value in a message
 
@@ -68,7 +71,27 @@ def _nearest(least: float, most: float, value: Any) -> str:
         return f"{least:.12g}"
 
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there; - is stdout.")]
+def writable(target: Any) -> Any:
+    """The ``callback`` of an option that is a file for a result: one that cannot be written is refused before the work.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if target is not None and target != "-":
+        try:
+            check_target(Path(target))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"The file for a report must be one that can be written. Received: {target}: "
+                f"{getattr(error, 'strerror', None) or error}. Remedy: name another one."
+            ) from error
+    return target
+
+
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE|-", callback=writable, help="Write the report there; - is stdout."),
+]
 
 Side = Annotated[
     str,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from quietcam.atomic import write_json
 from quietcam.strict_json import dump_json
+from quietcam.urls import shown_values
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +16,10 @@ __all__ = ["report_console", "write_report"]
 
 
 def write_report(target: str | None, report: Any) -> None:
-    """Write ``report`` as JSON to the file ``target``; ``-`` is the standard output, None is nowhere."""
+    """Write ``report`` as JSON to the file ``target``, without what is secret in it; ``-`` is the standard output, None
+    is nowhere.
+    """
+    report = shown_values(report)
     if target == "-":
         print(dump_json(report, indent=2))
     elif target is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect
 from collections.abc import Iterable, Mapping
@@ -47,7 +48,7 @@ def shown_values(values: Any) -> Any:
         }
     if isinstance(values, list | tuple):
         return [shown_values(each) for each in values]
-    return shown(values) if isinstance(values, str) else values
+    return shown(os.fspath(values)) if isinstance(values, str | os.PathLike) else values
 
 
 def shown_words(text: str, words: Iterable[str]) -> str:
