@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge.frame import Frame
 from edge.sinks.base import Sink, side_by_side
-from edge.sinks.held import Held
+from edge.sinks.held import Held, names
 from edge.treatment import caption
 from quietcam.atomic import write_bytes
 from quietcam.data.caption import with_caption
@@ -26,28 +26,40 @@ class FolderSink(Sink):
     Args:
         path: the folder; made where it is missing.
         before_after: the noisy frame on the left of the denoised one.
-        overwrite: write into a folder that is not empty. Files of other names stay.
+        overwrite: write into a folder that is not empty, or that another process writes to. Files of other names stay.
 
     Raises:
-        UsageError: ``path`` is a file, or a folder that is not empty.
+        UsageError: ``path`` is a file, or a folder that is not empty; or (when opened) another process writes to it.
         StorageError: (when opened or written to) it cannot be written to.
     """
 
     def __init__(self, path: Path, before_after: bool = False, overwrite: bool = False) -> None:
         if path.exists() and not path.is_dir():
             raise UsageError(f"The sink is to be a folder. Received: {path}, which is a file.")
-        if not overwrite and path.is_dir() and any(path.iterdir()):
-            raise UsageError(
-                f"An output folder must be empty. Received: {path}. "
-                "Remedy: choose another one, or allow it with --overwrite."
-            )
         self.name = str(path)
         self._path = path
         self._before_after = before_after
-        self._held = Held(path, shared=True)
+        self._must_be_empty = not overwrite  # until it is opened
+        if self._must_be_empty and path.is_dir():
+            self._check_empty(any(path.iterdir()))
+        self._held = Held(path, shared=overwrite)
 
     def open(self) -> None:
         self._held.take()
+        try:
+            if self._must_be_empty:  # still: another run may have had it in the meantime
+                self._check_empty(any(names(self._held.descriptor)))
+        except BaseException:
+            self._held.release()
+            raise
+        self._must_be_empty = False
+
+    def _check_empty(self, something: bool) -> None:
+        if something:
+            raise UsageError(
+                f"An output folder must be empty. Received: {self._path}. "
+                "Remedy: choose another one, or allow it with --overwrite."
+            )
 
     def close(self) -> None:
         self._held.release()

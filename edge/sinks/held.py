@@ -144,7 +144,7 @@ class Held:
                 held = identity if _identity(real.lstat()) == identity else None
         except BlockingIOError:
             raise UsageError(
-                f"A spool belongs to one process. Received: {self.path}, which another one uses. "
+                f"A folder of frames belongs to one process. Received: {self.path}, which another one uses. "
                 "Remedy: stop that one, or choose another folder."
             ) from None
         finally:

@@ -68,6 +68,24 @@ def leave(sink: Sink, error: type[BaseException]) -> None:
 
 
 class TestFolder:
+    def test_two_runs_do_not_share_one(self, tmp_path: Path) -> None:
+        """Both found it empty, or not there; each frame of one would replace the other's."""
+        first, second = (open_sink(f"{tmp_path / 'out'}/") for _ in range(2))
+        with first:
+            fill(first, 1)
+            with pytest.raises(UsageError, match="belongs to one process"):
+                second.open()
+        with pytest.raises(UsageError, match="must be empty"):
+            second.open()
+        with first:  # once more, as after a failure
+            fill(first, 2)
+        with (
+            open_sink(f"{tmp_path / 'out'}/", overwrite=True) as third,
+            open_sink(f"{tmp_path / 'out'}/", overwrite=True),
+        ):
+            fill(third, 3)
+        assert len(names(tmp_path / "out")) == 3
+
     def test_pictures_are_exact_and_named_by_number_or_as_the_source_does(self, tmp_path: Path) -> None:
         with open_sink(str(tmp_path / "out")) as sink:
             sink.write(frame(3), picture(20, 30, seed=8))
