@@ -250,10 +250,14 @@ def _token(token: str) -> str:
             token = read_regular_text(path, _LARGEST_TOKEN_FILE).strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
-            raise UsageError(f"A token's file must be readable. Received: --token @{path}: {reason}.") from None
+            raise UsageError(
+                f"A token's file must be readable. Received: --token @{path}: {reason}. "
+                "Remedy: name a text file that holds the token and nothing else."
+            ) from None
     if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isprintable():
+        odd = "" if token.isprintable() else ", with one that is not printable"
         raise UsageError(
-            f"A token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} printable characters. Received: one of {len(token)}. "
+            f"A token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} printable characters. Received: {len(token)}{odd}. "
             "Remedy: --token auto makes a good one."
         )
     return token

@@ -127,8 +127,6 @@ class App:
                 return await handler(request)
             except (web.HTTPException, ConnectionError, asyncio.CancelledError):
                 raise
-            except web.RequestPayloadError:
-                raise web.HTTPBadRequest(text="The request's body cannot be read.\n") from None
             except Exception as error:  # noqa: BLE001  the page must go on, and the log say what happened
                 self.say(f"The page met an unexpected {type(error).__name__}: {error}")
                 return web.Response(status=500, text="Something went wrong here; the log says what.\n")

@@ -165,6 +165,28 @@ class TestRequestsThatNeverEnd:
                         connection.sendall(request.format(cookie(served)).encode())
                     assert [connection.recv(100)[9:12] for connection in browser] == [b"200"] * 6
 
+    def test_a_request_that_showed_who_sent_it_has_its_time(self) -> None:
+        limits = Limits(connections=16, request_seconds=WAIT, stall_seconds=WAIT)
+        with serving(TOKEN, limits) as served, served.connect() as owner:
+            request = _post(f"Cookie: {cookie(served)}\r\n", b'{"strength": 0.5}', "/control", "application/json")
+            owner.sendall(request[:-1])
+            until(lambda: limits.places._kept, "he was not let in")
+            with crowd(served, SLOW[1]) as strangers:
+                for _ in strangers:
+                    assert served.get("/healthz")[0] == 200
+                owner.sendall(request[-1:])
+                assert owner.recv(100).startswith(b"HTTP/1.1 200")
+
+    def test_a_stranger_behind_the_owners_proxy_does_not_inherit_his_connection(self) -> None:
+        limits = Limits(connections=16, request_seconds=WAIT, stall_seconds=WAIT)
+        with serving(TOKEN, limits) as served, served.connect() as proxy:
+            asking = f"GET /status.json HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie(served)}\r\n\r\n"
+            proxy.sendall(asking.encode())
+            assert proxy.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            assert limits.places._kept
+            proxy.sendall(SLOW[0])
+            until(lambda: not limits.places._kept, "his place is the owner's still")
+
     @pytest.mark.parametrize("token", [TOKEN, None])
     def test_who_watches_goes_on_watching(self, token: str | None) -> None:
         limits = Limits(connections=16, request_seconds=WAIT, stall_seconds=WAIT)
