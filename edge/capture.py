@@ -16,7 +16,8 @@ import numpy as np
 from edge.cameras import Camera
 from edge.cameras.video import VideoCamera
 from edge.frame import Frame
-from quietcam.atomic import make_folder, write_json
+from edge.sinks.held import Held
+from quietcam.atomic import write_json
 from quietcam.data.noisy import CAPTURE
 from quietcam.data.pictures import write_picture
 from quietcam.errors import DataError, StorageError, UsageError
@@ -78,12 +79,18 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     """Make an empty folder for frames; with ``overwrite``, remove those of an earlier capture.
 
     Raises:
-        UsageError: it is a file; or it is not empty, and ``overwrite`` is not given or what lies there is no capture's.
+        UsageError: it is a file; or it is not empty, and ``overwrite`` is not given or what lies there is no capture's;
+            or another process captures into it.
         StorageError: it cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Frames are captured into a folder. Received: {folder}, which is a file.")
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    with Held(folder):
+        _empty(folder, overwrite)
+
+
+def _empty(folder: Path, overwrite: bool) -> None:
+    there = sorted(path.name for path in folder.iterdir())
     foreign = [name for name in there if name != CAPTURE and not _NAME.fullmatch(name)]
     if there and not overwrite:
         raise UsageError(
@@ -95,7 +102,6 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
             f"--overwrite replaces an earlier capture and nothing else. Received: {folder}, which holds {foreign[0]}. "
             "Remedy: choose another folder."
         )
-    make_folder(folder)
     for name in there:
         try:
             (folder / name).unlink()
@@ -124,14 +130,17 @@ def capture(
 
     Raises:
         DataError: no frame came.
+        UsageError: another process captures into the folder, or did so since it was made empty.
         StorageError: the disk has no room for so many frames (told after the first one), or fails.
     """
     done = Capture(shown(camera.name), every=every if every is not None else EVERY if camera.live else None)
-    try:
-        _save_all(camera, folder, count, done, on_frame)
-    finally:
-        if done.frames:
-            write_json(folder / CAPTURE, done.to_dict())
+    with Held(folder):
+        _empty(folder, overwrite=False)
+        try:
+            _save_all(camera, folder, count, done, on_frame)
+        finally:
+            if done.frames:
+                write_json(folder / CAPTURE, done.to_dict())
     if not done.frames:
         raise DataError(f"A source must give at least one frame. Received: {camera.name}, none. Remedy: check it.")
     return done

@@ -98,6 +98,13 @@ class Held:
             with contextlib.suppress(OSError):  # nothing was written by it
                 os.close(descriptor)
 
+    def __enter__(self) -> Held:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def is_there(self) -> bool:
         """Whether it is held and its path still names it: it was not deleted, moved, replaced or mounted over.
 

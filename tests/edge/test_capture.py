@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.cameras import Camera
-from edge.capture import EVERY, capture, prepare_folder
+from edge.capture import EVERY, Capture, capture, prepare_folder
 from edge.frame import Frame
 from quietcam.cli import run
 from quietcam.data.pictures import read_picture, write_picture
@@ -234,3 +234,21 @@ def test_mistakes_are_wrong_usage(
     assert line.startswith("quietcam")
     assert said in line
     assert not Path("frames").exists()
+
+
+def test_two_captures_do_not_share_a_folder(tmp_path: Path) -> None:
+    """Neither takes the other's frames away, nor replaces them."""
+    folder = tmp_path / "frames"
+
+    def meddle(done: Capture) -> None:
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match="belongs to one process"):
+                prepare_folder(folder, overwrite)
+        with pytest.raises(UsageError, match="belongs to one process"):
+            capture(Fake(total=3), folder, count=1)
+        assert len(list(folder.glob("*.png"))) == done.frames
+
+    prepare_folder(folder, overwrite=False)
+    assert capture(Fake(total=9), folder, count=3, on_frame=meddle).frames == 3
+    with pytest.raises(UsageError, match="must be empty"):  # it was, when this one was prepared
+        capture(Fake(total=3), folder, count=1)
