@@ -27,9 +27,20 @@ JOBS = "tests.edge.jobs"
 @pytest.fixture(autouse=True)
 def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(module, "GRACE", WAIT)  # a child that is slow to end on a busy machine is not killed for it
-    before = descriptors(), set(threading.enumerate()), children()
+    before = held()
     yield
-    until(lambda: (descriptors(), set(threading.enumerate()), children()) == before)
+    until(lambda: nothing_more(before))
+
+
+def held() -> tuple[int, set[threading.Thread], set[int]]:
+    """The descriptors, threads and child processes of this process."""
+    return descriptors(), set(threading.enumerate()), children()
+
+
+def nothing_more(before: tuple[int, set[threading.Thread], set[int]]) -> bool:
+    """Whether none has been added. What another test has left may end meanwhile."""
+    files, threads, processes = held()
+    return files <= before[0] and threads <= before[1] and processes <= before[2]
 
 
 def descriptors() -> int:

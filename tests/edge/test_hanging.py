@@ -25,7 +25,7 @@ from quietcam.chatter import chatter_caught
 from quietcam.errors import DeviceError
 from quietcam.image import Image
 from tests.edge.conftest import Bus, picture
-from tests.edge.test_child import children, descriptors, gone
+from tests.edge.test_child import children, gone, held, nothing_more
 from tests.waiting import WAIT, until
 
 ENTRY_POINTS = ("create", "prepare", "init", "invoke", "free", "destroy")
@@ -43,12 +43,9 @@ CLOSED = 60.0  # seconds: far more than closing may take, far less than `WAIT`
 def _nothing_is_left() -> Iterator[None]:
     with chatter_caught():  # it has a process of its own, which stays
         pass
-    before = descriptors(), set(threading.enumerate()), children()
+    before = held()
     yield
-    until(
-        lambda: (descriptors(), set(threading.enumerate()), children()) == before,
-        lambda: f"{before} is now {descriptors(), set(threading.enumerate()), children()}",
-    )
+    until(lambda: nothing_more(before), lambda: f"{before} is now {held()}")
 
 
 @pytest.fixture
@@ -193,12 +190,12 @@ def test_killed_at_any_moment_a_child_costs_no_frame(bus: Bus, model: Path) -> N
     random = np.random.default_rng(7)
     with Denoiser(model) as plain:
         here = plain.denoise(noisy)
-    killed, ended = 0, threading.Event()
+    killed, ended, others = 0, threading.Event(), children()  # a browser, workers of other tests
 
     def kill() -> None:
         nonlocal killed
         while not ended.wait(random.uniform(0, 0.05)):
-            for pid in children():
+            for pid in children() - others:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     killed += 1

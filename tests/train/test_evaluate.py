@@ -118,7 +118,7 @@ def test_the_side_is_the_one_that_the_run_never_saw(make_run, sidd_pairs, quietc
     assert "all of which it was trained on. Remedy: name other data" in shown
     assert quietcam("evaluate", run, "--data", folder, "--split", "all", "--pictures", 0)[0] == 0
     trained_on({"train": ["001", "003"], "validation": [], "test": ["002"]})
-    config = (run / "config.toml").read_text().replace("split = ''", "split = 'test=002,validation=0'")
+    config = (run / "config.toml").read_text().replace('split = ""', 'split = "test=002,validation=0"')
     (run / "config.toml").write_text(config)
     assert quietcam("evaluate", run, "--data", folder, "--pictures", 0, "--json", tmp_path / "e.json")[0] == 0
     told = json.loads((tmp_path / "e.json").read_text())
