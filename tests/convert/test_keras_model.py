@@ -140,6 +140,18 @@ def test_a_zip_of_something_else_is_refused(tmp_path):
         load_keras(tmp_path / "other.keras")
 
 
+@pytest.mark.parametrize(("member", "size", "said"), [("x", 5 << 30, "4 GiB"), ("config.json", 65 << 20, "64 MiB")])
+def test_a_file_that_unpacks_to_more_than_memory_holds_is_refused_by_its_list(tmp_path, member, size, said):
+    """What a member will take is what the list of members claims: nothing has been unpacked by then."""
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in {"config.json", "metadata.json", "model.weights.h5", member}:
+            archive.writestr(name, b"{}")
+        archive.getinfo(member).file_size = size
+    with pytest.raises(ModelError, match=rf"bomb\.keras: .* more than {said}"):
+        load_keras(path)
+
+
 def test_a_file_of_a_keras_that_nobody_knows_is_refused(run_folder, tmp_path):
     members = _members(run_folder) | {"metadata.json": json.dumps({"keras_version": "4.0.0"}).encode()}
     _write(tmp_path / "new.keras", members)
