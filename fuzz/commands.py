@@ -33,7 +33,7 @@ class Told:
 
 
 def run_command(words: Sequence[str]) -> Told:
-    """Run one. What is said may go past ``sys.stderr``, while native code is listened to: it is caught where it is said.
+    """Run one. What is said goes past ``sys.stderr`` at times, so it is caught where it is said.
 
     Raises:
         AssertionError: a user would have seen a traceback, an error that nobody thought of, or what acts on a terminal.
