@@ -198,7 +198,7 @@ class Store:
         try:
             changed = os.fstat(self.descriptor).st_mtime_ns
             if not where_changed or changed != self._changed:
-                self._count_all()
+                self._count_all(leftovers=not where_changed)
             self._changed = changed
         except OSError as error:
             self._entries, self._stuck, self._size = before
@@ -209,10 +209,15 @@ class Store:
         with contextlib.suppress(StorageError):  # said when there must be room
             self._make_room(0)
 
-    def _count_all(self) -> None:
+    def _count_all(self, leftovers: bool) -> None:
+        """Make the account anew. Unknown ``leftovers`` go at a start alone: later, somebody may be writing one."""
         known = dict((*self._entries, *self._stuck))
         self._forget()
-        ours = [name for name in names(self.descriptor) if is_entry(name) or is_leftover(name)]
+        ours = [
+            name
+            for name in names(self.descriptor)
+            if is_entry(name) or (is_leftover(name) and (leftovers or name in known))
+        ]
         for name in sorted(ours):  # leftovers first, since a dot is before any digit
             try:
                 there = sizes(self.descriptor, name)

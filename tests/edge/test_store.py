@@ -183,6 +183,21 @@ class TestForeign:
         assert len(seen(tmp_path)) == 1
         store.close()
 
+    def test_what_is_being_written_is_no_leftover(self, tmp_path: Path) -> None:
+        """Only at a start nobody can be writing."""
+        now = [0.0]
+        store = Store(tmp_path, 10**6, lambda: 1.7e9, lambda: now[0])
+        store.open()
+        (tmp_path / LEFTOVER).write_bytes(b"half")
+        now[0] = 100.0
+        assert not store.ensure()
+        assert (tmp_path / LEFTOVER).exists()
+        assert (store.size, store.stuck) == (0, 0)
+        store.close()
+        store.open()
+        assert not (tmp_path / LEFTOVER).exists()
+        store.close()
+
 
 class TestFetched:
     @pytest.mark.parametrize("files", [FILE, PAIR], ids=["files", "pairs"])
