@@ -201,7 +201,11 @@ def test_snapshots_that_nobody_reads_do_not_pile_up() -> None:
         until(lambda: served.get("/snapshot.png")[0] == 200)
 
 
-def test_half_a_request_is_not_waited_for() -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_half_a_request_is_not_waited_for(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By aiohttp, which ends it in peace, nor by the guard where some release of aiohttp would."""
+    if alone:
+        monkeypatch.setattr("aiohttp.web.RequestHandler._process_keepalive", lambda _: None)
     with serving(limits=Limits(request_seconds=0.3)) as served:
         halves = [served.connect() for _ in range(3)]
         said = (b"", b"GET / HTTP/1.1\r\nHost: 127", b"POST /control HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
@@ -214,6 +218,9 @@ def test_half_a_request_is_not_waited_for() -> None:
 def test_who_only_holds_a_connection_makes_room_for_who_asks() -> None:
     with serving(limits=Limits(connections=4, request_seconds=WAIT)) as served:
         idle = [served.connect() for _ in range(4)]
+        for connection in idle:
+            connection.sendall(b"G")
+        until(lambda: served.sink._limits is not None and len(served.sink._limits.places) == 4)
         assert served.get("/healthz")[0] == 200
         assert len(idle) == 4
         for connection in idle:
