@@ -202,7 +202,7 @@ def _begin() -> NativeWords | None:
             _state.reader = reader
             if command:
                 _state.blocks += 1  # that of the command itself
-                _begin_command()
+                _begin_command(2 if _state.last and _state.last.waits else reader)
         _state.blocks += 1
         return _state.words
 
@@ -234,11 +234,11 @@ def _end(words: NativeWords) -> None:
             _write(reader, _clean(rest, missed))
 
 
-def _begin_command() -> None:
+def _begin_command(faults: int) -> None:
     import faulthandler
 
-    # Into the file, where no reader can hold it up: the shell that outlives us shows it.
-    faulthandler.enable(file=2, all_threads=False)
+    # Into the file, where no reader can hold it up, if there is a shell that outlives us to show it.
+    faulthandler.enable(file=faults, all_threads=False)
     threading.Thread(target=_forward, name="chatter", daemon=True).start()
 
 

@@ -176,3 +176,21 @@ with contextlib.suppress(ValueError), chatter_caught():
     raise ValueError
 """
     assert said(program, 0) == "the reason\n"
+
+
+WITHOUT = {
+    "no shell": """
+import subprocess
+def none(*_, **__):
+    raise OSError("no process left")
+subprocess.Popen = none
+""",
+    "first process of a container": "os.getpid = lambda: 1",
+}
+
+
+@pytest.mark.parametrize("why", WITHOUT)
+def test_where_nobody_outlives_the_command_it_says_itself_where_it_was(why):
+    told = said(f"{WITHOUT[why]}\n{ABORT}", -signal.SIGABRT)
+    assert told.startswith("Fatal Python error: Aborted")
+    assert "<module>" in told
