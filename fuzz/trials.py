@@ -52,7 +52,8 @@ class Trials:
         most: int | None = None,
         first: int = 0,
     ) -> None:
-        self.target, self.seed, self.folder = target, seed, folder
+        self.target, self.seed = target, seed
+        self.folder = folder.absolute()  # a target may work in another one
         self.done = 0
         self._end = None if seconds is None else time.monotonic() + seconds
         self._most, self._first = most, first

@@ -201,6 +201,32 @@ class TestReload:
                 apply_settings({"model": str(small), "strength": 0.5}, denoiser, pipeline)
             assert denoiser.strength == 1.0
 
+    @pytest.mark.parametrize("error", [None, ModelError("it is broken")])
+    def test_a_model_that_is_ready_or_refused_after_the_end_is_no_news(
+        self, error: ModelError | None, hang: threading.Event, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        begun, over = threading.Event(), threading.Event()
+
+        class Slow(PlusOne):
+            def reload(self, _: object) -> None:
+                begun.set()
+                hang.wait()
+                over.set()
+                if error is not None:
+                    raise error
+
+        pipeline = Pipeline(Endless(), Slow(), [Collector()])
+        pipeline.request_reload("another.tflite")
+        run = in_thread(pipeline.run)
+        assert begun.wait(WAIT)
+        pipeline.end()
+        run.join(WAIT)
+        hang.set()
+        assert over.wait(WAIT)
+        until(lambda: not pipeline._reloading.is_alive())
+        assert pipeline.health.report()["reload"] == {"count": 0, "error": None}
+        assert capsys.readouterr().err == ""
+
     def test_a_model_that_is_ready_after_the_end_is_closed_without_a_word(
         self, small: Path, hang: threading.Event, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -90,6 +90,16 @@ def test_nothing_found_leaves_nothing(target, tmp_path: Path, capfd: pytest.Capt
     assert "0 trials" in capfd.readouterr().out
 
 
+def test_a_target_may_work_in_another_folder(
+    target, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target("trial.keep('input', b'x'); os.chdir('/')")
+    monkeypatch.chdir(tmp_path)
+    assert runner.main(["made", "--trials", "3"]) == 0
+    assert "3 trials" in capfd.readouterr().out
+    assert list((tmp_path / "runs/fuzz").iterdir()) == []
+
+
 def test_an_unknown_target_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         runner.main(["nonsense"])

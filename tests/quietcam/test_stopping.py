@@ -159,11 +159,11 @@ with process.careful(told):
     process.heard()
     native()
 """
-    script = Script(code)
+    script = Script(f"stopping._ONE_WISH = {10 * WAIT}" + code)
     script.until("ready")
-    for _ in range(3):  # as timeout(1) does it
-        script.send()
+    script.send()
     script.until("told")
+    script.send()  # as timeout(1) does it
     again = Script("stopping._ONE_WISH = 0.0" + code)
     again.until("ready")
     again.send()
