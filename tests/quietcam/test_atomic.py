@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from quietcam.atomic import atomic_path, make_folder, write_bytes, write_json, write_text
+from quietcam.atomic import Draft, atomic_path, make_folder, write_bytes, write_json, write_new, write_text
 from quietcam.errors import StorageError
 
 
@@ -232,3 +232,34 @@ def test_a_disk_that_takes_a_part_at_a_time(tmp_path, monkeypatch):
 def _by_path(path, text):
     with atomic_path(path) as temporary:
         temporary.write_text(text)
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+def test_a_new_file_takes_no_place_that_is_taken(tmp_path, kind):
+    other = tmp_path / "other"
+    other.write_bytes(b"mine")
+    path = tmp_path / "new"
+    if kind == "file":
+        path.write_bytes(b"mine")
+    else:
+        path.symlink_to(other if kind == "link" else "nothing")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(FileExistsError):
+            write_new(folder, "new", b"x")
+    finally:
+        os.close(folder)
+    assert (names(tmp_path), other.read_bytes()) == (["new", "other"], b"mine")
+    assert kind != "file" or path.read_bytes() == b"mine"
+
+
+def test_a_draft_that_may_replace_nothing_waits_for_another_name(tmp_path):
+    (tmp_path / "a").write_bytes(b"mine")
+    draft = Draft(tmp_path / "a")
+    draft.temporary.write_bytes(b"x")
+    with pytest.raises(FileExistsError):
+        draft.keep(replace=False)
+    draft.keep(tmp_path / "b", replace=False)
+    assert names(tmp_path) == ["a", "b"]
+    draft.drop()
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"mine", b"x")

@@ -4,6 +4,7 @@ import fcntl
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,26 @@ def read_until(front: int, end: bytes) -> bytes:
     while end not in got:
         got += os.read(front, FULL)
     return got
+
+
+def test_who_reads_again_is_waited_for_again(pipe, monkeypatch):
+    """Else what is said comes behind what happens after it, for the rest of a run whose reader was stuck once."""
+    front, back = pipe
+    voice = Voice(back, patience=0.01)
+    voice.put(b"x" * 5000 + b"\n")  # more than the pipe takes
+    read_until(front, b"\n")
+    assert voice.flush(WAIT)
+    voice._patience = WAIT
+    out, real = [], os.write
+
+    def slow(descriptor, words):
+        time.sleep(0.1)
+        out.append(bytes(words))
+        return real(descriptor, words)
+
+    monkeypatch.setattr(os, "write", slow)
+    voice.put(b"a line\n")
+    assert out == [b"a line\n"]
 
 
 def test_a_line_is_out_when_it_was_said(pipe):
