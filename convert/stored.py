@@ -18,7 +18,6 @@ from convert.foreign import is_saved_model
 from convert.keras_model import LoadedModel, Stored
 from edge.flatbuffer import read_outline
 from edge.models import resolve_model, shipped_models
-from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
 from quietcam.manifest import MOST_OF_A_MODEL, Manifest, model_sha256, read_manifest, strip_manifest
 from quietcam.regular import read_regular
@@ -84,7 +83,7 @@ def load_stored(path: Path) -> LoadedModel:
         model=None,
         channels=manifest.channels,
         carries_ranges=False,
-        architecture=Architecture.from_dict(manifest.architecture) if manifest.architecture else None,
+        architecture=manifest.network,
         evaluation={"data": training, "validation": metrics},
         stored={manifest.recipe: first} | _twins(first),
     )

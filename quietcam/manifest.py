@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from quietcam.architecture import Architecture
 from quietcam.atomic import write_json
-from quietcam.errors import JsonError, ModelError
+from quietcam.errors import JsonError, ModelError, UsageError
 from quietcam.manifest_fields import check_fields
 from quietcam.regular import read_regular
 from quietcam.strict_json import MOST_BYTES, dump_json, parse_json, read_json
@@ -100,6 +101,20 @@ class Manifest:
         """Plain values for JSON, the format version first. A key that only some models have is left out of others."""
         values = asdict(self)
         return {"format": self.format} | {k: v for k, v in values.items() if v is not None or k not in _RARE}
+
+    @property
+    def network(self) -> Architecture | None:
+        """The network that ``architecture`` describes; None where it describes none.
+
+        Raises:
+            ModelError: it describes none that can be.
+        """
+        if not self.architecture:
+            return None
+        try:
+            return Architecture.from_dict(self.architecture)
+        except UsageError as error:
+            raise ModelError(f"The manifest of {self.name} must describe a network that can be. {error}") from error
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Manifest:

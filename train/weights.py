@@ -91,7 +91,8 @@ def _manifest(path: Path) -> tuple[Manifest, Architecture]:
             "neither. Remedy: give one of these, or leave --weights out."
         )
     manifest = read_manifest(path)
-    if manifest is None or manifest.architecture is None:
+    network = None if manifest is None else manifest.network
+    if manifest is None or network is None:
         raise UsageError(
             "The manifest of a .tflite tells which network its weights are of. "
             f"Received: {path}, {'whose manifest does not' if manifest else 'which has none'}. "
@@ -103,7 +104,7 @@ def _manifest(path: Path) -> tuple[Manifest, Architecture]:
             f"recipes round them. Received: {path}, recipe {manifest.recipe}. "
             "Remedy: its float twin, NAME_WxH_float32.tflite."
         )
-    return manifest, Architecture.from_dict(manifest.architecture)
+    return manifest, network
 
 
 def _stored_convolutions(path: Path) -> list[tuple[Any, Any]]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quietcam.architecture import Architecture
 from quietcam.errors import ModelError
 from quietcam.manifest import (
     FORMAT,
@@ -227,6 +228,27 @@ def test_a_damaged_appended_copy_is_refused() -> None:
 def test_a_model_that_cannot_be_read_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="must be readable"):
         read_manifest(tmp_path / "absent.tflite")
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"widths": [4096] * 5, "depths": [64] * 5}, "million weights"),
+        ({"widths": 16}, "list of whole numbers"),
+        ({"a": {}}, "Unknown keys"),
+    ],
+)
+def test_a_network_that_cannot_be_is_no_reason_to_take_memory_for_it(told: dict[str, object], says: str) -> None:
+    assert (
+        dataclasses.replace(manifest_of(), architecture=None).network
+        is dataclasses.replace(manifest_of(), architecture={}).network
+        is None
+    )
+    assert dataclasses.replace(manifest_of(), architecture={"widths": [16], "depths": [1]}).network == Architecture(
+        widths=(16,), depths=(1,)
+    )
+    with pytest.raises(ModelError, match=rf"The manifest of \S+ must describe a network.*{says}"):
+        _ = dataclasses.replace(manifest_of(), architecture=told).network
 
 
 def test_what_only_some_models_have_is_left_out_of_the_others() -> None:
