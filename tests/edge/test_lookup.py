@@ -87,6 +87,7 @@ def test_no_camera_hangs_with_its_name_server(
 ) -> None:
     monkeypatch.setattr(network, "_LOOKING_UP", SHORT)
     monkeypatch.setattr("edge.cameras.answer._CONNECTING", SHORT)
+    monkeypatch.setattr(network, "open_capture", lambda *_: pytest.fail("FFmpeg would look it up without a deadline"))
     began = time.monotonic()
     with pytest.raises((OSError, DataError), match="name server"):
         begin(CameraUrl.parse(f"{scheme}://hang.local/x"))
