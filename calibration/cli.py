@@ -35,7 +35,7 @@ def calibrate_command(
             "`quietcam capture` saves them."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The representative set, an .npz file.")],
+    out: Annotated[Path, typer.Option(callback=writable, help="The representative set, an .npz file.")],
     count: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many patches.")] = 256,
     size: Annotated[int, typer.Option(parser=whole(16, 4096), help="Side of a patch in pixels.")] = 128,
     seed: Annotated[int, typer.Option(parser=whole(0, MOST_SEED), help="Another seed, another set.")] = 0,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from quietcam.atomic import check_target
-from quietcam.errors import UsageError
+from quietcam.errors import StorageError
 from quietcam.limits import read_number, read_whole
 from quietcam.printable import printable
 
@@ -75,16 +75,13 @@ def writable(target: Any) -> Any:
     """The ``callback`` of an option that is a file for a result: one that cannot be written is refused before the work.
 
     Raises:
-        UsageError: it cannot.
+        StorageError: it cannot.
     """
     if target is not None and target != "-":
         try:
             check_target(Path(target))
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"The file for a report must be one that can be written. Received: {target}: "
-                f"{getattr(error, 'strerror', None) or error}. Remedy: name another one."
-            ) from error
+        except OSError as error:
+            raise StorageError.writing(Path(target), error) from error
     return target
 
 

@@ -33,6 +33,7 @@ COMMANDS = [
     ["compare", "nowhere", "--data", "nowhere", "--json"],
     ["compare", "nowhere", "--data", "nowhere", "--html"],
     ["calibrate", "--data", "nowhere", "--out", "rep.npz", "--html"],
+    ["calibrate", "--data", "nowhere", "--out"],
 ]
 
 
@@ -51,16 +52,16 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for words in COMMANDS:
-        assert run([*words, name]) == 2
+        assert run([*words, name]) == (2 if len(name) > 255 else 1)
         said = capfd.readouterr().err
-        assert "The file for a report must be one that can be written" in said, said
+        assert "Cannot write" in said, said
         assert "nowhere" not in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_this_user_may_not_write_to(at: Path) -> None:
     (at / "folder").chmod(0o500)
-    assert run([*COMMANDS[0], "folder/x.json"]) == 2
+    assert run([*COMMANDS[0], "folder/x.json"]) == 1
 
 
 @pytest.mark.parametrize("name", ["x.json", "new/folder/x.json", "file", "a" * 255, "-"])
