@@ -1,13 +1,17 @@
 """What native code says before it ends the process is not lost."""
 
+import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 
 import pytest
 
-from tests.waiting import WAIT
+from quietcam.last_words import LastWords
+from tests.waiting import WAIT, ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -194,3 +198,18 @@ def test_where_nobody_outlives_the_command_it_says_itself_where_it_was(why):
     told = said(f"{WITHOUT[why]}\n{ABORT}", -signal.SIGABRT)
     assert told.startswith("Fatal Python error: Aborted")
     assert "<module>" in told
+
+
+def test_a_shell_that_stands_still_is_waited_for_by_nobody():
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as reader:
+        last = LastWords(file.fileno(), reader.fileno())
+        try:
+            os.kill(last._shell.pid, signal.SIGSTOP)
+            telling = threading.Thread(
+                target=lambda: [last.passed(10**9 + each) for each in range(10_000)], daemon=True
+            )
+            telling.start()  # more than any pipe takes
+            ended(telling)
+        finally:
+            os.kill(last._shell.pid, signal.SIGCONT)
+            last.end()
