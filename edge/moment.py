@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-__all__ = ["begins", "considerate", "wait"]
+__all__ = ["begins", "considerate", "ends", "wait"]
 
 _LONGEST = 2.0  # seconds: where none ran for so long, there is none to wait for
 
@@ -31,6 +31,13 @@ def begins() -> None:
         _began.set()
 
 
+def ends() -> None:
+    """No network runs any more: whoever waits for one goes on."""
+    global _last
+    _last = float("-inf")
+    _began.set()
+
+
 @contextlib.contextmanager
 def considerate() -> Iterator[None]:
     """While the block runs, ``wait`` does wait in this thread: frames run in another one."""
@@ -44,13 +51,14 @@ def considerate() -> Iterator[None]:
 def wait() -> None:
     """Return when another thread has just begun to run a network; at once where none does, or it does not matter."""
     global _waiting
-    if not getattr(_here, "waits", False) or time.monotonic() - _last > _LONGEST:
+    if not getattr(_here, "waits", False):
         return
     with _lock:
         _waiting += 1
     try:
         _began.clear()
-        _began.wait(_LONGEST)
+        if time.monotonic() - _last <= _LONGEST:
+            _began.wait(_LONGEST)
     finally:
         with _lock:
             _waiting -= 1

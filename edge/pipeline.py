@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge import moment
 from edge.buffers import BufferPool
 from edge.cameras.base import Camera
 from edge.degrade import Degrader, Denoises
@@ -301,6 +302,7 @@ class Pipeline:
         late = process.wait([self._feed.thread], _SOON, lambda: self._camera.live or hurried())
         if late and not self._camera.live:
             self._feed.leave()
+        moment.ends()
         process.wait([self._reloading], _SOON)
         self._thermometer.stop()
         self.over = True

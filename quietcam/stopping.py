@@ -160,7 +160,8 @@ class Stopping:
         """End the process with ``code``. A run ends without the interpreter's own end, and so does what hangs: that end
         waits for threads, runs destructors of libraries, and a signal in the midst of it would change the code.
         """
-        if self._stage in (_Stage.OUTSIDE, _Stage.WORK) and not self.wait(_ours(), _RESERVE):
+        hangs = self.wait(_ours(), _RESERVE)  # one that was just let go, as a model's trial, is not left behind
+        if not hangs and self._stage in (_Stage.OUTSIDE, _Stage.WORK):
             sys.exit(code)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):

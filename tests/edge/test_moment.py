@@ -12,7 +12,9 @@ import pytest
 from edge import moment
 from edge.denoiser import Denoiser
 from edge.interpreter import Interpreter
+from edge.pipeline import Pipeline
 from tests.edge.conftest import picture
+from tests.edge.test_pipeline import Numbers, PlusOne
 from tests.waiting import WAIT, ended, until
 
 
@@ -45,6 +47,15 @@ def test_it_is_waited_for_where_networks_run(small: Path) -> None:
         assert not over.is_set()
         until(lambda: interpreter.invoke() or over.is_set())
         ended(thread)
+
+
+def test_nobody_waits_once_a_run_has_ended() -> None:
+    moment.begins()
+    thread, _ = waiting()
+    until(lambda: moment._waiting)
+    Pipeline(Numbers(0), PlusOne(), []).run()
+    ended(thread)
+    ended(waiting()[0])
 
 
 def test_where_none_runs_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:

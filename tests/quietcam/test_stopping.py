@@ -234,6 +234,16 @@ process.leave(3)
     assert script.process.returncode == 3
 
 
+def test_a_thread_that_is_about_to_end_is_not_left_behind() -> None:
+    code = f"""
+stopping._RESERVE = {WAIT}
+process.careful(told).__enter__()
+threading.Thread(target=time.sleep, args=(0.3,), name="quietcam-model", daemon=True).start()
+process.leave(3)
+"""
+    assert Script(code).end() == (3, "")
+
+
 def test_a_signal_that_comes_when_a_run_has_ended_changes_nothing() -> None:
     """Python gives signals back before it is done with its own end; the process would be killed by one then."""
     code = """
