@@ -20,7 +20,7 @@ from tests.waiting import WAIT, ended, until
 
 @pytest.fixture(autouse=True)
 def _long(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(moment, "_LONGEST", WAIT)
+    monkeypatch.setattr(moment, "_LONGEST", 10 * WAIT)
     monkeypatch.setattr(moment, "_last", float("-inf"))
     yield
     assert moment._waiting == 0
