@@ -272,12 +272,14 @@ def test_with_a_run_that_is_killed_its_child_goes_while_the_library_hangs(bus: B
         bus.misbehave(where, "h")
     words = [sys.executable, "-c", _PARENT, str(model), start, str(WAIT), str(WAIT)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        bus.misbehave(where, "h")
-        until(lambda: f"hangs={where}" in bus.log or (where == "nowhere" and "invoke=usb0" in bus.log))
-        pids = children(process.pid)
-        assert len(pids) == 1
-        process.kill()
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            bus.misbehave(where, "h")
+            until(lambda: f"hangs={where}" in bus.log or (where == "nowhere" and "invoke=usb0" in bus.log))
+            until(lambda: len(children(process.pid)) == 1)  # what catches chatter is just being started
+            pids = children(process.pid)
+        finally:
+            process.kill()
         process.wait(WAIT)
         until(lambda: all(gone(pid) for pid in pids))
