@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge import moment
-from edge.engine import Engine, Twins, load_twins
+from edge.engine import Engine
 from edge.gate import HIGH, LOW, Gate, blend, check_strength
 from edge.interpreter import Interpreter
 from edge.modelfile import ModelFile
@@ -19,6 +19,7 @@ from edge.models import describe, resize_command
 from edge.tiles import Tiles, grid_of
 from edge.treatment import Treated, Treatment
 from edge.trial import Trial
+from edge.twins import Twins, load_twins
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
 from quietcam.progress import say
@@ -37,7 +38,7 @@ class Denoiser:
     smaller; a larger one goes in overlapping tiles.
 
     Args:
-        model: a model file, or its path; or twins of :func:`edge.engine.load_twins`.
+        model: a model file, or its path; or twins of :func:`edge.twins.load_twins`.
         threads: as for :class:`edge.interpreter.Interpreter`.
         overlap: what neighbouring tiles share, in pixels. Defaults to what the model's receptive field asks
             for, up to a quarter of a tile.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -14,18 +15,18 @@ from typing import Any
 from edge.child import GRACE
 from edge.delegates import CPU, Device, parse_devices
 from edge.interpreter import Interpreter, check_threads
-from edge.modelfile import ModelFile, load_model
+from edge.modelfile import ModelFile
 from edge.runtime import runtime
 from edge.tpu import Tpu, TpuInterpreter
+from edge.twins import Twins, load_twins
 from edge.worker import Answer, Worker
-from quietcam.errors import DeviceError, ModelError, QuietcamError
+from quietcam.errors import DeviceError, QuietcamError
 from quietcam.image import Image
 from quietcam.progress import say
 from quietcam.stopping import process
 
-__all__ = ["Engine", "Patience", "Twins", "load_twins"]
+__all__ = ["Engine", "Patience"]
 
-_COMPILED = "_edgetpu"  # ends the name of a compiled model
 _CLOSING = GRACE + 0.5  # seconds
 
 
@@ -38,27 +39,13 @@ class Patience:
         opening: until the library has the network ready, and again until it has run once; else it is given up. The
             firmware and the model are sent to the device meanwhile.
         answering: until it has run the network later.
+        frame: until the frame goes on without it, or four times as long as its answers usually take.
     """
 
     start: float = 3.0
     opening: float = 10.0
     answering: float = 2.0
-
-
-@dataclass(frozen=True)
-class Twins:
-    """One network for the CPU and for Edge TPUs; None where there is none, or none is wanted. One of
-    them is there."""
-
-    cpu: ModelFile | None
-    tpu: ModelFile | None
-
-    @property
-    def shown(self) -> ModelFile:
-        """The one that a report names."""
-        shown = self.tpu or self.cpu
-        assert shown is not None
-        return shown
+    frame: float = 0.25
 
 
 class Engine:
@@ -66,7 +53,8 @@ class Engine:
 
     The CPU alone runs in the caller's thread. Every Edge TPU has a process of its own, so that one that hangs or
     crashes takes nothing with it. One that is missing, fails or does not answer is said aloud, its work goes to the
-    others or to the CPU, and it is tried again in the background until it comes back.
+    others or to the CPU, and it is tried again in the background until it comes back. Frames do not wait until one that
+    does not answer is given up: the others or the CPU do its work meanwhile.
 
     Args:
         model: a model file, or its path. With Edge TPUs the compiled one or its twin on the CPU: the other is looked
@@ -101,6 +89,7 @@ class Engine:
         self._cpu_model, self._tpu_model, self.model = twins.cpu, twins.tpu, twins.shown
         self._results: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._workers: list[Worker] = []
+        self._late: set[Worker] = set()  # of them, whose answer no frame waits for any more
         self._cpu: Interpreter | None = None
         self._reasons: dict[Device, str] = {}
         self._retries = 0
@@ -125,7 +114,7 @@ class Engine:
     @property
     def running(self) -> str | None:
         """Name of the model that runs now: the compiled one, or its twin on the CPU; None where nothing can run."""
-        if any(not worker.device.is_cpu for worker in self._workers):
+        if any(not worker.device.is_cpu for worker in self._punctual()):
             return None if self._tpu_model is None else self._tpu_model.name
         return None if self._cpu_model is None else self._cpu_model.name
 
@@ -156,30 +145,38 @@ class Engine:
             ModelError: the model fails on the CPU.
         """
         self._adopt()
+        while self._late and not self._results.empty():
+            self._heard(*self._results.get())
         todo = deque(range(count))
         busy: dict[Worker, int] = {}
-        free = [worker for worker in self._workers if worker.is_ready]
         try:
             while todo or busy:
-                for worker in free:
-                    if todo and worker not in busy:
+                for worker in self._punctual():
+                    if todo and worker not in busy and worker.is_ready:
                         busy[worker] = todo.popleft()
                         worker.submit(part(busy[worker]))
                 if not busy:
                     return self._run_here(todo, part, take)
-                worker, error = self._results.get()
-                index = busy.pop(worker)
-                if error is None:
+                try:
+                    worker, error = self._results.get(timeout=_longest(min(each.due for each in busy)))
+                except queue.Empty:
+                    for worker in [each for each in busy if each.due <= time.monotonic()]:
+                        self._late.add(worker)
+                        self._note(worker.device, f"{worker.device}: It does not answer")
+                        todo.appendleft(busy.pop(worker))
+                    continue
+                index = busy.pop(worker, None)
+                works = self._heard(worker, error)
+                if index is not None and works:
                     take(index, worker.interpreter)
-                elif worker.device.is_cpu:
-                    raise error
-                else:
-                    free.remove(worker)
-                    self._lose(worker, str(error))
+                elif index is not None:
                     todo.appendleft(index)
-        finally:
-            while busy:  # the others of a frame that failed: they are free for the next one
-                del busy[self._results.get()[0]]
+        finally:  # of a frame that failed the CPUs read a little longer; whatever else comes is late
+            while any(worker.device.is_cpu for worker in busy):
+                worker, _ = self._results.get()
+                self._late.discard(worker)
+                busy.pop(worker, None)
+            self._late.update(busy)
         return True
 
     def close(self) -> None:
@@ -264,13 +261,36 @@ class Engine:
         finally:
             with self._lock:
                 del self._opening[device]
-        return Worker(device, interpreter, self._results)
+        return Worker(device, interpreter, self._results, patience.frame, interpreter.first)
+
+    def _punctual(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker not in self._late]
+
+    def _heard(self, worker: Worker, error: Exception | None) -> bool:
+        """Whether a worker that has answered works. One of the CPU must."""
+        was_late = worker in self._late
+        self._late.discard(worker)
+        if error is None:
+            if was_late:
+                self._note(worker.device, None)
+        elif worker.device.is_cpu:
+            raise error
+        else:
+            self._lose(worker, str(error))
+        return error is None
+
+    def _note(self, device: Device, reason: str | None) -> None:
+        """Why a device is not used now; None: it is."""
+        if reason is None:
+            self._reasons.pop(device, None)
+        else:
+            self._reasons[device] = reason
+        self._since = time.time()
 
     def _lose(self, worker: Worker, reason: str) -> None:
         self._workers.remove(worker)
         worker.leave()
-        self._reasons[worker.device] = f"{worker.device}: {reason}"
-        self._since = time.time()
+        self._note(worker.device, f"{worker.device}: {reason}")
         self._tell(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back {self._instead()}")
         self._watch(worker.device, self._retry[0])
 
@@ -281,7 +301,7 @@ class Engine:
         return f"the network runs on {used}"
 
     def _used(self) -> str:
-        if workers := sorted(self._workers, key=lambda worker: self._devices.index(worker.device)):
+        if workers := sorted(self._punctual(), key=lambda worker: self._devices.index(worker.device)):
             return ",".join(str(worker.device) for worker in workers)
         return "none" if self._cpu_model is None else "cpu"
 
@@ -319,42 +339,14 @@ class Engine:
         while not self._returned.empty():
             worker = self._returned.get()
             self._workers.append(worker)
-            self._reasons.pop(worker.device, None)
-            self._since = time.time()
+            self._note(worker.device, None)
             if aloud:
                 self._tell(f"The Edge TPU {worker.device} is back")
 
 
-def load_twins(model: ModelFile | Path | str, device: str) -> Twins:
-    """A model and, with Edge TPUs, its twin that lies beside it.
-
-    Raises:
-        UsageError: no such model, a wrong device.
-        ModelError: one cannot be used, or they do not fit each other.
-    """
-    devices = parse_devices(device)
-    given = model if isinstance(model, ModelFile) else load_model(model)
-    if all(each.is_cpu for each in devices):
-        return Twins(given, None)
-    if given.is_compiled:
-        stem = given.path.stem.removesuffix(_COMPILED)
-        other = given.path.with_name(f"{stem}{given.path.suffix}")
-        cpu = load_model(other) if stem != given.path.stem and other.is_file() else None
-        tpu = given
-    else:
-        other = given.path.with_name(f"{given.path.stem}{_COMPILED}{given.path.suffix}")
-        cpu, tpu = given, load_model(other) if other.is_file() else given
-    if cpu is not None and (cpu.height, cpu.width, cpu.channels) != (tpu.height, tpu.width, tpu.channels):
-        raise ModelError(
-            f"A compiled model and its twin for the CPU have one size. Received: {tpu.path}: {tpu.width}x{tpu.height}, "
-            f"{cpu.path}: {cpu.width}x{cpu.height}. Remedy: compile the model again."
-        )
-    if cpu is None and any(each.is_cpu for each in devices):
-        raise ModelError(
-            f"The CPU needs the model that {given.path.name} was compiled from. Received: none beside it. "
-            "Remedy: put it there, or leave cpu out of --device"
-        )
-    return Twins(cpu, tpu)
+def _longest(due: float) -> float | None:
+    """Seconds until then; None without end."""
+    return None if math.isinf(due) else max(due - time.monotonic(), 0.0)
 
 
 def _nothing() -> Interpreter:

@@ -182,7 +182,6 @@ def run_command(
     from edge.cameras.supervised import SupervisedCamera
     from edge.degrade import DegradeOptions, make_degrader
     from edge.denoiser import Denoiser
-    from edge.engine import load_twins
     from edge.gate import check_strength
     from edge.modelfile import load_model
     from edge.models import resolve_model, smaller_model
@@ -195,6 +194,7 @@ def run_command(
     from edge.sinks import open_sink
     from edge.sinks.targets import checked_targets
     from edge.trial import try_unknown
+    from edge.twins import load_twins
     from quietcam.chatter import keep_chatter
 
     keep_chatter()

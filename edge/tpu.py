@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -155,6 +156,9 @@ class TpuInterpreter(Interpreter):
         opening: seconds within which the device must have run it once.
         answering: seconds within which it must answer later.
 
+    Attributes:
+        first: seconds that the first run took.
+
     Raises:
         DeviceError: the device or its library fails, or takes longer.
         ModelError: it cannot run this model.
@@ -168,7 +172,9 @@ class TpuInterpreter(Interpreter):
         self._closed = False
         try:
             super().__init__(model, threads)
+            began = time.monotonic()
             self.invoke()
+            self.first = time.monotonic() - began
         except BaseException:
             self.close()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -13,21 +14,41 @@ from quietcam.image import Image
 
 __all__ = ["Answer", "Worker"]
 
+_SEVERAL = 4  # times as long as usual is late: it has other work, too, or the machine has
 _KILLED = 0.2  # seconds: so soon is a process gone that was killed, unless it hangs in the kernel
 
 
 class Worker:
-    """Runs one interpreter in a thread of its own. The thread that waits for the answer fetches the result."""
+    """Runs one interpreter in a thread of its own. The thread that waits for the answer fetches the result.
 
-    def __init__(self, device: Device, interpreter: Interpreter, answers: queue.SimpleQueue[Answer]) -> None:
+    Args:
+        device, interpreter: where, and what.
+        answers: where answers go.
+        patience: seconds after which an answer is late; several times the usual ones where these take longer.
+        usual: seconds that an answer took.
+
+    Attributes:
+        due: when the answer to come is late, as ``time.monotonic`` has it.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        interpreter: Interpreter,
+        answers: queue.SimpleQueue[Answer],
+        patience: float = math.inf,
+        usual: float = 0.0,
+    ) -> None:
         self.device, self.interpreter = device, interpreter
-        self._answers = answers
+        self.due = math.inf
+        self._answers, self._patience, self._usual = answers, patience, usual
         self._inbox: queue.SimpleQueue[Image | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"quietcam-{device}", daemon=True)
         self._thread.start()
 
     def submit(self, noisy: Image) -> None:
         """Have the network run on ``noisy``; the answer is ``(self, error or None)``."""
+        self.due = time.monotonic() + max(self._patience, _SEVERAL * self._usual)
         self._inbox.put(noisy)
 
     @property
@@ -50,8 +71,11 @@ class Worker:
 
     def _run(self) -> None:
         while (noisy := self._inbox.get()) is not None:
+            began = time.monotonic()
             error = self._try(noisy)
             del noisy
+            if (now := time.monotonic()) < self.due:  # else a device that has become slow would hold up every frame
+                self._usual += (now - began - self._usual) / _SEVERAL
             self._answers.put((self, error))
             del error
         self.interpreter.close()

@@ -103,7 +103,7 @@ def bus(fake_edgetpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FAKE_EDGETPU", str(folder))
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(fake_edgetpu))
     # A device that hangs is told by its patience: on a busy machine one that works must not be taken for one.
-    monkeypatch.setitem(Engine.__init__.__kwdefaults__, "patience", Patience(WAIT, WAIT, WAIT))
+    monkeypatch.setitem(Engine.__init__.__kwdefaults__, "patience", Patience(WAIT, WAIT, WAIT, WAIT))
     return Bus(folder)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import engine as module
+from edge import twins as module
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.denoiser import Denoiser
 from edge.engine import Engine

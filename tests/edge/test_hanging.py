@@ -98,7 +98,7 @@ def test_whatever_it_does_at_the_start_the_cpu_goes_on_and_the_device_comes_when
         until(lambda: engine.state["retries"] >= 2)
         until(lambda: re.search(REASONS[how], engine.state["reason"]), lambda: engine.state["reason"])
         bus.misbehave(where, "")
-        engine._patience = Patience(WAIT, WAIT, WAIT)
+        engine._patience = Patience(WAIT, WAIT, WAIT, WAIT)
         until(lambda: (denoise(engine, noisy) == 255 - noisy).all())
     closed(engine)
     bus.misbehave(where, "")
@@ -128,6 +128,68 @@ def test_whatever_it_does_in_mid_run_every_frame_is_the_networks(
     if where in ("create", "prepare", "init", "invoke") and how != "h":
         until(lambda: re.search(REASONS[how], engine.state["reason"] or ""), lambda: engine.state["reason"])
     closed(engine)
+
+
+@pytest.mark.parametrize("how", ["h", "1.5"])
+def test_frames_go_on_at_once_while_a_device_does_not_answer(bus: Bus, model: Path, how: str) -> None:
+    """It is neither lost nor used until it answers: the CPU does its work, and that is what is shown."""
+    bus.plug("usb0")
+    noisy, said = picture(32, 32), []
+    here = on_the_cpu(model, noisy)
+    engine = Engine(model, "usb:0", tell=said.append, patience=Patience(WAIT, WAIT, WAIT, SHORT))
+    (worker,) = engine._workers
+    bus.misbehave("invoke", "h")
+    for _ in range(50):
+        np.testing.assert_array_equal(denoise(engine, noisy), here)
+        assert (engine.running, engine.state["used"]) == ("small_32x32_int8", "cpu")
+        assert engine.state["reason"] == "usb:0: It does not answer"
+    assert bus.log.count("hangs=invoke") == 1
+    bus.misbehave("invoke", "" if how == "h" else how)
+    until(lambda: not engine._results.empty())
+    out = denoise(engine, noisy)
+    if how == "h":
+        until(lambda: (denoise(engine, noisy) == 255 - noisy).all())
+        until(lambda: denoise(engine, noisy) is not None and engine.state["reason"] is None)
+        assert engine.running == "small_32x32_int8_edgetpu"
+    else:  # what is slow each time is late each time
+        np.testing.assert_array_equal(out, here)
+        assert worker._usual < SHORT
+    assert said == []
+    assert engine._workers == [worker]
+    closed(engine)
+
+
+def test_the_others_do_the_tiles_of_a_device_that_does_not_answer(bus: Bus, model: Path) -> None:
+    for device in ("usb0", "usb1"):
+        bus.plug(device)
+    noisy = picture(150, 200)
+    with Denoiser(model, device="usb:0,usb:1", tell=lambda _: None) as denoiser:
+        one = denoiser._engine._workers[0]
+        one._patience = SHORT
+        bus.hang(str(one.device).replace(":", ""))
+        for _ in range(3):
+            np.testing.assert_array_equal(denoiser.denoise(noisy), 255 - noisy)
+            assert denoiser.device_state["used"] == str(denoiser._engine._workers[1].device)
+        bus.plug(str(one.device).replace(":", ""))
+        until(lambda: denoiser.denoise(noisy) is not None and denoiser.device_state["used"] == "usb:0,usb:1")
+
+
+def test_without_a_model_for_the_cpu_frames_pass_as_they_are_while_the_device_does_not_answer(
+    bus: Bus, model: Path
+) -> None:
+    bus.plug("usb0")
+    alone = shutil.move(model.with_name("small_32x32_int8_edgetpu.tflite"), model.with_name("alone.tflite"))
+    noisy = picture(32, 32)
+    with Denoiser(alone, device="usb:0", tell=lambda _: None) as denoiser:
+        denoiser._engine._workers[0]._patience = SHORT
+        bus.misbehave("invoke", "h")
+        for _ in range(3):
+            denoised, treatment = denoiser.treat(noisy)
+            np.testing.assert_array_equal(denoised, noisy)
+            assert (treatment.model, treatment.why) == (None, "no device runs the network")
+            assert denoiser.device_state["used"] == "none"
+        bus.misbehave("invoke", "")
+        until(lambda: (denoiser.denoise(noisy) == 255 - noisy).all())
 
 
 def test_a_device_whose_opening_hangs_costs_the_frames_nothing(bus: Bus, model: Path) -> None:
