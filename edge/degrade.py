@@ -96,6 +96,7 @@ class Degrader:
         self._opening = threading.Thread()  # replaced by the one that opens it
         self._lock = threading.Lock()
         self._closed = False
+        self._refused: str | None = None  # why there is no smaller model
         self._wall = wall
         self._since = wall()
         self._ticked = float("-inf")
@@ -161,6 +162,7 @@ class Degrader:
             with moment.considerate():
                 opened = smaller(shape)
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, there is something to go on with
+            self._refused = " ".join(str(error).split())
             if not self._closed:
                 say(f"The smaller model does not start, so frames of half the size are denoised: {error}")
             return
@@ -172,8 +174,10 @@ class Degrader:
             opened.close()
 
     def report(self) -> dict[str, Any]:
-        """As ``Ladder.report``; the step is taken ``since`` then (seconds since 1970)."""
-        return {**self._ladder.report(), "since": self._since}
+        """As ``Ladder.report``; the step is taken ``since`` then (seconds since 1970); ``smaller_error``: why frames
+        have half the size instead of going through the smaller model, or None.
+        """
+        return {**self._ladder.report(), "since": self._since, "smaller_error": self._refused}
 
 
 @contextlib.contextmanager
@@ -185,9 +189,9 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
         ModelError: it cannot be used.
     """
     from edge.denoiser import Denoiser
-    from edge.engine import load_twins
     from edge.interpreter import check_threads
     from edge.trial import Trial
+    from edge.twins import load_twins
 
     hot = hot_by_default() if options.hot is None else options.hot
     rules = LadderRules()

@@ -180,7 +180,8 @@ class TestRun:
             told = json.loads(capsys.readouterr().out)
         assert (told["source"], told["frames"]) == (server.url, 5)
         assert told["camera"]["state"] == "live"
-        assert told["ladder"] == {"step": "full", "reason": None, "since": told["ladder"]["since"]}
+        since = told["ladder"]["since"]
+        assert told["ladder"] == {"step": "full", "reason": None, "since": since, "smaller_error": None}
 
     def test_overwrite_allows(self, pictures: Path, small: Path, tmp_path: Path) -> None:
         words = ["run", "--source", str(pictures), "--model", str(small), "--sink", str(tmp_path / "out.webm")]

@@ -193,7 +193,7 @@ class TestDegrader:
             degrader.tick(second)
             degrader.tick(second + 0.5)  # too early to look again
         reason = "100% of the frames are late"
-        assert degrader.report() == {"step": "fewer pixels", "reason": reason, "since": 1706.0}
+        assert degrader.report() == {"step": "fewer pixels", "reason": reason, "since": 1706.0, "smaller_error": None}
         assert capsys.readouterr().err == "Work per frame is now: fewer pixels (100% of the frames are late)\n"
 
     def test_without_a_deadline_no_frame_is_late(self) -> None:
@@ -224,6 +224,7 @@ class TestDegrader:
         for _ in range(3):
             assert degrader.choose(full, Step.SMALLER, SHAPE) == (full, True)
             ended(degrader._opening)
+            assert degrader.report()["smaller_error"] == "no memory"
         assert capsys.readouterr().err.count("no memory") == 1
 
     def test_the_smaller_model_runs_where_the_other_does(self, small: Path, bus: Bus) -> None:

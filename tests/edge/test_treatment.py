@@ -388,7 +388,13 @@ class TestReport:
         assert last["work"] == Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are").report()
         assert (last["work"]["share"], last["work"]["model"]) == (0.0, None)
         assert last["noise_sigma"] is None
-        assert last["ladder"] == {"step": "pass-through", "reason": "95 °C, of at most 80", "since": 1.7e9}
+        reason = "95 °C, of at most 80"
+        assert last["ladder"] == {
+            "step": "pass-through",
+            "reason": reason,
+            "since": 1.7e9,
+            "smaller_error": None,
+        }
         degraded = degradation(last)
         assert degraded is not None
         assert degraded.words == "pass-through (95 °C, of at most 80)"
