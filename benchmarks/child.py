@@ -41,9 +41,9 @@ from typing import Any
 import numpy as np
 from input_pipeline import append, commit, machine
 
-from edge.child import memory_limit
 from edge.delegates import LIBRARY_VARIABLE, Device, load_delegate
 from edge.interpreter import Interpreter
+from edge.memory import memory_limit
 from edge.modelfile import load_model
 from edge.models import resolve_model
 from edge.tpu import Tpu, TpuInterpreter

@@ -18,6 +18,7 @@ from convert.twins import Origin, are_twins
 from edge.denoiser import Denoiser
 from edge.modelfile import ModelFile, load_model
 from edge.models import resize_command
+from edge.trial import try_unknown
 from quietcam.chatter import chatter_caught
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
@@ -171,6 +172,7 @@ def open_contender(path: Path, size: tuple[int, int] | None = None) -> Contender
         width, height = loaded.fit(*(size or (_SIDE, _SIDE)))
         return Contender(loaded.name, loaded.path, width, height, loaded.channels, loaded.carries_ranges, loaded=loaded)
     file = load_model(path)
+    try_unknown(file, None, None)
     return Contender(file.name, path, file.width, file.height, file.channels, _is_quantized(file), file=file)
 
 

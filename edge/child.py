@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edge.child_link import MESSAGE, Link
+from edge.memory import memory_limit
 from quietcam import errors
 from quietcam.errors import QuietcamError
 from quietcam.strict_json import parse_json
 
-__all__ = ["GRACE", "Child", "ChildError", "Link", "Shared", "memory_limit"]
+__all__ = ["GRACE", "Child", "ChildError", "Link", "Shared"]
 
 GRACE = 1.0
 """Seconds in which a child that is told to end may do so by itself; then it is killed."""
@@ -35,7 +36,6 @@ _DYING = 1.0  # seconds from the end of its connection to that of the process, w
 _READS = 32  # of 64 KiB: what a pipe may hold, and an end where somebody goes on writing
 _WORDS = 4096  # bytes of what it printed that are kept
 _SHOWN = 300  # characters of them that are shown
-_LIMITS = 256 << 20, 2 << 30  # bytes: what a child may always take, and may take at most
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edge.child_link import main; main(*sys.argv[2:])"
@@ -56,12 +56,6 @@ class ChildError(QuietcamError, RuntimeError):
     def __init__(self, message: str, crashed: bool = False) -> None:
         super().__init__(message)
         self.crashed = crashed
-
-
-def memory_limit() -> int:
-    """What a child may take where nobody says, in bytes: half of the machine's memory, 256 MiB to 2 GiB."""
-    least, most = _LIMITS
-    return max(least, min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2, most))
 
 
 class Shared:
@@ -117,7 +111,7 @@ class Child:
         job: ``module:function``, called there with a :class:`edge.child_link.Link`. The child ends when it returns.
         argument: for the job, as JSON, as ``Link.argument``; ``MESSAGE`` bytes at most.
         shared: memory for both, as ``Link.shared``. The caller closes it.
-        memory: bytes of its own that it may take. Defaults to :func:`memory_limit`.
+        memory: bytes of its own that it may take. Defaults to :func:`edge.memory.memory_limit`.
 
     Raises:
         ChildError: no process can be started.

@@ -45,10 +45,13 @@ def bench_command(
     from edge.bench import bench
     from edge.modelfile import load_model
     from edge.models import resolve_model
+    from edge.trial import try_unknown
     from quietcam.progress import progress
 
     wanted = frame_size(size)
     models = [load_model(resolve_model(name, wanted)) for name in (model, *(compare or []))]
+    for each in models:
+        try_unknown(each, wanted, threads)
     with progress("Measuring", 3 * frames * len(models)) as bar:
         reports = bench(models, wanted, threads, frames, device=device, gate=gate, on_frame=bar.advance)
     rows, notes = [], []

@@ -7,8 +7,9 @@ import math
 import threading
 from collections.abc import Iterator
 
-from edge.child import GRACE, Child, ChildError, Shared, memory_limit
+from edge.child import GRACE, Child, ChildError, Shared
 from edge.interpreter import check_threads
+from edge.memory import memory_limit
 from edge.modelfile import ModelFile
 from quietcam.errors import ModelError
 from quietcam.strict_json import dump_json
@@ -85,15 +86,15 @@ class Trial:
 
 
 def try_unknown(model: ModelFile | None, size: tuple[int, int] | None, threads: int | None) -> None:
-    """What the start of a run does: a model without manifest is tried for frames of ``size`` ``(width, height)``, so
-    that a damaged one ends the start with a message and not with a signal. One whose manifest has its hash is what
-    ``convert`` made, and starts without waiting for another process.
+    """What comes before a model is loaded in a process of its user: one without manifest is tried for frames of
+    ``size`` ``(width, height)``, so that a damaged one ends the command with a message and not with a signal. One whose
+    manifest has its hash is what ``convert`` made, and is loaded without waiting for another process.
 
     Raises:
         ModelError: it fails.
         UsageError: ``threads`` is below 1.
     """
-    if model is not None and model.manifest is None:
+    if model is not None and model.manifest is None and not model.is_compiled:  # such a one never runs in this process
         width, height = size or (model.width, model.height)
         Trial().of(model, (height, width, 3), check_threads(threads))
 

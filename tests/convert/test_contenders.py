@@ -3,11 +3,15 @@
 import logging
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from convert.contenders import open_contender
+from quietcam.errors import ModelError
 from quietcam.image import to_float, to_uint8
 from tests.convert.conftest import build_tiny, noisy_pictures
+from tests.edge.conftest import MODELS
+from tests.edge.test_trial import ABORTS
 
 
 def test_many_keras_models_in_turn_warn_of_nothing(run_folder):
@@ -29,3 +33,12 @@ def test_many_keras_models_in_turn_warn_of_nothing(run_folder):
     finally:
         tf.get_logger().removeHandler(kept)
     assert messages == []
+
+
+def test_a_file_that_would_abort_this_process_is_an_error(tmp_path):
+    content = bytearray((MODELS / "small_32x32_int8.tflite").read_bytes())
+    place, bit = ABORTS[0]
+    content[place] ^= 1 << bit
+    (tmp_path / "flipped.tflite").write_bytes(content)
+    with pytest.raises(ModelError, match=r"in a process of its own .*SIG"):
+        open_contender(tmp_path / "flipped.tflite")

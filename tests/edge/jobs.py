@@ -114,3 +114,11 @@ def linger(link: Link) -> None:
 def hang_silently(_: Link) -> None:
     """Never answers."""
     time.sleep(1000)
+
+
+def try_without_opencv(link: Link) -> None:
+    """A trial, where OpenCV cannot be imported."""
+    from edge.trial_job import run
+
+    sys.modules["cv2"] = None  # type: ignore[assignment]
+    run(link)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge import child as module
-from edge.child import Child, ChildError, Shared, memory_limit
+from edge.child import Child, ChildError, Shared
 from quietcam.errors import ModelError, QuietcamError
 from tests.waiting import WAIT, until
 
@@ -229,12 +229,6 @@ def test_memory_beyond_its_limit_is_refused_there() -> None:
                     child.ask(b".", WAIT)
             else:
                 child.ask(b".", WAIT)
-
-
-def test_the_default_limit_follows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for pages, limit in ((100_000, 256 << 20), (262_144, 512 << 20), (1 << 22, 2 << 30)):
-        monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": 4096}.__getitem__)
-        assert memory_limit() == limit
 
 
 def test_closing_lets_it_clean_up(tmp_path: Path) -> None:

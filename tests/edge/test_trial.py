@@ -8,12 +8,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from edge import trial as module
+from edge import trial_job
 from edge.child import Child
 from edge.denoiser import Denoiser
 from edge.engine import Engine
@@ -82,6 +83,33 @@ class TestOf:
             for shape in ((32, 32, 3), (70, 90, 1)):
                 Trial().of(load_model(path), shape, 1)
         assert len(children) == 6
+
+    def test_opencv_is_not_loaded_for_it(self, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """That takes longer than all the rest, and memory."""
+        monkeypatch.setattr(module, "_JOB", "tests.edge.jobs:try_without_opencv")
+        Trial().of(load_model(small), (71, 90, 3), 1)
+
+    def test_frames_are_tried_whole_and_at_half_the_size(self, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(trial_job, "_step_back", lambda: None)
+        sizes: list[tuple[int, ...]] = []
+        treat = Denoiser.treat
+        monkeypatch.setattr(Denoiser, "treat", lambda self, noisy: (sizes.append(noisy.shape), treat(self, noisy))[1])
+        model, sent = load_model(small), []
+
+        class Here:
+            argument: ClassVar = {
+                "path": str(small),
+                "about": {name: getattr(model, name) for name in module._ABOUT},
+                "shape": (71, 90, 1),
+                "threads": 1,
+                "overlap": None,
+            }
+            shared = (model.content, b"null")
+            send = staticmethod(sent.append)
+
+        trial_job.run(Here())  # type: ignore[arg-type]
+        assert sizes == [(71, 90, 1), (36, 45, 1)]
+        assert sent == [module.DONE]
 
     @pytest.mark.parametrize(("place", "bit"), ABORTS)
     def test_an_abort_is_an_error(self, flipped: Any, place: int, bit: int) -> None:
@@ -281,10 +309,18 @@ class TestStart:
     def test_the_command_ends_with_one_line(self, flipped: Any, capsys: pytest.CaptureFixture[str]) -> None:
         from quietcam import cli
 
-        words = ["run", "--source", "synthetic:size=64x48,fps=30", "--sink", "null", "--frames", "3"]
-        assert cli.run([*words, "--model", str(flipped(*ABORTS[2]))]) == 1
-        (line,) = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
-        assert "in a process of its own" in line
+        model = str(flipped(*ABORTS[2]))
+        run = ["run", "--source", "synthetic:size=64x48,fps=30", "--sink", "null", "--frames", "3", "--model", model]
+        for words in (run, ["bench", "--frames", "3", "--model", model]):
+            assert cli.run(words) == 1
+            (line,) = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+            assert "in a process of its own" in line
+
+    def test_a_compiled_model_is_no_work_for_the_cpu(self, models: Path, children: list[Child]) -> None:
+        model = load_model(models / "small_32x32_int8_edgetpu.tflite")
+        assert (model.manifest, model.is_compiled) == (None, True)
+        try_unknown(model, None, None)
+        assert not children
 
     def test_the_twin_of_an_edge_tpu_is_there_before_it_is_needed(
         self, bus: Any, models: Path, monkeypatch: pytest.MonkeyPatch

@@ -255,7 +255,13 @@ class TestUnit:
         text = unit("/opt/quietcam/bin/python")
         started = "/usr/bin/env --ignore-signal=HUP /opt/quietcam/bin/python -P -m quietcam run"
         assert f"ExecStart={started} --config /etc/quietcam.toml\n" in text
-        for line in ("Type=notify", "DynamicUser=yes", "SupplementaryGroups=video render", "StateDirectory=quietcam"):
+        for line in (
+            "Type=notify",
+            "OOMPolicy=continue",
+            "DynamicUser=yes",
+            "SupplementaryGroups=video render",
+            "StateDirectory=quietcam",
+        ):
             assert f"\n{line}\n" in text
         assert main(["unit"]) == 0
         assert capsys.readouterr().out == unit()
