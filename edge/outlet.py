@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ _QUEUE = 2  # frames: one to be taken at once, one on its way
 _TICK = 1.0  # seconds between two statuses
 _FIRST_RETRY, _LAST_RETRY = 5.0, 60.0  # seconds
 _HANGS = 5.0  # seconds: what a live run's sink still does by then is told as an error
+_OPENING = 3.0  # seconds that a run's start waits for a sink; a page without frames counts as lost after five
 
 
 class Slot:
@@ -62,32 +64,43 @@ _Item = tuple[Slot, Frame | None]
 
 
 class Outlet:
-    """Writes slots into one open sink.
+    """Writes slots into one sink.
 
     Of a file every frame is written, and an error ends the run. In a live run a sink that cannot keep up loses frames,
     counted, and one that fails is closed, said, and opened again later, while the others go on; only a sink that is
-    alone and never took a frame ends the run, since nobody would see anything.
+    alone and never took a frame ends the run, since nobody would see anything. A sink that is opened here and fails
+    while the start waits for it ends the run, too: that may be the user's mistake.
 
     Args:
-        sink: open already. It is finished here, in the thread that wrote it.
+        sink: finished here, in the thread that wrote it.
         live: as the camera says.
         alone: there is no other sink.
         clock: seconds, monotonic.
         report: what ``Sink.status`` is told.
+        opens: the sink is opened here, too; else it is open already.
 
     Attributes:
         thread: its own.
         error: what ended it; None where nothing did.
+        opened: it has been, or the first try has failed.
         ended: it takes nothing any more.
     """
 
     def __init__(
-        self, sink: Sink, live: bool, alone: bool, clock: Callable[[], float], report: Callable[[], dict[str, Any]]
+        self,
+        sink: Sink,
+        live: bool,
+        alone: bool,
+        clock: Callable[[], float],
+        report: Callable[[], dict[str, Any]],
+        opens: bool = False,
     ) -> None:
         self.sink = sink
         self.error: BaseException | None = None
+        self.opened = not opens
         self.ended = False
         self._live, self._alone = live, alone
+        self._checked = self.opened
         self._clock, self._report = clock, report
         self._tells = type(sink).status is not Sink.status
         self._selects = type(sink).wants is not Sink.wants
@@ -95,7 +108,7 @@ class Outlet:
         self._untouched = 0
         self._failed = 0
         self._failure: str | None = None
-        self._retry_at = 0.0
+        self._awaited_until = self._retry_at = 0.0
         self._pause = _FIRST_RETRY
         self._keep = True
         self._busy_since: float | None = None
@@ -125,11 +138,17 @@ class Outlet:
         return failure
 
     def start(self) -> None:
+        self._awaited_until = self._clock() + _OPENING
         self.thread.start()
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a run's start waits for it: it is being opened, and has not taken too long."""
+        return not (self.opened or self.ended) and self._clock() < self._awaited_until
+
     def wants(self, frame: Frame) -> bool:
-        """Whether the sink keeps the coming frame as a picture; one that is closed wants nothing."""
-        return self._selects and not self.ended and self._failure is None and self.sink.wants(frame)
+        """Whether the sink keeps the coming frame as a picture; one that is not open wants nothing."""
+        return self._selects and self.opened and not self.ended and self._failure is None and self.sink.wants(frame)
 
     def put(self, slot: Slot, instead: Frame | None = None) -> None:
         """Give it a frame, or ``instead`` of that the same as it is; waits for room where every frame counts."""
@@ -148,11 +167,14 @@ class Outlet:
     def leave(self) -> None:
         """It has not ended in time: its thread finishes the sink, should it ever wake."""
         self.sink.busy = True
-        self._failure = "it did not end in time"
+        self._failure, self._retry_at = "it did not end in time", math.inf
 
     def _run(self) -> None:
         with process.finishing():
             try:
+                if not self.opened:
+                    self._try(self._open)
+                    self.opened = True
                 self._work()
             except SinkEnded:
                 pass
@@ -171,6 +193,12 @@ class Outlet:
                     self.sink.discard()
             except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
                 self.error = self.error or error
+
+    def _open(self) -> None:
+        if not self._checked:
+            self.sink.check()
+            self._checked = True
+        self.sink.open()
 
     def _work(self) -> None:
         due = self._clock()
@@ -204,7 +232,7 @@ class Outlet:
         except SinkEnded:
             raise
         except Exception as error:
-            if not self._live or (self._alone and not self.sink.frames):
+            if not self._live or self.awaited or (self._alone and not self.sink.frames):
                 raise
             self._fail(error)
             return False
@@ -225,7 +253,7 @@ class Outlet:
     def _opened_again(self) -> bool:
         if self._clock() < self._retry_at:
             return False
-        if not self._try(self.sink.open):
+        if not self._try(self._open):
             return False
         self._failure = None
         return True

@@ -27,6 +27,7 @@ from quietcam.stopping import process
 
 __all__ = ["Pipeline"]
 
+_LOOK = 0.01  # seconds between two looks whether the sinks are open
 _PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
 _GRACE = 1.5  # seconds that sinks have to end when the run is stopped
 _SOON = 0.3  # seconds that other threads have
@@ -35,7 +36,7 @@ _SHAPES = 8  # kinds of frames whose shape is remembered: by step and camera the
 
 
 class Pipeline:
-    """Brings frames from a camera through a denoiser into sinks, all of them open already. Runs once.
+    """Brings frames from a camera through a denoiser into sinks. Runs once.
 
     Files: every frame, in order, at the pace of the slowest, and any error ends the run. Live cameras: where the
     network or a sink is busy the newest frame waits, and older ones are dropped and counted; a sink or a network that
@@ -47,9 +48,10 @@ class Pipeline:
     as it is, too, so that a video does not blink; else they get what was made of it.
 
     Args:
-        camera, denoiser, sinks: whose parts are played.
+        camera, denoiser, sinks: whose parts are played, open already.
         clock: seconds, monotonic; the one of a live camera's timestamps.
         degrade: takes work away under heat; None: never.
+        opens: the sinks are opened here, all at once, each in its thread: a disk that hangs holds up nothing else.
 
     Attributes:
         health: what is counted and timed, for any thread.
@@ -67,6 +69,7 @@ class Pipeline:
         sinks: Sequence[Sink],
         clock: Callable[[], float] = time.monotonic,
         degrade: Degrader | None = None,
+        opens: bool = False,
     ) -> None:
         self.health = Health(clock)
         self._camera = camera
@@ -75,13 +78,13 @@ class Pipeline:
         self._degrade = degrade
         self._feed = Feed(camera, self.health.stages["capture"], clock)
         alone = sum(not sink.observer for sink in sinks) == 1
-        self._outlets = [Outlet(sink, camera.live, alone, clock, self.health.report) for sink in sinks]
+        self._outlets = [Outlet(sink, camera.live, alone, clock, self.health.report, opens) for sink in sinks]
         self._thermometer = Thermometer() if degrade is None else degrade.thermometer
         self._pool = BufferPool()
         self._shapes: dict[tuple[Step, tuple[int, ...]], tuple[int, ...]] = {}
         self._lock = threading.Lock()
         self._lost = 0  # frames that no sink took, or that the ladder left out
-        self._stopping = self.over = False
+        self._started = self._stopping = self.over = False
         self._wanted: Path | str | None = None
         self._reloading = threading.Thread()  # replaced by each reload
         self._last: Denoises | None = None  # what worked on the last frame
@@ -89,6 +92,26 @@ class Pipeline:
         self._broken: str | None = None  # why it fails now
         self._broken_since = 0.0
         self._watch()
+
+    def open(self) -> None:
+        """Begin with the sinks, and wait until they are open. One that needs longer than a few seconds is not waited
+        for: it loses frames until then, counted, and ``health`` says so. ``run`` does this where nobody did.
+
+        Raises:
+            QuietcamError: what a sink raised meanwhile. All threads have ended then, but for one that hangs.
+        """
+        if self._started:
+            return
+        self._started = True
+        try:
+            for outlet in self._outlets:
+                outlet.start()
+            while not (self._stopping or self._sinks_ended()) and any(outlet.awaited for outlet in self._outlets):
+                time.sleep(_LOOK)
+            self._raise_errors()
+        except BaseException as error:
+            self._finish(whole=False, keep=isinstance(error, KeyboardInterrupt))
+            raise
 
     def run(self, frames: int | None = None, on_frame: Callable[[Health], None] | None = None) -> Health:
         """Run until the camera ends, ``frames`` went through, ``stop``, an error or Ctrl-C.
@@ -103,13 +126,12 @@ class Pipeline:
             QuietcamError: what a camera, the model or a sink raised.
             KeyboardInterrupt: on Ctrl-C, after the sinks took what was denoised.
         """
+        self.open()
         self.health.began()
         whole = keep = False
         try:
             self._feed.thread.start()
             self._thermometer.start()
-            for outlet in self._outlets:
-                outlet.start()
             self._denoise(frames, on_frame)
             whole = not self._stopping
             keep = self._feed.error is None and not any(outlet.error for outlet in self._outlets)
@@ -118,9 +140,7 @@ class Pipeline:
             raise
         finally:
             self._finish(whole, keep)
-        for error in (self._feed.error, *(outlet.error for outlet in self._outlets)):
-            if error is not None:
-                raise error
+        self._raise_errors()
         return self.health
 
     def stop(self) -> None:
@@ -284,8 +304,9 @@ class Pipeline:
                 outlet.sink.stop()
         self._feed.close()
 
-        def hurried() -> bool:
-            return not whole or self._stopping
+        def hurried() -> bool:  # a sink that is still being opened has nothing to finish
+            at_work = any(outlet.opened and outlet.thread.is_alive() for outlet in self._outlets)
+            return not whole or self._stopping or not at_work
 
         late: list[threading.Thread] = []
         try:
@@ -307,6 +328,11 @@ class Pipeline:
         self._thermometer.stop()
         self.over = True
         self.health.ended()
+
+    def _raise_errors(self) -> None:
+        for error in (self._feed.error, *(outlet.error for outlet in self._outlets)):
+            if error is not None:
+                raise error
 
     def _sinks_ended(self) -> bool:
         """One ended by an error, or nobody takes frames any more."""

@@ -241,10 +241,11 @@ def run_command(
         if ladder and camera.live:
             rules = replace(rules, smaller=easier or smaller_model(file))
             degrade = stack.enter_context(make_degrader(rules))
-        pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade)
+        pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade, opens=camera.live)
         stack.enter_context(process.careful(pipeline.end))
-        for each in sinks:
-            stack.enter_context(each)
+        if not camera.live:
+            for each in sinks:
+                stack.enter_context(each)
 
         if isinstance(camera, SupervisedCamera) and camera.state.waiting:
 
@@ -262,6 +263,7 @@ def run_command(
             reloader = Reloader(lambda: settings.reread(take_up), pipeline.refuse_reload, notifier)
             stack.enter_context(on_hangup(reloader))
         try:
+            pipeline.open()  # before the bar, as what sinks say at the start is to be copied
             if notifier.wanted:  # a service's log is no place for progress
                 pipeline.run(frames)
             else:

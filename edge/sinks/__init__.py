@@ -48,12 +48,28 @@ def open_sink(
         before_after: put the noisy frame on the left of the denoised one.
         overwrite: replace what is there.
         size: ``(width, height)`` of the source's frames, where it is known.
-        live: the source is a camera whose frames may change their size, so clips have parts.
+        live: the source is a camera whose frames may change their size, so clips have parts; and whoever opens the sink
+            checks it (``Sink.check``), since a disk may hang there.
         web: makes the sink ``web``, which needs to know the run; None: there is none here.
 
     Raises:
         UsageError: ``target`` means none (the message lists the kinds), or is there already.
     """
+    sink = _made(target, fps, before_after, overwrite, size, web, live)
+    if not live:
+        sink.check()
+    return sink
+
+
+def _made(
+    target: str,
+    fps: float | None,
+    before_after: bool,
+    overwrite: bool,
+    size: tuple[int, int] | None,
+    web: Callable[[], Sink] | None,
+    live: bool,
+) -> Sink:
     if target == "null":
         return NullSink()
     if target == "-":
@@ -68,7 +84,7 @@ def open_sink(
     if path.suffix.lower() in CODECS and not target.endswith("/"):
         return VideoSink(path, fps or 25.0, before_after, overwrite, parts=live)
     remedy = "choose one of these"
-    if target and "://" not in target and (not path.suffix or is_dir(path) or target.endswith("/")):
+    if target and "://" not in target and (not path.suffix or target.endswith("/") or is_dir(path)):
         if not _is_slip(target):
             return FolderSink(path, before_after, overwrite)
         remedy += f", or ./{shown(target, whole=True)} for a folder of that name"

@@ -62,6 +62,13 @@ class Sink(ABC):
     def stop(self) -> None:  # noqa: B027  most sinks never wait for anybody
         """Let a ``write`` that waits for a reader end soon. Any thread may call it."""
 
+    def check(self) -> None:  # noqa: B027  most replace nothing
+        """Look whether something is in the way, once, before it is opened for the first time.
+
+        Raises:
+            UsageError: it is.
+        """
+
     def open(self) -> None:  # noqa: B027  not every sink has something to open
         """Take hold of what is written to; called by ``with``."""
 

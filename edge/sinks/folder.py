@@ -29,20 +29,23 @@ class FolderSink(Sink):
         overwrite: write into a folder that is not empty, or that another process writes to. Files of other names stay.
 
     Raises:
-        UsageError: ``path`` is a file, or a folder that is not empty; or (when opened) another process writes to it.
+        UsageError: (when checked) ``path`` is a file, or a folder that is not empty; or (when opened) another process
+            writes to it.
         StorageError: (when opened or written to) it cannot be written to.
     """
 
     def __init__(self, path: Path, before_after: bool = False, overwrite: bool = False) -> None:
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"The sink is to be a folder. Received: {path}, which is a file.")
         self.name = str(path)
         self._path = path
         self._before_after = before_after
         self._must_be_empty = not overwrite  # until it is opened
-        if self._must_be_empty and path.is_dir():
-            self._check_empty(any(path.iterdir()))
         self._held = Held(path, shared=overwrite)
+
+    def check(self) -> None:
+        if self._path.exists() and not self._path.is_dir():
+            raise UsageError(f"The sink is to be a folder. Received: {self._path}, which is a file.")
+        if self._must_be_empty and self._path.is_dir():
+            self._check_empty(any(self._path.iterdir()))
 
     def open(self) -> None:
         self._held.take()

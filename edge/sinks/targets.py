@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from pathlib import Path
 
 from edge.sinks import KINDS
@@ -10,6 +13,8 @@ from quietcam.paths import resolved
 from quietcam.urls import shown
 
 __all__ = ["checked_targets"]
+
+_LOOKING = 1.0  # seconds for which a disk is waited for
 
 
 def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
@@ -20,18 +25,37 @@ def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
     """
     if not sinks:
         raise UsageError(f"Say where the frames go: --sink {'; '.join(KINDS)}. Received: no --sink.")
-    places = [_place(each) for each in sinks if each != "null"]
+    paths = [_path(each) for each in sinks if each != "null"]
+    known = _resolved({path for path in paths if isinstance(path, Path)} | ({Path(source)} if source else set()))
+    places = [known[path] if isinstance(path, Path) else path for path in paths]
     if len(set(places)) < len(places):
         raise UsageError(f"Each --sink must be another place. Received: {shown(', '.join(sinks))}.")
-    if source is not None and resolved(Path(source)) in places:
+    if source and known[Path(source)] in places:
         raise UsageError(
             f"A sink must not be the source. Received: {shown(source, whole=True)}. Remedy: choose another --sink."
         )
     return sinks
 
 
-def _place(sink: str) -> Path | str:
+def _path(sink: str) -> Path | str:
     """Where a sink writes; what is no file is a place of its own."""
     if sink in ("web", "-", "window"):
         return sink
-    return resolved(Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink))
+    return Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink)
+
+
+def _resolved(paths: set[Path]) -> dict[Path, Path]:
+    """Each path, absolute and without links; as it is where its disk does not answer."""
+    found = {path: path for path in paths}
+
+    def look(path: Path) -> None:
+        with contextlib.suppress(ValueError):  # no path; who opens it says so
+            found[path] = resolved(path)
+
+    threads = [threading.Thread(target=look, args=(path,), name="quietcam-path", daemon=True) for path in paths]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + _LOOKING
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return dict(found)

@@ -53,7 +53,7 @@ class VideoSink(Sink):
             until then.
 
     Raises:
-        UsageError: another suffix, a folder, or a file that is there already.
+        UsageError: another suffix; or (when checked) a folder, or a file that is there already.
         StorageError: (when opened, written to or closed) the disk is full, read-only or gone.
     """
 
@@ -62,13 +62,6 @@ class VideoSink(Sink):
     ) -> None:
         if path.suffix.lower() not in CODECS:
             raise UsageError(f"A clip ends in {', '.join(CODECS)}. Received: {path}.")
-        if path.is_dir():
-            raise UsageError(f"The sink is to be a video file. Received: {path}, which is a folder.")
-        if path.exists() and not overwrite:
-            raise UsageError(
-                f"An output that exists is not replaced. Received: {path}. "
-                "Remedy: choose another name, or allow it with --overwrite."
-            )
         self.name = str(path)
         self._first = self._path = path
         self._overwrite = overwrite
@@ -82,6 +75,15 @@ class VideoSink(Sink):
         self._size: tuple[int, ...] = ()
         self._draft: Draft | None = None
         self._held = Held(path.parent, shared=True)
+
+    def check(self) -> None:
+        if self._path.is_dir():
+            raise UsageError(f"The sink is to be a video file. Received: {self._path}, which is a folder.")
+        if self._path.exists() and not self._overwrite:
+            raise UsageError(
+                f"An output that exists is not replaced. Received: {self._path}. "
+                "Remedy: choose another name, or allow it with --overwrite."
+            )
 
     def open(self) -> None:
         self._held.take()

@@ -37,6 +37,7 @@ def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "cameras.network._OPENING_MS": int(1000 * WAIT),
         "cameras.network._READING_MS": int(1000 * WAIT),
         "cameras.network._REACHING": WAIT,
+        "outlet._OPENING": WAIT,
         "pipeline._GRACE": WAIT,
         "pipeline._SOON": WAIT,
         "heat._GRACE": WAIT,

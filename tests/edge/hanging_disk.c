@@ -1,5 +1,5 @@
-/* LD_PRELOAD: a disk that hangs. While the file that HANGING_SWITCH names is there, whatever changes or makes a file below
-   the folder HANGING_DISK waits, as on a network disk whose server is gone. */
+/* LD_PRELOAD: a disk that hangs. While the file that HANGING_SWITCH names is there, whatever changes, makes or looks at a
+   file below the folder HANGING_DISK waits, as on a network disk whose server is gone. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -65,6 +66,24 @@ ssize_t write(int file, const void* content, size_t size) {
 int rename(const char* from, const char* to) {
   wait_for(to);
   return NEXT(int, rename, const char*, const char*)(from, to);
+}
+
+int mkdir(const char* path, mode_t mode) {
+  wait_for(path);
+  return NEXT(int, mkdir, const char*, mode_t)(path, mode);
+}
+
+#define LOOK(name)                                            \
+  int name(const char* path, struct stat* told) {             \
+    wait_for(path);                                           \
+    return NEXT(int, name, const char*, struct stat*)(path, told); \
+  }
+LOOK(stat)
+LOOK(lstat)
+
+int flock(int file, int how) {
+  wait_for_file(file);
+  return NEXT(int, flock, int, int)(file, how);
 }
 
 int unlink(const char* path) {

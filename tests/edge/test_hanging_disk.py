@@ -1,18 +1,23 @@
-"""A disk that hangs where a clip is opened, or a reader of the error stream who is stuck, holds up nothing else."""
+"""A disk that hangs where a sink is opened, or a reader of the error stream who is stuck, holds up nothing else."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
+from tests.edge.hanging import compiled
 from tests.ports import free_ports
 from tests.waiting import WAIT, until
 
@@ -79,6 +84,63 @@ def test_all_else_goes_on(small: Path, tmp_path: Path) -> None:
     assert any("Too many wrong tokens" in line for line in told)
     assert told.count("cannot reach the disk\n") == 1  # a block that hung keeps its words to the end
     assert not (tmp_path / "clip.avi").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_one_that_hangs_from_the_start(comes_back: bool, small: Path, tmp_path: Path) -> None:
+    """Whatever looks at its folders waits; the page and a sink on another disk do not. SIGTERM ends it all."""
+    try:
+        _, library = compiled(tmp_path)
+    except FileNotFoundError as error:
+        pytest.skip(f"{error}, which makes what hangs")
+    good, bad, switch = tmp_path / "good", tmp_path / "bad", tmp_path / "switch"
+    bad.mkdir()
+    switch.touch()
+    hanging = [str(bad / "clip.avi"), str(bad / "pictures"), f"spool:{bad / 'spool'},every=0.1"]
+    words = ["run", "--source", "synthetic:size=64x48,fps=30,rendered=2", "--model", str(small), "--no-ladder"]
+    words += ["--token", TOKEN, "--listen", "127.0.0.1:0"]
+    words += [word for sink in (*hanging, str(good / "clip.avi"), "web") for word in ("--sink", sink)]
+    environment = {**os.environ, "LD_PRELOAD": str(library), "HANGING_DISK": str(bad), "HANGING_SWITCH": str(switch)}
+    said = tmp_path / "said"
+    with said.open("w") as stream, started(words, stream, environment) as process:
+        until(lambda: "http://" in said.read_text() or process.poll() is not None, said.read_text)
+        port = int(re.findall(r"http://127.0.0.1:(\d+)/", said.read_text())[0])
+
+        def sinks() -> dict[str, dict[str, Any]]:
+            return {each["name"]: each for each in json.loads(get(port, "/status.json", TOKEN)[1]).get("sinks", [])}
+
+        def errors() -> list[str | None]:
+            return [sink["error"] for name, sink in sinks().items() if str(bad) in name]
+
+        until(lambda: errors() and all("it has not answered for" in (each or "") for each in errors()), errors)
+        code, verdict = get(port, "/healthz", TOKEN)
+        assert (code, json.loads(verdict)["state"]) == (200, "degraded")
+        assert "3 of 5 sinks keep no frames" in json.loads(verdict)["reason"]
+        until(lambda: sinks()[str(good / "clip.avi")]["frames"] > 10)
+        until(lambda: all(sink["dropped"] for name, sink in sinks().items() if str(bad) in name))
+        if comes_back:
+            switch.unlink()
+            until(lambda: all(sink["frames"] > 5 for sink in sinks().values()))
+            assert errors() == [None, None, None]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT) == 130, said.read_text()
+    assert (good / "clip.avi").exists()
+    assert "unexpected" not in said.read_text()
+    if comes_back:
+        assert (bad / "clip.avi").exists()
+        for kind in ("pictures", "spool"):
+            assert list((bad / kind).glob("*[gp]"))
+
+
+@contextlib.contextmanager
+def started(words: list[str], stream: IO[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-m", "quietcam", *words], stderr=stream, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow
