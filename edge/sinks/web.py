@@ -255,10 +255,10 @@ def _token(token: str) -> str:
                 "Remedy: name a text file that holds the token and nothing else."
             ) from None
     if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isprintable():
-        odd = "" if token.isprintable() else ", with one that is not printable"
+        odd = "" if token.isprintable() else ", and a character that is not printable"
         raise UsageError(
-            f"A token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} printable characters. Received: {len(token)}{odd}. "
-            "Remedy: --token auto makes a good one."
+            f"A token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} printable characters. "
+            f"Received: a length of {len(token)}{odd}. Remedy: --token auto makes a good one."
         )
     return token
 
