@@ -2,10 +2,10 @@
 
     python lab/hang.py [--rounds 30] [--seconds 5] [--only CASE]
 
-In each round a library, a disk, the camera and the configuration hang, one after the other and all at once, each in a
-run of its own (`tests/edge/hanging.py`). Asked is: the page answers within 1 s, frames go on but where the camera
-hangs, SIGTERM ends the process within 2 s, with every other file whole and no process left. Exit code 3 where that does
-not hold. An Edge TPU that does not answer is given up after 2 s, for which frames wait.
+In each round a library, a disk (in mid-run, and from the start), the camera and the configuration hang, one after the
+other and all at once, each in a run of its own (`tests/edge/hanging.py`). Asked is: the page answers within 1 s, frames
+go on but where the camera hangs, SIGTERM ends the process within 2 s, with every other file whole and no process left.
+Exit code 3 where that does not hold. An Edge TPU that does not answer is given up after 2 s, for which frames wait.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def main() -> int:
                 if faults := judged(case, found):
                     wrong[case] += 1
                     print(f"round {number + 1}, {case}: {'; '.join(faults)}\n{found.said}", flush=True)
-    print(f"{'what hangs':14} {'rounds':>6} {'page, s':>8} {'frames':>7} {'stop, s':>8} {'stop, s':>8}  wrong")
-    print(f"{'':14} {'':6} {'most':>8} {'fewest':>7} {'median':>8} {'most':>8}")
+    print(f"{'what hangs':18} {'rounds':>6} {'page, s':>8} {'frames':>7} {'stop, s':>8} {'stop, s':>8}  wrong")
+    print(f"{'':18} {'':6} {'most':>8} {'fewest':>7} {'median':>8} {'most':>8}")
     for case, runs in all_found.items():
         stops = sorted(found.stop for found in runs)
         print(
-            f"{case:14} {len(runs):6} {max(found.page for found in runs):8.2f} {min(found.frames for found in runs):7} "
+            f"{case:18} {len(runs):6} {max(found.page for found in runs):8.2f} {min(found.frames for found in runs):7} "
             f"{stops[len(stops) // 2]:8.2f} {stops[-1]:8.2f}  {wrong[case]}"
         )
     return 3 if any(wrong.values()) else 0

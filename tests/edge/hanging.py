@@ -33,6 +33,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "library": ("library",),
     "disk": ("disk",),
+    "disk at the start": ("disk", "start"),
     "camera": ("camera",),
     "configuration": ("configuration",),
     "all at once": ("library", "disk", "camera", "configuration"),
@@ -131,12 +132,16 @@ class _Live:
         report = self._folder / "report.json"
         said = self._folder / "said"
         words = [sys.executable, "-m", "quietcam", "run", "--config", str(self._config), "--json", str(report)]
+        if "start" in self._hangs:
+            self._switch.touch()
         with said.open("w") as stream, self._ending(words, stream) as process:
             until(lambda: "http://127" in said.read_text() or process.poll() is not None, said.read_text)
             address = said.read_text().partition("Live picture: ")[2].split()[0]
             until(lambda: self._status(address, found).get("frames", 0) > 10, said.read_text)
             self._hang(process)
-            found.page, before = 0.0, self._status(address, found)
+            if "start" not in self._hangs:
+                found.page = 0.0
+            before = self._status(address, found)
             status, end = before, time.monotonic() + seconds
             while time.monotonic() < end or (found.frames < frames and time.monotonic() < end + WAIT):
                 time.sleep(0.1)
