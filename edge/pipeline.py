@@ -87,6 +87,7 @@ class Pipeline:
         self._started = self._stopping = self.over = False
         self._wanted: Path | str | None = None
         self._reloading = threading.Thread()  # replaced by each reload
+        self._refused = False  # what was asked for last, before it came to a model
         self._last: Denoises | None = None  # what worked on the last frame
         self._worked = False  # the network, at least once
         self._broken: str | None = None  # why it fails now
@@ -164,10 +165,14 @@ class Pipeline:
         that. One that cannot be used is said and shown in ``health``, and the old one goes on. Returns at once; for
         any thread and for signal handlers.
         """
+        self._refused = False
         self._wanted = model
 
     def refuse_reload(self, reason: str) -> None:
-        """Show in ``health`` that a reload was refused before it came to a model."""
+        """Show in ``health`` that a reload was refused before it came to a model, until the next one: also where one
+        that was asked for earlier ends later.
+        """
+        self._refused = True
         self.health.reload_error = reason
 
     def _denoise(self, frames: int | None, on_frame: Callable[[Health], None] | None) -> None:
@@ -287,11 +292,13 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  whatever is wrong with the file, what works goes on
             if self.over:
                 return
-            self.health.reload_error = " ".join(str(error).split())
+            if not self._refused:
+                self.health.reload_error = " ".join(str(error).split())
             say(f"The new model is refused, the old one goes on: {error}")
         else:
             self.health.reloaded += 1
-            self.health.reload_error = None
+            if not self._refused:
+                self.health.reload_error = None
             say(f"The model is now {wanted}")
 
     def _finish(self, whole: bool, keep: bool) -> None:

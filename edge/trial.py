@@ -58,7 +58,7 @@ class Trial:
         except (ChildError, OSError) as error:
             raise ModelError(
                 "A model must run whole frames in a process of its own before it takes over. Received: "
-                f"{model.path}: {error}. Remedy: convert the model again with `quietcam convert`."
+                f"{model.path}: {str(error).rstrip('.')}. Remedy: convert the model again with `quietcam convert`."
             ) from error
 
     def stop(self) -> None:

@@ -32,8 +32,8 @@ def read_regular(path: Path | str, most: int) -> bytes:
         found = os.fstat(handle)
         _check(found.st_mode, path)
         # So much memory is taken at once. What the kernel makes up, as in /proc, has no size.
-        content = file.read(min(most, max(found.st_size, 1 << 16)) + 1)
-    if len(content) > most:
+        content = b"" if found.st_size > most else file.read(min(most, max(found.st_size, 1 << 16)) + 1)
+    if max(found.st_size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it is larger than {_size(most)}", os.fspath(path))
     return content
 

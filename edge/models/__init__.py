@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,20 @@ def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) 
         return exact[0] if exact else min(whole or int8, key=lambda model: math.prod(_size(model.stem)))
     ships = ", ".join(model.stem for model in models) or "none in this installation"
     raise UsageError(
-        f"A model is a path, or the name of one that ships ({ships}). Received: {wanted}. "
-        "Remedy: `quietcam models` describes them."
+        f"A model is the path of a file, or the name of one that ships ({ships}). "
+        f"Received: {wanted}{_lacking(wanted)}. Remedy: `quietcam models` describes them."
     )
+
+
+def _lacking(wanted: str) -> str:
+    """Why what is there, or reads like a path, is no model's; nothing for another name."""
+    path = Path(wanted)
+    try:
+        return ": it is a folder" if stat.S_ISDIR(path.stat().st_mode) else ": it is no regular file"
+    except OSError as error:
+        return f": {error.strerror}" if len(path.parts) > 1 or path.suffix == _SUFFIX else ""
+    except ValueError:  # no file has such a name
+        return ""
 
 
 def smaller_model(path: Path) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,24 @@ def test_an_unknown_name_is_answered_with_what_ships(tmp_path: Path, monkeypatch
     monkeypatch.setattr(edge.models, "_HERE", tmp_path / "nothing")
     with pytest.raises(UsageError, match="none in this installation"):
         resolve_model("demo")
+
+
+def test_a_path_that_is_none_of_a_model_is_answered_with_why(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tflite")
+    (tmp_path / "loop.tflite").symlink_to(tmp_path / "loop.tflite")
+    for wanted, why in {
+        str(tmp_path): "it is a folder",
+        str(tmp_path / "pipe.tflite"): "it is no regular file",
+        "/dev/zero": "it is no regular file",
+        str(tmp_path / "loop.tflite"): "Too many levels of symbolic links",
+        "absent.tflite": "No such file or directory",
+    }.items():
+        with pytest.raises(UsageError, match=f"Received: {re.escape(wanted)}: {why}. Remedy: "):
+            resolve_model(wanted)
+    with pytest.raises(UsageError, match=r"Received: smalll\. Remedy: "):
+        resolve_model("smalll")
+    with pytest.raises(UsageError, match="Remedy: "):
+        resolve_model("a\0b")
 
 
 def test_describe_tells_what_the_manifest_says(shipped: Path) -> None:

@@ -490,6 +490,34 @@ def test_a_reload_between_two_frames_and_one_that_is_refused() -> None:
     thread.join(WAIT)
 
 
+@pytest.mark.parametrize("first", ["good", "bad"])
+def test_a_refusal_is_shown_also_when_a_reload_that_was_asked_for_before_it_ends_after_it(first: str) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    class Slow(PlusOne):
+        def reload(self, model: str) -> None:
+            begun.set()
+            go_on.wait(WAIT)
+            ended.append(model)
+            if model == "bad":
+                raise ModelError("not a model")
+
+    pipeline = Pipeline(Endless(), Slow(), [Collector()])
+    thread = in_background(pipeline)
+    pipeline.request_reload(first)
+    assert begun.wait(WAIT)
+    pipeline.refuse_reload("no such file")
+    go_on.set()
+    until(lambda: ended and not pipeline._reloading.is_alive())
+    count = int(first == "good")
+    assert pipeline.health.report()["reload"] == {"count": count, "error": "no such file"}
+    pipeline.request_reload("next")
+    until(lambda: pipeline.health.report()["reload"] == {"count": count + 1, "error": None})
+    pipeline.stop()
+    thread.join(WAIT)
+
+
 def test_a_model_that_takes_over_may_make_another_shape() -> None:
     """As a colour one after a gray one: its first frame meets memory of the old shape, the next ones do not."""
     met: list[bool] = []

@@ -84,6 +84,17 @@ def test_what_is_no_file_is_refused_without_waiting(make: Callable[[Path], None]
     assert caught.value.filename == str(tmp_path / "odd")
 
 
+def test_too_large_a_file_is_refused_by_its_size_and_not_read(tmp_path: Path) -> None:
+    huge(tmp_path / "odd")
+    tracemalloc.start()
+    try:
+        with pytest.raises(OSError, match="larger than 64 MiB"):
+            read_regular(tmp_path / "odd", 64 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("make", ODD)
 @pytest.mark.parametrize(
     "read",
