@@ -27,7 +27,7 @@ demo: $(READY)
 	$(BIN)/quietcam demo $(ARGS)
 
 test: $(READY)
-	@echo "About 3,300 tests, eight minutes of processor time: five minutes on two idle cores, longer by as much as others use them."
+	@echo "About 4,400 tests, thirteen minutes of processor time: seven to eight minutes on two idle cores, longer by as much as others use them."
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-edge: $(VENV_EDGE)/.ready

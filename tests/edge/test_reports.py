@@ -113,7 +113,7 @@ def nothing_native(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def forbid() -> None:
         for method in ("__init__", "invoke", "put", "get"):
             monkeypatch.setattr(Interpreter, method, forbidden)
-        for name in ("engine.Interpreter", "engine.load_model", "engine.runtime", "denoiser.Engine"):
+        for name in ("engine.Interpreter", "twins.load_model", "engine.runtime", "denoiser.Engine"):
             monkeypatch.setattr(f"edge.{name}", forbidden)
 
     return forbid
@@ -171,9 +171,11 @@ def test_of_a_network_and_a_disk_that_hang(
             in_disk = threading.Thread(target=run.spool.write, args=(frame, frame.image))
             in_disk.start()
             begun.wait()
-            nothing_native()
-            assert asked(run.reports)["status"]["source"] == run.camera.name
-            hang.set()
-            monkeypatch.undo()
+            try:
+                nothing_native()
+                assert asked(run.reports)["status"]["source"] == run.camera.name
+            finally:
+                hang.set()
+                monkeypatch.undo()
             in_disk.join()
         in_network.join()
