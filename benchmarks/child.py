@@ -16,9 +16,10 @@ another commit, the denoiser on the CPU is measured with the code of both, in pr
 after by before". A checkout of the same commit tells how far the machine can be trusted. Nothing here was run on an
 Edge TPU.
 
-It needs a machine that is idle: two processes that take turns wait for a processor where others want it. The results of
-2026-11-30 are all runs of that day, with a load average of 10 to 15 on two cores: adds was 0.12 to 0.47 ms in five of
-seven and 2.2 and 7.4 in two, and the same code by itself gave 1.074.
+It needs a machine that is idle: two processes that take turns wait for a processor where others want it. Of the
+results of 2026-11-30 only those of commit 0699693 come from one: adds was 0.12 ms. The others had a load average of 10
+to 15 on two cores: adds was 0.12 to 0.47 ms in five of seven and 2.2 and 7.4 in two, and the same code by itself gave
+1.074.
 
 What must hold (exit code 3 when it does not): adds below 1 ms; cpu after by before at most 1.02.
 """
