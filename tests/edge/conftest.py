@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,23 @@ MODELS = Path(__file__).with_name("models")
 def models() -> Path:
     """The folder that `make_models.py` filled: nobody writes into it."""
     return MODELS
+
+
+@pytest.fixture
+def hang() -> Iterator[threading.Event]:
+    """Not set: whoever waits for it hangs."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A folder of somebody else's, with a file in it."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    return folder
 
 
 @pytest.fixture(autouse=True)

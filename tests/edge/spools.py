@@ -8,12 +8,16 @@ from typing import Any
 from edge.frame import Frame
 from edge.sinks.spool import SpoolSink
 from edge.sinks.spool_options import SpoolOptions
+from edge.sinks.store import Store
 from quietcam.image import Image
 from tests.edge.conftest import picture
 
-__all__ = ["DAY", "HOUR", "Clock", "feed", "names", "on_disk", "spool"]
+__all__ = ["DAY", "FILE", "HOUR", "STAMP", "Clock", "feed", "names", "on_disk", "opened", "spool"]
 
 HOUR, DAY = 3600.0, 86400.0
+FILE = {".jpg": b"x" * 100}
+"""An entry of one file."""
+STAMP = "2026-05-17T08-30-00.250Z"
 
 
 class Clock:
@@ -31,6 +35,13 @@ class Clock:
 
 def spool(folder: Path, clock: Clock, **options: Any) -> SpoolSink:
     return SpoolSink(SpoolOptions(folder, **({"every": 1.0} | options)), (16, 16), clock, clock.wall)
+
+
+def opened(folder: Path, entries: int = 1000) -> Store:
+    """A store with room for so many small files."""
+    store = Store(folder, entries * 4096, lambda: 1.7e9)
+    store.open()
+    return store
 
 
 def feed(sink: SpoolSink, clock: Clock, count: int, step: float = 1.0, image: Image | None = None) -> None:

@@ -19,6 +19,7 @@ import pytest
 from edge import child as module
 from edge.child import Child, ChildError, Shared
 from quietcam.errors import ModelError, QuietcamError
+from tests.leaks import gone, held, nothing_more
 from tests.waiting import WAIT, until
 
 JOBS = "tests.edge.jobs"
@@ -30,46 +31,6 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = held()
     yield
     until(lambda: nothing_more(before))
-
-
-def held() -> tuple[int, set[threading.Thread], set[int]]:
-    """The descriptors, threads and child processes of this process."""
-    return descriptors(), set(threading.enumerate()), children()
-
-
-def nothing_more(before: tuple[int, set[threading.Thread], set[int]]) -> bool:
-    """Whether none has been added. What another test has left may end meanwhile."""
-    files, threads, processes = held()
-    return files <= before[0] and threads <= before[1] and processes <= before[2]
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def children(of: int | str = "self") -> set[int]:
-    """The child processes, without the one that catches chatter, which stays."""
-    found = {
-        int(pid)
-        for each in Path(f"/proc/{of}/task").glob("*/children")
-        for pid in each.read_text(encoding="ascii").split()
-    }
-    return {pid for pid in found if not _says(pid).startswith(b"/bin/sh")}
-
-
-def _says(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
-def gone(pid: int) -> bool:
-    """Whether there is no such process, or a dead one that nobody has asked about."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def ask(child: Child, question: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -26,6 +25,7 @@ from quietcam.chatter import chatter_caught
 from quietcam.errors import ModelError, StorageError, UsageError
 from quietcam.image import Image
 from tests.edge.test_pipeline import Collector, Numbers, PlusOne
+from tests.leaks import descriptors
 from tests.waiting import WAIT, until
 
 
@@ -34,18 +34,10 @@ def _nothing_is_left() -> Iterator[None]:
     """Neither a thread nor a descriptor, once what hung has come back."""
     with chatter_caught():  # what the process keeps for its life is there already
         pass
-    before, files = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before, files = set(threading.enumerate()), descriptors()
     yield
     until(lambda: set(threading.enumerate()) <= before)
-    until(lambda: len(os.listdir("/proc/self/fd")) <= files)  # noqa: PTH208
-
-
-@pytest.fixture
-def hang() -> Iterator[threading.Event]:
-    """Not set: whoever waits for it hangs."""
-    event = threading.Event()
-    yield event
-    event.set()
+    until(lambda: descriptors() <= files)
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from quietcam.chatter import chatter_caught
 from quietcam.errors import DeviceError
 from quietcam.image import Image
 from tests.edge.conftest import Bus, picture
-from tests.edge.test_child import children, gone, held, nothing_more
+from tests.leaks import children, gone, held, nothing_more
 from tests.waiting import WAIT, until
 
 ENTRY_POINTS = ("create", "prepare", "init", "invoke", "free", "destroy")

@@ -11,30 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.sinks.store import Store
 from quietcam.errors import StorageError, UsageError
-
-FILE = {".jpg": b"x" * 100}
-STAMP = "2026-05-17T08-30-00.250Z"
-
-
-def opened(folder: Path, entries: int = 1000) -> Store:
-    store = Store(folder, entries * 4096, lambda: 1.7e9)
-    store.open()
-    return store
-
-
-def seen(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Path:
-    """A folder of somebody else's, with a file in it."""
-    folder = tmp_path / "other"
-    folder.mkdir()
-    (folder / "mine.txt").write_text("mine")
-    return folder
+from tests.edge.spools import FILE, STAMP, names, opened
 
 
 class TestGone:
@@ -47,7 +25,7 @@ class TestGone:
         assert not store.ensure()
         assert (store.entries, store.size) == ((), 0)
         assert store.add(FILE).name[:10] == "0000000001"  # numbers go on
-        assert len(seen(folder)) == 1
+        assert len(names(folder)) == 1
         with pytest.raises(UsageError, match="belongs to one process"):
             opened(folder)
         store.close()
@@ -66,7 +44,7 @@ class TestGone:
         assert store.ensure()
         assert store.add(FILE).name[:10] == "0000000009"
         assert ([int(each.name[:10]) for each in store.entries], store.size) == ([7, 8, 9], 3 * 4096)
-        assert not moved or len(seen(tmp_path / "was")) == 1
+        assert not moved or len(names(tmp_path / "was")) == 1
         store.close()
 
     def test_a_folder_that_another_process_took_meanwhile_is_not_shared(self, tmp_path: Path) -> None:
@@ -80,7 +58,7 @@ class TestGone:
                 store.ensure()
             with pytest.raises(StorageError, match="gone"):
                 store.add(FILE)
-        assert seen(folder) == []
+        assert names(folder) == []
         second.add(FILE)
         second.close()
         assert store.ensure()
@@ -116,7 +94,7 @@ class TestGone:
         monkeypatch.setattr(fcntl, "flock", flock)
         store = opened(folder)
         store.add(FILE)
-        assert len(seen(folder)) == 1
+        assert len(names(folder)) == 1
         store.close()
 
     def test_a_link_is_followed_at_the_start_and_never_again(self, tmp_path: Path, other: Path) -> None:
@@ -125,18 +103,18 @@ class TestGone:
         link.symlink_to(real)
         store = opened(link)
         store.add(FILE)
-        assert len(seen(real)) == 1
+        assert len(names(real)) == 1
         real.rename(tmp_path / "was")
         real.symlink_to(other)  # by somebody who may write beside it
         with pytest.raises(StorageError):
             store.ensure()
         with pytest.raises(StorageError):
             store.add(FILE)
-        assert seen(other) == ["mine.txt"]
+        assert names(other) == ["mine.txt"]
         real.unlink()
         assert store.ensure()
         store.add(FILE)
-        assert len(seen(real)) == 1
+        assert len(names(real)) == 1
         store.close()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a link away")
@@ -146,7 +124,7 @@ class TestGone:
         os.lchown(link, 12345, 12345)
         with pytest.raises(StorageError, match="another user"):
             opened(link)
-        assert seen(other) == ["mine.txt"]
+        assert names(other) == ["mine.txt"]
 
     def test_a_link_to_nothing_is_no_folder(self, tmp_path: Path) -> None:
         (tmp_path / "spool").symlink_to(tmp_path / "nothing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,6 @@ from quietcam.errors import UsageError
 from tests.edge.test_ending import Endless, Finishes, in_thread
 from tests.edge.test_pipeline import Numbers, PlusOne
 from tests.waiting import ended, until
-
-
-@pytest.fixture
-def hang() -> Iterator[threading.Event]:
-    """Not set: whoever waits for it hangs."""
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 @pytest.fixture(autouse=True)

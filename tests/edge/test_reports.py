@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +135,6 @@ def test_of_a_coral_without_a_twin_that_is_lost(
     assert told["status"]["model"]["name"] == alone.stem
     assert told["status"]["model"]["runtime"]
     assert "quietcam_model_info" in told["metrics"]
-
-
-@pytest.fixture
-def hang() -> Iterator[threading.Event]:
-    """Not set: whoever waits for it hangs."""
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 def test_of_a_network_and_a_disk_that_hang(

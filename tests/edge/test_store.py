@@ -16,30 +16,10 @@ import pytest
 
 from edge.sinks.store import Store
 from quietcam.errors import StorageError
+from tests.edge.spools import FILE, STAMP, names, opened
 
-FILE = {".jpg": b"x" * 100}
 PAIR = {"noisy.jpg": b"x" * 100, "denoised.jpg": b"y" * 100}
-STAMP = "2026-05-17T08-30-00.250Z"
 LEFTOVER = ".new-0123abcd"
-
-
-def opened(folder: Path, entries: int = 1000) -> Store:
-    store = Store(folder, entries * 4096, lambda: 1.7e9)
-    store.open()
-    return store
-
-
-def seen(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Path:
-    """A folder of somebody else's, with a file in it."""
-    folder = tmp_path / "other"
-    folder.mkdir()
-    (folder / "mine.txt").write_text("mine")
-    return folder
 
 
 def _link(to: str) -> Callable[[Path, Path], None]:
@@ -180,7 +160,7 @@ class TestForeign:
                 store.add(files)
         assert (store.entries, store.size, list(tmp_path.iterdir())) == ((), 0, [])
         store.add(files)
-        assert len(seen(tmp_path)) == 1
+        assert len(names(tmp_path)) == 1
         store.close()
 
     def test_what_is_being_written_is_no_leftover(self, tmp_path: Path) -> None:
@@ -206,19 +186,19 @@ class TestFetched:
     ) -> None:
         """A program that fetches: between the list of names and the look at each of them, it takes every second one."""
         store = opened(tmp_path)
-        names = [store.add(files).name for _ in range(10)]
+        added = [store.add(files).name for _ in range(10)]
         store.close()
         real = os.stat
 
         def stat(path: Any, **options: Any) -> os.stat_result:
-            if path in names[::2] and (tmp_path / path).exists():
+            if path in added[::2] and (tmp_path / path).exists():
                 (tmp_path / path).rename(tmp_path / f"fetched_{path}")
             return real(path, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "stat", stat)
             store = opened(tmp_path)
-        assert [each.name for each in store.entries] == names[1::2]
+        assert [each.name for each in store.entries] == added[1::2]
         store.close()
 
     def test_a_start_while_all_is_moved_away(self, tmp_path: Path) -> None:
@@ -241,7 +221,7 @@ class TestFetched:
         while fetching.is_alive():
             opened(folder).close()
         fetching.join()
-        assert len(seen(away)) == 120
+        assert len(names(away)) == 120
         assert opened(folder).size == 0
 
 
@@ -255,12 +235,12 @@ class TestStuck:
             for _ in range(5):
                 store.add(FILE)
             assert (store.stuck, len(store.entries), store.size) == (1, 3, 3 * 4096)
-            assert first in seen(tmp_path)
+            assert first in names(tmp_path)
             assert store.evicted == 3
         for _ in range(2):
             store.add(FILE)
         assert (store.stuck, len(store.entries), store.size) == (0, 3, 3 * 4096)
-        assert first not in seen(tmp_path)
+        assert first not in names(tmp_path)
         store.close()
 
     def test_when_nothing_can_be_removed_it_says_so_and_ends(
@@ -274,7 +254,7 @@ class TestStuck:
             with pytest.raises(StorageError, match="not permitted"):
                 store.add(FILE)
             assert 0 < len(tried) <= 200
-            assert store.size == 300 * 4096 == 4096 * len(seen(tmp_path))
+            assert store.size == 300 * 4096 == 4096 * len(names(tmp_path))
         store.add(FILE)
         assert (store.size, len(store.entries)) == (300 * 4096, 300)
         store.close()

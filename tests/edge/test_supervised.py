@@ -20,15 +20,12 @@ from edge.frame import Frame
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from tests.edge.conftest import picture
 from tests.edge.mjpeg_server import mjpeg_camera
+from tests.leaks import descriptors
 from tests.waiting import WAIT, until
 
 # A busy machine is silent too: a camera is given up for it where a test is about silence alone.
 PATIENT = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.005, longest_pause=0.02, proven=0.0, pulse=0.01)
 SLOW = replace(PATIENT, first_pause=1e6, longest_pause=1e6)  # nobody lives that long
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -22,6 +21,7 @@ from edge.sinks.web import _OTHER_CONNECTIONS, WebOptions, WebSink
 from edge.treatment import Treatment
 from edge.web.guard import Limits
 from quietcam.image import Image
+from tests.leaks import descriptors
 from tests.waiting import WAIT, until
 
 DENOISED = Treatment(model="demo_640x480_int8")
@@ -250,10 +250,6 @@ def serving(
 def served() -> Iterator[Served]:
     with serving() as page:
         yield page
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def noise(seed: int, height: int = 240, width: int = 320) -> Image:
