@@ -42,12 +42,12 @@ from typing import Any
 import numpy as np
 from input_pipeline import append, commit, machine
 
-from edge.delegates import LIBRARY_VARIABLE, Device, load_delegate
-from edge.interpreter import Interpreter
-from edge.memory import memory_limit
-from edge.modelfile import load_model
+from edge.child.memory import memory_limit
+from edge.child.tpu import Tpu, TpuInterpreter
 from edge.models import resolve_model
-from edge.tpu import Tpu, TpuInterpreter
+from edge.network.delegates import LIBRARY_VARIABLE, Device, load_delegate
+from edge.network.interpreter import Interpreter
+from edge.network.modelfile import load_model
 
 MODEL = "demo_640x480_int8"
 FAKE = Path(__file__).parents[1] / "tests" / "edge" / "fake_edgetpu.c"
@@ -59,7 +59,7 @@ PATIENCE = 60.0
 _CPU = """
 import statistics, sys, time
 import numpy as np
-from edge.denoiser import Denoiser
+from edge.network.denoiser import Denoiser
 model, frames = sys.argv[1], int(sys.argv[2])
 noisy = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
 out, times = np.empty_like(noisy), []

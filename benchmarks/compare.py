@@ -25,7 +25,7 @@ from quietcam.data.generated import write_pairs
 SECONDS, MORE_MIB = 60.0, 32.0
 MODELS = ("demo_256x256_float32", "demo_256x256_int8")
 _CHILD = (
-    "import resource, sys; from quietcam.cli import run; code = run(sys.argv[1:]); "
+    "import resource, sys; from quietcam.app.cli import run; code = run(sys.argv[1:]); "
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
 )
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quietcam.atomic import atomic_path
-from quietcam.data.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.estimation import BlindEstimator, estimate_blind, estimate_burst, estimate_pair
+from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
-from quietcam.noise import gaussian, random_camera
-from quietcam.scenes import generate_scene
+from quietcam.sensor.noise import gaussian, random_camera
+from quietcam.sensor.scenes import generate_scene
 
 REAL = ("sidd_native/valid", "sidd_small_256/valid")
 SIZES = ((480, 640), (1080, 1920))
@@ -43,7 +43,7 @@ def synthetic(data: Path) -> Iterator[tuple[str, str, Image, Image]]:
             print(f"skipped: no {path}")
             continue
         from quietcam.data.frames import clean_crop
-        from quietcam.data.pictures import list_pictures, read_picture
+        from quietcam.data.pictures.files import list_pictures, read_picture
 
         for seed, file in enumerate(list_pictures(path)):
             sharp = read_picture(file)

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.denoiser import Denoiser
-from edge.modelfile import ModelFile, load_model
 from edge.models import resolve_model
-from quietcam.atomic import atomic_path
-from quietcam.data.pairs import find_pairs, read_pair
-from quietcam.data.pictures import list_pictures, read_picture
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import ModelFile, load_model
+from quietcam.data.pictures.files import list_pictures, read_picture
+from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.scenes import generate_scene, make_pair
+from quietcam.sensor.scenes import generate_scene, make_pair
 
 PAIRS = ("sidd_native/valid", "sidd_small_256/valid", "sidd_native/train", "sidd_small_256/train")
 CLEAN = ("clean/kodak24", "clean/machine_camera")

@@ -4,14 +4,14 @@
 
 Scenes are real clips, pictures that stand still or are panned, and generated ones; those that are not there are
 skipped. They are put behind a simulated imx219 at a gain of 8 and 24, or left clean, and go through ffmpeg (libx264,
-veryfast, no B-frames, a key frame every 50, constant bit rate at 25 frames a second; MJPEG by its quality scale), which
-must be installed (`apt install ffmpeg`). PSNR in dB against the clean frames, at most 80, means from frame 16 of 32 on:
-"noisy" is the stream as it comes, "off" all of the network, "on" with the gate, and "before" with the gate of another
-edge/gate.py. "kept" is what the gate shows against the stream as it comes. "share" is the mean share of the network,
-"ran" that of the frames for which it ran, "step" the largest change of the share from one frame to the next. Each
-stream is appended to the CSV as soon as it is measured. Exit code 3 when the gate lets a clean stream change to less
-than 45 dB of itself and lose 0.1 dB, or takes more than 0.3 dB and more than a third of what the network brings to a
-noisy one.
+veryfast, no B-frames, a key frame every 50, constant bit rate at 25 frames a second; MJPEG by its quality scale),
+which must be installed (`apt install ffmpeg`). PSNR in dB against the clean frames, at most 80, means from frame 16
+of 32 on: "noisy" is the stream as it comes, "off" all of the network, "on" with the gate, and "before" with the gate
+of another edge/network/harm.py. "kept" is what the gate shows against the stream as it comes. "share" is the mean
+share of the network, "ran" that of the frames for which it ran, "step" the largest change of the share from one frame
+to the next. Each stream is appended to the CSV as soon as it is measured. Exit code 3 when the gate lets a clean
+stream change to less than 45 dB of itself and lose 0.1 dB, or takes more than 0.3 dB and more than a third of what
+the network brings to a noisy one.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ import numpy as np
 from gate import decibels
 from input_pipeline import commit, machine
 
-from edge.denoiser import Denoiser
-from edge.gate import Gate, blend
 from edge.models import resolve_model
-from quietcam.data.pictures import read_picture
+from edge.network.denoiser import Denoiser
+from edge.network.harm import Gate, blend
+from quietcam.data.pictures.files import read_picture
 from quietcam.image import Image
-from quietcam.isp import Isp
-from quietcam.noise import SensorCamera, sensor
-from quietcam.scenes import generate_scene
+from quietcam.sensor.isp import Isp
+from quietcam.sensor.noise import SensorCamera, sensor
+from quietcam.sensor.scenes import generate_scene
 
 FRAMES, SETTLED = 32, 16
 WIDTH, HEIGHT = 640, 480
@@ -61,7 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--model", default="small_640x480_int8")
-    parser.add_argument("--before", type=Path, help="another edge/gate.py, to hold this one against")
+    parser.add_argument("--before", type=Path, help="another edge/network/harm.py, to hold this one against")
     parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "gate_video.csv")
     options = parser.parse_args()
     if shutil.which("ffmpeg") is None:

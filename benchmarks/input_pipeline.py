@@ -30,14 +30,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.instructions import instructions_here
+from edge.network.instructions import instructions_here
 from quietcam.architecture import Architecture
-from quietcam.data.pack import pack
-from quietcam.data.pictures import write_picture
-from quietcam.data.shards import ShardSet, open_shards
+from quietcam.data.packed.pack import pack
+from quietcam.data.packed.reader import ShardSet, open_shards
+from quietcam.data.pictures.files import write_picture
 
 if TYPE_CHECKING:
-    from train.sources import ShardSource
+    from train.patches.sources import ShardSource
 
 BATCH, PATCH, STORED = 32, 128, 256
 COPIED = 400  # batches that the bare loop knows, each crop at another place, before it begins again
@@ -89,8 +89,8 @@ def packed(folder: Path, pictures: int) -> ShardSet:
 
 def measure(shards: ShardSet, seconds: float) -> dict[str, float]:
     """Patches per second of each contestant, the median of their turns."""
-    from train.dataset import training_patches
-    from train.sources import ShardSource
+    from train.patches.dataset import training_patches
+    from train.patches.sources import ShardSource
 
     source = ShardSource(shards)
     contestants: dict[str, Callable[[float], float]] = {
@@ -124,7 +124,7 @@ def counted(one: Callable[[], object]) -> Callable[[float], float]:
 
 def copier(source: ShardSource) -> Callable[[float], float]:
     """The bare loop, over the crops that the stream takes, in its order; where they lie is looked up beforehand."""
-    from train.dataset import Batches
+    from train.patches.dataset import Batches
 
     batches = Batches(source, PATCH, BATCH, seed=0, augment=False)
     crops = [(*pair, y, x) for number in range(COPIED) for pair, (y, x), _ in batches.cuts(number)]

@@ -86,7 +86,7 @@ def main() -> int:
         return 0
     from input_pipeline import append, commit, machine
 
-    from edge.instructions import instructions_here
+    from edge.network.instructions import instructions_here
 
     if instructions_here().name != next(iter(HIDDEN)):
         raise SystemExit(f"This script hides what a processor has. Received: one with {instructions_here().name}.")

@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from edge.sinks.web import WebOptions, WebSink
 from edge.web.access import Access
 

@@ -25,16 +25,16 @@ import cv2
 import numpy as np
 from input_pipeline import append, commit, machine
 
-from convert.costs import measure_times, read_costs
-from edge.denoiser import Denoiser
-from edge.modelfile import ModelFile, load_model
+from compare.costs import measure_times, read_costs
 from edge.models import resolve_model, shipped_models
-from quietcam.atomic import atomic_path, write_text
-from quietcam.data.pairs import find_pairs, read_pair
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import ModelFile, load_model
+from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.files.atomic import atomic_path, write_text
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.noise import gaussian, salt_and_pepper
-from quietcam.scenes import make_pair
+from quietcam.sensor.noise import gaussian, salt_and_pepper
+from quietcam.sensor.scenes import make_pair
 
 ROOT = Path(__file__).parents[1]
 SETS = ("sidd_native/valid", "sidd_small_256/valid")

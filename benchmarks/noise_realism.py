@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.atomic import atomic_path
-from quietcam.data.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
-from quietcam.isp import Isp, Matrix, develop, mosaic, to_linear
-from quietcam.noise import SIDD_LEVELS, SensorNoise
+from quietcam.sensor.isp import Isp, Matrix, develop, mosaic, to_linear
+from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise
 
 Floats = NDArray[np.float64]
 

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from input_pipeline import append, commit, machine
 
-from convert.costs import measure_times, read_costs
-from edge.denoiser import Denoiser
-from edge.modelfile import ModelFile, load_model
-from quietcam.cli import run as quietcam
-from quietcam.data.pairs import find_pairs, read_pair
+from compare.costs import measure_times, read_costs
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import ModelFile, load_model
+from quietcam.app.cli import run as quietcam
+from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.metrics import psnr
-from quietcam.scenes import make_pair
+from quietcam.sensor.scenes import make_pair
 
 SIZES = ((256, 256), (640, 480))
 SAME = 0.1

@@ -33,11 +33,11 @@ from input_pipeline import commit, machine
 
 from edge.cameras.options import read_size
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.denoiser import Denoiser
-from edge.engine import Engine
-from edge.frame import Frame
 from edge.models import resolve_model
-from edge.pipeline import Pipeline
+from edge.network.denoiser import Denoiser
+from edge.network.engine import Engine
+from edge.run.frame import Frame
+from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink
 from quietcam.image import Image
 
@@ -68,7 +68,7 @@ def in_place(denoiser: Denoiser, path: Path) -> None:
 
 
 def at_once(denoiser: Denoiser, path: Path) -> None:
-    with mock.patch("edge.moment.considerate", contextlib.nullcontext):
+    with mock.patch("edge.network.moment.considerate", contextlib.nullcontext):
         denoiser.reload(path)
 
 

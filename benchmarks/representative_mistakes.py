@@ -4,8 +4,9 @@
 
 Twice each: as TensorFlow's own converter calibrates (least and greatest value), and with quietcam's ranges (a small
 tail given up, both ends held at [0, 1]); the checks that would refuse some of these sets are gone around. The judge is
-the mean PSNR of held-out pairs. ``drop`` is against the float network. ``linter`` is what ``quietcam.lint`` says of the
-set. Pairs are generated; those of --calibrate and --data take their places. Writes representative_mistakes.csv.
+the mean PSNR of held-out pairs. ``drop`` is against the float network. ``linter`` is what
+``quietcam.representative.lint`` says of the set. Pairs are generated; those of --calibrate and --data take
+their places. Writes representative_mistakes.csv.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.ranges import measure_ranges, quantize
+from convert.quantize.ranges import measure_ranges, quantize
 from edge.models import resolve_model
-from quietcam.atomic import atomic_path
-from quietcam.chatter import chatter_caught
 from quietcam.data.generated import make_generated_pair
-from quietcam.data.pairs import find_pairs, read_pair
-from quietcam.lint import lint
-from quietcam.manifest import strip_manifest
+from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.files.atomic import atomic_path
 from quietcam.metrics import psnr
-from quietcam.progress import progress
+from quietcam.process.native_output import chatter_caught
+from quietcam.representative.lint import lint
+from quietcam.terminal.progress import progress
+from quietcam.tflite.manifest import strip_manifest
 
 SIZE = 256
 BAND, JUDGE_BAND = (18.0, 30.0), (20.0, 26.0)

@@ -35,13 +35,13 @@ from typing import Any
 import numpy as np
 from input_pipeline import append, commit, machine
 
-from edge.denoiser import Denoiser
 from edge.models import resolve_model
+from edge.network.denoiser import Denoiser
 from quietcam.architecture import Architecture
 from quietcam.blocks import depth_to_space
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures.files import write_picture
 from quietcam.metrics import psnr
-from quietcam.scenes import make_pair
+from quietcam.sensor.scenes import make_pair
 
 NETS = {"small": Architecture(), "nano": Architecture(widths=(16, 16, 32, 48), depths=(1, 1, 1, 1))}
 FRAMES = {(640, 480): (640, 480), (1920, 1080): (1920, 1088)}  # and the models that take them whole
@@ -118,7 +118,7 @@ def speed(options: argparse.Namespace, note: Note) -> None:
 def speed_here(words: list[str], frames: int) -> dict[str, Any]:
     """What ``bench`` says of one model in this process."""
     from edge.bench import bench
-    from edge.modelfile import load_model
+    from edge.network.modelfile import load_model
 
     path, size, threads, strength = words
     width, height = map(int, size.split("x"))
@@ -220,7 +220,7 @@ def net_path(folder: Path, name: str, size: tuple[int, int]) -> Path:
 
 def make_nets(folder: Path) -> None:
     """Untrained nets: they cost what trained ones cost."""
-    from quietcam.representative import RepresentativeSet, patch_sha256, save_set
+    from quietcam.representative.set import RepresentativeSet, patch_sha256, save_set
     from train.model import build
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,10 @@ import threading
 from pathlib import Path
 
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions, read_size
-from edge.denoiser import Denoiser
-from edge.health import Health
 from edge.models import resolve_model
-from edge.pipeline import Pipeline
+from edge.network.denoiser import Denoiser
+from edge.run.health import Health
+from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink
 
 GROWTH = 1.0  # MiB

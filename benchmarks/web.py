@@ -37,10 +37,10 @@ import numpy as np
 from input_pipeline import append, commit, machine
 
 from edge.cameras import open_camera
-from edge.denoiser import Denoiser
-from edge.frame import Frame
 from edge.models import resolve_model
-from edge.pipeline import Pipeline
+from edge.network.denoiser import Denoiser
+from edge.run.frame import Frame
+from edge.run.pipeline import Pipeline
 from edge.service.live import RunControls
 from edge.sinks import NullSink, Sink
 from edge.sinks.web import WebOptions, WebSink

@@ -10,7 +10,7 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_SEED
-from quietcam.options import Json, Side, whole, writable
+from quietcam.terminal.options import Json, Side, whole, writable
 
 if TYPE_CHECKING:
     from calibration.coverage import Coverage, Spread
@@ -64,12 +64,12 @@ def calibrate_command(
     from calibration.coverage import cover
     from calibration.sampling import sample
     from calibration.survey import survey
-    from quietcam.audit import read_samples
-    from quietcam.audit import rebuild as cut_again
-    from quietcam.data.noisy import find_noisy
-    from quietcam.progress import say
-    from quietcam.report import report_console, write_report
-    from quietcam.representative import save_set
+    from quietcam.data.sets.noisy import find_noisy
+    from quietcam.representative.audit import read_samples
+    from quietcam.representative.audit import rebuild as cut_again
+    from quietcam.representative.set import save_set
+    from quietcam.terminal.progress import say
+    from quietcam.terminal.report import report_console, write_report
 
     if out.suffix != ".npz":
         raise UsageError(f"--out is an .npz file. Received: {out}. Remedy: --out {out.with_suffix('.npz')}")
@@ -109,7 +109,7 @@ def calibrate_command(
 def _show(coverage: Coverage, console: Any) -> None:
     from rich.table import Table
 
-    from quietcam.lint_cli import show_findings
+    from quietcam.representative.cli import show_findings
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)

@@ -28,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.survey import CONTENTS, Survey, judge_content
-from quietcam.data.noisy import NoisyPicture
-from quietcam.data.sidd import Instance
+from quietcam.data.sets.noisy import NoisyPicture
+from quietcam.data.sets.sidd import Instance
 from quietcam.estimation import estimate_blind
 from quietcam.image import to_gray
-from quietcam.lint import Finding, lint
-from quietcam.representative import RepresentativeSet
+from quietcam.representative.lint import Finding, lint
+from quietcam.representative.set import RepresentativeSet
 
 __all__ = ["Coverage", "Group", "Spread", "cover"]
 

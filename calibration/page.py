@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from calibration.coverage import Coverage, Spread
-from quietcam.atomic import write_text
-from quietcam.page import picture_uri, render_page
-from quietcam.representative import RepresentativeSet
+from quietcam.files.atomic import write_text
+from quietcam.representative.set import RepresentativeSet
+from quietcam.terminal.page import picture_uri, render_page
 
 __all__ = ["render", "write_html"]
 

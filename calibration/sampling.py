@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from calibration.survey import CONTENTS, Survey
 from quietcam.errors import UsageError
-from quietcam.progress import say
-from quietcam.representative import RepresentativeSet, patch_sha256
+from quietcam.representative.set import RepresentativeSet, patch_sha256
+from quietcam.terminal.progress import say
 
 __all__ = ["choose", "sample"]
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.data.crops import Box, choose_boxes
-from quietcam.data.noisy import NoisyPicture
-from quietcam.data.pairs import list_problems, say_problems
-from quietcam.data.pictures import read_picture
+from quietcam.data.pictures.files import read_picture
+from quietcam.data.sets.noisy import NoisyPicture
+from quietcam.data.sets.pairs import list_problems, say_problems
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image, as_channels, to_gray
-from quietcam.progress import progress
+from quietcam.terminal.progress import progress
 
 __all__ = ["CONTENTS", "MOST_PICTURES", "Survey", "judge_content", "luminance", "survey"]
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import convert.compare_cli
 import convert.coral.cli
 from quietcam.errors import GateError, UsageError
-from quietcam.options import Json, Side, number
+from quietcam.terminal.options import Json, Side, number
 
 if TYPE_CHECKING:
-    from convert.keras_model import LoadedModel
     from convert.recipes import Recipe
+    from convert.sources.keras_model import LoadedModel
 
 __all__ = ["mount"]
 
@@ -32,7 +31,6 @@ class Target(StrEnum):
 def mount(app: typer.Typer) -> None:
     """Register this stage's commands."""
     app.command("convert")(convert_command)
-    convert.compare_cli.mount(app)
     convert.coral.cli.mount(app)
 
 
@@ -109,14 +107,14 @@ def convert_command(
 
     With a gate, and what helps if it does not hold: add `--data pairs --split validation --max-drop 0.1 --rescue`
     """
-    from convert.convert_run import Order, convert_run
     from convert.converter import check_ranges
     from convert.files import check_name, read_size, read_tile
+    from convert.orders import Order, convert_run
     from convert.show import conversion_report, show_conversions
-    from convert.stored import find_source, load_stored
-    from quietcam.progress import say
-    from quietcam.report import report_console, write_report
-    from quietcam.representative import load_set
+    from convert.sources.finished import find_source, load_stored
+    from quietcam.representative.set import load_set
+    from quietcam.terminal.progress import say
+    from quietcam.terminal.report import report_console, write_report
 
     # Everything that can be wrong about the words, before TensorFlow takes its seconds.
     is_coral = target is Target.CORAL
@@ -129,14 +127,14 @@ def convert_command(
     chosen = load_set(representative) if representative else None
     pairs = None
     if data is not None:
-        from quietcam.data.pairs import find_pairs
-        from quietcam.data.split import pairs_of_side
+        from quietcam.data.sets.pairs import find_pairs
+        from quietcam.data.sets.split import pairs_of_side
 
         pairs = pairs_of_side(find_pairs(data).pairs, split)
     if is_finished:
         loaded = load_stored(source)
     else:
-        from convert.keras_model import load_keras
+        from convert.sources.keras_model import load_keras
 
         loaded = load_keras(source)
     for each in recipes:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from convert.flatbuffer import Graph, Op, Tensor, read_graph
-from convert.keras_model import LoadedModel, Stored, float_twin
-from convert.loss import Loss
-from convert.reach import receptive_field
-from convert.recipes import MIXED, RECIPES, Recipe
+from convert.quantize.loss import Loss
+from convert.quantize.scheme import Prepared, Scheme
+from convert.quantize.soundness import Fault
+from convert.recipes import MIXED, Recipe
 from convert.resize import resize
-from convert.scheme import Prepared, Scheme
-from convert.soundness import Fault
-from convert.stored import describe_resized, inherited
-from convert.surgery import cut_tail, remove_clips
-from convert.tf_errors import explain
-from quietcam.chatter import chatter_caught
+from convert.sources.converted import float_content, run_converter
+from convert.sources.finished import describe_resized, inherited
+from convert.sources.keras_model import LoadedModel, Stored, float_twin
 from quietcam.errors import ModelError, UsageError
-from quietcam.image import to_float
-from quietcam.manifest import Manifest, Quant, model_sha256
-from quietcam.quantization import Quantization
-from quietcam.representative import RepresentativeSet
+from quietcam.representative.set import RepresentativeSet
+from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
+from quietcam.tflite.manifest import Manifest, Quant, model_sha256
+from quietcam.tflite.quantization import Quantization
+from quietcam.tflite.reach import receptive_field
+from quietcam.tflite.surgery import cut_tail, remove_clips
 
-__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe", "float_content", "prepare"]
+__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +101,7 @@ def convert_model(
             measured.floats[size] = float_content(loaded, width, height)
         content = measured.quantize(measured.floats[size], scheme)
     else:
-        content = _run_converter(loaded, recipe, width, height, representative)
+        content = run_converter(loaded, recipe, width, height, representative)
     removed: list[str] = []
     block = 0
     if recipe.is_full_int8:
@@ -301,64 +294,6 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
             f"The representative set must have the model's {loaded.channels} channels. "
             f"Received: {representative.channels}. Remedy: calibrate on pictures of that kind."
         )
-
-
-def float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
-    """The float network as a ``.tflite`` of one size, without manifest.
-
-    Raises:
-        ModelError: the converter refuses it.
-    """
-    if (stored := loaded.stored.get("float32")) is not None:
-        return resize(stored.content, width, height, str(stored.path))
-    return _run_converter(loaded, RECIPES["float32"], width, height, None)
-
-
-def _run_converter(
-    loaded: LoadedModel, recipe: Recipe, width: int, height: int, representative: RepresentativeSet | None
-) -> bytes:
-    """Everything that TensorFlow raises becomes one line, and its dumps reach nobody."""
-    network = loaded.network()
-    try:
-        with chatter_caught(show=False), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")
-            # A function of one shape: with a dynamic batch, the converter leaves shape arithmetic in the graph.
-            function = tf.function(lambda noisy: {"denoised": network(noisy)})
-            concrete = function.get_concrete_function(
-                tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
-            )
-            if loaded.library == "keras":  # whose variables the converter does not find: they become constants first
-                from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-                converter = tf.lite.TFLiteConverter.from_concrete_functions(
-                    [convert_variables_to_constants_v2(concrete)]
-                )
-            else:
-                root = getattr(loaded.model, "root", None)
-                if root is None:  # the variables alone: of a Keras model, saving it would trace each layer's functions
-                    root = tf.Module()
-                    root.kept = concrete.variables
-                converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], root)
-            recipe.configure(converter)
-            if representative is not None and recipe.needs_ranges and not loaded.carries_ranges:
-
-                def frames() -> Iterator[list[NDArray[np.float32]]]:
-                    for frame in representative.frames(height, width):
-                        yield [to_float(frame)[None]]
-
-                converter.representative_dataset = frames
-            return bytes(converter.convert())
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:  # the converter raises all sorts
-        raise ModelError(
-            f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
-            f"{explain(error)}. Remedy: use layers that TFLite knows, and sizes that are multiples of the network's "
-            "total stride (quietcam --debug shows all that the converter said)."
-        ) from error
 
 
 def _is_pixels(end: Tensor) -> bool:

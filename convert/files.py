@@ -6,13 +6,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from edge.golden import check_golden, make_golden
-from edge.interpreter import Interpreter
-from quietcam.atomic import atomic_path
+from edge.network.golden import check_golden, make_golden
+from edge.network.interpreter import Interpreter
 from quietcam.errors import ModelError, UsageError
+from quietcam.files.atomic import atomic_path
 from quietcam.limits import MOST_FRAME_PIXELS
-from quietcam.manifest import Manifest, attach_manifest, write_sidecar
-from quietcam.printable import printable
+from quietcam.terminal.printable import printable
+from quietcam.tflite.manifest import Manifest, attach_manifest, write_sidecar
 
 __all__ = ["check_name", "model_filename", "read_size", "read_tile", "write_model"]
 

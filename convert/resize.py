@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from convert.flatbuffer import Graph, Op, read_graph, schema
-from convert.surgery import pack, replace_data
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import strip_manifest
+from quietcam.tflite.graph import Graph, Op, read_graph, schema
+from quietcam.tflite.manifest import strip_manifest
+from quietcam.tflite.surgery import pack, replace_data
 
 __all__ = ["check_stride", "resize"]
 

@@ -6,13 +6,13 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.convert_run import Done
 from convert.converter import Conversion
 from convert.coral.check import check_content
 from convert.coral.memory import measure
-from convert.flatbuffer import Graph, Op
-from convert.reach import receptive_field
-from convert.rescue import Rescue
+from convert.orders import Done
+from convert.quantize.rescue import Rescue
+from quietcam.tflite.graph import Graph, Op
+from quietcam.tflite.reach import receptive_field
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,7 +149,7 @@ def _show_rescue(rescue: Rescue, console: Console) -> None:
         table.add_row(step.title, str(step.loss), "yes" if step.kept else "")
     console.print(table)
     if rescue.scheme.excluded:
-        from convert.activations import layer_name
+        from quietcam.tflite.activations import layer_name
 
         names = ", ".join(layer_name(each) for each in rescue.scheme.excluded)
         console.print(

@@ -9,11 +9,11 @@ from itertools import cycle
 from typing import Any
 
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.denoiser import Denoiser
-from edge.health import Health, Latency, peak_memory_mib
-from edge.instructions import instructions_here
-from edge.modelfile import ModelFile
-from edge.pipeline import Pipeline
+from edge.network.denoiser import Denoiser
+from edge.network.instructions import instructions_here
+from edge.network.modelfile import ModelFile
+from edge.run.health import Health, Latency, peak_memory_mib
+from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink
 from quietcam.errors import UsageError
 from quietcam.image import Image
@@ -41,9 +41,9 @@ def bench(
 
     Args:
         size: ``(width, height)`` of the frames. Defaults to the first model's own.
-        threads: as for :class:`edge.interpreter.Interpreter`.
+        threads: as for :class:`edge.network.interpreter.Interpreter`.
         frames: of each kind and model, at least 1.
-        device, gate, strength: as for :class:`edge.denoiser.Denoiser`.
+        device, gate, strength: as for :class:`edge.network.denoiser.Denoiser`.
         on_frame: called after each, three times ``frames`` for a model.
 
     Returns:

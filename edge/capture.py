@@ -15,14 +15,14 @@ import numpy as np
 
 from edge.cameras import Camera
 from edge.cameras.video import VideoCamera
-from edge.frame import Frame
-from edge.sinks.held import Held
-from quietcam.atomic import write_json
-from quietcam.data.noisy import CAPTURE
-from quietcam.data.pictures import write_picture
+from edge.run.frame import Frame
+from edge.sinks.spool.locked_folder import Held
+from quietcam.data.pictures.files import write_picture
+from quietcam.data.sets.noisy import CAPTURE
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.estimation import estimate_blind
-from quietcam.urls import shown
+from quietcam.files.atomic import write_json
+from quietcam.terminal.secrets import shown
 
 __all__ = ["EVERY", "Capture", "capture", "prepare_folder"]
 

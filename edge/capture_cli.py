@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quietcam.errors import UsageError
-from quietcam.options import Json, number, whole
-from quietcam.paths import exists, resolved
+from quietcam.files.paths import exists, resolved
+from quietcam.terminal.options import Json, number, whole
 
 if TYPE_CHECKING:
     from edge.capture import Capture
@@ -46,9 +46,9 @@ def capture_command(
     from edge.cameras import open_camera
     from edge.cameras.discover import find_camera
     from edge.capture import capture, prepare_folder
-    from quietcam.chatter import keep_chatter
-    from quietcam.progress import progress
-    from quietcam.report import write_report
+    from quietcam.process.native_output import keep_chatter
+    from quietcam.terminal.progress import progress
+    from quietcam.terminal.report import write_report
 
     keep_chatter()
     source = source or find_camera()
@@ -63,7 +63,7 @@ def capture_command(
 
 
 def _tell(done: Capture, out: Path, count: int) -> None:
-    from quietcam.progress import say
+    from quietcam.terminal.progress import say
 
     told = done.to_dict()
     noise = told["noise_sigma"]

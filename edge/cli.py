@@ -9,8 +9,8 @@ import typer
 from edge.capture_cli import capture_command
 from edge.doctor.cli import doctor_command
 from edge.options import Device, Model, Threads, frame_size
-from edge.run_cli import run_command
-from quietcam.options import Json, whole
+from edge.run.cli import run_command
+from quietcam.terminal.options import Json, whole
 
 __all__ = ["mount"]
 
@@ -43,10 +43,10 @@ def bench_command(
     Example: `quietcam bench --model demo --size 640x480 --threads 1 --compare other.tflite`
     """
     from edge.bench import bench
-    from edge.modelfile import load_model
+    from edge.child.trial import try_unknown
     from edge.models import resolve_model
-    from edge.trial import try_unknown
-    from quietcam.progress import progress
+    from edge.network.modelfile import load_model
+    from quietcam.terminal.progress import progress
 
     wanted = frame_size(size)
     models = [load_model(resolve_model(name, wanted)) for name in (model, *(compare or []))]
@@ -114,7 +114,7 @@ def _show(json: str | None, report: Any, title: str, head: list[str], rows: list
     """A table on stdout, unless the JSON goes there."""
     from rich.table import Table
 
-    from quietcam.report import report_console, write_report
+    from quietcam.terminal.report import report_console, write_report
 
     table = Table()
     for index, column in enumerate(head):

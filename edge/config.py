@@ -9,11 +9,11 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from quietcam.errors import UsageError
-from quietcam.keys import is_secret
-from quietcam.progress import say
-from quietcam.regular import read_regular_text
-from quietcam.strict_toml import parse_toml
-from quietcam.urls import shown, shown_values
+from quietcam.files.regular import read_regular_text
+from quietcam.files.strict_toml import parse_toml
+from quietcam.terminal.progress import say
+from quietcam.terminal.secret_names import is_secret
+from quietcam.terminal.secrets import shown, shown_values
 
 __all__ = ["Config", "options_of", "read_config"]
 

@@ -8,7 +8,7 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_THREADS
-from quietcam.options import whole
+from quietcam.terminal.options import whole
 
 __all__ = ["Device", "Model", "Threads", "frame_size"]
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from unittest import mock
 
-from quietcam import cli, progress
+from quietcam.app import cli
+from quietcam.terminal import progress
 
 __all__ = ["Told", "run_command"]
 

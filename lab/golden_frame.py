@@ -4,7 +4,7 @@
     python lab/golden_frame.py check FOLDER      # on the other machine; exit code 3 when a value differs by more than 8
 
 Int8 kernels of different processors round differently, by up to 5 steps of 255 as seen. The limit is that of the golden
-frames in the models' manifests (`edge.golden.TOLERANCE`).
+frames in the models' manifests (`edge.network.golden.TOLERANCE`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.denoiser import Denoiser
-from edge.golden import TOLERANCE
 from edge.models import shipped_models
-from quietcam.data.pictures import read_picture, write_picture
-from quietcam.scenes import make_pair
+from edge.network.denoiser import Denoiser
+from edge.network.golden import TOLERANCE
+from quietcam.data.pictures.files import read_picture, write_picture
+from quietcam.sensor.scenes import make_pair
 
 
 def main() -> int:

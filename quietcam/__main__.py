@@ -10,15 +10,15 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     if home not in sys.path:  # started in a checkout that is not installed
         sys.path.insert(0, home)
 
-from quietcam.stopping import process
+from quietcam.process.stopping import process
 
 __all__ = ["start"]
 
 
 def start() -> None:
-    """As :func:`quietcam.cli.main`."""
+    """As :func:`quietcam.app.cli.main`."""
     process.install()  # before anything that takes time is imported: no signal is lost from here on
-    from quietcam.cli import main
+    from quietcam.app.cli import main
 
     main()
 

@@ -11,8 +11,8 @@ _START = (
 
 
 _MEASURED = (
-    "import sys; from quietcam import cli; code = cli.run(sys.argv[1:]); "
-    "from edge.health import peak_memory_mib; print(peak_memory_mib()); sys.exit(code)"
+    "import sys; from quietcam.app import cli; code = cli.run(sys.argv[1:]); "
+    "from edge.run.health import peak_memory_mib; print(peak_memory_mib()); sys.exit(code)"
 )
 
 

@@ -67,8 +67,8 @@ def test_wrong_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
 
 
 def test_the_golden_frame_says_what_it_allows() -> None:
-    from edge.golden import TOLERANCE
+    from edge.network.golden import TOLERANCE
 
     text = (LAB / "golden_frame.py").read_text()
     assert f"when a value differs by more than {TOLERANCE}\n" in text
-    assert "from edge.golden import TOLERANCE" in text
+    assert "from edge.network.golden import TOLERANCE" in text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from quietcam.cli import app
+from quietcam.app.cli import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("quietcam", "edge", "calibration", "convert", "train")

@@ -9,9 +9,9 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_COUNT, MOST_SEED
-from quietcam.options import Json, number, whole
-from quietcam.progress import say
-from train import evaluate_cli
+from quietcam.terminal.options import Json, number, whole
+from quietcam.terminal.progress import say
+from train.evaluation import cli as evaluate_cli
 
 _Data = Annotated[
     list[str],
@@ -102,7 +102,7 @@ def train(
     """
     from dataclasses import replace
 
-    from quietcam.chatter import chatter_caught
+    from quietcam.process.native_output import chatter_caught
     from train.config import load_config
 
     if qat:
@@ -115,10 +115,10 @@ def train(
         return
     settings = load_config(config)  # before what follows takes its seconds
     with chatter_caught():
-        from train.data import load_training_data
         from train.devices import is_chief
-        from train.runs import check_train_run, train_run
-        from train.stored import read_evaluation
+        from train.patches.sets import load_training_data
+        from train.run_directory.read import read_evaluation
+        from train.runs.train import check_train_run, train_run
 
     training = settings.training
     training = replace(
@@ -154,13 +154,13 @@ def _train_for_int8(
 ) -> None:
     from dataclasses import replace
 
-    from quietcam.chatter import chatter_caught
+    from quietcam.process.native_output import chatter_caught
 
     with chatter_caught():
-        from train.data import load_training_data
-        from train.folder import check_free
-        from train.qat_run import qat_run
-        from train.stored import load_run, read_evaluation
+        from train.patches.sets import load_training_data
+        from train.run_directory.lock import check_free
+        from train.run_directory.read import load_run, read_evaluation
+        from train.runs.qat import qat_run
 
     config = load_run(source)
     settings: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
@@ -227,17 +227,17 @@ def prune(
     """
     from dataclasses import replace
 
-    from quietcam.chatter import chatter_caught
-    from quietcam.report import report_console, write_report
+    from quietcam.process.native_output import chatter_caught
+    from quietcam.terminal.report import report_console, write_report
 
     with chatter_caught():
-        from train.before_after import PLOT, before_after, plot_channels, plot_sensitivity
-        from train.channels import check_importance
-        from train.data import load_training_data
-        from train.folder import check_free
-        from train.narrowing import narrow_run
-        from train.runs import fit_pruning_to, measured_step_seconds, prune_run
-        from train.stored import load_model, load_run, read_evaluation
+        from train.patches.sets import load_training_data
+        from train.pruning.before_after import PLOT, before_after, plot_channels, plot_sensitivity
+        from train.pruning.channels import check_importance
+        from train.run_directory.lock import check_free
+        from train.run_directory.read import load_model, load_run, read_evaluation
+        from train.runs.channel_pruning import narrow_run
+        from train.runs.train import fit_pruning_to, measured_step_seconds, prune_run
 
     if channels is not None and sparsity is not None:
         raise UsageError(
@@ -288,7 +288,7 @@ def prune(
 def _report(run: Path, evaluation: dict[str, object]) -> None:
     from typing import cast
 
-    from quietcam.report import report_console
+    from quietcam.terminal.report import report_console
 
     found = cast("dict[str, float]", evaluation["validation"])
     began = cast("dict[str, Any]", evaluation.get("quantization_aware_training", evaluation.get("weights", {})))

@@ -10,12 +10,12 @@ from typing import Any
 import tomli_w
 
 from quietcam.architecture import Architecture
-from quietcam.data.split import SplitRule
+from quietcam.data.sets.split import SplitRule
 from quietcam.errors import UsageError
+from quietcam.files.regular import read_regular_text
+from quietcam.files.strict_toml import parse_toml
 from quietcam.limits import MOST_COUNT, MOST_SEED
-from quietcam.regular import read_regular_text
-from quietcam.strict_toml import parse_toml
-from train.extra_noise import ExtraNoise
+from train.patches.extra_noise import ExtraNoise
 
 __all__ = [
     "PRECISIONS",
@@ -56,7 +56,7 @@ class TrainingConfig:
         deterministic: operators that give the same bits every time, at some cost: then a resumed run equals one that
             was never interrupted, on one device and with a budget of steps.
         split: which scenes are kept from training, such as "test=004,validation=001+003"; see
-            ``quietcam.data.split.SplitRule``. Defaults to its default.
+            ``quietcam.data.sets.split.SplitRule``. Defaults to its default.
         weights: a run directory or a float32 ``.tflite`` of the same network to begin with. Defaults to random ones.
     """
 

@@ -13,8 +13,8 @@ from typing import Any
 import tensorflow as tf
 
 from quietcam.errors import QuietcamError, UsageError
-from quietcam.progress import say
-from quietcam.strict_json import parse_object
+from quietcam.files.strict_json import parse_object
+from quietcam.terminal.progress import say
 
 __all__ = ["Devices", "WorkerLostError", "choose_devices", "choose_xla", "is_chief"]
 

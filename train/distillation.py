@@ -12,8 +12,8 @@ from typing import Any
 from quietcam.errors import UsageError
 from train.config import RunConfig
 from train.model import build, copy_convolutions
+from train.run_directory.read import load_model, load_run, model_sha256
 from train.step import Teacher
-from train.stored import load_model, load_run, model_sha256
 
 __all__ = ["check_teacher", "load_teacher", "told_of"]
 

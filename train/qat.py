@@ -21,9 +21,9 @@ import tf_keras as keras
 
 from quietcam.architecture import Architecture
 from quietcam.image import Image
-from train.channels import wiring
 from train.model import build, convolutions
-from train.pruning import sparsity
+from train.pruning.channels import wiring
+from train.pruning.magnitude import sparsity
 
 __all__ = ["Ranges", "export", "fitted", "measure_ranges", "prepared", "quantizable", "trained_weights"]
 

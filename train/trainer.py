@@ -16,17 +16,17 @@ import tf_keras as keras
 
 from quietcam.data.crops import Crops
 from quietcam.errors import QuietcamError, StoppedError, UsageError
-from quietcam.progress import progress, say
-from quietcam.strict_json import parse_object
-from train.board import Board
-from train.dataset import training_patches
+from quietcam.files.strict_json import parse_object
+from quietcam.terminal.progress import progress, say
 from train.devices import Devices
-from train.extra_noise import ExtraNoise
-from train.history import HistoryRow, write_history
-from train.judging import inference, validate
+from train.evaluation.validation import inference, validate
+from train.patches.dataset import training_patches
+from train.patches.extra_noise import ExtraNoise
+from train.patches.sources import Mixture, PatchSource
+from train.run_directory.history import HistoryRow, write_history
+from train.run_directory.state import State, read_state, write_state
+from train.run_directory.tensorboard import Board
 from train.schedule import Budget, rate
-from train.sources import Mixture, PatchSource
-from train.state import State, read_state, write_state
 from train.step import Step, Teacher
 
 __all__ = ["Loop", "TrainingDivergedError"]

@@ -11,9 +11,9 @@ import tf_keras as keras
 
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import Manifest, read_manifest
+from quietcam.tflite.manifest import Manifest, read_manifest
 from train.model import build, convolutions
-from train.stored import load_model, load_run, model_sha256, read_evaluation
+from train.run_directory.read import load_model, load_run, model_sha256, read_evaluation
 
 __all__ = ["Beginning", "begin_with"]
 

@@ -12,10 +12,10 @@ from convert.coral.compiled import describe_compiled
 from convert.coral.memory import MIB, Estimate, Memory, estimate, largest_tile, measure
 from convert.coral.report import CheckReport, Frame, JudgedOp, many, memory_fault
 from convert.coral.rules import Finding, Verdict, judge
-from convert.flatbuffer import Graph, Op, read_graph
-from edge.flatbuffer import read_outline
-from edge.modelfile import load_model
+from edge.network.modelfile import load_model
 from quietcam.errors import ModelError, UsageError
+from quietcam.tflite.graph import Graph, Op, read_graph
+from quietcam.tflite.outline import read_outline
 from quietcam.tiling import TileGrid
 
 __all__ = ["check_content", "check_model", "read_model"]

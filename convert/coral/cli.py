@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from quietcam.options import Json, number
+from quietcam.terminal.options import Json, number
 
 __all__ = ["mount"]
 
@@ -45,7 +45,7 @@ def check_command(
     from convert.coral.check import check_model
     from convert.coral.show import show_check
     from quietcam.errors import GateError
-    from quietcam.report import report_console, write_report
+    from quietcam.terminal.report import report_console, write_report
 
     path = _resolve(model)
     report = check_model(path)
@@ -93,8 +93,8 @@ def compile_command(
     from convert.coral.compiler import require_compiler
     from convert.coral.show import show_compiled
     from quietcam.errors import GateError, MissingExtraError
-    from quietcam.progress import say
-    from quietcam.report import report_console, write_report
+    from quietcam.terminal.progress import say
+    from quietcam.terminal.report import report_console, write_report
 
     path = _resolve(model)
     prediction = check_model(path)

@@ -14,11 +14,18 @@ from convert.coral.compiler import Compiler, Run
 from convert.coral.log import CompileLog, explain_failure, parse_log
 from convert.coral.memory import MIB
 from convert.coral.report import CheckReport
-from convert.flatbuffer import read_graph
-from edge.flatbuffer import Outline, read_outline
-from quietcam.atomic import make_folder, write_bytes, write_text
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import Manifest, attach_manifest, model_sha256, read_manifest, strip_manifest, write_sidecar
+from quietcam.files.atomic import make_folder, write_bytes, write_text
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.manifest import (
+    Manifest,
+    attach_manifest,
+    model_sha256,
+    read_manifest,
+    strip_manifest,
+    write_sidecar,
+)
+from quietcam.tflite.outline import Outline, read_outline
 
 __all__ = ["SUFFIX", "CompileReport", "adopt_model", "compile_model", "compiled_name"]
 

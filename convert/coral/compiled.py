@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from convert.coral.rules import COMPILED_OP
-from convert.flatbuffer import Graph
+from quietcam.tflite.graph import Graph
 
 __all__ = ["Compiled", "describe_compiled"]
 

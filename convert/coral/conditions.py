@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.flatbuffer import Op, Tensor
+from quietcam.tflite.graph import Op, Tensor
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from convert.flatbuffer import Op, Tensor
+from quietcam.tflite.graph import Op, Tensor
 
 __all__ = [
     "BUSES",

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from convert.coral import conditions as ask
 from convert.coral.conditions import Condition, Source
-from convert.flatbuffer import Op
+from quietcam.tflite.graph import Op
 
 __all__ = ["COMPILED_OP", "RULES", "Finding", "Rule", "Verdict", "judge"]
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from edge.cameras.base import Camera, CameraState
 from edge.cameras.discover import FoundCamera
 from edge.cameras.folder import FolderCamera
-from edge.cameras.http import HttpCamera, Kind, look
-from edge.cameras.network import NetworkCamera
+from edge.cameras.network.http import HttpCamera, Kind, look
+from edge.cameras.network.stream import NetworkCamera
+from edge.cameras.network.url import SCHEMES, CameraUrl, is_url
 from edge.cameras.picamera import PicameraCamera, PicameraOptions
 from edge.cameras.supervised import SupervisedCamera
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.cameras.url import SCHEMES, CameraUrl, is_url
 from edge.cameras.v4l2 import V4l2Camera, V4l2Options, device_path, is_number
 from edge.cameras.video import VideoCamera
-from quietcam.data.pictures import is_picture_file
+from quietcam.data.pictures.files import is_picture_file
 from quietcam.errors import UsageError
-from quietcam.paths import exists, is_dir, is_file, may_look
-from quietcam.urls import shown
+from quietcam.files.paths import exists, is_dir, is_file, may_look
+from quietcam.terminal.secrets import shown
 
 __all__ = ["KINDS", "Camera", "CameraState", "open_camera"]
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from quietcam.errors import DataError
 
 __all__ = ["Camera", "CameraState", "NotReadyError"]

@@ -10,7 +10,7 @@ from typing import Any
 from edge.cameras.base import Camera
 from edge.cameras.picamera import list_picameras
 from edge.cameras.v4l2 import Device, list_devices
-from edge.frame import Frame
+from edge.run.frame import Frame
 from quietcam.errors import MissingExtraError, UsageError
 
 __all__ = ["FoundCamera", "find_camera"]

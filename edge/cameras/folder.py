@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.cameras.base import Camera
-from edge.frame import Frame
-from quietcam.data.pictures import list_pictures, read_picture
+from edge.run.frame import Frame
+from quietcam.data.pictures.files import list_pictures, read_picture
 from quietcam.errors import DataError, UsageError
-from quietcam.progress import say
+from quietcam.terminal.progress import say
 
 __all__ = ["FolderCamera"]
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_COUNT, MOST_FRAME_PIXELS, read_number, read_whole
-from quietcam.printable import printable
+from quietcam.terminal.printable import printable
 
 __all__ = ["SIZE_MEANS", "parse_options", "read_count", "read_rate", "read_size"]
 

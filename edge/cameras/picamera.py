@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from edge.buffers import BufferPool
 from edge.cameras.base import Camera
 from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
 from edge.cameras.swapped import Channels, check_channels
-from edge.frame import Frame
+from edge.run.buffers import BufferPool
+from edge.run.frame import Frame
 from quietcam.errors import DataError, MissingExtraError, QuietcamError, UsageError
 from quietcam.image import Image
 from quietcam.limits import read_number, read_whole
-from quietcam.progress import say
+from quietcam.terminal.progress import say
 
 __all__ = ["PicameraCamera", "PicameraOptions", "list_picameras"]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.cameras.base import Camera, CameraState, NotReadyError
-from edge.frame import Frame
-from edge.mailbox import Mailbox
+from edge.run.frame import Frame
+from edge.run.mailbox import Mailbox
 from quietcam.errors import MissingExtraError, QuietcamError
 from quietcam.image import Image
-from quietcam.progress import say
-from quietcam.stopping import process
-from quietcam.urls import shown
+from quietcam.process.stopping import process
+from quietcam.terminal.progress import say
+from quietcam.terminal.secrets import shown
 
 __all__ = ["Stillness", "SupervisedCamera", "WatchRules"]
 

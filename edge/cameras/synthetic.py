@@ -16,13 +16,13 @@ import numpy as np
 
 from edge.cameras.base import Camera
 from edge.cameras.options import SIZE_MEANS, parse_options, read_count, read_rate, read_size
-from edge.frame import Frame
+from edge.run.frame import Frame
 from quietcam.errors import UsageError
 from quietcam.image import Image
-from quietcam.isp import Isp
 from quietcam.limits import MOST_SEED, read_number, read_whole
-from quietcam.noise import GAINS, SENSORS, SensorCamera, sensor
-from quietcam.scenes import generate_scene
+from quietcam.sensor.isp import Isp
+from quietcam.sensor.noise import GAINS, SENSORS, SensorCamera, sensor
+from quietcam.sensor.scenes import generate_scene
 
 __all__ = ["SyntheticCamera", "SyntheticOptions"]
 
@@ -43,7 +43,7 @@ class SyntheticOptions:
     Attributes:
         size: ``(width, height)`` of generated scenes; clean frames of ``base`` keep their own.
         fps: the exact rate of a live camera; None: not live, a frame whenever one is asked for.
-        sensor, gain: whose noise, as for :func:`quietcam.noise.sensor`.
+        sensor, gain: whose noise, as for :func:`quietcam.sensor.noise.sensor`.
         seed: of the scene and of the noise.
         frames: how many; None: endless.
         rendered: how many different frames are drawn before it begins; None: as many as fit into some memory. Fewer

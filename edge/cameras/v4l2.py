@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from edge.cameras.base import NotReadyError
-from edge.cameras.capture import CaptureCamera
 from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
+from edge.cameras.video_capture import CaptureCamera
+from quietcam.data.pictures.opencv import open_capture
 from quietcam.errors import DataError, UsageError
-from quietcam.opencv import open_capture
-from quietcam.progress import say
+from quietcam.terminal.progress import say
 
 __all__ = ["HANDED_OVER", "Device", "V4l2Camera", "V4l2Options", "device_path", "is_number", "list_devices", "why_not"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.cameras.base import Camera
-from edge.cameras.url import CameraUrl
-from edge.frame import Frame
+from edge.cameras.network.url import CameraUrl
+from edge.run.frame import Frame
 from quietcam.data.video import Video, count_frames
 from quietcam.errors import DataError, UsageError
-from quietcam.paths import is_file
-from quietcam.progress import say
+from quietcam.files.paths import is_file
+from quietcam.terminal.progress import say
 
 __all__ = ["VideoCamera"]
 

@@ -53,7 +53,7 @@ def _run(words: Sequence[str]) -> str | None:
 
 
 def _delegate() -> None:
-    from edge.tpu import probe
+    from edge.child.tpu import probe
 
     probe()
 

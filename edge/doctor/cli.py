@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quietcam.options import Json
+from quietcam.terminal.options import Json
 
 __all__ = ["doctor_command"]
 
@@ -17,9 +17,9 @@ def doctor_command(json: Json = None) -> None:
 
     from edge.doctor.check import Finding, Machine
     from edge.doctor.examine import examine
-    from quietcam.printable import printable
-    from quietcam.report import report_console, write_report
-    from quietcam.urls import shown_values
+    from quietcam.terminal.printable import printable
+    from quietcam.terminal.report import report_console, write_report
+    from quietcam.terminal.secrets import shown_values
 
     findings = [Finding(**shown_values(each.report())) for each in examine(Machine())]  # people paste it in public
     console = report_console(json)

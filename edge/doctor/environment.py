@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.doctor.check import Finding, Machine
-from edge.instructions import instructions
+from edge.network.instructions import instructions
 
 __all__ = [
     "check_camera_library",

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from edge.cameras.v4l2 import HANDED_OVER
-from edge.coral_checks import State, check_delegate, coral_checks, find_corals
-from edge.delegates import library_name
 from edge.doctor.check import Finding, Level, Machine
+from edge.doctor.coral import State, check_delegate, coral_checks, find_corals
+from edge.network.delegates import library_name
 
 __all__ = ["check_cameras", "check_coral", "check_power", "decode_throttled"]
 

@@ -11,8 +11,8 @@ def check_models(machine: Machine) -> list[Finding]:
     """Every model's golden frame, run here. A model without one is passed over, and all of them without a runtime."""
     if machine.version("ai-edge-litert") is None and machine.version("tflite-runtime") is None:
         return []
-    from edge.golden import check_golden
-    from edge.interpreter import Interpreter
+    from edge.network.golden import check_golden
+    from edge.network.interpreter import Interpreter
 
     worst: list[tuple[int, str]] = []
     for path in machine.models():

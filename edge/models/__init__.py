@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from edge.modelfile import ModelFile, load_model
+from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import UsageError
-from quietcam.paths import is_file
+from quietcam.files.paths import is_file
 
 __all__ = ["default_model", "describe", "resize_command", "resolve_model", "shipped_models", "smaller_model"]
 

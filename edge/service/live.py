@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from edge.models import describe, resolve_model
 from quietcam.errors import UsageError
-from quietcam.urls import shown
+from quietcam.terminal.secrets import shown
 
 if TYPE_CHECKING:
-    from edge.denoiser import Denoiser
-    from edge.pipeline import Pipeline
+    from edge.network.denoiser import Denoiser
+    from edge.run.pipeline import Pipeline
 
 __all__ = ["RunControls", "apply_settings"]
 

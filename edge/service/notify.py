@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Mapping
 
-from quietcam.printable import printable
-from quietcam.urls import shown
+from quietcam.terminal.printable import printable
+from quietcam.terminal.secrets import shown
 
 __all__ = ["Notifier"]
 

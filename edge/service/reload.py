@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 from edge.service.notify import Notifier
 from quietcam.errors import QuietcamError
-from quietcam.progress import say
-from quietcam.stopping import process
-from quietcam.urls import shown
+from quietcam.process.stopping import process
+from quietcam.terminal.progress import say
+from quietcam.terminal.secrets import shown
 
 __all__ = ["Reloader", "on_hangup"]
 

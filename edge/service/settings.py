@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from edge.config import Config, options_of, read_config
-from quietcam.progress import say
+from quietcam.terminal.progress import say
 
 __all__ = ["RELOADABLE", "Settings", "use_config"]
 
@@ -54,7 +54,7 @@ class Settings:
         if self._path is None:
             apply({**self._now, "strength": None})
             return
-        from edge.gate import check_strength
+        from edge.network.harm import check_strength
 
         file = read_config(self._path, self._options)
         defaults: dict[str, Any] = {"model": None, "strength": 1.0}

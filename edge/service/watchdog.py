@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edge.frame import Frame
-from edge.health import degradation
+from edge.run.frame import Frame
+from edge.run.health import degradation
 from edge.service.notify import Notifier
 from edge.sinks.base import Sink
 from quietcam.image import Image

@@ -9,14 +9,14 @@ from pathlib import Path
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
 from edge.sinks.null import NullSink
-from edge.sinks.spool import SpoolSink
-from edge.sinks.spool_options import SPOOL_MEANS, SpoolOptions
+from edge.sinks.spool.options import SPOOL_MEANS, SpoolOptions
+from edge.sinks.spool.sink import SpoolSink
 from edge.sinks.stdout import StdoutSink
 from edge.sinks.video import CODECS, VideoSink
 from edge.sinks.window import WindowSink
 from quietcam.errors import UsageError
-from quietcam.paths import is_dir
-from quietcam.urls import shown
+from quietcam.files.paths import is_dir
+from quietcam.terminal.secrets import shown
 
 __all__ = ["KINDS", "Sink", "open_sink"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from quietcam.image import Image, to_rgb
 
 __all__ = ["Sink", "SinkEnded", "side_by_side"]

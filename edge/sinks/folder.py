@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.frame import Frame
+from edge.network.treatment import caption
+from edge.run.frame import Frame
 from edge.sinks.base import Sink, side_by_side
-from edge.sinks.held import Held, names
-from edge.treatment import caption
-from quietcam.atomic import write_bytes
-from quietcam.data.caption import with_caption
-from quietcam.data.pictures import encode_picture
+from edge.sinks.spool.locked_folder import Held, names
+from quietcam.data.pictures.caption import with_caption
+from quietcam.data.pictures.files import encode_picture
 from quietcam.errors import UsageError
+from quietcam.files.atomic import write_bytes
 from quietcam.image import Image
 
 __all__ = ["FolderSink"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from edge.sinks.base import Sink
 from quietcam.image import Image
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from edge.sinks.base import Sink, SinkEnded, side_by_side
-from quietcam.chatter import for_this_process
 from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image, to_rgb
-from quietcam.progress import say
+from quietcam.process.native_output import for_this_process
+from quietcam.terminal.progress import say
 
 __all__ = ["StdoutSink", "pipe_lines"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edge.sinks import KINDS
 from quietcam.errors import UsageError
-from quietcam.paths import resolved
-from quietcam.urls import shown
+from quietcam.files.paths import resolved
+from quietcam.terminal.secrets import shown
 
 __all__ = ["checked_targets"]
 

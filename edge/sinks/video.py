@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from edge.sinks.base import Sink, side_by_side
-from edge.sinks.held import Held
+from edge.sinks.spool.locked_folder import Held
 from edge.sinks.tempo import set_tempo
-from quietcam.atomic import Draft
-from quietcam.chatter import chatter_caught
+from quietcam.data.pictures.opencv import open_capture, open_writer
 from quietcam.errors import DataError, StorageError, UsageError
+from quietcam.files.atomic import Draft
 from quietcam.image import Image, swap_red_blue, to_rgb
-from quietcam.opencv import open_capture, open_writer
-from quietcam.progress import say
-from quietcam.stopping import process
+from quietcam.process.native_output import chatter_caught
+from quietcam.process.stopping import process
+from quietcam.terminal.progress import say
 
 __all__ = ["CODECS", "VideoSink"]
 

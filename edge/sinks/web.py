@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from edge.sinks.base import Sink
 from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, new_token
 from edge.web.state import State
 from quietcam.errors import UsageError
+from quietcam.files.regular import read_regular_text
 from quietcam.image import Image
-from quietcam.printable import printable
-from quietcam.progress import say
-from quietcam.regular import read_regular_text
+from quietcam.terminal.printable import printable
+from quietcam.terminal.progress import say
 
 if TYPE_CHECKING:
     import asyncio

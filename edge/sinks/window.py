@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from edge.sinks.base import Sink, SinkEnded, side_by_side
 from quietcam.errors import MissingExtraError, UsageError
 from quietcam.image import Image, swap_red_blue, to_rgb

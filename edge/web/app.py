@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 from aiohttp import web
 
-from edge.treatment import Treatment
+from edge.network.treatment import Treatment
 from edge.web.access import HEADERS, Access
 from edge.web.attempts import Attempts
 from edge.web.encoding import VIEWS, Format, Key, View
@@ -22,8 +22,8 @@ from edge.web.hub import Hub
 from edge.web.metrics import CONTENT_TYPE, Metrics
 from edge.web.places import Places
 from edge.web.state import State
-from quietcam.strict_json import dump_json, parse_json
-from quietcam.urls import shown, shown_values
+from quietcam.files.strict_json import dump_json, parse_json
+from quietcam.terminal.secrets import shown, shown_values
 
 __all__ = ["App", "Controls"]
 

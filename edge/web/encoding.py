@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from quietcam.data.caption import with_caption
+from quietcam.data.pictures.caption import with_caption
 from quietcam.errors import DataError
 from quietcam.image import Image
 

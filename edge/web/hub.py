@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.frame import Frame
-from edge.treatment import Treatment, caption
+from edge.network.treatment import Treatment, caption
+from edge.run.frame import Frame
 from edge.web.encoding import Encoder, Key
 from quietcam.image import Image
-from quietcam.stopping import process
+from quietcam.process.stopping import process
 
 __all__ = ["Encoded", "Hub", "Viewer"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from edge.ladder import Step
-from quietcam.text import valid_text
+from edge.run.ladder import Step
+from quietcam.files.text import valid_text
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

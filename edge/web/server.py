@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge.web.guard import Guard, Limits
 from quietcam.errors import QuietcamError, UsageError
-from quietcam.stopping import process
+from quietcam.process.stopping import process
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edge.health import degradation
+from edge.run.health import degradation
 
 __all__ = ["STUCK_SECONDS", "State", "Verdict"]
 

@@ -18,7 +18,7 @@ from unittest import mock
 
 import numpy as np
 
-from edge.frame import Frame
+from edge.run.frame import Frame
 from edge.sinks.web import WebOptions, WebSink
 from edge.web.access import Access
 from fuzz.mutate import mutate_bytes, odd_text, odd_value, spelled

@@ -12,14 +12,14 @@ from random import Random
 from unittest import mock
 
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.denoiser import Denoiser
-from edge.health import peak_memory_mib
-from edge.pipeline import Pipeline
+from edge.network.denoiser import Denoiser
+from edge.run.health import peak_memory_mib
+from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink
 from fuzz.mutate import mutate_bytes, mutate_json
 from fuzz.trials import Trials
 from quietcam.errors import ModelError
-from quietcam.manifest import Manifest, attach_manifest, model_sha256
+from quietcam.tflite.manifest import Manifest, attach_manifest, model_sha256
 
 __all__ = ["run"]
 
@@ -102,7 +102,7 @@ def _live(path: Path) -> Iterator[tuple[Pipeline, Denoiser]]:
     """A run with a camera of 50 frames a second, larger than most of the models."""
     camera = SyntheticCamera(SyntheticOptions(size=(72, 56), fps=50.0, rendered=2))
     with (
-        mock.patch("edge.pipeline.say"),
+        mock.patch("edge.run.pipeline.say"),
         camera,
         Denoiser(path, 1, gate=False, stream=True, tell=lambda _: None) as denoiser,
     ):

@@ -16,15 +16,15 @@ from unittest import mock
 import numpy as np
 
 from edge import models
-from edge.denoiser import Denoiser
-from edge.modelfile import load_model
 from edge.models import describe
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import load_model
 from fuzz.commands import run_command
 from fuzz.mutate import mutate_bytes, mutate_json, odd_value, spelled
 from fuzz.trials import Trials
 from quietcam.errors import ModelError
-from quietcam.manifest import MEMBER, Manifest, attach_manifest, extract_manifest, read_manifest, sidecar_path
-from quietcam.strict_json import dump_json, parse_json
+from quietcam.files.strict_json import dump_json, parse_json
+from quietcam.tflite.manifest import MEMBER, Manifest, attach_manifest, extract_manifest, read_manifest, sidecar_path
 
 __all__ = ["run"]
 

@@ -24,10 +24,10 @@ import typer.main
 
 from fuzz.commands import run_command
 from fuzz.trials import Trial, Trials
-from quietcam import cli
-from quietcam.atomic import write_text
-from quietcam.data.pictures import write_picture
-from quietcam.options import OutOfBounds
+from quietcam.app import cli
+from quietcam.data.pictures.files import write_picture
+from quietcam.files.atomic import write_text
+from quietcam.terminal.options import OutOfBounds
 
 __all__ = ["run"]
 
@@ -56,8 +56,13 @@ _BASES: dict[str, list[str]] = {
     "evaluate": ["nowhere", "--data", "pairs"],
     "demo": ["--data", "nowhere", "--out", "demo"],
 }
-_HEAVY = {"convert": "convert.converter", "train": "train.runs", "prune": "train.runs", "evaluate": "train.evaluate"}
-_HEAVY |= {"demo": "train.runs", "compare": "convert.compare"}
+_HEAVY = {
+    "convert": "convert.converter",
+    "train": "train.runs.train",
+    "prune": "train.runs.train",
+    "evaluate": "train.evaluation.evaluate",
+}
+_HEAVY |= {"demo": "train.runs.train", "compare": "compare.comparison"}
 
 _NUMBERS = [
     "0",

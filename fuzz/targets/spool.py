@@ -16,10 +16,10 @@ from unittest import mock
 
 import numpy as np
 
-from edge.frame import Frame
-from edge.sinks.entries import allocated
-from edge.sinks.spool import SpoolSink
-from edge.sinks.spool_options import SpoolOptions
+from edge.run.frame import Frame
+from edge.sinks.spool.entries import allocated
+from edge.sinks.spool.options import SpoolOptions
+from edge.sinks.spool.sink import SpoolSink
 from fuzz.failing import failing
 from fuzz.litter import KINDS, PLAIN, dangling, file, folder, link_to_folder, nothing, pipe
 from fuzz.trials import Trial, Trials

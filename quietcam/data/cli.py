@@ -9,7 +9,7 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_SEED
-from quietcam.options import Json, number, whole
+from quietcam.terminal.options import Json, number, whole
 
 
 def mount(app: typer.Typer) -> None:
@@ -61,13 +61,13 @@ def index_command(
 
     Example: `quietcam data index SIDD_Small_sRGB_Only.zip --split test=004,validation=001`
     """
-    from quietcam.data.index import index_data
-    from quietcam.data.layout import Layout, inside, write_layout
-    from quietcam.data.split import SplitRule
-    from quietcam.data.table import show_index
+    from quietcam.data.sets.index import index_data
+    from quietcam.data.sets.layout import Layout, inside, write_layout
+    from quietcam.data.sets.split import SplitRule
+    from quietcam.data.sets.table import show_index
     from quietcam.errors import DataError
-    from quietcam.progress import say
-    from quietcam.report import report_console, write_report
+    from quietcam.terminal.progress import say
+    from quietcam.terminal.report import report_console, write_report
 
     if (noisy is None) != (clean is None):
         given = f"--noisy {noisy}" if clean is None else f"--clean {clean}"
@@ -137,8 +137,8 @@ def generate(
     Example: `quietcam data generate --out pairs/ --sensor imx219 --gain 8 --clean clip.mp4`
     """
     from quietcam.data.generated import read_band, write_pairs
-    from quietcam.data.pictures import written_suffix
-    from quietcam.noise import sensor as sensor_noise
+    from quietcam.data.pictures.files import written_suffix
+    from quietcam.sensor.noise import sensor as sensor_noise
 
     limits = read_band(band)
     if gain is not None and sensor is None:
@@ -163,7 +163,7 @@ def generate(
     write_pairs(
         out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean, aliased=aliased, world=world
     )
-    from quietcam.report import report_console
+    from quietcam.terminal.report import report_console
 
     console = report_console(None)
     console.print(f"{out}: {count} pairs", soft_wrap=True)
@@ -206,8 +206,8 @@ def pack_command(
 
     Example: `quietcam data pack SIDD_Small_sRGB_Only --out packed/ --per-picture 100`
     """
-    from quietcam.data.pack import pack
-    from quietcam.report import report_console, write_report
+    from quietcam.data.packed.pack import pack
+    from quietcam.terminal.report import report_console, write_report
 
     report = pack(data, out, patch=patch, per_picture=per_picture, seed=seed, split=split, channels=1 if gray else 3)
     write_report(json, report.to_dict())

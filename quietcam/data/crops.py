@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quietcam.data.pairs import Pair, list_problems, read_pair, say_problems
+from quietcam.data.sets.pairs import Pair, list_problems, read_pair, say_problems
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, as_channels
-from quietcam.progress import progress
+from quietcam.terminal.progress import progress
 
 __all__ = ["Box", "Crops", "choose_boxes", "cut_crops"]
 

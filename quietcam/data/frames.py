@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from quietcam.aliased import alias
-from quietcam.data.pictures import is_picture_file, list_pictures, picture_size, read_picture
+from quietcam.data.pictures.files import is_picture_file, list_pictures, picture_size, read_picture
 from quietcam.data.video import Video, count_frames
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind
+from quietcam.files.paths import is_dir, is_file
 from quietcam.image import Image, check_image
-from quietcam.paths import is_dir, is_file
-from quietcam.progress import say
+from quietcam.sensor.aliased import alias
+from quietcam.terminal.progress import say
 
 __all__ = ["CleanFrames", "aliased_crop", "clean_crop"]
 

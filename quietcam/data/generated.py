@@ -15,20 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.aliased import alias, photograph_aliased
-from quietcam.atomic import make_folder, write_json
 from quietcam.data.frames import CleanFrames, aliased_crop, clean_crop
-from quietcam.data.pairs import say_problems
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures.files import write_picture
+from quietcam.data.sets.pairs import say_problems
 from quietcam.errors import DataError, JsonError, UsageError
+from quietcam.files.atomic import make_folder, write_json
+from quietcam.files.strict_json import dump_json, parse_object, read_object
 from quietcam.image import Image
 from quietcam.limits import read_number
-from quietcam.noise import SIDD_LEVELS, SensorNoise
-from quietcam.printable import printable
-from quietcam.progress import progress
-from quietcam.scenes import generate_scene, photograph
-from quietcam.strict_json import dump_json, parse_object, read_object
-from quietcam.world import photograph_world
+from quietcam.sensor.aliased import alias, photograph_aliased
+from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise
+from quietcam.sensor.scenes import generate_scene, photograph
+from quietcam.sensor.world import photograph_world
+from quietcam.terminal.printable import printable
+from quietcam.terminal.progress import progress
 
 __all__ = ["ORIGIN", "make_generated_pair", "read_band", "write_pairs"]
 
@@ -57,8 +57,9 @@ def write_pairs(
         band: lowest and highest PSNR of noisy against clean, dB. Defaults to whatever the drawn cameras give.
         noise: of one sensor, for all pairs. Defaults to levels as SIDD's cameras have them.
         clean: a folder of pictures or a video to take scenes from. Defaults to generated ones.
-        aliased: as of frames that were shrunk without a filter, see ``quietcam.aliased``; ``band`` is not for these.
-        world: by cameras of every kind, see ``quietcam.world``; ``band`` and ``noise`` are not for these.
+        aliased: as of frames that were shrunk without a filter, see ``quietcam.sensor.aliased``; ``band`` is
+            not for these.
+        world: by cameras of every kind, see ``quietcam.sensor.world``; ``band`` and ``noise`` are not for these.
 
     Raises:
         StorageError: the folder cannot be written.

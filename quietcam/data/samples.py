@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quietcam.data.crops import choose_boxes
-from quietcam.data.pairs import Pair, list_problems, read_pair
+from quietcam.data.sets.pairs import Pair, list_problems, read_pair
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quietcam.data.pictures import read_picture, write_picture
+from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.world import WorldCamera, camera_of
+from quietcam.sensor.world import WorldCamera, camera_of
 
 __all__ = ["SHOWN", "told_of", "write_sheet"]
 
@@ -23,7 +23,7 @@ def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, world: bool
 
     Args:
         numbers: the seeds of its pairs.
-        world: whether ``quietcam.world`` drew their cameras, which are named then.
+        world: whether ``quietcam.sensor.world`` drew their cameras, which are named then.
 
     Raises:
         StorageError: the picture cannot be written.

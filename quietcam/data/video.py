@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.chatter import chatter_caught, chatter_heard
 from quietcam.data.container import Container, look_at_container
+from quietcam.data.pictures.opencv import check_frame_size, load_opencv, open_capture
 from quietcam.errors import DataError
 from quietcam.image import Image
-from quietcam.opencv import check_frame_size, load_opencv, open_capture
-from quietcam.progress import say
+from quietcam.process.native_output import chatter_caught, chatter_heard
+from quietcam.terminal.progress import say
 
 __all__ = ["Video", "count_frames", "say_what_opencv_gets_wrong"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures.files import write_picture
 
 
 @pytest.fixture

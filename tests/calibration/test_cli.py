@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quietcam.cli import run
-from quietcam.data.pictures import write_picture
-from quietcam.representative import load_set
+from quietcam.app.cli import run
+from quietcam.data.pictures.files import write_picture
+from quietcam.representative.set import load_set
 
 
 def calibrate(*words: object) -> int:

@@ -11,8 +11,8 @@ import pytest
 
 from calibration.sampling import sample
 from calibration.survey import survey
-from quietcam.data.noisy import find_noisy
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures.files import write_picture
+from quietcam.data.sets.noisy import find_noisy
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 tf = pytest.importorskip("tensorflow", reason="needs the extra 'train'")

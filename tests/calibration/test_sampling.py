@@ -8,10 +8,10 @@ import pytest
 
 from calibration.sampling import choose, sample
 from calibration.survey import CONTENTS, judge_content, luminance, survey
-from quietcam.data.noisy import find_noisy
-from quietcam.data.pictures import read_picture, write_picture
+from quietcam.data.pictures.files import read_picture, write_picture
+from quietcam.data.sets.noisy import find_noisy
 from quietcam.errors import DataError, UsageError
-from quietcam.representative import RepresentativeSet
+from quietcam.representative.set import RepresentativeSet
 
 
 def chosen_from(folder: Path, count: int, size: int, seed: int = 0) -> RepresentativeSet:

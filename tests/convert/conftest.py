@@ -15,11 +15,11 @@ import tf_keras as keras
 
 from convert.converter import convert_model, describe
 from convert.files import write_model
-from convert.keras_model import load_keras
 from convert.recipes import get_recipe
+from convert.sources.keras_model import load_keras
 from quietcam.architecture import Architecture
-from quietcam.data.pictures import write_picture
-from quietcam.representative import RepresentativeSet, patch_sha256
+from quietcam.data.pictures.files import write_picture
+from quietcam.representative.set import RepresentativeSet, patch_sha256
 from train.model import build
 
 SIZE = 64

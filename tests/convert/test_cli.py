@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.golden import TOLERANCE, check_golden
-from edge.interpreter import Interpreter
-from edge.modelfile import load_model
-from quietcam.cli import run
-from quietcam.manifest import read_manifest
-from quietcam.representative import save_set
+from edge.network.golden import TOLERANCE, check_golden
+from edge.network.interpreter import Interpreter
+from edge.network.modelfile import load_model
+from quietcam.app.cli import run
+from quietcam.representative.set import save_set
+from quietcam.tflite.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")

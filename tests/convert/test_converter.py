@@ -13,16 +13,16 @@ from ai_edge_litert.interpreter import Interpreter as LiteRt
 
 from convert.converter import check_contract, convert_model, describe
 from convert.files import write_model
-from convert.flatbuffer import read_graph
-from convert.keras_model import load_keras
-from convert.reach import receptive_field
 from convert.recipes import RECIPES, get_recipe
-from edge.interpreter import Interpreter
+from convert.sources.keras_model import load_keras
+from edge.network.interpreter import Interpreter
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import to_float, to_uint8
-from quietcam.manifest import attach_manifest, read_manifest
 from quietcam.metrics import psnr
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.manifest import attach_manifest, read_manifest
+from quietcam.tflite.reach import receptive_field
 from tests.convert.conftest import SIZE, build_tiny, noisy_pictures, set_of
 
 

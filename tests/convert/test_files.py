@@ -7,7 +7,7 @@ import pytest
 from convert.converter import describe
 from convert.files import check_name, read_size, write_model
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import model_sha256, sidecar_path
+from quietcam.tflite.manifest import model_sha256, sidecar_path
 
 
 @pytest.mark.parametrize(("text", "size"), [("256x256", (256, 256)), ("640X480", (640, 480))])

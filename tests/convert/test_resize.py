@@ -7,13 +7,13 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from convert.converter import convert_model
-from convert.flatbuffer import read_graph, schema
 from convert.recipes import RECIPES
 from convert.resize import resize
-from convert.surgery import pack
 from edge.models import shipped_models
 from quietcam.errors import ModelError, UsageError
-from quietcam.manifest import model_sha256, strip_manifest
+from quietcam.tflite.graph import read_graph, schema
+from quietcam.tflite.manifest import model_sha256, strip_manifest
+from quietcam.tflite.surgery import pack
 from tests.convert.coral.conftest import graph
 
 _ABOUT_THE_CONVERSION = b"CONVERSION_METADATA"  # among other things a number of the graph that was converted

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quietcam.data.pairs import find_pairs
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures.files import write_picture
 from quietcam.data.samples import SampleSet
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.errors import DataError
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.engine import Engine, Patience
-from edge.trial import Trial
+from edge.child.trial import Trial
+from edge.network.engine import Engine, Patience
 from quietcam.image import Image
-from quietcam.manifest import Manifest, attach_manifest, model_sha256
+from quietcam.tflite.manifest import Manifest, attach_manifest, model_sha256
 from tests.waiting import WAIT
 
 FAKE_EDGETPU = Path(__file__).with_name("fake_edgetpu.c")
@@ -50,16 +50,16 @@ def other(tmp_path: Path) -> Path:
 def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's own limits of time, which a machine that is busy with other things would reach."""
     for name, seconds in {
-        "cameras.answer._CONNECTING": WAIT,
-        "cameras.http._LOOKING": WAIT,
-        "cameras.http._ANSWERING": WAIT,
-        "cameras.network._OPENING_MS": int(1000 * WAIT),
-        "cameras.network._READING_MS": int(1000 * WAIT),
-        "cameras.network._REACHING": WAIT,
-        "outlet._OPENING": WAIT,
-        "pipeline._GRACE": WAIT,
-        "pipeline._SOON": WAIT,
-        "heat._GRACE": WAIT,
+        "cameras.network.answer._CONNECTING": WAIT,
+        "cameras.network.http._LOOKING": WAIT,
+        "cameras.network.http._ANSWERING": WAIT,
+        "cameras.network.stream._OPENING_MS": int(1000 * WAIT),
+        "cameras.network.stream._READING_MS": int(1000 * WAIT),
+        "cameras.network.stream._REACHING": WAIT,
+        "run.sink_thread._OPENING": WAIT,
+        "run.pipeline._GRACE": WAIT,
+        "run.pipeline._SOON": WAIT,
+        "run.temperature._GRACE": WAIT,
         "service.reload._GRACE": WAIT,
         "web.hub._GRACE": WAIT,
         "web.server._GRACE": WAIT,

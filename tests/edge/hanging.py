@@ -24,7 +24,7 @@ from typing import Any
 
 import cv2
 
-from tests.edge.mjpeg_server import MjpegCamera, mjpeg_camera
+from tests.edge.cameras.mjpeg_server import MjpegCamera, mjpeg_camera
 from tests.waiting import WAIT, until
 
 __all__ = ["CASES", "Found", "compiled", "live"]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.child_link import Link
-from quietcam.chatter import chatter_caught
+from edge.child.link import Link
 from quietcam.errors import ModelError
+from quietcam.process.native_output import chatter_caught
 
 
 def echo(link: Link) -> None:
@@ -118,7 +118,7 @@ def hang_silently(_: Link) -> None:
 
 def try_without_opencv(link: Link) -> None:
     """A trial, where OpenCV cannot be imported."""
-    from edge.trial_job import run
+    from edge.child.trial_job import run
 
     sys.modules["cv2"] = None  # type: ignore[assignment]
     run(link)

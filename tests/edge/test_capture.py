@@ -13,12 +13,12 @@ import pytest
 
 from edge.cameras import Camera
 from edge.capture import EVERY, Capture, capture, prepare_folder
-from edge.frame import Frame
-from quietcam.cli import run
-from quietcam.data.pictures import read_picture, write_picture
+from edge.run.frame import Frame
+from quietcam.app.cli import run
+from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.image import Image
-from quietcam.representative import load_set
+from quietcam.representative.set import load_set
 
 
 def picture(index: int) -> Image:

@@ -16,14 +16,14 @@ import pytest
 
 import edge.cameras.discover
 import edge.models
-from edge.cameras.http import HttpCamera
-from edge.cameras.url import CameraUrl
-from edge.denoiser import Denoiser
-from quietcam.cli import run
-from quietcam.data.pictures import read_picture, write_picture
+from edge.cameras.network.http import HttpCamera
+from edge.cameras.network.url import CameraUrl
+from edge.network.denoiser import Denoiser
+from quietcam.app.cli import run
+from quietcam.data.pictures.files import read_picture, write_picture
+from tests.edge.cameras.mjpeg_server import mjpeg_camera
+from tests.edge.cameras.test_cameras import write_clip
 from tests.edge.conftest import Bus, picture
-from tests.edge.mjpeg_server import mjpeg_camera
-from tests.edge.test_cameras import write_clip
 from tests.processes import start_quietcam
 from tests.waiting import ended, until
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.treatment import Treated, Treatment
+from edge.network.treatment import Treated, Treatment
 from quietcam.image import Image
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.denoiser import Denoiser
 from edge.models import resolve_model
+from edge.network.denoiser import Denoiser
 from quietcam.data.generated import write_pairs
-from quietcam.data.pictures import read_picture, write_picture
-from quietcam.scenes import make_pair
+from quietcam.data.pictures.files import read_picture, write_picture
+from quietcam.sensor.scenes import make_pair
 
 pytestmark = [pytest.mark.install, pytest.mark.slow]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from quietcam import cli, errors
+from quietcam import errors
+from quietcam.app import cli
 from quietcam.errors import (
     DataError,
     DeviceError,

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import BlindEstimator, NoiseEstimate, estimate_blind, estimate_burst, estimate_pair
 from quietcam.image import Image
-from quietcam.isp import DEMOSAICS, Isp
-from quietcam.noise import SensorCamera, SensorNoise, gaussian
-from quietcam.scenes import generate_scene
+from quietcam.sensor.isp import DEMOSAICS, Isp
+from quietcam.sensor.noise import SensorCamera, SensorNoise, gaussian
+from quietcam.sensor.scenes import generate_scene
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -148,7 +148,7 @@ def test_what_cannot_be_estimated_is_refused() -> None:
 def test_blind_on_real_pictures(folder: str, most: float) -> None:
     if not (DATA / folder).is_dir():
         pytest.skip(f"no {DATA / folder}")
-    from quietcam.data.pairs import find_pairs, read_pair
+    from quietcam.data.sets.pairs import find_pairs, read_pair
 
     misses = []
     for pair in find_pairs(DATA / folder / "valid"):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from quietcam.impulses import estimate_impulses
-from quietcam.noise import gaussian, salt_and_pepper
-from quietcam.scenes import generate_scene
+from quietcam.sensor.noise import gaussian, salt_and_pepper
+from quietcam.sensor.scenes import generate_scene
 
 
 def test_on_gray_it_is_what_is_there_but_for_those_that_touch():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quietcam.cli import run
+from quietcam.app.cli import run
 
 pytest.importorskip("cv2")
 

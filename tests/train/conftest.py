@@ -5,13 +5,13 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 
+from quietcam.app.cli import run
 from quietcam.architecture import Architecture
-from quietcam.atomic import write_json, write_text
-from quietcam.cli import run
 from quietcam.data.crops import cut_crops
 from quietcam.data.generated import write_pairs
-from quietcam.data.pairs import find_pairs
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures.files import write_picture
+from quietcam.data.sets.pairs import find_pairs
+from quietcam.files.atomic import write_json, write_text
 from train.config import RunConfig, TrainingConfig, dump_config
 from train.model import build
 

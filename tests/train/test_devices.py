@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quietcam.cli import run
+from quietcam.app.cli import run
 from quietcam.errors import UsageError
 from tests.ports import free_ports
 from tests.waiting import WAIT
 from train.config import RunConfig
 from train.devices import Devices, choose_devices, choose_xla, is_chief
-from train.runs import check_train_run
-from train.state import read_state
+from train.run_directory.state import read_state
+from train.runs.train import check_train_run
 
 CONFIG = """
 [model]
@@ -41,10 +41,10 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-import train.runs
-from quietcam.cli import run
+import train.runs.train
+from quietcam.app.cli import run
 from train.devices import Devices
-train.runs.choose_devices = lambda: Devices(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+train.runs.train.choose_devices = lambda: Devices(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
 sys.exit(max(run(words.split("|")) for words in sys.argv[1:]))
 """
 
@@ -55,7 +55,7 @@ WORKER = f"""
 from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
 
 CollectiveAllReduceExtended._check_health_timeout = {int(WAIT)}
-from quietcam.cli import main
+from quietcam.app.cli import main
 
 main()
 """

@@ -12,10 +12,10 @@ from quietcam.architecture import Architecture
 from quietcam.errors import StoppedError, UsageError
 from train import trainer
 from train.config import DistillationConfig, RunConfig, TrainingConfig
-from train.data import load_training_data
-from train.extra_noise import ExtraNoise
-from train.runs import train_run
-from train.state import read_state
+from train.patches.extra_noise import ExtraNoise
+from train.patches.sets import load_training_data
+from train.run_directory.state import read_state
+from train.runs.train import train_run
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
+from quietcam.app.cli import run
 from quietcam.architecture import Architecture
-from quietcam.cli import run
 from train.model import build, convolutions
-from train.pruning import sparsity
+from train.pruning.magnitude import sparsity
 from train.qat import export, fitted, measure_ranges, prepared, quantizable, trained_weights
 from train.schedule import Budget
 from train.trainer import Loop

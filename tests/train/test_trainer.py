@@ -12,12 +12,12 @@ from quietcam.architecture import Architecture
 from quietcam.errors import DataError, StoppedError, UsageError
 from quietcam.metrics import psnr
 from train import trainer
-from train.extra_noise import ExtraNoise
-from train.judging import inference, validate
+from train.evaluation.validation import inference, validate
 from train.losses import charbonnier, psnr_uint8
 from train.model import build
+from train.patches.extra_noise import ExtraNoise
+from train.run_directory.state import read_state
 from train.schedule import Budget, rate
-from train.state import read_state
 from train.trainer import Loop, TrainingDivergedError
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from edge import models
-from edge.interpreter import Interpreter
+from edge.network.interpreter import Interpreter
 from quietcam.architecture import Architecture
-from quietcam.atomic import write_json
 from quietcam.errors import ModelError
-from quietcam.manifest import read_manifest, sidecar_path
-from train import runs
+from quietcam.files.atomic import write_json
+from quietcam.tflite.manifest import read_manifest, sidecar_path
 from train.config import load_config
-from train.stored import load_model
+from train.run_directory.read import load_model
+from train.runs import train as runs
 from train.weights import begin_with
 
 TWIN = Path(models.__file__).parent / "demo_256x256_float32.tflite"

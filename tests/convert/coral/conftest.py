@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from convert.flatbuffer import schema
+from quietcam.tflite.graph import schema
 
 SIDE = 16
 

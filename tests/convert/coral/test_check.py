@@ -11,10 +11,10 @@ import pytest
 from convert.coral.check import check_content, check_model
 from convert.coral.conditions import EVERY_OP
 from convert.coral.rules import RULES, Verdict, judge
-from convert.flatbuffer import read_graph
 from edge.models import shipped_models
-from quietcam.cli import run
+from quietcam.app.cli import run
 from quietcam.errors import ModelError, UsageError
+from quietcam.tflite.graph import read_graph
 
 from .conftest import SIDE, compiled, edited, graph, package, too_many_parameters
 
@@ -409,7 +409,9 @@ def test_what_is_no_model_is_refused(tmp_path):
 def test_check_needs_no_tensorflow(tmp_path):
     file = tmp_path / "good.tflite"
     file.write_bytes(graph("good"))
-    blocked = "import sys; sys.modules['tensorflow'] = sys.modules['tf_keras'] = None; from quietcam.cli import run; "
+    blocked = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['tf_keras'] = None; from quietcam.app.cli import run; "
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{blocked} sys.exit(run(['coral', 'check', {str(file)!r}]))"],
         capture_output=True,

@@ -15,10 +15,10 @@ import pytest
 from convert.coral.check import check_model
 from convert.coral.compile import adopt_model, compile_model, compiled_name
 from convert.coral.compiler import ENVIRONMENT, Compiler, find_compiler, require_compiler
-from edge.modelfile import load_model
-from quietcam.cli import run
+from edge.network.modelfile import load_model
+from quietcam.app.cli import run
 from quietcam.errors import MissingExtraError, ModelError, UsageError
-from quietcam.manifest import extract_manifest, read_manifest, sidecar_path
+from quietcam.tflite.manifest import extract_manifest, read_manifest, sidecar_path
 from tests.waiting import until
 
 from .conftest import compiled, graph

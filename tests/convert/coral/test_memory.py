@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from convert.coral.check import check_content
 from convert.coral.memory import BUSES, CHIP, MIB, PARAMETERS_MOST, Memory, assumptions, estimate, largest_tile, measure
-from convert.flatbuffer import read_graph
+from quietcam.tflite.graph import read_graph
 
 from .conftest import SIDE, graph
 

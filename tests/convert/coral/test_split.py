@@ -12,14 +12,14 @@ from convert.coral.check import check_content, check_model
 from convert.coral.compile import adopt_model
 from convert.coral.tile import activation_bytes, coral_tile
 from convert.files import write_model
-from convert.flatbuffer import read_graph
 from convert.recipes import get_recipe
-from edge.denoiser import Denoiser
-from edge.modelfile import load_model
 from edge.models import shipped_models
-from quietcam.cli import run
-from quietcam.manifest import attach_manifest, model_sha256, read_manifest, strip_manifest
-from quietcam.representative import save_set
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import load_model
+from quietcam.app.cli import run
+from quietcam.representative.set import save_set
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.manifest import attach_manifest, model_sha256, read_manifest, strip_manifest
 
 from .conftest import compiled, edited
 

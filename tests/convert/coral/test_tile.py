@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from convert.coral.memory import CHIP, measure
 from convert.coral.tile import LARGEST_DOUBLED, activation_bytes, coral_tile
-from convert.flatbuffer import read_graph
 from edge.models import shipped_models
 from quietcam.architecture import Architecture
-from quietcam.manifest import read_manifest
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.manifest import read_manifest
 
 
 @st.composite

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from edge.child import ChildError
+from edge.child.process import ChildError
 from edge.doctor.check import Finding, Machine
 from edge.doctor.examine import CHECKS, examine
 from edge.doctor.hardware import decode_throttled
-from quietcam.cli import run
+from quietcam.app.cli import run
 
 PACKAGES = {
     "ai-edge-litert": "2.3.0", "numpy": "1.26.4", "opencv-python-headless": "4.11.0.86", "aiohttp": "3.14.5",

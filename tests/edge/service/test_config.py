@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from edge.config import options_of, read_config
-from edge.run_cli import run_command
+from edge.run.cli import run_command
 from edge.service.__main__ import main
-from quietcam.cli import run
-from quietcam.data.pictures import write_picture
+from quietcam.app.cli import run
+from quietcam.data.pictures.files import write_picture
 from quietcam.errors import UsageError
 from tests.edge.conftest import picture
 
@@ -168,7 +168,7 @@ def test_what_is_wrong_is_one_line(
 
 def test_the_null_sink_does_not_pay_for_the_page(small: Path) -> None:
     program = (
-        "import sys; from quietcam import cli; code = cli.run(sys.argv[1:]); "
+        "import sys; from quietcam.app import cli; code = cli.run(sys.argv[1:]); "
         "loaded = {'aiohttp', 'asyncio', 'prometheus_client'} & set(sys.modules); "
         "sys.exit(str(loaded) if loaded else code)"
     )

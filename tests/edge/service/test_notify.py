@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.frame import Frame
-from edge.ladder import Step
-from edge.pipeline import Pipeline
+from edge.network.treatment import Treatment
+from edge.run.frame import Frame
+from edge.run.ladder import Step
+from edge.run.pipeline import Pipeline
 from edge.service.__main__ import main, unit
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader, on_hangup
 from edge.service.watchdog import PATIENCE, Progress, WatchdogSink
 from edge.sinks.null import NullSink
-from edge.treatment import Treatment
 from quietcam.errors import ModelError, StorageError
 from quietcam.image import Image
-from tests.edge.test_pipeline import Numbers, PlusOne
+from tests.edge.run.test_pipeline import Numbers, PlusOne
 from tests.processes import start_quietcam
 from tests.waiting import WAIT, until
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from edge.cameras.base import Camera
-from edge.frame import Frame
-from edge.pipeline import Pipeline
+from edge.run.frame import Frame
+from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink
-from quietcam.data.pictures import read_picture
+from quietcam.data.pictures.files import read_picture
 from quietcam.errors import ModelError
 from quietcam.image import Image
 from tests.edge.service.test_notify import Manager

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.frame import Frame
+from edge.network.treatment import Treatment
+from edge.run.frame import Frame
 from edge.sinks.web import _OTHER_CONNECTIONS, WebOptions, WebSink
-from edge.treatment import Treatment
 from edge.web.guard import Limits
 from quietcam.image import Image
 from tests.leaks import descriptors

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.frame import Frame
-from edge.ladder import Step
-from edge.treatment import Treatment
+from edge.network.treatment import Treatment
+from edge.run.frame import Frame
+from edge.run.ladder import Step
 from edge.web.access import HEADERS, Access
 from edge.web.state import STUCK_SECONDS, State
-from quietcam.data.caption import caption_of
-from quietcam.strict_json import parse_json
+from quietcam.data.pictures.caption import caption_of
+from quietcam.files.strict_json import parse_json
 from tests.edge.web.conftest import DENOISED, Served, noise, serving
 from tests.waiting import WAIT, ended, until
 

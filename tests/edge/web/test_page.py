@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.denoiser import Denoiser
-from edge.ladder import Step
 from edge.models import describe, resolve_model
-from edge.treatment import Treatment
+from edge.network.denoiser import Denoiser
+from edge.network.treatment import Treatment
+from edge.run.ladder import Step
 from quietcam.image import Image
-from quietcam.scenes import make_pair
+from quietcam.sensor.scenes import make_pair
 from tests.edge.web.conftest import Served, serving
 from tests.waiting import until
 

@@ -19,18 +19,18 @@ import pytest
 from edge.cameras.folder import FolderCamera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.denoiser import Denoiser
-from edge.frame import Frame
 from edge.models import resolve_model
-from edge.pipeline import Pipeline
+from edge.network.denoiser import Denoiser
+from edge.run.frame import Frame
+from edge.run.pipeline import Pipeline
 from edge.service.live import RunControls
 from edge.sinks.web import WebOptions, WebSink
-from quietcam.data.pictures import write_picture
+from quietcam.data.pictures.files import write_picture
 from quietcam.errors import DataError
 from quietcam.image import Image
-from quietcam.isp import Isp
 from quietcam.metrics import psnr
-from quietcam.noise import SensorCamera, sensor
+from quietcam.sensor.isp import Isp
+from quietcam.sensor.noise import SensorCamera, sensor
 from tests.waiting import WAIT, until
 
 SIZE = (640, 480)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from quietcam.data import pictures
+from quietcam.data.pictures import files as pictures
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from quietcam.data import crops as module
 from quietcam.data.crops import choose_boxes, cut_crops
-from quietcam.data.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.errors import DataError, UsageError
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from quietcam.cli import app
+from quietcam.app.cli import app
 from quietcam.data.frames import CleanFrames, clean_crop
 from quietcam.data.generated import write_pairs
-from quietcam.data.pairs import find_pairs, read_pair
-from quietcam.data.pictures import picture_size, write_picture
+from quietcam.data.pictures.files import picture_size, write_picture
+from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind, estimate_pair
 from quietcam.image import Image
-from quietcam.noise import gaussian, sensor
-from quietcam.scenes import generate_scene
+from quietcam.sensor.noise import gaussian, sensor
+from quietcam.sensor.scenes import generate_scene
 
 
 def rng(seed: int = 0) -> np.random.Generator:

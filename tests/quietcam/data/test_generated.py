@@ -9,10 +9,10 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from quietcam.data.generated import ORIGIN, _interrupts_held, write_pairs
-from quietcam.data.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.errors import DataError
 from quietcam.metrics import psnr
-from quietcam.noise import SensorNoise
+from quietcam.sensor.noise import SensorNoise
 from tests.processes import start_quietcam
 from tests.waiting import WAIT, ended, until
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quietcam.data.pack import pack
+from quietcam.data.packed.pack import pack
 from quietcam.errors import StorageError
 
 

@@ -1,0 +1,1 @@
+"""Which layer int8 hurts, and why."""

@@ -1,0 +1,233 @@
+"""Compares models, and classical filters, on the same pairs: quality, size, cost, and which layer int8 hurts."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from compare.blame.blame import Blame, blame
+from compare.classic import FILTERS, Tuned
+from compare.contenders import Contender, load_contenders, subject_of
+from compare.costs import measure_times, runtime_of
+from compare.gate import check_drops
+from compare.scores import Comparison, ModelScore
+from compare.tally import Tally
+from compare.worst import Patch, WorstPatches, patch_errors
+from edge.network.instructions import instructions_here
+from quietcam.data.samples import Sample, SampleSet
+from quietcam.data.sets.pairs import Pair, say_problems
+from quietcam.errors import MissingExtraError, ModelError, UsageError
+from quietcam.image import Image, to_rgb
+from quietcam.terminal.progress import progress, say
+from quietcam.tflite.manifest import strip_manifest
+
+__all__ = ["NOISY", "Compared", "compare"]
+
+NOISY = "noisy"
+"""The name of the row of the noisy pictures."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The report's values, and the pixels of its worst patches: in the order of ``scores.worst`` and ``.costliest``."""
+
+    scores: Comparison
+    worst: list[Patch]
+    costliest: list[Patch]
+
+
+def compare(
+    models: Sequence[Path],
+    pairs: Sequence[Pair],
+    *,
+    data: str = "",
+    twins: Mapping[Path, Path] | None = None,
+    classic: Sequence[str] = (),
+    limit: int | None = None,
+    max_drop: float | None = None,
+    max_drop_iso: float | None = None,
+    threads: int = 1,
+    with_blame: bool = True,
+) -> Compared:
+    """Run everything over the pairs, one picture at a time in memory, and keep sums alone.
+
+    Args:
+        models: ``.tflite`` files of one frame size, and ``.keras`` files or run directories. The report is about the
+            first one; where that is a float model, about what was quantized from it.
+        data: the data set's name, for the report.
+        twins: by the path of a quantized model, its float twin, where the manifests do not tell.
+        classic: names of filters (``compare.classic.FILTERS``); each picture gets the strength that suits it best.
+        limit: at most so many pairs, evenly spread.
+        max_drop: dB that a quantized model may lose to its float twin, over all pictures. Defaults to no gate.
+        max_drop_iso: likewise in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
+        threads: that times are measured with.
+        with_blame: take each quantized model apart, layer by layer, where its float twin is among the models.
+
+    Raises:
+        UsageError: frame sizes that differ, a quantized model without a twin where there is a gate, a missing file.
+        ModelError: a file that is no model, or breaks the contract.
+        DataError: no pair can be used.
+        MissingExtraError: a ``.keras`` file, and no TensorFlow.
+    """
+    if threads < 1:
+        raise UsageError(f"Times are measured with at least 1 thread. Received: threads={threads}.")
+    contenders = load_contenders(models, twins=twins, needs_twins=max_drop is not None)
+    subject = subject_of(contenders)
+    samples = SampleSet(pairs, limit)
+    tuned = {name: Tuned(FILTERS[name]) for name in classic}
+    references = _references(contenders)
+    tally = Tally(references)
+    worst, costliest = WorstPatches(), WorstPatches()
+    with ExitStack() as stack:
+        denoise: dict[str, Callable[[Image], Image]] = {
+            each.name: stack.enter_context(each.open()).denoise for each in contenders
+        }
+        with progress("Comparing", len(samples)) as bar:
+            for sample in samples:
+                pictures = {NOISY: sample.noisy}
+                pictures |= {name: each.denoise(sample.noisy, sample.clean) for name, each in tuned.items()}
+                pictures |= {name: to_rgb(run(sample.noisy)) for name, run in denoise.items()}
+                tally.add(sample.name, sample.pair, sample.clean, pictures)
+                _offer(worst, costliest, sample, pictures, subject)
+                bar.advance(note=sample.name)
+    say_problems(samples.problems, "while comparing")
+    for known in tuned.values():
+        if known.at_end:
+            strongest = f"{known.filter.unit} {known.filter.strengths[-1]:g}"
+            say(f"{known.filter.title}: {known.at_end} pictures wanted the strongest one tried, {strongest}.")
+    first = next(iter(samples)).noisy
+    files = {each.name: each.file for each in contenders if each.file is not None}
+    times = measure_times(files, tuned, first, threads, size=(subject.width, subject.height))
+    rows = [ModelScore(NOISY, "Noisy", "noisy", **tally.quality(NOISY, None))]
+    rows += [_filter_row(name, each, tally, times) for name, each in tuned.items()]
+    for each in contenders:
+        rows.append(
+            ModelScore(
+                each.name,
+                each.name,
+                "model",
+                **tally.quality(each.name, each.reference),
+                reference=each.reference,
+                is_quantized=each.is_quantized,
+                **each.costs(),
+                ms=times.get(each.name),
+                difference=tally.difference(each.name),
+            )
+        )
+    notes = _without_twin(contenders)
+    blames = _blame_all(contenders, samples, notes) if with_blame else []
+    kept = worst.patches(), costliest.patches()
+    scores = Comparison(
+        data,
+        tally.samples,
+        rows,
+        tally.pairs,
+        subject.name,
+        subject.reference,
+        subject.width,
+        subject.height,
+        clean_banding=tally.clean_banding,
+        worst=[patch.score for patch in kept[0]],
+        costliest=[patch.score for patch in kept[1]],
+        blame=blames,
+        gate=[] if max_drop is None else check_drops(rows, tally.samples, max_drop, max_drop_iso),
+        problems=samples.problems,
+        notes=notes,
+        tools={"quietcam": version("quietcam"), **_runtimes(contenders), "numpy": np.__version__},
+        machine={"cpu": _cpu(), "cores": _cores(), "timed_threads": threads},
+    )
+    return Compared(scores, *kept)
+
+
+def _without_twin(contenders: Sequence[Contender]) -> list[str]:
+    """Said of each quantized model beside a float one that is not told to be its twin: no drop is claimed of it."""
+    if all(each.is_quantized for each in contenders):
+        return []
+    notes = [
+        f"{each.name} is compared with no float model: none of those given is known to have the same weights. Remedy: "
+        f"give the float32 model that was converted with it, or --twin {each.path}=FLOAT."
+        for each in contenders
+        if each.is_quantized and each.reference is None
+    ]
+    for note in notes:
+        say(note)
+    return notes
+
+
+def _references(contenders: Sequence[Contender]) -> dict[str, str]:
+    """Whom each model's values are compared with: its float twin, else the first model of all."""
+    first = next((each.name for each in contenders if not each.is_quantized), contenders[0].name)
+    return {each.name: each.reference or first for each in contenders if each.name != (each.reference or first)}
+
+
+def _offer(
+    worst: WorstPatches, costliest: WorstPatches, sample: Sample, pictures: dict[str, Image], subject: Contender
+) -> None:
+    shown = [NOISY, *([subject.reference] if subject.reference else []), subject.name]
+    kept = {name: pictures[name] for name in shown}
+    errors = patch_errors(sample.clean, pictures[subject.name])
+    worst.offer(sample.name, errors, sample.clean, kept, subject.name, subject.reference)
+    if subject.reference:
+        errors = errors - patch_errors(sample.clean, pictures[subject.reference])
+        costliest.offer(sample.name, errors, sample.clean, kept, subject.name, subject.reference)
+
+
+def _filter_row(name: str, tuned: Tuned, tally: Tally, times: dict[str, float]) -> ModelScore:
+    return ModelScore(
+        name,
+        f"{tuned.filter.title}, best {tuned.filter.unit} each",
+        "classic",
+        **tally.quality(name, None),
+        ms=times.get(name),
+        strength=tuned.strength,
+        strengths={f"{strength:g}": tuned.chosen[strength] for strength in sorted(tuned.chosen)},
+    )
+
+
+def _blame_all(contenders: Sequence[Contender], samples: SampleSet, notes: list[str]) -> list[Blame]:
+    """Every quantized ``.tflite`` against its float twin; why not, where one cannot be taken apart."""
+    by_name = {each.name: each for each in contenders}
+    found = []
+    for each in contenders:
+        if each.reference is None or each.file is None:
+            continue
+        try:
+            floating = by_name[each.reference].float_content()
+            if floating is None:
+                continue
+            pictures = ((sample.noisy, sample.clean) for sample in samples.spread())
+            content = strip_manifest(each.file.content)
+            found.append(blame(floating, content, pictures, model=each.name, reference=each.reference))
+        except (ModelError, MissingExtraError) as error:
+            notes.append(f"Layers of {each.name} are not blamed: {error}")
+            say(notes[-1])
+    return found
+
+
+def _runtimes(contenders: Sequence[Contender]) -> dict[str, str]:
+    found = {}
+    if any(each.loaded is not None for each in contenders):
+        found["tensorflow"] = version("tensorflow")
+    file = next((each.file for each in contenders if each.file is not None), None)
+    return found | ({"runtime": runtime_of(file)} if file else {})
+
+
+def _cpu() -> str:
+    """The processor's name where Linux tells it, else the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return f"{names[0] if names else platform.machine()} ({instructions_here().name})"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

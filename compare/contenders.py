@@ -1,0 +1,298 @@
+"""What is compared: `.tflite` files as the device runs them, and `.keras` files as TensorFlow runs them."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from compare.costs import read_costs
+from edge.child.trial import try_unknown
+from edge.models import resize_command
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import ModelFile, load_model
+from quietcam.errors import MissingExtraError, ModelError, UsageError
+from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
+from quietcam.process.native_output import chatter_caught
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.manifest import strip_manifest
+from quietcam.tflite.twins import Origin, are_twins
+from quietcam.tiling import TileGrid
+
+if TYPE_CHECKING:
+    from convert.sources.keras_model import LoadedModel
+
+__all__ = ["Contender", "load_contenders", "open_contender", "subject_of"]
+
+_SIDE = 256  # of the frames of a .keras file that is compared with no .tflite
+_STRIDE = 32  # every network of the family takes tiles at multiples of it
+_KERAS = (".keras", ".h5", ".hdf5")
+
+
+class Denoises(Protocol):
+    """What an opened contender does."""
+
+    def denoise(self, noisy: Image) -> Image:
+        """uint8 ``(H, W, 3)`` to the same."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model that takes part.
+
+    Attributes:
+        name: unique among those that are compared.
+        width, height, channels: of the frames that it works on.
+        is_quantized: measured against its float twin, where there is one.
+        file: of a ``.tflite``. loaded: of a ``.keras``. One of them is there.
+        reference: the name of its float twin; None of float models, and where nobody tells of one.
+    """
+
+    name: str
+    path: Path
+    width: int
+    height: int
+    channels: int
+    is_quantized: bool
+    file: ModelFile | None = None
+    loaded: LoadedModel | None = None
+    reference: str | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """What it tells of the weights that it was made of."""
+        return self.loaded.origin if self.loaded else Origin.of_manifest(self.file.manifest if self.file else None)
+
+    def open(self) -> AbstractContextManager[Denoises]:
+        """Ready to denoise, until the context ends."""
+        if self.file is not None:
+            return Denoiser(self.file)
+        return nullcontext(_KerasDenoiser(self.loaded, self.width, self.height))
+
+    def costs(self) -> dict[str, Any]:
+        """Size and cost, as fields of a comparison's row."""
+        if self.file is not None:
+            return read_costs(self.file)
+        assert self.loaded is not None
+        files = [self.path] if self.path.is_file() else sorted(self.path.rglob("*"))  # a SavedModel is a folder
+        content = b"".join(each.read_bytes() for each in files if each.is_file())
+        kernels = [np.asarray(each) for each in self.loaded.model.get_weights() if np.ndim(each) > 1]
+        zeros, values = sum(int(np.sum(each == 0)) for each in kernels), sum(each.size for each in kernels)
+        architecture = self.loaded.architecture
+        return {
+            "path": str(self.path),
+            "recipe": "keras QAT" if self.is_quantized else "keras",
+            "bytes": len(content),
+            "bytes_gzipped": len(gzip.compress(content, 9, mtime=0)),
+            "parameters": int(self.loaded.model.count_params()),
+            "sparsity": round(zeros / values, 4) if values else None,
+            "gmacs_256": round(architecture.gmacs(), 4) if architecture else None,
+        }
+
+    def float_content(self) -> bytes | None:
+        """The float network as a ``.tflite`` without manifest; None where there is none to be had."""
+        if self.file is not None:
+            return None if self.is_quantized else strip_manifest(self.file.content)
+        assert self.loaded is not None
+        if self.loaded.carries_ranges:
+            return None
+        from convert.sources.converted import float_content
+
+        return float_content(self.loaded, self.width, self.height)
+
+
+def load_contenders(
+    paths: Sequence[Path], *, twins: Mapping[Path, Path] | None = None, needs_twins: bool = False
+) -> list[Contender]:
+    """Read and check the models, and find the float twin of each quantized one (``quietcam.tflite.twins``).
+
+    A twin is the first float model of the same weights, as the manifests tell; else the one that ``twins`` names; else
+    there is none. ``.keras`` files work at the size they were built for; those that take any, at that
+    of the others, or at 256x256.
+
+    Args:
+        twins: by the path of a quantized model, its float twin; added where it is not in ``paths``.
+        needs_twins: refuse where there is no quantized model, or one without a twin.
+
+    Raises:
+        UsageError: frame sizes that differ, a missing file, twins that are none, or what ``needs_twins`` says.
+        ModelError: a file that is no model, or breaks the contract.
+        MissingExtraError: a ``.keras`` file, and no TensorFlow.
+    """
+    given = {each.resolve() for each in paths}
+    named = {one.resolve(): other.resolve() for one, other in (twins or {}).items()}
+    added = [other for other in dict.fromkeys((twins or {}).values()) if other.resolve() not in given]
+    loaded = [open_contender(path) for path in (*paths, *added)]
+    sized = [each for each in loaded if each.file is not None or (each.loaded is not None and any(each.loaded.fixed))]
+    _check_one_size(sized)
+    if sized:
+        loaded = [replace(each, width=sized[0].width, height=sized[0].height) for each in loaded]
+    places = [path.resolve() for path in (*paths, *added)]
+    found = [replace(each, name=name) for each, name in zip(loaded, _unique_names(loaded), strict=True)]
+    by_place = dict(zip(places, found, strict=True))
+    for place, other in named.items():
+        _check_twin(by_place[place], by_place[other])
+    floats = [each for each in found if not each.is_quantized]
+    told = [
+        replace(each, reference=by_place[named[place]].name if place in named else _twin(each, floats))
+        if each.is_quantized
+        else each
+        for place, each in zip(places, found, strict=True)
+    ]
+    if needs_twins:
+        _check_twins(told)
+    return told
+
+
+def subject_of(contenders: Sequence[Contender]) -> Contender:
+    """What a comparison is about: the first model; where that is a float one, the first that was quantized from it."""
+    first = contenders[0]
+    return next((each for each in contenders if each.reference == first.name), first)
+
+
+def open_contender(path: Path, size: tuple[int, int] | None = None) -> Contender:
+    """One model, named by its file.
+
+    Args:
+        size: width and height of a ``.keras`` file's frames. Defaults to those it was built for, else 256x256.
+
+    Raises:
+        As ``load_contenders``.
+    """
+    if path.is_dir() or path.suffix.lower() in _KERAS:
+        from convert.sources.keras_model import load_keras
+
+        loaded = load_keras(path)
+        width, height = loaded.fit(*(size or (_SIDE, _SIDE)))
+        return Contender(loaded.name, loaded.path, width, height, loaded.channels, loaded.carries_ranges, loaded=loaded)
+    file = load_model(path)
+    try_unknown(file, None, None)
+    return Contender(file.name, path, file.width, file.height, file.channels, _is_quantized(file), file=file)
+
+
+def _is_quantized(file: ModelFile) -> bool:
+    """By its ends, its recipe, or its weights: dynamic range, for one, keeps float ends."""
+    if file.ends != "float32":
+        return True
+    if file.manifest is not None:
+        return file.manifest.recipe != "float32"
+    try:
+        return not read_graph(file.content, str(file.path)).is_float
+    except MissingExtraError:  # no schema on this device: its ends are all that is known
+        return False
+
+
+class _KerasDenoiser:
+    """A Keras model run by TensorFlow, in the tiles in which the device would run it."""
+
+    def __init__(self, loaded: LoadedModel | None, width: int, height: int) -> None:
+        import tensorflow as tf
+
+        assert loaded is not None
+        self._path, self._channels = loaded.path, loaded.channels
+        self._width, self._height = width, height
+        self._stride = loaded.architecture.stride if loaded.architecture else math.gcd(_STRIDE, width, height)
+        self._reach = loaded.architecture.receptive_field if loaded.architecture else 0
+        model = loaded.model
+        self._graph = tf.function(lambda noisy: model(noisy, training=False))
+        self._run: Any = None
+
+    def denoise(self, noisy: Image) -> Image:
+        """uint8 ``(H, W, C)`` to the same; RGB goes through a grayscale model channel by channel."""
+        if self._channels == 3:
+            return self._tiled(to_rgb(noisy))
+        planes = [self._tiled(noisy[..., c : c + 1]) for c in range(noisy.shape[2])]
+        return np.concatenate(planes, axis=2)
+
+    def _tiled(self, noisy: Image) -> Image:
+        height, width = noisy.shape[:2]
+        overlap = min(self._reach + self._stride, min(self._height, self._width) // 4)
+        grid = TileGrid(height, width, self._height, self._width, overlap=overlap, stride=self._stride)
+        return grid.merge([self._one(tile) for tile in grid.split(noisy)])
+
+    def _one(self, noisy: Image) -> Image:
+        import tensorflow as tf
+
+        given = tf.constant(to_float(as_channels(noisy, self._channels))[None])
+        try:
+            with chatter_caught(show=False):
+                # All tiles have one shape. Traced so, TensorFlow does not warn the reader of many models in turn.
+                self._run = self._run or self._graph.get_concrete_function(tf.TensorSpec(given.shape, tf.float32))
+                denoised = np.asarray(self._run(given))[0]
+        except Exception as error:  # TensorFlow raises all sorts
+            from quietcam.tflite.tensorflow_errors import explain
+
+            raise ModelError(
+                f"A model must run on frames of {self._width}x{self._height}. Received: {self._path}: "
+                f"{explain(error)}. Remedy: compare it beside a .tflite of a size that it takes."
+            ) from error
+        if denoised.shape != noisy.shape:
+            raise ModelError(
+                f"A model gives a picture of the size that it gets. Received: {self._path}: {noisy.shape} in, "
+                f"{denoised.shape} out. Remedy: give a denoising network."
+            )
+        return to_uint8(denoised)
+
+
+def _check_one_size(contenders: Sequence[Contender]) -> None:
+    sizes = {f"{each.width}x{each.height}x{each.channels}": each.path.name for each in contenders}
+    if len(sizes) > 1:
+        first = contenders[0]
+        others = [each.file for each in contenders if (each.width, each.height) != (first.width, first.height)]
+        command = resize_command(others[0], first.width, first.height) if others and others[0] else None
+        raise UsageError(
+            "Models that are compared must have one frame size, or they see different pictures. Received: "
+            + ", ".join(f"{name} {size}" for size, name in sizes.items())
+            + ". Remedy: "
+            + (f"`{command}` makes one of {first.width}x{first.height}." if command else "convert them for one --size.")
+        )
+
+
+def _unique_names(contenders: Sequence[Contender]) -> list[str]:
+    """Stems; with the folder in front, or a number behind, where two are alike."""
+    names: list[str] = []
+    for each in contenders:
+        alike = sum(other.name == each.name for other in contenders) > 1
+        name = f"{each.path.parent.name}/{each.path.name}" if alike else each.name
+        name = name.removesuffix(".tflite")
+        count = sum(given == name or given.startswith(f"{name} #") for given in names)
+        names.append(f"{name} #{count + 1}" if count else name)
+    return names
+
+
+def _twin(contender: Contender, floats: Sequence[Contender]) -> str | None:
+    return next((each.name for each in floats if are_twins(contender.origin, each.origin)), None)
+
+
+def _check_twin(quantized: Contender, floating: Contender) -> None:
+    if not quantized.is_quantized or floating.is_quantized:
+        wrong = floating if quantized.is_quantized else quantized
+        kind = "is quantized" if quantized.is_quantized else "is a float model"
+        raise UsageError(
+            "--twin names a quantized model first, then the float model that it was made of. Received: "
+            f"{quantized.path.name}={floating.path.name}, and {wrong.path.name} {kind}. "
+            "Remedy: --twin m_int8.tflite=m_float32.tflite"
+        )
+
+
+def _check_twins(contenders: Sequence[Contender]) -> None:
+    """Refuse what cannot be gated."""
+    alone = [each for each in contenders if each.is_quantized and each.reference is None]
+    names = ", ".join(each.name for each in contenders)
+    rule = "--max-drop compares each quantized model with the float model of the same weights."
+    if alone:
+        raise UsageError(
+            f"{rule} Received: {names}, and none is known to be the float twin of {alone[0].name}. Remedy: give the "
+            f"float32 model that `quietcam convert` made with it, or --twin {alone[0].path}=FLOAT, or leave "
+            f"{alone[0].name} out."
+        )
+    if not any(each.is_quantized for each in contenders):
+        raise UsageError(
+            f"{rule} Received: {names}, and no quantized one. Remedy: give the int8 model too, or leave --max-drop out."
+        )

@@ -1,0 +1,276 @@
+"""Carries out an order of conversions: warnings first, then what int8 loses, then every size and recipe, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from convert.converter import Conversion, convert_model, describe, prepare
+from convert.files import write_model
+from convert.quantize.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured, score
+from convert.quantize.rescue import Rescue, advice, qat_advice, rescue
+from convert.quantize.scheme import Prepared, Scheme
+from convert.quantize.soundness import Fault, find_fault, some_frames
+from convert.recipes import RECIPES, Recipe
+from convert.sources.converted import float_content
+from convert.sources.keras_model import LoadedModel
+from quietcam.data.samples import SampleSet
+from quietcam.data.sets.pairs import Pair
+from quietcam.errors import ModelError, UsageError
+from quietcam.files.atomic import make_folder
+from quietcam.harm import harms, warnings_of
+from quietcam.representative.lint import Finding, lint
+from quietcam.representative.set import RepresentativeSet
+from quietcam.terminal.progress import progress, say
+from quietcam.tflite.activations import Activation, Range, layer_name
+
+__all__ = ["Done", "Order", "convert_run"]
+
+_SHOWN = 3  # collapsed layers that are named one by one
+_SCARCE = 64  # levels as the channels are read: a layer with more is not suspected
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: recipes, sizes ``(width, height)``, names' front, and the gate in dB."""
+
+    recipes: list[Recipe]
+    sizes: list[tuple[int, int]]
+    name: str
+    is_coral: bool
+    limit: float
+    iso_limit: float
+    rescue: bool
+
+
+@dataclass
+class Done:
+    """What was written, and what is known of it.
+
+    Attributes:
+        findings: of the linter, about the representative set.
+        collapsed: tensors that int8 leaves too few levels, with their ranges, worst first.
+        fault: what is wrong with the float network; then nobody says what int8 loses to it.
+        harms: on which data it is worse than the noisy picture, and by how much.
+        loss: of int8 to float; None where int8 was not made from ranges.
+        kept: what the finished int8 file loses, which has other ranges; None where there is none.
+        holds: the loss is within the gate.
+        advice: what to try when it is not.
+    """
+
+    written: list[tuple[Path, Conversion]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    collapsed: list[tuple[Activation, Range]] = field(default_factory=list)
+    fault: Fault | None = None
+    harms: list[str] = field(default_factory=list)
+    loss: Loss | None = None
+    kept: Loss | None = None
+    rescue: Rescue | None = None
+    holds: bool = True
+    advice: str = ""
+
+
+def convert_run(
+    loaded: LoadedModel,
+    order: Order,
+    out: Path,
+    representative: RepresentativeSet | None,
+    pairs: Sequence[Pair] | None,
+) -> Done:
+    """Convert ``loaded`` to every size and recipe of ``order``, into the folder ``out``.
+
+    Args:
+        pairs: what int8's loss is measured on, and whether the network does harm; None: the loss is estimated on the
+            representative set.
+
+    Raises:
+        UsageError, ModelError, DataError, StorageError: as the parts do.
+    """
+    done = Done()
+    for size in order.sizes:
+        loaded.check_size(*size)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    has_int8 = any(each.is_full_int8 for each in order.recipes)
+    scheme, prepared, is_judged = Scheme(), None, False
+    if representative is not None and any(each.needs_ranges for each in order.recipes):
+        _lint(done, loaded, representative)
+    _spare_sources(loaded, order, out)
+    make_folder(out)
+    _warn_of_harm(done, warnings_of(loaded.evaluation.get("validation")))
+    if has_int8 and not loaded.carries_ranges and representative is not None:
+        prepared = prepare(loaded, representative)
+    _find_fault(done, loaded, order, prepared)
+    if prepared is not None and representative is not None:
+        start = _begin(prepared, loaded)
+        if not start.kept:
+            _warn_of_collapse(done, prepared, start)
+        if done.fault is None:
+            judge = _judge(loaded, order, prepared, representative, pairs)
+            if isinstance(judge, Measured):
+                is_judged = True
+                _warn_of_harm(done, harms({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
+            scheme = _decide(done, order, judge, prepared, loaded, start)
+            if start.widened:
+                done.kept = judge.loss(Scheme(kept=True))
+                if done.loss is not None and done.kept.drop < done.loss.drop:
+                    done.advice = f"With its own ranges the model loses {done.kept}: leave --representative out"
+    with progress("Converting", len(order.recipes) * len(order.sizes)) as bar:
+        for width, height in order.sizes:
+            for recipe in order.recipes:
+                conversion = convert_model(
+                    loaded,
+                    recipe,
+                    width=width,
+                    height=height,
+                    representative=representative,
+                    prepared=prepared,
+                    scheme=scheme,
+                    is_coral=order.is_coral,
+                )
+                manifest = describe(conversion, loaded, order.name, representative, done.loss, done.fault)
+                done.written.append((write_model(out, conversion.content, manifest, created), conversion))
+                bar.advance(note=done.written[-1][0].name)
+    if pairs is not None and not is_judged:
+        path, _ = done.written[0]
+        denoised, noisy = score(path, SampleSet(pairs))
+        say(f"On the pairs given {path.name} has {denoised:.2f} dB, the noisy pictures have {noisy:.2f} dB.")
+        _warn_of_harm(done, harms({"the pairs given": (denoised, noisy)}))
+    return done
+
+
+def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
+    """Refuse to write over the finished files that are converted."""
+    for recipe in order.recipes:
+        for width, height in order.sizes:
+            path = out / f"{order.name}_{width}x{height}_{recipe.name}.tflite"
+            if any(path.exists() and path.samefile(each.path) for each in loaded.stored.values()):
+                raise UsageError(
+                    f"A model is not written over the one that it is made of. Received: {path}. "
+                    "Remedy: another folder with --out, or another name with --name."
+                )
+
+
+def _lint(done: Done, loaded: LoadedModel, representative: RepresentativeSet) -> None:
+    field_of_view = loaded.architecture.receptive_field if loaded.architecture else None
+    done.findings = lint(representative, channels=loaded.channels, receptive_field=field_of_view)
+    for finding in done.findings:
+        say(f"{finding.severity}: {finding}")
+
+
+def _find_fault(done: Done, loaded: LoadedModel, order: Order, prepared: Prepared | None) -> None:
+    """Look at what the float network gives, and say what is wrong with it."""
+    if prepared is not None:
+        done.fault = find_fault(prepared.content, prepared.frames())
+        if done.fault is not None and done.fault.kind == "not finite":
+            raise ModelError(f"A network that becomes int8 must give numbers. Received: {loaded.path}: {done.fault}.")
+    elif not loaded.carries_ranges and not loaded.stored:  # fake quantization holds a network to its range
+        width, height = order.sizes[0]
+        frames = some_frames(height, width, loaded.channels)
+        done.fault = find_fault(float_content(loaded, width, height), frames)
+    if done.fault is not None:
+        say(f"warning: {done.fault}.")
+
+
+def _warn_of_harm(done: Done, found: list[str]) -> None:
+    done.harms += found
+    for each in found:
+        say(f"warning: {each}")
+
+
+def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
+    """How int8 is made at first; of a finished int8 file with its ranges, widened where the set goes beyond them.
+
+    They are never narrowed: a set shows less than training did, and what it lacks would be clipped. On 4 SIDD crops at
+    sensor scale `small` loses 0.14 dB with the ranges that were trained in, and 4.0 with those of a set of one scene.
+    """
+    if prepared.kept is None:
+        return Scheme()
+    beyond = prepared.exceeded()
+    if not beyond:
+        say("These pictures stay within the model's ranges. The ranges are kept as they are.")
+        return Scheme(kept=True)
+    names = [
+        f"{layer_name(name)} {had.low:.3g} to {had.high:.3g}, now {wide.low:.3g} to {wide.high:.3g}"
+        for name, (had, wide) in beyond.items()
+    ]
+    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    say(
+        f"These pictures go beyond {len(names)} of the model's ranges, which are widened: "
+        f"{'; '.join(names[:_SHOWN])}{more}."
+    )
+    trained = loaded.stored["int8"].manifest.training.get("ranges", {}).get("from") != "representative set"
+    return Scheme(bias=not trained, widened=True)
+
+
+def _warn_of_collapse(done: Done, prepared: Prepared, scheme: Scheme) -> None:
+    done.collapsed = prepared.collapsed(scheme)
+    for each, span in done.collapsed[:_SHOWN]:
+        say(f"warning: int8 will collapse in layer {each.layer}: {each.cause(span)}.")
+    if others := done.collapsed[_SHOWN:]:
+        say(f"warning: so will {len(others)} more: {', '.join(each.layer for each, _ in others)}.")
+
+
+def _name_suspect(prepared: Prepared, scheme: Scheme) -> None:
+    """No layer has collapsed, and int8 loses too much all the same: say where it has the fewest levels."""
+    each, span = next(iter(prepared.by_levels(scheme)), (None, None))
+    if each is not None and each.read_levels(span) < _SCARCE:
+        say(f"warning: int8 has the fewest levels in layer {each.layer}: {each.cause(span)}.")
+
+
+def _judge(
+    loaded: LoadedModel,
+    order: Order,
+    prepared: Prepared,
+    representative: RepresentativeSet,
+    pairs: Sequence[Pair] | None,
+) -> Judge:
+    """Pairs tell; without them, what is between float and int8 on the representative set."""
+    if pairs is None:
+        known = (loaded.evaluation.get("validation") or {}).get("psnr")
+        return Estimated(prepared, float(known) if isinstance(known, int | float) else ASSUMED_PSNR)
+    width, height = order.sizes[0]
+
+    def write(scheme: Scheme | None, folder: Path) -> Path:
+        conversion = convert_model(
+            loaded,
+            RECIPES["float32" if scheme is None else "int8"],
+            width=width,
+            height=height,
+            representative=representative,
+            prepared=prepared,
+            scheme=scheme or Scheme(),
+        )
+        return write_model(folder, conversion.content, describe(conversion, loaded, "candidate", representative))
+
+    return Measured(write, SampleSet(pairs))
+
+
+def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel, scheme: Scheme) -> Scheme:
+    """How int8 is made: as ``scheme`` says, or as the rescue found best. Says what that loses."""
+    loss = judge.loss(scheme)
+    holds = loss.holds(order.limit, order.iso_limit)
+    if not holds and order.rescue and not scheme.kept:
+        with progress("Rescue", None) as bar:
+            found = rescue(
+                prepared,
+                judge,
+                limit=order.limit,
+                iso_limit=order.iso_limit,
+                start=scheme,
+                may_mix=not order.is_coral,
+                progress=bar,
+            )
+        done.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
+    done.loss, done.holds = loss, holds
+    if not holds:
+        if not done.collapsed and not scheme.kept:
+            _name_suspect(prepared, scheme)
+        if prepared.kept is not None:
+            done.advice = "This is an estimate on the set itself; --data DIR measures it on pairs"
+            return scheme
+        trained = qat_advice(loaded.path, is_ours=loaded.architecture is not None)
+        tried = f"nothing that comes after training was enough; {trained}"
+        done.advice = tried if order.rescue else advice(prepared, trained, scheme)
+    return scheme

@@ -1,0 +1,1 @@
+"""How int8 is made: ranges, biases, equalization, and what it loses."""

@@ -1,0 +1,153 @@
+"""What int8 loses to the float network: measured on pairs, or estimated on the representative set alone."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from convert.quantize.scheme import Prepared, Scheme
+from edge.network.denoiser import Denoiser
+from quietcam.data.samples import SampleSet
+from quietcam.data.sets.groups import groups_of
+from quietcam.metrics import psnr
+from quietcam.tflite.activations import tensor_runner
+from quietcam.tflite.graph import read_graph
+
+__all__ = ["ASSUMED_PSNR", "Estimated", "Judge", "Loss", "Measured", "score"]
+
+ASSUMED_PSNR = 34.0
+"""dB of the float network where nobody says: what an estimated loss is then reckoned from."""
+
+_FRAMES = 24
+_MOST_DB = 100.0
+_LEAST_PICTURES = 3  # of an ISO bucket that counts
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What int8 loses.
+
+    Attributes:
+        drop: mean PSNR below the float network's, dB. bucket: the ISO bucket of at least 3 pictures that loses most,
+            and how much; None where there is none, or without pairs.
+        is_measured: on pairs with clean twins; otherwise an estimate.
+    """
+
+    drop: float
+    bucket: tuple[str, float] | None = None
+    is_measured: bool = False
+
+    def holds(self, limit: float, iso_limit: float) -> bool:
+        """Is it within the gate?"""
+        return self.drop <= limit and (self.bucket is None or self.bucket[1] <= iso_limit)
+
+    def __str__(self) -> str:
+        worst = f", worst ISO {self.bucket[0]} {self.bucket[1]:.3f}" if self.bucket else ""
+        return f"{self.drop:.3f} dB{worst}" if self.is_measured else f"about {self.drop:.3f} dB"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "drop": round(self.drop, 4),
+            "worst_iso": None if self.bucket is None else {"iso": self.bucket[0], "drop": round(self.bucket[1], 4)},
+            "measured": self.is_measured,
+        }
+
+
+class Judge(Protocol):
+    """Says what a scheme loses."""
+
+    def loss(self, scheme: Scheme) -> Loss: ...
+
+
+class Estimated:
+    """Without clean twins: the float output and the int8 one on the representative set, at the patches' size.
+
+    Int8's error hardly depends on the float network's own, so their squares add: with a float network of P dB the loss
+    is 10 log10(1 + e / 10^(-P/10)), e the mean square of what int8 adds, of pixels in [0, 1].
+
+    Args:
+        reference: P, the float network's PSNR in dB, on its own validation data.
+    """
+
+    def __init__(self, prepared: Prepared, reference: float = ASSUMED_PSNR) -> None:
+        self._prepared = prepared
+        self._floor = 10 ** (-reference / 10)
+        every = max(1, sum(1 for _ in prepared.frames()) // _FRAMES)
+        self._frames = [frame for index, frame in enumerate(prepared.frames()) if index % every == 0]
+        self._expected = self._run(prepared.content)
+
+    def loss(self, scheme: Scheme) -> Loss:
+        found = self._run(self._prepared.quantize(self._prepared.content, scheme))
+        error = statistics.fmean(float(np.square(a - b).mean()) for a, b in zip(found, self._expected, strict=True))
+        return Loss(10 * math.log10(1 + error / self._floor))
+
+    def _run(self, content: bytes) -> list[Any]:
+        """The outputs as pixels, float32 in whole steps of 1/255."""
+        out = read_graph(content).outputs[0]
+        run = tensor_runner(content, [out.index])
+        found = []
+        for frame in self._frames:
+            ((_, values),) = run(frame)
+            pixels = (
+                values.astype(np.float32) + 128 if values.dtype == np.int8 else np.clip(np.rint(values * 255), 0, 255)
+            )
+            found.append(pixels / np.float32(255))
+        return found
+
+
+class Measured:
+    """With pairs: PSNR through the very code that runs on the device, as ``quietcam compare`` measures it.
+
+    Args:
+        write: writes the float model (None) or what a scheme makes into a folder, and gives its path.
+        samples: pairs, and crops of those that are large.
+
+    Attributes:
+        psnr, noisy_psnr: means of the float network's pictures and of the noisy ones, dB.
+    """
+
+    def __init__(self, write: Callable[[Scheme | None, Path], Path], samples: SampleSet) -> None:
+        self._write = write
+        self._samples = samples
+        self._expected = self._score(None)
+        self.psnr = statistics.fmean(self._expected)
+        self.noisy_psnr = _noisy_psnr(samples)
+
+    def loss(self, scheme: Scheme) -> Loss:
+        drops = [a - b for a, b in zip(self._expected, self._score(scheme), strict=True)]
+        buckets: dict[str, list[float]] = {}
+        for name, drop in zip(self._buckets, drops, strict=True):
+            if name is not None:
+                buckets.setdefault(name, []).append(drop)
+        means = {name: statistics.fmean(each) for name, each in buckets.items() if len(each) >= _LEAST_PICTURES}
+        worst = max(means.items(), key=lambda each: each[1]) if means else None
+        return Loss(statistics.fmean(drops), worst, True)
+
+    def _score(self, scheme: Scheme | None) -> Sequence[float]:
+        with tempfile.TemporaryDirectory() as folder, Denoiser(self._write(scheme, Path(folder))) as denoiser:
+            scores, buckets = [], []
+            for sample in self._samples:
+                scores.append(min(_MOST_DB, psnr(sample.clean, denoiser.denoise(sample.noisy))))
+                buckets.append(
+                    next((name for kind, name in groups_of(sample.pair, sample.clean) if kind == "iso"), None)
+                )
+        self._buckets: Iterable[str | None] = buckets
+        return scores
+
+
+def score(model: Path, samples: SampleSet) -> tuple[float, float]:
+    """Mean PSNR in dB of what the model file ``model`` makes of the pairs, and of their noisy pictures."""
+    measured = Measured(lambda *_: model, samples)
+    return measured.psnr, measured.noisy_psnr
+
+
+def _noisy_psnr(samples: SampleSet) -> float:
+    return statistics.fmean(min(_MOST_DB, psnr(sample.clean, sample.noisy)) for sample in samples)

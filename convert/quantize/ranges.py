@@ -1,0 +1,209 @@
+"""The ranges of activations that int8 scales come from, chosen from what the float graph does.
+
+TensorFlow's own calibration is not used, for two reasons. It reads a tensor after the next operator has run, and an ADD
+that writes in place has overwritten its input by then, so a convolution before an ADD gets the range of the sum. And it
+takes the least and the greatest value that ever occurred, so one outlier in a million coarsens every step; here a small
+tail on each side is given up instead, or what costs the least squared error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import ModelError
+from quietcam.process.native_output import chatter_caught
+from quietcam.tflite.activations import Activation, Frames, Range, measure_activations
+from quietcam.tflite.graph import read_graph, schema
+from quietcam.tflite.tensorflow_errors import explain
+
+__all__ = [
+    "DEFAULT_RULE",
+    "TAIL",
+    "Frames",
+    "Range",
+    "Rule",
+    "choose_ranges",
+    "measure_ranges",
+    "quantize",
+    "stored_ranges",
+    "widened",
+]
+
+TAIL = 1e-4
+"""Share of values that may lie beyond each end of a range. On 4 SIDD crops at sensor scale the demo's network lost
+0.19, 0.12, 0.09, 0.11, 0.15 and 0.24 dB with 0, 1e-5, 1e-4, 5e-4, 1e-3 and 2e-3; on the noisiest of them 0.09, 0.07,
+0.07, 0.21, 0.41 and 0.78: what is rare in the set is common in a picture noisier than most."""
+
+_PIXEL_OPS = ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "RELU", "RELU6", "RELU_0_TO_1", "MINIMUM", "MAXIMUM")
+_GRID = np.concatenate([[0.0], np.geomspace(1e-6, 0.05, 48)])  # tails that the least squared error is sought among
+_STEPS = 255
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a range is taken from what occurred.
+
+    Attributes:
+        tail: share of values that may lie beyond each end; 0 is min/max. None: the ends with the least squared error
+            of rounding within and clipping beyond.
+    """
+
+    tail: float | None = TAIL
+
+    def __str__(self) -> str:
+        if self.tail is None:
+            return "least squared error"
+        return f"{100 * (1 - self.tail):g}th percentile" if self.tail else "min/max"
+
+    def choose(self, activation: Activation) -> Range:
+        """The range for one tensor; zero stays inside, since it must have a code."""
+        if not activation.high > activation.low:
+            return activation.whole
+        if self.tail is None:
+            return _least_error(activation)
+        return _cut(activation.counts, activation.low, activation.high, self.tail)
+
+
+DEFAULT_RULE = Rule()
+
+
+def choose_ranges(content: bytes, activations: Iterable[Activation], rule: Rule = DEFAULT_RULE) -> dict[str, Range]:
+    """A range for each activation, by its tensor's name.
+
+    Tensors that hold pixels, at both ends of the network, get exactly [0, 1], so that they quantize to 1/255 and -128.
+
+    Args:
+        content: the float model that was measured.
+    """
+    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    pixels = {model.subgraphs[0].tensors[i].name.decode(): Range(0.0, 1.0) for i in _pixel_tensors(model)}
+    return {each.name: rule.choose(each) for each in activations} | pixels
+
+
+def measure_ranges(content: bytes, frames: Frames, tail: float = TAIL) -> dict[str, Range]:
+    """The range of each activation over all frames, at most ``tail`` of the values beyond each end."""
+    return choose_ranges(content, measure_activations(content, frames).values(), Rule(tail))
+
+
+def stored_ranges(content: bytes) -> dict[str, Range]:
+    """What the codes of each activation of an int8 model stand for, by its tensor's name."""
+    found: dict[str, Range] = {}
+    for op in read_graph(content).ops:
+        for each in op.activations:
+            if each.dtype == "int8" and len(each.scales) == len(each.zero_points) == 1:
+                (scale,), (zero,) = each.scales, each.zero_points
+                found[each.name] = Range((-128 - zero) * scale, (127 - zero) * scale)
+    return found
+
+
+def widened(had: Range, found: Range) -> Range:
+    """``had``, and what ``found`` reaches beyond it by more than half of a step on either side."""
+    slack = had.step / 2
+    return Range(
+        found.low if found.low < had.low - slack else had.low,
+        found.high if found.high > had.high + slack else had.high,
+    )
+
+
+def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str] = ()) -> bytes:
+    """The float model ``content`` in int8, weights per channel, both ends int8, activations scaled to ``ranges``.
+
+    Args:
+        excluded: names of output tensors whose operators stay float: what QuantizationDebugger calls selective.
+
+    Raises:
+        ModelError: the quantizer refuses an operator.
+    """
+    import flatbuffers
+
+    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    for tensor in model.subgraphs[0].tensors:
+        if (found := ranges.get(tensor.name.decode())) is not None:
+            tensor.quantization = schema().QuantizationParametersT()
+            tensor.quantization.min, tensor.quantization.max = [found.low], [found.high]
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    try:
+        with chatter_caught(show=False):
+            import tensorflow as tf
+            from tensorflow.lite.python.convert import mlir_quantize
+
+            return bytes(
+                mlir_quantize(
+                    bytes(builder.Output()),
+                    fully_quantize=True,
+                    input_data_type=tf.int8,
+                    output_data_type=tf.int8,
+                    denylisted_nodes=set(excluded) or None,
+                )
+            )
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # the quantizer raises all sorts
+        raise ModelError(
+            f"The model must convert with recipe int8. Received: {explain(error)}. "
+            "Remedy: replace it by layers that have an int8 kernel, or choose another recipe."
+        ) from error
+
+
+def _cut(counts: NDArray[np.int64], low: float, high: float, tail: float) -> Range:
+    """The range without its tails, to the width of a bin; zero stays inside, since it must have a code."""
+    if not high > low:
+        return Range(min(low, 0.0), max(high, 0.0))
+    below = np.cumsum(counts) / counts.sum()
+    edges = np.linspace(low, high, len(counts) + 1)
+    first = int(np.searchsorted(below, tail, "right"))
+    last = int(np.searchsorted(below, 1.0 - tail, "left"))
+    return Range(min(float(edges[first]), 0.0), max(float(edges[last + 1]), 0.0))
+
+
+def _least_error(activation: Activation) -> Range:
+    """The ends, out of a grid of tails on each side, with the least squared error of rounding and clipping."""
+    counts, edges = activation.counts.astype(np.float64), activation.edges
+    centres = (edges[:-1] + edges[1:]) / 2
+    total = counts.sum()
+
+    def ends(shares: NDArray[np.float64]) -> list[float]:
+        return [activation.quantile(float(share)) for share in shares]
+
+    def clipped(end: float, above: bool) -> float:
+        beyond = np.maximum(centres - end, 0.0) if above else np.maximum(end - centres, 0.0)
+        return float(counts @ beyond**2 / total)
+
+    lows = sorted({min(each, 0.0) for each in ends(_GRID)})
+    highs = sorted({max(each, 0.0) for each in ends(1 - _GRID)})
+    low_errors, high_errors = [clipped(end, False) for end in lows], [clipped(end, True) for end in highs]
+    errors = [
+        (below + above + ((high - low) / _STEPS) ** 2 / 12, low, high)
+        for low, below in zip(lows, low_errors, strict=True)
+        for high, above in zip(highs, high_errors, strict=True)
+        if high > low
+    ]
+    _, low, high = min(errors)
+    return Range(low, high)
+
+
+def _pixel_tensors(model: Any) -> set[int]:
+    """The ends, and what only rearranges or clips pixels behind the input and before the output."""
+    subgraph = model.subgraphs[0]
+    kinds = {getattr(schema().BuiltinOperator, kind) for kind in _PIXEL_OPS}
+
+    def rearranges(op: Any) -> bool:
+        code = model.operatorCodes[op.opcodeIndex]
+        return max(code.builtinCode, code.deprecatedBuiltinCode) in kinds
+
+    found = {int(i) for i in (*subgraph.inputs, *subgraph.outputs)}
+    after_input = {int(i) for i in subgraph.inputs}
+    for op in subgraph.operators:
+        if rearranges(op) and int(op.inputs[0]) in after_input:
+            after_input.add(int(op.outputs[0]))
+    before_output = {int(i) for i in subgraph.outputs}
+    for op in reversed(subgraph.operators):
+        if rearranges(op) and int(op.outputs[0]) in before_output:
+            before_output.add(int(op.inputs[0]))
+    return found | after_input | before_output

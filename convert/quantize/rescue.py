@@ -1,0 +1,156 @@
+"""What can be done when int8 loses too much, tried in order of what it costs, each step measured."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from convert.quantize.loss import Judge, Loss
+from convert.quantize.ranges import Rule
+from convert.quantize.scheme import Prepared, Scheme
+from quietcam.terminal.progress import Progress
+from quietcam.tflite.activations import layer_name
+from quietcam.tflite.twins import FOREIGN_QAT
+
+__all__ = ["Rescue", "Step", "advice", "qat_advice", "rescue"]
+
+_RULES = (Rule(0.0), Rule(1e-5), Rule(5e-4), Rule(1e-3), Rule(None))
+_LEAST_GAIN = 0.002  # dB: what brings less is not worth being different
+_TRIED = 6  # tensors with the fewest levels that are tried in float
+_MOST_EXCLUDED = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was tried, what int8 then loses, and whether it was kept."""
+
+    title: str
+    loss: Loss
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What was tried, and what is best of it. ``holds``: it is within the gate."""
+
+    scheme: Scheme
+    loss: Loss
+    steps: tuple[Step, ...]
+    holds: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "scheme": str(self.scheme),
+            "excluded": [layer_name(each) for each in self.scheme.excluded],
+            "loss": self.loss.to_dict(),
+            "holds": self.holds,
+            "steps": [{"step": s.title, "kept": s.kept} | s.loss.to_dict() for s in self.steps],
+        }
+
+
+def rescue(
+    prepared: Prepared,
+    judge: Judge,
+    *,
+    limit: float,
+    iso_limit: float,
+    start: Scheme = Scheme(),
+    may_mix: bool = True,
+    progress: Progress | None = None,
+) -> Rescue:
+    """Try other ranges, equalized channels, biases as they were, more samples, and layers left in float, in that order.
+
+    Each kind of step builds on the best so far; it ends with the first kind after which the gate holds. Layers are left
+    in float only when nothing else is enough, since what comes out is no full int8 model any more.
+
+    Args:
+        limit: what int8 may lose, dB, and ``iso_limit`` in the worst ISO bucket.
+        may_mix: leave layers in float as the last resort.
+    """
+    best, loss = start, judge.loss(start)
+    steps = [Step(f"as by default: {start}", loss, True)]
+    for kind in _kinds(prepared, may_mix):
+        rounds = _MOST_EXCLUDED if kind is _excluding else 1
+        for _ in range(rounds):
+            if loss.holds(limit, iso_limit):
+                return Rescue(best, loss, tuple(steps), True)
+            tried = []
+            for title, scheme in kind(prepared, best):
+                tried.append((title, scheme, judge.loss(scheme)))
+                if progress is not None:
+                    progress.advance(note=title)
+            if not tried:
+                break
+            winner = min(tried, key=lambda each: each[2].drop)
+            is_better = winner[2].drop < loss.drop - _LEAST_GAIN
+            steps += [Step(title, each, is_better and scheme == winner[1]) for title, scheme, each in tried]
+            if not is_better:
+                break
+            best, loss = winner[1:]
+    return Rescue(best, loss, tuple(steps), loss.holds(limit, iso_limit))
+
+
+def qat_advice(model: Path, *, is_ours: bool) -> str:
+    """What helps where nothing that comes after training does, for the run that ``model`` lies in.
+
+    Args:
+        is_ours: `quietcam train` made it. Nobody else's network can be trained here.
+    """
+    if not is_ours:
+        return FOREIGN_QAT
+    run = str(model.parent) if model.name == "model.keras" else "RUN"
+    return f"train with quantization: {shlex.join(['quietcam', 'train', run, '--qat', '--data', 'DIR'])}"
+
+
+def advice(prepared: Prepared, trained: str, scheme: Scheme = Scheme()) -> str:
+    """What to try, for people, when int8 loses too much and nobody asked for the rescue.
+
+    Args:
+        trained: what ``qat_advice`` says.
+    """
+    worst = [each for each, _ in prepared.collapsed(scheme)]
+    named = f" (first suspect: {worst[0].layer})" if worst else ""
+    return (
+        "--rescue tries other ranges, equalized channels, more samples and, last, single layers in float"
+        f"{named}; a set closer to the camera's pictures (quietcam calibrate --count 512, quietcam capture) may help "
+        f"too; what always helps: {trained}"
+    )
+
+
+def _kinds(prepared: Prepared, may_mix: bool) -> list[Any]:
+    kinds: list[Any] = [_ranging]
+    kinds += [_equalizing] * prepared.can_equalize
+    kinds += [_unbiased, _sampling]
+    return kinds + [_excluding] * may_mix
+
+
+def _ranging(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
+    del prepared
+    for rule in _RULES:
+        yield f"ranges: {rule}", replace(best, rule=rule)
+
+
+def _equalizing(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
+    del prepared
+    yield "channels equalized", replace(best, equalize=True)
+
+
+def _unbiased(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
+    del prepared
+    yield ("no bias correction" if best.bias else "bias correction"), replace(best, bias=not best.bias)
+
+
+def _sampling(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
+    del prepared
+    yield "more samples: every patch turned and mirrored", replace(best, turned=True)
+
+
+def _excluding(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
+    """Those with the fewest levels, pixels left out: they have all of them."""
+    left = [each for each, _ in prepared.by_levels(best) if each.name not in best.excluded]
+    for each in left[:_TRIED]:
+        yield f"{each.layer} and what reads it in float", replace(best, excluded=(*best.excluded, each.name))

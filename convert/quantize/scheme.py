@@ -1,0 +1,202 @@
+"""How int8 is made of a float network: ranges, samples, biases, layers left out; measured once for all sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.quantize.bias import add_shifts, measure_shifts
+from convert.quantize.equalize import apply_scales, channel_scales
+from convert.quantize.ranges import DEFAULT_RULE, Rule, choose_ranges, quantize, stored_ranges, widened
+from convert.resize import resize
+from quietcam.image import to_float
+from quietcam.representative.set import RepresentativeSet
+from quietcam.tflite.activations import Activation, Range, collapsed, measure_activations
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.surgery import end_in_pixels
+
+__all__ = ["Prepared", "Scheme"]
+
+_STRIDES = 32
+"""Every network of the family takes frames whose sides are multiples of this."""
+
+_BIAS_FRAMES = 24
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What is done on the way to int8.
+
+    Attributes:
+        rule: how ranges are taken from activations.
+        bias: take the shifts of means that int8 brings out of the biases.
+        equalize: give the channels between two convolutions like ranges.
+        turned: measure on every patch in four orientations instead of one.
+        excluded: names of the tensors that stay float, with the layers that make and read them.
+        widened: begin with the ranges of the finished int8 file, and widen those that ``rule`` goes beyond.
+        kept: take the finished int8 file as it is, with its own ranges; the rest plays no part.
+    """
+
+    rule: Rule = DEFAULT_RULE
+    bias: bool = True
+    equalize: bool = False
+    turned: bool = False
+    excluded: tuple[str, ...] = ()
+    widened: bool = False
+    kept: bool = False
+
+    def __str__(self) -> str:
+        if self.kept:
+            return "the ranges that the model has"
+        words = [
+            f"ranges: those that the model has, widened to the {self.rule}" if self.widened else f"ranges: {self.rule}"
+        ]
+        words += ["channels equalized"] * self.equalize
+        words += ["bias correction"] * self.bias
+        words += ["patches turned and mirrored"] * self.turned
+        words += [f"{len(self.excluded)} tensors left in float"] * bool(self.excluded)
+        return ", ".join(words)
+
+
+class Prepared:
+    """A float network measured on a representative set. Every size gets the same scales and the same biases.
+
+    Measured on whole patches, not on frames of the wanted size.
+
+    Args:
+        content: the float ``.tflite``.
+        size: ``(height, width)`` of its frames. Defaults to what ``patch_size`` gives.
+        kept: the finished int8 file of the same network, of any size.
+
+    Attributes:
+        floats: the same at other sizes, by ``(width, height)``, kept for the next scheme that is tried.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        representative: RepresentativeSet,
+        size: tuple[int, int] | None = None,
+        kept: bytes | None = None,
+    ) -> None:
+        self.content = content
+        self.kept = kept
+        self.size = size or self.patch_size(representative)
+        self.representative = representative
+        self.floats: dict[tuple[int, int], bytes] = {}
+        self._measured: dict[tuple[bool, bool], dict[str, Activation]] = {}
+        self._scales: dict[str, NDArray[np.float64]] | None = None
+        self._shifts: dict[Scheme, dict[str, NDArray[np.float64]]] = {}
+
+    @staticmethod
+    def patch_size(representative: RepresentativeSet) -> tuple[int, int]:
+        """``(height, width)`` of the frames that are measured, of a network that takes any."""
+        height, width = (max(side - side % _STRIDES, _STRIDES) for side in representative.patches.shape[1:3])
+        return height, width
+
+    def frames(self, turned: bool = False) -> Iterator[NDArray[np.float32]]:
+        """Float32 ``[1, H, W, C]`` in [0, 1]."""
+        for frame in self.representative.frames(*self.size):
+            picture = to_float(frame)
+            yield picture[None]
+            if turned:
+                yield picture[::-1][None]
+                yield picture[:, ::-1][None]
+                if picture.shape[0] == picture.shape[1]:
+                    yield np.ascontiguousarray(picture.swapaxes(0, 1))[None]
+
+    def float_content(self, scheme: Scheme, content: bytes | None = None) -> bytes:
+        """The float network, of any size, as ``scheme`` quantizes it: equalized, or as it is. Same outputs."""
+        given = self.content if content is None else content
+        return apply_scales(given, self._equalizing()) if scheme.equalize else given
+
+    def activations(self, scheme: Scheme = Scheme()) -> dict[str, Activation]:
+        """What the float network does, by tensor name."""
+        key = scheme.equalize, scheme.turned
+        if key not in self._measured:
+            content = self.float_content(scheme)
+            self._measured[key] = measure_activations(content, lambda: self.frames(scheme.turned))
+        return self._measured[key]
+
+    def ranges(self, scheme: Scheme) -> dict[str, Range]:
+        """By tensor name, what its codes stand for."""
+        content = self.float_content(scheme)
+        found = choose_ranges(content, self.activations(scheme).values(), scheme.rule)
+        if not scheme.widened or self.kept is None:
+            return found
+        had = stored_ranges(self.kept)
+        return {name: widened(had[name], each) if name in had else each for name, each in found.items()}
+
+    def exceeded(self, scheme: Scheme = Scheme()) -> dict[str, tuple[Range, Range]]:
+        """By tensor name: the range that the finished int8 file has, and the wider one that the set asks for."""
+        had = {} if self.kept is None else stored_ranges(self.kept)
+        found = self.ranges(replace(scheme, widened=False))
+        wide = {name: widened(had[name], each) for name, each in found.items() if name in had}
+        return {name: (had[name], each) for name, each in wide.items() if each != had[name]}
+
+    def collapsed(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
+        """Tensors that int8 leaves too few levels, with their ranges, worst first."""
+        ranges = self.ranges(scheme)
+        return [(each, ranges[each.name]) for each in collapsed(self.activations(scheme).values(), ranges)]
+
+    def by_levels(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
+        """Tensors with their ranges, those that int8 leaves the fewest levels first; pixels, which have all, left out.
+
+        So are those that only repeat the values of another, stretched or not.
+        """
+        ranges = self.ranges(scheme)
+        inner = [
+            (each, ranges[each.name])
+            for each in self.activations(scheme).values()
+            if ranges[each.name] != Range(0.0, 1.0) and not each.op.startswith("RESIZE")
+        ]
+        return sorted(inner, key=lambda found: found[0].read_levels(found[1]))
+
+    def quantize(self, content: bytes, scheme: Scheme) -> bytes:
+        """The float network ``content``, the same at any size, in int8, with pixels at both ends."""
+        if scheme.kept and self.kept is not None:
+            _, height, width, _ = read_graph(content).inputs[0].shape
+            return resize(self.kept, width, height)
+        given = self.float_content(scheme, content)
+        made = quantize(given, self.ranges(scheme), excluded=_layers(given, scheme.excluded))
+        return end_in_pixels(add_shifts(made, self._biases(scheme)) if scheme.bias else made)
+
+    @property
+    def can_equalize(self) -> bool:
+        """Are there channels whose ranges can be made alike?"""
+        return bool(self._equalizing())
+
+    def _equalizing(self) -> dict[str, NDArray[np.float64]]:
+        if self._scales is None:
+            self._scales = channel_scales(self.content, self.activations())
+        return self._scales
+
+    def _biases(self, scheme: Scheme) -> dict[str, NDArray[np.float64]]:
+        if scheme not in self._shifts:
+            content = self.float_content(scheme)
+            made = quantize(content, self.ranges(scheme), excluded=_layers(content, scheme.excluded))
+            every = max(1, sum(1 for _ in self.frames()) // _BIAS_FRAMES)
+            self._shifts[scheme] = measure_shifts(content, made, lambda: _thinned(self.frames(), every))
+        return self._shifts[scheme]
+
+
+def _thinned(frames: Iterable[Any], every: int) -> Iterator[Any]:
+    for index, frame in enumerate(frames):
+        if index % every == 0:
+            yield frame
+
+
+def _layers(content: bytes, tensors: Iterable[str]) -> list[str]:
+    """Names, as the converter knows them, of the operators that make or read the tensors of these names."""
+    wanted = set(tensors)
+    return sorted(
+        {
+            op.outputs[0].name
+            for op in read_graph(content).ops
+            if wanted & {each.name for each in (*op.inputs, *op.outputs)}
+        }
+    )

@@ -1,0 +1,78 @@
+"""TensorFlow's converter at work on what was loaded: a ``.tflite`` of one size, without manifest."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.recipes import RECIPES, Recipe
+from convert.resize import resize
+from convert.sources.keras_model import LoadedModel
+from quietcam.errors import ModelError
+from quietcam.image import to_float
+from quietcam.process.native_output import chatter_caught
+from quietcam.representative.set import RepresentativeSet
+from quietcam.tflite.tensorflow_errors import explain
+
+__all__ = ["float_content", "run_converter"]
+
+
+def float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
+    """The float network as a ``.tflite`` of one size, without manifest.
+
+    Raises:
+        ModelError: the converter refuses it.
+    """
+    if (stored := loaded.stored.get("float32")) is not None:
+        return resize(stored.content, width, height, str(stored.path))
+    return run_converter(loaded, RECIPES["float32"], width, height, None)
+
+
+def run_converter(
+    loaded: LoadedModel, recipe: Recipe, width: int, height: int, representative: RepresentativeSet | None
+) -> bytes:
+    """Everything that TensorFlow raises becomes one line, and its dumps reach nobody."""
+    network = loaded.network()
+    try:
+        with chatter_caught(show=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import tensorflow as tf
+
+            tf.get_logger().setLevel("ERROR")
+            # A function of one shape: with a dynamic batch, the converter leaves shape arithmetic in the graph.
+            function = tf.function(lambda noisy: {"denoised": network(noisy)})
+            concrete = function.get_concrete_function(
+                tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
+            )
+            if loaded.library == "keras":  # whose variables the converter does not find: they become constants first
+                from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+                converter = tf.lite.TFLiteConverter.from_concrete_functions(
+                    [convert_variables_to_constants_v2(concrete)]
+                )
+            else:
+                root = getattr(loaded.model, "root", None)
+                if root is None:  # the variables alone: of a Keras model, saving it would trace each layer's functions
+                    root = tf.Module()
+                    root.kept = concrete.variables
+                converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], root)
+            recipe.configure(converter)
+            if representative is not None and recipe.needs_ranges and not loaded.carries_ranges:
+
+                def frames() -> Iterator[list[NDArray[np.float32]]]:
+                    for frame in representative.frames(height, width):
+                        yield [to_float(frame)[None]]
+
+                converter.representative_dataset = frames
+            return bytes(converter.convert())
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # the converter raises all sorts
+        raise ModelError(
+            f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
+            f"{explain(error)}. Remedy: use layers that TFLite knows, and sizes that are multiples of the network's "
+            "total stride (quietcam --debug shows all that the converter said)."
+        ) from error

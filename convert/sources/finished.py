@@ -1,0 +1,179 @@
+"""Finished models as what is converted: those that ship, and others that `quietcam convert` wrote.
+
+A finished file is taken as it is, for frames of another size (``convert.resize``): float32, and int8 with the ranges
+that it has. What is made anew, as int8 from other pictures, begins with the float32 twin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.sources.foreign import is_saved_model
+from convert.sources.keras_model import LoadedModel, Stored
+from edge.models import resolve_model, shipped_models
+from quietcam.errors import ModelError, UsageError
+from quietcam.files.regular import read_regular
+from quietcam.tflite.graph import Graph, Op, read_graph
+from quietcam.tflite.manifest import MOST_OF_A_MODEL, Manifest, model_sha256, read_manifest, strip_manifest
+from quietcam.tflite.outline import read_outline
+
+__all__ = ["describe_resized", "find_source", "inherited", "load_stored"]
+
+_TFLITE = ".tflite"
+_KEPT = ("float32", "int8")  # recipes whose files stand in for a network
+_HALF = 0.51  # of a step: scales are float32
+
+
+def find_source(given: Path) -> Path:
+    """What a user means by ``given``: a run directory, a file, or a model that ships, by its name.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if given.is_file() or (given / "model.keras").is_file() or is_saved_model(given):
+        return given
+    names = {each.stem.split("_")[0] for each in shipped_models()} | {each.stem for each in shipped_models()}
+    if str(given) in names:
+        return resolve_model(str(given))
+    what = "a folder without model.keras or saved_model.pb" if given.is_dir() else "which is not there"
+    ships = ", ".join(sorted(name for name in names if "_" not in name))
+    raise UsageError(
+        "What is converted is a run directory, a .keras or .h5 file, a SavedModel folder, a .tflite file that "
+        f"`quietcam convert` wrote, or a model that ships ({ships}). Received: {given}, {what}. "
+        "Remedy: give the folder that `quietcam train` or `quietcam prune` wrote, or the name of a model that ships."
+    )
+
+
+def load_stored(path: Path) -> LoadedModel:
+    """A model file and its twins beside it, of the same name and with the same weights, float32 or int8.
+
+    Raises:
+        UsageError: the file has no manifest, or is no whole network.
+        ModelError: it is damaged.
+    """
+    first = _read(path)
+    if first is None:
+        raise UsageError(
+            "A .tflite can be converted again only with its manifest. "
+            f"Received: {path}, which has none. Remedy: convert the .keras file that it was made of."
+        )
+    manifest = first.manifest
+    if manifest.tail is not None or read_outline(first.content, str(path)).custom:
+        whole = (manifest.made_from or {}).get("model")
+        raise UsageError(
+            f"Only a whole model can be converted again. Received: {path}, which was made for a Coral. Remedy: convert "
+            + (f"{whole}, which it was made of." if whole else "what it was made of.")
+        )
+    if manifest.recipe not in _KEPT:
+        raise UsageError(
+            f"Only a .tflite of recipe {' or '.join(_KEPT)} can be converted again. Received: {path}, recipe "
+            f"{manifest.recipe}. Remedy: give {manifest.name}_{manifest.width}x{manifest.height}_float32.tflite, or "
+            "the run."
+        )
+    training, metrics = dict(manifest.training), dict(manifest.metrics)
+    training.pop("ranges", None)
+    metrics.pop("int8", None)
+    return LoadedModel(
+        path=path,
+        model=None,
+        channels=manifest.channels,
+        carries_ranges=False,
+        architecture=manifest.network,
+        evaluation={"data": training, "validation": metrics},
+        stored={manifest.recipe: first} | _twins(first),
+    )
+
+
+def describe_resized(
+    stored: Stored, graph: Graph, content: bytes, name: str, size: tuple[int, int], block: int
+) -> Manifest:
+    """The manifest of ``content``, which is ``stored`` for frames of ``(width, height)``.
+
+    All that is known of the one holds of the other: what it was trained on, its ranges, and how good it is.
+    """
+    return replace(
+        stored.manifest,
+        name=name,
+        width=size[0],
+        height=size[1],
+        sha256=model_sha256(content),
+        gmacs=round(graph.gmacs, 6),
+        gmacs_256=round(graph.gmacs_256, 6),
+        tools={"quietcam": version("quietcam")},
+        golden=None,
+        tail="depth_to_space" if block else None,
+        block=block or None,
+        made_from=_made_from(stored),
+    )
+
+
+def inherited(stored: Stored | None) -> dict[str, Any]:
+    """Fields of a manifest that a model made anew has from the finished file that it is made of."""
+    return {} if stored is None else {"made_from": _made_from(stored), "gate": stored.manifest.gate}
+
+
+def _made_from(stored: Stored) -> dict[str, Any]:
+    """Where the network came from: the file, or the first of several that were made of each other."""
+    manifest = stored.manifest
+    return manifest.made_from or {"model": stored.path.stem, "sha256": manifest.sha256, "tools": manifest.tools}
+
+
+def _read(path: Path) -> Stored | None:
+    try:
+        content = read_regular(path, MOST_OF_A_MODEL)
+    except OSError as error:
+        raise ModelError(f"A model file must be readable. Received: {path}: {error.strerror}.") from error
+    manifest = read_manifest(path, content)
+    return None if manifest is None else Stored(path, strip_manifest(content), manifest)
+
+
+def _twins(first: Stored) -> dict[str, Stored]:
+    """The other recipe of the same network, in the same folder; of several sizes the same one, else the smallest."""
+    found: list[Stored] = []
+    for path in sorted(first.path.parent.glob(f"{first.manifest.name}_*{_TFLITE}")):
+        try:
+            other = _read(path)
+        except ModelError:  # a damaged neighbour is no twin, and nobody asked for it
+            continue
+        if other is not None and other.manifest.recipe in _KEPT and _is_twin(first, other):
+            found.append(other)
+    size = first.manifest.width, first.manifest.height
+
+    def rank(each: Stored) -> tuple[bool, int]:
+        manifest = each.manifest
+        return (manifest.width, manifest.height) != size, manifest.width * manifest.height
+
+    return {each.manifest.recipe: each for each in sorted(found, key=rank, reverse=True)}
+
+
+def _is_twin(one: Stored, other: Stored) -> bool:
+    """Were both made of the same weights: as their manifests record, else as the weights themselves tell, rounded?"""
+    if {one.manifest.recipe, other.manifest.recipe} != set(_KEPT):
+        return False
+    if one.manifest.weights_sha256 and other.manifest.weights_sha256:
+        return one.manifest.weights_sha256 == other.manifest.weights_sha256
+    floats, rounded = (one, other) if one.manifest.recipe == "float32" else (other, one)
+    theirs, ours = (_weighted(each.content, each.path) for each in (floats, rounded))
+    return len(theirs) == len(ours) > 0 and all(_rounds_to(a, b) for a, b in zip(theirs, ours, strict=True))
+
+
+def _weighted(content: bytes, path: Path) -> list[Op]:
+    return [op for op in read_graph(content, str(path)).ops if op.weights is not None]
+
+
+def _rounds_to(exact: Op, rounded: Op) -> bool:
+    """Are the int8 weights of ``rounded`` the float ones of ``exact``, within half of a step of each channel?"""
+    a, b = exact.weights, rounded.weights
+    if exact.kind != rounded.kind or a is None or b is None or a.shape != b.shape or not b.scales:
+        return False
+    channels = -1 if rounded.kind == "DEPTHWISE_CONV_2D" else 0
+    sides = [1] * len(b.shape)
+    sides[channels] = -1
+    scales: Any = np.reshape(np.asarray(b.scales), sides)
+    steps = np.reshape(np.asarray(a.data, np.float64), a.shape) / scales
+    return bool(np.max(np.abs(steps - np.reshape(np.asarray(b.data, np.float64), b.shape))) <= _HALF)

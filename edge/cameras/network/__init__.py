@@ -1,0 +1,1 @@
+"""Cameras behind a URL: HTTP, MJPEG, RTSP."""

@@ -1,0 +1,85 @@
+"""Streams behind a URL that OpenCV reads: RTSP, HLS and other video over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edge.cameras.network.lookup import connect, look_up
+from edge.cameras.network.url import CameraUrl
+from edge.cameras.video_capture import CaptureCamera
+from edge.run.frame import Frame
+from quietcam.data.pictures.opencv import open_capture
+from quietcam.data.video import say_what_opencv_gets_wrong
+from quietcam.errors import DataError
+from quietcam.terminal.progress import say
+
+__all__ = ["NetworkCamera"]
+
+_OPENING_MS, _READING_MS = 5000, 3000
+_FROZEN_PICTURES, _FROZEN_VIDEO = 4.0, 30.0  # seconds; a video codec may repeat a picture until its next key frame
+_LOOKING_UP, _REACHING = 4.0, 2.0  # seconds
+_BLACK, _STEP = 50, 8  # pictures from the start on that are black in every eighth pixel
+
+
+class NetworkCamera(CaptureCamera):
+    """A stream as a live camera. Frames are stamped with their arrival: no stream says when a sensor took them.
+
+    Raises:
+        DataError: (when opened) nothing answers, or no video comes.
+    """
+
+    def __init__(self, url: CameraUrl) -> None:
+        super().__init__()
+        self.name = url.name
+        self.frozen_after = _FROZEN_PICTURES if url.scheme.startswith("http") else _FROZEN_VIDEO
+        self._url = url
+
+    def __iter__(self) -> Iterator[Frame]:
+        black = 0
+        for frame in super().__iter__():
+            if black >= 0:
+                black = -1 if frame.image[::_STEP, ::_STEP].any() else black + 1
+            if black == _BLACK:  # a sensor in the dark shows some noise, and compression leaves some of it
+                black = -1
+                say(
+                    f"warning: {self.name} has sent {_BLACK} pictures that are black all over. A stream that is "
+                    "interlaced looks so through OpenCV 4.13 and later. Remedy: set the camera to progressive"
+                )
+            yield frame
+
+    def _open(self) -> Any:
+        import cv2
+
+        self._check_name()
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPENING_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READING_MS]
+        native = open_capture(self._url.full, cv2.CAP_FFMPEG, limits)
+        if native.isOpened():
+            say_what_opencv_gets_wrong()
+            return native
+        native.release()
+        raise DataError(self._why_not())
+
+    def _check_name(self) -> None:
+        """FFmpeg looks a name up without a deadline: it gets none that does not answer."""
+        try:
+            look_up(self._url.host, self._url.port, _LOOKING_UP)
+        except OSError as error:
+            raise DataError(self._silent(error)) from None
+
+    def _why_not(self) -> str:
+        try:
+            connect(self._url.host, self._url.port, _REACHING).close()
+        except OSError as error:
+            return self._silent(error)
+        return (
+            f"A camera's URL must give video that OpenCV can read. Received: {self.name}, which answers without any. "
+            f"Remedy: check the path, the user and the password, for example with: ffplay {self.name}"
+        )
+
+    def _silent(self, error: OSError) -> str:
+        said = error.strerror or str(error) or type(error).__name__
+        return (
+            f"A camera must answer at its URL. Received: {self.name}, where {self._url.host} port {self._url.port} "
+            f"does not ({said}). Remedy: check the address, the network and that the camera has power."
+        )

@@ -1,0 +1,173 @@
+"""The URL of a camera, taken apart as its user means it: a password may hold every character."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+from quietcam.errors import UsageError
+from quietcam.terminal.printable import printable
+from quietcam.terminal.secrets import shown
+
+__all__ = ["SCHEMES", "CameraUrl", "is_url"]
+
+SCHEMES = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+"""And their ports."""
+
+_FORM = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(/*)(.*)", re.DOTALL)
+_PLACE = re.compile(r"(\[[^\]/?#@]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?(?=[/?#]|$)")
+_LONGEST, _LONGEST_HOST = 2048, 253  # characters
+_AS_IT_IS = "/?&=#:@+,;!$'()*~[]-._"
+
+
+def is_url(source: str) -> bool:
+    """Whether ``source`` is written as a URL of whatever scheme, or as one whose slashes were forgotten."""
+    found = _FORM.match(source)
+    if found is None:
+        return False
+    scheme, slashes, rest = found.groups()
+    return len(slashes) >= 2 or (scheme.lower() in SCHEMES and bool(rest)) or (not slashes and "@" in rest)
+
+
+@dataclass(frozen=True)
+class CameraUrl:
+    """Where a camera is, and who may see it.
+
+    Attributes:
+        scheme: of ``SCHEMES``, in lower case.
+        user, password: as they are, without % codes; None where the URL has none. Never shown.
+        host, port: where it is.
+        tail: path, query and what follows, from the first slash on.
+        name: the URL as it may be shown.
+    """
+
+    scheme: str
+    user: str | None = field(repr=False)
+    password: str | None = field(repr=False)
+    host: str
+    port: int
+    tail: str = field(repr=False)
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> CameraUrl:
+        """Take it apart. A password may be written as it is, or with % codes.
+
+        Raises:
+            UsageError: it is no URL of a camera, or one that can be read in two ways.
+        """
+        name = shown(text, whole=True)
+        if len(text) > _LONGEST or not text.isprintable():  # bytes that are not UTF-8 are not printable, either
+            raise _no_url(printable(name)[:200])
+        found = _FORM.match(text)
+        scheme, slashes, rest = found.groups() if found else ("", "", "")
+        if scheme.lower() not in SCHEMES or slashes != "//" or any(map(str.isspace, rest.rpartition("@")[2])):
+            raise _no_url(name)
+        user, place, tail = _split(rest, name)
+        host, port = _place(place, name)
+        name_of, colon, password = (user or "").partition(":")
+        return cls(
+            scheme.lower(),
+            None if user is None else _decoded(name_of),
+            _decoded(password) if colon else None,
+            host,
+            port or SCHEMES[scheme.lower()],
+            tail,
+            name,
+        )
+
+    @property
+    def full(self) -> str:
+        """With user and password in % codes: what a program takes that is to open it. Not to be shown."""
+        user = ""
+        if self.user is not None:
+            user = quote(self.user, safe="")
+            user += f":{quote(self.password, safe='')}@" if self.password is not None else "@"
+        return f"{self.scheme}://{user}{self._address}"
+
+    @property
+    def bare(self) -> str:
+        """Without user, password and fragment: what HTTP asks for. Not to be shown: a query may be secret."""
+        return f"{self.scheme}://{self._address.partition('#')[0]}"
+
+    @property
+    def _address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = f":{self.port}" if self.port != SCHEMES[self.scheme] else ""
+        # A % that begins no code is one of the path's own letters.
+        tail = quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", self.tail), safe=_AS_IT_IS + "%")
+        return f"{host}{port}{tail}"
+
+
+def _split(rest: str, name: str) -> tuple[str | None, str, str]:
+    """User information, place and tail of what stands behind ``//``. Strictly the place ends at the first of ``/?#``;
+    people paste passwords that hold these, so the last ``@`` counts where the strict reading makes no place.
+    """
+    place, tail = _cut(rest)
+    user, at, host = place.rpartition("@")
+    strict = (user if at else None, host, tail)
+    if "@" not in tail:
+        return strict
+    user, _, other = rest.rpartition("@")
+    loose = (user, *_cut(other))
+    if not _is_place(loose[1]):
+        return strict
+    if not _is_place(host):
+        return loose
+    # Both can be meant: rtsp://admin:12/34@camera/ as well as http://camera:80/a@2x. What is asked wrongly would tell
+    # the name server, and whoever answers, a part of a password.
+    bare = not at and ":" not in host  # no password can stand there
+    if bare or (_is_address(host) and not _is_address(loose[1])):
+        return strict
+    raise UsageError(
+        "A URL with @ behind its first / ? or # can be read in two ways. "
+        f"Received: {name}. Remedy: in user and password write / as %2F, ? as %3F, # as %23, @ as %40; behind the host "
+        "write @ as %40."
+    )
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Up to the first of ``/?#``, and from there on."""
+    end = min((at for at in map(text.find, "/?#") if at >= 0), default=len(text))
+    return text[:end], text[end:]
+
+
+def _is_place(text: str) -> bool:
+    found = _PLACE.fullmatch(text)
+    return found is not None and (found[2] is None or 0 < int(found[2]) < 65536)
+
+
+def _is_address(place: str) -> bool:
+    found = _PLACE.fullmatch(place)
+    try:
+        return found is not None and bool(ipaddress.ip_address(found[1].strip("[]").partition("%")[0]))
+    except ValueError:
+        return False
+
+
+def _place(text: str, name: str) -> tuple[str, int | None]:
+    found = _PLACE.fullmatch(text)
+    if found is None or not _is_place(text) or (text.startswith("[") and not _is_address(text)):
+        raise _no_url(name)
+    host = found[1].strip("[]")
+    try:
+        if len(host.encode("idna")) > _LONGEST_HOST:  # as the name server is asked: 63 letters between two dots
+            raise _no_url(name)
+    except UnicodeError:
+        if not _is_address(text):
+            raise _no_url(name) from None
+    return host, int(found[2]) if found[2] else None
+
+
+def _decoded(text: str) -> str:
+    return unquote(text) if re.search(r"%[0-9A-Fa-f]{2}", text) else text
+
+
+def _no_url(name: str) -> UsageError:
+    return UsageError(
+        f"The URL of a camera is one of {', '.join(f'{scheme}://HOST/…' for scheme in SCHEMES)}. A camera that asks "
+        f"for a password wants user, colon, password and @ before HOST. Received: {name}. Remedy: see the camera's "
+        "manual for its stream's URL."
+    )

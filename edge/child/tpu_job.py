@@ -1,0 +1,80 @@
+"""What the child process of an Edge TPU does: it has the delegate library, and runs the networks of one device.
+
+A message is a letter and the number of a network, 0 to 255; of ``LOAD`` the rest says which model, and two pieces of
+memory come with it: the model's bytes, and its input followed by its output. ``LOAD`` and ``RUN`` are answered.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.child.link import Link
+from edge.network.delegates import Device, load_delegate, parse_devices
+from edge.network.interpreter import Interpreter
+from edge.network.modelfile import ModelFile
+from quietcam.errors import QuietcamError
+
+__all__ = ["DROP", "LOAD", "RUN", "describe", "probe", "serve"]
+
+LOAD, RUN, DROP = b"L"[0], b"R"[0], b"D"[0]
+
+
+def describe(model: ModelFile, threads: int) -> bytes:
+    """What ``LOAD`` says of a model."""
+    names = ("height", "width", "channels", "ends", "block", "is_compiled")
+    about = {name: getattr(model, name) for name in names}
+    return json.dumps({"path": str(model.path), "threads": threads, "about": about}).encode()
+
+
+def serve(link: Link) -> None:
+    """Serve one Edge TPU, ``link.argument``, until the parent has enough."""
+    (device,) = parse_devices(link.argument)
+    networks: dict[int, _Network] = {}
+    while (message := link.receive()) is not None:
+        kind, number = message[0], message[1]
+        try:
+            if kind == RUN:
+                networks[number].run()
+                link.send()
+            elif kind == LOAD:
+                tensors, content = link.shared.pop(), link.shared.pop()
+                networks[number] = _Network(device, json.loads(bytes(message[2:])), content, tensors)
+                link.send()
+            else:
+                networks.pop(number).close()
+        except QuietcamError as error:
+            link.fail(error)
+    for each in networks.values():
+        each.close()
+
+
+def probe(link: Link) -> None:
+    """Load the delegate of any Edge TPU, and say so."""
+    delegate = load_delegate(None)
+    link.send()
+    del delegate
+
+
+class _Network:
+    """One interpreter, with the memory that the parent writes its input into and reads its output from."""
+
+    def __init__(self, device: Device, wanted: dict[str, Any], content: mmap.mmap, tensors: mmap.mmap) -> None:
+        model = ModelFile(Path(wanted["path"]), content[:], manifest=None, **wanted["about"])
+        content.close()
+        self._interpreter = Interpreter(model, wanted["threads"], load_delegate(device))
+        source, target = self._interpreter.tensors()
+        self._noisy = np.ndarray(source.shape, source.dtype, buffer=tensors)
+        self._denoised = np.ndarray(target.shape, target.dtype, buffer=tensors, offset=source.nbytes)
+
+    def run(self) -> None:
+        np.copyto(self._interpreter.tensors()[0], self._noisy)
+        self._interpreter.invoke()
+        np.copyto(self._denoised, self._interpreter.tensors()[1])
+
+    def close(self) -> None:
+        self._interpreter.close()

@@ -1,0 +1,214 @@
+"""A model file as the device takes it: read once, checked against the contract, with its manifest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from quietcam.errors import ModelError, UsageError
+from quietcam.files.regular import read_regular
+from quietcam.tflite.manifest import MOST_OF_A_MODEL, Manifest, read_manifest
+from quietcam.tflite.outline import End, Outline, read_outline
+from quietcam.tflite.quantization import Quantization
+
+__all__ = ["ModelFile", "load_model"]
+
+_STRIDE = 8  # of a model without manifest, where its size allows
+_OVERLAP = 32
+_MOST_ARENA, _LEAST_ARENA, _ARENA_OF_A_PIXEL = 1 << 30, 64 << 20, 4 << 10  # bytes; `base` in float32 takes 108 a pixel
+_COMPILED = "edgetpu-custom-op"
+"""The one operator that the Edge TPU's compiler puts in the place of all that it mapped."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that keeps the contract: one input and one output, ``(1, height, width, channels)`` on both.
+
+    Attributes:
+        content: the very bytes that were checked, so that what is loaded is what was looked at.
+        ends: ``int8``, of the pixel identity; ``uint8``, pixels as they are; or ``float32``, in [0, 1].
+        manifest: None where the file has none.
+        block: the graph ends before depth-to-space with blocks of so many pixels; 0: it gives the picture.
+        is_compiled: for the Edge TPU, and runs on nothing else.
+        arena: bytes of what lies between its operators at once, at least; what runs it takes a multiple.
+    """
+
+    path: Path
+    content: bytes
+    height: int
+    width: int
+    channels: int
+    ends: str
+    manifest: Manifest | None
+    block: int = 0
+    is_compiled: bool = False
+    arena: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def is_int8(self) -> bool:
+        """int8 at both ends."""
+        return self.ends == "int8"
+
+    @property
+    def stride(self) -> int:
+        """The total stride: frames are cut into tiles at multiples of it."""
+        return self.manifest.stride if self.manifest else math.gcd(_STRIDE, self.height, self.width)
+
+    @property
+    def reach(self) -> int | None:
+        """How far from a pixel, in pixels, the network looks at most; None where nobody says.
+
+        That is more than half of the receptive field, since a pixel may lie at the edge of its cell of the stride.
+        """
+        field = self.manifest.receptive_field if self.manifest else None
+        return None if field is None else (field + self.stride) // 2
+
+    @property
+    def overlap(self) -> int:
+        """What neighbouring tiles share: twice the reach, up to a quarter of a tile."""
+        side = min(self.height, self.width)
+        wanted = _OVERLAP if self.reach is None else 2 * self.reach
+        return min(wanted, side // 4, side - self.stride)
+
+
+def load_model(path: Path | str) -> ModelFile:
+    """Read and check a model file.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: it cannot be read, is no whole TensorFlow Lite model, does not keep the contract, or its
+            manifest is damaged or another model's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "which is no file" if path.exists() else "which is not there"
+        raise UsageError(
+            f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists those that ship."
+        )
+    try:
+        content = read_regular(path, MOST_OF_A_MODEL)
+    except OSError as error:
+        raise ModelError(
+            f"A model must be a readable file. Received: {path}: {error.strerror}. Remedy: make it readable, or choose "
+            "another one."
+        ) from error
+    outline = read_outline(content, str(path))
+    manifest = read_manifest(path, content)
+    block = _block(manifest, path)
+    end = _check(outline, path, block)
+    _, height, width, channels = end.shape
+    if outline.arena > (most := min(_MOST_ARENA, _LEAST_ARENA + height * width * _ARENA_OF_A_PIXEL)):
+        raise _refused(
+            path,
+            f"tensors that fit into {most >> 20} MiB at its size",
+            f"{outline.arena >> 20} MiB for {width}x{height}",
+        )
+    if manifest is not None:
+        _check_manifest(manifest, path, (width, height, channels))
+        _check_ends(manifest, path, outline)
+    compiled = _COMPILED in outline.custom
+    return ModelFile(path, content, height, width, channels, end.dtype, manifest, block, compiled, outline.arena)
+
+
+def _block(manifest: Manifest | None, path: Path) -> int:
+    """The side of the blocks that are left to the host; 0 where nothing is."""
+    if manifest is None or manifest.tail is None:
+        return 0
+    if manifest.tail != "depth_to_space" or manifest.block not in (2, 4):
+        raise ModelError(
+            "What a graph leaves to the host is depth_to_space with a block of 2 or 4. "
+            f"Received: {path}: tail={manifest.tail}, block={manifest.block}. "
+            "Remedy: install a newer quietcam, or convert the model again with `quietcam convert`."
+        )
+    return manifest.block
+
+
+def _check_manifest(manifest: Manifest, path: Path, size: tuple[int, int, int]) -> None:
+    """A manifest is believed where it tells more than the graph, and must not tell otherwise."""
+    told, stride = (manifest.width, manifest.height, manifest.channels), manifest.stride
+    if told != size or size[0] % stride or size[1] % stride:
+        raise ModelError(
+            "A manifest tells the size of its model's frame, a multiple of its stride. Received: "
+            f"{path}: {told[0]}x{told[1]}x{told[2]} with stride {stride}, for a graph of "
+            f"{size[0]}x{size[1]}x{size[2]}. "
+            "Remedy: convert the model again with `quietcam convert`."
+        )
+
+
+def _check_ends(manifest: Manifest, path: Path, outline: Outline) -> None:
+    for word, told, end in (
+        ("input", manifest.input, outline.inputs[0]),
+        ("output", manifest.output, outline.outputs[0]),
+    ):
+        found = end.quantization if end.dtype != "float32" else None
+        known = found and (found.scale, found.zero_point)
+        if told is not None and (
+            told.dtype != end.dtype or (known and known != (float(np.float32(told.scale)), told.zero_point))
+        ):
+            raise ModelError(
+                f"A manifest tells type and scale of its model's ends. Received: {path}: {word} {told.dtype} of scale "
+                f"{told.scale:.8g} and zero point {told.zero_point}, for a graph with {end.dtype}"
+                + (f" of scale {known[0]:.8g} and zero point {known[1]}. " if known else ". ")
+                + "Remedy: convert the model again with `quietcam convert`."
+            )
+
+
+def _check(outline: Outline, path: Path, block: int) -> End:
+    """The input of an outline that keeps the contract."""
+    if outline.subgraphs != 1 or len(outline.inputs) != 1 or len(outline.outputs) != 1:
+        raise _refused(
+            path,
+            "one subgraph with one input and one output",
+            f"subgraphs={outline.subgraphs}, inputs={len(outline.inputs)}, outputs={len(outline.outputs)}",
+        )
+    source, target = outline.inputs[0], outline.outputs[0]
+    received = f"input {source.dtype} {list(source.shape)}, output {target.dtype} {list(target.shape)}"
+    if any(side < 1 for side in (*source.shape, *target.shape)):
+        raise _refused(path, "a fixed size, not a dynamic one", received)
+    if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] not in (1, 3):
+        raise _refused(path, "a batch of 1 and 1 or 3 channels, [1, height, width, channels]", received)
+    if block:
+        _, height, width, channels = source.shape
+        if (
+            height % block
+            or width % block
+            or target.shape
+            != (
+                1,
+                height // block,
+                width // block,
+                channels * block**2,
+            )
+        ):
+            raise _refused(path, f"the same picture at both ends, in blocks of {block} at the output", received)
+    elif source.shape != target.shape:
+        raise _refused(path, "the same size at both ends", received)
+    if source.dtype != target.dtype or source.dtype not in ("int8", "uint8", "float32"):
+        raise _refused(path, "int8 at both ends, or uint8, or float32", received)
+    for word, end in (("input", source), ("output", target)):
+        found = end.quantization
+        if end.dtype == "int8" and not (found and found.is_pixel_identity):
+            rule = "int8 ends of scale 1/255 and zero point -128 (the pixel identity)"
+            raise _refused(path, rule, f"{word} {_told(found)}")
+        if end.dtype == "uint8" and not (found and found.is_pixel):
+            rule = "uint8 ends of scale 1/255 and zero point 0 (the pixels themselves)"
+            raise _refused(path, rule, f"{word} {_told(found)}")
+    return source
+
+
+def _told(found: Quantization | None) -> str:
+    return f"scale {found.scale:.8g} and zero point {found.zero_point}" if found else "without one scale for all of it"
+
+
+def _refused(path: Path, rule: str, received: str) -> ModelError:
+    return ModelError(
+        f"A model that runs on frames has {rule}. Received: {path}: {received}. "
+        "Remedy: convert the Keras model that it was made from with `quietcam convert`."
+    )

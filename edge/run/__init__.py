@@ -1,0 +1,1 @@
+"""A run: camera, network and sinks at work until somebody stops them."""

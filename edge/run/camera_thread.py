@@ -1,0 +1,79 @@
+"""Feed: the thread that reads a camera for the pipeline, and the short queue behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from edge.cameras.base import Camera
+from edge.run.frame import Frame
+from edge.run.health import Latency
+from edge.run.mailbox import Mailbox
+
+__all__ = ["Captured", "Feed"]
+
+_QUEUE = 2  # frames: one to be taken at once, one on its way
+
+
+class Captured(NamedTuple):
+    """A frame, and two times: when the sensor took it (of a file: when it was read), and when it was queued."""
+
+    frame: Frame
+    since: float
+    queued: float
+
+
+class Feed:
+    """Frames of a file in order, each of them; of a live camera the newest, and older ones are dropped and counted.
+
+    Args:
+        camera: open already.
+        took: how long each frame took.
+        clock: seconds, monotonic.
+
+    Attributes:
+        thread: closes ``box`` when it ends.
+        box: frames to be taken.
+        error: what ended it; None where nothing did.
+    """
+
+    def __init__(self, camera: Camera, took: Latency, clock: Callable[[], float]) -> None:
+        self.error: BaseException | None = None
+        self.box = Mailbox[Captured](
+            1 if camera.live else _QUEUE, newest_wins=camera.live, on_drop=lambda captured: captured.frame.done()
+        )
+        self.thread = threading.Thread(target=self._run, name="quietcam-capture", daemon=True)
+        self._camera, self._took, self._clock = camera, took, clock
+
+    def close(self) -> None:
+        """Let it end soon; what it still has is given back."""
+        self._camera.stop()
+        self.box.close()
+        while (captured := self.box.get(0)) is not None:
+            captured.frame.done()
+
+    def leave(self) -> None:
+        """It has not ended in time: its thread closes the camera, should it ever wake."""
+        self._camera.busy = True
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+            self.error = error
+        finally:
+            self.box.close()
+            if self._camera.busy:
+                self._camera.close()
+
+    def _read(self) -> None:
+        began = self._clock()
+        for frame in self._camera:
+            now = self._clock()
+            self._took.add(now - began, now)
+            since = frame.timestamp if self._camera.live else now
+            if not self.box.put(Captured(frame, since, now)):
+                frame.done()
+                return
+            began = self._clock()

@@ -1,0 +1,232 @@
+"""Health: what a run counts, how long its stages take and what its frames get, in memory that does not grow."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.network.treatment import KINDS, Treatment
+
+__all__ = ["STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
+
+STAGES = ("capture", "wait", "denoise", "sink", "end_to_end")
+"""Getting a frame; its wait for the network; the network, where it ran; from there until the last sink took it; and all
+the way from the sensor (of a file: from having been read) until then."""
+
+_KEPT = 4096
+_PERCENTILES = (50, 95, 99)
+_RECENT = 64  # frames by which the present rate is measured
+_STALE = 5.0  # seconds: what is older does not count as present
+
+
+class Latency:
+    """The newest ``kept`` durations of one stage."""
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        self.count = 0
+        self._ring = np.zeros(kept, np.float64)
+        self._ended = np.zeros(kept, np.float64)
+
+    def add(self, seconds: float, now: float = 0.0) -> None:
+        """One more, which ended at ``now``."""
+        place = self.count % len(self._ring)
+        self._ring[place], self._ended[place] = seconds, now
+        self.count += 1
+
+    def report(self, since: float | None = None) -> dict[str, float]:
+        """``count`` of all, and ``mean``, ``p50``, ``p95``, ``p99``, ``max`` of those kept, in ms; or of those among
+        them that ended at ``since`` or later, and ``count`` alone where none did.
+        """
+        count = self.count
+        kept: NDArray[np.float64] = self._ring[:count] * 1000
+        if since is not None:
+            kept = kept[self._ended[:count] >= since]
+        if not len(kept):
+            return {"count": count}
+        percentiles = np.percentile(kept, _PERCENTILES)
+        return {
+            "count": count,
+            "mean": round(float(kept.mean()), 3),
+            **{f"p{p}": round(float(v), 3) for p, v in zip(_PERCENTILES, percentiles, strict=True)},
+            "max": round(float(kept.max()), 3),
+        }
+
+
+class Health:
+    """Counts and latencies of one run. Each stage is timed by one thread at a time; any thread may ask for a report.
+
+    What the parts of a run say of themselves is asked for when a report is made: see ``watch``.
+
+    Attributes:
+        frames: that at least one sink took.
+        worked: how many frames got what, by :data:`edge.network.treatment.KINDS`.
+        seconds: from the first capture to the last sink, or until now.
+        reloaded: how often the model was replaced.
+        reload_error: why the last replacement was refused; None where it was not.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.frames = 0
+        self.worked = dict.fromkeys(KINDS, 0)
+        self.reloaded = 0
+        self.reload_error: str | None = None
+        self.stages = {stage: Latency() for stage in STAGES}
+        self._clock = clock
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._written = np.zeros(_RECENT, np.float64)
+        self._treated: tuple[float, Treatment] | None = None
+        self._dropped: Callable[[], int] = int
+        now = time.time()
+        self._parts: dict[str, Callable[[], Any]] = {
+            "camera": lambda: {"state": "live", "since": now, "reopened": 0, "reason": None},
+            "sinks": list,
+            "device": lambda: None,
+            "ladder": lambda: {"step": "full", "reason": None},
+            "temperature_c": lambda: None,
+        }
+
+    @property
+    def seconds(self) -> float:
+        if self._began is None:
+            return 0.0
+        return (self._clock() if self._ended is None else self._ended) - self._began
+
+    @property
+    def fps(self) -> float:
+        """Frames a second over the whole run, its start included."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+    @property
+    def dropped(self) -> int:
+        """Frames given up for newer ones, from a live camera."""
+        return self._dropped()
+
+    @property
+    def fps_now(self) -> float:
+        """Frames a second in the last seconds; less and less where none come any more, then 0."""
+        count = min(self.frames, _RECENT)
+        newest = self._written[(self.frames - 1) % _RECENT]
+        now = newest if self._ended is not None else max(newest, self._clock())
+        times = np.sort(self._written[:count])
+        recent = times[max(0, min(int(np.searchsorted(times, now - _STALE)), count - 2)) :]
+        if count < 2 or newest <= recent[0] or now - newest > _STALE:
+            return 0.0
+        return float(min((len(recent) - 1) / (newest - recent[0]), len(recent) / max(now - recent[0], 1e-9)))
+
+    @property
+    def treatment(self) -> Treatment | None:
+        """What a live view gets now, or got last where the run has ended; None where no frame came for some seconds."""
+        treated = self._treated
+        if treated is None or (self._ended is None and self._clock() - treated[0] > _STALE):
+            return None
+        return treated[1]
+
+    def began(self) -> None:
+        """The run begins now."""
+        self._began = self._clock()
+
+    def ended(self) -> None:
+        """The run ends now."""
+        self._ended = self._clock()
+
+    def written(self, now: float) -> None:
+        """One more frame went all the way."""
+        self._written[self.frames % _RECENT] = now
+        self.frames += 1
+
+    def treated(self, now: float, best: Treatment, view: Treatment) -> None:
+        """A frame got ``best``, and a live view sees what ``view`` says of it."""
+        self.worked[best.kind] += 1
+        self._treated = now, view
+
+    def count_dropped(self, count: Callable[[], int]) -> None:
+        """Let ``count`` tell how many frames were given up."""
+        self._dropped = count
+
+    def watch(self, part: str, say: Callable[[], Any]) -> None:
+        """Let ``say`` tell what a report holds under ``part``. Any thread may call it, so it must be quick."""
+        self._parts[part] = say
+
+    def report(self) -> dict[str, Any]:
+        """All of it, for JSON: ``latency_ms`` holds a dictionary for each stage.
+
+        While frames run, durations are those of the last seconds, and absent where a stage did not run; of a run that
+        has ended they are those of its last few thousand frames.
+
+        ``work`` says what is shown now: ``model`` that really ran, ``size`` of the frame that it saw, ``share`` of it
+        in the picture with ``gate`` and ``strength`` (0 to 1), ``why`` nothing of it is; ``worked`` how many frames got
+        what. ``camera`` says ``state`` (``live`` or ``lost``), ``since`` (seconds since 1970), ``reopened`` and
+        ``reason``; ``sinks`` is a list of what each took and lost; ``noise_sigma`` is in steps of 255; ``device`` says
+        where the network runs; ``ladder`` has the ``step`` taken and its ``reason``; what is not known is None.
+        """
+        since = self._clock() - _STALE if self._ended is None else None
+        treatment = self.treatment
+        return {
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "seconds": round(self.seconds, 3),
+            "fps": round(self.fps, 2),
+            "fps_now": round(self.fps_now, 2),
+            "latency_ms": {stage: latency.report(since) for stage, latency in self.stages.items()},
+            "work": _NO_WORK if treatment is None else treatment.report(),
+            "worked": dict(self.worked),
+            "noise_sigma": None if treatment is None else treatment.sigma,
+            "reload": {"count": self.reloaded, "error": self.reload_error},
+            **{part: say() for part, say in self._parts.items()},
+            "peak_memory_mib": round(peak_memory_mib(), 1),
+        }
+
+
+_NO_WORK = dict.fromkeys(Treatment().report())
+
+
+class Degradation(NamedTuple):
+    """In what way a run does less than it was asked to: ``words``, and ``since`` when (unix seconds) where that is
+    known.
+    """
+
+    words: str
+    since: float | None = None
+
+
+def degradation(report: dict[str, Any]) -> Degradation | None:
+    """In what way frames get less than the whole network, or are not kept, by a ``Health.report``; None where it is
+    not so. What the user (strength) or the gate (clean frames) wants is none.
+
+    Anybody may read it, so it names no file: the log and ``sinks`` say more.
+    """
+    ladder, device, sinks = (report.get(part) or {} for part in ("ladder", "device", "sinks"))
+    found = []
+    if ladder.get("step", "full") != "full":
+        found.append(Degradation(f"{ladder['step']} ({ladder.get('reason')})", ladder.get("since")))
+    elif device.get("used") == "none":
+        words = f"pass-through (no device runs the network: {device.get('reason')})"
+        found.append(Degradation(words, device.get("since")))
+    elif device.get("reason"):
+        found.append(Degradation(f"the network runs on {device.get('used')} ({device['reason']})", device.get("since")))
+    failing = sum(1 for sink in sinks if sink.get("error") or sink.get("waiting"))
+    if failing:
+        found.append(Degradation(f"{failing} of {len(sinks)} sinks {'keep' if failing > 1 else 'keeps'} no frames"))
+    if not found:
+        return None
+    return Degradation("; ".join(each.words for each in found), found[0].since)
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process ever held (resident), in MiB."""
+    import resource
+
+    with contextlib.suppress(OSError, StopIteration):
+        # Linux: the kernel's other figure, below, starts at what the parent held when it forked.
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / (1 << 10)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,0 +1,71 @@
+"""What a run says of itself: behind the bar while it runs, and when it has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quietcam.terminal.progress import say
+from quietcam.terminal.report import write_report
+from quietcam.terminal.secrets import shown
+
+if TYPE_CHECKING:
+    from edge.cameras import Camera
+    from edge.network.denoiser import Denoiser
+    from edge.run.health import Health
+
+__all__ = ["lost_by", "note_of", "report_of", "tell"]
+
+
+def note_of(health: Health) -> str:
+    """What stands behind the bar; nothing where each frame is denoised."""
+    dropped, treatment = health.dropped, health.treatment
+    notes = [f"{dropped} dropped"] if dropped else []
+    if treatment is not None and treatment.words != "denoised":
+        notes.append(treatment.words)
+    return ", ".join(notes)
+
+
+def report_of(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any]:
+    """All of it, for JSON, also of parts that are closed already."""
+    model = denoiser.model
+    return {
+        "source": shown(camera.name),
+        "model": model.name,
+        "runtime": denoiser.runtime,
+        "threads": denoiser.threads,
+        "skipped": camera.skipped,
+        **health.report(),
+        "device": denoiser.device_state,
+    }
+
+
+def lost_by(report: dict[str, Any]) -> list[str]:
+    """Each sink that did not take all frames to the end, and why."""
+    troubles = [(each["name"], each["error"] or each.get("waiting")) for each in report["sinks"]]
+    return [f"{name}: {trouble}" for name, trouble in troubles if trouble]
+
+
+def tell(report: dict[str, Any], json: str | None) -> None:
+    """Say the most important of it, and write it to ``json``.
+
+    Raises:
+        StorageError: that cannot be written.
+    """
+    denoise = report["latency_ms"]["denoise"]
+    took = "; a frame took {p50:.1f} ms in the network, 95 of 100 at most {p95:.1f} ms"
+    say(
+        "{frames} frames in {seconds:.1f} s ({fps:.1f} a second), {dropped} dropped, ".format(**report)
+        + f"{len(report['skipped'])} skipped"
+        + (took.format(**denoise) if "p50" in denoise else "")
+    )
+    others = [f"{count} {_GOT[kind]}" for kind, count in report["worked"].items() if count and kind in _GOT]
+    if others:
+        say(f"Of {sum(report['worked'].values())} frames that were worked on, {', '.join(others)}")
+    write_report(json, report)
+
+
+_GOT = {
+    "untouched": "passed untouched",
+    "fewer pixels": "were denoised at half the size",
+    "smaller model": "were denoised by the smaller model",
+}

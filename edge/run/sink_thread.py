@@ -1,0 +1,259 @@
+"""Outlet: one sink in the pipeline, with a thread and a short queue of its own, so that none waits for another."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from edge.run.frame import Frame
+from edge.run.mailbox import Mailbox
+from edge.sinks.base import Sink, SinkEnded
+from quietcam.image import Image
+from quietcam.process.stopping import process
+from quietcam.terminal.progress import say
+
+__all__ = ["Outlet", "Slot"]
+
+_QUEUE = 2  # frames: one to be taken at once, one on its way
+_TICK = 1.0  # seconds between two statuses
+_FIRST_RETRY, _LAST_RETRY = 5.0, 60.0  # seconds
+_HANGS = 5.0  # seconds: what a live run's sink still does by then is told as an error
+_OPENING = 3.0  # seconds that a run's start waits for a sink; a page without frames counts as lost after five
+
+
+class Slot:
+    """A treated frame on its way through all outlets; ``end`` is called when the last one is done with it.
+
+    Attributes:
+        pooled: its image lies in memory that is used again.
+        since: when the sensor took it; of a file: when it was read.
+        ready: when it was treated.
+    """
+
+    __slots__ = ("_end", "_left", "_lock", "_written", "frame", "image", "pooled", "ready", "since")
+
+    def __init__(
+        self,
+        frame: Frame,
+        image: Image,
+        pooled: bool,
+        since: float,
+        ready: float,
+        outlets: int,
+        end: Callable[[Slot, bool], None],
+    ) -> None:
+        self.frame, self.image, self.pooled, self.since, self.ready = frame, image, pooled, since, ready
+        self._left, self._end, self._written = outlets, end, False
+        self._lock = threading.Lock()
+
+    def done(self, written: bool) -> None:
+        """One outlet has written it, or never will."""
+        with self._lock:
+            self._left -= 1
+            self._written |= written
+            last = self._left <= 0
+        if last:
+            self._end(self, self._written)
+
+
+_Item = tuple[Slot, Frame | None]
+"""A frame on its way through all outlets; and the same frame as it is, where that is what this one gets of it."""
+
+
+class Outlet:
+    """Writes slots into one sink.
+
+    Of a file every frame is written, and an error ends the run. In a live run a sink that cannot keep up loses frames,
+    counted, and one that fails is closed, said, and opened again later, while the others go on; only a sink that is
+    alone and never took a frame ends the run, since nobody would see anything. A sink that is opened here and fails
+    while the start waits for it ends the run, too: that may be the user's mistake.
+
+    Args:
+        sink: finished here, in the thread that wrote it.
+        live: as the camera says.
+        alone: there is no other sink.
+        clock: seconds, monotonic.
+        report: what ``Sink.status`` is told.
+        opens: the sink is opened here, too; else it is open already.
+
+    Attributes:
+        thread: its own.
+        error: what ended it; None where nothing did.
+        opened: it has been, or the first try has failed.
+        ended: it takes nothing any more.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        live: bool,
+        alone: bool,
+        clock: Callable[[], float],
+        report: Callable[[], dict[str, Any]],
+        opens: bool = False,
+    ) -> None:
+        self.sink = sink
+        self.error: BaseException | None = None
+        self.opened = not opens
+        self.ended = False
+        self._live, self._alone = live, alone
+        self._checked = self.opened
+        self._clock, self._report = clock, report
+        self._tells = type(sink).status is not Sink.status
+        self._selects = type(sink).wants is not Sink.wants
+        self._box = Mailbox[_Item](_QUEUE, newest_wins=live, on_drop=lambda item: item[0].done(False))
+        self._untouched = 0
+        self._failed = 0
+        self._failure: str | None = None
+        self._awaited_until = self._retry_at = 0.0
+        self._pause = _FIRST_RETRY
+        self._keep = True
+        self._busy_since: float | None = None
+        self._closed = threading.Event()
+        self.thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
+
+    def report(self) -> dict[str, Any]:
+        """For JSON: ``frames`` it took and how many of them ``untouched`` by a network, ``dropped`` ones, how often it
+        ``failed``, and the ``error`` it has now, a disk or driver that hangs included.
+        """
+        return {
+            "name": self.sink.name,
+            "frames": self.sink.frames,
+            "untouched": self._untouched,
+            "dropped": self._box.dropped,
+            "failed": self._failed,
+            "error": self._trouble(),
+            **self.sink.report(),
+        }
+
+    def _trouble(self) -> str | None:
+        if self.error is not None:
+            return str(self.error)
+        since, failure = self._busy_since, self._failure
+        if failure is None and self._live and since is not None and self._clock() - since >= _HANGS:
+            return f"it has not answered for {self._clock() - since:.0f} s"
+        return failure
+
+    def start(self) -> None:
+        self._awaited_until = self._clock() + _OPENING
+        self.thread.start()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a run's start waits for it: it is being opened, and has not taken too long."""
+        return not (self.opened or self.ended) and self._clock() < self._awaited_until
+
+    def wants(self, frame: Frame) -> bool:
+        """Whether the sink keeps the coming frame as a picture; one that is not open wants nothing."""
+        return self._selects and self.opened and not self.ended and self._failure is None and self.sink.wants(frame)
+
+    def put(self, slot: Slot, instead: Frame | None = None) -> None:
+        """Give it a frame, or ``instead`` of that the same as it is; waits for room where every frame counts."""
+        if not self._box.put((slot, instead)):
+            slot.done(False)
+
+    def close(self, keep: bool) -> None:
+        """Let nothing more in. What is inside is written; then the sink is finished, or what is not finished is thrown
+        away. All sinks do so at once, so that none waits for one that hangs. Told twice, the first counts.
+        """
+        if not self._closed.is_set():
+            self._keep = keep
+        self._closed.set()
+        self._box.close()
+
+    def leave(self) -> None:
+        """It has not ended in time: its thread finishes the sink, should it ever wake."""
+        self.sink.busy = True
+        self._failure, self._retry_at = "it did not end in time", math.inf
+
+    def _run(self) -> None:
+        with process.finishing():
+            try:
+                if not self.opened:
+                    self._try(self._open)
+                    self.opened = True
+                self._work()
+            except SinkEnded:
+                pass
+            except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+                self.error = error
+            finally:
+                self._box.close()
+                while (item := self._box.get(0)) is not None:
+                    item[0].done(False)
+                self.ended = True
+            self._closed.wait()
+            try:
+                if self._keep:
+                    self.sink.close()
+                else:
+                    self.sink.discard()
+            except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+                self.error = self.error or error
+
+    def _open(self) -> None:
+        if not self._checked:
+            self.sink.check()
+            self._checked = True
+        self.sink.open()
+
+    def _work(self) -> None:
+        due = self._clock()
+        while not self._box.ended:
+            item = self._box.get(max(0.0, due - self._clock()) if self._tells else None)
+            if self._tells and self._clock() >= due:
+                due = self._clock() + _TICK
+                if self._failure is None:
+                    self._try(lambda: self.sink.status(self._report()))
+            if item is not None:
+                self._take(*item)
+
+    def _take(self, slot: Slot, instead: Frame | None) -> None:
+        written = False
+        frame, image = (slot.frame, slot.image) if instead is None else (instead, instead.image)
+        try:
+            if self._failure is None or self._opened_again():
+                written = self._try(lambda: self.sink.write(frame, image))
+                self._untouched += written and frame.treatment is not None and frame.treatment.share == 0.0
+        finally:
+            slot.done(written and not self.sink.observer)
+        if written and self._pause > _FIRST_RETRY:
+            self._pause = _FIRST_RETRY
+            say(f"The sink {self.sink.name} takes frames again")
+
+    def _try(self, work: Callable[[], None]) -> bool:
+        """Whether it went well; what ends the outlet is raised."""
+        self._busy_since = self._clock()
+        try:
+            work()
+        except SinkEnded:
+            raise
+        except Exception as error:
+            if not self._live or self.awaited or (self._alone and not self.sink.frames):
+                raise
+            self._fail(error)
+            return False
+        finally:
+            self._busy_since = None
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        self._failed += 1
+        self._failure = " ".join(str(error).split()) or type(error).__name__
+        self._retry_at = self._clock() + self._pause
+        say(f"The sink {self.sink.name} failed, the run goes on without it: {self._failure}")
+        say(f"Trying {self.sink.name} again in {self._pause:.0f} s")
+        self._pause = min(2 * self._pause, _LAST_RETRY)
+        with contextlib.suppress(Exception):  # what can be saved of what it took is saved; why it failed is said
+            self.sink.close()
+
+    def _opened_again(self) -> bool:
+        if self._clock() < self._retry_at:
+            return False
+        if not self._try(self._open):
+            return False
+        self._failure = None
+        return True

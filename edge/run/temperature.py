@@ -1,0 +1,154 @@
+"""Heat: how warm the processor is, and what the firmware says is holding it back."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from quietcam.process.stopping import process
+
+__all__ = ["Heat", "Thermometer", "hot_by_default"]
+
+_PROCESSORS = ("cpu", "soc", "x86_pkg", "k10", "acpitz")  # the beginnings of what zones of processors are called
+_FLAGS = {0: "the supply's voltage is too low", 1: "the clock is capped", 2: "throttled", 3: "the soft limit of heat"}
+_FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
+_SECONDS_BETWEEN_CALLS = 10.0  # of vcgencmd, a process of its own
+_PULSE, _STALE = 1.0, 10.0  # seconds between two measurements; for which one holds
+_GRACE = 0.2  # seconds that the last one may take at the end
+_FRESH = 0.5  # seconds for which a temperature is not read again
+
+
+def hot_by_default() -> float:
+    """°C from which on a processor of this kind is about to be throttled: a Raspberry Pi's at 80 to 85, a desktop's
+    works at 90 for years.
+    """
+    return 80.0 if platform.machine().startswith(("arm", "aarch")) else 95.0
+
+
+class Heat:
+    """Reads the kernel's thermal zones, and on a Raspberry Pi the firmware's flags. Where there are none it says None.
+
+    Args:
+        root: where sysfs is.
+        clock: seconds, monotonic.
+        ask: gives what ``vcgencmd get_throttled`` prints. Defaults to running it where it is installed.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("/sys"),
+        clock: Callable[[], float] = time.monotonic,
+        ask: Callable[[], str] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._zones = _zones(root / "class" / "thermal")
+        self._flags = root / _FIRMWARE
+        self._ask = ask or (_vcgencmd if shutil.which("vcgencmd") else None)
+        self._asked = float("-inf")
+        self._throttled: str | None = None
+        self._temperature: float | None = None
+        self._read = float("-inf")
+
+    def temperature(self) -> float | None:
+        """°C of the warmest zone of the processor."""
+        if self._clock() - self._read >= _FRESH:
+            self._read = self._clock()
+            found = [value for zone in self._zones if (value := _degrees(zone)) is not None]
+            self._temperature = max(found, default=None)
+        return self._temperature
+
+    def throttled(self) -> str | None:
+        """What holds the processor back now, in words; None where nothing does, or nobody knows."""
+        text: str | None = None
+        with contextlib.suppress(OSError):
+            text = self._flags.read_text(encoding="ascii")
+        if text is not None:
+            return _words(text)
+        if self._ask is not None and self._clock() - self._asked >= _SECONDS_BETWEEN_CALLS:
+            self._asked = self._clock()
+            self._throttled = _words(self._ask())
+        return self._throttled
+
+
+class Thermometer:
+    """What ``Heat`` measures, once a second, by a thread of its own: who asks here never waits, whatever the kernel or
+    the firmware does. Where neither has answered for ``_STALE`` seconds nothing is known.
+
+    Args:
+        make: gives the ``Heat``, in that thread.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, make: Callable[[], Heat] = Heat, clock: Callable[[], float] = time.monotonic) -> None:
+        self._make, self._clock = make, clock
+        self._newest: tuple[float, float | None, str | None] = float("-inf"), None, None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="quietcam-heat", daemon=True)
+
+    def temperature(self) -> float | None:
+        """°C of the warmest zone of the processor."""
+        at, degrees, _ = self._newest
+        return degrees if self._clock() - at < _STALE else None
+
+    def throttled(self) -> str | None:
+        """What holds the processor back now, in words; None where nothing does, or nobody knows."""
+        at, _, words = self._newest
+        return words if self._clock() - at < _STALE else None
+
+    def start(self) -> None:
+        """Begin to measure. Once only."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, or leave it where it hangs."""
+        self._stopped.set()
+        process.wait([self._thread], _GRACE)
+
+    def _run(self) -> None:
+        heat = self._make()
+        while not self._stopped.is_set():
+            degrees, words = heat.temperature(), heat.throttled()
+            self._newest = self._clock(), degrees, words
+            self._stopped.wait(_PULSE)
+
+
+def _zones(folder: Path) -> list[Path]:
+    """The zones of the processor; all where none is called so."""
+    zones: list[tuple[Path, str]] = []
+    for zone in sorted(folder.glob("thermal_zone*")):
+        with contextlib.suppress(OSError):
+            zones.append((zone / "temp", (zone / "type").read_text(encoding="ascii").strip().lower()))
+    processors = [path for path, kind in zones if kind.startswith(_PROCESSORS)]
+    return processors or [path for path, _ in zones]
+
+
+def _degrees(path: Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError):
+        degrees = int(path.read_text(encoding="ascii")) / 1000
+        if 0 < degrees < 150:
+            return degrees
+    return None
+
+
+def _words(text: str) -> str | None:
+    """``throttled=0x50005``, or the number alone, as words; what was in the past (bits 16 on) does not count."""
+    with contextlib.suppress(ValueError):
+        bits = int(text.strip().rpartition("=")[2], 16)
+        said = [words for bit, words in _FLAGS.items() if bits >> bit & 1]
+        return ", ".join(said) or None
+    return None
+
+
+def _vcgencmd() -> str:
+    import subprocess
+
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            ["vcgencmd", "get_throttled"], capture_output=True, text=True, errors="replace", timeout=2, check=False
+        ).stdout
+    return ""

@@ -1,0 +1,259 @@
+"""A folder that one process holds, known by what it is and not by its path; and what is done inside it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from quietcam.errors import StorageError, UsageError
+from quietcam.files.atomic import make_folder
+from quietcam.files.paths import is_dir, resolved
+
+__all__ = ["FOLDER", "Held", "move", "names", "remove", "sizes"]
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""How a folder is opened: itself, never what a link in its place points to."""
+
+_NO_LIST = getattr(os, "O_PATH", 0)  # Linux: no right to read is needed
+_MOST_FILES = 64  # in a folder of ours; one of more is somebody else's
+_TRIES = 10  # to lock a folder that is replaced meanwhile
+
+
+class Held:
+    """A folder that one process holds. All inside it is done by ``descriptor``, so no path leads elsewhere.
+
+    The lock is on the folder itself: it goes with the folder that is moved, and a new one of the same name is free. A
+    link at ``path``, of this user or root, is followed when the folder is taken for the first time, and never again.
+
+    Args:
+        path: made where it is missing.
+        shared: others may hold it, too: it is not locked, whoever made the link is trusted, and nobody need be able to
+            list what is in it.
+    """
+
+    def __init__(self, path: Path, shared: bool = False) -> None:
+        self.path = path
+        self._shared = shared
+        self._real: Path | None = None
+        self._descriptor: int | None = None
+        self._identity = (-1, -1)
+        self._beneath: frozenset[int] = frozenset()  # disks that show where the folder's own is taken away
+
+    @property
+    def descriptor(self) -> int:
+        """Of the folder.
+
+        Raises:
+            StorageError: it is not held.
+        """
+        if self._descriptor is None:
+            raise self.gone()
+        return self._descriptor
+
+    def place(self) -> Path:
+        """The folder by what it is, for those who take a path alone; good for as long as it is held. Where the system
+        has no such paths it is the folder's own.
+
+        Raises:
+            StorageError: it is not held.
+        """
+        place = Path(f"/proc/self/fd/{self.descriptor}")
+        return place if place.is_dir() else self._real or self.path
+
+    def take(self) -> None:
+        """Hold the folder that ``path`` names now, whichever was held before.
+
+        Raises:
+            StorageError: it cannot be made or opened; or its disk was taken away since it was first held, and what
+                shows there now is the disk beneath.
+            UsageError: another process holds it.
+        """
+        self.release()
+        try:
+            real = self._real or self._first()
+            for _ in range(_TRIES):
+                self._make(real)
+                descriptor = os.open(real, FOLDER | _NO_LIST if self._shared else FOLDER)
+                identity = self._locked(real, descriptor)
+                if identity is not None:
+                    break
+            else:
+                raise FileNotFoundError(errno.ENOENT, "It is replaced time and again")
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError.writing(self.path, error) from error
+        self._real, self._descriptor, self._identity = real, descriptor, identity
+        self._beneath = frozenset(_disk(above) for above in real.parents) - {identity[0]}
+
+    def release(self) -> None:
+        """Let go of it. May be called twice."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            with contextlib.suppress(OSError):  # nothing was written by it
+                os.close(descriptor)
+
+    def __enter__(self) -> Held:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def is_there(self) -> bool:
+        """Whether it is held and its path still names it: it was not deleted, moved, replaced or mounted over.
+
+        Raises:
+            StorageError: nobody can tell, since the disk fails.
+        """
+        if self._descriptor is None or self._real is None:
+            return False
+        try:
+            return _identity(self._real.lstat()) == self._identity
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise StorageError.writing(self.path, error) from error
+
+    def gone(self) -> StorageError:
+        """What is to be said where the folder is not held, or is not the one any more that the path names."""
+        return StorageError(f"Cannot write {self.path}: it is gone. Remedy: bring it back, or choose another place.")
+
+    def _first(self) -> Path:
+        real = resolved(self.path)
+        if self.path.is_symlink():
+            if not is_dir(real):
+                raise NotADirectoryError(errno.ENOTDIR, "It is a link to what is no folder")
+            if not self._shared and self.path.lstat().st_uid not in (0, os.geteuid()):
+                raise PermissionError(errno.EACCES, "It is a link that belongs to another user")
+        return real
+
+    def _make(self, real: Path) -> None:
+        if self._real is not None:
+            nearest = next(each for each in (real, *real.parents) if os.path.lexists(each))
+            if _disk(nearest) in self._beneath:
+                raise OSError(errno.ENODEV, "Its disk is gone")
+        make_folder(real)
+
+    def _locked(self, real: Path, descriptor: int) -> tuple[int, int] | None:
+        """Lock the folder, and tell what it is; None where ``real`` names another one by now. Then it is closed."""
+        held = None
+        try:
+            if not self._shared:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            identity = _identity(os.fstat(descriptor))
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                held = identity if _identity(real.lstat()) == identity else None
+        except BlockingIOError:
+            raise UsageError(
+                f"A folder of frames belongs to one process. Received: {self.path}, which another one uses. "
+                "Remedy: stop that one, or choose another folder."
+            ) from None
+        finally:
+            if held is None:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        return held
+
+
+def sizes(folder: int, name: str) -> dict[str, int] | None:
+    """Bytes of the regular file ``name`` in ``folder``, or of each file in it where it is a folder of regular files
+    (and 0 for the folder itself, by the name ``""``). None of anything else, which is not touched: a link, a pipe, a
+    folder that holds more than a few files; and of what is gone.
+
+    Raises:
+        PermissionError: this user may not look at it.
+        OSError: the disk fails.
+    """
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode):
+            return {name: found.st_size}
+        if not stat.S_ISDIR(found.st_mode):
+            return None
+        inner = os.open(name, FOLDER, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _NOT_OURS:
+            return None
+        raise
+    try:
+        return _sizes_inside(inner)
+    finally:
+        os.close(inner)
+
+
+def names(folder: int) -> Iterator[str]:
+    """Of all that is in ``folder``.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    with os.scandir(folder) as found:
+        for each in found:
+            yield each.name
+
+
+def move(folder: int, name: str, to: str) -> None:
+    """Rename inside ``folder``. Nothing is replaced.
+
+    Raises:
+        OSError: the disk fails, or something of the name ``to`` is there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(to, dir_fd=folder, follow_symlinks=False)  # nobody else of ours is here: the folder is held
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    os.rename(name, to, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def remove(folder: int, name: str) -> None:
+    """Remove the file ``name`` in ``folder``, or the folder with the files in it. No link is followed, and no folder
+    inside it entered.
+
+    Raises:
+        OSError: it cannot be removed, or is gone.
+    """
+    if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=folder)
+        return
+    inner = os.open(name, FOLDER, dir_fd=folder)
+    try:
+        for each in list(names(inner)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(each, dir_fd=inner)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)
+
+
+_NOT_OURS = {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}
+
+
+def _sizes_inside(inner: int) -> dict[str, int] | None:
+    found = {"": 0}
+    with os.scandir(inner) as entries:
+        for each in entries:
+            try:
+                there = each.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISREG(there.st_mode) or len(found) > _MOST_FILES:
+                return None
+            found[each.name] = there.st_size
+    return found
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _disk(path: Path) -> int:
+    """Number of the disk that ``path`` lies on; -1 where nobody may look."""
+    try:
+        return path.lstat().st_dev
+    except OSError:
+        return -1

@@ -1,0 +1,237 @@
+"""The spool as a sink: a field sensor's frames in a bounded folder, for months without anybody near."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edge.network.treatment import UNTOUCHED, caption
+from edge.run.frame import Frame
+from edge.sinks.base import Sink
+from edge.sinks.spool.budget import Budget
+from edge.sinks.spool.entries import allocated
+from edge.sinks.spool.options import SpoolOptions
+from edge.sinks.spool.store import Store
+from edge.sinks.spool.trigger import Trigger
+from quietcam.data.pictures.caption import with_caption
+from quietcam.data.pictures.files import encode_picture
+from quietcam.errors import StorageError, UsageError
+from quietcam.image import Image
+from quietcam.terminal.progress import say
+
+__all__ = ["SpoolSink"]
+
+_BUDGET_FILE = ".budget.json"
+_FIRST_RETRY, _LAST_RETRY = 1.0, 60.0  # seconds
+
+
+class SpoolSink(Sink):
+    """Keeps frames as :class:`SpoolOptions` says.
+
+    A frame counts as stored when it is on the disk. A disk that fills up or goes away stops nothing: the frame in hand
+    waits and is tried again, frames that would have been kept meanwhile are counted as ``missed``.
+
+    What is kept got all of the network: of frames from which the ladder took work away none is kept; the next one,
+    which is asked for by ``wants``, is. Each file says in its comment what was done to it, and a picture that has
+    nothing of the network in it is called ``untouched``.
+
+    Args:
+        options: what is kept, and where.
+        frame_size: ``(width, height)`` of the camera; None where it is not known.
+        clock: seconds, monotonic. What is timed is timed by it.
+        wall: unix seconds, for file names alone.
+
+    Raises:
+        StorageError: (when opened) the folder cannot be written to.
+        UsageError: (when opened, or at the first frame) it is smaller than one frame, or another process's.
+    """
+
+    def __init__(
+        self,
+        options: SpoolOptions,
+        frame_size: tuple[int, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = f"spool:{options.folder}"
+        self.options = options
+        self.stored = self.stored_untouched = self.missed = self.over_budget = 0
+        self.waiting: str | None = None
+        """Why the frame in hand cannot be stored now."""
+        self._frame_size = frame_size
+        self._clock = clock
+        self._store = Store(options.folder, options.size, wall, clock)
+        self._budget = Budget(options.daily, options.folder / _BUDGET_FILE, clock, wall)
+        self._trigger = Trigger(options.every, options.change, options.gap)
+        self._in_hand: Mapping[str, bytes] | None = None
+        self._in_hand_untouched = False
+        self._asked = float("-inf")
+        self._retry_at = 0.0
+        self._pause = _FIRST_RETRY
+        self._opened = False
+
+    def open(self) -> None:
+        if self._opened:
+            return
+        if self._frame_size is not None:
+            width, height = self._frame_size
+            self._check_room(3 * width * height * (2 if self.options.twin else 1), "up to ")
+        self._store.open()
+        self._budget.load(lambda: self._store.descriptor)
+        self._tell_of_budget()
+        self._opened = True
+
+    def wants(self, frame: Frame) -> bool:
+        if self._in_hand is not None:  # the next one would be missed
+            return False
+        now = self._clock()
+        if self._trigger.due(now):
+            return True
+        # A change that only the noise shows must not ask for the network time and again.
+        if now - self._asked < self.options.gap or not self._trigger.wants(frame.image, now):
+            return False
+        self._asked = now
+        return True
+
+    def write(self, frame: Frame, denoised: Image) -> None:
+        now = self._clock()
+        self.frames += 1
+        self._retry(now)
+        if not self._trigger.wants(denoised, now):
+            return
+        if self._in_hand is not None:
+            self._trigger.kept(denoised, now)
+            self.missed += 1
+            return
+        if frame.treatment is not None and frame.treatment.lessened:
+            return
+        self._trigger.kept(denoised, now)
+        self._in_hand = self._encoded(frame, denoised)
+        self._in_hand_untouched = _is_untouched(frame)
+        if self.stored == 0 and self._frame_size is None:
+            self._check_room(_size(self._in_hand), "")
+        self._keep(now)
+
+    def status(self, report: dict[str, Any]) -> None:  # noqa: ARG002  a tick, also while no frames come
+        now = self._clock()
+        if self._in_hand is None and (self.waiting is None or now >= self._retry_at):
+            try:
+                self._see_to_folder()
+            except StorageError as error:
+                self._wait(error, now)
+            else:
+                self._go_on()
+        self._retry(now)
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "stored": self.stored,
+            "stored_untouched": self.stored_untouched,
+            "missed": self.missed,
+            "over_budget": self.over_budget,
+            "evicted": self._store.evicted,
+            "bytes": self._store.size,
+            "stuck": self._store.stuck,
+            "waiting": self.waiting,
+        }
+
+    def close(self) -> None:
+        if not self._opened:
+            return
+        self._opened = False
+        try:
+            if self._in_hand is not None:
+                self._keep(self._clock())
+            if self._in_hand is not None:  # nobody tries it again
+                self.missed += 1
+            self._budget.close()
+        finally:
+            self._store.close()
+
+    def discard(self) -> None:
+        self.close()
+
+    def _encoded(self, frame: Frame, denoised: Image) -> Mapping[str, bytes]:
+        suffix = f".{self.options.format}"
+        content, said = encode_picture(denoised, suffix), caption(frame.treatment)
+        if said is not None:
+            content = with_caption(content, said)
+        if not self.options.twin:
+            return {f"_{UNTOUCHED}{suffix}" if _is_untouched(frame) else suffix: content}
+        name = UNTOUCHED if _is_untouched(frame) else "denoised"
+        return {f"noisy{suffix}": encode_picture(frame.image, suffix), f"{name}{suffix}": content}
+
+    def _retry(self, now: float) -> None:
+        if self._in_hand is not None and now >= self._retry_at:
+            self._keep(now)
+
+    def _keep(self, now: float) -> None:
+        """Store the frame in hand; it stays there when the disk does not take it."""
+        assert self._in_hand is not None
+        size = _size(self._in_hand)
+        try:
+            self._see_to_folder()
+            if not self._budget.allows(size):
+                if not self.over_budget:
+                    say(f"{self.name}: the day's budget is spent; frames are left out until there is room again")
+                self.over_budget += 1
+                self._in_hand = None
+                return
+            self._store.add(self._in_hand)
+        except UsageError as error:  # the camera came back with larger frames
+            say(f"{self.name}: {error}")
+            self.missed += 1
+            self._in_hand = None
+            return
+        except StorageError as error:
+            self._wait(error, now)
+            return
+        self._budget.wrote(size)
+        self._in_hand = None
+        self.stored += 1
+        self.stored_untouched += self._in_hand_untouched
+        self._go_on()
+
+    def _see_to_folder(self) -> None:
+        """Take the folder anew where it is not the one any more that was held; the day's budget goes with the run."""
+        if self._store.ensure():
+            say(f"{self.name}: the folder was gone, or another one is in its place; it is used from now on")
+            self._budget.moved()
+            self._tell_of_budget()
+
+    def _tell_of_budget(self) -> None:
+        if self._budget.damaged:
+            say(
+                f"{self.name}: {_BUDGET_FILE} cannot be read as a count, so the day's budget counts as spent. "
+                "Remedy: wait for a day, or stop, remove that file, and start again."
+            )
+
+    def _wait(self, error: StorageError, now: float) -> None:
+        if self.waiting is None:
+            say(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
+        self.waiting = " ".join(str(error).split())
+        self._retry_at = now + self._pause
+        self._pause = min(2 * self._pause, _LAST_RETRY)
+
+    def _go_on(self) -> None:
+        if self.waiting is not None:
+            say(f"{self.name}: storing again, {self.missed} frames were missed")
+        self.waiting, self._pause = None, _FIRST_RETRY
+
+    def _check_room(self, size: int, about: str) -> None:
+        """Refuse at the start what could never hold a frame."""
+        for key, limit in (("size", self.options.size), ("daily", self.options.daily)):
+            if limit is not None and limit < size:
+                raise UsageError(
+                    f"A spool's {key} must have room for one frame, which takes {about}{size:,} bytes. "
+                    f"Received: {key}={limit}. Remedy: for example {key}={-(-size // 10**6) * 100}MB"
+                )
+
+
+def _is_untouched(frame: Frame) -> bool:
+    return frame.treatment is not None and frame.treatment.share == 0.0
+
+
+def _size(files: Mapping[str, bytes]) -> int:
+    return allocated({name: len(content) for name, content in files.items()})

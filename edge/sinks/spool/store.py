@@ -1,0 +1,326 @@
+"""The spool's folder: entries that are there whole or not at all, the oldest out first, within a number of bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edge.sinks.spool.entries import (
+    HIGH,
+    Entry,
+    allocated,
+    entry_name,
+    is_entry,
+    is_leftover,
+    number_of,
+    temporary_name,
+)
+from edge.sinks.spool.locked_folder import FOLDER, Held, move, names, remove, sizes
+from quietcam.errors import StorageError, UsageError
+from quietcam.files.atomic import sync_folder, write_new
+
+__all__ = ["Store"]
+
+_LOOK, _LOOK_SHARE = 60.0, 100.0  # seconds between two looks at all entries, and times as long as one takes
+_MOST_TRIES = 100  # entries in a row that cannot be removed, until the next time
+_DISK_FAILS = {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ESTALE, errno.ENXIO}
+
+
+class Store:
+    """Entries in a folder, in the order in which they were added, whatever the clock says.
+
+    An entry is a file, or a folder of several that belong together: it is written under a temporary name, synced, and
+    renamed, so it appears at once as a whole; it also goes as a whole. Names begin with a number that counts up.
+
+    Files of other names stay and are not counted; nor are links, pipes, devices and folders that hold any of these or
+    folders, whatever they are called. Nothing is done through a path: see :class:`Held`.
+
+    Args:
+        folder: made where it is missing.
+        limit: bytes that all entries may take.
+        wall: unix seconds, for names.
+        clock: seconds, monotonic.
+
+    Attributes:
+        evicted: entries that had to go.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        limit: int,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self.limit = limit
+        self.evicted = 0
+        self._wall, self._clock = wall, clock
+        self._look_at = 0.0
+        self._changed = 0  # when the folder was changed last before it was looked at
+        self._held = Held(folder)
+        self._entries: deque[Entry] = deque()
+        self._stuck: deque[Entry] = deque()  # that should be gone, and could not be removed
+        self._size = 0
+        self._next = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that all entries take, and leftovers that cannot be removed."""
+        return self._size
+
+    @property
+    def stuck(self) -> int:
+        """Entries and leftovers that should be gone, and could not be removed. They are tried again."""
+        return len(self._stuck)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Those that count, the oldest first."""
+        return tuple(sorted((*self._entries, *filter(_is_shown, self._stuck))))
+
+    @property
+    def descriptor(self) -> int:
+        """Of the folder that is held.
+
+        Raises:
+            StorageError: none is.
+        """
+        return self._held.descriptor
+
+    def open(self) -> None:
+        """Take the folder: leftovers of a power cut go, the account is made anew from what is there.
+
+        Raises:
+            StorageError: it cannot be made or written to.
+            UsageError: another process uses it.
+        """
+        self._held.take()
+        try:
+            self._look()
+        except StorageError:
+            self.close()
+            raise
+
+    def ensure(self) -> bool:
+        """Take the folder anew where it was deleted, moved, replaced or mounted over; whether it was.
+
+        Raises:
+            StorageError: it cannot be, or nobody can tell.
+        """
+        if self._held.is_there():
+            self._tidy()
+            if self._clock() >= self._look_at:
+                self._look(where_changed=True)  # somebody may have fetched some
+            return False
+        self._forget()
+        try:
+            self.open()
+        except UsageError as error:
+            raise StorageError(str(error)) from error
+        return True
+
+    def close(self) -> None:
+        """Let go of the folder. May be called twice."""
+        self._held.release()
+
+    def add(self, files: Mapping[str, bytes]) -> Entry:
+        """Store an entry: when this returns it is on the disk.
+
+        Args:
+            files: content by what ends its name (``.jpg``, one file) or by name (several).
+
+        Raises:
+            StorageError: the disk is full, read-only or gone, or the folder is (see ``ensure``); nothing of the entry
+                is there.
+            UsageError: the entry alone is larger than the limit.
+        """
+        size = allocated({name: len(content) for name, content in files.items()})
+        if size > self.limit:
+            raise UsageError(
+                f"A spool must have room for one entry. Received: {self.limit:,} bytes, and one takes {size:,}. "
+                "Remedy: give it more, as size=…, or store without twin or as jpg."
+            )
+        if not self._held.is_there():
+            raise self._held.gone()
+        self._make_room(size)
+        temporary = temporary_name()
+        entry = Entry(entry_name(self._next, self._wall(), next(iter(files)) if len(files) == 1 else ""), size)
+        try:
+            self._write(temporary, files)
+            self._next += 1  # also where that name is taken already
+            move(self.descriptor, temporary, entry.name)
+        except OSError as error:
+            self._clear(Entry(temporary, size))
+            raise StorageError.writing(self.folder, error) from error
+        self._count(entry)
+        try:
+            sync_folder(self.descriptor)
+        except OSError as error:
+            self._take_back(temporary)
+            raise StorageError.writing(self.folder, error) from error
+        return entry
+
+    def _write(self, temporary: str, files: Mapping[str, bytes]) -> None:
+        folder = self.descriptor
+        if len(files) == 1:
+            write_new(folder, temporary, *files.values())
+            return
+        os.mkdir(temporary, dir_fd=folder)
+        inner = os.open(temporary, FOLDER, dir_fd=folder)
+        try:
+            for name, content in files.items():
+                write_new(inner, name, content)
+            sync_folder(inner)
+        finally:
+            os.close(inner)
+
+    def _take_back(self, temporary: str) -> None:
+        """The newest entry was not stored: it goes. Where it cannot, it is there, and whole."""
+        entry = self._entries[-1]
+        with contextlib.suppress(OSError):
+            move(self.descriptor, entry.name, temporary)
+            self._entries.pop()
+            self._size -= entry.size
+            self._clear(Entry(temporary, entry.size))
+
+    def _forget(self) -> None:
+        self._entries, self._stuck, self._size = deque(), deque(), 0
+
+    def _count(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._size += entry.size
+
+    def _look(self, where_changed: bool = False) -> None:
+        """Make the account anew; or only where the folder was changed since.
+
+        Raises:
+            StorageError: the disk fails. The account is the one before.
+        """
+        before = self._entries, self._stuck, self._size
+        began = self._clock()
+        try:
+            changed = os.fstat(self.descriptor).st_mtime_ns
+            if not where_changed or changed != self._changed:
+                self._count_all(leftovers=not where_changed)
+            self._changed = changed
+        except OSError as error:
+            self._entries, self._stuck, self._size = before
+            raise StorageError.writing(self.folder, error) from error
+        finally:
+            now = self._clock()
+            self._look_at = now + max(_LOOK, _LOOK_SHARE * (now - began))
+        with contextlib.suppress(StorageError):  # said when there must be room
+            self._make_room(0)
+
+    def _count_all(self, leftovers: bool) -> None:
+        """Make the account anew. Unknown ``leftovers`` go at a start alone: later, somebody may be writing one."""
+        known = dict((*self._entries, *self._stuck))
+        self._forget()
+        ours = [
+            name
+            for name in names(self.descriptor)
+            if is_entry(name) or (is_leftover(name) and (leftovers or name in known))
+        ]
+        for name in sorted(ours):  # leftovers first, since a dot is before any digit
+            try:
+                there = sizes(self.descriptor, name)
+                size = None if there is None else allocated(there)
+            except PermissionError:  # one that was never seen is not ours
+                size = known.get(name)
+            if size is not None:
+                (self._count if is_entry(name) else self._clear)(Entry(name, size))
+        self._number_anew()
+        self._next = max([self._next, *(number_of(entry.name) + 1 for entry in self._entries)])
+
+    def _number_anew(self) -> None:
+        """Give entries whose numbers are so high that somebody else must have made them the next low ones."""
+        high: deque[Entry] = deque()
+        while self._entries and number_of(self._entries[-1].name) >= HIGH:
+            high.appendleft(self._entries.pop())
+        number = number_of(self._entries[-1].name) + 1 if self._entries else 0
+        for number, entry in enumerate(high, number):  # noqa: B020  the first one is where it begins
+            name = f"{number:010d}{entry.name[10:]}"
+            try:
+                if name != entry.name:
+                    move(self.descriptor, entry.name, name)
+            except FileNotFoundError:
+                self._size -= entry.size
+            except OSError:  # the first to go, then
+                self._stuck.append(entry)
+            else:
+                self._entries.append(Entry(name, entry.size))
+
+    def _make_room(self, size: int) -> None:
+        """Let the oldest go until ``size`` more bytes fit; those that cannot be removed are passed over.
+
+        Raises:
+            StorageError: there is no room.
+        """
+        why = OSError(errno.ENOSPC, "Nothing is left that could be removed")
+        again, tries = True, _MOST_TRIES
+        while self._size + size > self.limit:
+            entries = self._stuck if again and self._stuck else self._entries
+            if not entries or not tries:
+                raise StorageError.writing(self.folder, why) from why
+            try:
+                self._let_go(entries.popleft())
+                if entries is self._stuck:  # so may the others
+                    self._entries.extendleft(sorted(filter(_is_shown, entries), reverse=True))
+                    self._stuck = deque(each for each in entries if not _is_shown(each))
+            except OSError as error:
+                why, again, tries = error, False, tries - 1
+                if error.errno in _DISK_FAILS:  # so will all others
+                    tries = 0
+
+    def _let_go(self, entry: Entry) -> None:
+        """Remove what no list holds any more. What cannot be removed is stuck, and stays in the account.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        name = entry.name
+        try:
+            there = sizes(self.descriptor, name)
+            if there is not None and "" in there and is_entry(name):  # so that nobody ever sees half of it
+                aside = temporary_name()
+                move(self.descriptor, name, aside)
+                name = aside
+                self.evicted += 1
+            if there is not None:
+                remove(self.descriptor, name)
+                self.evicted += is_entry(name)
+        except FileNotFoundError:  # somebody else removed it
+            pass
+        except OSError:
+            self._stuck.append(Entry(name, entry.size))
+            raise
+        self._size -= entry.size
+
+    def _tidy(self) -> None:
+        """Try a leftover again that could not be removed."""
+        for _ in range(len(self._stuck)):
+            if not _is_shown(self._stuck[0]):
+                with contextlib.suppress(OSError):
+                    self._let_go(self._stuck.popleft())
+                return
+            self._stuck.rotate(-1)
+
+    def _clear(self, leftover: Entry) -> None:
+        """Remove what is not in the account. Where that fails it gets there."""
+        try:
+            remove(self.descriptor, leftover.name)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            self._stuck.append(leftover)
+            self._size += leftover.size
+
+
+def _is_shown(entry: Entry) -> bool:
+    return is_entry(entry.name)

@@ -1,0 +1,1 @@
+"""The roof: the command line and the demo. Only here are the stages put together."""

@@ -1,0 +1,212 @@
+"""The command line: mounts the stages' commands, turns our errors into one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a quality gate did not hold, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+import calibration.cli
+import compare.cli
+import convert.cli
+import edge.cli
+import quietcam.app.demo_cli
+import quietcam.data.cli
+import quietcam.representative.cli
+import train.cli
+from quietcam.errors import MissingExtraError, QuietcamError, UsageError
+from quietcam.process.native_output import command_stderr
+from quietcam.process.stopping import process
+from quietcam.terminal.options import OutOfBounds
+from quietcam.terminal.progress import say
+from quietcam.terminal.secrets import shown_words
+
+__all__ = ["app", "main", "run"]
+
+app = typer.Typer(
+    name="quietcam",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"auto_envvar_prefix": "QUIETCAM", "help_option_names": ["-h", "--help"]},
+)
+
+_CAREFUL = frozenset({"run"})
+"""Commands that end by themselves when they are told to: see ``quietcam.process.stopping``."""
+
+_EXTRA_OF_MODULE = {
+    "cv2": "edge",
+    "ai_edge_litert": "edge",
+    "aiohttp": "edge",
+    "prometheus_client": "edge",
+    "tensorflow": "train",
+    "tf_keras": "train",
+    "tensorflow_model_optimization": "train",
+    "jinja2": "train",
+    "scipy": "train",
+    "h5py": "train",
+    "tomli_w": "train",
+}
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"quietcam {version('quietcam')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[  # noqa: ARG001  typer calls _version
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train, quantize and run a compact denoising autoencoder on live camera frames.
+
+    The whole way at once: `quietcam demo`
+    """
+    if context.invoked_subcommand not in _CAREFUL:
+        process.interrupt_main()
+    if debug:
+        os.environ["QUIETCAM_DEBUG"] = "1"
+
+
+for _stage in (
+    quietcam.app.demo_cli,
+    quietcam.data.cli,
+    train.cli,
+    calibration.cli,
+    quietcam.representative.cli,
+    convert.cli,
+    compare.cli,
+    edge.cli,
+):
+    _stage.mount(app)
+
+
+def main() -> None:
+    """Run the command line and leave the process with the contract's exit code."""
+    process.install()
+    with command_stderr():
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        code = run()
+    process.leave(code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; return the exit code, having said on the standard error stream what went wrong."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    given = [*words, *_environment()]
+    try:
+        code = app(args=words, standalone_mode=False, prog_name="quietcam")
+    except KeyboardInterrupt:
+        code = 130
+    except QuietcamError as error:
+        too_long = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG
+        return _explain(error, UsageError.exit_code if too_long else error.exit_code, given)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").split(".")[0]
+        if module not in _EXTRA_OF_MODULE:
+            return _explain(error, 1, given)
+        return _explain(MissingExtraError.of(_EXTRA_OF_MODULE[module], module), 1, given)
+    except PermissionError as error:
+        return _explain(_forbidden(error), 1, given)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        known = _unusable(error)
+        return _explain(error, 1, given) if known is None else _explain(known, known.exit_code, given)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:  # noqa: BLE001  the last line of defence: a user sees one line, never a traceback
+        return _wrong_usage(error, given) if hasattr(error, "format_message") else _explain(error, 1, given)
+    if code == 130:  # typer turns Ctrl-C into this
+        say("quietcam: interrupted; what was finished is kept")
+    return code if isinstance(code, int) else 0
+
+
+def _environment() -> list[str]:
+    """Options that stand in the environment, as words of a command line: a message may quote them, too."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("QUIETCAM_")}
+    return [word for name, value in ours.items() for word in (f"--{name.lower()}", value)]
+
+
+def _wrong_usage(error: Any, words: Sequence[str]) -> int:
+    """What typer found wrong with the command line, in one line."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "quietcam"
+    if isinstance(error, OutOfBounds):
+        say(f"quietcam: {shown_words(error.explain(), words)}")
+    elif type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message())
+    else:
+        said = _cut(shown_words(" ".join(error.format_message().split()).rstrip("."), words))
+        say(f"{command}: {said}. Remedy: see {command} --help")
+    return int(error.exit_code)
+
+
+def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
+    if os.environ.get("QUIETCAM_DEBUG"):
+        for line in shown_words(_traceback(error), words).rstrip("\n").split("\n"):
+            say(line)
+    said = _cut(shown_words(" ".join(str(error).split()), words))
+    if isinstance(error, QuietcamError):
+        say(f"quietcam: {said}")
+    else:
+        say(f"quietcam: unexpected {type(error).__name__}: {said} (quietcam --debug COMMAND shows where)")
+    return code
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback, with further lines of a message below its first: none of them looks like one that Python wrote."""
+    text = "".join(traceback.format_exception(error))
+    each: BaseException | None = error
+    while each is not None:
+        text = text.replace(str(each), str(each).replace("\n", "\n    ")) if str(each) else text
+        each = each.__cause__ or each.__context__
+    return text
+
+
+def _unusable(error: OSError) -> QuietcamError | None:
+    """What the system says of a path that somebody named; None where it says nothing of one."""
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(
+            f"A path has at most 4095 bytes, and each name in it 255. Received: {error.filename}. "
+            "Remedy: give a shorter one."
+        )
+    if not isinstance(error.filename, str | os.PathLike):
+        return None
+    return QuietcamError(
+        f"Each path that is named must be one that can be used. Received: {os.fspath(error.filename)}: "
+        f"{error.strerror or error}. Remedy: check the path, and the disk that it is on."
+    )
+
+
+def _cut(text: str) -> str:
+    """A message without words that fill a screen."""
+    return re.sub(r"\S{300,}", lambda found: f"{found[0][:120]}…", text)
+
+
+def _forbidden(error: PermissionError) -> QuietcamError:
+    place = error.filename if isinstance(error.filename, str | os.PathLike) else "one that it needs"
+    return QuietcamError(
+        f"This user must be allowed to use each path that is named, and to enter the folder where it works. Received: "
+        f"{place}: {error.strerror or error}. Remedy: check who may: namei -l {place}"
+    )

@@ -1,0 +1,1 @@
+"""Packed sets: patches cut once, stored as raw pixels, mapped into memory."""

@@ -1,0 +1,235 @@
+"""Packed sets: patches in files of raw pixels that are mapped into memory, and an index that only ever grows.
+
+A packed set is a folder:
+
+    pack.json         what it is: the size of a patch, the seed, the pictures in their order; written first
+    shard_00000.u8    per patch its noisy side, then its clean side, uint8 (patch, patch, channels); 256 MiB at most
+    index.jsonl       per patch its source, instance, box and the SHA-256 of its pixels; or a source that was skipped
+    complete.json     how many patches there are, and the SHA-256 of the index; written last
+
+A patch counts once its line stands whole in the index, and lines are written after their pixels are on the disk
+(fsync). So whatever stops the packing, the patches that count are right, and what came after them is written again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from quietcam.data.crops import Box
+from quietcam.errors import DataError
+from quietcam.files.strict_json import MOST_OF_A_LIST, dump_json, parse_object, read_object
+
+__all__ = [
+    "AGAIN",
+    "COMPLETE",
+    "INDEX",
+    "PLAN",
+    "Entry",
+    "PackedPicture",
+    "Plan",
+    "read_complete",
+    "read_index",
+    "read_plan",
+    "shard_path",
+]
+
+_FORMAT = 1
+_SHARD_BYTES = 1 << 28
+_MOST = 1 << 31  # of a patch or of patches
+
+PLAN, INDEX, COMPLETE = "pack.json", "index.jsonl", "complete.json"
+AGAIN = "Remedy: delete the folder and pack again."
+
+
+@dataclass(frozen=True)
+class PackedPicture:
+    """One pair of pictures that a set is made of.
+
+    Attributes:
+        name: the pair's, unique in its data set.
+        instance: SIDD's name of the scene instance; empty where there is none.
+        scene: what splits go by.
+        side: train, validation or test; empty where there were too few scenes to split.
+        noisy_bytes: length of the noisy file, to tell when another one has taken its place.
+        clean_bytes: the same of the clean one.
+    """
+
+    name: str
+    instance: str
+    scene: str
+    side: str
+    noisy_bytes: int
+    clean_bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a packed set is to hold; the same plan and the same pictures give the same bytes.
+
+    Attributes:
+        data: name of the data set's folder.
+        patch: side of a patch in pixels.
+        channels: 3 for RGB, 1 for grayscale.
+        seed: of the boxes; without meaning in a dense grid.
+        per_picture: the most patches of one picture; None is a dense grid.
+        split: the side that was packed, or all.
+        rule: how the pictures were split into sides.
+        pictures: in the order in which they are packed.
+        patches_per_shard: each shard but the last holds so many.
+    """
+
+    data: str
+    patch: int
+    channels: int
+    seed: int
+    per_picture: int | None
+    split: str
+    rule: str
+    pictures: tuple[PackedPicture, ...]
+    patches_per_shard: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.patches_per_shard:
+            object.__setattr__(self, "patches_per_shard", max(1, _SHARD_BYTES // self.patch_bytes))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of one patch in a shard: noisy and clean, rows, columns, channels."""
+        return (2, self.patch, self.patch, self.channels)
+
+    @property
+    def patch_bytes(self) -> int:
+        """Bytes of one patch in a shard, both sides."""
+        return 2 * self.patch * self.patch * self.channels
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in ``pack.json``."""
+        return {"format": _FORMAT, **asdict(self), "pictures": [asdict(picture) for picture in self.pictures]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Plan:
+        """What ``to_dict`` gave."""
+        known = {field.name: values[field.name] for field in fields(cls)}
+        if not isinstance(known["pictures"], list):
+            raise TypeError("pictures that are no list")
+        plan = cls(**{**known, "pictures": tuple(PackedPicture(**each) for each in known["pictures"])})
+        plan._check()
+        return plan
+
+    def _check(self) -> None:
+        """Whether it can be one that was written, since it may come from anywhere."""
+        sizes = (self.patch, self.patches_per_shard, 1 if self.per_picture is None else self.per_picture)
+        if not all(type(each) is int and 0 < each < _MOST for each in sizes) or self.channels not in (1, 3):
+            raise ValueError(f"patches of {self.patch} pixels and {self.channels} channels")
+        words: list[object] = [self.data, self.split, self.rule]
+        counts: list[object] = [self.seed, self.channels]
+        for each in self.pictures:
+            words += [each.name, each.instance, each.scene, each.side]
+            counts += [each.noisy_bytes, each.clean_bytes]
+        if not all(type(each) is str for each in words) or not all(type(each) is int for each in counts):
+            raise TypeError("a picture that is not told by texts and numbers")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the index: a patch, or, where ``skipped`` says why, a picture that gives none.
+
+    Attributes:
+        source: name of the pair.
+        instance: SIDD's name of the scene instance; empty where there is none.
+        box: of the patch in its picture.
+        sha256: of the patch's pixels, noisy then clean, hexadecimal.
+        skipped: why the picture gives no patch.
+    """
+
+    source: str
+    instance: str = ""
+    box: Box = (0, 0, 0, 0)
+    sha256: str = ""
+    skipped: str = ""
+
+    def line(self) -> bytes:
+        """As it stands in the index."""
+        values = (
+            {"source": self.source, "skipped": self.skipped}
+            if self.skipped
+            else {"source": self.source, "instance": self.instance, "box": self.box, "sha256": self.sha256}
+        )
+        return dump_json(values, ascii_only=False).encode() + b"\n"
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Of the shard with that number."""
+    return folder / f"shard_{number:05d}.u8"
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a packed set.
+
+    Raises:
+        DataError: it is damaged, or of another format.
+    """
+    try:
+        values = read_object(folder / PLAN, MOST_OF_A_LIST)
+        if values["format"] != _FORMAT:
+            raise DataError(
+                f"A packed set must have format {_FORMAT}. Received: {folder} with format {values['format']}. {AGAIN}"
+            )
+        return Plan.from_dict(values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{folder / PLAN} must describe a packed set. Received: {error!r}. {AGAIN}") from error
+
+
+def read_complete(folder: Path) -> dict[str, Any] | None:
+    """What was noted when the set was finished; None before.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    path = folder / COMPLETE
+    try:
+        return read_object(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must be readable. Received: {error}. {AGAIN}") from error
+
+
+def read_index(path: Path, plan: Plan) -> tuple[list[Entry], list[int]]:
+    """The entries up to the first line that is not whole or not of this plan, and the byte where each ends."""
+    order = {picture.name: i for i, picture in enumerate(plan.pictures)}
+    entries: list[Entry] = []
+    ends: list[int] = []
+    at = last = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                entry = _parse(line)
+                if entry is None or order.get(entry.source, -1) < last:
+                    break
+                last = order[entry.source]
+                at += len(line)
+                entries.append(entry)
+                ends.append(at)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise DataError(f"The index of a packed set must be readable. Received: {path} ({error.strerror}).") from error
+    return entries, ends
+
+
+def _parse(line: bytes) -> Entry | None:
+    """One line of the index; None when it is not exactly what ``Entry.line`` writes."""
+    try:
+        values = parse_object(line)
+        if "box" in values:
+            x0, y0, x1, y1 = values["box"]
+            values["box"] = (x0, y0, x1, y1)
+        entry = Entry(**values)
+        return entry if entry.line() == line else None
+    except (ValueError, TypeError):
+        return None

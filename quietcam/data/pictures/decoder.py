@@ -1,0 +1,113 @@
+"""OpenCV's decoders, and what they only mutter: a JPEG's missing pixels are told on the error stream alone."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from quietcam.data.pictures.header import Header
+from quietcam.data.pictures.jpeg import bare_jpeg
+from quietcam.data.pictures.opencv import decode_image
+from quietcam.errors import DataError
+from quietcam.process.native_output import chatter_heard
+
+__all__ = ["damaged", "decode", "what_it_is"]
+
+
+def decode(path: object, content: bytes, header: Header) -> Any:
+    """The decoder's array: ``(H, W)`` or ``(H, W, C)`` in BGR order, of whatever depth the file has.
+
+    It is as stored, not turned upright, but for a TIFF, whose decoder turns it in any case.
+
+    Args:
+        path: says in errors where the content came from.
+        content: the file's.
+        header: what ``read_header`` told of it.
+
+    Raises:
+        DataError: no decoder can read it, or pixels are missing.
+    """
+    pixels, heard = _decode(path, content, header)
+    if pixels is None:
+        raise damaged(path, "no decoder can read it")
+    if heard and header.kind == "jpeg" and not any(_tells_damage(line, content[: header.end]) for line in heard):
+        # libjpeg tells its first warning only: behind a harmless one there may be another.
+        heard = _decode(path, bare_jpeg(content), header)[1]
+    if damage := next((line for line in heard if _tells_damage(line, content[: header.end])), None):
+        raise damaged(path, f"pixels are missing or wrong; its decoder says: {damage}")
+    return pixels
+
+
+def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str]]:
+    """The decoder's array, or None, and what it said."""
+    import cv2
+
+    # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done elsewhere, for all alike.
+    with _ALONE, _silent_opencv(), chatter_heard(_is_decoders) as heard:
+        try:
+            pixels = decode_image(content, header, cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            raise damaged(path, f"OpenCV refuses it: {error.err or error}") from error
+    return pixels, heard
+
+
+_ALONE = threading.Lock()
+"""One picture at a time: what a decoder says does not tell of which. It works on memory alone and waits for nothing."""
+
+
+def what_it_is(content: bytes) -> str:
+    """What lies in place of a picture, where it is something that downloads leave there."""
+    start = content[:256].lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not the picture itself: git lfs pull brings it"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    return "no decoder can read it: it is of no format that is read"
+
+
+_DECODERS = re.compile(
+    r"Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS parameters|Unknown Adobe color"
+    r"|Warning: unknown JFIF|libpng (warning|error)"
+)
+_EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x(d9|db|e)")
+_HARMLESS = 64  # bytes that some cameras leave between the first segments, or between the last pixel and the end
+
+
+def _is_decoders(line: str) -> bool:
+    return _DECODERS.match(line) is not None
+
+
+def _tells_damage(line: str, coded: bytes) -> bool:
+    """Whether libjpeg says that pixels are missing or made up: it hands out grey, and says nothing in another way.
+
+    Bytes of padding before the end of the ``coded`` pixels do no harm, however many.
+    """
+    if found := _EXTRANEOUS.match(line):
+        return int(found[1]) > _HARMLESS and len(set(coded[-int(found[1]) :])) > 1
+    return line.startswith(("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression"))
+
+
+@contextlib.contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """Keep OpenCV's own log off the terminal: the error that we raise says it better."""
+    import cv2
+
+    # OpenCV 5 has these two in a module of its own, 4 at the top. 0 is "silent" in both.
+    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    before = log.getLogLevel()
+    log.setLogLevel(0)
+    try:
+        yield
+    finally:
+        log.setLogLevel(before)
+
+
+def damaged(path: object, how: str) -> DataError:
+    """The error that says of a picture how it is damaged; ``path`` says which."""
+    return DataError(
+        f"A picture must be whole and of a known format. Received: {path} ({how}). "
+        "Remedy: copy or download it again, write it anew (magick IN OUT.png), or take it out."
+    )

@@ -1,0 +1,68 @@
+"""What a picture's file tells of the picture, whatever its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from quietcam.data.pictures.tiff import exif_orientation, is_adobe_rgb
+from quietcam.limits import MOST_PIXELS, MOST_SIDE
+
+__all__ = ["Header", "with_exif"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file tells.
+
+    Attributes:
+        kind: as ``kind_of`` names it; "" where it is none of these, and nothing else is told.
+        width: pixels, as stored.
+        height: pixels, as stored.
+        bits: of a channel; 0 where it is not told.
+        orientation: 1 to 8, as Exif defines it; 1 is upright.
+        profile: the ICC profile that is embedded, or nothing.
+        adobe_rgb: Exif tells Adobe RGB, as cameras do that embed no profile.
+        end: where a JPEG's coded pixels end.
+        unusual: what no picture for a camera's network is: "CMYK", "3 pages"; or nothing.
+        least: bytes that its way of coding takes for so many pixels at the least, were they all of one colour.
+    """
+
+    kind: str
+    width: int = 0
+    height: int = 0
+    bits: int = 0
+    orientation: int = 1
+    profile: bytes = b""
+    adobe_rgb: bool = False
+    end: int = 0
+    unusual: str = ""
+    least: int = 0
+
+    def excess(self, most: int = MOST_PIXELS) -> str | None:
+        """Why its pixels must not be decoded, for their number; None where they may be.
+
+        Args:
+            most: pixels.
+        """
+        pixels, size = self.width * self.height, f"{self.width}x{self.height}"
+        if pixels < 1:
+            return "it claims to have no pixels"
+        if pixels > most:
+            return f"it claims {size}, more than {most // 10**6} million pixels"
+        if max(self.width, self.height) > MOST_SIDE:
+            return f"it claims {size}, a side of more than {MOST_SIDE} pixels"
+        return None
+
+    def lack(self, length: int) -> str | None:
+        """Why a file of so many bytes cannot hold all of its pixels, for which a decoder would take the memory; None
+        where it can.
+        """
+        if length < self.least:
+            return f"it claims {self.width}x{self.height} in {length} bytes, which hold no picture of this size"
+        return None
+
+
+def with_exif(header: Header, exif: bytes) -> Header:
+    """``header`` and what Exif data tells."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    return replace(header, orientation=exif_orientation(exif), adobe_rgb=is_adobe_rgb(exif))

@@ -1,0 +1,113 @@
+"""The noisy pictures of a data set, with or without clean twins: what calibration looks at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quietcam.data.pictures.files import Place, list_pictures
+from quietcam.data.sets.layout import side_of_folder
+from quietcam.data.sets.pairs import Pair, list_data, nothing_left, say_problems
+from quietcam.data.sets.sidd import Instance
+from quietcam.data.sets.split import pairs_of_side
+from quietcam.errors import DataError, UsageError
+from quietcam.files.strict_json import read_object
+
+__all__ = ["CAPTURE", "NoisyPicture", "NoisySet", "find_noisy", "noisy_of_pairs"]
+
+CAPTURE = "capture.json"
+"""Beside captured frames: where they come from, and whether the camera denoised them itself."""
+
+
+@dataclass(frozen=True)
+class NoisyPicture:
+    """One noisy picture.
+
+    Attributes:
+        name: unique in its data set.
+        place: where it lies.
+        instance: what SIDD's naming tells, or None.
+        scene: what it may share with others; its own name where nothing tells.
+        clean: where its clean twin lies, or None.
+    """
+
+    name: str
+    place: Place
+    instance: Instance | None
+    scene: str
+    clean: Place | None = None
+
+
+@dataclass(frozen=True)
+class NoisySet:
+    """Noisy pictures sorted by name, and what ``quietcam capture`` told about them, or None."""
+
+    pictures: list[NoisyPicture]
+    capture: dict[str, Any] | None = None
+
+
+def find_noisy(path: Path, side: str = "all") -> NoisySet:
+    """All noisy pictures of a data set, without opening one.
+
+    Taken are the noisy sides of pairs, wherever ``find_pairs`` finds some; else SIDD's noisy blocks that never had a
+    twin; else the pictures that lie directly in the folder, or in a ``noisy`` folder in it.
+
+    Args:
+        side: of pairs, as ``pairs_of_side`` takes it.
+
+    Raises:
+        UsageError: there is no such data set, or a side is wanted of pictures that have no twins.
+        DataError: it holds no noisy picture, or cannot be read.
+    """
+    path = Path(path)
+    listing = list_data(path)
+    if listing.pairs:
+        say_problems([str(problem) for problem in listing.problems], f"of the data set in {path}")
+        return NoisySet(noisy_of_pairs(pairs_of_side(listing.pairs, side)))
+    if listing.noisy_only:
+        pictures = [NoisyPicture(name, place, None, name) for name, place in listing.noisy_only]
+    elif path.is_dir() and side_of_folder(path.resolve().name) != "clean":
+        pictures = _lying_in(path)
+    else:
+        raise nothing_left(path, listing)
+    if side != "all":
+        raise UsageError(
+            f"Only pairs are split by scene. Received: --split {side}, and {path}, pictures without clean twins. "
+            "Remedy: leave --split out."
+        )
+    return NoisySet(pictures, _told_by_capture(path))
+
+
+def noisy_of_pairs(pairs: Sequence[Pair]) -> list[NoisyPicture]:
+    """The noisy sides of pairs."""
+    return [NoisyPicture(pair.name, pair.noisy, pair.instance, pair.scene, pair.clean) for pair in pairs]
+
+
+def _lying_in(folder: Path) -> list[NoisyPicture]:
+    sides = sorted(each for each in folder.iterdir() if side_of_folder(each.name) == "noisy" and each.is_dir())
+    paths = list_pictures(sides[0] if len(sides) == 1 else folder)
+    stems = Counter(path.stem for path in paths)
+    found = []
+    for path in paths:
+        name = path.name if stems[path.stem] > 1 else path.stem
+        instance = Instance.parse(name)
+        found.append(NoisyPicture(name, path, instance, instance.scene if instance else name))
+    return sorted(found, key=lambda picture: picture.name)
+
+
+def _told_by_capture(folder: Path) -> dict[str, Any] | None:
+    path = folder / CAPTURE
+    if not path.is_file():
+        return None
+    try:
+        told = read_object(path)
+        keys = ("source", "isp_denoise", "quietcam")
+        return {key: told[key] for key in keys}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{CAPTURE} must be as `quietcam capture` wrote it. Received: {path}, which is not. "
+            "Remedy: capture again, or remove that file: the pictures alone will do."
+        ) from error

@@ -1,0 +1,368 @@
+"""Pairs of a noisy picture and its clean twin, found in the folders, archives and block files that people have."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
+
+from quietcam.data.pictures.files import Place, is_picture, read_picture
+from quietcam.data.pictures.formats import count_unread, is_hidden, unread_by_name
+from quietcam.data.sets.archive import is_archive, list_members
+from quietcam.data.sets.layout import (
+    SIDES,
+    Entry,
+    Layout,
+    Sides,
+    instance_name,
+    layout_file,
+    read_layout,
+    side_of_folder,
+    sort_into_sides,
+)
+from quietcam.data.sets.matfile import Blocks, is_blocks_file, read_blocks, swap_sides
+from quietcam.data.sets.sidd import Instance
+from quietcam.errors import DataError, UsageError
+from quietcam.image import Image
+from quietcam.terminal.progress import say
+
+__all__ = [
+    "Listing",
+    "Pair",
+    "PairList",
+    "Problem",
+    "find_pairs",
+    "list_data",
+    "list_problems",
+    "nothing_left",
+    "read_pair",
+    "say_problems",
+]
+
+_PROBLEMS_SAID = 5
+
+_LAYOUTS = (
+    "folders noisy/ and clean/ (or noisy/ gt/, lq/ gt/, input/ target/, low/ high/) with equal file names, files "
+    "x_real.jpg and x_mean.jpg, SIDD's instance folders with NOISY_SRGB_010.PNG and GT_SRGB_010.PNG, a zip of these, "
+    "or SIDD's validation blocks (.mat)"
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One noisy picture and its clean twin.
+
+    Attributes:
+        name: unique in its data set; starts with the instance's name where that is known.
+        noisy: where the noisy picture lies.
+        clean: where the clean one lies.
+        instance: what SIDD's naming tells, or None.
+        group: what it may share a scene with where no instance tells, or None. All of SIDD's validation blocks are
+            one group: several of its pictures show one scene, and nothing in the files tells which.
+    """
+
+    name: str
+    noisy: Place
+    clean: Place
+    instance: Instance | None = None
+    group: str | None = None
+
+    @property
+    def scene(self) -> str:
+        """SIDD's scene number, "001"; else the group; else the pair's own name, since nothing tells more."""
+        return self.instance.scene if self.instance else self.group or self.name
+
+
+@dataclass(frozen=True)
+class PairList:
+    """The pairs of a data set, sorted by name, and what was skipped: one line each."""
+
+    pairs: list[Pair]
+    problems: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self.pairs[index]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a data set.
+
+    Attributes:
+        kind: "missing twin", "ambiguous", "unreadable", "not read" or "size"; ``quietcam.data.sets.index`` knows more.
+        name: of the pair, the picture or the folder.
+        detail: what is wrong.
+    """
+
+    kind: str
+    name: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a data set holds, before a picture is opened.
+
+    Attributes:
+        pairs: sorted by name.
+        noisy_only: names and places of pictures whose clean twins were never published (SIDD's benchmark).
+        problems: what had to be skipped, and why.
+        folders: how many pictures lie directly in which folder.
+        sides: the names of the sides where somebody gave them, in words for an error.
+    """
+
+    pairs: list[Pair]
+    noisy_only: list[tuple[str, Place]]
+    problems: list[Problem]
+    folders: dict[str, int] = field(default_factory=dict)
+    sides: str = ""
+
+
+def find_pairs(path: Path) -> PairList:
+    """Find all pairs of a data set, without opening a picture, and say what had to be skipped.
+
+    Understood are a folder, a zip archive, which is read in place, and a ``.mat`` file of SIDD's blocks. In the first
+    two, at any depth, names in upper or lower case:
+
+    - folders ``noisy`` and ``clean`` side by side, or other usual names of the two (``quietcam.data.sets.layout``),
+      with equal file names (suffixes may differ, and so may a word such as NOISY, GT or CLEAN in the name);
+    - SIDD's instance folders, which hold ``NOISY_SRGB_010.PNG`` and ``GT_SRGB_010.PNG``, with or without the
+      instance's number in front;
+    - twins in one folder that differ in such a word, as PolyU's ``x_Real.JPG`` and ``x_mean.JPG``.
+
+    Where ``quietcam data index`` kept somebody's own names of the sides, these count instead. In a folder, ``.mat``
+    files of SIDD's blocks too.
+
+    Raises:
+        UsageError: there is no such data set.
+        DataError: no pair is left, or the archive or ``.mat`` file cannot be used.
+    """
+    path = Path(path)
+    listing = list_data(path)
+    if not listing.pairs:
+        raise nothing_left(path, listing)
+    problems = [str(problem) for problem in listing.problems]
+    say_problems(problems, f"of the data set in {path}")
+    return PairList(listing.pairs, problems)
+
+
+def list_data(path: Path, layout: Layout | None = None) -> Listing:
+    """What ``find_pairs`` finds, which may be no pair at all, with what is wrong sorted by kind.
+
+    Args:
+        path: as there.
+        layout: names of the sides. Defaults to those that were kept with the data set, else the usual ones.
+
+    Raises:
+        UsageError: there is no such data set.
+        DataError: the archive or ``.mat`` file cannot be used, or it is not told which folder is which side.
+    """
+    path = Path(path)
+    if layout is not None and path.suffix.lower() == ".mat":
+        raise UsageError(
+            f"--noisy and --clean are for folders and archives. Received: {path}, a .mat file. Remedy: leave both out."
+        )
+    problems: list[Problem] = []
+    arrays: list[Blocks] = []
+    entries: list[Entry] = []
+    unread: list[PurePath] = []
+    root = path.stem
+    if path.is_dir():
+        root = path.resolve().name
+        for file in _walk(path, problems):
+            if is_picture(file):
+                entries.append(Entry(file.relative_to(path), file))
+            elif unread_by_name(file) is not None:
+                unread.append(file.relative_to(path))
+            else:
+                arrays += _blocks_in(file, path, problems)
+    elif path.is_file() and path.suffix.lower() == ".mat":
+        arrays = read_blocks(path)
+        twin = path.with_name(swap_sides(path.name))
+        if twin != path and twin.is_file():
+            arrays += read_blocks(twin)
+    elif is_archive(path):
+        entries = list(_members(path, problems, unread))
+    else:
+        what = "a file" if path.exists() else "nothing there"
+        raise UsageError(
+            f"A data set must be a folder, a .zip or a .mat file that exists. Received: {path} ({what}). "
+            "Remedy: check the path."
+        )
+    pairs, noisy_only = _join_blocks(arrays, path, problems)
+    named = layout or read_layout(path)
+    found = sort_into_sides(entries, root, named)
+    joined = (_join(name, sides, root, problems) for name, sides in sorted(found.items()))
+    pairs += [pair for pair in joined if pair is not None]
+    problems += [Problem("not read", name, detail) for name, detail in count_unread(unread)]
+    folders = Counter(entry.path.parent.as_posix() for entry in entries)
+    sides = "" if named is None else f"--noisy {named.noisy} --clean {named.clean}"
+    if named is not None and layout is None:
+        sides += f" (kept in {layout_file(path)})"
+    return Listing(sorted(pairs, key=lambda pair: pair.name), noisy_only, problems, dict(folders), sides)
+
+
+def read_pair(pair: Pair) -> tuple[Image, Image]:
+    """Read both pictures: noisy, clean, each uint8 ``(H, W, 3)`` RGB, of one size.
+
+    Raises:
+        DataError: one cannot be used, or their sizes differ.
+        UsageError: one is gone.
+    """
+    noisy, clean = read_picture(pair.noisy), read_picture(pair.clean)
+    if noisy.shape != clean.shape:
+        raise DataError(
+            f"A noisy picture and its clean twin must have one size. Received: {pair.name}, noisy "
+            f"{noisy.shape[1]}x{noisy.shape[0]} and clean {clean.shape[1]}x{clean.shape[0]}. "
+            "Remedy: crop both to the same region, or take them out."
+        )
+    return noisy, clean
+
+
+def say_problems(problems: list[str], where: str) -> None:
+    """Say once how many were skipped and name the first few; nothing when there are none."""
+    if problems:
+        say(f"Skipped {len(problems)} {where}:")
+        for problem in problems[:_PROBLEMS_SAID]:
+            say(f"  {problem}")
+        if len(problems) > _PROBLEMS_SAID:
+            say(f"  and {len(problems) - _PROBLEMS_SAID} more")
+
+
+def list_problems(problems: list[str]) -> str:
+    """The first few problems, for one line of an error."""
+    first = "; ".join(problem.rstrip(".") for problem in problems[:3])
+    return first + (f" (and {len(problems) - 3} more)" if len(problems) > 3 else "")
+
+
+def _walk(folder: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Every photograph and file of blocks below ``folder``, links followed, hidden folders and macOS's left out."""
+
+    def unreadable(error: OSError) -> None:
+        problems.append(Problem("unreadable", str(error.filename), f"the folder cannot be read ({error.strerror})"))
+
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        status = os.stat(parent)  # noqa: PTH116  (a link may lead back up: each folder is entered once)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for name in sorted(files):
+            path = Path(parent, name)
+            if (is_picture(path) or is_blocks_file(path) or unread_by_name(path)) and path.is_file():
+                yield path
+
+
+def _members(path: Path, problems: list[Problem], unread: list[PurePath]) -> Iterator[Entry]:
+    """The pictures of an archive, likewise."""
+    for member in list_members(path):
+        inside = PurePosixPath(member.path)
+        if any(is_hidden(part) for part in inside.parts[:-1]):
+            continue
+        if is_picture(inside):
+            yield Entry(inside, member)
+        elif unread_by_name(inside) is not None:
+            unread.append(inside)
+        elif is_blocks_file(inside):
+            problems.append(Problem("unreadable", member.path, "blocks are not read in an archive: unpack it"))
+
+
+def _blocks_in(file: Path, folder: Path, problems: list[Problem]) -> list[Blocks]:
+    try:
+        return read_blocks(file)
+    except DataError as error:
+        problems.append(Problem("unreadable", str(file.relative_to(folder)), str(error)))
+        return []
+
+
+def _join_blocks(
+    arrays: list[Blocks], root: Path, problems: list[Problem]
+) -> tuple[list[Pair], list[tuple[str, Place]]]:
+    """Pairs of blocks from arrays that lie in one folder; those that never had a clean twin."""
+    sets: dict[tuple[Path, str], dict[str, Blocks]] = {}
+    for array in arrays:
+        sides = sets.setdefault((array.file.parent, array.dataset), {})
+        if array.side in sides:
+            problems.append(
+                Problem("ambiguous", array.file.name, f"{array.variable} stands in two files of the folder")
+            )
+        sides.setdefault(array.side, array)
+    pairs: list[Pair] = []
+    noisy_only: list[tuple[str, Place]] = []
+    for (parent, dataset), sides in sorted(sets.items()):
+        below = parent.relative_to(root).as_posix() if root.is_dir() else "."
+        prefix = "" if below == "." else f"{below}/"
+        noisy, clean = sides.get("noisy"), sides.get("clean")
+        if noisy and clean and noisy.shape == clean.shape:
+            places = zip(noisy.places(), clean.places(), strict=True)
+            group = f"SIDD {dataset.lower()}"
+            pairs += [Pair(prefix + name, place, twin, group=group) for (name, place), (_, twin) in places]
+        elif noisy and clean:
+            problems.append(
+                Problem("size", f"{prefix}{dataset}", f"noisy blocks {noisy.shape} and clean blocks {clean.shape}")
+            )
+        elif noisy:
+            noisy_only += [(prefix + name, place) for name, place in noisy.places()]
+            if dataset != "Benchmark":  # whose clean blocks were never published
+                problems.append(Problem("missing twin", prefix + noisy.file.name, "no clean twin"))
+        elif clean:
+            problems.append(Problem("missing twin", prefix + clean.file.name, "no noisy twin"))
+    return pairs, noisy_only
+
+
+def _join(name: str, sides: Sides, root: str, problems: list[Problem]) -> Pair | None:
+    for side, other in (SIDES, reversed(SIDES)):
+        if side not in sides:
+            problems.append(Problem("missing twin", str(sides[other][0].path), f"no {side} twin"))
+            return None
+    # Copies of one picture in two places, as in an archive that was unpacked twice: one place is used.
+    doubled = next((side for side in SIDES if len(sides[side]) > 1), None)
+    if doubled is not None:
+        listed = " and ".join(str(entry.path) for entry in sides[doubled][:2])
+        ambiguous = any(len({entry.path.parent for entry in entries}) < len(entries) for entries in sides.values())
+        what = "which one is meant is not known" if ambiguous else "one place is used"
+        detail = f"{len(sides[doubled])} {doubled} pictures of that name, {what} ({listed})"
+        problems.append(Problem("ambiguous", name, detail))
+        if ambiguous:
+            return None
+    noisy = sides["noisy"][0]
+    clean = next((entry for entry in sides["clean"] if entry.path.parent == noisy.path.parent), sides["clean"][0])
+    owner = instance_name(noisy.path, root)
+    return Pair(name, noisy.place, clean.place, Instance.parse(owner) if owner else None)
+
+
+def nothing_left(path: Path, listing: Listing) -> DataError:
+    """Why ``path`` holds no pair, as the error to raise."""
+    problems = [str(problem) for problem in listing.problems]
+    archive = next((file for file in sorted(path.glob("*.zip")) if path.is_dir()), None)
+    remedy = f"give the archive itself, {archive}." if archive else "arrange the pictures so, or give another folder."
+    if problems:
+        received = f"{path}, where all {len(problems)} had to be skipped: {list_problems(problems)}"
+    elif listing.noisy_only:
+        received = f"{path}, {len(listing.noisy_only)} noisy pictures whose clean twins were never published"
+        remedy = "give SIDD's validation blocks, which have them."
+    elif side_of_folder(path.resolve().name) is not None:
+        received = f"{path}, one side alone"
+        remedy = "give the folder above it."
+    elif listing.folders:
+        listed = ", ".join(f"{folder}/ ({count})" for folder, count in sorted(listing.folders.items())[:8])
+        none = f"where no picture is on a side by {listing.sides}" if listing.sides else "with none"
+        received = f"{path}, {none}; its pictures lie in {listed}"
+        remedy = f"name its two sides: quietcam data index {shlex.quote(str(path))} --noisy FOLDER --clean FOLDER"
+    else:
+        received = f"{path}, with none"
+    return DataError(f"A data set must hold pairs: {_LAYOUTS}. Received: {received}. Remedy: {remedy}")

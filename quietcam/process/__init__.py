@@ -1,0 +1,1 @@
+"""This process: how it ends, and what native code writes to its error stream."""

@@ -1,0 +1,132 @@
+"""Arrays of pictures in .npz and .npy files of whatever origin, for the linter to look at."""
+
+from __future__ import annotations
+
+import shlex
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.data.pictures.files import is_picture_file
+from quietcam.errors import DataError, UsageError
+from quietcam.files.paths import is_dir, lack
+from quietcam.files.strict_json import MOST_OF_A_LIST, parse_json
+
+__all__ = ["ForeignArray", "claimed_sizes", "read_array"]
+
+_LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
+_MOST_MEMBERS = 10_000
+_SMALL, _MOST_RATIO = 64 << 20, 200  # bytes that one may become, of an array that is not small; pictures hardly shrink
+_MAGIC = b"\x93NUMPY"
+_REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez."
+
+
+@dataclass(frozen=True)
+class ForeignArray:
+    """An array out of a file.
+
+    Attributes:
+        key: what it is called there; empty in an .npy file.
+        others: keys of the arrays that were passed over.
+        origin: as a set of quietcam has it, else empty.
+        is_set: the file has all that a set of quietcam has.
+    """
+
+    array: NDArray[Any]
+    key: str
+    others: tuple[str, ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict)
+    is_set: bool = False
+
+
+def read_array(path: Path, key: str | None = None) -> ForeignArray:
+    """The array of pictures in a file: ``patches`` where there is one, else the largest array of numbers.
+
+    Raises:
+        UsageError: there is no such file, or no array of that name in it.
+        DataError: it is no .npz or .npy file, is damaged or too large, holds Python objects, or nothing like pictures.
+    """
+    path = Path(path)
+    if not path.is_file():
+        remedy = f"quietcam calibrate --data {shlex.quote(str(path))}" if is_dir(path) else "check the path."
+        raise UsageError(f"A set is an .npz or .npy file. Received: {path}, {lack(path)}. Remedy: {remedy}")
+    if is_picture_file(path):
+        raise DataError(
+            f"A set is an .npz or .npy file. Received: {path}, a picture. "
+            "Remedy: write a set of pictures with `quietcam calibrate --data FOLDER --out rep.npz`."
+        )
+    try:
+        return _read_zip(path, key) if zipfile.is_zipfile(path) else _read_bare(path, key)
+    except (OSError, ValueError, TypeError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, (DataError, UsageError)):
+            raise
+        objects = "pickle" in str(error).lower() or "object array" in str(error).lower()
+        what = "with Python objects, which are not read" if objects else "which is none or is damaged"
+        raise DataError(
+            f"A set must be a whole .npz or .npy file of numbers. Received: {path}, {what}. {_REMEDY}"
+        ) from error
+
+
+def claimed_sizes(path: Path) -> dict[str, int]:
+    """The bytes that each array of an ``.npz`` file unpacks to, as its directory has it.
+
+    Raises:
+        DataError: one is larger than any set, or all together; one was made to unpack to far more than it takes.
+        zipfile.BadZipFile: it is no such file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+    sizes = {info.filename.removesuffix(".npy"): info.file_size for info in infos}
+    largest = max(sizes, key=lambda name: sizes[name], default=None)
+    if largest is not None and sizes[largest] > _LARGEST:
+        raise DataError(
+            f"A set must fit into memory. Received: {path}, whose {largest} unpacks to "
+            f"{sizes[largest] / 2**30:.0f} GiB. Remedy: take fewer patches; some hundred are plenty."
+        )
+    bombs = [each for each in infos if each.file_size > max(_SMALL, _MOST_RATIO * each.compress_size)]
+    if bombs or len(infos) > _MOST_MEMBERS or sum(sizes.values()) > 2 * _LARGEST:
+        what = f"whose {bombs[0].filename!r} grows too much" if bombs else "with too many arrays or too large ones"
+        raise DataError(
+            f"A set must unpack to at most {2 * _LARGEST >> 30} GiB in {_MOST_MEMBERS} arrays, each at most "
+            f"{_MOST_RATIO} times as large as it is packed. Received: {path}, {what}. {_REMEDY}"
+        )
+    return sizes
+
+
+def _read_zip(path: Path, key: str | None) -> ForeignArray:
+    sizes = claimed_sizes(path)
+    with np.load(path, allow_pickle=False) as stored:
+        names = list(stored.files)
+        if key is not None and key not in names:
+            raise UsageError(
+                f"--key is an array of the file. Received: {key}. Remedy: choose from {', '.join(names) or 'none'}."
+            )
+        if key is None:
+            key = "patches" if "patches" in names else max(names, key=lambda name: sizes.get(name, 0), default=None)
+        if key is None:
+            raise DataError(f"A set holds an array of pictures. Received: {path}, with none. {_REMEDY}")
+        is_set = {"patches", "source", "instance", "box", "sha256"} <= set(names)
+        origin = parse_json(str(stored["origin"]), MOST_OF_A_LIST) if is_set and "origin" in names else {}
+        others = () if is_set else tuple(name for name in names if name != key)
+        return ForeignArray(np.asarray(stored[key]), key, others, origin if isinstance(origin, dict) else {}, is_set)
+
+
+def _read_bare(path: Path, key: str | None) -> ForeignArray:
+    if key is not None:
+        raise UsageError(f"--key is for .npz files. Received: {path}. Remedy: leave it out.")
+    with path.open("rb") as file:
+        if (length := file.seek(0, 2)) > _LARGEST:
+            raise DataError(
+                f"A set must fit into memory. Received: {path} with {length / 2**30:.0f} GiB. "
+                "Remedy: take fewer patches; some hundred are plenty."
+            )
+        file.seek(0)
+        if file.read(len(_MAGIC)) != _MAGIC:  # numpy would take any other bytes for Python objects
+            raise ValueError("no .npy file")
+        file.seek(0)
+        return ForeignArray(np.asarray(np.load(file, allow_pickle=False)), "")

@@ -1,0 +1,103 @@
+"""Arrays that claim to be pictures, as uint8 pixels: foreign layouts and value ranges are recognized and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import DataError
+from quietcam.image import Image
+
+__all__ = ["as_pixels"]
+
+_CHUNK = 1 << 24  # values turned at a time, so that a large array of floats needs little memory beside itself
+
+
+_OVERSHOOT = 512.0  # up to where values are taken for pixels of 8 bits with something added
+
+
+def as_pixels(array: NDArray[Any]) -> tuple[Image, list[tuple[str, str]]]:
+    """``array`` as uint8 ``(N, H, W, C)`` in whatever way it makes sense as pictures.
+
+    Returns:
+        The pixels, and what had to be made good: names of rules of ``quietcam.representative.lint``
+        with what was received.
+
+    Raises:
+        DataError: it cannot be pictures.
+    """
+    if array.dtype.kind not in "uif" or array.size == 0:
+        raise _no_pictures(array)
+    doubts: list[tuple[str, str]] = []
+    array = _as_nhwc(array, doubts)
+    if array.dtype == np.uint8:
+        return array, doubts
+    low, high = _finite_range(array, doubts)
+    offset, scale = _judge_range(array.dtype, low, high, doubts)
+    pixels = np.empty(array.shape, np.uint8)
+    step = max(1, _CHUNK // array[0].size)
+    for first in range(0, len(array), step):
+        values = np.nan_to_num(array[first : first + step].astype(np.float32), nan=low, posinf=high, neginf=low)
+        pixels[first : first + step] = np.rint(np.clip((values - offset) * scale, 0.0, 255.0)).astype(np.uint8)
+    return pixels, doubts
+
+
+def _as_nhwc(array: NDArray[Any], doubts: list[tuple[str, str]]) -> NDArray[Any]:
+    shape = array.shape
+    if array.ndim == 5 and shape[1] == 1:  # one batch of 1 after the other, as a converter takes them
+        array = array[:, 0]
+    elif array.ndim == 3:
+        array = array[np.newaxis] if shape[2] in (1, 3) else array[..., np.newaxis]
+    if array.ndim != 4:
+        raise _no_pictures(array)
+    if array.shape[3] in (1, 3):
+        return array
+    if array.shape[1] in (1, 3):
+        doubts.append(("layout", f"shape {shape}"))
+        return np.moveaxis(array, 1, -1)
+    raise _no_pictures(array)
+
+
+def _finite_range(array: NDArray[Any], doubts: list[tuple[str, str]]) -> tuple[float, float]:
+    if array.dtype.kind != "f":
+        return float(array.min()), float(array.max())
+    low, high, strange = np.inf, -np.inf, 0
+    for part in array:
+        finite = part[np.isfinite(part)]
+        strange += part.size - finite.size
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if strange:
+        doubts.append(("not-finite", f"{strange} of {array.size} values that are none"))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _judge_range(dtype: np.dtype[Any], low: float, high: float, doubts: list[tuple[str, str]]) -> tuple[float, float]:
+    """Offset and scale that make pixels of the values: ``(value - offset) * scale`` in 0 to 255."""
+    received = f"{dtype}, {low:.4g} to {high:.{4 if dtype.kind == 'f' else 6}g}"
+    if dtype.kind in "ui" and low >= 0 and high <= 255:
+        doubts.append(("dtype", received))
+        return 0.0, 1.0
+    if low >= -0.01 and high <= 1.01:
+        doubts.append(("dtype", received))
+        return 0.0, 255.0
+    if low >= -4.0 and high <= 4.0:  # [-1, 1], or less a mean and divided by a deviation
+        doubts.append(("range-signed", received))
+        return (-1.0, 127.5) if low >= -1.01 and high <= 1.01 else (low, 255.0 / (high - low))
+    if low >= 0 and high > _OVERSHOOT:
+        bits = next((bits for bits in (10, 12, 14, 16) if high < 1 << bits), 0)
+        doubts.append(("bit-depth", f"{received}, which looks like {bits} bits" if bits else received))
+        return 0.0, 255.0 / ((1 << bits) - 1 if bits else high)
+    doubts.append(("range-255", received))
+    if low >= 0 and high <= 256:
+        return 0.0, 1.0
+    return (-128.0, 1.0) if low >= -128.5 and high <= 128 else (low, 255.0 / max(high - low, 1e-9))
+
+
+def _no_pictures(array: NDArray[Any]) -> DataError:
+    return DataError(
+        "Patches must be numbers of shape (count, height, width, 3) or (…, 1), and not none. "
+        f"Received: {array.dtype}, shape {array.shape}. Remedy: write the set with `quietcam calibrate`."
+    )

@@ -1,0 +1,149 @@
+"""What sensors and cameras add to shot and read noise: binning, rows, columns, hot pixels, lamps, few bits, JPEG."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.data.pictures.headers import glance
+from quietcam.data.pictures.opencv import decode_image, load_opencv
+from quietcam.errors import DataError, UsageError
+from quietcam.image import Image, swap_red_blue
+
+__all__ = ["Traits", "compressed", "random_traits"]
+
+Raw = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """A camera's traits; all are off by default, and then nothing changes.
+
+    Attributes:
+        binning: 1, or 2 where 2x2 sites of one colour are read and averaged into one.
+        row: standard deviation of what all sites of a row share in a frame, 1 is the sensor's range.
+        hot: the share of sites that leak charge; where they are, and how much, stays with the camera.
+        bits: of the converter, 8 to 16; or None for no steps at all.
+        jpeg: the quality of the JPEG that the camera delivers, 1 to 100; or None.
+        serial: another camera of the kind, with hot pixels, columns and sensitivities of its own.
+        column: standard deviation of what all sites of a column share in every frame, 1 is the sensor's range.
+        uneven: standard deviation of the sites' sensitivity, 1 is the mean one; it stays with the camera.
+        lamps: by how much of its mean the light of lamps swings, 0 to 1: bands of rows, which move from frame to frame.
+    """
+
+    binning: int = 1
+    row: float = 0.0
+    hot: float = 0.0
+    bits: int | None = None
+    jpeg: int | None = None
+    serial: int = 0
+    column: float = 0.0
+    uneven: float = 0.0
+    lamps: float = 0.0
+
+    def __post_init__(self) -> None:
+        rules = (
+            (self.binning in (1, 2), "binning must be 1 or 2", self.binning),
+            (math.isfinite(self.row) and self.row >= 0.0, "row noise must be at least 0", self.row),
+            (math.isfinite(self.column) and self.column >= 0.0, "column noise must be at least 0", self.column),
+            (0.0 <= self.uneven < 1.0, "the spread of sensitivities must lie in [0, 1)", self.uneven),
+            (0.0 <= self.lamps < 1.0, "the swing of lamps must lie in [0, 1)", self.lamps),
+            (0.0 <= self.hot <= 1.0, "the share of hot pixels must lie in [0, 1]", self.hot),
+            (self.bits is None or 8 <= self.bits <= 16, "bits must lie in 8 to 16", self.bits),
+            (self.jpeg is None or 1 <= self.jpeg <= 100, "the quality of a JPEG must lie in 1 to 100", self.jpeg),
+            (self.serial >= 0, "serial must be at least 0", self.serial),
+        )
+        for holds, rule, received in rules:
+            if not holds:
+                raise UsageError(f"{rule[0].upper()}{rule[1:]}. Received: {received}.")
+
+    def leak(self, raw: Raw) -> Raw:
+        """The mosaic with the dark current of hot pixels: added before noise, up to the whole range."""
+        if self.hot == 0.0:
+            return raw
+        rng = np.random.Generator(np.random.PCG64(self.serial))
+        count = rng.binomial(raw.size, self.hot)
+        leaky = raw.copy()
+        leaky.reshape(-1)[rng.integers(0, raw.size, count)] += rng.exponential(0.2, count).astype(np.float32)
+        return np.minimum(leaky, np.float32(1.0), out=leaky)
+
+    def fixed(self, raw: Raw) -> Raw:
+        """The mosaic through this camera's uneven sites and columns: the same in every frame, before noise."""
+        if self.uneven == 0.0 and self.column == 0.0:
+            return raw
+        rng = np.random.Generator(np.random.PCG64([self.serial, 1]))
+        seen = raw * (1 + rng.standard_normal(raw.shape, np.float32) * np.float32(self.uneven))
+        seen += rng.standard_normal((1, raw.shape[1]), np.float32) * np.float32(self.column)
+        return np.asarray(seen, np.float32)
+
+    def light(self, height: int, rng: np.random.Generator) -> Raw:
+        """What lamps multiply each row of one frame by: ``(height, 1)``, a wave of 24 to 600 rows around 1."""
+        period, phase = math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
+        wave = 1.0 + self.lamps * np.sin(2.0 * math.pi / period * np.arange(height) + phase)
+        return np.asarray(wave, np.float32)[:, np.newaxis]
+
+    def rows(self, height: int, rng: np.random.Generator) -> Raw:
+        """What each row of one frame is shifted by: ``(height, 1)``."""
+        return rng.standard_normal((height, 1), np.float32) * np.float32(self.row)
+
+    def convert(self, raw: Raw) -> Raw:
+        """The mosaic in the converter's steps, of which black and white are two."""
+        if self.bits is None:
+            return raw
+        steps = np.float32(2**self.bits - 1)
+        stepped: Raw = np.rint(raw * steps) / steps
+        return stepped
+
+    def deliver(self, image: Image) -> Image:
+        """The picture as it leaves the camera.
+
+        Raises:
+            MissingExtraError: JPEG needs OpenCV.
+        """
+        return image if self.jpeg is None else compressed(image, "jpeg", self.jpeg)
+
+
+def compressed(image: Image, codec: str, quality: int) -> Image:
+    """A picture after lossy compression: uint8 ``(H, W, C)``, as before.
+
+    Args:
+        codec: "jpeg", or "vp8": a key frame of that video codec, as WebP holds it. Like H.264's, it predicts blocks
+            from their neighbours and smooths their borders.
+        quality: 1 to 100, of the codec's own scale.
+
+    Raises:
+        MissingExtraError: it needs OpenCV.
+    """
+    cv2 = load_opencv()
+    suffix, flag = {"jpeg": (".jpg", cv2.IMWRITE_JPEG_QUALITY), "vp8": (".webp", cv2.IMWRITE_WEBP_QUALITY)}[codec]
+    whole, content = cv2.imencode(suffix, swap_red_blue(image), [flag, quality])
+    if not whole:
+        raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as {codec}.")
+    colour = image.shape[2] == 3
+    coded = content.tobytes()
+    decoded = decode_image(coded, glance(coded), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    return swap_red_blue(np.asarray(decoded, np.uint8).reshape(image.shape))
+
+
+def random_traits(rng: np.random.Generator, deviation: float) -> Traits:
+    """Traits as they are met in the crowd. Deterministic by the state of ``rng``.
+
+    Half of all cameras convert to 10 bits and three in ten to 12. One in eight bins, one in six has row noise of 5 to
+    25 % of ``deviation``, one in ten has hot pixels, one in six delivers JPEG of quality 80 to 97.
+
+    Args:
+        deviation: of the camera's shot and read noise in its shadows, 1 is the sensor's range.
+    """
+    binning, bits, row, hot, jpeg = rng.random(5).tolist()
+    row_share, hot_share, quality = rng.random(3).tolist()
+    return Traits(
+        binning=2 if binning < 1 / 8 else 1,
+        row=deviation * (0.05 + 0.2 * row_share) if row < 1 / 6 else 0.0,
+        hot=10.0 ** (-5.5 + 2.0 * hot_share) if hot < 1 / 10 else 0.0,
+        bits=10 if bits < 0.5 else 12 if bits < 0.8 else None,
+        jpeg=80 + int(18 * quality) if jpeg < 1 / 6 else None,
+        serial=int(rng.integers(2**31)),
+    )

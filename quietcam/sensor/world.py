@@ -1,0 +1,176 @@
+"""The world of cameras: phones, Raspberry Pi cameras, machine cameras, and all of them at night.
+
+``random_camera`` of ``quietcam.sensor.noise`` draws one of SIDD's phones. Networks that saw only these leave fine
+white grain on other cameras' pictures, and coarse grain where a frame was enlarged. So here every kind is drawn, and
+what happens to frames after the sensor, each from a distribution that ``CROWD`` and ``draw_delivery`` state.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quietcam.image import Image, check_image, to_gray, to_rgb
+from quietcam.sensor.delivery import Delivery
+from quietcam.sensor.isp import IDENTITY, PHASES, Isp
+from quietcam.sensor.noise import SENSORS, SIDD_LEVELS, Levels, SensorCamera, SensorNoise, random_isp, sensor
+from quietcam.sensor.srgb import to_light, to_shown
+from quietcam.sensor.traits import Traits, random_traits
+
+__all__ = ["CROWD", "NIGHT_LEVELS", "WorldCamera", "camera_of", "draw_camera", "draw_delivery", "photograph_world"]
+
+CROWD = {"phone": 0.35, "pi": 0.25, "machine": 0.25, "night": 0.15}
+"""Shares of the kinds of cameras."""
+
+NIGHT_LEVELS = Levels(math.log(1.5e-2), 0.7, 4e-3, 9e-2, -1.193, 1.534, 0.504)
+"""Beyond SIDD's: its noisiest phone has a shot noise of 0.022. Read noise follows it as in SIDD."""
+
+
+@dataclass(frozen=True)
+class WorldCamera:
+    """One camera, what it looks at, and the way of its frames.
+
+    Attributes:
+        kind: a key of ``CROWD``.
+        noise, isp, traits: as of a ``SensorCamera``.
+        tint: what a scene's red, green and blue light is multiplied by, 0 to 1: a dim scene, a color cast that no
+            white balance takes away.
+        gray: a monochrome sensor, delivered as three equal channels.
+        delivery: from the pipeline to the viewer.
+    """
+
+    kind: str
+    noise: SensorNoise
+    isp: Isp
+    traits: Traits
+    delivery: Delivery
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gray: bool = False
+
+    def photograph(self, scene: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+        """``(noisy, clean)`` of a scene: uint8 of its shape. The clean side is what a long burst averages to."""
+        height, width, channels = check_image(scene).shape
+        seen = self.delivery.before(_lit(scene, self.tint))
+        if self.gray:
+            seen = to_gray(seen)
+        camera = SensorCamera(self.noise, self.isp, self.traits)
+        noisy = self.delivery.noisy(camera.expose(seen, rng), height, width)
+        clean = self.delivery.clean(camera.clean(seen, averaged=True), height, width)
+        return (to_rgb(noisy), to_rgb(clean)) if channels == 3 else (noisy, clean)
+
+
+def photograph_world(scene: Image, seed: int) -> tuple[Image, Image]:
+    """A clean ``scene``, uint8 ``(H, W, C)``, through one camera out of the world: ``(noisy, clean)`` of its shape.
+
+    The same arguments give the same pair.
+    """
+    return camera_of(seed).photograph(scene, np.random.Generator(np.random.PCG64([seed, 7])))
+
+
+def camera_of(seed: int) -> WorldCamera:
+    """The camera that ``photograph_world`` takes for that seed."""
+    return draw_camera(np.random.Generator(np.random.PCG64([seed, 6])))
+
+
+def draw_camera(rng: np.random.Generator) -> WorldCamera:
+    """One camera out of the world. Deterministic by the state of ``rng``."""
+    kind = str(rng.choice([*CROWD], p=[*CROWD.values()]))
+    if kind == "machine":
+        return _machine(rng)
+    if kind == "pi":
+        name = sorted(SENSORS)[int(rng.integers(len(SENSORS)))]
+        noise = sensor(name, math.exp(rng.uniform(0.0, math.log(48.0))))
+    else:
+        noise = (NIGHT_LEVELS if kind == "night" else SIDD_LEVELS).draw(rng)
+    isp = random_isp(rng)
+    traits = _with_patterns(replace(random_traits(rng, noise.shadows), jpeg=None), noise, rng)
+    dim = rng.uniform(0.1, 0.6) if kind == "night" and rng.random() < 0.5 else 1.0
+    return WorldCamera(kind, noise, isp, traits, draw_delivery(rng), (dim, dim, dim))
+
+
+def draw_delivery(rng: np.random.Generator) -> Delivery:
+    """What happens to frames, drawn; half of all frames arrive as their pipeline made them.
+
+    Of the other half, each of these holds for itself: three in ten are shrunk, by 1.2 to 3; three in ten enlarged, by
+    1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten were smoothed a little;
+    three in ten are sharpened by up to 1; half are compressed, two thirds of them as JPEG of quality 50 to 96, the
+    others as video of quality 35 to 90.
+    """
+    if rng.random() < 0.5:
+        return Delivery()
+    scaled, chroma, smooth, sharpen, codec = rng.random(5).tolist()
+    shrink, enlarge = math.exp(rng.uniform(math.log(1.2), math.log(3.0))), rng.uniform(1.15, 2.5)
+    amounts = rng.random(4).tolist()
+    jpeg = amounts[3] < 2 / 3
+    return Delivery(
+        scale=shrink if scaled < 0.3 else 1 / enlarge if scaled < 0.6 else 1.0,
+        chroma=0.7 + 1.8 * amounts[0] if chroma < 0.3 else 0.0,
+        smooth=3.0 + 12.0 * amounts[1] if smooth < 0.2 else 0.0,
+        sharpen=0.2 + 0.8 * amounts[2] if sharpen < 0.3 else 0.0,
+        codec=("jpeg" if jpeg else "vp8") if codec < 0.5 else None,
+        quality=int(rng.integers(50, 97) if jpeg else rng.integers(35, 91)),
+    )
+
+
+def _machine(rng: np.random.Generator) -> WorldCamera:
+    """A machine camera: no color matrix, often no white balance, a plain tone curve, often dim, one in four gray.
+
+    Its shot noise is drawn log-evenly from 0.0003 to 0.03, read noise as in SIDD. Half of them bin or skip on the
+    sensor, so that their grain is white.
+    """
+    shot = math.exp(rng.uniform(math.log(3e-4), math.log(3e-2)))
+    noise = SensorNoise(shot, math.exp(-1.193 + 1.534 * math.log(shot) + rng.normal(0.0, 0.504)))
+    balanced = rng.random() < 0.4
+    isp = Isp(
+        red_gain=rng.uniform(1.3, 2.2) if balanced else 1.0,
+        blue_gain=rng.uniform(1.2, 2.1) if balanced else 1.0,
+        matrix=IDENTITY,
+        exposure=rng.uniform(0.7, 1.0),
+        demosaic="malvar" if rng.random() < 0.5 else "bilinear",
+        phase=list(PHASES)[int(rng.integers(len(PHASES)))],
+        tone=str(rng.choice(["srgb", "gamma", "linear"], p=[0.45, 0.35, 0.2])),
+    )
+    traits = Traits(
+        bits=int(rng.choice([8, 10, 12])),
+        hot=10.0 ** rng.uniform(-5.5, -3.5) if rng.random() < 0.15 else 0.0,
+        serial=int(rng.integers(2**31)),
+    )
+    dim = math.exp(rng.uniform(math.log(0.08), 0.0)) if rng.random() < 0.6 else 1.0
+    cast = (1.0, 1.0, 1.0) if balanced else (rng.uniform(0.45, 1.0), 1.0, rng.uniform(0.4, 1.0))
+    delivery = draw_delivery(rng)
+    if rng.random() < 0.5 and delivery.scale == 1.0:
+        delivery = replace(delivery, scale=float(rng.choice([2.0, 3.0])))
+    return WorldCamera(
+        "machine",
+        noise,
+        isp,
+        _with_patterns(traits, noise, rng),
+        delivery,
+        (dim * cast[0], dim * cast[1], dim * cast[2]),
+        gray=rng.random() < 0.25,
+    )
+
+
+def _with_patterns(traits: Traits, noise: SensorNoise, rng: np.random.Generator) -> Traits:
+    """One in ten has columns of 5 to 20 % of the noise in its shadows, one in eight uneven sites of 0.3 to 1.5 %, one
+    in twelve sees lamps that swing by 1 to 6 %."""
+    column, uneven, lamps = rng.random(3).tolist()
+    amounts = rng.random(3).tolist()
+    return replace(
+        traits,
+        column=noise.shadows * (0.05 + 0.15 * amounts[0]) if column < 1 / 10 else 0.0,
+        uneven=0.003 + 0.012 * amounts[1] if uneven < 1 / 8 else 0.0,
+        lamps=0.01 + 0.05 * amounts[2] if lamps < 1 / 12 else 0.0,
+    )
+
+
+def _lit(scene: Image, tint: tuple[float, float, float]) -> Image:
+    """A scene under other light: each channel's linear light multiplied, shown with the sRGB curve again."""
+    if tint == (1.0, 1.0, 1.0):
+        return scene
+    light = to_light(np.arange(256) / 255.0)
+    shares = tint if scene.shape[2] == 3 else (tint[1],)
+    tables = [np.rint(255.0 * to_shown(light * share)).astype(np.uint8) for share in shares]
+    return np.stack([table[scene[..., index]] for index, table in enumerate(tables)], axis=2)

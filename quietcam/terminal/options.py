@@ -1,0 +1,100 @@
+"""Command-line options that several commands share, each worded once; and the parsers of all that are numbers.
+
+A number has its bounds where its option is declared, and so on the command line, in a configuration and in the
+environment. They are wide: beyond them a value is a slip, or takes memory and hours that nobody has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quietcam.errors import StorageError
+from quietcam.files.atomic import check_target
+from quietcam.limits import read_number, read_whole
+from quietcam.terminal.printable import printable
+
+__all__ = ["Json", "OutOfBounds", "Side", "number", "whole", "writable"]
+
+_SHOWN = 60  # characters of a value in a message
+
+
+class OutOfBounds(typer.BadParameter):
+    """A value that is no number within an option's bounds."""
+
+    def __init__(self, rule: str, nearest: str, value: object) -> None:
+        text = printable(str(value))
+        self.rule, self.nearest = rule, nearest
+        self.received = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+        super().__init__(f"it is {rule}")
+
+    def explain(self) -> str:
+        """The rule, what was received, and the remedy."""
+        option = self.param.opts[0] if self.param is not None and self.param.opts else "It"
+        return f"{option} is {self.rule}. Received: {self.received}. Remedy: for example {option} {self.nearest}"
+
+
+def whole(least: int, most: int) -> Callable[[Any], int]:
+    """The ``parser`` of an option that is a whole number, bounds included."""
+
+    def integer(value: Any) -> int:  # its name is what the help shows
+        try:
+            return read_whole(value, least, most)
+        except (ValueError, TypeError):
+            rule = f"a whole number from {least} to {most}"
+            raise OutOfBounds(rule, _nearest(least, most, value), value) from None
+
+    return integer
+
+
+def number(least: float, most: float) -> Callable[[Any], float]:
+    """The ``parser`` of an option that is a finite number, bounds included."""
+
+    def float_(value: Any) -> float:
+        try:
+            return read_number(value, least, most)
+        except (ValueError, TypeError, OverflowError):
+            rule = f"a number from {least:.12g} to {most:.12g}"
+            raise OutOfBounds(rule, _nearest(least, most, value), value) from None
+
+    float_.__name__ = "float"
+    return float_
+
+
+def _nearest(least: float, most: float, value: Any) -> str:
+    try:
+        return f"{most if float(value) > most else least:.12g}"
+    except (ValueError, TypeError, OverflowError):
+        return f"{least:.12g}"
+
+
+def writable(target: Any) -> Any:
+    """The ``callback`` of an option that is a file for a result: one that cannot be written is refused before the work.
+
+    Raises:
+        StorageError: it cannot.
+    """
+    if target is not None and target != "-":
+        try:
+            check_target(Path(target))
+        except OSError as error:
+            raise StorageError.writing(Path(target), error) from error
+    return target
+
+
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE|-", callback=writable, help="Write the report there; - is stdout."),
+]
+
+Side = Annotated[
+    str,
+    typer.Option(
+        metavar="SIDE[:RULE]",
+        help="Take one side of the split that training uses: train, validation, test. Another split than the "
+        "default stands behind a colon: test:test=004,validation=001.",
+    ),
+]

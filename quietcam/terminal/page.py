@@ -1,0 +1,43 @@
+"""Reports as one HTML file each: open offline, hold their pictures, and look alike on a desk and on a phone."""
+
+from __future__ import annotations
+
+import base64
+from importlib import resources
+from typing import Any
+
+from quietcam.errors import DataError
+from quietcam.image import Image, swap_red_blue
+
+__all__ = ["picture_uri", "render_page"]
+
+
+def render_page(package: str, template: str, **values: Any) -> str:
+    """Fill ``templates/TEMPLATE`` of a package; ``style`` there is the style sheet that all reports share.
+
+    The same values give the same page.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed (by the command line).
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    style = resources.files("quietcam.terminal").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    source = resources.files(package).joinpath("templates", template).read_text(encoding="utf-8")
+    page: str = environment.from_string(source).render(style=Markup(style), **values)
+    return page
+
+
+def picture_uri(picture: Image, quality: int | None = None) -> str:
+    """A picture as the source of an ``<img>``: PNG, or with ``quality`` (1 to 100) JPEG, for thumbnails."""
+    import cv2
+
+    suffix, kind, options = (
+        (".png", "png", []) if quality is None else (".jpg", "jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+    )
+    done, content = cv2.imencode(suffix, swap_red_blue(picture), options)
+    if not done:
+        raise DataError(f"OpenCV could not encode a picture of shape {picture.shape}.")
+    return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"

@@ -1,0 +1,114 @@
+"""Progress: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from quietcam.process.native_output import speak
+from quietcam.terminal.printable import printable
+from quietcam.terminal.secrets import shown
+
+__all__ = ["Progress", "progress", "say"]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(Protocol):
+    """What a long job reports to."""
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        """``steps`` more are done; ``note`` stands behind the bar."""
+
+
+@contextlib.contextmanager
+def progress(description: str, total: float | None) -> Iterator[Progress]:
+    """Report on ``total`` steps of one job (None: nobody knows how many) on the standard error stream."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        with _bar(description, total) as bar:
+            yield bar
+    else:
+        lines = _Lines(description, total)
+        yield lines
+        lines.close()
+
+
+def say(message: str, as_it_is: bool = False) -> None:
+    """One line for the reader on the standard error stream, so that pipes stay clean. In a command it waits for nobody
+    for long: neither for a thread that sits in native code nor for a reader who is stuck.
+
+    Args:
+        message: what acts on a terminal is escaped, line ends included.
+        as_it_is: print what is secret in a URL of it, as a page's own address with a token that was made for it.
+    """
+    line = printable(message)
+    speak(line if as_it_is else shown(line))
+
+
+class _Lines:
+    def __init__(self, description: str, total: float | None) -> None:
+        self._description = description
+        self._total = total
+        self._done = 0.0
+        self._shown: float | None = None
+        self._note = ""
+        self._start = self._last = time.monotonic()
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self._done += steps
+        self._note = note or self._note
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = now
+            self._print()
+
+    def close(self) -> None:
+        if self._shown != self._done:
+            self._print(ended=True)
+
+    def _print(self, ended: bool = False) -> None:
+        self._shown = self._done
+        share = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
+        elapsed = time.monotonic() - self._start
+        left = ""
+        if self._total is not None and 0 < self._done < self._total and not ended:
+            left = f", about {_duration(elapsed * (self._total / self._done - 1))} left"
+        say(f"{self._description}: {share}, {elapsed:.0f} s{left}{', ' + self._note if self._note else ''}")
+
+
+def _duration(seconds: float) -> str:
+    """``50 s``, ``7 min``, ``2 h 05 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: float | None) -> Iterator[Progress]:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    from quietcam.terminal.console import PlainConsole
+
+    bar = RichProgress(
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(bar_width=32),
+        TaskProgressColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=PlainConsole(stderr=True),
+    )
+    task = bar.add_task(printable(description), total=total, note="")
+
+    class _Bar:
+        def advance(self, steps: float = 1, note: str = "") -> None:
+            bar.advance(task, steps)
+            if note:
+                bar.update(task, note=printable(note))
+
+    with bar:
+        yield _Bar()

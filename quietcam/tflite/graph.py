@@ -1,0 +1,285 @@
+"""A `.tflite` read back: its operators with types and versions, what they cost, how much of it is int8.
+
+Needs LiteRT's schema and no TensorFlow, so that a device can look into its models, too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import MissingExtraError, ModelError
+from quietcam.tflite.outline import read_outline
+
+__all__ = ["Graph", "Op", "Tensor", "read_graph", "schema"]
+
+_NUMPY_TYPES = {
+    "float32": "<f4",
+    "float16": "<f2",
+    "int8": "i1",
+    "uint8": "u1",
+    "int16": "<i2",
+    "int32": "<i4",
+    "int64": "<i8",
+}
+
+# Where an operator's weights stand among its inputs; a bias, where there is one, follows from the index after.
+_WEIGHTS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the graph.
+
+    Attributes:
+        index: its number in the file.
+        shape: -1 where a side is dynamic.
+        dtype: numpy's name of the type.
+        scales: one for the tensor, or one for each channel; empty where it is not quantized.
+        data: the values of a constant, None of an activation.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    data: NDArray[Any] | None
+
+    @property
+    def is_constant(self) -> bool:
+        """Is it part of the file, and not computed?"""
+        return self.data is not None
+
+    @property
+    def size(self) -> int:
+        """Number of elements; a dynamic side, as other people's batch is, counts as one."""
+        return math.prod(abs(side) for side in self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator: its kind as the schema spells it, its version, and what goes in and out.
+
+    ``options`` is the schema's object of its builtin options, as ``Conv2DOptionsT``; of a custom one their bytes.
+    """
+
+    kind: str
+    version: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    options: Any = field(default=None, compare=False)
+
+    @property
+    def activations(self) -> tuple[Tensor, ...]:
+        """What is computed: the inputs that are no constants, and the outputs."""
+        return tuple(each for each in self.inputs if not each.is_constant) + self.outputs
+
+    @property
+    def is_int8(self) -> bool:
+        """Are all activations int8, and all constants int8 or, as biases and sizes are, int32?"""
+        constants = (each for each in self.inputs if each.is_constant)
+        return all(each.dtype == "int8" for each in self.activations) and all(
+            each.dtype in ("int8", "int32") for each in constants
+        )
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The constant weights of a convolution or a fully connected layer."""
+        place = _WEIGHTS.get(self.kind)
+        found = self.inputs[place] if place is not None and place < len(self.inputs) else None
+        return found if found is not None and found.is_constant else None
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run, from the shapes; 0 for all but convolutions and fully connected layers."""
+        weights = self.weights
+        if weights is None:
+            return 0
+        out = self.outputs[0].size
+        if self.kind == "DEPTHWISE_CONV_2D":
+            return out * weights.shape[1] * weights.shape[2]
+        if self.kind == "TRANSPOSE_CONV":  # each input pixel meets every weight of its channel
+            _, height, width, _ = self.inputs[2].shape
+            return height * width * weights.size
+        return out * math.prod(weights.shape[1:])
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The operators of a model in their order, and its ends."""
+
+    ops: tuple[Op, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    tensors: tuple[Tensor, ...]
+
+    @property
+    def is_float(self) -> bool:
+        """Are all weights float32? Ends tell nothing of what is inside."""
+        return all(op.weights is None or op.weights.dtype == "float32" for op in self.ops)
+
+    @property
+    def int8_share(self) -> float:
+        """Share of the operators that are int8 throughout, 0 to 1."""
+        return sum(op.is_int8 for op in self.ops) / len(self.ops) if self.ops else 0.0
+
+    @property
+    def is_static(self) -> bool:
+        """Has every tensor a known shape?"""
+        return all(side >= 0 for tensor in self.tensors for side in tensor.shape)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Weights and biases, each counted once however often it is used."""
+        found = {
+            each.index: each.size
+            for op in self.ops
+            if op.weights is not None
+            for each in op.inputs[_WEIGHTS[op.kind] :]
+            if each.is_constant
+        }
+        return sum(found.values())
+
+    @cached_property
+    def sparsity(self) -> float:
+        """Share of zeros among all weights (biases left out), 0 to 1."""
+        found = {op.weights.index: op.weights for op in self.ops if op.weights is not None}
+        total = sum(each.size for each in found.values())
+        return sum(int(np.sum(_data(each) == _zero(each))) for each in found.values()) / total if total else 0.0
+
+    @property
+    def gmacs(self) -> float:
+        """Multiply-accumulates of one run at the model's own size, in 1e9."""
+        return sum(op.macs for op in self.ops) / 1e9
+
+    @property
+    def gmacs_256(self) -> float:
+        """The same for 256x256 pixels: the network is convolutional, so its cost goes with the area."""
+        _, height, width, _ = self.inputs[0].shape
+        return self.gmacs * 256 * 256 / (height * width)
+
+    @property
+    def stride(self) -> int:
+        """Total stride: how many pixels one step of the coarsest tensor spans."""
+        height = self.inputs[0].shape[1]
+        computed = (op for op in self.ops if not all(each.is_constant for each in op.inputs))
+        sides = (t.shape[1] for op in computed for t in op.activations if len(t.shape) == 4 and t.shape[1] > 0)
+        return max((round(height / side) for side in sides), default=1)
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per operator, plain values for JSON."""
+        return [
+            {
+                "op": op.kind,
+                "version": op.version,
+                "inputs": [str(each) for each in op.inputs],
+                "outputs": [str(each) for each in op.outputs],
+                "int8": op.is_int8,
+                "macs": op.macs,
+            }
+            for op in self.ops
+        ]
+
+
+def read_graph(content: bytes, name: str = "The model") -> Graph:
+    """The graph of a model file's ``content``; ``name`` is for messages.
+
+    Raises:
+        ModelError: it is no whole TensorFlow Lite model, or has several subgraphs.
+        MissingExtraError: LiteRT is not installed.
+    """
+    outline = read_outline(content, name)
+    if outline.subgraphs != 1:
+        raise ModelError(f"A model has one subgraph. Received: {name} with {outline.subgraphs}.")
+    kinds = schema()
+    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    op_names = _names(kinds.BuiltinOperator)
+    type_names = {code: each.lower() for code, each in _names(kinds.TensorType).items()}
+    tensors = tuple(_tensor(index, each, type_names, model.buffers) for index, each in enumerate(subgraph.tensors))
+    ops = []
+    unpacked: dict[int, Tensor] = {}  # float16 weights reach their operator through a DEQUANTIZE
+    for each in subgraph.operators or []:
+        code = model.operatorCodes[each.opcodeIndex]
+        kind = op_names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
+        if kind == "CUSTOM":
+            kind = f"CUSTOM {bytes(code.customCode or b'').decode(errors='replace')}"
+        inputs = tuple(unpacked.get(i, tensors[i]) for i in each.inputs if i >= 0)
+        if kind == "DEQUANTIZE" and inputs[0].is_constant:
+            unpacked[int(each.outputs[0])] = inputs[0]
+        options = (
+            each.builtinOptions if each.customOptions is None else np.asarray(each.customOptions, np.uint8).tobytes()
+        )
+        ops.append(Op(kind, code.version, inputs, tuple(tensors[i] for i in each.outputs), options))
+    return Graph(
+        tuple(ops),
+        tuple(tensors[i] for i in subgraph.inputs),
+        tuple(tensors[i] for i in subgraph.outputs),
+        tensors,
+    )
+
+
+def schema() -> Any:
+    """LiteRT's generated classes of the model format.
+
+    Raises:
+        MissingExtraError: LiteRT is not installed.
+    """
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.of("edge", error.name) from None
+    return schema_py_generated
+
+
+def _tensor(index: int, stored: Any, type_names: dict[int, str], buffers: Any) -> Tensor:
+    dtype = type_names.get(stored.type, f"type {stored.type}")
+    shape = stored.shape if stored.shapeSignature is None else stored.shapeSignature
+    data = buffers[stored.buffer].data if 0 < stored.buffer < len(buffers) else None
+    if data is not None and len(data):
+        raw = np.asarray(data, np.uint8)
+        values = raw.view(_NUMPY_TYPES[dtype]) if dtype in _NUMPY_TYPES and not stored.sparsity else raw
+    else:
+        values = None
+    quantization = stored.quantization
+    return Tensor(
+        index=index,
+        name=bytes(stored.name or b"").decode(errors="replace"),
+        shape=tuple(int(side) for side in ([] if shape is None else shape)),
+        dtype=dtype,
+        scales=_floats(quantization.scale if quantization else None),
+        zero_points=tuple(int(each) for each in _list(quantization.zeroPoint if quantization else None)),
+        data=values,
+    )
+
+
+def _names(enumeration: Any) -> dict[int, str]:
+    return {code: name for name, code in vars(enumeration).items() if not name.startswith("_")}
+
+
+def _list(values: Any) -> list[Any]:
+    return [] if values is None else list(values)
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(float(each) for each in _list(values))
+
+
+def _data(tensor: Tensor) -> NDArray[Any]:
+    assert tensor.data is not None
+    return tensor.data
+
+
+def _zero(tensor: Tensor) -> int:
+    """What a zero is stored as. Weights are symmetric in int8; old uint8 models have a zero point."""
+    return tensor.zero_points[0] if len(tensor.zero_points) == 1 else 0

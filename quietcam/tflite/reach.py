@@ -1,0 +1,116 @@
+"""The receptive field, read from the graph: how far from a pixel the network looks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from quietcam.tflite.graph import Graph, Op
+
+__all__ = ["receptive_field"]
+
+_Span = tuple[int, int]  # first and last position along an axis, beyond the frame where padding is
+_SAME = 0  # the schema's Padding.SAME
+_ELEMENTWISE = (
+    *("ADD", "SUB", "MUL", "DIV", "MINIMUM", "MAXIMUM", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "PRELU"),
+    *("LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "QUANTIZE", "DEQUANTIZE", "CONCATENATION", "SPLIT", "CAST"),
+    *("ABS", "NEG", "SQUARE", "SQRT", "RSQRT", "EXP", "ELU", "GELU", "SQUARED_DIFFERENCE"),
+)
+
+
+def receptive_field(graph: Graph) -> int | None:
+    """Side in pixels of the square around an output pixel beyond which no pixel of the input can change it.
+
+    That is twice the farthest reach to any side, plus one, over every pixel of one cell of the total stride; the spans
+    of positions are followed from the output back to the input along both axes. None where an operator is met that has
+    no bounded reach, or one that is not known here.
+    """
+    out = graph.outputs[0]
+    cell = graph.stride
+    largest = 0
+    for axis in (1, 2):
+        block = max(
+            1, graph.inputs[0].shape[axis] // out.shape[axis]
+        )  # pixels a side, where depth-to-space is left out
+        first = out.shape[axis] // 2 // cell * cell
+        for position in range(first, min(first + cell, out.shape[axis])):
+            span = _back(graph, axis, (position, position))
+            if span is None:
+                return None
+            largest = max(largest, (position + 1) * block - 1 - span[0], span[1] - position * block)
+    return 2 * largest + 1
+
+
+def _back(graph: Graph, axis: int, span: _Span) -> _Span | None:
+    """What of the input along ``axis`` the output's ``span`` depends on; None where nobody knows."""
+    needed: dict[int, _Span] = {graph.outputs[0].index: span}
+    for op in reversed(graph.ops):
+        wanted = [needed[each.index] for each in op.outputs if each.index in needed]
+        if not wanted:
+            continue
+        whole = (min(each[0] for each in wanted), max(each[1] for each in wanted))
+        found = _through(op, axis, whole)
+        if found is None:
+            return None
+        for each in op.inputs:
+            if not each.is_constant:
+                before = needed.get(each.index, found)
+                needed[each.index] = (min(before[0], found[0]), max(before[1], found[1]))
+    return needed.get(graph.inputs[0].index, (0, -1))
+
+
+def _through(op: Op, axis: int, span: _Span) -> _Span | None:
+    """What of the data that ``op`` reads its output's ``span`` depends on."""
+    first, last = span
+    if op.kind in _ELEMENTWISE:
+        return span
+    data = next((each for each in op.inputs if not each.is_constant), None)
+    if data is None or len(data.shape) != 4 or len(op.outputs[0].shape) != 4:
+        return None
+    inner, outer = data.shape[axis], op.outputs[0].shape[axis]
+    if op.kind == "SPACE_TO_DEPTH":
+        block = int(op.options.blockSize)
+        return first * block, last * block + block - 1
+    if op.kind == "DEPTH_TO_SPACE":
+        block = int(op.options.blockSize)
+        return first // block, last // block
+    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"):
+        kernel, stride = _window(op, axis)
+        before = _padding_before(op.options, inner, outer, kernel, stride)
+        return first * stride - before, last * stride - before + kernel - 1
+    if op.kind == "TRANSPOSE_CONV" and op.weights is not None:
+        kernel, stride = op.weights.shape[axis], int(op.options.strideH if axis == 1 else op.options.strideW)
+        before = _padding_before(op.options, outer, inner, kernel, stride)
+        return -((kernel - 1 - before - first) // stride), (last + before) // stride
+    if op.kind in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"):
+        return _resized(op, inner, outer, span)
+    if op.kind in ("PAD", "PADV2", "MIRROR_PAD"):
+        before = int(op.inputs[1].data.reshape(-1, 2)[axis][0]) if op.inputs[1].data is not None else 0
+        return first - before, last - before
+    return None
+
+
+def _window(op: Op, axis: int) -> tuple[int, int]:
+    """Positions that one step of a sliding window spans, dilation included, and its stride."""
+    options = op.options
+    stride = int(options.strideH if axis == 1 else options.strideW)
+    if op.kind.endswith("POOL_2D"):
+        return int(options.filterHeight if axis == 1 else options.filterWidth), stride
+    assert op.weights is not None
+    dilation = int(options.dilationHFactor if axis == 1 else options.dilationWFactor)
+    return (op.weights.shape[axis] - 1) * dilation + 1, stride
+
+
+def _padding_before(options: Any, inner: int, outer: int, kernel: int, stride: int) -> int:
+    """Positions that padding adds in front of the larger side."""
+    return max(0, (outer - 1) * stride + kernel - inner) // 2 if options.padding == _SAME else 0
+
+
+def _resized(op: Op, inner: int, outer: int, span: _Span) -> _Span:
+    aligned = bool(op.options.alignCorners) and outer > 1
+    scale = (inner - 1) / (outer - 1) if aligned else inner / outer
+    shift = 0.5 if op.options.halfPixelCenters else 0.0
+    places = [(each + shift) * scale - shift for each in span]
+    if op.kind == "RESIZE_NEAREST_NEIGHBOR":
+        return math.floor((span[0] + shift) * scale), math.floor((span[1] + shift) * scale)
+    return math.floor(places[0]), math.ceil(places[1])

@@ -1,0 +1,230 @@
+"""Changes the end of an int8 graph: takes a clip off that changes nothing, or a depth-to-space; makes pixels of it.
+
+The network ends in ``ReLU(max_value=1)``, which fixes the output's range at [0, 1]: scale 1/255, zero point -128. The
+converter writes it as MINIMUM and RELU on the full frame, behind an ADD whose output has that scale already. All 256
+codes of such a tensor lie in [0, 1], so both operators copy what they get, and on small networks they take longer than
+all convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from quietcam.tflite.graph import schema
+
+__all__ = ["cut_tail", "end_in_pixels", "pack", "remove_clips", "replace_data"]
+
+_ALIGNMENT = 16  # of constant data, as the schema asks with `force_align`; the generated Python code leaves it out
+
+
+def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
+    """The model without its clips, and the kinds of those that were taken out; the same bytes where there are none.
+
+    An operator is taken out when it is RELU, RELU6, RELU_0_TO_1 (no lower bound above the least code, no upper
+    bound below the greatest), or MINIMUM or MAXIMUM against a constant that no code exceeds, and when its
+    input and output are int8 of one scale, 1/255, and zero point, -128. So the outputs stay bit-identical.
+
+    Args:
+        content: a whole model with one subgraph, without appended manifest.
+    """
+    kinds = schema()
+    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    removed: list[str] = []
+    while (found := next(_clips(model, subgraph, kinds), None)) is not None:
+        position, kind, source, target = found
+        del subgraph.operators[position]
+        _renumber(model, subgraph, {target: source})
+        removed.append(kind)
+    if not removed:
+        return content, []
+    _drop_unused(model, subgraph)
+    return pack(model, kinds), removed
+
+
+def end_in_pixels(content: bytes) -> bytes:
+    """The int8 model with an output of scale 1/255 and zero point -128; the same bytes where it has that, or no int8.
+
+    A sigmoid gives 1/256 and a tanh 1/128 whatever range is asked for: their kernels know no other. A QUANTIZE behind
+    them turns the codes into pixels. What is beyond [0, 1] becomes black or white, as it does on the float side.
+
+    Args:
+        content: a whole model with one subgraph and one output, without appended manifest.
+    """
+    kinds = schema()
+    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    (target,) = (int(each) for each in subgraph.outputs)
+    given = subgraph.tensors[target]
+    if given.type != kinds.TensorType.INT8 or given.quantization is None or _is_pixels(subgraph, target, kinds):
+        return content
+    pixels = kinds.TensorT()
+    pixels.type, pixels.shape, pixels.name, pixels.buffer = given.type, given.shape, b"pixels", 0
+    pixels.shapeSignature = given.shapeSignature
+    pixels.quantization = kinds.QuantizationParametersT()
+    pixels.quantization.scale = np.array([1 / 255], np.float32)
+    pixels.quantization.zeroPoint = np.array([-128], np.int64)
+    subgraph.tensors.append(pixels)
+    end = len(subgraph.tensors) - 1
+    code = kinds.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = kinds.BuiltinOperator.QUANTIZE
+    code.version = 2  # from int8 to int8
+    model.operatorCodes.append(code)
+    op = kinds.OperatorT()
+    op.opcodeIndex = len(model.operatorCodes) - 1
+    op.inputs, op.outputs = np.array([target], np.int32), np.array([end], np.int32)
+    op.builtinOptionsType, op.builtinOptions = kinds.BuiltinOptions.QuantizeOptions, kinds.QuantizeOptionsT()
+    subgraph.operators.append(op)
+    subgraph.outputs = np.array([end], np.int32)
+    for signature in model.signatureDefs or []:
+        for entry in signature.outputs or []:
+            entry.tensorIndex = end
+    return pack(model, kinds)
+
+
+def cut_tail(content: bytes) -> tuple[bytes, int]:
+    """The model ending one operator before its DEPTH_TO_SPACE, and the block size; 0 where it does not end in one.
+
+    What comes out then is the same picture in space-to-depth order, byte for byte: the operator only moves bytes.
+
+    Args:
+        content: a whole model with one subgraph and one output, without appended manifest.
+    """
+    kinds = schema()
+    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    (target,) = (int(each) for each in subgraph.outputs)
+    last = next((op for op in subgraph.operators if target in list(op.outputs)), None)
+    code = None if last is None else model.operatorCodes[last.opcodeIndex]
+    is_tail = (
+        code is not None and max(code.builtinCode, code.deprecatedBuiltinCode) == kinds.BuiltinOperator.DEPTH_TO_SPACE
+    )
+    if last is None or not is_tail or int(last.inputs[0]) in list(subgraph.inputs):
+        return content, 0
+    block = int(last.builtinOptions.blockSize)
+    subgraph.operators.remove(last)
+    _renumber(model, subgraph, {target: int(last.inputs[0])})
+    _drop_unused(model, subgraph)
+    return pack(model, kinds), block
+
+
+def replace_data(model: Any, index: int, values: Any) -> None:
+    """Give the constant number ``index`` of a ``ModelT`` other values, of the same type and size.
+
+    A buffer that several tensors share is left to the others.
+    """
+    tensors = model.subgraphs[0].tensors
+    buffer = schema().BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+    number = tensors[index].buffer
+    if sum(each.buffer == number for each in tensors) > 1:
+        model.buffers.append(buffer)
+        tensors[index].buffer = len(model.buffers) - 1
+    else:
+        model.buffers[number] = buffer
+
+
+def _clips(model: Any, subgraph: Any, kinds: Any) -> Iterator[tuple[int, str, int, int]]:
+    """Position, kind, input and output of each operator that copies its input."""
+    op = kinds.BuiltinOperator
+    bounds = {op.RELU: "RELU", op.RELU6: "RELU6", op.RELU_0_TO_1: "RELU_0_TO_1"}
+    against = {op.MINIMUM: "MINIMUM", op.MAXIMUM: "MAXIMUM"}
+    for position, each in enumerate(subgraph.operators):
+        code = model.operatorCodes[each.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        target = int(each.outputs[0]) if len(each.outputs) else -1
+        if kind in bounds:
+            source = int(each.inputs[0])
+        elif kind in against:
+            constants = [i for i in each.inputs if _constant(model, subgraph, int(i)) is not None]
+            if len(constants) != 1 or not _exceeds_nothing(model, subgraph, int(constants[0]), kind == op.MINIMUM):
+                continue
+            source = int(next(i for i in each.inputs if i != constants[0]))
+        else:
+            continue
+        # An end's name is part of the contract with whoever calls the model: an input cannot become an output.
+        is_both_ends = source in subgraph.inputs and target in subgraph.outputs
+        if _is_pixels(subgraph, source, kinds) and _is_pixels(subgraph, target, kinds) and not is_both_ends:
+            yield position, bounds.get(kind) or against[kind], source, target
+
+
+def _exceeds_nothing(model: Any, subgraph: Any, index: int, is_minimum: bool) -> bool:
+    """Is this int8 constant the greatest code for a MINIMUM, the least for a MAXIMUM, at the scale of pixels?"""
+    values = _constant(model, subgraph, index)
+    if values is None or not _is_pixels(subgraph, index, schema()):
+        return False
+    return bool(np.all(values.view(np.int8) == (127 if is_minimum else -128)))
+
+
+def _constant(model: Any, subgraph: Any, index: int) -> Any:
+    data = model.buffers[subgraph.tensors[index].buffer].data
+    return None if data is None or not len(data) else np.asarray(data, np.uint8)
+
+
+def _is_pixels(subgraph: Any, index: int, kinds: Any) -> bool:
+    tensor = subgraph.tensors[index]
+    quantization = tensor.quantization
+    if tensor.type != kinds.TensorType.INT8 or quantization is None or quantization.scale is None:
+        return False
+    scale, zero_point = list(quantization.scale), list(quantization.zeroPoint)
+    return len(scale) == 1 and np.float32(scale[0]) == np.float32(1 / 255) and zero_point == [-128]
+
+
+def _renumber(model: Any, subgraph: Any, number: Mapping[int, int]) -> None:
+    """Let everything that refers to a tensor refer to the one that ``number`` names instead, where it names one."""
+
+    def renumbered(tensors: Any) -> Any:
+        return None if tensors is None else np.array([number.get(int(i), int(i)) for i in tensors], np.int32)
+
+    for op in subgraph.operators:
+        op.inputs, op.outputs = renumbered(op.inputs), renumbered(op.outputs)
+        op.intermediates = renumbered(op.intermediates)
+    subgraph.inputs, subgraph.outputs = renumbered(subgraph.inputs), renumbered(subgraph.outputs)
+    for signature in model.signatureDefs or []:
+        for entry in [*(signature.inputs or []), *(signature.outputs or [])]:
+            entry.tensorIndex = number.get(int(entry.tensorIndex), int(entry.tensorIndex))
+
+
+def _drop_unused(model: Any, subgraph: Any) -> None:
+    """Take out tensors and operator codes that nothing refers to any more, and empty the buffers of the former."""
+    lists = [subgraph.inputs, subgraph.outputs]
+    lists += [tensors for op in subgraph.operators for tensors in (op.inputs, op.outputs, op.intermediates)]
+    used = sorted({int(i) for tensors in lists if tensors is not None for i in tensors if i >= 0})
+    kept_buffers = {subgraph.tensors[i].buffer for i in used}
+    for index, tensor in enumerate(subgraph.tensors):
+        if index not in used and tensor.buffer not in kept_buffers:
+            model.buffers[tensor.buffer].data = None
+    _renumber(model, subgraph, {old: new for new, old in enumerate(used)})
+    subgraph.tensors = [subgraph.tensors[i] for i in used]
+    codes = sorted({op.opcodeIndex for op in subgraph.operators})
+    for op in subgraph.operators:
+        op.opcodeIndex = codes.index(op.opcodeIndex)
+    model.operatorCodes = [model.operatorCodes[i] for i in codes]
+
+
+def pack(model: Any, kinds: Any) -> bytes:
+    """The bytes of a ``ModelT``, constants aligned as the schema asks. Deterministic."""
+    import flatbuffers
+
+    class Aligned(kinds.BufferT):  # type: ignore[misc]  # the schema's classes are untyped
+        def Pack(self, builder: Any) -> Any:  # noqa: N802  the name that the schema calls
+            payload = b"" if self.data is None else np.asarray(self.data, np.uint8).tobytes()
+            if payload:
+                builder.StartVector(1, len(payload), _ALIGNMENT)
+                builder.head -= len(payload)
+                builder.Bytes[builder.head : builder.head + len(payload)] = payload
+                builder.vectorNumElems = len(payload)
+                data = builder.EndVector()
+            kinds.BufferStart(builder)
+            if payload:
+                kinds.BufferAddData(builder, data)
+            return kinds.BufferEnd(builder)
+
+    for index, buffer in enumerate(model.buffers):
+        model.buffers[index] = Aligned(buffer.data)
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())

@@ -1,0 +1,187 @@
+"""The contract that a model file must keep."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import load_model
+from quietcam.errors import ModelError, UsageError
+from quietcam.tflite.manifest import Quant, attach_manifest, extract_manifest
+from tests.edge.conftest import picture, with_manifest
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "ends"),
+    [
+        ("small_32x32_int8", (32, 32, 3), "int8"),
+        ("small_80x64_int8", (64, 80, 3), "int8"),
+        ("small_32x32_float32", (32, 32, 3), "float32"),
+        ("small_32x32_uint8", (32, 32, 3), "uint8"),
+        ("batch_32x32_float32", (32, 32, 3), "float32"),  # a dynamic batch: what every tutorial converts
+        ("gray_32x32_int8", (32, 32, 1), "int8"),
+    ],
+)
+def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int], ends: str) -> None:
+    model = load_model(models / f"{name}.tflite")
+    assert (model.height, model.width, model.channels) == size
+    assert model.ends == ends
+    assert model.is_int8 is (ends == "int8")
+    assert model.manifest is None
+    assert model.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("bad_dynamic", "a fixed size"),
+        ("bad_batch", "batch of 1"),
+        ("bad_channels", "1 or 3 channels"),
+        ("bad_rank", r"\[1, height, width, channels\]"),
+        ("bad_scale", "scale 1/255 and zero point -128"),
+        ("bad_sizes", "same size at both ends"),
+        ("bad_inputs", "one input"),
+        ("bad_outputs", "one output"),
+    ],
+)
+def test_a_model_that_breaks_a_rule_is_refused_by_name(models: Path, name: str, rule: str) -> None:
+    with pytest.raises(ModelError, match=rule) as caught:
+        load_model(models / f"{name}.tflite")
+    assert f"{name}.tflite" in str(caught.value)
+    assert "Remedy" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "is_taken"),
+    [
+        # 1/255 rounded twice, and of samples whose brightest is not quite white: a hundredth of a step at most
+        ("small_32x32_int8", 0.003921567928, True),
+        ("small_32x32_int8", 0.0039215642, True),
+        ("small_32x32_int8", 0.0039212, False),
+        ("small_32x32_uint8", 0.003921567928, True),
+        ("small_32x32_int8", 1 / 256, False),
+        ("small_32x32_uint8", 1 / 256, False),
+    ],
+)
+def test_a_scale_of_1_255_counts_up_to_rounding(
+    models: Path, tmp_path: Path, name: str, scale: float, is_taken: bool
+) -> None:
+    content = (models / f"{name}.tflite").read_bytes()
+    stored = struct.pack("<f", 1 / 255)
+    assert stored in content
+    path = tmp_path / "other.tflite"
+    path.write_bytes(content.replace(stored, struct.pack("<f", scale)))
+    if is_taken:
+        assert load_model(path).ends == name.rsplit("_", 1)[1]
+        return
+    with pytest.raises(
+        ModelError, match=r"ends of scale 1/255.*Received: .*: input scale 0.0039\d+ and zero point (-128|0)\. Remedy"
+    ):
+        load_model(path)
+
+
+def test_a_missing_file_and_a_folder_are_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not there"):
+        load_model(tmp_path / "none.tflite")
+    with pytest.raises(UsageError, match="no file"):
+        load_model(tmp_path)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "picture.tflite"
+    for content in (b"", b"TFL3", b"\x89PNG\r\n\x1a\n" + bytes(100)):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="not a TensorFlow Lite model"):
+            load_model(path)
+
+
+def test_a_file_cut_short_is_refused(cut_short: Path) -> None:
+    with pytest.raises(ModelError, match="cut short"):
+        load_model(cut_short)
+
+
+def test_the_manifest_is_read_and_must_be_of_this_model(small: Path) -> None:
+    model = load_model(small)
+    assert model.manifest is not None
+    assert model.manifest.name == "small"
+    content = bytearray(small.read_bytes())
+    place = content.index(b"serving_default") if b"serving_default" in content else 200
+    content[place] ^= 1
+    small.write_bytes(content)
+    with pytest.raises(ModelError):
+        load_model(small)
+
+
+def test_tiles_without_a_manifest_take_safe_defaults(models: Path, tmp_path: Path) -> None:
+    model = load_model(shutil.copy(models / "small_80x64_int8.tflite", tmp_path))
+    assert model.reach is None
+    assert model.stride == 8
+    assert model.overlap == 64 // 4
+    odd = replace(model, height=36, width=60)
+    assert odd.stride == 4
+    large = replace(model, height=512, width=512)
+    assert large.overlap == 32
+
+
+def test_tiles_follow_the_receptive_field(small: Path) -> None:
+    model = load_model(small)
+    assert model.manifest is not None
+    # A pixel at the edge of a 2x2 block sees a whole block of the other side and its own: less than 4 pixels.
+    assert (model.stride, model.reach, model.overlap) == (2, 4, 8)
+    wide = replace(model, manifest=replace(model.manifest, receptive_field=100))
+    assert wide.overlap == 32 // 4
+    narrow = replace(model, height=256, width=256)
+    assert narrow.overlap == 8
+
+
+@pytest.mark.parametrize(
+    "change", [{"width": 64}, {"height": 16}, {"channels": 1}, {"stride": 7}, {"stride": 64}], ids=str
+)
+def test_a_manifest_that_tells_another_size_or_a_stride_that_does_not_fit_is_refused(
+    small: Path, change: dict[str, int]
+) -> None:
+    content = small.read_bytes()
+    manifest = extract_manifest(content)
+    assert manifest is not None
+    small.write_bytes(attach_manifest(content, replace(manifest, **change)))
+    with pytest.raises(ModelError, match=r"tells the size of its model's frame.*Received: .*small.*Remedy"):
+        load_model(small)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"input": Quant("uint8", 1 / 255, -128)},
+        {"input": Quant("int8", 1 / 255, 0)},
+        {"output": Quant("int8", 1 / 128, -128)},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_tells_other_ends_is_refused(models: Path, tmp_path: Path, told: dict[str, Quant]) -> None:
+    path = with_manifest(models, tmp_path, "small_32x32_int8", **told)
+    with pytest.raises(ModelError, match=r"type and scale of its model's ends\. Received: .*Remedy"):
+        load_model(path)
+    right = Quant("int8", float(np.float32(1 / 255)), -128)
+    assert load_model(with_manifest(models, tmp_path, "small_32x32_int8", input=right, output=right)).is_int8
+
+
+def test_a_stride_of_the_whole_side_leaves_no_overlap(models: Path, tmp_path: Path) -> None:
+    model = load_model(with_manifest(models, tmp_path, "small_32x32_int8", stride=32, receptive_field=6))
+    assert model.overlap == 0
+    with Denoiser(model, 1) as denoiser:
+        assert denoiser.denoise(picture(50, 60)).shape == (50, 60, 3)
+
+
+def test_a_model_that_needs_gigabytes_is_refused_before_native_code_sees_it(models: Path, tmp_path: Path) -> None:
+    content = bytearray((models / "small_32x32_int8.tflite").read_bytes())
+    content[2635] ^= 2  # a tensor that is 8 GiB now
+    path = tmp_path / "large.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"tensors that fit into 68 MiB at its size.*8192 MiB for 32x32"):
+        load_model(path)

@@ -1,0 +1,58 @@
+"""What an outlet tells of a sink that does not come back."""
+
+from __future__ import annotations
+
+import threading
+
+from edge.run.frame import Frame
+from edge.run.sink_thread import Outlet, Slot
+from edge.sinks.base import Sink
+from quietcam.image import Image
+from tests.edge.conftest import picture
+from tests.waiting import WAIT, ended, until
+
+
+class Hangs(Sink):
+    """Its disk hangs at each frame until it is told to go on."""
+
+    name = "hangs"
+
+    def __init__(self) -> None:
+        self.hangs, self.go_on = threading.Event(), threading.Event()
+
+    def write(self, frame: Frame, denoised: Image) -> None:  # noqa: ARG002
+        self.hangs.set()
+        assert self.go_on.wait(WAIT)
+        self.frames += 1
+
+
+def test_a_live_runs_sink_that_hangs_is_an_error_for_as_long_as_it_does() -> None:
+    error, written = _hanging(live=True)
+    assert error == "it has not answered for 6 s"
+    assert written is None
+
+
+def test_a_file_waits_for_its_sink() -> None:
+    """As for who reads a pipe and takes his time."""
+    assert _hanging(live=False) == (None, None)
+
+
+def _hanging(live: bool) -> tuple[object, object]:
+    """The error while the sink hangs, and when it has come back."""
+    now, sink, image = [0.0], Hangs(), picture(8, 8)
+    outlet = Outlet(sink, live, True, lambda: now[0], dict)
+    outlet.start()
+    try:
+        assert outlet.report()["error"] is None
+        outlet.put(Slot(Frame(image, 0.0, 0), image, False, 0.0, 0.0, 1, lambda *_: None))
+        assert sink.hangs.wait(WAIT)
+        now[0] = 4.0
+        assert outlet.report()["error"] is None
+        now[0] = 6.0
+        error = outlet.report()["error"]
+    finally:
+        sink.go_on.set()
+    until(lambda: sink.frames == 1 and outlet.report()["error"] is None)
+    outlet.close(keep=True)
+    ended(outlet.thread)
+    return error, outlet.report()["error"]

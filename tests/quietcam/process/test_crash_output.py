@@ -1,0 +1,215 @@
+"""What native code says before it ends the process is not lost."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+import pytest
+
+from quietcam.process.crash_output import LastWords
+from tests.waiting import WAIT, ended
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+START = """
+import contextlib, ctypes, faulthandler, os, signal, sys, threading
+from quietcam.process.native_output import chatter_caught, chatter_heard, command_stderr
+from quietcam.terminal.progress import say
+libc = ctypes.CDLL(None)
+
+def native(words):
+    libc.dprintf(2, b"%s", words)
+"""
+
+
+def in_command(program: str, command: bool = True) -> list[str]:
+    """What runs ``program`` as a command of ours, or as any user of the library."""
+    inner = "\n".join(f"    {line}" for line in program.strip().splitlines())
+    way = "command_stderr()" if command else "contextlib.nullcontext()"
+    return [sys.executable, "-c", f"{START}\nwith {way}:\n{inner}\n"]
+
+
+def said(program: str, code: int, command: bool = True) -> str:
+    """What reaches the reader of a process that runs ``program`` and ends with ``code``."""
+    done = subprocess.run(in_command(program, command), capture_output=True, timeout=WAIT, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr.decode()
+
+
+ABORT = """
+with chatter_caught(show=False):
+    native(b"free(): invalid pointer\\n")
+    libc.abort()
+"""
+
+
+@pytest.mark.parametrize("command", [True, False], ids=["command", "library"])
+def test_before_an_abort(command):
+    assert said(ABORT, -signal.SIGABRT, command).startswith("free(): invalid pointer\n")
+
+
+def test_where_a_command_was_is_told_too():
+    told = said(ABORT, -signal.SIGABRT)
+    assert "Fatal Python error: Aborted" in told
+    assert "<module>" in told
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGBUS"])
+def test_before_another_death(name):
+    program = f"""
+with chatter_heard(lambda line: True):
+    native(b"the reason\\n")
+    os.kill(os.getpid(), signal.{name})
+"""
+    assert said(program, -getattr(signal, name)).startswith("the reason\n")
+
+
+def test_in_another_thread_between_two_blocks():
+    program = """
+with chatter_caught():
+    native(b"dropped\\n")
+def die():
+    native(b"the reason\\n")
+    libc.abort()
+thread = threading.Thread(target=die)
+thread.start()
+thread.join()
+"""
+    told = said(program, -signal.SIGABRT)
+    assert told.startswith("the reason\n")
+    assert "dropped" not in told
+
+
+def test_what_was_shown_or_dropped_before_is_not_told_again():
+    program = """
+for number in range(3):
+    with contextlib.suppress(ValueError), chatter_caught():
+        native(b"shown %d\\n" % number)
+        raise ValueError
+    with chatter_caught():
+        native(b"dropped\\n")
+import time
+time.sleep(1)
+native(b"the reason\\n")
+faulthandler.disable()
+libc.abort()
+"""
+    assert said(program, -signal.SIGABRT) == "shown 0\nshown 1\nshown 2\nthe reason\n"
+
+
+def test_they_neither_act_on_a_terminal_nor_tell_a_password():
+    program = """
+with chatter_caught():
+    native(b"rtsp://user:secret@host/ fails \\x1b[2J\\n")
+    libc.abort()
+"""
+    told = said(program, -signal.SIGABRT)
+    assert told.startswith("rtsp://***@host/ fails [2J\n")
+
+
+@pytest.mark.parametrize("command", [True, False], ids=["command", "library"])
+@pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "os._exit(0)"])
+def test_a_good_end_has_none(command, end):
+    program = f"""
+with chatter_caught():
+    native(b"noise\\n")
+say("done")
+{end}
+"""
+    assert said(program, 0, command) == "done\n"
+
+
+def test_an_end_at_once_shows_what_was_not_passed_on_yet():
+    program = """
+with chatter_caught():
+    pass
+native(b"not passed on yet\\n")
+os._exit(3)
+"""
+    assert said(program, 3) == "not passed on yet\n"
+
+
+def test_a_forked_child_that_lives_on_holds_nothing_back():
+    program = """
+with chatter_caught():
+    pass
+if not os.fork():
+    sys.stdin.read()
+    os._exit(0)
+native(b"the reason\\n")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with subprocess.Popen(in_command(program), stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        try:
+            assert select.select([process.stderr], [], [], WAIT)[0], "it waits for the child"
+            assert process.stderr.readline() == b"the reason\n"
+        finally:
+            process.communicate()
+
+
+def test_the_death_of_a_forked_child_is_not_that_of_the_command():
+    program = """
+with chatter_caught():
+    native(b"noise\\n")
+    child = os.fork()
+    if not child:
+        native(b"child\\n")
+        os._exit(0)
+    os.waitpid(child, 0)
+    native(b"the reason\\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert said(program, -signal.SIGKILL) == "child\nnoise\nthe reason\n"
+
+
+def test_without_a_shell_all_else_works():
+    program = """
+import subprocess
+def none(*_, **__):
+    raise OSError("no process left")
+subprocess.Popen = none
+with chatter_caught():
+    native(b"noise\\n")
+with contextlib.suppress(ValueError), chatter_caught():
+    native(b"the reason\\n")
+    raise ValueError
+"""
+    assert said(program, 0) == "the reason\n"
+
+
+WITHOUT = {
+    "no shell": """
+import subprocess
+def none(*_, **__):
+    raise OSError("no process left")
+subprocess.Popen = none
+""",
+    "first process of a container": "os.getpid = lambda: 1",
+}
+
+
+@pytest.mark.parametrize("why", WITHOUT)
+def test_where_nobody_outlives_the_command_it_says_itself_where_it_was(why):
+    told = said(f"{WITHOUT[why]}\n{ABORT}", -signal.SIGABRT)
+    assert told.startswith("Fatal Python error: Aborted")
+    assert "<module>" in told
+
+
+def test_a_shell_that_stands_still_is_waited_for_by_nobody():
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as reader:
+        last = LastWords(file.fileno(), reader.fileno())
+        try:
+            os.kill(last._shell.pid, signal.SIGSTOP)
+            telling = threading.Thread(
+                target=lambda: [last.passed(10**9 + each) for each in range(10_000)], daemon=True
+            )
+            telling.start()  # more than any pipe takes
+            ended(telling)
+        finally:
+            os.kill(last._shell.pid, signal.SIGCONT)
+            last.end()

@@ -1,0 +1,176 @@
+"""What native libraries write is caught, comes out where something fails, and takes no other thread's words."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from quietcam.process.native_output import chatter_caught, chatter_heard
+from quietcam.terminal.progress import say
+from tests.waiting import WAIT, ended
+
+
+def test_chatter_is_caught_and_the_stream_is_back_after_it(capfd):
+    with chatter_caught():
+        os.write(2, b"native noise\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_it_comes_out_where_the_block_fails(capfd):
+    def fails():
+        with chatter_caught():
+            os.write(2, b"the reason\n")
+            raise ValueError("oops")
+
+    with pytest.raises(ValueError, match="oops"):
+        fails()
+    assert capfd.readouterr().err == "the reason\n"
+
+
+def test_it_may_be_nested(capfd):
+    with chatter_caught(), chatter_caught():
+        os.write(2, b"noise\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_nobody_waits_for_a_block_that_hangs(capfd):
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang():
+        with chatter_caught():
+            os.write(2, b"its noise\n")
+            hangs.set()
+            go_on.wait(WAIT)
+
+    def work():
+        say("a skipped picture")
+        with chatter_caught():
+            os.write(2, b"noise\n")
+        with chatter_heard(lambda line: line == "ours\n") as heard:
+            os.write(2, b"ours\n")
+        assert heard == ["ours"]
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    assert hangs.wait(WAIT)
+    working = threading.Thread(target=work)
+    working.start()
+    ended(working)
+    assert capfd.readouterr().err == "a skipped picture\n"
+    go_on.set()
+    ended(hanging)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_blocks_at_once_each_hear_their_own(capfd):
+    both = threading.Barrier(2, timeout=WAIT)
+    heard = {}
+
+    def listen(name):
+        with chatter_heard(lambda line: line.startswith(name)) as lines:
+            both.wait()
+            for number in range(20):
+                os.write(2, f"{name} {number}\n".encode())
+            os.write(2, b"nobody's\n")
+            both.wait()
+        heard[name] = lines
+
+    threads = [threading.Thread(target=listen, args=(name,)) for name in ("jpeg", "ffmpeg")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        ended(thread)
+    assert heard == {name: [f"{name} {number}" for number in range(20)] for name in ("jpeg", "ffmpeg")}
+    assert capfd.readouterr().err == "nobody's\n" * 2
+
+
+def test_one_fails_while_another_does_well(capfd):
+    inside, failed = threading.Event(), threading.Event()
+
+    def succeed():
+        with chatter_caught():
+            inside.set()
+            failed.wait(WAIT)
+
+    thread = threading.Thread(target=succeed)
+    thread.start()
+    assert inside.wait(WAIT)
+    with contextlib.suppress(ValueError), chatter_caught():
+        os.write(2, b"the reason\n")
+        raise ValueError
+    assert capfd.readouterr().err == "the reason\n"
+    failed.set()
+    ended(thread)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("debug", "shown"), [("", ""), ("1", "noise\nthe reason\n")])
+def test_debug_shows_all(monkeypatch, capfd, debug, shown):
+    monkeypatch.setenv("QUIETCAM_DEBUG", debug)
+    with chatter_caught():
+        os.write(2, b"noise\n")
+    with contextlib.suppress(ValueError), chatter_caught(show=False):
+        os.write(2, b"the reason\n")
+        raise ValueError
+    assert capfd.readouterr().err == shown
+
+
+def test_what_is_shown_of_a_library_can_be_shown(capfd):
+    with contextlib.suppress(ValueError), chatter_caught():
+        os.write(2, b"rtsp://user:secret@host/ \x1b[2J\xff\ttab\r\n50 %\r100 %\n")
+        raise ValueError
+    assert capfd.readouterr().err == "rtsp://***@host/ \\x1b[2J\\xff\ttab\n50 %\n100 %\n"
+
+
+def test_threads_take_turns(capfd):
+    def quiet():
+        for _ in range(50):
+            with chatter_caught():
+                os.write(2, b"noise\n")
+
+    threads = [threading.Thread(target=quiet) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_warnings_are_heard_and_what_others_write_reaches_the_reader(capfd):
+    with chatter_heard(lambda line: line.startswith("libjpeg")) as heard:
+        os.write(2, b"libjpeg: half of it is missing\nanother thread's line\n")
+        print("a line of Python", file=sys.stderr)
+    assert heard == ["libjpeg: half of it is missing"]
+    assert sorted(capfd.readouterr().err.splitlines()) == ["a line of Python", "another thread's line"]
+
+
+def test_an_error_passes_through_and_the_stream_is_given_back(capfd):
+    heard = []
+
+    def fails():
+        with chatter_heard(lambda _: True) as lines:
+            os.write(2, b"why\n")
+            try:
+                raise ValueError("broken")
+            finally:
+                heard.append(lines)
+
+    with pytest.raises(ValueError, match="broken"):
+        fails()
+    assert heard == [["why"]]
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_nothing_is_heard_where_the_stream_is_closed():
+    program = "import os; os.close(2); from quietcam.process.native_output import chatter_heard as heard\n"
+    program += "with heard(lambda _: True) as lines: pass\nassert lines == []; print('done')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n"

@@ -1,0 +1,78 @@
+"""The receptive field against what really happens: a pixel is changed, and one looks how far the output changes."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("tensorflow", reason="needs the extra 'train'")
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from convert.recipes import RECIPES
+from quietcam.architecture import Architecture
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.reach import receptive_field
+
+SIDE = 64
+CENTRE = 32
+
+
+def _graph(model, side=SIDE):
+    function = tf.function(model).get_concrete_function(tf.TensorSpec([1, side, side, 1], tf.float32))
+    return read_graph(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
+
+
+def _farthest(model):
+    """From every output pixel of the middle, how far the farthest input pixel is that changes it. From gradients."""
+    farthest = 0
+    for position in range(CENTRE, CENTRE + 4):
+        noisy = tf.ones((1, SIDE, SIDE, 1))
+        with tf.GradientTape() as tape:
+            tape.watch(noisy)
+            out = model(noisy)[0, position, position, 0]
+        rows, columns = np.nonzero(tape.gradient(out, noisy).numpy()[0, ..., 0])
+        farthest = max(farthest, *np.abs(rows - position), *np.abs(columns - position))
+    return int(farthest)
+
+
+def _network(inner):
+    def conv(filters, kernel, **options):
+        return keras.layers.Conv2D(filters, kernel, padding="same", kernel_initializer="ones", **options)
+
+    noisy = keras.Input((None, None, 1))
+    return keras.Model(noisy, inner(noisy, conv))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda x, conv: conv(1, 3)(conv(2, 5)(x)),
+        lambda x, conv: conv(1, 3, dilation_rate=3)(x),
+        lambda x, conv: keras.layers.UpSampling2D(2, interpolation="bilinear")(conv(1, 3, strides=2)(x)),
+        lambda x, conv: keras.layers.UpSampling2D(2)(keras.layers.AveragePooling2D(2)(conv(1, 3)(x))),
+        lambda x, conv: keras.layers.Conv2DTranspose(1, 4, strides=2, padding="same", kernel_initializer="ones")(
+            conv(1, 3, strides=2)(x)
+        ),
+        lambda x, conv: tf.nn.depth_to_space(conv(4, 3)(tf.nn.space_to_depth(x, 2)), 2),
+        lambda x, conv: x + conv(1, 7)(x),
+    ],
+)
+def test_it_is_twice_the_farthest_gradient_and_one(inner):
+    model = _network(inner)
+    assert receptive_field(_graph(model)) == 2 * _farthest(model) + 1
+
+
+def test_it_agrees_with_the_description_of_our_own_networks(conversions):
+    described = Architecture(stem=2, widths=(8, 16), depths=(1, 1)).receptive_field
+    for recipe in RECIPES:
+        assert receptive_field(conversions[recipe].graph) == pytest.approx(described, abs=2)
+
+
+def test_what_nobody_knows_is_not_guessed(conversions):
+    graph = conversions["float32"].graph
+    odd = dataclasses.replace(graph.ops[0], kind="CUSTOM wonder")
+    assert receptive_field(dataclasses.replace(graph, ops=(odd, *graph.ops[1:]))) is None

@@ -1,0 +1,63 @@
+"""What weights were trained on before is not forgotten: neither its licence, nor that it is no longer unseen."""
+
+import pytest
+
+from quietcam.errors import UsageError
+from train.run_directory.origin import inherited, seen_whole, unseen_side
+
+
+def origin(name, licence="MIT", test=("003",), split=""):
+    scenes = {"train": ["001"], "validation": [], "test": list(test)}
+    return {
+        "data": name,
+        "licence": licence,
+        "sources": [name],
+        "scenes": scenes,
+        "split": split,
+        "sha256": f"of {name}",
+    }
+
+
+def test_data_and_licence_of_all_sittings_are_told_once():
+    a, b = origin("cam/pairs"), origin("cam/pairs2", "GPL; MIT")
+    first = inherited(a, {})
+    assert first == a
+    assert inherited(a, first) == a
+    second = inherited(b, first)
+    assert second["data"] == "cam/pairs2; before that cam/pairs"
+    assert second["licence"] == "GPL; MIT"
+    assert second["earlier"] == [a]
+    assert inherited(b, second) == second
+    third = inherited(a, second)
+    assert third["data"] == "cam/pairs; before that cam/pairs2"
+    assert third["licence"] == "MIT; GPL"
+    assert inherited(b, third)["data"] == "cam/pairs2; before that cam/pairs"
+
+
+def test_what_does_not_tell_its_licence_is_not_taken_for_free():
+    assert inherited(origin("a"), {"sources": ["elsewhere"]})["licence"] == "MIT; unknown"
+
+
+def test_earlier_data_is_not_unseen():
+    told = inherited(origin("b"), origin("a", split="test=007"))
+    assert unseen_side("a", told, "") == "test:test=007"
+    assert unseen_side("b", told, "") == "test"
+    assert unseen_side("c", told, "") == "all"
+
+
+def test_a_set_that_was_trained_on_whole_is_refused():
+    told = inherited(origin("b"), origin("a", test=()))
+    assert seen_whole("a", told)
+    assert not seen_whole("b", told)
+    with pytest.raises(UsageError, match="Received: a, all of which it was trained on"):
+        unseen_side("a", told, "")
+
+
+def test_two_splits_of_one_set_are_not_mixed_up():
+    told = inherited(origin("a", split="test=003"), origin("a", split="test=007"))
+    with pytest.raises(UsageError, match=r"by several splits: test=003, test=007\. Remedy"):
+        unseen_side("a", told, "")
+
+
+def test_weights_that_do_not_tell_their_sources_may_have_seen_any():
+    assert unseen_side("a", {}, "test=003") == "test:test=003"

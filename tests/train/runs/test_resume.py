@@ -1,0 +1,85 @@
+"""Pruning and training for int8 that were interrupted: resumed they equal what never was, bit for bit."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism
+
+from quietcam.errors import StoppedError, UsageError
+from train import trainer
+from train.config import load_config
+from train.patches.sets import load_training_data
+from train.model import convolutions
+from train.runs.channel_pruning import narrow_run
+from train.runs.qat import qat_run
+from train.runs.train import prune_run, train_run
+from train.run_directory.read import load_model
+
+
+@pytest.fixture
+def _deterministic():
+    tf.config.experimental.enable_op_determinism()
+    yield
+    disable_op_determinism()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, pair_folder):
+    """A config, its data, and a run of it, which nobody changes."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "c.toml").write_text(
+        "[model]\nwidths = [16, 16]\ndepths = [1, 1]\n"
+        "[training]\npatch = 32\ncrop = 64\nbatch = 4\nsteps = 4\n"
+        "[pruning]\nsteps = 12\nlearning_rate = 1e-3\n[qat]\nsteps = 12\n"
+    )
+    config = load_config(str(folder / "c.toml"))
+    data = load_training_data([pair_folder], config)
+    train_run(config, data, folder / "source")
+    return config, data, folder / "source"
+
+
+def narrowed(source, config, data, run, **how):
+    return narrow_run(source, config, data, run, share=0.2, kind="l1", **how)
+
+
+@pytest.mark.usefixtures("_deterministic")
+@pytest.mark.parametrize("work", [prune_run, narrowed, qat_run])
+def test_resumed_equals_uninterrupted(work, trained, tmp_path, monkeypatch):
+    config, data, source = trained
+    work(source, config, data, tmp_path / "whole")
+    real, calls = trainer.validate, iter(range(4))
+
+    def interrupted(*arguments):
+        found = real(*arguments)  # tfmot zeroes weights whenever it looks at a picture, also to validate
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "validate", interrupted)
+        with pytest.raises(StoppedError, match="the same command with --resume"):
+            work(source, config, data, tmp_path / "stopped")
+    other = replace(config, noise=replace(config.noise, gaussian=0.5))
+    with pytest.raises(UsageError, match=r"which differs in noise\.gaussian\."):
+        work(source, other, data, tmp_path / "stopped", resume=True)
+    work(source, config, data, tmp_path / "stopped", resume=True)
+    whole, resumed = (convolutions(load_model(tmp_path / name)) for name in ("whole", "stopped"))
+    for name, layer in whole.items():
+        np.testing.assert_array_equal(layer.kernel, resumed[name].kernel)
+        np.testing.assert_array_equal(layer.bias, resumed[name].bias)
+
+
+def test_from_the_command_line(trained, tmp_path, pair_folder, quietcam):
+    source = shutil.copytree(trained[2], tmp_path / "source")
+    for words, out in ((("prune", source, "--no-scan"), "source-pruned"), (("train", source, "--qat"), "source-qat")):
+        code, shown = quietcam(*words, "--data", pair_folder, "--resume")
+        assert code == 2
+        assert "resumed from a checkpoint" in shown
+        assert not (tmp_path / out).exists()
+        assert quietcam(*words, "--data", pair_folder)[0] == 0
+        # Of one that ended nothing is left to do.
+        code, shown = quietcam(*words, "--data", pair_folder, "--resume")
+        assert code == 0, shown

@@ -1,0 +1,1 @@
+"""How good a network is on pairs it was not trained on."""

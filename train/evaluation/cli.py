@@ -1,0 +1,111 @@
+"""The command evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quietcam.errors import GateError, UsageError
+from quietcam.limits import MOST_COUNT
+from quietcam.terminal.options import Json, number, whole
+
+__all__ = ["mount"]
+
+
+def mount(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("evaluate")(evaluate_command)
+
+
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="A run directory that train or prune wrote.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Pairs: SIDD as it is downloaded, or noisy/ and clean/. May be given several times."),
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIDE[:RULE]",
+            help="train, validation, test or all. Default: of a data set that the run was trained on its test scenes, "
+            "by the run's own split; else all.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="At most so many pairs of each set, evenly spread.")
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(parser=whole(0, 10_000), help="How many of a kind are shown; 0 for none.")
+    ] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that takes the pictures and index.html. Default: RUN/evaluation.")
+    ] = None,
+    json: Json = None,
+    min_gain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DB", parser=number(-100, 100), help="Exit with 3 when a set gains less over its noisy pictures."
+        ),
+    ] = None,
+) -> None:
+    """Measure a run's network on pairs: PSNR and SSIM by set, phone, ISO and brightness, beside the noisy pictures.
+
+    The folder takes the worst pictures, those that gained least, and typical ones, as noisy | denoised | clean. Models
+    in TFLite, filters and peers are compared by `quietcam compare`.
+
+    Example: `quietcam evaluate runs/mine --data pairs/ --data sidd_native/valid --json mine.json`
+    """
+    from quietcam.data.sets.pairs import find_pairs
+    from quietcam.data.sets.split import pairs_of_side
+    from quietcam.files.atomic import make_folder
+    from quietcam.harm import harms
+    from quietcam.process.native_output import chatter_caught
+    from quietcam.terminal.progress import say
+    from quietcam.terminal.report import report_console, write_report
+
+    with chatter_caught():
+        from train.evaluation.evaluate import evaluate, whole_pictures
+        from train.evaluation.page import strips, table, write_pictures
+        from train.evaluation.validation import inference
+        from train.run_directory.origin import unseen_side
+        from train.run_directory.read import load_run, load_stored, read_evaluation
+
+    config, model, told = load_run(run), load_stored(run), read_evaluation(run)
+    sets, sides = {}, {}
+    for folder in data:
+        name = "/".join(folder.resolve().parts[-2:]).lstrip("/")
+        if name in sets:
+            raise UsageError(f"Data sets are told apart by the last two parts of their paths. Received: {name} twice.")
+        sides[name] = split or unseen_side(name, told["data"], config.training.split)
+        sets[name] = pairs_of_side(find_pairs(folder).pairs, sides[name])
+    folder = out or run / "evaluation"
+    if pictures:
+        make_folder(folder)  # before the work, not after it
+    found = evaluate(model, sets, stride=config.model.stride, limit=limit)
+    report_console(json).print(table(found))
+    scores = {name: found.score(name) for name in sets}
+    for each in harms({name: (score.psnr, score.noisy_psnr) for name, score in scores.items()}):
+        say(f"warning: {each}")
+    facts = {
+        "widths": " ".join(map(str, config.model.widths)),
+        "GMACs at 256x256": round(config.model.gmacs(), 4),
+        "parameters": config.model.parameters,
+        "sparsity": told["sparsity"],
+        "data": ", ".join(f"{name} ({side})" for name, side in sides.items()),
+    }
+    if pictures:
+        denoise = whole_pictures(inference(model), config.model.stride)
+        write_pictures(
+            folder, run.resolve().name, found, strips(found, denoise, config.model.channels, pictures), facts
+        )
+        say(f"pictures: {folder / 'index.html'}")
+    write_report(json, {"run": str(run), "sides": sides, "model": facts, **found.to_dict()})
+    gains = {name: score.gain for name, score in scores.items()}
+    if min_gain is not None and (short := {name: gain for name, gain in gains.items() if gain < min_gain}):
+        raise GateError(
+            f"Every set must gain at least {min_gain:g} dB. Received: "
+            f"{', '.join(f'{gain:.2f} on {name}' for name, gain in short.items())}. "
+            "Remedy: train longer, or on data closer to these."
+        )

@@ -1,0 +1,129 @@
+"""What an evaluation shows: a table for the terminal; strips of noisy, denoised and clean; a page that holds both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quietcam.data.pictures.files import write_picture
+from quietcam.files.atomic import write_text
+from quietcam.image import Image, as_channels
+from quietcam.terminal.page import picture_uri, render_page
+from train.evaluation.evaluate import Evaluation, Score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+__all__ = ["Strip", "strips", "table", "write_pictures"]
+
+_SIDE = 320
+"""The most of a picture that is shown, in pixels: where the error is greatest."""
+
+_COLUMNS = ("pictures", "noisy dB", "denoised dB", "gain", "noisy SSIM", "SSIM")
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Noisy, denoised and clean side by side, uint8 ``(H, 3 W, C)``.
+
+    Attributes:
+        kind: worst, least gain or typical. words: what it is, and its figures.
+    """
+
+    kind: str
+    file: str
+    words: str
+    picture: Image
+
+
+def table(evaluation: Evaluation) -> Table:
+    """A row for each set and each group of it."""
+    from rich.table import Table
+
+    shown = Table(title="PSNR in dB and SSIM on uint8", title_justify="left")
+    shown.add_column("", overflow="fold")
+    for column in _COLUMNS:
+        shown.add_column(column, justify="right")
+    for name, score in _rows(evaluation):
+        shown.add_row(name, *_cells(score), style="bold" if not name.startswith(" ") else "")
+    return shown
+
+
+def strips(evaluation: Evaluation, denoise: Callable[[Image], Image], channels: int, count: int) -> list[Strip]:
+    """Up to ``count`` of a kind, denoised again."""
+    found = []
+    for kind, pictures in evaluation.chosen(count).items():
+        for number, picture in enumerate(pictures, start=1):
+            sample = evaluation.samples[picture.set].find(picture.name)
+            noisy, clean = as_channels(sample.noisy, channels), as_channels(sample.clean, channels)
+            denoised = denoise(noisy)
+            at = _worst_place(clean, denoised)
+            words = (
+                f"{picture.set}: {picture.name}, {picture.noisy_psnr:.2f} dB noisy, {picture.psnr:.2f} denoised "
+                f"({picture.gain:+.2f}), SSIM {picture.noisy_ssim:.3f} to {picture.ssim:.3f}"
+            )
+            strip = np.concatenate([noisy[at], denoised[at], clean[at]], axis=1)
+            found.append(Strip(kind, f"{kind.replace(' ', '_')}_{number}.png", words, strip))
+    return found
+
+
+def write_pictures(folder: Path, name: str, evaluation: Evaluation, shown: list[Strip], facts: dict[str, Any]) -> None:
+    """Each strip as a PNG in ``folder``, and ``index.html``, which holds them all and opens offline.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    for strip in shown:
+        write_picture(folder / strip.file, strip.picture)
+    page = render_page(
+        "train.evaluation",
+        "evaluation.html",
+        name=name,
+        facts=facts,
+        columns=_COLUMNS,
+        rows=[(row, _cells(score)) for row, score in _rows(evaluation)],
+        strips=[(strip.kind, strip.words, picture_uri(strip.picture)) for strip in shown],
+        problems=evaluation.problems,
+    )
+    write_text(folder / "index.html", page)
+
+
+def _rows(evaluation: Evaluation) -> list[tuple[str, Score]]:
+    rows = []
+    for name in evaluation.samples:
+        rows.append((name, evaluation.score(name)))
+        for kind, value in evaluation.groups_in(name):
+            shown = f"  {'ISO' if kind == 'iso' else kind} {value}"
+            rows.append((shown, evaluation.score(name, (kind, value))))
+    if len(evaluation.samples) > 1:
+        rows.append(("all", evaluation.score()))
+    return rows
+
+
+def _cells(score: Score) -> tuple[str, ...]:
+    return (
+        str(score.pictures),
+        f"{score.noisy_psnr:.2f}",
+        f"{score.psnr:.2f}",
+        f"{score.gain:+.2f}",
+        f"{score.noisy_ssim:.4f}",
+        f"{score.ssim:.4f}",
+    )
+
+
+def _worst_place(clean: Image, denoised: Image) -> tuple[slice, slice]:
+    """The square of up to ``_SIDE`` pixels with the greatest squared error, at multiples of 16 pixels."""
+    error = np.square(denoised.astype(np.float64) - clean).sum(axis=2)
+    sums = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    height, width = (min(_SIDE, side) for side in error.shape)
+    tops, lefts = (np.arange(0, side - own + 1, 16) for side, own in zip(error.shape, (height, width), strict=True))
+    below, right = np.ix_(tops + height, lefts + width), np.ix_(tops, lefts + width)
+    inside = sums[below] - sums[right] - sums[np.ix_(tops + height, lefts)] + sums[np.ix_(tops, lefts)]
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    top, left = int(tops[row]), int(lefts[column])
+    return slice(top, top + height), slice(left, left + width)

@@ -1,0 +1,1 @@
+"""Training patches: which data, mixed how, with which extra noise."""

@@ -1,0 +1,265 @@
+"""Patches for training: from a packed set, from crops in memory or from scenes made on the fly, with tf.data.
+
+Batches are put together by numpy, whole ones at a time: an element of its own for each patch would cost more than the
+copying. A batch depends on its number and the seed alone, so several can be made at once and the stream stays the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from quietcam.data.crops import Crops
+from quietcam.errors import UsageError
+from quietcam.image import Image
+from train.patches.extra_noise import ExtraNoise
+from train.patches.sources import CropSource, Mixture, PatchSource
+
+__all__ = ["Batches", "training_patches"]
+
+Numbers = NDArray[np.int64]
+
+_ALIGNMENT = 64
+"""Bytes. TensorFlow takes over numpy's memory where it is aligned so, and copies it elsewhere."""
+
+
+def training_patches(
+    source: Crops | PatchSource | Mixture,
+    *,
+    patch: int,
+    batch: int,
+    seed: int,
+    as_float: bool = True,
+    endless: bool = True,
+    augment: bool = True,
+    first: int = 0,
+    extra: ExtraNoise | None = None,
+) -> tf.data.Dataset:
+    """A stream of batches ``(noisy, clean)``, float32 ``(batch, patch, patch, C)`` in [0, 1].
+
+    Every pass takes each stored patch once, in a new order; what is larger than ``patch`` is cut at a random even place
+    (so that a Bayer phase stays), mirrored and turned by a multiple of 90 degrees, all eight ways alike. Of a mixture
+    each source has its own passes. The same seed gives the same stream.
+
+    Args:
+        as_float: False leaves uint8: a quarter of the bytes on their way to an accelerator.
+        endless: pass after pass, in full batches. Otherwise one pass, of a mixture as many patches as its sources hold
+            together; the last batch may be smaller.
+        augment: mirror and turn. A patch is cut at random in any case.
+        first: number of the first batch, to go on with a stream where another run left it.
+        extra: plain noise in place of some pairs' own. Defaults to none.
+
+    Raises:
+        UsageError: ``patch`` is larger than what is stored, or nothing is stored.
+    """
+    patches = CropSource(source) if isinstance(source, Crops) else source
+    for each in _parts(patches):
+        _check(each, patch)
+    rooms = _Rooms()
+    batches = Batches(patches, patch, batch, seed=seed, endless=endless, augment=augment, rooms=rooms, extra=extra)
+    kind = np.float32 if as_float else np.uint8
+    last = None if endless else -(-len(patches) // batch)
+
+    def make(number: int) -> Image | NDArray[np.float32]:
+        both = batches.make(number)
+        return np.divide(both, np.float32(255), out=rooms.empty(both.shape, np.float32)) if as_float else both
+
+    ahead = _Ahead(make, last)
+    shape = [batch if endless else None, patch, patch, patches.channels]
+
+    def take(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        noisy, clean = tf.numpy_function(ahead.take, [number], (kind, kind))
+        return tf.ensure_shape(noisy, shape), tf.ensure_shape(clean, shape)
+
+    # Neither parallel nor prefetched by TensorFlow: its threads would be in Python when the interpreter ends, and hang.
+    numbers = tf.data.Dataset.counter(start=first) if last is None else tf.data.Dataset.range(first, last)
+    return numbers.map(take)
+
+
+def _parts(source: PatchSource | Mixture) -> tuple[PatchSource, ...]:
+    return source.sources if isinstance(source, Mixture) else (source,)
+
+
+def _check(source: PatchSource, patch: int) -> None:
+    if patch > source.side:
+        raise UsageError(
+            f"A patch is cut from a stored one and cannot be larger. Received: patch={patch}, stored {source.side}. "
+            f"Remedy: train with patch = {source.side} or smaller, or pack or cut larger ones."
+        )
+    if not len(source):
+        raise UsageError("Training needs at least one patch. Received: none. Remedy: check the data set.")
+
+
+class _Ahead:
+    """Results by number, of which the next few are begun before they are asked for.
+
+    They may be asked for in any order, since each depends on its number alone; asked for in turn, they come fast.
+    """
+
+    _DEPTH = 8
+    """Enough that neither side waits for long; batches of 32 at 128x128 in float32 take 13 MB each."""
+
+    def __init__(self, make: Callable[[int], NDArray[Any]], last: int | None) -> None:
+        self._make, self._last = make, last
+        # One thread: a second one does nothing but fight it, and the training loop, for the interpreter's lock.
+        self._thread = ThreadPoolExecutor(1, "patches")
+        self._begun: dict[int, Future[NDArray[Any]]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, number: int) -> tuple[NDArray[Any], ...]:
+        """The result of that number, row by row."""
+        number = int(number)
+        stop = number + 1 + self._DEPTH
+        wanted = range(number, stop if self._last is None else min(stop, self._last))
+        with self._lock:
+            for stale in self._begun.keys() - set(wanted):
+                self._begun.pop(stale).cancel()
+            for each in wanted:
+                if each not in self._begun:
+                    self._begun[each] = self._thread.submit(self._make, each)
+            asked = self._begun.pop(number)
+        return tuple(asked.result())
+
+
+class Batches:
+    """Batches by their number; arguments as in ``training_patches``."""
+
+    def __init__(
+        self,
+        source: PatchSource | Mixture,
+        patch: int,
+        batch: int,
+        *,
+        seed: int,
+        endless: bool = True,
+        augment: bool = True,
+        rooms: _Rooms | None = None,
+        extra: ExtraNoise | None = None,
+    ) -> None:
+        self._source, self._patch, self._batch, self._seed = source, patch, batch, seed
+        self._endless, self._augment = endless, augment
+        self._rooms, self._extra = rooms or _Rooms(), extra
+        self._orders: dict[tuple[int, int], Numbers] = {}
+        self._lock = threading.Lock()
+
+    def cuts(self, number: int) -> Iterable[tuple[Image, list[int], int]]:
+        """Of each patch of a batch its stored pair, where it is cut (y, x), and which of eight ways it is turned."""
+        pairs = self._pairs(number)
+        places, turns = self._draw(number, [pair.shape[1] for pair in pairs])
+        return zip(pairs, places, turns, strict=True)
+
+    def make(self, number: int) -> Image:
+        """Noisy and clean of the batch, uint8 ``(2, batch, patch, patch, C)``."""
+        cuts = list(self.cuts(number))
+        size, channels = self._patch, self._source.channels
+        batch: Image = self._rooms.empty((2, len(cuts), size, size, channels), np.uint8)
+        pixels = _as_pixels(batch)
+        for i, (pair, (y, x), turn) in enumerate(cuts):
+            cut = pair[:, y : y + size, x : x + size]
+            if turn:
+                # A pixel as one value of three bytes: a third of the work where the order of pixels changes.
+                pixels[:, i] = _turned(_as_pixels(cut), turn)
+            else:
+                batch[:, i] = cut
+        if self._extra:
+            self._extra.apply(batch, np.random.default_rng([self._seed, 2, number]))
+        return batch
+
+    def _pairs(self, batch: int) -> list[Image]:
+        """The stored patches of a batch: first shuffled, then repeated, so that every patch of a source is seen once
+        before any is seen again."""
+        end = (batch + 1) * self._batch
+        places = np.arange(batch * self._batch, end if self._endless else min(end, len(self._source)))
+        if not isinstance(self._source, Mixture):
+            return self._of_part(0, self._source, places)
+        whose, turns = self._source.assign(places)
+        found: list[Image] = [np.empty(0, np.uint8)] * len(places)
+        for part, source in enumerate(self._source.sources):
+            here = np.flatnonzero(whose == part)
+            if len(here):
+                for place, pair in zip(here, self._of_part(part, source, turns[here]), strict=True):
+                    found[place] = pair
+        return found
+
+    def _of_part(self, part: int, source: PatchSource, turns: Numbers) -> list[Image]:
+        passes, ranks = np.divmod(turns, len(source))
+        numbers = np.empty_like(ranks)
+        for each in range(int(passes[0]), int(passes[-1]) + 1):
+            here = passes == each
+            numbers[here] = self._order(part, each, len(source))[ranks[here]]
+        return list(source.pairs(numbers, passes))
+
+    def _order(self, part: int, turn: int, count: int) -> Numbers:
+        """The order of a source's pass; a few are kept, for batches that are made at once."""
+        with self._lock:
+            if (part, turn) not in self._orders:
+                mine = sorted(key for key in self._orders if key[0] == part)
+                for key in mine[:-3]:
+                    del self._orders[key]
+                order = np.random.default_rng([self._seed, 0, turn, part]).permutation(count)
+                self._orders[part, turn] = order
+            return self._orders[part, turn]
+
+    def _draw(self, batch: int, sides: list[int]) -> tuple[list[list[int]], list[int]]:
+        """Where each patch is cut (y, x) out of one of these sides, and which of the eight ways it is turned."""
+        generator = np.random.default_rng([self._seed, 1, batch])
+        room = (np.array(sides)[:, None] - self._patch) // 2
+        places: list[list[int]] = (2 * generator.integers(0, room + 1, (len(sides), 2))).tolist()
+        turns: list[int] = generator.integers(0, 8, len(sides)).tolist()
+        return places, turns if self._augment else [0] * len(sides)
+
+
+def _turned(pixels: NDArray[np.void], turn: int) -> NDArray[np.void]:
+    """One of the eight ways to lay squares ``(2, side, side)``, 0 to 7, as a view."""
+    if turn & 4:
+        pixels = pixels.swapaxes(1, 2)
+    return pixels[:, :: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
+
+
+def _as_pixels(image: Image) -> NDArray[np.void]:
+    """uint8 ``(..., C)`` as ``(...)`` of C bytes each, in place."""
+    pixels: NDArray[np.void] = image.view(np.dtype((np.void, image.shape[-1])))[..., 0]
+    return pixels
+
+
+class _Rooms:
+    """Memory for batches, used again once nobody holds the last batch in it: fresh memory costs as much as the copy."""
+
+    _MOST = 32
+
+    def __init__(self) -> None:
+        self._free: deque[NDArray[np.uint8]] = deque(maxlen=self._MOST)
+        self._lock = threading.Lock()
+
+    def empty(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+        """An array of that shape and kind with anything in it, aligned so that TensorFlow takes it over uncopied.
+
+        The array and all views of it hold a loan of the memory. When the last of them goes, so does the loan, and the
+        memory is free again.
+        """
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize
+        room = self._take(size + _ALIGNMENT)
+        loan = (ctypes.c_uint8 * room.size).from_buffer(room.data)
+        # Without the lock: this may be called wherever a batch is let go, within `_take` too. A deque needs none.
+        weakref.finalize(loan, self._free.append, room).atexit = False
+        start = -room.ctypes.data % _ALIGNMENT
+        pixels = np.frombuffer(memoryview(loan), np.uint8)
+        return pixels[start : start + size].view(kind).reshape(shape)
+
+    def _take(self, size: int) -> NDArray[np.uint8]:
+        with self._lock:
+            for _ in range(len(self._free)):
+                room = self._free.popleft()
+                if room.size == size:
+                    return room
+                self._free.append(room)  # of the last batch of a set, which is smaller
+        return np.empty(size, np.uint8)

@@ -1,0 +1,60 @@
+"""Plain noise beside the sensor's: some patches of a batch get Gaussian noise, salt and pepper, or none at all.
+
+It teaches a network what no real pair in the data shows: dead pixels, transmission errors, and to leave clean pictures
+alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from quietcam.errors import UsageError
+from quietcam.image import Image
+from quietcam.sensor.noise import gaussian, salt_and_pepper
+
+__all__ = ["ExtraNoise"]
+
+_SIGMA = (3.0, 40.0)  # steps of 255
+_SALT = (0.005, 0.1)
+
+
+@dataclass(frozen=True)
+class ExtraNoise:
+    """Which share of the patches is noisy in another way than their pair.
+
+    Args:
+        gaussian: the clean side under white Gaussian noise of 3 to 40 steps of 255.
+        salt_and_pepper: the noisy side, for half of them the clean one, with 0.5 to 10 % of its pixels black or white.
+        none: the clean side as it is, twice.
+    """
+
+    gaussian: float = 0.0
+    salt_and_pepper: float = 0.0
+    none: float = 0.0
+
+    def __post_init__(self) -> None:
+        shares = astuple(self)
+        if not (all(0.0 <= share <= 1.0 for share in shares) and sum(shares) <= 1.0):
+            raise UsageError(
+                "The shares of gaussian, salt_and_pepper and none must lie in [0, 1], and so must their sum. "
+                f"Received: {', '.join(f'{share:g}' for share in shares)}."
+            )
+
+    def apply(self, batch: Image, rng: np.random.Generator) -> None:
+        """Change noisy sides of ``batch`` in place: uint8 ``(2, B, side, side, C)``, noisy before clean."""
+        if not any(astuple(self)):
+            return
+        noisy, clean = batch
+        limits = np.cumsum(astuple(self))
+        for index, draw in enumerate(rng.random((batch.shape[1],)).tolist()):
+            if draw < limits[0]:
+                noisy[index] = gaussian(clean[index], rng.uniform(*_SIGMA), rng)
+            elif draw < limits[1]:
+                # Half of it on top of the sensor's noise. On clean pictures alone, a network that has learned to leave
+                # these alone is silent, and nothing tells it that there is something to learn.
+                under = noisy if rng.random() < 0.5 else clean
+                noisy[index] = salt_and_pepper(under[index], rng.uniform(*_SALT), rng)
+            elif draw < limits[2]:
+                noisy[index] = clean[index]

@@ -1,0 +1,319 @@
+"""What a run trains and validates on: data sets by their names on the command line, opened, split and mixed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.data.crops import Crops, cut_crops
+from quietcam.data.frames import CleanFrames
+from quietcam.data.generated import ORIGIN, make_generated_pair, read_band
+from quietcam.data.packed.reader import ShardSet, is_packed, open_shards
+from quietcam.data.sets.pairs import Pair, PairList, find_pairs, say_problems
+from quietcam.data.sets.split import SIDES, SplitRule
+from quietcam.errors import DataError, JsonError, UsageError
+from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
+from quietcam.image import Image, as_channels
+from quietcam.limits import read_number
+from quietcam.metrics import psnr
+from train.config import RunConfig
+from train.patches.sources import CropSource, Mixture, PatchSource, SceneSource, ShardSource
+from train.run_directory.origin import Origin
+
+__all__ = ["TrainingData", "load_training_data"]
+
+_MOST_CROPS = 4000
+"""Of 256x256 RGB pairs: 1.5 GiB."""
+
+_VALIDATION_CROPS = 24
+_WEIGHTS = 1e-6, 1e6
+_WHOLE_SET_CROPS = 200  # of a folder that is for validation alone
+_SCENES = "scenes"
+_SCENES_A_PASS = 10_000
+_VALIDATION_SEED = 1 << 40  # no training run comes this far
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Patches to train on and, by the name of their set, crops to validate on; and where they come from.
+
+    A context manager: scenes that are made on the fly have workers, which end with it.
+    """
+
+    training: Mixture
+    validation: dict[str, Crops]
+    origin: Origin
+
+    def __enter__(self) -> TrainingData:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for source in self.training.sources:
+            if isinstance(source, SceneSource):
+                source.close()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One data set: its training side, its validation side (None: not asked for), what is to be told of it."""
+
+    name: str
+    source: PatchSource
+    validation: Crops | None
+    origin: Origin
+    instances: frozenset[str] = frozenset()
+
+
+def load_training_data(texts: Sequence[str | Path], config: RunConfig, validation: Sequence[Path] = ()) -> TrainingData:
+    """Open data sets and mix them.
+
+    Args:
+        texts: each a data set, ``SOURCE`` or ``SOURCE@WEIGHT``: a folder of pairs, a packed set, or ``scenes``. A
+            packed set keeps the sides that are noted in it; the others are split by scene as the config says.
+        validation: folders of pairs that are validated on, whole. Then everything in ``texts`` is trained on, apart
+            from what the config's split keeps for test. Defaults to the validation side of each of ``texts``.
+
+    Raises:
+        UsageError: there is no such data set, or it is named wrongly.
+        DataError: nothing in one can be used; a scene instance stands on both sides.
+    """
+    if not texts:
+        raise UsageError("Training needs data. Received: none. Remedy: --data DIR, or --data scenes")
+    named = [_weighted(str(text)) for text in texts]
+    parts = [_open(text, config, bool(validation)) for text, _ in named]
+    sets = {part.name: part.validation for part in parts if part.validation is not None}
+    if validation:
+        _check_apart([text for text, _ in named], validation)
+        sets = dict(_whole_set(Path(folder), config, parts) for folder in validation)
+    weighted = [(part.source, weight) for part, (_, weight) in zip(parts, named, strict=True)]
+    training = Mixture(weighted)
+    origin: Origin = {
+        "data": ", ".join(dict.fromkeys(part.origin["data"] for part in parts)),
+        "sources": [part.name for part in parts],
+        "licence": "; ".join(dict.fromkeys(part.origin["licence"] for part in parts)),
+        "split": config.training.split,
+        "scenes": parts[0].origin["scenes"] if len(parts) == 1 else {p.name: p.origin["scenes"] for p in parts},
+        "training_crops": len(training),
+        "validation_crops": sum(map(len, sets.values())),
+        "sha256": hashlib.sha256("".join(p.origin["sha256"] for p in parts).encode()).hexdigest(),
+        "noisy_validation_psnr": round(float(np.mean([_mean_psnr(crops) for crops in sets.values()])), 3),
+        "noisy_by_set": {name: _mean_psnr(crops) for name, crops in sets.items()},
+    }
+    if len(parts) > 1:
+        origin["shares"] = {part.name: round(float(s), 4) for part, s in zip(parts, training.shares, strict=True)}
+    return TrainingData(training, sets, origin)
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """A source and its weight, 1 where none is given."""
+    source, at, weight = text.rpartition("@")
+    if not at or Path(text).exists():
+        return text, 1.0
+    try:
+        float(weight)
+    except ValueError:
+        return text, 1.0
+    try:
+        return source, read_number(weight, *_WEIGHTS)
+    except ValueError:
+        raise UsageError(
+            f"The weight of a data set is a number from {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}. Received: {text}. "
+            f"Remedy: for example {source}@2"
+        ) from None
+
+
+def _open(text: str, config: RunConfig, all_of_it: bool) -> _Part:
+    if text == _SCENES or text.startswith(f"{_SCENES}:"):
+        return _open_scenes(text, config)
+    folder = Path(text)
+    if is_packed(folder):
+        return _open_packed(folder, config, all_of_it)
+    found = find_pairs(folder)
+    rule = SplitRule.parse(config.training.split or ("test=0,validation=0" if all_of_it else ""))
+    split = rule.split(found.pairs)
+    cut = partial(cut_crops, size=config.training.crop, seed=config.training.seed, channels=config.model.channels)
+    crops = cut(split.train, per_picture=config.training.crops_per_picture, limit=_MOST_CROPS)
+    held = None if all_of_it else cut(split.validation, limit=_VALIDATION_CROPS)
+    return _Part(
+        _name(folder),
+        CropSource(crops),
+        held,
+        {
+            **_origin_of(folder, found),
+            "scenes": {side: _short(split.scenes(side)) for side in SIDES},
+            "sha256": hashlib.sha256(crops.pairs.data).hexdigest(),
+        },
+        frozenset(_instances(split.train)),
+    )
+
+
+def _open_packed(folder: Path, config: RunConfig, all_of_it: bool) -> _Part:
+    shards = open_shards(folder)
+    _check_packed(shards, folder, config)
+    numbers = {side: shards.of_side(side) for side in SIDES}
+    training, held = numbers["train"], None
+    if all_of_it:
+        training = np.setdiff1d(np.arange(len(shards)), numbers["test"])
+    else:
+        if not len(training) or not len(numbers["validation"]):
+            listed = ", ".join(f"{len(numbers[side])} {side}" for side in SIDES)
+            raise DataError(
+                f"Training needs patches to train on and others to validate on. Received: {folder} with {listed}. "
+                "Remedy: pack at least three scenes with 'quietcam data pack --split all', or name --validation."
+            )
+        held = _spread(shards, numbers["validation"])
+    pictures = shards.plan.pictures
+    trained = set(shards.picture[training].tolist())
+    return _Part(
+        _name(folder),
+        ShardSource(shards, training),
+        held,
+        {
+            "data": shards.plan.data,
+            "licence": _licence(picture.instance for picture in pictures),
+            "scenes": {side: _short(sorted({each.scene for each in pictures if each.side == side})) for side in SIDES},
+            "sha256": shards.digest,
+        },
+        frozenset(pictures[i].instance for i in trained if pictures[i].instance),
+    )
+
+
+def _check_packed(shards: ShardSet, folder: Path, config: RunConfig) -> None:
+    asked, packed = str(SplitRule.parse(config.training.split)), shards.plan.rule
+    if config.training.split and asked != packed:
+        raise UsageError(
+            f"A packed set is split as it was packed. Received: split {asked}, packed as {packed}. "
+            f"Remedy: leave the split out, or pack with 'quietcam data pack --split {asked}'."
+        )
+    if not shards.complete:
+        raise DataError(
+            f"A packed set must be complete to be trained on. Received: {folder}, with {len(shards)} patches so far. "
+            "Remedy: run its 'quietcam data pack' again; it goes on from there."
+        )
+    if config.model.channels != shards.plan.channels:
+        raise UsageError(
+            f"A packed set must have the network's channels. Received: channels={config.model.channels} in the config, "
+            f"packed {shards.plan.channels}. Remedy: pack {'with' if config.model.channels == 1 else 'without'} --gray."
+        )
+    if config.training.patch > shards.plan.patch:
+        raise UsageError(
+            f"A patch is cut from a packed one and cannot be larger. Received: patch={config.training.patch}, packed "
+            f"{shards.plan.patch}. Remedy: lower patch in the config, or pack with --patch {config.training.patch}."
+        )
+
+
+def _open_scenes(text: str, config: RunConfig) -> _Part:
+    """Scenes that are made while training goes on, and a few more, never trained on, to validate."""
+    options = {}
+    for word in filter(None, text.partition(":")[2].split(",")):
+        key, _, value = word.partition("=")
+        if key not in ("band", "clean") or not value:
+            raise UsageError(
+                f"Scenes are named as scenes[:band=LOW:HIGH,clean=DIR]. Received: {text}. "
+                "Remedy: for example --data scenes:band=20:35"
+            )
+        options[key] = value
+    size, channels = config.training.crop, config.model.channels
+    clean = CleanFrames.open(Path(options["clean"]), size) if "clean" in options else None
+    band = read_band(options.get("band"))
+    make = partial(_make_scene, size=size, channels=channels, band=band, frames=clean)
+    held = np.stack([make(_VALIDATION_SEED + i) for i in range(_VALIDATION_CROPS)])
+    if clean is not None:
+        say_problems(sorted(clean.skipped), f"of the pictures in {clean.source}")
+    source = SceneSource(
+        make, side=size, count=_SCENES_A_PASS, channels=channels, seed=config.training.seed * _SCENES_A_PASS * 1000
+    )
+    told = {
+        "data": "generated scenes, made while training" if clean is None else f"{clean.source.name} with sensor noise",
+        "licence": "generated: no rights of others" if clean is None else f"that of {clean.source.name}",
+        "scenes": "no two alike",
+        "sha256": hashlib.sha256(f"{text} {config.training.seed} {size}".encode()).hexdigest(),
+    }
+    return _Part(_SCENES if clean is None else _name(clean.source), source, Crops(held, []), told)
+
+
+def _make_scene(
+    number: int, size: int, channels: int, band: tuple[float, float] | None, frames: CleanFrames | None
+) -> tuple[Image, Image]:
+    noisy, clean = make_generated_pair(number, size=size, band=band, frames=frames)
+    return as_channels(noisy, channels), as_channels(clean, channels)
+
+
+def _check_apart(texts: Sequence[str], validation: Sequence[Path]) -> None:
+    """Pairs without SIDD's names tell no scene instance; that a folder lies in the other can be told of all."""
+    trained = [Path(text).resolve() for text in texts if Path(text).exists()]
+    for folder in (Path(folder).resolve() for folder in validation):
+        if any(folder.is_relative_to(other) or other.is_relative_to(folder) for other in trained):
+            raise DataError(
+                f"What is validated on must not be trained on. Received: {folder} under --data and --validation. "
+                "Remedy: leave --validation out, and a part of --data is kept for it; or name another folder."
+            )
+
+
+def _whole_set(folder: Path, config: RunConfig, parts: list[_Part]) -> tuple[str, Crops]:
+    found = find_pairs(folder)
+    ours = set(_instances(found.pairs))
+    for part in parts:
+        if shared := sorted(ours & part.instances):
+            raise DataError(
+                f"What is validated on must not be trained on. Received: {shared[0]}"
+                f"{f' and {len(shared) - 1} more' if len(shared) > 1 else ''} in {part.name} and in {folder}. "
+                "Remedy: take them out of --data, or name another --validation."
+            )
+    size, channels = config.training.crop, config.model.channels
+    crops = cut_crops(found.pairs, size, seed=config.training.seed, limit=_WHOLE_SET_CROPS, channels=channels)
+    return _name(folder), crops
+
+
+def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
+    """Up to ``_VALIDATION_CROPS`` of these patches, spread evenly over them, and so over their pictures."""
+    places = np.linspace(0, len(numbers), min(len(numbers), _VALIDATION_CROPS), endpoint=False).astype(int)
+    chosen = numbers[places].tolist()
+    entries = [shards.entry(number) for number in chosen]
+    return Crops(np.stack([shards.both(number) for number in chosen]), [(entry.source, entry.box) for entry in entries])
+
+
+def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
+    """What a data set is and whose terms it is under, as far as it tells: by its ``origin.json`` or by SIDD's names."""
+    if (folder / ORIGIN).is_file():
+        with suppress(OSError, JsonError):
+            told = read_object(folder / ORIGIN, MOST_OF_A_LIST)
+            return {key: str(told.get(key, "unknown")) for key in ("data", "licence")}
+    return {
+        "data": _name(folder),
+        "licence": _licence(pair.instance.name if pair.instance else "" for pair in found.pairs),
+    }
+
+
+def _licence(instances: Iterable[str]) -> str:
+    names = list(instances)
+    return "MIT (SIDD)" if names and all(names) else "unknown: ask whoever trained it"
+
+
+def _instances(pairs: Iterable[Pair]) -> list[str]:
+    return [pair.instance.name for pair in pairs if pair.instance]
+
+
+def _name(folder: Path) -> str:
+    """The last two parts of a path: many data sets have a folder named train."""
+    return "/".join(folder.resolve().parts[-2:]).lstrip("/")
+
+
+def _short(names: list[str], most: int = 20) -> list[str] | int:
+    """Names for a report, or their number where there are too many to read."""
+    return names if len(names) <= most else len(names)
+
+
+def _mean_psnr(crops: Crops) -> float:
+    values = [psnr(noisy, clean) for noisy, clean in zip(crops.noisy, crops.clean, strict=True)]
+    return round(sum(min(value, 100.0) for value in values) / len(values), 3)

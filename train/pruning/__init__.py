@@ -1,0 +1,1 @@
+"""Pruning: weights that become zero, and whole channels that go."""

@@ -1,0 +1,119 @@
+"""A run directory while a run works in it: one process holds it, and what was there is kept until there is new."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from quietcam.errors import StorageError, UsageError
+from quietcam.files.atomic import make_folder
+
+__all__ = ["check_free", "claimed"]
+
+_OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard", "evaluation")
+_SET_ASIDE = ".replaced"
+
+
+def check_free(run: Path, *, reads: Iterable[Path] = (), resume: bool = False, overwrite: bool = False) -> None:
+    """See that a run may begin in the folder ``run``.
+
+    Args:
+        reads: what it reads, other runs among them.
+
+    Raises:
+        UsageError: there is one, and neither is said; or both are; or it reads from its own folder.
+    """
+    if run.resolve() in (path.resolve() for path in reads):
+        raise UsageError(
+            f"A run needs a folder of its own, not that of one that it reads. Received: --out {run}. "
+            "Remedy: another place with --out."
+        )
+    if resume and overwrite:
+        raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
+    there = _there(run)
+    if there and not resume and not overwrite:
+        goes_on = "--resume goes on with it, " if (run / "checkpoints").is_dir() else ""
+        raise UsageError(
+            f"A run directory takes one run. Received: {run}, which holds {', '.join(there)}. Remedy: {goes_on}"
+            "--overwrite deletes it; or choose another place with --out."
+        )
+
+
+@contextlib.contextmanager
+def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
+    """The run directory, for this process alone.
+
+    What is overwritten goes when a state or a model of the new run is there, and comes back when the run ends without.
+    A run that leaves neither leaves nothing.
+
+    Raises:
+        UsageError: as ``check_free``.
+        StorageError: another process is at work there.
+    """
+    is_new = not run.exists()
+    make_folder(run)
+    descriptor = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(
+                f"One process at a time may work in a run directory. Received: {run}, which another one holds. "
+                "Remedy: wait for it, or choose another place with --out."
+            ) from error
+        _settle(run)  # where the last process was killed
+        check_free(run, resume=resume, overwrite=overwrite)
+        found = _there(run)
+        if found and not resume:
+            _move(found, run, run / _SET_ASIDE)
+        try:
+            yield
+        finally:
+            if not (resume or _has_begun(run)):
+                _delete(run)
+            _settle(run)
+            if is_new:
+                with contextlib.suppress(OSError):  # something is in it
+                    run.rmdir()
+    finally:
+        os.close(descriptor)
+
+
+def _there(run: Path) -> list[str]:
+    return [name for name in _OURS if (run / name).exists()]
+
+
+def _has_begun(run: Path) -> bool:
+    return any((run / name).exists() for name in ("model.keras", "checkpoints"))
+
+
+def _settle(run: Path) -> None:
+    """What was set aside is deleted where the new run has begun, else put back."""
+    aside = run / _SET_ASIDE
+    if aside.is_symlink():  # not ours
+        aside.unlink()
+    if not aside.is_dir():
+        return
+    if not _has_begun(run):
+        _delete(run)
+        _move(_there(aside), aside, run)
+    shutil.rmtree(aside)
+
+
+def _move(names: list[str], source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for name in names:
+        (source / name).rename(target / name)
+
+
+def _delete(run: Path) -> None:
+    for name in _there(run):
+        path = run / name
+        if path.is_dir() and not path.is_symlink():  # what a link leads to is not the run's to delete
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,85 @@
+"""The state of an unfinished run: everything that the next step depends on, in one file."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.errors import DataError
+from quietcam.files.atomic import write_bytes
+from quietcam.files.strict_json import MOST_OF_A_LIST, dump_json, parse_object
+
+__all__ = ["State", "read_state", "write_state"]
+
+Arrays = list[NDArray[Any]]
+
+_GROUPS = ("weights", "optimizer", "average")
+
+
+@dataclass
+class State:
+    """Where a run stands.
+
+    Attributes:
+        step: how many were taken; the next batch has this number.
+        seconds: of the budget that were used.
+        weights: of the model, in the order of ``model.get_weights()``.
+        optimizer: its variables.
+        average: the trainable weights' moving average; empty where none is kept.
+        slowed: how often the rate was halved after a divergence.
+        rows: of the history.
+        recipe: what the run was told, so that it is not resumed with something else.
+    """
+
+    step: int
+    seconds: float
+    weights: Arrays
+    optimizer: Arrays
+    average: Arrays
+    slowed: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    recipe: str = ""
+
+
+def write_state(path: Path, state: State) -> None:
+    """Write ``state`` whole or not at all. Plain numpy, since HDF5 takes the process down on a disk that is full."""
+    arrays = {f"{group}_{i:03d}": array for group in _GROUPS for i, array in enumerate(getattr(state, group))}
+    told = {key: value for key, value in vars(state).items() if key not in _GROUPS}
+    content = io.BytesIO()
+    np.savez(content, told=np.array(dump_json(told)), **arrays)
+    write_bytes(path, content.getvalue())
+
+
+def read_state(path: Path) -> State:
+    """What ``write_state`` wrote.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values: dict[str, Any] = parse_object(str(stored["told"]), MOST_OF_A_LIST)
+            for group in _GROUPS:
+                values[group] = [stored[name] for name in stored.files if name.startswith(group)]
+        return _checked(State(**values))
+    except Exception as error:  # zipfile, numpy and json raise all sorts
+        raise DataError(
+            f"A checkpoint must be one that training wrote. Received: {path} ({type(error).__name__}: {error}). "
+            "Remedy: train anew with --overwrite."
+        ) from error
+
+
+def _checked(state: State) -> State:
+    """``state``, if it holds what it says. A number that was not finite was written as null, and comes back as NaN."""
+    parse_object(state.recipe or "{}")
+    counts = (state.step, state.slowed)
+    if not all(type(each) is int and each >= 0 for each in counts) or type(state.seconds) not in (int, float):
+        raise TypeError(f"{state.step} steps in {state.seconds} s, slowed {state.slowed} times")
+    state.rows = [{key: math.nan if each is None else each for key, each in dict(row).items()} for row in state.rows]
+    return state

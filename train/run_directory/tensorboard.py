@@ -1,0 +1,103 @@
+"""TensorBoard's event files: scalars, and a few validation crops as noisy | denoised | clean at each check.
+
+Written by TensorFlow's own writer in TensorBoard's format, so that training needs no TensorBoard; looking does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from quietcam.data.crops import Crops
+from quietcam.errors import StorageError
+from quietcam.image import Image, to_float, to_uint8
+from train.evaluation.validation import Denoise
+from train.run_directory.history import HistoryRow
+
+__all__ = ["Board"]
+
+_CROPS = 3
+"""Of each validation set, evenly spread over it."""
+
+
+class Board:
+    """A context manager that shows one phase of a run in ``RUN/tensorboard/PHASE``.
+
+    Args:
+        run: the run directory; None shows nothing.
+        validation: crops by the name of their set.
+    """
+
+    def __init__(self, run: Path | None, phase: str, validation: Mapping[str, Crops]) -> None:
+        self._folder = None if run is None else run / "tensorboard" / phase
+        self._shown = {name: crops.pairs[_spread(len(crops))] for name, crops in validation.items()}
+        self._writer: Any = None
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def show(self, row: HistoryRow, found: Mapping[str, float], denoise: Denoise) -> None:
+        """A check: its scalars (``found`` is PSNR in dB by set), and what ``denoise`` makes of the crops.
+
+        Raises:
+            StorageError: the files cannot be written.
+        """
+        if self._folder is None:
+            return
+        try:
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(str(self._folder))
+            with self._writer.as_default(step=row.step):
+                _scalar("loss", row.loss)
+                _scalar("learning_rate", row.learning_rate)
+                for name, psnr in found.items():
+                    _scalar(f"psnr/{name}", psnr)
+                for name, pairs in self._shown.items():
+                    _pictures(name, [_strip(pair, denoise) for pair in pairs])
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            raise StorageError(
+                f"Cannot write {self._folder}: {error.message}. Remedy: free some space there, or choose another place."
+            ) from error
+
+
+def _spread(count: int) -> list[int]:
+    places: list[int] = np.linspace(0, count, min(count, _CROPS), endpoint=False).astype(int).tolist()
+    return places
+
+
+def _strip(pair: Image, denoise: Denoise) -> Image:
+    """Noisy, denoised and clean side by side, uint8 ``(side, 3 * side, C)``."""
+    noisy, clean = pair
+    denoised = to_uint8(denoise(tf.constant(to_float(noisy)[np.newaxis])).numpy()[0])
+    return np.concatenate([noisy, denoised, clean], axis=1)
+
+
+def _scalar(name: str, value: float) -> None:
+    tf.summary.write(name, tf.constant(value, tf.float32), metadata=_of_plugin("scalars"))
+
+
+def _pictures(name: str, strips: list[Image]) -> None:
+    """TensorBoard's form of pictures: width, height and the PNG of each, as strings."""
+    height, width = strips[0].shape[:2]
+    encoded = [tf.io.encode_png(strip).numpy() for strip in strips]
+    content = tf.constant([str(width).encode(), str(height).encode(), *encoded])
+    tf.summary.write(f"noisy, denoised, clean/{name}", content, metadata=_of_plugin("images"))
+
+
+def _of_plugin(name: str) -> Any:
+    metadata = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": name})
+    # Tells TensorBoard which widget shows it, as its own writers do.
+    metadata.data_class = 1 if name == "scalars" else 3
+    return metadata
