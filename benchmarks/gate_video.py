@@ -34,7 +34,7 @@ from input_pipeline import commit, machine
 
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
-from edge.network.harm import Gate, blend
+from edge.network.harm import HarmGate, blend
 from quietcam.data.pictures.files import read_picture
 from quietcam.image import Image
 from quietcam.sensor.isp import Isp
@@ -172,13 +172,13 @@ def pictures(raw: bytes, height: int, width: int) -> list[Image]:
 
 
 def gate_of(path: Path) -> Callable[..., Any]:
-    """The class Gate of another file."""
+    """The class HarmGate of another file."""
     spec = importlib.util.spec_from_file_location("gate_before", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    gate: Callable[..., Any] = module.Gate
+    gate: Callable[..., Any] = module.HarmGate
     return gate
 
 
@@ -186,7 +186,7 @@ def measure(
     denoiser: Denoiser, noisy: list[Image], clean: list[Image], before: Callable[..., Any] | None
 ) -> dict[str, float]:
     """All figures of one stream."""
-    gates: dict[str, Any] = {"on": Gate(stream=True)} | ({"before": before(stream=True)} if before else {})
+    gates: dict[str, Any] = {"on": HarmGate(stream=True)} | ({"before": before(stream=True)} if before else {})
     sums: dict[str, list[float]] = {}
     shares: list[float] = []
     for number, (frame, truth) in enumerate(zip(noisy, clean, strict=True)):

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.child.process import GRACE, Child, ChildError, Shared
 from edge.child.tpu_job import DROP, LOAD, RUN, describe
-from edge.network import moment
+from edge.network import gil_window
 from edge.network.delegates import Device
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
@@ -181,7 +181,7 @@ class TpuInterpreter(Interpreter):
         self._seconds = answering
 
     def invoke(self) -> None:
-        moment.begins()
+        gil_window.invoke_begins()
         self.tpu.run(self._message, self._seconds)
 
     def close(self) -> None:

@@ -12,14 +12,14 @@ import numpy as np
 
 from edge.child.trial import Trial
 from edge.models import describe, resize_command
-from edge.network import moment
+from edge.network import gil_window
 from edge.network.engine import Engine
-from edge.network.harm import HIGH, LOW, Gate, blend, check_strength
+from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
 from edge.network.tiles import Tiles, grid_of
 from edge.network.treatment import Treated, Treatment
-from edge.network.twins import Twins, load_twins
+from edge.network.variants import ModelVariants, load_variants
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
 from quietcam.terminal.progress import say
@@ -38,13 +38,13 @@ class Denoiser:
     smaller; a larger one goes in overlapping tiles.
 
     Args:
-        model: a model file, or its path; or twins of :func:`edge.network.twins.load_twins`.
+        model: a model file, or its path; or the variants of :func:`edge.network.variants.load_variants`.
         threads: as for :class:`edge.network.interpreter.Interpreter`.
         overlap: what neighbouring tiles share, in pixels. Defaults to what the model's receptive field asks
             for, up to a quarter of a tile.
         device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them, which share the tiles.
         strength: the network's share in what is shown, 0 to 1. Can be set while frames run.
-        gate: let the network in only as far as a frame is noisy (:class:`edge.network.harm.Gate`).
+        gate: let the network in only as far as a frame is noisy (:class:`edge.network.harm.HarmGate`).
         stream: frames come from one camera; the gate then moves smoothly from one to the next. Otherwise each
             picture is judged alone.
         tell: takes one line: about a device that is lost or back, about a model of which nobody should expect much.
@@ -56,7 +56,7 @@ class Denoiser:
 
     def __init__(
         self,
-        model: Twins | ModelFile | Path | str,
+        model: ModelVariants | ModelFile | Path | str,
         threads: int | None = None,
         overlap: int | None = None,
         *,
@@ -168,26 +168,26 @@ class Denoiser:
             ModelError: it cannot be used, and the present one goes on; or this was closed meanwhile.
         """
         try:
-            with self._reloading, moment.considerate():
-                self._take(*self._make_ready(load_twins(model, self._device)))
+            with self._reloading, gil_window.background_work():
+                self._take(*self._make_ready(load_variants(model, self._device)))
         except UsageError as error:
             raise ModelError(str(error)) from error
         self._warn()
 
-    def _make_ready(self, twins: Twins) -> tuple[Engine, Gate | None, dict[tuple[int, int], Tiles]]:
+    def _make_ready(self, variants: ModelVariants) -> tuple[Engine, HarmGate | None, dict[tuple[int, int], Tiles]]:
         """All that frames need, so that none of them waits for it."""
-        model = twins.shown
+        model = variants.shown
         gate = self._make_gate(model)
         for _ in range(_TRIALS):
             shape = self._seen or (model.height, model.width, model.channels)
-            if twins.cpu is not None:
-                self._trial.of(twins.cpu, shape, self.threads, self._asked_overlap)
+            if variants.cpu is not None:
+                self._trial.of(variants.cpu, shape, self.threads, self._asked_overlap)
             if self._seen in (None, shape):
                 break
-        engine = Engine(twins, self._device, self._threads, tell=self._tell)
+        engine = Engine(variants, self._device, self._threads, tell=self._tell)
         try:
             tiles = {size: self._cut(model, size) for size in {shape[:2], *self._tiles} if not _fits(model, size)}
-            if twins.tpu is not None:  # it has a process of its own
+            if variants.tpu is not None:  # it has a process of its own
                 noisy = np.zeros((*shape[:2], model.channels), np.uint8)
                 if not _run(engine, tiles.get(shape[:2]), noisy, np.empty_like(noisy)):
                     raise ModelError(f"No device runs {model.path}. Received: {engine.state['reason']}.")
@@ -196,7 +196,7 @@ class Denoiser:
             raise
         return engine, gate, tiles
 
-    def _take(self, engine: Engine, gate: Gate | None, tiles: dict[tuple[int, int], Tiles]) -> None:
+    def _take(self, engine: Engine, gate: HarmGate | None, tiles: dict[tuple[int, int], Tiles]) -> None:
         with self._lock:
             closed = self._closed
             if not closed:
@@ -204,7 +204,7 @@ class Denoiser:
                 if gate is not None and self._gate is not None:
                     gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
                 self._gate, self._tiles = gate, tiles
-        moment.wait()
+        gil_window.wait_for_invoke()
         engine.close()
         if closed:
             raise ModelError("A denoiser that is closed takes no other model.")
@@ -294,12 +294,12 @@ class Denoiser:
             self._tell(advice)
         return tiles
 
-    def _make_gate(self, model: ModelFile) -> Gate | None:
+    def _make_gate(self, model: ModelFile) -> HarmGate | None:
         if not self._gated:
             return None
         levels = (model.manifest.gate if model.manifest else None) or {}
         try:
-            return Gate(self._stream, float(levels.get("low", LOW)), float(levels.get("high", HIGH)))
+            return HarmGate(self._stream, float(levels.get("low", LOW)), float(levels.get("high", HIGH)))
         except (TypeError, ValueError) as error:
             raise ModelError(
                 f"A manifest's gate holds two noise levels, low and high. Received: {model.path}: gate={levels}. "

@@ -18,7 +18,7 @@ from edge.network.delegates import CPU, Device, parse_devices
 from edge.network.interpreter import Interpreter, check_threads
 from edge.network.modelfile import ModelFile
 from edge.network.runtime import runtime
-from edge.network.twins import Twins, load_twins
+from edge.network.variants import ModelVariants, load_variants
 from edge.network.worker import Answer, Worker
 from quietcam.errors import DeviceError, QuietcamError
 from quietcam.image import Image
@@ -73,7 +73,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Twins | ModelFile | Path | str,
+        model: ModelVariants | ModelFile | Path | str,
         device: str = "cpu",
         threads: int | None = None,
         *,
@@ -85,8 +85,8 @@ class Engine:
         self.runtime = runtime().name
         self.threads = check_threads(threads)
         self._tell, self._retry, self._patience = tell, retry, patience
-        twins = model if isinstance(model, Twins) else load_twins(model, device)
-        self._cpu_model, self._tpu_model, self.model = twins.cpu, twins.tpu, twins.shown
+        variants = model if isinstance(model, ModelVariants) else load_variants(model, device)
+        self._cpu_model, self._tpu_model, self.model = variants.cpu, variants.tpu, variants.shown
         self._results: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._workers: list[Worker] = []
         self._late: set[Worker] = set()  # of them, whose answer no frame waits for any more

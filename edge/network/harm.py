@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from edge.network.noise_over_time import FIRST, TemporalNoise
+from edge.network.temporal_noise import FIRST, TemporalNoiseEstimator
 from quietcam.errors import UsageError
 from quietcam.estimation import BlindEstimator, estimate_blind
 from quietcam.image import Image
 from quietcam.impulses import Impulses, estimate_impulses
 
-__all__ = ["HIGH", "LOW", "Gate", "blend", "check_strength"]
+__all__ = ["HIGH", "LOW", "HarmGate", "blend", "check_strength"]
 
 LOW, HIGH = 2.5, 4.0
 """Sigma in steps of 255: up to ``LOW`` a frame is clean and passes untouched, from ``HIGH`` on it is noisy."""
@@ -35,14 +35,14 @@ _RUN = 48  # values that are compared in a row: 16 pixels, so that a line of the
 _SMALLEST = 8  # pixels of a side that noise can be estimated on
 
 
-class Gate:
+class HarmGate:
     """Decides per frame. ``look`` at the noisy frame before the network runs, ``weigh`` both frames after it.
 
     Two things count. Is there noise? Up to ``low`` the frame is clean and the network need not run; up to ``high`` it
     is let in by and by; so it is where salt and pepper stand out. Video codecs take away the fine grain, which tells
     the noise of a single frame, and leave smooth noise. So in a stream noise is looked for over time, too
-    (:class:`edge.network.noise_over_time.TemporalNoise`): where frames change, the network runs for two frames of
-    eight, to tell noise from motion.
+    (:class:`edge.network.temporal_noise.TemporalNoiseEstimator`): where frames change, the network runs for two
+    frames of eight, to tell noise from motion.
 
     And does the network take away noise, or more than that? Of noisy = clean + e and denoised = clean + h, with e and h
     independent, the blend noisy + w (denoised - noisy) has the least mean square error at w = e² / (e² + h²) = noise /
@@ -70,7 +70,7 @@ class Gate:
         self._shape: tuple[int, ...] = ()
         self._frames, self._judged, self._merit = 0, True, 1.0
         self._impulses = Impulses(0.0, 0.0)
-        self._temporal: TemporalNoise | None = None
+        self._temporal: TemporalNoiseEstimator | None = None
 
     @property
     def sigma(self) -> float | None:
@@ -86,8 +86,8 @@ class Gate:
         """Is there noise enough for the network to run? ``noisy`` is uint8 ``(H, W, C)``."""
         if noisy.shape != self._shape:
             self._shape, self._frames, self._share, self._estimator = noisy.shape, 0, None, None
-            timed = self._stream and TemporalNoise.fits(noisy.shape)
-            self._temporal = TemporalNoise(noisy.shape) if timed else None
+            timed = self._stream and TemporalNoiseEstimator.fits(noisy.shape)
+            self._temporal = TemporalNoiseEstimator(noisy.shape) if timed else None
         self._judged = not self._stream or self._frames % _EVERY == 0
         self._frames += 1
         if self._judged:
@@ -108,19 +108,19 @@ class Gate:
             self._merit = self._judge(noisy, denoised)
         return self._ease(self._opening() * self._merit)
 
-    def follow(self, other: Gate) -> None:
+    def follow(self, other: HarmGate) -> None:
         """Go on with the noise and the share that another gate left, whose network this one's replaces."""
         self._shape, self._share, self._frames = other._shape, other._share, other._frames
         self._grain, self._estimator, self._impulses = other._grain, other._estimator, other._impulses
         if other._temporal is not None:
-            self._temporal = TemporalNoise(other._shape)
+            self._temporal = TemporalNoiseEstimator(other._shape)
             self._temporal.expect(other._temporal)
 
     def resume(self) -> None:
         """Frames were left out since the last one: known noise over time still counts, all else is judged afresh."""
         self._share, self._frames, self._estimator = None, 0, None
         if self._temporal is not None:
-            known, self._temporal = self._temporal, TemporalNoise(self._shape)
+            known, self._temporal = self._temporal, TemporalNoiseEstimator(self._shape)
             self._temporal.expect(known)
 
     def _estimate(self, noisy: Image) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.network import moment
+from edge.network import gil_window
 from edge.network.modelfile import ModelFile, load_model
 from edge.network.runtime import runtime
 from quietcam.blocks import depth_to_space
@@ -98,7 +98,7 @@ class Interpreter:
     def invoke(self) -> None:
         """Run the network on what its input holds now."""
         failure = ""
-        moment.begins()
+        gil_window.invoke_begins()
         try:
             self._native.invoke()
         except (ValueError, RuntimeError) as error:
@@ -152,7 +152,7 @@ class Interpreter:
         native: Any = None
         failure = ""
         delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
-        moment.wait()
+        gil_window.wait_for_invoke()
         # With a delegate this is a child process, whose chatter is kept there: its last words must come through.
         with chatter_caught() if delegate is None else contextlib.nullcontext():
             try:

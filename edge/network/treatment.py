@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, NamedTuple
 
-from edge.run.ladder import Step
 from quietcam.files.strict_json import dump_json
 from quietcam.image import Image
 
-__all__ = ["KINDS", "UNTOUCHED", "Treated", "Treatment", "caption"]
+__all__ = ["KINDS", "UNTOUCHED", "Rung", "Treated", "Treatment", "caption"]
+
+
+class Rung(Enum):
+    """How much work is done on a frame: the rungs of the degrade ladder, from all of it to none."""
+
+    FULL = "full"
+    SMALLER = "smaller model"
+    HALF_SIZE = "fewer pixels"
+    EVERY_SECOND = "every second frame"
+    PASS_THROUGH = "pass-through"
+
 
 UNTOUCHED = "untouched"
-KINDS = (Step.FULL.value, Step.SMALLER.value, Step.HALF_SIZE.value, UNTOUCHED)
+KINDS = (Rung.FULL.value, Rung.SMALLER.value, Rung.HALF_SIZE.value, UNTOUCHED)
 """What a frame can have got, by which frames are counted."""
 
 
@@ -29,7 +40,7 @@ class Treatment:
         why: why nothing of the network is in the picture; None where something is.
     """
 
-    step: Step = Step.FULL
+    step: Rung = Rung.FULL
     model: str | None = None
     size: Literal["whole", "half"] = "whole"
     gate: float = 1.0
@@ -45,7 +56,7 @@ class Treatment:
     @property
     def lessened(self) -> bool:
         """The ladder took work away from this frame."""
-        return self.step is not Step.FULL
+        return self.step is not Rung.FULL
 
     @property
     def kind(self) -> str:
@@ -53,8 +64,8 @@ class Treatment:
         if self.share == 0.0:
             return UNTOUCHED
         if self.size == "half":
-            return Step.HALF_SIZE.value
-        return Step.SMALLER.value if self.lessened else Step.FULL.value
+            return Rung.HALF_SIZE.value
+        return Rung.SMALLER.value if self.lessened else Rung.FULL.value
 
     @property
     def percent(self) -> int:

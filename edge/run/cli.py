@@ -185,7 +185,7 @@ def run_command(
     from edge.network.denoiser import Denoiser
     from edge.network.harm import check_strength
     from edge.network.modelfile import load_model
-    from edge.network.twins import load_twins
+    from edge.network.variants import load_variants
     from edge.run.degrade import DegradeOptions, make_degrader
     from edge.run.pipeline import Pipeline
     from edge.run.report import lost_by, report_of, tell
@@ -227,9 +227,9 @@ def run_command(
         stack.enter_context(camera)
         file = resolve_model(model, camera.size)  # only an open camera knows its size
         notifier.status("loading the model")
-        twins = load_twins(file, device)
-        try_unknown(twins.cpu, camera.size, threads)
-        denoiser = Denoiser(twins, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
+        variants = load_variants(file, device)
+        try_unknown(variants.cpu, camera.size, threads)
+        denoiser = Denoiser(variants, threads, device=device, strength=strength, gate=gate, stream=not camera.still)
         stack.enter_context(denoiser)
         web = None if page is None else partial(page, RunControls(denoiser, lambda: camera.name))
         sinks = [

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge.network import moment
-from edge.network.treatment import Treated
-from edge.run.ladder import Ladder, LadderRules, Step
+from edge.network import gil_window
+from edge.network.treatment import Rung, Treated
+from edge.run.ladder import Ladder, LadderRules
 from edge.run.temperature import Thermometer, hot_by_default
 from quietcam.errors import UsageError
 from quietcam.image import Image
@@ -122,21 +122,21 @@ class Degrader:
 
     def leaves_out(self) -> bool:
         """Whether the next frame is not worked on at all."""
-        if self._ladder.step is not Step.EVERY_SECOND:
+        if self._ladder.step is not Rung.EVERY_SECOND:
             return False
         self._odd = not self._odd
         return not self._odd
 
     @property
-    def step(self) -> Step:
+    def step(self) -> Rung:
         """The step taken now."""
         return self._ladder.step
 
-    def choose(self, denoiser: Denoises, step: Step, shape: tuple[int, ...]) -> tuple[Denoises, bool]:
+    def choose(self, denoiser: Denoises, step: Rung, shape: tuple[int, ...]) -> tuple[Denoises, bool]:
         """What works on a frame of ``shape`` ``(H, W, C)`` at ``step`` in the place of ``denoiser``, with its strength,
         and whether on half its size; for all steps but pass-through.
         """
-        if step is Step.FULL:
+        if step is Rung.FULL:
             return denoiser, False
         if self._opened is None:
             if self._smaller is not None and self._opening.ident is None:
@@ -159,7 +159,7 @@ class Degrader:
 
     def _open(self, smaller: Callable[[tuple[int, ...]], Denoises], shape: tuple[int, ...]) -> None:
         try:
-            with moment.considerate():
+            with gil_window.background_work():
                 opened = smaller(shape)
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, there is something to go on with
             self._refused = " ".join(str(error).split())
@@ -191,17 +191,17 @@ def make_degrader(options: DegradeOptions) -> Iterator[Degrader]:
     from edge.child.trial import Trial
     from edge.network.denoiser import Denoiser
     from edge.network.interpreter import check_threads
-    from edge.network.twins import load_twins
+    from edge.network.variants import load_variants
 
     hot = hot_by_default() if options.hot is None else options.hot
     rules = LadderRules()
     rules = replace(rules, hot=hot, cool=hot - (rules.hot - rules.cool))
     path = options.smaller
-    steps = [step for step in Step if step is not (Step.HALF_SIZE if path is not None else Step.SMALLER)]
+    steps = [step for step in Rung if step is not (Rung.HALF_SIZE if path is not None else Rung.SMALLER)]
     smaller: Callable[[tuple[int, ...]], Denoises] | None = None
     trial = Trial()
     if path is not None:
-        wanted = load_twins(path, options.device)  # said now, not in the heat of the day
+        wanted = load_variants(path, options.device)  # said now, not in the heat of the day
 
         def smaller(shape: tuple[int, ...]) -> Denoises:
             if wanted.cpu is not None:

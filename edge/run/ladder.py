@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
-__all__ = ["Ladder", "LadderRules", "Step"]
+from edge.network.treatment import Rung
 
-
-class Step(Enum):
-    """What is done to a frame."""
-
-    FULL = "full"
-    SMALLER = "smaller model"
-    HALF_SIZE = "fewer pixels"
-    EVERY_SECOND = "every second frame"
-    PASS_THROUGH = "pass-through"
+__all__ = ["Ladder", "LadderRules"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class Ladder:
         rules: when to take one.
     """
 
-    def __init__(self, steps: Sequence[Step] = tuple(Step), rules: LadderRules | None = None) -> None:
+    def __init__(self, steps: Sequence[Rung] = tuple(Rung), rules: LadderRules | None = None) -> None:
         self._steps = tuple(steps)
         self._rules = rules or LadderRules()
         self._place = 0
@@ -62,7 +53,7 @@ class Ladder:
         self.reason: str | None = None
 
     @property
-    def step(self) -> Step:
+    def step(self) -> Rung:
         """The step taken now."""
         return self._steps[self._place]
 

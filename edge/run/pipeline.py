@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from edge.cameras.base import Camera
-from edge.network import moment
-from edge.network.treatment import Treated, Treatment
+from edge.network import gil_window
+from edge.network.treatment import Rung, Treated, Treatment
 from edge.run.buffers import BufferPool
 from edge.run.camera_thread import Feed
 from edge.run.degrade import Degrader, Denoises
 from edge.run.frame import Frame
 from edge.run.health import Health
-from edge.run.ladder import Step
 from edge.run.sink_thread import Outlet, Slot
 from edge.run.temperature import Thermometer
 from edge.sinks.base import Sink
@@ -31,7 +30,7 @@ _LOOK = 0.01  # seconds between two looks whether the sinks are open
 _PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
 _GRACE = 1.5  # seconds that sinks have to end when the run is stopped
 _SOON = 0.3  # seconds that other threads have
-_PASSED = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+_PASSED = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
 _SHAPES = 8  # kinds of frames whose shape is remembered: by step and camera there are two or three
 
 
@@ -81,7 +80,7 @@ class Pipeline:
         self._outlets = [Outlet(sink, camera.live, alone, clock, self.health.report, opens) for sink in sinks]
         self._thermometer = Thermometer() if degrade is None else degrade.thermometer
         self._pool = BufferPool()
-        self._shapes: dict[tuple[Step, tuple[int, ...]], tuple[int, ...]] = {}
+        self._shapes: dict[tuple[Rung, tuple[int, ...]], tuple[int, ...]] = {}
         self._lock = threading.Lock()
         self._lost = 0  # frames that no sink took, or that the ladder left out
         self._started = self._stopping = self.over = False
@@ -188,8 +187,8 @@ class Pipeline:
                 continue
             began = self._clock()
             frame = captured.frame
-            step = Step.FULL if self._degrade is None else self._degrade.step
-            asking = [] if step is Step.FULL else [outlet.wants(frame) for outlet in self._outlets]
+            step = Rung.FULL if self._degrade is None else self._degrade.step
+            asking = [] if step is Rung.FULL else [outlet.wants(frame) for outlet in self._outlets]
             asked = any(asking)
             if self._degrade is not None and self._degrade.leaves_out() and not asked:
                 frame.done()
@@ -197,7 +196,7 @@ class Pipeline:
                     self._lost += 1
                 continue
             self.health.stages["wait"].add(began - captured.queued, began)
-            (image, treatment), pooled = self._one(frame, Step.FULL if asked else step)
+            (image, treatment), pooled = self._one(frame, Rung.FULL if asked else step)
             self._begin_reload()  # now the denoiser knows how large the frames are
             now = self._clock()
             if treatment.model is not None:
@@ -205,7 +204,7 @@ class Pipeline:
             if self._degrade is not None and not asked:  # such a frame is rare, and may take its time
                 self._degrade.saw(now - captured.since)
             frame = replace(frame, treatment=treatment)
-            passed = replace(frame, treatment=_PASSED) if asked and step is Step.PASS_THROUGH else None
+            passed = replace(frame, treatment=_PASSED) if asked and step is Rung.PASS_THROUGH else None
             self.health.treated(now, treatment, treatment if passed is None else _PASSED)
             slot = Slot(frame, image, pooled, captured.since, now, len(self._outlets), self._end)
             for index, outlet in enumerate(self._outlets):
@@ -218,11 +217,11 @@ class Pipeline:
             if on_frame is not None:
                 on_frame(self.health)
 
-    def _one(self, frame: Frame, step: Step) -> tuple[Treated, bool]:
+    def _one(self, frame: Frame, step: Rung) -> tuple[Treated, bool]:
         """The frame denoised, and whether it lies in the pool's memory; of a live camera the frame as it is where the
         network fails that worked before.
         """
-        if step is Step.PASS_THROUGH:
+        if step is Rung.PASS_THROUGH:
             self._last = None
             return Treated(frame.image, _PASSED), False
         try:
@@ -241,7 +240,7 @@ class Pipeline:
             say("The network works again")
         return treated, pooled
 
-    def _treat(self, noisy: Image, step: Step) -> tuple[Treated, bool]:
+    def _treat(self, noisy: Image, step: Rung) -> tuple[Treated, bool]:
         denoiser, half = self._denoiser, False
         if self._degrade is not None:
             denoiser, half = self._degrade.choose(denoiser, step, noisy.shape)
@@ -253,7 +252,7 @@ class Pipeline:
         shape = self._shapes.get(key)
         out = None if shape is None else self._pool.take(shape)
         image, treatment = denoiser.treat(noisy, out, half)
-        if step is not Step.FULL:
+        if step is not Rung.FULL:
             treatment = replace(treatment, step=step)
         if out is not None and image is out:
             return Treated(image, treatment), True
@@ -330,7 +329,7 @@ class Pipeline:
         late = process.wait([self._feed.thread], _SOON, lambda: self._camera.live or hurried())
         if late and not self._camera.live:
             self._feed.leave()
-        moment.ends()
+        gil_window.no_more_invokes()
         process.wait([self._reloading], _SOON)
         self._thermometer.stop()
         self.over = True
@@ -363,5 +362,5 @@ class Pipeline:
     def _ladder(self) -> dict[str, Any]:
         if self._broken is not None:
             reason = f"the network fails: {self._broken}"
-            return {"step": Step.PASS_THROUGH.value, "reason": reason, "since": self._broken_since}
-        return {"step": Step.FULL.value, "reason": None} if self._degrade is None else self._degrade.report()
+            return {"step": Rung.PASS_THROUGH.value, "reason": reason, "since": self._broken_since}
+        return {"step": Rung.FULL.value, "reason": None} if self._degrade is None else self._degrade.report()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from edge.run.ladder import Step
+from edge.network.treatment import Rung
 from quietcam.files.text import valid_text
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _infos(status: dict[str, Any]) -> Iterator[Metric]:
     step = (status.get("ladder") or {}).get("step")
     if step is not None:
         ladder = GaugeMetricFamily("quietcam_ladder", "1 at the ladder's present step.", labels=["step"])
-        for each in Step:
+        for each in Rung:
             ladder.add_metric([each.value], each.value == step)
         yield ladder
 

@@ -11,7 +11,7 @@ import pytest
 
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
-from edge.network.harm import HIGH, LOW, Gate, blend, check_strength
+from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
 from quietcam.data.pictures.files import list_pictures, read_picture
 from quietcam.errors import UsageError
 from quietcam.image import Image
@@ -32,20 +32,20 @@ class TestAlone:
     """Each picture is judged by itself."""
 
     def test_a_clean_picture_does_not_reach_the_network(self) -> None:
-        gate = Gate()
+        gate = HarmGate()
         assert not gate.look(flat(0.0))
         assert gate.sigma == 0.0
         assert not gate.look(flat(LOW * 0.8))
 
     def test_noise_opens_it_for_a_network_that_takes_noise_away(self) -> None:
-        gate, noisy = Gate(), flat(12.0)
+        gate, noisy = HarmGate(), flat(12.0)
         assert gate.look(noisy)
         assert gate.sigma == pytest.approx(12.0, rel=0.1)
         assert gate.weigh(noisy, np.full_like(noisy, 120)) == 1.0
 
     def test_a_network_that_takes_away_more_comes_in_by_the_share_that_is_best(self) -> None:
         """Noise of 12 and an error of 20: the best blend, by trying all of them."""
-        gate, noisy = Gate(), flat(12.0)
+        gate, noisy = HarmGate(), flat(12.0)
         harmed = flat(20.0, seed=1)
         assert gate.look(noisy)
         share = gate.weigh(noisy, harmed)
@@ -57,7 +57,7 @@ class TestAlone:
     def test_salt_and_pepper_open_it_and_a_few_white_pixels_do_not(self) -> None:
         """Lights and dead pixels are no reason to touch a clean picture."""
         clean, rng = generate_scene(240, 320, 7), np.random.default_rng(0)
-        gate = Gate()
+        gate = HarmGate()
         assert not gate.look(clean)
         assert not gate.look(salt_and_pepper(clean, 0.001, rng))
         noisy = salt_and_pepper(clean, 0.05, rng)
@@ -65,7 +65,7 @@ class TestAlone:
         assert gate.weigh(noisy, clean) == 1.0
 
     def test_a_small_excess_is_taken_for_an_estimate_that_is_short(self) -> None:
-        gate, noisy = Gate(), flat(12.0)
+        gate, noisy = HarmGate(), flat(12.0)
         assert gate.look(noisy)
         shares = [gate.weigh(noisy, flat(float(error), seed=1)) for error in range(0, 40, 2)]
         assert shares == sorted(shares, reverse=True)
@@ -75,7 +75,7 @@ class TestAlone:
     def test_between_the_levels_it_opens_by_and_by(self) -> None:
         shares = []
         for sigma in np.linspace(LOW, HIGH, 7):
-            gate, noisy = Gate(), flat(float(sigma), size=256)
+            gate, noisy = HarmGate(), flat(float(sigma), size=256)
             shares.append(gate.weigh(noisy, np.full_like(noisy, 120)) if gate.look(noisy) else 0.0)
         assert shares == sorted(shares)
         assert shares[0] < 0.2
@@ -84,26 +84,26 @@ class TestAlone:
 
     def test_what_is_too_small_to_judge_goes_through_the_network(self) -> None:
         for size in ((1, 1), (7, 90), (90, 1)):
-            gate, noisy = Gate(), picture(*size)
+            gate, noisy = HarmGate(), picture(*size)
             assert gate.look(noisy)
             assert gate.sigma is None
             assert gate.weigh(noisy, np.zeros_like(noisy)) == 1.0
 
     def test_gray_pictures_have_one_too(self) -> None:
-        gate = Gate()
+        gate = HarmGate()
         assert gate.look(flat(12.0)[..., :1])
         assert gate.sigma == pytest.approx(12.0, rel=0.15)
 
     @pytest.mark.parametrize("levels", [(-1, 4), (4, 4), (5, 4), (1, math.inf), (math.nan, 3)])
     def test_impossible_levels_are_refused(self, levels: tuple[float, float]) -> None:
         with pytest.raises(UsageError, match="the lower first"):
-            Gate(False, *levels)
+            HarmGate(False, *levels)
 
 
 class TestStream:
     """Frames of one camera: the share moves smoothly."""
 
-    def shares(self, gate: Gate, sigmas: list[float]) -> list[float]:
+    def shares(self, gate: HarmGate, sigmas: list[float]) -> list[float]:
         shares = []
         for seed, sigma in enumerate(sigmas):
             noisy = flat(sigma, seed)
@@ -111,11 +111,11 @@ class TestStream:
         return shares
 
     def test_the_first_frame_is_judged_at_once(self) -> None:
-        assert self.shares(Gate(stream=True), [12.0]) == [1.0]
-        assert self.shares(Gate(stream=True), [0.0]) == [0.0]
+        assert self.shares(HarmGate(stream=True), [12.0]) == [1.0]
+        assert self.shares(HarmGate(stream=True), [0.0]) == [0.0]
 
     def test_it_closes_and_opens_smoothly_and_then_stays(self) -> None:
-        shares = self.shares(Gate(stream=True), [12.0] * 5 + [0.5] * 70 + [12.0] * 60)
+        shares = self.shares(HarmGate(stream=True), [12.0] * 5 + [0.5] * 70 + [12.0] * 60)
         assert shares[:5] == [1.0] * 5
         assert shares[70:75] == [0.0] * 5
         assert shares[-5:] == [1.0] * 5
@@ -125,12 +125,12 @@ class TestStream:
         assert opening == sorted(opening)
 
     def test_between_the_levels_it_does_not_flicker(self) -> None:
-        settled = self.shares(Gate(stream=True), [(LOW + HIGH) / 2] * 60)[20:]
+        settled = self.shares(HarmGate(stream=True), [(LOW + HIGH) / 2] * 60)[20:]
         assert np.abs(np.diff(settled)).max() < 0.03
         assert 0.2 < np.mean(settled) < 0.8
 
     def test_another_frame_size_starts_anew(self) -> None:
-        gate = Gate(stream=True)
+        gate = HarmGate(stream=True)
         self.shares(gate, [12.0] * 3)
         assert not gate.look(flat(0.0, size=64))
 

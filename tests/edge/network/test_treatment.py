@@ -18,12 +18,12 @@ import edge.run.sink_thread
 from edge.cameras.base import Camera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.network.denoiser import Denoiser
-from edge.network.harm import Gate
-from edge.network.treatment import Treatment
+from edge.network.harm import HarmGate
+from edge.network.treatment import Rung, Treatment
 from edge.run.degrade import DegradeOptions, Degrader, make_degrader
 from edge.run.frame import Frame
 from edge.run.health import Degradation, Health, degradation
-from edge.run.ladder import Ladder, LadderRules, Step
+from edge.run.ladder import Ladder, LadderRules
 from edge.run.pipeline import Pipeline
 from edge.run.temperature import Thermometer
 from edge.service.live import RunControls
@@ -43,7 +43,7 @@ from tests.edge.treating import Treats
 from tests.edge.web.conftest import Controls, Served
 from tests.waiting import WAIT, until
 
-LOWEST = (Step.HALF_SIZE, Step.SMALLER, Step.EVERY_SECOND, Step.PASS_THROUGH)
+LOWEST = (Rung.HALF_SIZE, Rung.SMALLER, Rung.EVERY_SECOND, Rung.PASS_THROUGH)
 NETWORK = Treatment(model="small_32x32_int8")
 FULL = {"step": "full", "reason": None, "since": 5.0}
 
@@ -58,9 +58,9 @@ class TestTreatment:
             (Treatment(model="a", gate=0.001), 0.001, "full", "1 % denoised"),
             (Treatment(model="a", gate=0.0, why="it is clean"), 0.0, "untouched", "not denoised: it is clean"),
             (Treatment(why="it is clean"), 0.0, "untouched", "not denoised: it is clean"),
-            (Treatment(Step.HALF_SIZE, "a", "half"), 1.0, "fewer pixels", "denoised at half the size"),
-            (Treatment(Step.EVERY_SECOND, "a", "half", 0.5), 0.5, "fewer pixels", "50 % denoised at half the size"),
-            (Treatment(Step.SMALLER, "nano"), 1.0, "smaller model", "denoised by a smaller model"),
+            (Treatment(Rung.HALF_SIZE, "a", "half"), 1.0, "fewer pixels", "denoised at half the size"),
+            (Treatment(Rung.EVERY_SECOND, "a", "half", 0.5), 0.5, "fewer pixels", "50 % denoised at half the size"),
+            (Treatment(Rung.SMALLER, "nano"), 1.0, "smaller model", "denoised by a smaller model"),
             (Treatment(), 0.0, "untouched", "not denoised: no network ran"),
         ],
     )
@@ -141,14 +141,14 @@ class TestDenoiser:
             cv2.GaussianBlur(np.clip(rng.normal(90, 25, still.shape), 0, 255).astype(np.uint8), (0, 0), 2.0)
             for _ in range(30)
         ]
-        gate = Gate(stream=True)
+        gate = HarmGate(stream=True)
         for frame in smooth[:-1]:
             if gate.look(frame):
                 gate.weigh(frame, still)
         gate.resume()
         assert gate.look(smooth[-1])
         assert gate.weigh(smooth[-1], still) == 1.0
-        assert not Gate(stream=True).look(smooth[-1])
+        assert not HarmGate(stream=True).look(smooth[-1])
 
     def test_the_model_that_really_runs_is_the_one_that_is_named(self, bus: Bus, models: Path, tmp_path: Path) -> None:
         """A device that is lost gives its work to the twin on the CPU, or to nobody."""
@@ -240,7 +240,7 @@ class Inverts(Treats):
 
 class TestSpoolUnderTheLadder:
     @pytest.mark.parametrize("step", LOWEST)
-    def test_what_is_stored_got_all_of_the_network(self, small: Path, tmp_path: Path, step: Step) -> None:
+    def test_what_is_stored_got_all_of_the_network(self, small: Path, tmp_path: Path, step: Rung) -> None:
         """`every=10,twin=yes`: of 10 pictures 6 were the noisy ones, bit for bit."""
         camera, viewer = Clockwork(196, 0.5), Viewer()
         options = SpoolOptions.parse(f"{tmp_path / 'spool'},every=10,twin=yes,format=png")
@@ -248,7 +248,7 @@ class TestSpoolUnderTheLadder:
         smaller = DegradeOptions(smaller=small, threads=1)
         with spool, Denoiser(small, 1) as denoiser, make_degrader(smaller) as degrader, Denoiser(small, 1) as judge:
             degrader._ladder = Ladder((step,))
-            if step is not Step.SMALLER:
+            if step is not Rung.SMALLER:
                 degrader._smaller = None
             health = ran(camera, denoiser, [spool, viewer], degrader)
             pairs = sorted(each for each in (tmp_path / "spool").iterdir() if not each.name.startswith("."))
@@ -262,7 +262,7 @@ class TestSpoolUnderTheLadder:
         assert (health.worked["full"], spool.stored_untouched) == (10, 0)
         # The view gets what the ladder allows, in pass-through also of the frames that were worked on: no blink.
         shares = {treatment.share for _, _, treatment in viewer.taken if treatment is not None}
-        assert shares == {0.0 if step is Step.PASS_THROUGH else 1.0}
+        assert shares == {0.0 if step is Rung.PASS_THROUGH else 1.0}
         assert len(viewer.taken) >= 98
         for noisy, denoised, treatment in viewer.taken:
             assert treatment is not None
@@ -282,7 +282,7 @@ class TestSpoolUnderTheLadder:
             wall=lambda: camera.now,
         )
         rules = LadderRules(hot=80, cool=72, settle=5, recover=60)
-        degrader = Degrader(Ladder((Step.FULL, Step.HALF_SIZE, Step.PASS_THROUGH), rules), heat)
+        degrader = Degrader(Ladder((Rung.FULL, Rung.HALF_SIZE, Rung.PASS_THROUGH), rules), heat)
         viewer = Cooled()
         with spool, Denoiser(small, 1) as denoiser, Denoiser(small, 1) as judge:
             health = ran(camera, denoiser, [spool, viewer], degrader)
@@ -293,7 +293,7 @@ class TestSpoolUnderTheLadder:
         kinds = [treatment.kind for _, _, treatment in viewer.taken if treatment is not None]
         assert kinds[0] == kinds[-1] == "full"
         assert {"fewer pixels", "untouched"} < set(kinds)
-        assert degrader.step is Step.FULL
+        assert degrader.step is Rung.FULL
         assert sum(health.worked.values()) == health.frames == 2000
 
     def test_frames_that_are_kept_as_pictures_are_not_late(self, tmp_path: Path) -> None:
@@ -306,15 +306,15 @@ class TestSpoolUnderTheLadder:
                 return super().denoise(noisy, out)
 
         spool = SpoolSink(SpoolOptions.parse(f"{tmp_path},every=10"), clock=lambda: camera.now)
-        ladder = Ladder((Step.FULL, Step.PASS_THROUGH), LadderRules(settle=2, recover=60))
+        ladder = Ladder((Rung.FULL, Rung.PASS_THROUGH), LadderRules(settle=2, recover=60))
         degrader = Degrader(ladder, Warm(40.0), deadline=0.5)
         viewer = Viewer()
         with spool:
             ran(camera, Slow(), [spool, viewer], degrader)
         steps = [treatment.step for _, _, treatment in viewer.taken if treatment is not None]
         changes = [(a, b) for a, b in itertools.pairwise(steps) if a is not b]
-        assert (Step.FULL, Step.PASS_THROUGH) in changes
-        assert (Step.PASS_THROUGH, Step.FULL) in changes
+        assert (Rung.FULL, Rung.PASS_THROUGH) in changes
+        assert (Rung.PASS_THROUGH, Rung.FULL) in changes
 
     def test_a_change_asks_for_the_network_once_in_a_gap(self, tmp_path: Path) -> None:
         """A change that the noise alone shows would else keep all of the network at work."""
@@ -329,7 +329,7 @@ class TestSpoolUnderTheLadder:
             for now[0] in np.arange(0.5, 8.1, 0.5).tolist():
                 if spool.wants(Frame(light, now[0], 1)):
                     asked.append(now[0])
-                spool.write(Frame(light, now[0], 1, treatment=Treatment(Step.HALF_SIZE, "a", "half")), light)
+                spool.write(Frame(light, now[0], 1, treatment=Treatment(Rung.HALF_SIZE, "a", "half")), light)
             assert asked == [2.0, 4.0, 6.0, 8.0]
             assert not any(spool.wants(Frame(dark, now[0], 1)) for now[0] in (20.0, 40.0))
             assert spool.stored == 1
@@ -374,7 +374,7 @@ class TestReport:
                 super().write(frame, denoised)
                 heat.degrees = 95.0 if frame.index > 50 else 40.0
 
-        degrader = Degrader(Ladder((Step.FULL, Step.PASS_THROUGH), LadderRules(settle=1)), heat, wall=lambda: 1.7e9)
+        degrader = Degrader(Ladder((Rung.FULL, Rung.PASS_THROUGH), LadderRules(settle=1)), heat, wall=lambda: 1.7e9)
         with Denoiser(small, 1, gate=True, stream=True) as denoiser:
             pipeline = Pipeline(camera, denoiser, [Told()], clock=lambda: camera.now, degrade=degrader)
             health = pipeline.run(on_frame=lambda health: reports.append(health.report()))
@@ -385,7 +385,7 @@ class TestReport:
         assert first["noise_sigma"] > 10
         assert degradation(first) is None
         assert last["latency_ms"]["denoise"] == {"count": health.worked["full"]}
-        assert last["work"] == Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are").report()
+        assert last["work"] == Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are").report()
         assert (last["work"]["share"], last["work"]["model"]) == (0.0, None)
         assert last["noise_sigma"] is None
         reason = "95 °C, of at most 80"

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.network.denoiser import Denoiser
+from edge.network.treatment import Rung
 from edge.run.degrade import DegradeOptions, Degrader, Denoises, make_degrader
-from edge.run.ladder import Ladder, LadderRules, Step
+from edge.run.ladder import Ladder, LadderRules
 from edge.run.temperature import Heat, Thermometer, hot_by_default
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
@@ -24,10 +25,10 @@ from tests.waiting import WAIT, ended, until
 
 RULES = LadderRules(hot=80, cool=72, settle=5, recover=60, longest=480)
 SHAPE = 32, 32, 3
-STEPS = (Step.FULL, Step.HALF_SIZE, Step.EVERY_SECOND, Step.PASS_THROUGH)
+STEPS = (Rung.FULL, Rung.HALF_SIZE, Rung.EVERY_SECOND, Rung.PASS_THROUGH)
 
 
-def run(ladder: Ladder, start: float, seconds: int, **told: object) -> list[tuple[float, Step]]:
+def run(ladder: Ladder, start: float, seconds: int, **told: object) -> list[tuple[float, Rung]]:
     """Tell it the same once a second; when it changed, and to what."""
     times = np.arange(start, start + seconds, 1.0).tolist()
     return [(now, ladder.step) for now in times if ladder.update(now, **told)]  # type: ignore[arg-type]
@@ -45,10 +46,10 @@ class TestLadder:
     def test_it_goes_up_only_when_cool_for_long(self) -> None:
         ladder = Ladder(STEPS, RULES)
         run(ladder, 0, 7, temperature=85.0)
-        assert ladder.step is Step.HALF_SIZE
+        assert ladder.step is Rung.HALF_SIZE
         assert run(ladder, 10, 500, temperature=76.0) == [], "between cool and hot nothing changes"
         assert run(ladder, 1000, 59, temperature=70.0) == []
-        assert run(ladder, 1059, 30, temperature=70.0) == [(1060.0, Step.FULL)]
+        assert run(ladder, 1059, 30, temperature=70.0) == [(1060.0, Rung.FULL)]
         assert ladder.report() == {"step": "full", "reason": None}
 
     def test_a_moment_of_trouble_does_nothing(self) -> None:
@@ -62,8 +63,8 @@ class TestLadder:
         ladder = Ladder(STEPS, RULES)
 
         def goes_up(now: float) -> bool:
-            changed = ladder.update(now, temperature=85.0 if ladder.step is Step.FULL else 60.0)
-            return changed and ladder.step is Step.FULL
+            changed = ladder.update(now, temperature=85.0 if ladder.step is Rung.FULL else 60.0)
+            return changed and ladder.step is Rung.FULL
 
         waits = np.diff([now for now in np.arange(0.0, 4000.0).tolist() if goes_up(now)])
         assert 60 < waits[0] < 140
@@ -116,7 +117,7 @@ class Named(Treats):
         return out
 
 
-def at(step: Step, smaller: object = None) -> Degrader:
+def at(step: Rung, smaller: object = None) -> Degrader:
     """A degrader that stands at a step."""
     degrader = Degrader(Ladder((step,)), _Heat(), smaller=smaller)  # type: ignore[arg-type]
     assert degrader.step is step
@@ -126,10 +127,10 @@ def at(step: Step, smaller: object = None) -> Degrader:
 class TestDegrader:
     def test_fewer_pixels_are_the_same_model_on_half_the_size(self) -> None:
         full = Named("full")
-        assert at(Step.FULL).choose(full, Step.FULL, SHAPE) == (full, False)
-        assert at(Step.HALF_SIZE).choose(full, Step.HALF_SIZE, SHAPE) == (full, True)
-        assert at(Step.EVERY_SECOND).choose(full, Step.EVERY_SECOND, SHAPE) == (full, True)
-        assert at(Step.HALF_SIZE).choose(full, Step.FULL, SHAPE) == (full, False), "a frame that is kept as a picture"
+        assert at(Rung.FULL).choose(full, Rung.FULL, SHAPE) == (full, False)
+        assert at(Rung.HALF_SIZE).choose(full, Rung.HALF_SIZE, SHAPE) == (full, True)
+        assert at(Rung.EVERY_SECOND).choose(full, Rung.EVERY_SECOND, SHAPE) == (full, True)
+        assert at(Rung.HALF_SIZE).choose(full, Rung.FULL, SHAPE) == (full, False), "a frame that is kept as a picture"
 
     def test_the_smaller_model_is_opened_once_and_only_when_needed(self) -> None:
         opened: list[int] = []
@@ -140,11 +141,11 @@ class TestDegrader:
             opened.append(1)
             return small
 
-        degrader = at(Step.SMALLER, smaller)
-        assert degrader.choose(full, Step.FULL, SHAPE) == (full, False)
+        degrader = at(Rung.SMALLER, smaller)
+        assert degrader.choose(full, Rung.FULL, SHAPE) == (full, False)
         assert opened == []
-        until(lambda: degrader.choose(full, Step.SMALLER, SHAPE) == (small, False))
-        assert degrader.choose(full, Step.SMALLER, SHAPE) == (small, False)
+        until(lambda: degrader.choose(full, Rung.SMALLER, SHAPE) == (small, False))
+        assert degrader.choose(full, Rung.SMALLER, SHAPE) == (small, False)
         assert opened == [1]
 
     def test_until_the_smaller_model_is_there_frames_have_half_the_size(self) -> None:
@@ -154,10 +155,10 @@ class TestDegrader:
             assert ready.wait(WAIT)
             return small
 
-        degrader = at(Step.SMALLER, smaller)
-        assert [degrader.choose(full, Step.SMALLER, SHAPE) for _ in range(3)] == [(full, True)] * 3
+        degrader = at(Rung.SMALLER, smaller)
+        assert [degrader.choose(full, Rung.SMALLER, SHAPE) for _ in range(3)] == [(full, True)] * 3
         ready.set()
-        until(lambda: degrader.choose(full, Step.SMALLER, SHAPE) == (small, False))
+        until(lambda: degrader.choose(full, Rung.SMALLER, SHAPE) == (small, False))
         degrader.close()
 
     def test_a_smaller_model_that_is_ready_after_the_end_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,16 +173,16 @@ class TestDegrader:
             assert ready.wait(WAIT)
             return Late("small")
 
-        degrader = at(Step.SMALLER, smaller)
-        degrader.choose(Named("full"), Step.SMALLER, SHAPE)
+        degrader = at(Rung.SMALLER, smaller)
+        degrader.choose(Named("full"), Rung.SMALLER, SHAPE)
         degrader.close()
         ready.set()
         assert closed.wait(WAIT)
 
     def test_every_second_frame_is_left_out(self) -> None:
-        degrader = at(Step.EVERY_SECOND)
+        degrader = at(Rung.EVERY_SECOND)
         assert [degrader.leaves_out() for _ in range(6)] == [False, True] * 3
-        assert not any(at(step).leaves_out() for step in Step if step is not Step.EVERY_SECOND)
+        assert not any(at(step).leaves_out() for step in Rung if step is not Rung.EVERY_SECOND)
 
     def test_late_frames_feed_it_and_changes_are_said(self, capsys: pytest.CaptureFixture[str]) -> None:
         wall = [1700.0]
@@ -201,17 +202,17 @@ class TestDegrader:
         for second in range(20):
             degrader.saw(100.0)
             degrader.tick(second)
-        assert degrader.step is Step.FULL
+        assert degrader.step is Rung.FULL
 
     def test_the_smaller_model_has_the_strength_of_the_other(self, small: Path) -> None:
         noisy = generate_scene(32, 32, 5)
         with make_degrader(DegradeOptions(smaller=small, threads=1)) as degrader, Denoiser(small, 1) as denoiser:
-            until(lambda: degrader.choose(denoiser, Step.SMALLER, SHAPE)[0] is not denoiser)
-            work, half = degrader.choose(denoiser, Step.SMALLER, SHAPE)
+            until(lambda: degrader.choose(denoiser, Rung.SMALLER, SHAPE)[0] is not denoiser)
+            work, half = degrader.choose(denoiser, Rung.SMALLER, SHAPE)
             assert not half
             np.testing.assert_array_equal(work.treat(noisy).image, denoiser.denoise(noisy))
             denoiser.strength = 0.0
-            work, _ = degrader.choose(denoiser, Step.SMALLER, SHAPE)
+            work, _ = degrader.choose(denoiser, Rung.SMALLER, SHAPE)
             np.testing.assert_array_equal(work.treat(noisy).image, noisy)
 
     def test_a_smaller_model_that_does_not_start_is_said_once_and_pixels_are_saved_instead(
@@ -220,9 +221,9 @@ class TestDegrader:
         def smaller(_: tuple[int, ...]) -> Denoises:
             raise ModelError("no memory")
 
-        full, degrader = Named("full"), at(Step.SMALLER, smaller)
+        full, degrader = Named("full"), at(Rung.SMALLER, smaller)
         for _ in range(3):
-            assert degrader.choose(full, Step.SMALLER, SHAPE) == (full, True)
+            assert degrader.choose(full, Rung.SMALLER, SHAPE) == (full, True)
             ended(degrader._opening)
             assert degrader.report()["smaller_error"] == "no memory"
         assert capsys.readouterr().err.count("no memory") == 1
@@ -232,8 +233,8 @@ class TestDegrader:
         noisy = generate_scene(32, 32, 5)
         with make_degrader(DegradeOptions(smaller=small, threads=1, device="usb:1")) as degrader:
             full = Named("full")
-            until(lambda: degrader.choose(full, Step.SMALLER, SHAPE)[0] is not full)
-            work, _ = degrader.choose(full, Step.SMALLER, SHAPE)
+            until(lambda: degrader.choose(full, Rung.SMALLER, SHAPE)[0] is not full)
+            work, _ = degrader.choose(full, Rung.SMALLER, SHAPE)
             np.testing.assert_array_equal(work.treat(noisy).image, 255 - noisy)
 
     def test_a_smaller_model_that_cannot_be_used_is_said_at_the_start(self, tmp_path: Path) -> None:
@@ -246,11 +247,11 @@ class TestDegrader:
 
     def test_what_a_user_says_of_it(self, small: Path) -> None:
         with make_degrader(DegradeOptions(hot=60, smaller=small)) as degrader:
-            assert Step.HALF_SIZE not in degrader._ladder._steps
+            assert Rung.HALF_SIZE not in degrader._ladder._steps
             assert degrader._ladder._rules.hot - degrader._ladder._rules.cool == 8
         with make_degrader(DegradeOptions()) as degrader:
             assert degrader._ladder._rules.hot == hot_by_default()
-            assert Step.SMALLER not in degrader._ladder._steps
+            assert Rung.SMALLER not in degrader._ladder._steps
         with pytest.raises(UsageError, match="--hot"):
             DegradeOptions(hot=7)
         for deadline in (-1.0, float("nan")):

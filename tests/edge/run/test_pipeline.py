@@ -13,9 +13,10 @@ import pytest
 
 import edge.run.sink_thread
 from edge.cameras.base import Camera, CameraState
+from edge.network.treatment import Rung
 from edge.run.degrade import Degrader
 from edge.run.frame import Frame
-from edge.run.ladder import Ladder, Step
+from edge.run.ladder import Ladder
 from edge.run.pipeline import Pipeline
 from edge.run.temperature import Thermometer
 from edge.sinks.base import Sink, SinkEnded
@@ -573,9 +574,9 @@ def test_sinks_are_told_how_it_is_also_while_no_frames_come(monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("step", "taken"),
-    [(Step.PASS_THROUGH, [(i, i, i) for i in range(8)]), (Step.EVERY_SECOND, [(i, i, i + 1) for i in range(0, 8, 2)])],
+    [(Rung.PASS_THROUGH, [(i, i, i) for i in range(8)]), (Rung.EVERY_SECOND, [(i, i, i + 1) for i in range(0, 8, 2)])],
 )
-def test_the_steps_of_the_ladder(step: Step, taken: list[tuple[int, int, int]]) -> None:
+def test_the_steps_of_the_ladder(step: Rung, taken: list[tuple[int, int, int]]) -> None:
     sink = Collector()
     degrade = Degrader(Ladder((step,)), Thermometer())
     health = Pipeline(Numbers(8), PlusOne(), [sink], degrade=degrade).run()

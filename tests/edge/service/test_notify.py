@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.network.treatment import Treatment
+from edge.network.treatment import Rung, Treatment
 from edge.run.frame import Frame
-from edge.run.ladder import Step
 from edge.run.pipeline import Pipeline
 from edge.service.__main__ import main, unit
 from edge.service.notify import Notifier
@@ -99,7 +98,7 @@ def test_the_status_says_what_really_runs_and_how_much_of_it_is_shown(manager: M
     sink.status(report(1) | {"work": small.report()})
     work = "50 % denoised (small_640x480_int8)"
     assert manager.heard()[-1] == f"STATUS=30.0 frames/s, {work}, 3.2 ms in the network, 51 °C"
-    passed = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+    passed = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
     hot = {"step": "pass-through", "reason": "95 °C, of at most 80"}
     sink.status(report(2) | {"work": passed.report(), "ladder": hot, "latency_ms": {"denoise": {"count": 1}}})
     assert manager.heard()[-1] == (

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.network.treatment import Treatment
+from edge.network.treatment import Rung, Treatment
 from edge.run.frame import Frame
-from edge.run.ladder import Step
 from edge.web.access import HEADERS, Access
 from edge.web.state import STUCK_SECONDS, State
 from quietcam.data.pictures.caption import caption_of
@@ -128,7 +127,7 @@ class TestAnswers:
         until(lambda: served.sink.wants(Frame(flat, 0.0, 0)))
         stream = served.watch()
         for _ in range(5):  # who watches gets them
-            served.feed(flat, flat, Treatment(Step.PASS_THROUGH, why="hot"))
+            served.feed(flat, flat, Treatment(Rung.PASS_THROUGH, why="hot"))
             stream.next()
         assert served.sink.wants(Frame(flat, 0.0, 0))
         served.feed(flat, flat + 100, DENOISED)
@@ -185,7 +184,7 @@ class TestHealth:
 
     def test_frames_that_get_less_are_degraded_which_is_live_all_the_same(self, served: Served) -> None:
         ladder = {"step": "pass-through", "reason": "95 °C, of at most 80", "since": 1700000000.5}
-        work = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+        work = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
         served.report(ladder=ladder, work=work.report())
         assert json.loads(served.get("/healthz")[2]) == {"state": "starting", "ok": True, "reason": "starting"}
         served.feed(treatment=work)

@@ -16,8 +16,7 @@ import pytest
 
 from edge.models import describe, resolve_model
 from edge.network.denoiser import Denoiser
-from edge.network.treatment import Treatment
-from edge.run.ladder import Step
+from edge.network.treatment import Rung, Treatment
 from quietcam.image import Image
 from quietcam.sensor.scenes import make_pair
 from tests.edge.web.conftest import Served, serving
@@ -233,7 +232,7 @@ def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
     assert says("badge") == "live"
     since = time.time() - 60
     running.ladder = {"step": "pass-through", "reason": "95 °C, of at most 80", "since": since}
-    running.treatment = Treatment(Step.PASS_THROUGH, why="the ladder lets frames pass as they are")
+    running.treatment = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
     page.wait("document.getElementById('done').textContent === 'not denoised'")
     page.wait("document.getElementById('badge').textContent === 'live, not denoised'")
     assert says("network") == says("noise") == "–", "no old number"
@@ -244,7 +243,7 @@ def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
     for name in ("done", "badge"):
         assert page.evaluate(f"getComputedStyle(document.getElementById('{name}')).backgroundColor") == amber
     running.ladder = {"step": "fewer pixels", "reason": "85 °C, of at most 80", "since": since}
-    running.treatment = Treatment(Step.HALF_SIZE, MODEL, "half")
+    running.treatment = Treatment(Rung.HALF_SIZE, MODEL, "half")
     page.wait("document.getElementById('done').textContent === 'denoised at half the size'")
     page.wait("document.getElementById('badge').textContent === 'live, degraded'")
     assert page.evaluate("document.documentElement.scrollWidth") <= window["width"]

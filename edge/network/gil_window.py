@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-__all__ = ["begins", "considerate", "ends", "wait"]
+__all__ = ["background_work", "invoke_begins", "no_more_invokes", "wait_for_invoke"]
 
 _LONGEST = 2.0  # seconds: where none ran for so long, there is none to wait for
 
@@ -23,7 +23,7 @@ _lock = threading.Lock()
 _here = threading.local()
 
 
-def begins() -> None:
+def invoke_begins() -> None:
     """A network begins to run. Called right before that, every time: it must cost nothing."""
     global _last
     _last = time.monotonic()
@@ -31,7 +31,7 @@ def begins() -> None:
         _began.set()
 
 
-def ends() -> None:
+def no_more_invokes() -> None:
     """No network runs any more: whoever waits for one goes on."""
     global _last
     _last = float("-inf")
@@ -39,8 +39,8 @@ def ends() -> None:
 
 
 @contextlib.contextmanager
-def considerate() -> Iterator[None]:
-    """While the block runs, ``wait`` does wait in this thread: frames run in another one."""
+def background_work() -> Iterator[None]:
+    """While the block runs, ``wait_for_invoke`` does wait in this thread: frames run in another one."""
     _here.waits = True
     try:
         yield
@@ -48,7 +48,7 @@ def considerate() -> Iterator[None]:
         _here.waits = False
 
 
-def wait() -> None:
+def wait_for_invoke() -> None:
     """Return when another thread has just begun to run a network; at once where none does, or it does not matter."""
     global _waiting
     if not getattr(_here, "waits", False):

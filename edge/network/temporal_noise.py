@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quietcam.image import Image
 
-__all__ = ["FIRST", "TemporalNoise"]
+__all__ = ["FIRST", "TemporalNoiseEstimator"]
 
 _SIDE, _STRIDE = 8, 2  # samples of a block, and pixels between them: what lies in 16x16 pixels, smooth noise too
 _FOOTPRINT = (_SIDE - 1) * _STRIDE + 1
@@ -34,7 +34,7 @@ class _Sample(NamedTuple):
     denoised: _Floats | None  # None where the network did not run
 
 
-class TemporalNoise:
+class TemporalNoiseEstimator:
     """Estimates noise that has no fine grain, such as a video codec leaves, from frames of one shape.
 
     Blocks at fixed places are compared with themselves one and eight frames earlier, before and after the network.
@@ -71,7 +71,7 @@ class TemporalNoise:
         """Is a frame of this shape large enough?"""
         return min(shape[:2]) > _FOOTPRINT
 
-    def expect(self, other: TemporalNoise) -> None:
+    def expect(self, other: TemporalNoiseEstimator) -> None:
         """Begin with another's estimate; its samples went through another network."""
         self._seen, self.power = other._seen, other.power
 

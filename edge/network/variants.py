@@ -1,4 +1,4 @@
-"""Twins: one network for the CPU, and what the Edge TPU's compiler made of it."""
+"""Model variants: one network as a file for the CPU, and as a file compiled for the Edge TPU."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from edge.network.delegates import parse_devices
 from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import ModelError
 
-__all__ = ["Twins", "load_twins"]
+__all__ = ["ModelVariants", "load_variants"]
 
 _COMPILED = "_edgetpu"  # ends the name of a compiled model
 
 
 @dataclass(frozen=True)
-class Twins:
+class ModelVariants:
     """One network for the CPU and for Edge TPUs; None where there is none, or none is wanted. One of
     them is there."""
 
@@ -30,7 +30,7 @@ class Twins:
         return shown
 
 
-def load_twins(model: ModelFile | Path | str, device: str) -> Twins:
+def load_variants(model: ModelFile | Path | str, device: str) -> ModelVariants:
     """A model and, with Edge TPUs, its twin that lies beside it.
 
     Raises:
@@ -40,7 +40,7 @@ def load_twins(model: ModelFile | Path | str, device: str) -> Twins:
     devices = parse_devices(device)
     given = model if isinstance(model, ModelFile) else load_model(model)
     if all(each.is_cpu for each in devices):
-        return Twins(given, None)
+        return ModelVariants(given, None)
     if given.is_compiled:
         stem = given.path.stem.removesuffix(_COMPILED)
         other = given.path.with_name(f"{stem}{given.path.suffix}")
@@ -59,4 +59,4 @@ def load_twins(model: ModelFile | Path | str, device: str) -> Twins:
             f"The CPU needs the model that {given.path.name} was compiled from. Received: none beside it. "
             "Remedy: put it there, or leave cpu out of --device"
         )
-    return Twins(cpu, tpu)
+    return ModelVariants(cpu, tpu)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.network import moment
+from edge.network import gil_window
 from edge.network.denoiser import Denoiser
 from edge.network.interpreter import Interpreter
 from edge.run.pipeline import Pipeline
@@ -20,18 +20,18 @@ from tests.waiting import WAIT, ended, until
 
 @pytest.fixture(autouse=True)
 def _long(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(moment, "_LONGEST", 10 * WAIT)
-    monkeypatch.setattr(moment, "_last", float("-inf"))
+    monkeypatch.setattr(gil_window, "_LONGEST", 10 * WAIT)
+    monkeypatch.setattr(gil_window, "_last", float("-inf"))
     yield
-    assert moment._waiting == 0
+    assert gil_window._waiting == 0
 
 
 def waiting() -> tuple[threading.Thread, threading.Event]:
     over = threading.Event()
 
     def run() -> None:
-        with moment.considerate():
-            moment.wait()
+        with gil_window.background_work():
+            gil_window.wait_for_invoke()
         over.set()
 
     thread = threading.Thread(target=run)
@@ -43,16 +43,16 @@ def test_it_is_waited_for_where_networks_run(small: Path) -> None:
     with Interpreter(small, 1) as interpreter:
         interpreter.invoke()
         thread, over = waiting()
-        until(lambda: moment._waiting)
+        until(lambda: gil_window._waiting)
         assert not over.is_set()
         until(lambda: interpreter.invoke() or over.is_set())
         ended(thread)
 
 
 def test_nobody_waits_once_a_run_has_ended() -> None:
-    moment.begins()
+    gil_window.invoke_begins()
     thread, _ = waiting()
-    until(lambda: moment._waiting)
+    until(lambda: gil_window._waiting)
     Pipeline(Numbers(0), PlusOne(), []).run()
     ended(thread)
     ended(waiting()[0])
@@ -60,20 +60,20 @@ def test_nobody_waits_once_a_run_has_ended() -> None:
 
 def test_where_none_runs_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     ended(waiting()[0])
-    monkeypatch.setattr(moment, "_last", time.monotonic() - 10)
-    monkeypatch.setattr(moment, "_LONGEST", 1.0)
+    monkeypatch.setattr(gil_window, "_last", time.monotonic() - 10)
+    monkeypatch.setattr(gil_window, "_LONGEST", 1.0)
     ended(waiting()[0])
 
 
 def test_where_the_last_one_was_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moment, "_LONGEST", 0.05)
-    moment.begins()
+    monkeypatch.setattr(gil_window, "_LONGEST", 0.05)
+    gil_window.invoke_begins()
     ended(waiting()[0])
 
 
 def test_who_starts_a_run_does_not_wait() -> None:
-    moment.begins()
-    moment.wait()
+    gil_window.invoke_begins()
+    gil_window.wait_for_invoke()
 
 
 @pytest.mark.usefixtures("untried")
@@ -81,6 +81,6 @@ def test_a_model_is_loaded_and_given_back_at_such_moments(small: Path, monkeypat
     with Denoiser(small, 1) as denoiser:
         denoiser.denoise(picture(32, 32))
         waits: list[bool] = []
-        monkeypatch.setattr(moment, "wait", lambda: waits.append(moment._here.waits))
+        monkeypatch.setattr(gil_window, "wait_for_invoke", lambda: waits.append(gil_window._here.waits))
         denoiser.reload(small)
         assert waits == [True, True]

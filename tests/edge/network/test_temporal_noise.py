@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.network.harm import LOW, Gate
-from edge.network.noise_over_time import FIRST, TemporalNoise
+from edge.network.harm import LOW, HarmGate
+from edge.network.temporal_noise import FIRST, TemporalNoiseEstimator
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image
 from quietcam.sensor.noise import gaussian
@@ -39,9 +39,9 @@ def smooth(clean: Image, sigma: float, seed: int) -> Image:
     return np.rint(np.clip(clean + blotches(seed % 15) * sigma, 0, 255)).astype(np.uint8)
 
 
-def played(frames: Iterable[Image], network: Callable[[int, Image], Image]) -> tuple[list[float], list[bool], Gate]:
+def played(frames: Iterable[Image], network: Callable[[int, Image], Image]) -> tuple[list[float], list[bool], HarmGate]:
     """Shares, whether the network ran, and the gate at the end."""
-    gate, shares, ran = Gate(stream=True), [], []
+    gate, shares, ran = HarmGate(stream=True), [], []
     for number, frame in enumerate(frames):
         ran.append(gate.look(frame))
         shares.append(gate.weigh(frame, network(number, frame)) if ran[-1] else 0.0)
@@ -50,7 +50,7 @@ def played(frames: Iterable[Image], network: Callable[[int, Image], Image]) -> t
 
 class TestEstimate:
     def test_white_noise_that_the_network_takes_away_is_found_to_the_step(self) -> None:
-        noise = TemporalNoise(SHAPE)
+        noise = TemporalNoiseEstimator(SHAPE)
         clean = view()
         for seed in range(17):
             noise.look(gaussian(clean, 6.0, np.random.default_rng(seed)))
@@ -61,7 +61,7 @@ class TestEstimate:
 
     def test_what_the_network_leaves_is_subtracted_and_a_half_more(self) -> None:
         """It halves the noise: of 6² = 36 a quarter is left, 9; 36 - 1.5 * 9 is told, less of the calmest places."""
-        noise, gray = TemporalNoise(SHAPE), np.full(SHAPE, 128, np.uint8)
+        noise, gray = TemporalNoiseEstimator(SHAPE), np.full(SHAPE, 128, np.uint8)
         for seed in range(17):
             noisy = gaussian(gray, 6.0, np.random.default_rng(seed))
             noise.look(noisy)
@@ -69,21 +69,21 @@ class TestEstimate:
         assert 17 < noise.power < 22.5
 
     def test_two_frames_of_eight_are_looked_at_and_the_first_three(self) -> None:
-        noise, frame = TemporalNoise(SHAPE), view()
+        noise, frame = TemporalNoiseEstimator(SHAPE), view()
         looked = [number for number in range(32) if (noise.look(frame) is not None, noise.weigh(None))[0]]
         assert looked == [0, 1, 2, 7, 8, 15, 16, 23, 24, 31]
 
     @pytest.mark.parametrize("shape", [(16, 16, 3), (16, 300, 1), (480, 16, 3), (1080, 1920, 3)])
     def test_any_shape_that_fits(self, shape: tuple[int, int, int]) -> None:
-        assert TemporalNoise.fits(shape)
-        noise, gray = TemporalNoise(shape), np.full(shape, 128, np.uint8)
+        assert TemporalNoiseEstimator.fits(shape)
+        noise, gray = TemporalNoiseEstimator(shape), np.full(shape, 128, np.uint8)
         for seed in range(3):
             noise.look(gaussian(gray, 6.0, np.random.default_rng(seed)))
             noise.weigh(gray)
         assert np.sqrt(noise.power) == pytest.approx(6.0, rel=0.15)
 
     def test_a_side_below_16_does_not_fit(self) -> None:
-        assert not TemporalNoise.fits((15, 300, 3))
+        assert not TemporalNoiseEstimator.fits((15, 300, 3))
 
 
 class TestGate:
@@ -171,7 +171,7 @@ class TestGate:
         assert np.abs(np.diff(shares[FIRST:])).max() <= 0.126
 
     def test_another_size_starts_anew(self) -> None:
-        gate = Gate(stream=True)
+        gate = HarmGate(stream=True)
         for i in range(9):
             noisy = smooth(view(), 5.0, i)
             if gate.look(noisy):
@@ -180,13 +180,13 @@ class TestGate:
         assert not gate.look(view()[:120])
 
     def test_single_pictures_have_no_time(self) -> None:
-        gate = Gate()
+        gate = HarmGate()
         assert not any(gate.look(smooth(view(), 5.0, i)) for i in range(10))
 
     def test_a_gate_that_follows_another_does_not_flash(self) -> None:
         """After a change of the model the picture goes on as it was, and the noise is judged anew."""
         _, _, first = played([smooth(view(), 5.0, i) for i in range(30)], lambda *_: view())
-        gate = Gate(stream=True)
+        gate = HarmGate(stream=True)
         gate.follow(first)
         shares = []
         for i in range(120):
