@@ -64,7 +64,7 @@ def calibrate_command(
     from calibration.coverage import cover
     from calibration.sampling import sample
     from calibration.survey import survey
-    from quietcam.data.sets.noisy import find_noisy
+    from quietcam.data.sets.noisy_pictures import find_noisy
     from quietcam.representative.audit import read_samples
     from quietcam.representative.audit import rebuild as cut_again
     from quietcam.representative.set import save_set

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.survey import CONTENTS, Survey, judge_content
-from quietcam.data.sets.noisy import NoisyPicture
+from quietcam.data.sets.noisy_pictures import NoisyPicture
 from quietcam.data.sets.sidd import Instance
 from quietcam.estimation import estimate_blind
 from quietcam.image import to_gray

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quietcam.data.crops import Box, choose_boxes
 from quietcam.data.pictures.files import read_picture
-from quietcam.data.sets.noisy import NoisyPicture
+from quietcam.data.sets.noisy_pictures import NoisyPicture
 from quietcam.data.sets.pairs import list_problems, say_problems
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind

@@ -18,7 +18,7 @@ from edge.cameras.video import VideoCamera
 from edge.run.frame import Frame
 from edge.sinks.spool.locked_folder import Held
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.sets.noisy import CAPTURE
+from quietcam.data.sets.noisy_pictures import CAPTURE
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.files.atomic import write_json

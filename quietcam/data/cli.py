@@ -1,4 +1,4 @@
-"""The commands of data sets: data index, data pack, data generate."""
+"""The commands of data sets: data index (in ``index_cli``), data pack, data generate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quietcam.data.index_cli import index_command
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_SEED
 from quietcam.terminal.options import Json, number, whole
@@ -24,71 +25,6 @@ def mount(app: typer.Typer) -> None:
 
 def _group() -> None:
     """Data sets: what is in them and what is broken, packed patches, generated pairs."""
-
-
-def index_command(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="SIDD as it is downloaded: a folder, .zip or .mat; or a folder with noisy/ and clean/, or lq/ and gt/."
-        ),
-    ],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="test=SCENES,validation=SCENES",
-            help="Show this split: scenes joined by +, or a share. Default: test=0.15,validation=0.15,seed=0.",
-        ),
-    ] = None,
-    max_shift: Annotated[
-        float,
-        typer.Option(parser=number(0, 1000), metavar="PIXELS", help="Pairs shifted by more are called misregistered."),
-    ] = 0.5,
-    noisy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|PATTERN",
-            help="The folder of the noisy pictures, or a pattern such as '*_5000.JPG', where * stands for what both "
-            "files of a pair share. It is kept with the data, and every command uses it. Default: the usual names.",
-        ),
-    ] = None,
-    clean: Annotated[
-        str | None, typer.Option(metavar="FOLDER|PATTERN", help="The same for the clean pictures.")
-    ] = None,
-    json: Json = None,
-) -> None:
-    """Open every picture of a data set: say what is there, how noisy it is, and everything that is wrong.
-
-    Example: `quietcam data index SIDD_Small_sRGB_Only.zip --split test=004,validation=001`
-    """
-    from quietcam.data.sets.index import index_data
-    from quietcam.data.sets.layout import Layout, inside, write_layout
-    from quietcam.data.sets.split import SplitRule
-    from quietcam.data.sets.table import show_index
-    from quietcam.errors import DataError
-    from quietcam.terminal.progress import say
-    from quietcam.terminal.report import report_console, write_report
-
-    if (noisy is None) != (clean is None):
-        given = f"--noisy {noisy}" if clean is None else f"--clean {clean}"
-        raise UsageError(
-            f"--noisy and --clean must be given together. Received: {given} alone. "
-            f"Remedy: add {'--clean' if clean is None else '--noisy'}."
-        )
-    layout = None if noisy is None or clean is None else Layout(inside(data, noisy), inside(data, clean))
-    index = index_data(data, rule=SplitRule.parse(split), max_shift=max_shift, layout=layout)
-    write_report(json, index.to_dict())
-    show_index(index, report_console(json))
-    if layout is not None and index.facts:
-        kept = write_layout(data, layout)
-        say(
-            f"The names are kept in {kept}: every command that reads {data} uses them. Remove that file to forget them."
-        )
-    if not (index.facts or index.noisy_only):
-        raise DataError(
-            f"A data set must hold at least one pair that can be used. Received: {data}, where nothing can. "
-            "Remedy: mend what is listed above."
-        )
 
 
 def generate(
@@ -117,10 +53,10 @@ def generate(
         bool,
         typer.Option("--aliased", help="As of frames shrunk without a filter: white grain, jagged edges."),
     ] = False,
-    world: Annotated[
+    all_cameras: Annotated[
         bool,
         typer.Option(
-            "--world",
+            "--all-cameras",
             help="Draw each pair's camera from every kind: phones, phones at night, Raspberry Pi and machine cameras. "
             "Some scale and compress their frames.",
         ),
@@ -152,25 +88,33 @@ def generate(
             f"--aliased takes noise as it is drawn. Received: --band {band}. Remedy: leave one of them out."
         )
     chosen = {"--band": band, "--sensor": sensor, "--aliased": aliased}
-    if world and (others := [name for name, value in chosen.items() if value]):
+    if all_cameras and (others := [name for name, value in chosen.items() if value]):
         raise UsageError(
-            f"--world draws the noise and the camera. Received: {' and '.join(others)} beside it. "
+            f"--all-cameras draws the noise and the camera. Received: {' and '.join(others)} beside it. "
             "Remedy: leave one of them out."
         )
     if sheet is not None:
         written_suffix(sheet)  # now, not behind hours of work
     noise = None if sensor is None else sensor_noise(sensor, 1.0 if gain is None else gain)
     write_pairs(
-        out, count=count, size=size, seed=seed, band=limits, noise=noise, clean=clean, aliased=aliased, world=world
+        out,
+        count=count,
+        size=size,
+        seed=seed,
+        band=limits,
+        noise=noise,
+        clean=clean,
+        aliased=aliased,
+        all_cameras=all_cameras,
     )
     from quietcam.terminal.report import report_console
 
     console = report_console(None)
     console.print(f"{out}: {count} pairs", soft_wrap=True)
     if sheet is not None:
-        from quietcam.data.sheet import SHOWN, write_sheet
+        from quietcam.data.contact_sheet import SHOWN, write_sheet
 
-        write_sheet(sheet, out, range(seed, seed + count), world=world)
+        write_sheet(sheet, out, range(seed, seed + count), all_cameras=all_cameras)
         console.print(f"{sheet}: the first {min(count, SHOWN)} of them, noisy beside clean", soft_wrap=True)
 
 

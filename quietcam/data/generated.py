@@ -24,9 +24,9 @@ from quietcam.files.strict_json import dump_json, parse_object, read_object
 from quietcam.image import Image
 from quietcam.limits import read_number
 from quietcam.sensor.aliased import alias, photograph_aliased
+from quietcam.sensor.camera_kinds import photograph_any_camera
 from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise
 from quietcam.sensor.scenes import generate_scene, photograph
-from quietcam.sensor.world import photograph_world
 from quietcam.terminal.printable import printable
 from quietcam.terminal.progress import progress
 
@@ -46,7 +46,7 @@ def write_pairs(
     noise: SensorNoise | None = None,
     clean: Path | None = None,
     aliased: bool = False,
-    world: bool = False,
+    all_cameras: bool = False,
     description: str = "generate scenes",
 ) -> None:
     """Write ``count`` pairs of PNG, ``size`` x ``size`` RGB, named by their seeds ``seed`` to ``seed + count - 1``.
@@ -57,9 +57,9 @@ def write_pairs(
         band: lowest and highest PSNR of noisy against clean, dB. Defaults to whatever the drawn cameras give.
         noise: of one sensor, for all pairs. Defaults to levels as SIDD's cameras have them.
         clean: a folder of pictures or a video to take scenes from. Defaults to generated ones.
-        aliased: as of frames that were shrunk without a filter, see ``quietcam.sensor.aliased``; ``band`` is
-            not for these.
-        world: by cameras of every kind, see ``quietcam.sensor.world``; ``band`` and ``noise`` are not for these.
+        aliased: as of frames that were shrunk without a filter, see ``quietcam.sensor.aliased``. Not with ``band``.
+        all_cameras: draw each pair's camera from every kind, see ``quietcam.sensor.camera_kinds``. Not with ``band``
+            and ``noise``.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -86,12 +86,12 @@ def write_pairs(
         "band_db": None if band is None else list(band),
         "noise": None if noise is None else asdict(noise),
         "aliased": aliased,
-        "world": world,
+        "all_cameras": all_cameras,
     }
     _settle_origin(folder, told)
     write_json(folder / ORIGIN, told | {"seeds": [seed, seed + count - 1]})
     missing = [
-        _Job(folder, name, number, size, band, noise, frames, aliased, world)
+        _Job(folder, name, number, size, band, noise, frames, aliased, all_cameras)
         for number, name in enumerate(names, start=seed)
         if not all((folder / side / f"{name}.png").exists() for side in ("noisy", "clean"))
     ]
@@ -124,7 +124,7 @@ def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
     except (OSError, JsonError):
         there = {}
     told = parse_object(dump_json(told))  # as it would be read back
-    there.setdefault("world", False)  # a set that was begun before there was a choice
+    there.setdefault("all_cameras", False)  # a set that was begun before there was a choice
     if differing := [key for key, value in told.items() if there.get(key) != value]:
         listed = ", ".join(f"{key} {there.get(key)} there, {told[key]} asked for" for key in differing)
         raise DataError(
@@ -155,7 +155,7 @@ class _Job:
     noise: SensorNoise | None
     frames: CleanFrames | None
     aliased: bool
-    world: bool
+    all_cameras: bool
 
 
 def make_generated_pair(
@@ -166,7 +166,7 @@ def make_generated_pair(
     noise: SensorNoise | None = None,
     frames: CleanFrames | None = None,
     aliased: bool = False,
-    world: bool = False,
+    all_cameras: bool = False,
 ) -> tuple[Image, Image]:
     """The pair of that number, ``(noisy, clean)``, uint8 ``(size, size, 3)``; arguments as in ``write_pairs``."""
     rng = np.random.Generator(np.random.PCG64([number, 4]))
@@ -178,8 +178,8 @@ def make_generated_pair(
             scene = aliased_crop(frames.read(number), size, rng)
         return photograph_aliased(scene, number, levels=noise or SIDD_LEVELS)
     scene = generate_scene(size, size, number) if frames is None else clean_crop(frames.read(number), size, rng)
-    if world:
-        return photograph_world(scene, number)
+    if all_cameras:
+        return photograph_any_camera(scene, number)
     return photograph(scene, number, levels=noise or SIDD_LEVELS, band=band)
 
 
@@ -211,7 +211,7 @@ def _write_pair(job: _Job) -> set[str]:
         noise=job.noise,
         frames=job.frames,
         aliased=job.aliased,
-        world=job.world,
+        all_cameras=job.all_cameras,
     )
     write_picture(job.folder / "clean" / f"{job.name}.png", clean)
     # The noisy side last: a pair without its clean side would count as broken.

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.data.container import Container, look_at_container
 from quietcam.data.pictures.opencv import check_frame_size, load_opencv, open_capture
+from quietcam.data.video_container import Container, look_at_container
 from quietcam.errors import DataError
 from quietcam.image import Image
 from quietcam.process.native_output import chatter_caught, chatter_heard

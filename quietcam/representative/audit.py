@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from quietcam.data.pictures.files import Place, read_picture
-from quietcam.data.sets.noisy import NoisyPicture, find_noisy
+from quietcam.data.sets.noisy_pictures import NoisyPicture, find_noisy
 from quietcam.errors import DataError, UsageError
 from quietcam.files.paths import lack
 from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
 from quietcam.image import Image, as_channels, swap_red_blue
-from quietcam.representative.foreign import read_array
+from quietcam.representative.array_file import read_array
 from quietcam.representative.set import RepresentativeSet, patch_sha256
 from quietcam.terminal.progress import progress
 
-__all__ = ["VERDICTS", "Audit", "Sample", "SampleList", "Verdict", "audit", "read_samples", "rebuild"]
+__all__ = ["VERDICTS", "Audit", "Sample", "SampleList", "SampleVerdict", "audit", "read_samples", "rebuild"]
 
 VERDICTS = {
     "matches": "the data holds these very pixels there",
@@ -71,7 +71,7 @@ class SampleList:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SampleVerdict:
     """What became of one sample: ``verdict`` is a key of ``VERDICTS``."""
 
     number: int
@@ -87,10 +87,10 @@ class Verdict:
 class Audit:
     """All verdicts, in the order of the samples."""
 
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[SampleVerdict] = field(default_factory=list)
 
     @property
-    def wrong(self) -> list[Verdict]:
+    def wrong(self) -> list[SampleVerdict]:
         """Those of samples that do not match."""
         return [each for each in self.verdicts if each.verdict != "matches"]
 
@@ -177,19 +177,19 @@ def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
     )
 
 
-def _recut(listed: SampleList, data: Path) -> Iterator[tuple[Verdict, Image | None]]:
-    """Verdict and pixels of every sample, in their order."""
+def _recut(listed: SampleList, data: Path) -> Iterator[tuple[SampleVerdict, Image | None]]:
+    """SampleVerdict and pixels of every sample, in their order."""
     pictures = {picture.name: picture for picture in find_noisy(data).pictures}
     of_source: dict[str, list[int]] = {}
     for number, sample in enumerate(listed.samples):
         of_source.setdefault(sample.source, []).append(number)
-    found: dict[int, tuple[Verdict, Image | None]] = {}
+    found: dict[int, tuple[SampleVerdict, Image | None]] = {}
     with progress("Cutting again", len(of_source)) as bar:
         for source, numbers in of_source.items():
             for number, verdict, detail, patch in _judge(listed, numbers, pictures.get(source)):
                 if number in listed.changed:
                     verdict, detail = "changed", ""
-                found[number] = Verdict(number, listed.samples[number], verdict, detail), patch
+                found[number] = SampleVerdict(number, listed.samples[number], verdict, detail), patch
             bar.advance()
     yield from (found[number] for number in range(len(listed.samples)))
 

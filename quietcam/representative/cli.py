@@ -46,8 +46,8 @@ def lint_command(
     Example: `quietcam lint representative.npz --data SIDD_Small_sRGB_Only`
     """
     from quietcam.errors import GateError, UsageError
+    from quietcam.representative.array_file import read_array
     from quietcam.representative.audit import audit, read_samples
-    from quietcam.representative.foreign import read_array
     from quietcam.representative.lint import lint
     from quietcam.representative.set import load_set
     from quietcam.terminal.report import report_console, write_report

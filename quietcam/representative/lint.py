@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image
-from quietcam.representative.pixels import as_pixels
+from quietcam.representative.array_pixels import as_pixels
 from quietcam.representative.set import RepresentativeSet, patch_sha256
 
 __all__ = ["RULES", "SEVERITIES", "Finding", "Rule", "Severity", "lint"]

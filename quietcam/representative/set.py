@@ -24,7 +24,7 @@ from quietcam.files.atomic import atomic_path
 from quietcam.files.paths import lack
 from quietcam.files.strict_json import MOST_OF_A_LIST, dump_json, parse_object
 from quietcam.image import Image
-from quietcam.representative.foreign import claimed_sizes
+from quietcam.representative.array_file import claimed_sizes
 
 __all__ = ["RepresentativeSet", "load_set", "patch_sha256", "save_set"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.data.pictures.headers import glance
+from quietcam.data.pictures.header_readers import glance
 from quietcam.data.pictures.opencv import decode_image, load_opencv
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, swap_red_blue

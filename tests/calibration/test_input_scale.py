@@ -12,7 +12,7 @@ import pytest
 from calibration.sampling import sample
 from calibration.survey import survey
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.sets.noisy import find_noisy
+from quietcam.data.sets.noisy_pictures import find_noisy
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 tf = pytest.importorskip("tensorflow", reason="needs the extra 'train'")

@@ -13,7 +13,7 @@ from calibration.coverage import Coverage, cover
 from calibration.page import render, write_html
 from calibration.sampling import sample
 from calibration.survey import Survey, survey
-from quietcam.data.sets.noisy import find_noisy
+from quietcam.data.sets.noisy_pictures import find_noisy
 from quietcam.image import to_gray
 from quietcam.representative.set import RepresentativeSet
 from tests.browser import Browser

@@ -9,7 +9,7 @@ import pytest
 from calibration.sampling import choose, sample
 from calibration.survey import CONTENTS, judge_content, luminance, survey
 from quietcam.data.pictures.files import read_picture, write_picture
-from quietcam.data.sets.noisy import find_noisy
+from quietcam.data.sets.noisy_pictures import find_noisy
 from quietcam.errors import DataError, UsageError
 from quietcam.representative.set import RepresentativeSet
 

@@ -20,7 +20,7 @@ from edge.cameras.network.mjpeg import JpegSplitter
 from edge.cameras.network.stream import NetworkCamera
 from edge.cameras.network.url import CameraUrl
 from edge.run.frame import Frame
-from quietcam.data.pictures.headers import glance
+from quietcam.data.pictures.header_readers import glance
 from quietcam.data.pictures.opencv import decode_image
 from quietcam.errors import DataError
 from quietcam.limits import MOST_FRAME_CODED, MOST_FRAME_PIXELS

@@ -21,7 +21,7 @@ from quietcam.data.pictures.formats import (
     unread_by_name,
 )
 from quietcam.data.pictures.header import Header
-from quietcam.data.pictures.headers import read_header, read_size
+from quietcam.data.pictures.header_readers import read_header, read_size
 from quietcam.data.pictures.profile import ADOBE_RGB, read_profile, to_srgb
 from quietcam.errors import DataError, UsageError
 from quietcam.files.atomic import write_bytes

@@ -17,7 +17,7 @@ import numpy as np
 
 from quietcam.data.pictures.formats import kind_of
 from quietcam.data.pictures.header import Header
-from quietcam.data.pictures.headers import read_size
+from quietcam.data.pictures.header_readers import read_size
 from quietcam.errors import DataError, MissingExtraError, UsageError
 from quietcam.files.paths import is_file
 from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE

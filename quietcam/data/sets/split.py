@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quietcam.data.pictures.files import Place
-from quietcam.data.sets.identity import find_identical
+from quietcam.data.sets.identical import find_identical
 from quietcam.data.sets.pairs import Pair
 from quietcam.errors import DataError, UsageError
 from quietcam.limits import MOST_SEED

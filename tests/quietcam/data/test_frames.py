@@ -96,7 +96,7 @@ def test_pairs_of_a_sensor_are_as_noisy_as_it_is(folder: Path, tmp_path: Path) -
         (["--gain", "8"], "--gain belongs to a sensor"),
         (["--sensor", "imx219", "--band", "20:26"], "choose one of them"),
         (["--clean", "/nowhere"], "folder or a video"),
-        (["--world", "--sheet", "sheet.bmp"], "written as .png, .jpg or .jpeg"),
+        (["--all-cameras", "--sheet", "sheet.bmp"], "written as .png, .jpg or .jpeg"),
     ],
 )
 def test_what_cannot_be_asked_is_one_clear_line(arguments: list[str], says: str, tmp_path: Path) -> None:

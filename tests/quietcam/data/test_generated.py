@@ -79,7 +79,7 @@ def test_pairs_made_with_other_options_are_not_mixed(tmp_path):
 def test_a_set_that_was_begun_before_there_were_other_worlds_is_completed(tmp_path):
     write_pairs(tmp_path, count=2, size=32)
     told = json.loads((tmp_path / ORIGIN).read_text())
-    del told["world"]
+    del told["all_cameras"]
     (tmp_path / ORIGIN).write_text(json.dumps(told))
     write_pairs(tmp_path, count=3, size=32)
     assert len(find_pairs(tmp_path)) == 3

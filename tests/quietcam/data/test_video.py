@@ -17,9 +17,9 @@ import pytest
 from edge.cameras import open_camera
 from edge.cameras.video import VideoCamera
 from quietcam.data import video
-from quietcam.data.container import look_at_container
 from quietcam.data.frames import CleanFrames
 from quietcam.data.video import Video, count_frames
+from quietcam.data.video_container import look_at_container
 from quietcam.errors import DataError
 
 PATCHES = np.array([[(200, 40, 40), (40, 200, 40)], [(40, 40, 200), (128, 128, 128)]], np.uint8)

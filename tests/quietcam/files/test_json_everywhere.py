@@ -15,7 +15,7 @@ import quietcam
 from quietcam.data.generated import ORIGIN, write_pairs
 from quietcam.data.packed.format import COMPLETE, PLAN, Plan, read_complete, read_plan
 from quietcam.data.sets.layout import layout_file, read_layout
-from quietcam.data.sets.noisy import CAPTURE, find_noisy
+from quietcam.data.sets.noisy_pictures import CAPTURE, find_noisy
 from quietcam.errors import QuietcamError
 from quietcam.files.atomic import write_json
 from quietcam.representative.audit import read_samples

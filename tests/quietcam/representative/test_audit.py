@@ -16,8 +16,8 @@ from quietcam.app.cli import run
 from quietcam.data.pictures.files import write_picture
 from quietcam.errors import DataError
 from quietcam.image import Image, to_gray
+from quietcam.representative.array_file import read_array
 from quietcam.representative.audit import audit, read_samples, rebuild
-from quietcam.representative.foreign import read_array
 from quietcam.representative.set import RepresentativeSet, patch_sha256, save_set
 
 SIDE = 64

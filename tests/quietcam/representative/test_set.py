@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quietcam.errors import DataError, UsageError
-from quietcam.representative.foreign import read_array
+from quietcam.representative.array_file import read_array
 from quietcam.representative.set import RepresentativeSet, load_set, patch_sha256, save_set
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from quietcam.data.pictures.files import decode_picture, is_picture_file, list_pictures, picture_size, read_picture
 from quietcam.data.pictures.formats import count_unread, kind_of, unread_by_content
-from quietcam.data.pictures.headers import read_header, read_size
+from quietcam.data.pictures.header_readers import read_header, read_size
 from quietcam.data.pictures.jpeg import bare_jpeg
 from quietcam.data.pictures.profile import read_profile, to_srgb
 from quietcam.data.pictures.tiff import exif_orientation, is_adobe_rgb

@@ -17,7 +17,7 @@ import pytest
 
 from quietcam.data.pictures.files import decode_picture
 from quietcam.data.pictures.header import Header
-from quietcam.data.pictures.headers import glance, read_header
+from quietcam.data.pictures.header_readers import glance, read_header
 from quietcam.data.pictures.opencv import check_frame_size, decode_image, open_capture, open_writer
 from quietcam.data.video import Video
 from quietcam.errors import DataError, UsageError

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from quietcam.app.cli import app
 from quietcam.data.pictures.files import encode_picture
 from quietcam.data.sets.layout import LAYOUT, Layout, inside, read_layout, side_of_folder, write_layout
-from quietcam.data.sets.noisy import find_noisy
+from quietcam.data.sets.noisy_pictures import find_noisy
 from quietcam.data.sets.pairs import find_pairs, list_data
 from quietcam.errors import DataError, UsageError
 from tests.quietcam.data.conftest import touch

@@ -1,8 +1,8 @@
-"""The world of cameras: phones, Raspberry Pi cameras, machine cameras, and all of them at night.
+"""Cameras of every kind: phones, Raspberry Pi cameras, machine cameras, and phones at night.
 
 ``random_camera`` of ``quietcam.sensor.noise`` draws one of SIDD's phones. Networks that saw only these leave fine
-white grain on other cameras' pictures, and coarse grain where a frame was enlarged. So here every kind is drawn, and
-what happens to frames after the sensor, each from a distribution that ``CROWD`` and ``draw_delivery`` state.
+white grain on other cameras' pictures, and coarse grain where a frame was enlarged. So here every kind is drawn,
+and what happens to frames after the sensor. ``KIND_SHARES`` and ``draw_postprocessing`` state the distributions.
 """
 
 from __future__ import annotations
@@ -13,15 +13,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quietcam.image import Image, check_image, to_gray, to_rgb
-from quietcam.sensor.delivery import Delivery
 from quietcam.sensor.isp import IDENTITY, PHASES, Isp
 from quietcam.sensor.noise import SENSORS, SIDD_LEVELS, Levels, SensorCamera, SensorNoise, random_isp, sensor
+from quietcam.sensor.postprocessing import Postprocessing
 from quietcam.sensor.srgb import to_light, to_shown
 from quietcam.sensor.traits import Traits, random_traits
 
-__all__ = ["CROWD", "NIGHT_LEVELS", "WorldCamera", "camera_of", "draw_camera", "draw_delivery", "photograph_world"]
+__all__ = [
+    "KIND_SHARES",
+    "NIGHT_LEVELS",
+    "DrawnCamera",
+    "camera_of",
+    "draw_camera",
+    "draw_postprocessing",
+    "photograph_any_camera",
+]
 
-CROWD = {"phone": 0.35, "pi": 0.25, "machine": 0.25, "night": 0.15}
+KIND_SHARES = {"phone": 0.35, "pi": 0.25, "machine": 0.25, "night": 0.15}
 """Shares of the kinds of cameras."""
 
 NIGHT_LEVELS = Levels(math.log(1.5e-2), 0.7, 4e-3, 9e-2, -1.193, 1.534, 0.504)
@@ -29,54 +37,54 @@ NIGHT_LEVELS = Levels(math.log(1.5e-2), 0.7, 4e-3, 9e-2, -1.193, 1.534, 0.504)
 
 
 @dataclass(frozen=True)
-class WorldCamera:
+class DrawnCamera:
     """One camera, what it looks at, and the way of its frames.
 
     Attributes:
-        kind: a key of ``CROWD``.
+        kind: a key of ``KIND_SHARES``.
         noise, isp, traits: as of a ``SensorCamera``.
         tint: what a scene's red, green and blue light is multiplied by, 0 to 1: a dim scene, a color cast that no
             white balance takes away.
         gray: a monochrome sensor, delivered as three equal channels.
-        delivery: from the pipeline to the viewer.
+        postprocessing: from the pipeline to the viewer.
     """
 
     kind: str
     noise: SensorNoise
     isp: Isp
     traits: Traits
-    delivery: Delivery
+    postprocessing: Postprocessing
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     gray: bool = False
 
     def photograph(self, scene: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """``(noisy, clean)`` of a scene: uint8 of its shape. The clean side is what a long burst averages to."""
         height, width, channels = check_image(scene).shape
-        seen = self.delivery.before(_lit(scene, self.tint))
+        seen = self.postprocessing.before(_lit(scene, self.tint))
         if self.gray:
             seen = to_gray(seen)
         camera = SensorCamera(self.noise, self.isp, self.traits)
-        noisy = self.delivery.noisy(camera.expose(seen, rng), height, width)
-        clean = self.delivery.clean(camera.clean(seen, averaged=True), height, width)
+        noisy = self.postprocessing.noisy(camera.expose(seen, rng), height, width)
+        clean = self.postprocessing.clean(camera.clean(seen, averaged=True), height, width)
         return (to_rgb(noisy), to_rgb(clean)) if channels == 3 else (noisy, clean)
 
 
-def photograph_world(scene: Image, seed: int) -> tuple[Image, Image]:
-    """A clean ``scene``, uint8 ``(H, W, C)``, through one camera out of the world: ``(noisy, clean)`` of its shape.
+def photograph_any_camera(scene: Image, seed: int) -> tuple[Image, Image]:
+    """A clean ``scene``, uint8 ``(H, W, C)``, as one drawn camera takes it: ``(noisy, clean)``, uint8 of its shape.
 
     The same arguments give the same pair.
     """
     return camera_of(seed).photograph(scene, np.random.Generator(np.random.PCG64([seed, 7])))
 
 
-def camera_of(seed: int) -> WorldCamera:
-    """The camera that ``photograph_world`` takes for that seed."""
+def camera_of(seed: int) -> DrawnCamera:
+    """The camera that ``photograph_any_camera`` takes for that seed."""
     return draw_camera(np.random.Generator(np.random.PCG64([seed, 6])))
 
 
-def draw_camera(rng: np.random.Generator) -> WorldCamera:
-    """One camera out of the world. Deterministic by the state of ``rng``."""
-    kind = str(rng.choice([*CROWD], p=[*CROWD.values()]))
+def draw_camera(rng: np.random.Generator) -> DrawnCamera:
+    """One camera of any kind. Deterministic by the state of ``rng``."""
+    kind = str(rng.choice([*KIND_SHARES], p=[*KIND_SHARES.values()]))
     if kind == "machine":
         return _machine(rng)
     if kind == "pi":
@@ -87,10 +95,10 @@ def draw_camera(rng: np.random.Generator) -> WorldCamera:
     isp = random_isp(rng)
     traits = _with_patterns(replace(random_traits(rng, noise.shadows), jpeg=None), noise, rng)
     dim = rng.uniform(0.1, 0.6) if kind == "night" and rng.random() < 0.5 else 1.0
-    return WorldCamera(kind, noise, isp, traits, draw_delivery(rng), (dim, dim, dim))
+    return DrawnCamera(kind, noise, isp, traits, draw_postprocessing(rng), (dim, dim, dim))
 
 
-def draw_delivery(rng: np.random.Generator) -> Delivery:
+def draw_postprocessing(rng: np.random.Generator) -> Postprocessing:
     """What happens to frames, drawn; half of all frames arrive as their pipeline made them.
 
     Of the other half, each of these holds for itself: three in ten are shrunk, by 1.2 to 3; three in ten enlarged, by
@@ -99,12 +107,12 @@ def draw_delivery(rng: np.random.Generator) -> Delivery:
     others as video of quality 35 to 90.
     """
     if rng.random() < 0.5:
-        return Delivery()
+        return Postprocessing()
     scaled, chroma, smooth, sharpen, codec = rng.random(5).tolist()
     shrink, enlarge = math.exp(rng.uniform(math.log(1.2), math.log(3.0))), rng.uniform(1.15, 2.5)
     amounts = rng.random(4).tolist()
     jpeg = amounts[3] < 2 / 3
-    return Delivery(
+    return Postprocessing(
         scale=shrink if scaled < 0.3 else 1 / enlarge if scaled < 0.6 else 1.0,
         chroma=0.7 + 1.8 * amounts[0] if chroma < 0.3 else 0.0,
         smooth=3.0 + 12.0 * amounts[1] if smooth < 0.2 else 0.0,
@@ -114,7 +122,7 @@ def draw_delivery(rng: np.random.Generator) -> Delivery:
     )
 
 
-def _machine(rng: np.random.Generator) -> WorldCamera:
+def _machine(rng: np.random.Generator) -> DrawnCamera:
     """A machine camera: no color matrix, often no white balance, a plain tone curve, often dim, one in four gray.
 
     Its shot noise is drawn log-evenly from 0.0003 to 0.03, read noise as in SIDD. Half of them bin or skip on the
@@ -139,15 +147,15 @@ def _machine(rng: np.random.Generator) -> WorldCamera:
     )
     dim = math.exp(rng.uniform(math.log(0.08), 0.0)) if rng.random() < 0.6 else 1.0
     cast = (1.0, 1.0, 1.0) if balanced else (rng.uniform(0.45, 1.0), 1.0, rng.uniform(0.4, 1.0))
-    delivery = draw_delivery(rng)
-    if rng.random() < 0.5 and delivery.scale == 1.0:
-        delivery = replace(delivery, scale=float(rng.choice([2.0, 3.0])))
-    return WorldCamera(
+    postprocessing = draw_postprocessing(rng)
+    if rng.random() < 0.5 and postprocessing.scale == 1.0:
+        postprocessing = replace(postprocessing, scale=float(rng.choice([2.0, 3.0])))
+    return DrawnCamera(
         "machine",
         noise,
         isp,
         _with_patterns(traits, noise, rng),
-        delivery,
+        postprocessing,
         (dim * cast[0], dim * cast[1], dim * cast[2]),
         gray=rng.random() < 0.25,
     )

@@ -11,13 +11,13 @@ from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.sensor.traits import compressed
 
-__all__ = ["CODECS", "Delivery"]
+__all__ = ["CODECS", "Postprocessing"]
 
 CODECS = ("jpeg", "vp8")
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Postprocessing:
     """The way of a frame. All is off by default, and then nothing changes.
 
     In this order: the camera's own denoiser smooths (the noisy side alone), the frame is scaled and sharpened (both

@@ -17,7 +17,7 @@ from quietcam.errors import DataError, UsageError
 from quietcam.files.paths import is_dir, lack
 from quietcam.files.strict_json import MOST_OF_A_LIST, parse_json
 
-__all__ = ["ForeignArray", "claimed_sizes", "read_array"]
+__all__ = ["PictureArray", "claimed_sizes", "read_array"]
 
 _LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
 _MOST_MEMBERS = 10_000
@@ -27,7 +27,7 @@ _REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez.
 
 
 @dataclass(frozen=True)
-class ForeignArray:
+class PictureArray:
     """An array out of a file.
 
     Attributes:
@@ -44,7 +44,7 @@ class ForeignArray:
     is_set: bool = False
 
 
-def read_array(path: Path, key: str | None = None) -> ForeignArray:
+def read_array(path: Path, key: str | None = None) -> PictureArray:
     """The array of pictures in a file: ``patches`` where there is one, else the largest array of numbers.
 
     Raises:
@@ -98,7 +98,7 @@ def claimed_sizes(path: Path) -> dict[str, int]:
     return sizes
 
 
-def _read_zip(path: Path, key: str | None) -> ForeignArray:
+def _read_zip(path: Path, key: str | None) -> PictureArray:
     sizes = claimed_sizes(path)
     with np.load(path, allow_pickle=False) as stored:
         names = list(stored.files)
@@ -113,10 +113,10 @@ def _read_zip(path: Path, key: str | None) -> ForeignArray:
         is_set = {"patches", "source", "instance", "box", "sha256"} <= set(names)
         origin = parse_json(str(stored["origin"]), MOST_OF_A_LIST) if is_set and "origin" in names else {}
         others = () if is_set else tuple(name for name in names if name != key)
-        return ForeignArray(np.asarray(stored[key]), key, others, origin if isinstance(origin, dict) else {}, is_set)
+        return PictureArray(np.asarray(stored[key]), key, others, origin if isinstance(origin, dict) else {}, is_set)
 
 
-def _read_bare(path: Path, key: str | None) -> ForeignArray:
+def _read_bare(path: Path, key: str | None) -> PictureArray:
     if key is not None:
         raise UsageError(f"--key is for .npz files. Received: {path}. Remedy: leave it out.")
     with path.open("rb") as file:
@@ -129,4 +129,4 @@ def _read_bare(path: Path, key: str | None) -> ForeignArray:
         if file.read(len(_MAGIC)) != _MAGIC:  # numpy would take any other bytes for Python objects
             raise ValueError("no .npy file")
         file.seek(0)
-        return ForeignArray(np.asarray(np.load(file, allow_pickle=False)), "")
+        return PictureArray(np.asarray(np.load(file, allow_pickle=False)), "")

@@ -7,7 +7,7 @@ import pytest
 
 from quietcam.errors import UsageError
 from quietcam.image import Image
-from quietcam.sensor.delivery import Delivery
+from quietcam.sensor.postprocessing import Postprocessing
 
 GRAY = 128
 
@@ -26,31 +26,31 @@ def lag_1(image: Image) -> float:
 
 def test_off_it_changes_nothing() -> None:
     frame = grain(size=40)
-    way = Delivery()
+    way = Postprocessing()
     assert np.array_equal(way.before(frame), frame)
     assert np.array_equal(way.noisy(frame, 40, 40), frame)
     assert np.array_equal(way.clean(frame, 40, 40), frame)
 
 
 def test_shrinking_by_area_divides_white_noise_by_the_scale_and_leaves_it_white() -> None:
-    shrunk = Delivery(scale=2.0).noisy(grain(), 128, 128)
+    shrunk = Postprocessing(scale=2.0).noisy(grain(), 128, 128)
     assert shrunk[..., 1].std() == pytest.approx(6.0, rel=0.05)
     assert abs(lag_1(shrunk)) < 0.05
 
 
 def test_enlarging_makes_grain_coarse() -> None:
-    large = Delivery(scale=0.5).noisy(grain(), 512, 512)
+    large = Postprocessing(scale=0.5).noisy(grain(), 512, 512)
     assert large.shape == (512, 512, 3)
     assert lag_1(large) > 0.6
 
 
 def test_the_scene_is_seen_at_the_size_of_the_sensor() -> None:
-    assert Delivery(scale=1.5).before(grain(size=40)).shape == (60, 60, 3)
-    assert Delivery(scale=0.5).before(grain(size=41)[:, :30]).shape == (20, 15, 3)
+    assert Postprocessing(scale=1.5).before(grain(size=40)).shape == (60, 60, 3)
+    assert Postprocessing(scale=0.5).before(grain(size=41)[:, :30]).shape == (20, 15, 3)
 
 
 def test_blurred_colors_leave_the_brightness_grainy() -> None:
-    out = Delivery(chroma=2.0).noisy(grain(), 256, 256).astype(float)
+    out = Postprocessing(chroma=2.0).noisy(grain(), 256, 256).astype(float)
     red_less_green = out[..., 0] - out[..., 1]
     assert red_less_green.std() < 0.35 * 12 * np.sqrt(2)
     luma = out @ (0.299, 0.587, 0.114)
@@ -60,8 +60,8 @@ def test_blurred_colors_leave_the_brightness_grainy() -> None:
 def test_smoothing_keeps_edges() -> None:
     edge = np.full((32, 32, 3), 40, np.uint8)
     edge[:, 16:] = 200
-    assert np.array_equal(Delivery(smooth=10.0).noisy(edge, 32, 32), edge)
-    little, much = (Delivery(smooth=strength).noisy(grain(), 256, 256).std() for strength in (10.0, 40.0))
+    assert np.array_equal(Postprocessing(smooth=10.0).noisy(edge, 32, 32), edge)
+    little, much = (Postprocessing(smooth=strength).noisy(grain(), 256, 256).std() for strength in (10.0, 40.0))
     assert much < 0.5 * 12
     assert much < little < 12
 
@@ -69,7 +69,7 @@ def test_smoothing_keeps_edges() -> None:
 def test_both_sides_get_the_same_halos() -> None:
     edge = np.full((32, 32, 3), 40, np.uint8)
     edge[:, 16:] = 200
-    way = Delivery(sharpen=0.8)
+    way = Postprocessing(sharpen=0.8)
     assert way.clean(edge, 32, 32)[0, 15, 0] < 40
     assert np.array_equal(way.clean(edge, 32, 32), way.noisy(edge, 32, 32))
 
@@ -78,7 +78,7 @@ def test_both_sides_get_the_same_halos() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_noisy_side_alone_is_compressed(codec: str, channels: int) -> None:
     frame = np.ascontiguousarray(grain(size=64)[..., :channels])
-    way = Delivery(codec=codec, quality=40)
+    way = Postprocessing(codec=codec, quality=40)
     noisy = way.noisy(frame, 64, 64)
     assert noisy.shape == frame.shape
     assert not np.array_equal(noisy, frame)
@@ -98,4 +98,4 @@ def test_the_noisy_side_alone_is_compressed(codec: str, channels: int) -> None:
 )
 def test_what_cannot_be_is_refused(values, words) -> None:
     with pytest.raises(UsageError, match=words):
-        Delivery(**values)
+        Postprocessing(**values)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quietcam.data.sets import identity as module
-from quietcam.data.sets.identity import find_identical, picture_sha256
+from quietcam.data.sets import identical as module
+from quietcam.data.sets.identical import find_identical, picture_sha256
 from quietcam.data.sets.pairs import find_pairs
 
 

@@ -1,4 +1,4 @@
-"""Cameras out of the world: drawn by the shares that are stated, and each as it is told."""
+"""Cameras of every kind: drawn by the shares that are stated, and each as it is told."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from quietcam.data.contact_sheet import told_of, write_sheet
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import read_picture
-from quietcam.data.sheet import told_of, write_sheet
-from quietcam.sensor.delivery import Delivery
+from quietcam.sensor.camera_kinds import KIND_SHARES, DrawnCamera, camera_of, photograph_any_camera
 from quietcam.sensor.isp import Isp
 from quietcam.sensor.noise import SensorNoise
+from quietcam.sensor.postprocessing import Postprocessing
 from quietcam.sensor.scenes import generate_scene
 from quietcam.sensor.traits import Traits
-from quietcam.sensor.world import CROWD, WorldCamera, camera_of, photograph_world
 
 DRAWN = [camera_of(seed) for seed in range(2000)]
 SILENT = SensorNoise(0.0, 0.0)
@@ -26,26 +26,26 @@ def share(holds) -> float:
 
 
 def test_kinds_come_in_the_shares_that_are_stated():
-    assert sum(CROWD.values()) == pytest.approx(1.0)
+    assert sum(KIND_SHARES.values()) == pytest.approx(1.0)
     found = Counter(camera.kind for camera in DRAWN)
-    for kind, wanted in CROWD.items():
+    for kind, wanted in KIND_SHARES.items():
         # Four standard deviations of a share of 2000 draws.
         assert found[kind] / 2000 == pytest.approx(wanted, abs=4 * (wanted * (1 - wanted) / 2000) ** 0.5)
 
 
 def test_grain_is_drawn_at_every_scale_and_frames_are_compressed():
-    assert share(lambda camera: camera.delivery.scale > 1) > 0.15
-    assert share(lambda camera: camera.delivery.scale < 1) > 0.1
-    assert share(lambda camera: camera.delivery.codec == "jpeg") > 0.1
-    assert share(lambda camera: camera.delivery.codec == "vp8") > 0.05
-    assert 0.4 < share(lambda camera: camera.delivery == Delivery()) < 0.55
+    assert share(lambda camera: camera.postprocessing.scale > 1) > 0.15
+    assert share(lambda camera: camera.postprocessing.scale < 1) > 0.1
+    assert share(lambda camera: camera.postprocessing.codec == "jpeg") > 0.1
+    assert share(lambda camera: camera.postprocessing.codec == "vp8") > 0.05
+    assert 0.4 < share(lambda camera: camera.postprocessing == Postprocessing()) < 0.55
 
 
 def test_frames_are_compressed_once_and_half_of_the_machines_skip_on_the_sensor():
     assert not any(camera.traits.jpeg for camera in DRAWN)
     machines = [camera for camera in DRAWN if camera.kind == "machine"]
     # Of 70 % that are not scaled on their way (half, and 40 % of the other half), half skip: by 2 or 3.
-    skip = np.mean([camera.delivery.scale in (2.0, 3.0) for camera in machines])
+    skip = np.mean([camera.postprocessing.scale in (2.0, 3.0) for camera in machines])
     assert skip == pytest.approx(0.35, abs=4 * (0.35 * 0.65 / len(machines)) ** 0.5)
 
 
@@ -63,16 +63,16 @@ def test_night_reaches_beyond_the_noisiest_phone():
 def test_the_same_seed_gives_the_same_pair_and_another_one_another():
     scene = generate_scene(64, 64, 3)
     for seed in range(12):
-        noisy, clean = photograph_world(scene, seed)
-        again = photograph_world(scene, seed)
+        noisy, clean = photograph_any_camera(scene, seed)
+        again = photograph_any_camera(scene, seed)
         assert noisy.shape == clean.shape == scene.shape
         assert np.array_equal(noisy, again[0])
         assert np.array_equal(clean, again[1])
-    assert not np.array_equal(photograph_world(scene, 0)[0], photograph_world(scene, 1)[0])
+    assert not np.array_equal(photograph_any_camera(scene, 0)[0], photograph_any_camera(scene, 1)[0])
 
 
 def test_a_monochrome_sensor_gives_three_equal_channels():
-    camera = WorldCamera("machine", SensorNoise(1e-2, 1e-4), Isp(1.0, 1.0), Traits(), Delivery(), gray=True)
+    camera = DrawnCamera("machine", SensorNoise(1e-2, 1e-4), Isp(1.0, 1.0), Traits(), Postprocessing(), gray=True)
     for side in camera.photograph(generate_scene(64, 64, 5), np.random.default_rng(0)):
         assert side.shape == (64, 64, 3)
         assert (side == side[..., :1]).all()
@@ -80,21 +80,21 @@ def test_a_monochrome_sensor_gives_three_equal_channels():
 
 def test_a_tint_multiplies_linear_light():
     """Half of the linear light of sRGB 188 (0.5029) is 0.2515: sRGB 137."""
-    camera = WorldCamera("machine", SILENT, Isp(1.0, 1.0), Traits(), Delivery(), tint=(1.0, 0.5, 1.0))
+    camera = DrawnCamera("machine", SILENT, Isp(1.0, 1.0), Traits(), Postprocessing(), tint=(1.0, 0.5, 1.0))
     scene = np.full((32, 32, 3), 188, np.uint8)
     clean = camera.photograph(scene, np.random.default_rng(0))[1]
     assert [int(value) for value in clean[16, 16]] == pytest.approx([188, 137, 188], abs=1)
 
 
 def test_without_noise_only_what_touches_the_noisy_side_alone_is_left():
-    quiet = WorldCamera("pi", SILENT, Isp(), Traits(), Delivery(scale=2.0, sharpen=0.5))
+    quiet = DrawnCamera("pi", SILENT, Isp(), Traits(), Postprocessing(scale=2.0, sharpen=0.5))
     noisy, clean = quiet.photograph(generate_scene(48, 48, 1), np.random.default_rng(0))
     assert np.array_equal(noisy, clean)
 
 
 def test_the_sheet_shows_the_first_pairs_and_names_their_cameras(tmp_path):
-    write_pairs(tmp_path / "pairs", count=5, size=64, seed=40, world=True)
-    write_sheet(tmp_path / "sheet.png", tmp_path / "pairs", range(40, 45), world=True)
+    write_pairs(tmp_path / "pairs", count=5, size=64, seed=40, all_cameras=True)
+    write_sheet(tmp_path / "sheet.png", tmp_path / "pairs", range(40, 45), all_cameras=True)
     sheet = read_picture(tmp_path / "sheet.png")
     assert sheet.shape == (2 * (64 + 30), 4 * 2 * 192, 3)
     noisy = read_picture(tmp_path / "pairs" / "noisy" / "scene_000041.png")
@@ -108,7 +108,7 @@ def test_the_sheet_shows_the_first_pairs_and_names_their_cameras(tmp_path):
 
 def test_the_clean_side_is_what_many_frames_average_to():
     """In the dark, where values below black are cut off, that is brighter than the scene without noise."""
-    camera = WorldCamera("machine", SensorNoise(0.0, 1e-4), Isp(1.0, 1.0, tone="linear"), Traits(), Delivery())
+    camera = DrawnCamera("machine", SensorNoise(0.0, 1e-4), Isp(1.0, 1.0, tone="linear"), Traits(), Postprocessing())
     scene, rng = np.zeros((32, 32, 3), np.uint8), np.random.default_rng(0)
     noisy = [camera.photograph(scene, rng)[0] for _ in range(64)]
     clean = camera.photograph(scene, rng)[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.sets.noisy import find_noisy
+from quietcam.data.sets.noisy_pictures import find_noisy
 from quietcam.errors import DataError, UsageError
 
 INSTANCE = "0001_001_S6_00100_00060_3200_L"

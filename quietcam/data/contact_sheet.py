@@ -10,7 +10,7 @@ import numpy as np
 from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.sensor.world import WorldCamera, camera_of
+from quietcam.sensor.camera_kinds import DrawnCamera, camera_of
 
 __all__ = ["SHOWN", "told_of", "write_sheet"]
 
@@ -18,12 +18,12 @@ SHOWN = 24
 _SIDE, _LABEL, _ACROSS = 192, 30, 4  # pixels of a picture and of the words below it; pairs in a row
 
 
-def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, world: bool = False) -> None:
+def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, all_cameras: bool = False) -> None:
     """Draw the first ``SHOWN`` pairs of a folder that ``write_pairs`` filled, as PNG or JPEG by ``path``'s suffix.
 
     Args:
         numbers: the seeds of its pairs.
-        world: whether ``quietcam.sensor.world`` drew their cameras, which are named then.
+        all_cameras: whether ``quietcam.sensor.camera_kinds`` drew their cameras, which are named then.
 
     Raises:
         StorageError: the picture cannot be written.
@@ -32,7 +32,7 @@ def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, world: bool
     for number in numbers[:SHOWN]:
         name = f"scene_{number:06d}"
         noisy, clean = (read_picture(folder / side / f"{name}.png") for side in ("noisy", "clean"))
-        told = told_of(camera_of(number)) if world else ""
+        told = told_of(camera_of(number)) if all_cameras else ""
         cells.append(_cell(noisy, clean, f"{number}: {psnr(noisy, clean):.1f} dB", told))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % min(_ACROSS, len(cells)))
     across = min(_ACROSS, len(cells))
@@ -40,9 +40,9 @@ def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, world: bool
     write_picture(path, np.vstack(rows))
 
 
-def told_of(camera: WorldCamera) -> str:
+def told_of(camera: DrawnCamera) -> str:
     """What a camera is and does, in a few words."""
-    way, traits = camera.delivery, camera.traits
+    way, traits = camera.postprocessing, camera.traits
     words = [camera.kind, f"shot {camera.noise.shot:.2g}"]
     words += ["gray"] if camera.gray else []
     words += [f"dim {max(camera.tint):.2f}"] if max(camera.tint) < 1 else []
