@@ -9,13 +9,14 @@ VENV_EDGE ?= .venv-edge
 # As many processes as run the tests at once.
 JOBS ?= 2
 
-.PHONY: demo test test-edge check bench fuzz hang soak arm64 clean help
+.PHONY: demo test test-edge check docs bench fuzz hang soak arm64 clean help
 
 help:
 	@echo "make demo    adapt, prune, quantize, compare, denoise a simulated camera (minutes, leaves runs/demo/)"
 	@echo "make test    the tests, in two processes (JOBS=N for another number)"
 	@echo "make test-edge  the device's tests alone, without TensorFlow: on a Raspberry Pi too"
-	@echo "make check   format, lint, types, import rules"
+	@echo "make check   format, lint, types, import rules, the documentation without a dead link"
+	@echo "make docs    the documentation as a site: docs/_build/html/index.html"
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make fuzz    random inputs for whatever strangers reach, three minutes a target (ARGS='TARGET --seconds N --seed N')"
 	@echo "make hang    a library, a disk, the camera and the configuration hang: page, frames, stop (half an hour; ARGS=--rounds N)"
@@ -38,6 +39,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
+
+docs: $(READY)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: $(READY)
 	$(BIN)/quietcam bench --json -
@@ -55,7 +61,7 @@ arm64: $(VENV_EDGE)/.ready
 	PYTHON=$(VENV_EDGE)/bin/python lab/arm64.sh $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV_EDGE) runs/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV_EDGE) runs/demo docs/_build docs/reference/commands build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): EXTRA = dev
 $(VENV_EDGE)/.ready: EXTRA = test-edge

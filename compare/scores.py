@@ -12,7 +12,7 @@ from compare.worst import PatchScore
 __all__ = ["Comparison", "Difference", "GroupScore", "ModelScore", "PairScore", "RegionScore"]
 
 FORMAT = 3
-"""Version of the JSON report's layout; docs/compare.md describes it."""
+"""Version of the JSON report's layout; docs/how-to/compare-models.md describes it."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,13 @@ import typer
 from quietcam.app.cli import app
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("quietcam", "edge", "calibration", "convert", "train")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "edge/models").glob("*.md"))]
+PACKAGES = ("quietcam", "edge", "calibration", "convert", "compare", "train")
+WRITTEN = {"_build", "commands"}  # by `make docs`, from the code itself
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if not WRITTEN & set(page.parts)),
+    *sorted((ROOT / "edge/models").glob("*.md")),
+]
 
 
 def texts(node):

@@ -120,7 +120,7 @@ def check_devices(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
     name = "Coral"
     if not corals:
         shipped = read_text(root / "proc/device-tree/model").strip("\0")
-        remedy = "plug it in, into a USB 3 port with enough power (up to 900 mA); a PCIe card: see docs/coral.md"
+        remedy = "plug it in, into a USB 3 port with enough power (up to 900 mA); a PCIe card: see docs/how-to/coral.md"
         if "Raspberry Pi 5" in shipped:
             remedy += "; a card behind the Pi 5's PCIe port needs dtparam=pciex1 in /boot/firmware/config.txt"
         return Check(name, "absent", "no Edge TPU on USB or PCIe", remedy)

@@ -252,11 +252,10 @@ def _next(plan: Plan, training: Path) -> str:
     if plan.begins_with_small:
         return (
             "This network began with weights that were trained for hours. To train one from nothing, or to adapt one "
-            "longer, read docs/training.md; 'quietcam demo --from-scratch' shows how far minutes go."
+            "longer, read docs/how-to/train.md; 'quietcam demo --from-scratch' shows how far minutes go."
         )
-    return (
-        f"To train for hours instead: quietcam train small --data {shlex.quote(str(training))}. See docs/training.md."
-    )
+    command = f"quietcam train small --data {shlex.quote(str(training))}"
+    return f"To train for hours instead: {command}. See docs/how-to/train.md."
 
 
 def _budget(plan: Plan, phase: int) -> list[object]:

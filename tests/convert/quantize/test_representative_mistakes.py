@@ -1,4 +1,4 @@
-"""The six mistakes, really converted: what each costs stands in docs/calibrate.md, and its order of magnitude here."""
+"""The six mistakes, really converted. docs/how-to/calibrate.md says what each costs; here its order of magnitude."""
 
 from __future__ import annotations
 

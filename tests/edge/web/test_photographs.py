@@ -1,7 +1,8 @@
 """The page beside a real run: a photograph behind the simulated camera, denoised by the model that ships.
 
 The photograph is "coffee" by Rachel Michetti, taken at Pikolo Espresso Bar and released under CC0; scikit-image ships
-it. `QUIETCAM_SCREENSHOTS=docs` keeps the pictures that the documentation shows, so every number in them was measured.
+it. `QUIETCAM_SCREENSHOTS=docs/pictures` keeps the pictures that the documentation shows, so every number in them was
+measured.
 """
 
 from __future__ import annotations
