@@ -112,6 +112,7 @@ def convert_command(
     from convert.orders import Order, convert_run
     from convert.show import conversion_report, show_conversions
     from convert.sources.finished import find_source, load_stored
+    from quietcam.quality_gate import QualityGate
     from quietcam.representative.set import load_set
     from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
@@ -151,8 +152,7 @@ def convert_command(
         list(dict.fromkeys(sizes or [_default_size(loaded, is_coral)])),
         check_name(name or loaded.name),
         is_coral=is_coral,
-        limit=_MAX_DROP if max_drop is None else max_drop,
-        iso_limit=max_drop_iso,
+        gate=QualityGate(_MAX_DROP if max_drop is None else max_drop, max_drop_iso),
         rescue=rescue,
     )
     done = convert_run(loaded, order, out / "coral" if is_coral else out, chosen, pairs)
@@ -163,7 +163,8 @@ def convert_command(
             f"--max-drop compares int8 with a float network, which must give pictures. Received: {done.fault}."
         )
     if done.loss is not None and not done.holds:
-        missed = f"int8 loses {done.loss}; allowed are {order.limit:g} dB, {order.iso_limit:g} in the worst ISO bucket"
+        limits = f"{order.gate.limit:g} dB, {order.gate.bucket_limit:g} in the worst ISO bucket"
+        missed = f"int8 loses {done.loss}; allowed are {limits}"
         if max_drop is not None:
             raise GateError(
                 f"int8 may lose no more than --max-drop to its float twin. Received: {missed}. Remedy: {done.advice}."

@@ -17,7 +17,7 @@ from quietcam.representative.set import RepresentativeSet
 from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
 from quietcam.tflite.manifest import Manifest, Quant, model_sha256
 from quietcam.tflite.quantization import Quantization
-from quietcam.tflite.reach import receptive_field
+from quietcam.tflite.receptive_field import receptive_field
 from quietcam.tflite.surgery import cut_tail, remove_clips
 
 __all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe", "prepare"]

@@ -21,6 +21,7 @@ from quietcam.data.sets.pairs import Pair
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.atomic import make_folder
 from quietcam.harm import harms, warnings_of
+from quietcam.quality_gate import QualityGate
 from quietcam.representative.lint import Finding, lint
 from quietcam.representative.set import RepresentativeSet
 from quietcam.terminal.progress import progress, say
@@ -34,14 +35,13 @@ _SCARCE = 64  # levels as the channels are read: a layer with more is not suspec
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: recipes, sizes ``(width, height)``, names' front, and the gate in dB."""
+    """What is wanted: recipes, sizes ``(width, height)``, names' front, and what int8 may lose."""
 
     recipes: list[Recipe]
     sizes: list[tuple[int, int]]
     name: str
     is_coral: bool
-    limit: float
-    iso_limit: float
+    gate: QualityGate
     rescue: bool
 
 
@@ -250,14 +250,13 @@ def _judge(
 def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel, scheme: Scheme) -> Scheme:
     """How int8 is made: as ``scheme`` says, or as the rescue found best. Says what that loses."""
     loss = judge.loss(scheme)
-    holds = loss.holds(order.limit, order.iso_limit)
+    holds = loss.holds(order.gate)
     if not holds and order.rescue and not scheme.kept:
         with progress("Rescue", None) as bar:
             found = rescue(
                 prepared,
                 judge,
-                limit=order.limit,
-                iso_limit=order.iso_limit,
+                gate=order.gate,
                 start=scheme,
                 may_mix=not order.is_coral,
                 progress=bar,

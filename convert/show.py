@@ -12,7 +12,7 @@ from convert.coral.memory import measure
 from convert.orders import Done
 from convert.quantize.rescue import Rescue
 from quietcam.tflite.graph import Graph, Op
-from quietcam.tflite.reach import receptive_field
+from quietcam.tflite.receptive_field import receptive_field
 
 if TYPE_CHECKING:
     from rich.console import Console

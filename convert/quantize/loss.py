@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +15,8 @@ import numpy as np
 from convert.quantize.scheme import Prepared, Scheme
 from edge.network.denoiser import Denoiser
 from quietcam.data.samples import SampleSet
-from quietcam.data.sets.groups import groups_of
 from quietcam.metrics import psnr
+from quietcam.quality_gate import GroupDrop, QualityGate, iso_of, mean_drops, worst_drop
 from quietcam.tflite.activations import tensor_runner
 from quietcam.tflite.graph import read_graph
 
@@ -27,26 +27,30 @@ ASSUMED_PSNR = 34.0
 
 _FRAMES = 24
 _MOST_DB = 100.0
-_LEAST_PICTURES = 3  # of an ISO bucket that counts
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What int8 loses.
+    """What int8 loses to the float network.
 
     Attributes:
-        drop: mean PSNR below the float network's, dB. bucket: the ISO bucket of at least 3 pictures that loses most,
-            and how much; None where there is none, or without pairs.
-        is_measured: on pairs with clean twins; otherwise an estimate.
+        drop: mean PSNR below the float network's, dB.
+        buckets: the same by ISO bucket; empty without pairs, or where their names tell no ISO.
+        is_measured: on pairs with clean pictures; otherwise an estimate.
     """
 
     drop: float
-    bucket: tuple[str, float] | None = None
+    buckets: Mapping[str, GroupDrop] = field(default_factory=dict)
     is_measured: bool = False
 
-    def holds(self, limit: float, iso_limit: float) -> bool:
-        """Is it within the gate?"""
-        return self.drop <= limit and (self.bucket is None or self.bucket[1] <= iso_limit)
+    @property
+    def bucket(self) -> tuple[str, float] | None:
+        """The ISO bucket that loses most, and how much; None where none has enough pictures."""
+        return worst_drop(self.buckets)
+
+    def holds(self, gate: QualityGate) -> bool:
+        """Does the loss stay within ``gate``?"""
+        return gate.holds(self.drop, self.buckets)
 
     def __str__(self) -> str:
         worst = f", worst ISO {self.bucket[0]} {self.bucket[1]:.3f}" if self.bucket else ""
@@ -117,30 +121,23 @@ class Measured:
     def __init__(self, write: Callable[[Scheme | None, Path], Path], samples: SampleSet) -> None:
         self._write = write
         self._samples = samples
+        self._buckets: list[str | None] = []
         self._expected = self._score(None)
         self.psnr = statistics.fmean(self._expected)
         self.noisy_psnr = _noisy_psnr(samples)
 
     def loss(self, scheme: Scheme) -> Loss:
         drops = [a - b for a, b in zip(self._expected, self._score(scheme), strict=True)]
-        buckets: dict[str, list[float]] = {}
-        for name, drop in zip(self._buckets, drops, strict=True):
-            if name is not None:
-                buckets.setdefault(name, []).append(drop)
-        means = {name: statistics.fmean(each) for name, each in buckets.items() if len(each) >= _LEAST_PICTURES}
-        worst = max(means.items(), key=lambda each: each[1]) if means else None
-        return Loss(statistics.fmean(drops), worst, True)
+        return Loss(statistics.fmean(drops), mean_drops(zip(self._buckets, drops, strict=True)), True)
 
     def _score(self, scheme: Scheme | None) -> Sequence[float]:
         with tempfile.TemporaryDirectory() as folder, Denoiser(self._write(scheme, Path(folder))) as denoiser:
-            scores, buckets = [], []
-            for sample in self._samples:
-                scores.append(min(_MOST_DB, psnr(sample.clean, denoiser.denoise(sample.noisy))))
-                buckets.append(
-                    next((name for kind, name in groups_of(sample.pair, sample.clean) if kind == "iso"), None)
-                )
-        self._buckets: Iterable[str | None] = buckets
-        return scores
+            found = [
+                (iso_of(each.pair), min(_MOST_DB, psnr(each.clean, denoiser.denoise(each.noisy))))
+                for each in self._samples
+            ]
+        self._buckets = [bucket for bucket, _ in found]
+        return [score for _, score in found]
 
 
 def score(model: Path, samples: SampleSet) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from typing import Any
 from convert.quantize.loss import Judge, Loss
 from convert.quantize.ranges import Rule
 from convert.quantize.scheme import Prepared, Scheme
+from quietcam.quality_gate import QualityGate
 from quietcam.terminal.progress import Progress
 from quietcam.tflite.activations import layer_name
 from quietcam.tflite.twins import FOREIGN_QAT
@@ -56,8 +57,7 @@ def rescue(
     prepared: Prepared,
     judge: Judge,
     *,
-    limit: float,
-    iso_limit: float,
+    gate: QualityGate,
     start: Scheme = Scheme(),
     may_mix: bool = True,
     progress: Progress | None = None,
@@ -68,7 +68,7 @@ def rescue(
     in float only when nothing else is enough, since what comes out is no full int8 model any more.
 
     Args:
-        limit: what int8 may lose, dB, and ``iso_limit`` in the worst ISO bucket.
+        gate: what int8 may lose.
         may_mix: leave layers in float as the last resort.
     """
     best, loss = start, judge.loss(start)
@@ -76,7 +76,7 @@ def rescue(
     for kind in _kinds(prepared, may_mix):
         rounds = _MOST_EXCLUDED if kind is _excluding else 1
         for _ in range(rounds):
-            if loss.holds(limit, iso_limit):
+            if loss.holds(gate):
                 return Rescue(best, loss, tuple(steps), True)
             tried = []
             for title, scheme in kind(prepared, best):
@@ -91,7 +91,7 @@ def rescue(
             if not is_better:
                 break
             best, loss = winner[1:]
-    return Rescue(best, loss, tuple(steps), loss.holds(limit, iso_limit))
+    return Rescue(best, loss, tuple(steps), loss.holds(gate))
 
 
 def qat_advice(model: Path, *, is_ours: bool) -> str:

@@ -22,7 +22,7 @@ from quietcam.image import to_float, to_uint8
 from quietcam.metrics import psnr
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import attach_manifest, read_manifest
-from quietcam.tflite.reach import receptive_field
+from quietcam.tflite.receptive_field import receptive_field
 from tests.convert.conftest import SIZE, build_tiny, noisy_pictures, set_of
 
 

@@ -17,6 +17,7 @@ from convert.sources.keras_model import load_keras
 from edge.network.modelfile import load_model
 from quietcam.app.cli import run
 from quietcam.image import to_float
+from quietcam.quality_gate import QualityGate
 from quietcam.representative.set import save_set
 from tests.convert.conftest import noisy_pictures, set_of
 
@@ -103,7 +104,7 @@ def test_equalized_channels_leave_the_float_network_as_it_is(stretched):
 
 
 def test_the_rescue_stops_at_the_first_kind_of_step_that_is_enough(stretched):
-    found = rescue(stretched, Estimated(stretched), limit=0.5, iso_limit=1.0)
+    found = rescue(stretched, Estimated(stretched), gate=QualityGate(0.5, 1.0))
     assert found.holds
     assert found.scheme.equalize
     assert not found.scheme.excluded
@@ -115,7 +116,7 @@ def test_the_rescue_stops_at_the_first_kind_of_step_that_is_enough(stretched):
 
 def test_the_layer_in_float_is_the_last_resort_and_no_int8_model(files, pictures, stretched, monkeypatch):
     monkeypatch.setattr(type(stretched), "can_equalize", property(lambda _: False))
-    found = rescue(stretched, Estimated(stretched), limit=0.5, iso_limit=1.0)
+    found = rescue(stretched, Estimated(stretched), gate=QualityGate(0.5, 1.0))
     assert found.holds
     assert any("second" in each for each in found.scheme.excluded)
     conversion = convert_model(

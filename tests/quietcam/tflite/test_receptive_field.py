@@ -15,7 +15,7 @@ import tf_keras as keras
 from convert.recipes import RECIPES
 from quietcam.architecture import Architecture
 from quietcam.tflite.graph import read_graph
-from quietcam.tflite.reach import receptive_field
+from quietcam.tflite.receptive_field import receptive_field
 
 SIDE = 64
 CENTRE = 32
