@@ -16,6 +16,7 @@ from typing import Any
 from edge.cameras.base import NotReadyError
 from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
 from edge.cameras.video_capture import CaptureCamera
+from edge.raspberry_pi import RIBBON_CAMERA
 from quietcam.data.pictures.opencv import open_capture
 from quietcam.errors import DataError, UsageError
 from quietcam.terminal.progress import say
@@ -27,9 +28,6 @@ _QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
 _REQBUFS = 0xC0145608  # _IOWR('V', 8, struct v4l2_requestbuffers), 20 bytes
 _VIDEO_CAPTURE, _STREAMING, _HAS_DEVICE_CAPS = 0x1, 0x04000000, 0x80000000
 _CAPTURE_TYPE, _MEMORY_MMAP = 1, 1
-_OF_THE_PI = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid")
-"""Drivers whose devices are stages of a ribbon cable's camera: of use through libcamera only."""
-
 _G_FMT = {8: 0xC0D05604, 4: 0xC0CC5604}[struct.calcsize("P")]  # _IOWR('V', 4, struct v4l2_format), 208 or 204 bytes
 HANDED_OVER = 10.0
 """Seconds after which udev is done with a new device."""
@@ -274,7 +272,7 @@ def _ask_device(path: Path, ioctl: Ioctl | None) -> Device | OSError:
     every, own = struct.unpack_from("II", about, 84)
     flags = own if every & _HAS_DEVICE_CAPS else every
     captures = bool(flags & _VIDEO_CAPTURE and flags & _STREAMING)
-    return Device(path, driver, card, captures, driver.lower().startswith(_OF_THE_PI))
+    return Device(path, driver, card, captures, driver.lower().startswith(RIBBON_CAMERA))
 
 
 def _busy(path: Path, ioctl: Ioctl | None) -> DataError | None:

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edge.raspberry_pi import board_name
+
 __all__ = ["Finding", "Level", "Machine"]
 
 Level = Literal["ok", "note", "warn", "broken"]
@@ -135,7 +137,7 @@ class Machine:
     @property
     def model(self) -> str:
         """``Raspberry Pi 5 Model B Rev 1.0`` on one; empty elsewhere."""
-        return self.text("/proc/device-tree/model") or ""
+        return board_name(self.root)
 
     @property
     def is_pi(self) -> bool:

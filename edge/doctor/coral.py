@@ -23,6 +23,7 @@ from edge.doctor.coral_devices import (
     find_library,
     read_text,
 )
+from edge.raspberry_pi import board_name
 from quietcam.errors import QuietcamError
 
 __all__ = [
@@ -119,9 +120,8 @@ def check_devices(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
     """Is there an Edge TPU at all? A USB one that has not been used since it was plugged in is fine."""
     name = "Coral"
     if not corals:
-        shipped = read_text(root / "proc/device-tree/model").strip("\0")
         remedy = "plug it in, into a USB 3 port with enough power (up to 900 mA); a PCIe card: see docs/how-to/coral.md"
-        if "Raspberry Pi 5" in shipped:
+        if "Raspberry Pi 5" in board_name(root):
             remedy += "; a card behind the Pi 5's PCIe port needs dtparam=pciex1 in /boot/firmware/config.txt"
         return Check(name, "absent", "no Edge TPU on USB or PCIe", remedy)
     idle = " (not used since it was plugged in)"
@@ -245,7 +245,7 @@ def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
             "on need its open pull requests), then: sudo modprobe apex",
         )
     remedy = "sudo dmesg | grep -i -e apex -e gasket says why"
-    if "Raspberry Pi" in read_text(root / "proc/device-tree/model"):
+    if "Raspberry Pi" in board_name(root):
         # raspberrypi/linux pull request 6126 and Frigate's troubleshooting page: interrupts need another parent (read).
         remedy = (
             "in /boot/firmware/config.txt: dtparam=pciex1, dtoverlay=pciex1-compat-pi5,no-mip and "
@@ -262,7 +262,7 @@ def check_pages(root: Path, page_size: int) -> Check:
     name = "kernel pages"
     if page_size == 4096:
         return Check(name, "ok", "4096 bytes, as the PCIe driver needs")
-    is_pi = "Raspberry Pi" in read_text(root / "proc/device-tree/model")
+    is_pi = "Raspberry Pi" in board_name(root)
     remedy = (
         "kernel=kernel8.img in /boot/firmware/config.txt, reboot, then build the driver again (sudo dkms autoinstall)"
     )

@@ -10,20 +10,9 @@ from edge.cameras.v4l2 import HANDED_OVER
 from edge.doctor.check import Finding, Level, Machine
 from edge.doctor.coral import State, check_delegate, coral_checks, find_corals
 from edge.network.delegates import library_name
+from edge.raspberry_pi import CODECS_AND_ISP, THROTTLED_COMMAND, throttled_bits, throttled_now, throttled_since_boot
 
-__all__ = ["check_cameras", "check_coral", "check_power", "decode_throttled"]
-
-_THROTTLED = {
-    0: "undervoltage now",
-    1: "clock capped now",
-    2: "throttled now",
-    3: "soft temperature limit now",
-    16: "undervoltage since boot",
-    17: "clock capped since boot",
-    18: "throttled since boot",
-    19: "soft temperature limit since boot",
-}
-"""Bits of `vcgencmd get_throttled`, as Raspberry Pi's documentation lists them."""
+__all__ = ["check_cameras", "check_coral", "check_power"]
 
 
 def check_cameras(machine: Machine) -> list[Finding]:
@@ -85,7 +74,7 @@ _LEVELS: dict[State, Level] = {"ok": "ok", "warning": "warn", "error": "broken",
 
 def check_power(machine: Machine) -> list[Finding]:
     """Throttling and undervoltage, which look like slow code."""
-    said = machine.run(["vcgencmd", "get_throttled"])
+    said = machine.run(THROTTLED_COMMAND)
     findings = []
     if said is None:
         if machine.is_pi:
@@ -101,32 +90,20 @@ def check_power(machine: Machine) -> list[Finding]:
             findings.append(Finding("power", "note", "only a Raspberry Pi tells of throttling"))
     else:
         try:
-            bits = decode_throttled(said)
+            bits = throttled_bits(said)
         except ValueError:
             return [Finding("power", "warn", f"vcgencmd said {said.strip()!r}")]
-        now = [text for text in bits if text.endswith("now")]
-        if any("undervoltage" in text for text in bits):
+        now, since_boot = throttled_now(bits), throttled_since_boot(bits)
+        if "undervoltage" in now + since_boot:
             mend = "use the official power supply and a short cable, then: sudo reboot && vcgencmd get_throttled"
         else:
             mend = "put a fan or a heat sink on it, then: sudo reboot && vcgencmd get_throttled"
-        if bits:
-            findings.append(Finding("power", "broken" if now else "warn", ", ".join(bits), mend))
+        if now or since_boot:
+            text = ", ".join([f"{each} now" for each in now] + [f"{each} since boot" for each in since_boot])
+            findings.append(Finding("power", "broken" if now else "warn", text, mend))
         else:
             findings.append(Finding("power", "ok", "never throttled since boot"))
     return findings
-
-
-def decode_throttled(text: str) -> list[str]:
-    """``throttled=0x50005`` in words.
-
-    Raises:
-        ValueError: it is not that.
-    """
-    _, equals, number = text.strip().partition("=")
-    if not equals:
-        raise ValueError(text)
-    bits = int(number, 16)
-    return [meaning for bit, meaning in _THROTTLED.items() if bits >> bit & 1]
 
 
 def _is_new(path: Path) -> bool:
@@ -139,7 +116,7 @@ def _captures(machine: Machine, device: Path) -> bool:
     """Leaves out codecs and the second, metadata node of USB cameras, as far as sysfs tells."""
     name = (machine.text(f"/sys/class/video4linux/{device.name}/name") or "").lower()
     index = machine.text(f"/sys/class/video4linux/{device.name}/index") or "0"
-    return index == "0" and not name.startswith(("bcm2835-codec", "bcm2835-isp", "rpivid", "rpi-hevc", "pispbe"))
+    return index == "0" and not name.startswith(CODECS_AND_ISP)
 
 
 def _called(machine: Machine, device: Path) -> str:

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edge.raspberry_pi import THROTTLED_COMMAND, THROTTLED_FILE, throttled_bits, throttled_now
 from quietcam.process.stopping import process
 
 __all__ = ["Heat", "Thermometer", "hot_by_default"]
 
 _PROCESSORS = ("cpu", "soc", "x86_pkg", "k10", "acpitz")  # the beginnings of what zones of processors are called
-_FLAGS = {0: "the supply's voltage is too low", 1: "the clock is capped", 2: "throttled", 3: "the soft limit of heat"}
-_FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
 _SECONDS_BETWEEN_CALLS = 10.0  # of vcgencmd, a process of its own
 _PULSE, _STALE = 1.0, 10.0  # seconds between two measurements; for which one holds
 _GRACE = 0.2  # seconds that the last one may take at the end
@@ -47,7 +46,7 @@ class Heat:
     ) -> None:
         self._clock = clock
         self._zones = _zones(root / "class" / "thermal")
-        self._flags = root / _FIRMWARE
+        self._flags = root / THROTTLED_FILE
         self._ask = ask or (_vcgencmd if shutil.which("vcgencmd") else None)
         self._asked = float("-inf")
         self._throttled: str | None = None
@@ -138,9 +137,7 @@ def _degrees(path: Path) -> float | None:
 def _words(text: str) -> str | None:
     """``throttled=0x50005``, or the number alone, as words; what was in the past (bits 16 on) does not count."""
     with contextlib.suppress(ValueError):
-        bits = int(text.strip().rpartition("=")[2], 16)
-        said = [words for bit, words in _FLAGS.items() if bits >> bit & 1]
-        return ", ".join(said) or None
+        return ", ".join(throttled_now(throttled_bits(text))) or None
     return None
 
 
@@ -149,6 +146,6 @@ def _vcgencmd() -> str:
 
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
-            ["vcgencmd", "get_throttled"], capture_output=True, text=True, errors="replace", timeout=2, check=False
+            THROTTLED_COMMAND, capture_output=True, text=True, errors="replace", timeout=2, check=False
         ).stdout
     return ""

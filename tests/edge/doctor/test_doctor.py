@@ -14,7 +14,6 @@ import pytest
 from edge.child.process import ChildError
 from edge.doctor.check import Finding, Machine
 from edge.doctor.examine import CHECKS, examine
-from edge.doctor.hardware import decode_throttled
 from quietcam.app.cli import run
 
 PACKAGES = {
@@ -252,14 +251,6 @@ class TestHardware:
     def test_a_vcgencmd_that_says_nonsense(self, fake: Fake, said: str) -> None:
         fake.commands["vcgencmd"] = said
         assert fake.findings()["power"].level == "warn"
-
-    def test_every_bit_by_itself(self) -> None:
-        """Raspberry Pi's documentation: bits 0 to 3 are now, 16 to 19 since boot; others mean nothing."""
-        assert decode_throttled("throttled=0x0") == []
-        assert decode_throttled("throttled=0xF000F0") == []
-        alone = [decode_throttled(f"throttled={1 << bit:#x}") for bit in (0, 1, 2, 3, 16, 17, 18, 19)]
-        assert [len(each) for each in alone] == [1] * 8
-        assert len({each[0] for each in alone}) == 8
 
 
 class TestSystem:

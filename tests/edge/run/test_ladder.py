@@ -293,9 +293,9 @@ class TestHeat:
         [
             ("0", None),
             ("50000", None),  # it happened once, and is over
-            ("50005", "the supply's voltage is too low, throttled"),
+            ("50005", "undervoltage, throttled"),
             ("throttled=0x4", "throttled"),
-            ("throttled=0x8", "the soft limit of heat"),
+            ("throttled=0x8", "soft temperature limit"),
             ("nonsense", None),
         ],
     )
