@@ -55,7 +55,7 @@ hang: $(READY)
 	$(BIN)/python lab/hang.py $(ARGS)
 
 soak: $(READY)
-	$(BIN)/python benchmarks/soak.py $(ARGS)
+	$(BIN)/python -m benchmarks.device.soak $(ARGS)
 
 arm64: $(VENV_EDGE)/.ready
 	PYTHON=$(VENV_EDGE)/bin/python lab/arm64.sh $(ARGS)

@@ -29,7 +29,7 @@ _OPPONENTS /= np.linalg.norm(_OPPONENTS, axis=1, keepdims=True)
 
 # The ratio of a flat field's powers at lags 2 and 1 tells the grain: 1.1 is white noise, 1.9 to 3.2 the sharper
 # demosaic's, 3.1 to 3.6 the bilinear one's. Factors by which the lowest tenth falls short of the variance, measured on
-# flat fields whose noise is known; `python benchmarks/estimation.py --calibrate` measures them again.
+# flat fields whose noise is known; `python -m benchmarks.data.estimation --calibrate` measures them again.
 _WHITE, _GRAIN = 1.4, 2.0  # below the one lag 1 serves, above the other lag 2, between them a blend
 _SHORT_NEAR = 1.25  # at lag 1, for white noise
 _SHORT_FAR = ((1.1, 3.5), (1.27, 1.85))  # at lag 2, over the ratio

@@ -12,7 +12,7 @@ from train.config import PRECISIONS
 __all__ = ["choose_precision"]
 
 # A step of base, in bfloat16 and in float32: 75 and 130 ms on an EPYC with avx512_bf16, but 158 and 121 on a Xeon that
-# has it without AMX (benchmarks/steps.py). AMX itself we have not had.
+# has it without AMX (benchmarks/training/steps.py). AMX itself we have not had.
 _FAST_BFLOAT16 = ({"AuthenticAMD", "avx512_bf16"}, {"amx_bf16"})
 
 

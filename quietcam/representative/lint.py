@@ -1,8 +1,8 @@
 """The linter of representative sets: what is wrong with one, and what that will do to the model.
 
 Every mistake here is silent in the converter. What each costs was measured by really converting with it
-(``benchmarks/representative_mistakes.py``, ``docs/how-to/calibrate.md``); those that cost next to nothing are notes.
-The figures below are of the demo network, beyond what a right set loses.
+(``benchmarks/network/representative_mistakes.py``, ``docs/how-to/calibrate.md``). Those that cost next to nothing
+are notes. The figures below are of the demo network, beyond what a right set loses.
 """
 
 from __future__ import annotations

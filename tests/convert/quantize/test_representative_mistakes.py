@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "representative_mistakes.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "network" / "representative_mistakes.py"
 
 
 @pytest.fixture(scope="module")

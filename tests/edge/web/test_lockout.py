@@ -1,4 +1,4 @@
-"""benchmarks/lockout.py for a moment: strangers in another process, and the owner who is served all the same."""
+"""benchmarks/device/lockout.py for a moment: strangers in another process, and the owner who is served all the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "lockout.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "device" / "lockout.py"
 
 
 @pytest.fixture(scope="module")

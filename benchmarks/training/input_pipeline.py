@@ -1,6 +1,6 @@
 """Is the input pipeline fast enough? Packed patches against a bare copy and against a training step, in one run.
 
-    python benchmarks/input_pipeline.py [--seconds 20] [--csv benchmarks/results/input_pipeline.csv]
+    python -m benchmarks.training.input_pipeline [--seconds 20] [--csv benchmarks/results/input_pipeline.csv]
 
 It packs generated pictures into shards, then takes turns, so that a machine that slows down slows all of them:
 
@@ -16,11 +16,7 @@ All with batches of 32 at 128x128 out of packed patches of 256x256. Figures are 
 from __future__ import annotations
 
 import argparse
-import csv
 import datetime
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.network.instructions import instructions_here
+from benchmarks.records import RESULTS, append, commit, machine
 from quietcam.architecture import Architecture
 from quietcam.data.packed.pack import pack
 from quietcam.data.packed.reader import ShardSet, open_shards
@@ -50,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="about how long to measure")
     parser.add_argument("--pictures", type=int, default=24, help="of 1024x1024, 16 patches each")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "input_pipeline.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "input_pipeline.csv")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shards = packed(Path(folder), options.pictures)
@@ -161,7 +157,7 @@ def stepper() -> Callable[[float], float]:
     optimizer.build(model.trainable_variables)
     noisy = tf.random.stateless_uniform([BATCH, PATCH, PATCH, 3], [0, 0])
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = charbonnier(noisy, model(noisy, training=True))
@@ -170,38 +166,6 @@ def stepper() -> Callable[[float], float]:
         return loss
 
     return counted(lambda: float(step()))
-
-
-def commit() -> str:
-    """The commit that was measured, with a + where files differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    found = subprocess.run([*git, "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
-
-
-def machine() -> str:
-    """Processor, cores, and the instructions of its int8 kernels."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = names[0] if names else name
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {instructions_here().name}"
-
-
-def append(path: Path, row: dict[str, object]) -> None:
-    """Add a line to the results."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    if not new and path.read_text(encoding="utf-8").splitlines()[0].split(",") != list(row):
-        raise SystemExit(f"{path} has other columns than {', '.join(row)}: name another --csv")
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Real sensor noise against synthetic, on crops of SIDD at sensor scale.
 
-    python benchmarks/noise_realism.py [--data ../shared/data] [--out benchmarks/results]
+    python -m benchmarks.data.noise_realism [--data ../shared/data] [--out benchmarks/results]
 
 One pipeline stands for all cameras. Its colour matrix, gains and demosaic were fitted to the 23 crops of one phone in
 ``sidd_native/train`` (``--fit`` does it again). Of each picture only shot and read noise are fitted, on its left half;
@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.records import RESULTS, ROOT
 from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
@@ -314,10 +315,9 @@ def _misses(made: Grain, real: Grain) -> Floats:
 
 
 def main() -> None:
-    here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=here.parents[1] / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=here / "results")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--fit", action="store_true", help="fit the pipeline to the train crops, print it, and stop")
     parser.add_argument(
         "--own-colours", action="store_true", help="a diagnosis: matrix and gains by picture; writes nothing"

@@ -1,6 +1,6 @@
 """Who can shut the owner out of his page? How often he is served, and how soon, while strangers do their worst.
 
-    python benchmarks/lockout.py [--seconds 20] [ATTACK ...]
+    python -m benchmarks.device.lockout [--seconds 20] [ATTACK ...]
 
 The page is served with a token on 127.0.0.1, to strangers that are another process and have addresses 127.1.x.y, all
 of which count as this machine's: nothing here is helped by loopback being served first. The owner asks four times a
@@ -40,6 +40,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.records import ROOT
 from edge.run.frame import Frame
 from edge.sinks.web import WebOptions, WebSink
 from edge.web.access import Access
@@ -140,8 +141,8 @@ def measure(name: str, seconds: float) -> dict[str, Tries]:
         ways = ways_in(port) if attack.token else ways_without_token(port)
         results = {way: Tries() for way in ways}
         tried(Tries(), ways["program" if attack.token else "page"], 0)  # let in before it begins
-        words = [sys.executable, __file__, "--strangers", name, str(port), str(seconds + 2)]
-        with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        words = [sys.executable, "-m", "benchmarks.device.lockout", "--strangers", name, str(port), str(seconds + 2)]
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(1)  # until it is in full swing

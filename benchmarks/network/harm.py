@@ -1,6 +1,6 @@
 """What the do-no-harm gate keeps and what it costs: every set with the gate off and on, alone and as a stream.
 
-    python benchmarks/gate.py [--data ../shared/data] [--model demo_256x256_int8] [--csv benchmarks/results/gate.csv]
+    python -m benchmarks.network.harm [--data ../shared/data] [--model demo_256x256_int8] [--csv FILE]
 
 PSNR in dB against the clean side, means over a set; untouched pictures count as 80 dB. "clean" is the clean side given
 as the input, held against itself. "stream" is the first frame of a stream for noisy sides, the sixth for clean ones.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.records import RESULTS, ROOT
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
@@ -38,9 +39,9 @@ Figures = dict[str, dict[str, float]]
 def main() -> int:
     """Measure, print, write, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--model", default="demo_256x256_int8")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "gate.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "gate.csv")
     options = parser.parse_args()
     model = load_model(resolve_model(options.model))
     found: dict[str, list[dict[str, float]]] = {}

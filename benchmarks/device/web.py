@@ -1,6 +1,6 @@
 """What does it cost that people watch? Ratios of one run, and how old a frame is when a viewer has it.
 
-    python benchmarks/web.py [--frames 300] [--rounds 5] [--model demo_640x480_int8] [--csv benchmarks/results/web.csv]
+    python -m benchmarks.device.web [--frames 300] [--rounds 5] [--model demo_640x480_int8] [--csv FILE]
 
 The synthetic camera gives 640x480 at 30 frames a second to the network on one thread; viewers are another process. In
 turns, several rounds of each:
@@ -34,15 +34,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from input_pipeline import append, commit, machine
 
+from benchmarks.records import RESULTS, ROOT, append, commit, machine
 from edge.cameras import open_camera
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
 from edge.service.live import RunControls
-from edge.sinks import NullSink, Sink
+from edge.sinks import Sink
+from edge.sinks.null import NullSink
 from edge.sinks.web import WebOptions, WebSink
 from edge.web.encoding import Encoder, Key
 from quietcam.image import Image
@@ -58,7 +59,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=300, help="of each kind and round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default="demo_640x480_int8")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "web.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "web.csv")
     parser.add_argument("--watch", nargs=3, metavar=("PORT", "VIEWERS", "READ"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.watch:
@@ -106,7 +107,7 @@ def measure(kind: str, model: str, frames: int) -> dict[str, Any]:
     with ExitStack() as stack:
         camera = stack.enter_context(open_camera(f"synthetic:size=640x480,fps={FPS},gain=8"))
         denoiser = stack.enter_context(Denoiser(resolve_model(model), 1, gate=True, stream=True))
-        page = Timed(WebOptions(port=0), RunControls(denoiser, camera.name))
+        page = Timed(WebOptions(port=0), RunControls(denoiser, lambda: camera.name))
         sinks: list[Sink] = [page, EncodeSink() if kind == "encode" else NullSink()]
         for sink in sinks:
             stack.enter_context(sink)
@@ -114,8 +115,9 @@ def measure(kind: str, model: str, frames: int) -> dict[str, Any]:
         process = None
         if viewers:
             port = page.address.rsplit(":", 1)[1].rstrip("/")
-            words = [sys.executable, __file__, "--watch", port, str(viewers), str(int(kind != "stuck"))]
-            process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            words = [sys.executable, "-m", "benchmarks.device.web"]
+            words += ["--watch", port, str(viewers), str(int(kind != "stuck"))]
+            process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
             while page.report()["viewers"] < viewers:
                 time.sleep(0.01)
         health = pipeline.run(frames)

@@ -1,6 +1,6 @@
 """What each mistake in representative data costs, in dB, by really converting the shipped demo network with it.
 
-    python benchmarks/representative_mistakes.py [--frames 32] [--pictures 16] [--calibrate DIR] [--data DIR]
+    python -m benchmarks.network.representative_mistakes [--frames 32] [--pictures 16] [--calibrate DIR] [--data DIR]
 
 Twice each: as TensorFlow's own converter calibrates (least and greatest value), and with quietcam's ranges (a small
 tail given up, both ends held at [0, 1]); the checks that would refuse some of these sets are gone around. The judge is
@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import subprocess
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.records import RESULTS, commit, machine
 from convert.quantize.ranges import measure_ranges, quantize
 from edge.models import resolve_model
 from quietcam.data.generated import make_generated_pair
@@ -76,8 +75,8 @@ def sets(source: Path | None, frames: int) -> Iterator[tuple[str, NDArray[Any]]]
 
 
 def standardize(noisy: NDArray[np.uint8]) -> Floats:
-    scaled: Floats = (noisy / np.float32(255) - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
-    return scaled
+    mean, deviation = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+    return np.asarray((noisy / np.float32(255) - mean) / deviation, np.float32)
 
 
 def by_tensorflow(content: bytes, frames: Floats) -> bytes:
@@ -141,7 +140,7 @@ def measure(
             found = lint(array)
             severity = found[0].severity if found else ""
             # uint8 is what a loader divides by 255; floats go in as they are.
-            fed = array / np.float32(255) if array.dtype == np.uint8 else array.astype(np.float32)
+            fed = np.asarray(array / np.float32(255) if array.dtype == np.uint8 else array, np.float32)
             for name, convert in (("tensorflow", by_tensorflow), ("quietcam", by_quietcam)):
                 ratio, scale, zero = judge(convert(content, fed), pairs)
                 yield (mistake, name, ratio, ceiling - ratio, scale, zero, severity, " ".join(f.name for f in found))
@@ -154,24 +153,13 @@ def show(rows: list[tuple[Any, ...]]) -> None:
         print(f"{mistake:40} {name:11} {ratio:6.2f} dB  drop {drop:6.2f}  {ends:18} {severity:8} {linter}")
 
 
-def provenance() -> tuple[str, str, str]:
-    """Date, commit and machine."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        "unknown",
-    )
-    return f"{datetime.now(UTC):%Y-%m-%d}", commit.stdout.strip(), f"{cpu}, {os.cpu_count()} cores"
-
-
 def main() -> None:
-    here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=32, help="of each representative set")
     parser.add_argument("--pictures", type=int, default=16, help="to judge on")
     parser.add_argument("--calibrate", type=Path, help="pairs for the sets, in the place of generated ones")
     parser.add_argument("--data", type=Path, help="pairs to judge on, likewise")
-    parser.add_argument("--out", type=Path, default=here / "results" / "representative_mistakes.csv")
+    parser.add_argument("--out", type=Path, default=RESULTS / "representative_mistakes.csv")
     arguments = parser.parse_args()
     pairs = read_pairs(arguments.data, arguments.pictures, JUDGE_SEED, JUDGE_BAND)
     rows = list(measure(arguments.calibrate, arguments.frames, pairs))
@@ -184,11 +172,12 @@ def main() -> None:
     ]
     with atomic_path(arguments.out) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
+        about = f"{datetime.now(UTC):%Y-%m-%d}", commit(), machine()
         table.writerow(("date", "commit", "machine", "frames", "frames_of", "pairs", "pairs_of", *HEAD))
         for mistake, name, ratio, drop, scale, zero, severity, linter in rows:
             scale = "" if scale is None else f"{scale:.8f}"
             row = (mistake, name, f"{ratio:.3f}", f"{drop:.3f}", scale, zero, severity, linter)
-            table.writerow((*provenance(), *where, *row))
+            table.writerow((*about, *where, *row))
 
 
 if __name__ == "__main__":

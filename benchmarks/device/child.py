@@ -1,6 +1,6 @@
 """What does it cost that an Edge TPU's library lives in a process of its own? One run, rounds in turns.
 
-    python benchmarks/child.py [--frames 200] [--rounds 10] [--before CHECKOUT] [--csv benchmarks/results/child.csv]
+    python -m benchmarks.device.child [--frames 200] [--rounds 10] [--before CHECKOUT] [--csv FILE]
 
 The tests' delegate library (tests/edge/fake_edgetpu.c; it needs a C compiler) stands for an Edge TPU: it inverts the
 picture, which takes almost no time, so that what lies around it is seen. At 640x480, of one picture in, through the
@@ -40,8 +40,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from input_pipeline import append, commit, machine
 
+from benchmarks.records import RESULTS, ROOT, append, commit, machine
 from edge.child.memory import memory_limit
 from edge.child.tpu import Tpu, TpuInterpreter
 from edge.models import resolve_model
@@ -50,7 +50,7 @@ from edge.network.interpreter import Interpreter
 from edge.network.modelfile import load_model
 
 MODEL = "demo_640x480_int8"
-FAKE = Path(__file__).parents[1] / "tests" / "edge" / "fake_edgetpu.c"
+FAKE = ROOT / "tests" / "edge" / "fake_edgetpu.c"
 ADDS, CPU = 1.0, 1.02
 USB = Device("usb", 0)
 PATIENCE = 60.0
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=200, help="of each kind and round")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--before", type=Path, help="a checkout of another commit")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "child.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "child.csv")
     options = parser.parse_args()
     missed: list[str] = []
     about = {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit(), "machine": machine()}
@@ -121,12 +121,13 @@ def child(frames: int, rounds: int, note: Note) -> None:
     model = load_model(resolve_model(MODEL))
     noisy = np.random.default_rng(0).integers(0, 256, (model.height, model.width, 3), np.uint8)
     out = np.empty_like(noisy)
+    tpu = Tpu.take(USB)
     with (
         Interpreter(model, 1) as plain,
         Interpreter(model, 1, load_delegate(USB)) as here,
-        TpuInterpreter(Tpu.take(USB), model, 1, PATIENCE, PATIENCE) as there,
+        TpuInterpreter(tpu, model, 1, PATIENCE, PATIENCE) as there,
     ):
-        subjects = {"in process": here, "child": there, "cpu": plain}
+        subjects: dict[str, Interpreter] = {"in process": here, "child": there, "cpu": plain}
         medians: dict[str, list[float]] = {name: [] for name in subjects}
         for number in range(rounds + 1):
             for name, subject in subjects.items():
@@ -144,7 +145,7 @@ def child(frames: int, rounds: int, note: Note) -> None:
         pairs = zip(medians["child"], medians["in process"], strict=True)
         adds = statistics.median(after - before for after, before in pairs)
         note("adds ms", adds, adds < ADDS)
-        lines = Path(f"/proc/{there.tpu.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        lines = Path(f"/proc/{tpu.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
         held = dict(line.split()[:2] for line in lines if ":" in line.split()[0])
         for kind in ("Pss", "Rss"):
             note(f"child {kind.upper()} MiB", int(held[f"{kind}:"]) / 1024)
@@ -157,7 +158,7 @@ def cpu(before: Path, frames: int, rounds: int, note: Note) -> None:
     ratios = []
     for number in range(rounds):
         took: dict[Path, float] = {}
-        places = [before.resolve(), Path(__file__).resolve().parents[1]]
+        places = [before.resolve(), ROOT]
         for place in places if number % 2 else reversed(places):
             words = [sys.executable, "-P", "-c", _CPU, model, str(frames)]
             environment = os.environ | {"PYTHONPATH": str(place)}

@@ -1,6 +1,6 @@
 """Does memory stay flat? A run of many frames, watched from inside.
 
-    python benchmarks/soak.py [--frames 100000] [--model demo_256x256_int8] [--size 256x256]
+    python -m benchmarks.device.soak [--frames 100000] [--model demo_256x256_int8] [--size 256x256]
 
 Frames of the synthetic camera go through the pipeline into the null sink, gate on. After a tenth of them resident
 memory, threads and open files are noted, then a hundred times until the end. Exit code 3 when memory grew by 1 MiB or
@@ -14,7 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
-from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions, read_size
+from edge.cameras.options import read_size
+from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.run.health import Health

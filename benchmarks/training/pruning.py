@@ -1,6 +1,6 @@
 """What pruning and quantization-aware training cost and save: size, arithmetic, milliseconds, dB of each run as int8.
 
-    python benchmarks/pruning.py RUN [RUN ...] --representative rep.npz [--data DIR ...] [--csv …/pruning.csv]
+    python -m benchmarks.training.pruning RUN [RUN ...] --representative rep.npz [--data DIR ...] [--csv …/pruning.csv]
 
 Each run is converted to int8 at 256x256 and 640x480 (by its own ranges after `train --qat`, else by the representative
 set: PTQ), and to its float twin. Bare `invoke` of all models is timed in turns in one process, on one thread, so that
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from input_pipeline import append, commit, machine
 
+from benchmarks.records import RESULTS, append, commit, machine
 from compare.costs import measure_times, read_costs
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--representative", type=Path, required=True)
     parser.add_argument("--data", type=Path, action="append", default=[])
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "pruning.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "pruning.csv")
     options = parser.parse_args()
     if len({each.name for each in options.runs}) < len(options.runs):
         parser.error(

@@ -1,6 +1,6 @@
 """What is a training step faster in: float32 or bfloat16, and with XLA or without? Of each config's network.
 
-    python benchmarks/steps.py [CONFIG ...] [--csv benchmarks/results/steps.csv]
+    python -m benchmarks.training.steps [CONFIG ...] [--csv benchmarks/results/steps.csv]
 
 Medians of whole steps of the config's batch (default configs: nano, small, base), in turns in one process, so that the
 columns can be compared with each other, and with nothing else. Exit code 3 when what ``auto`` takes here is slower
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from input_pipeline import append, commit, machine
 
+from benchmarks.records import RESULTS, append, commit, machine
 from train.config import RunConfig, load_config
 from train.devices import choose_xla
 from train.model import build
@@ -35,7 +35,7 @@ def main() -> int:
     """Measure, print, append, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="*", default=["nano", "small", "base"], metavar="CONFIG")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "steps.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "steps.csv")
     options = parser.parse_args()
     taken, slow = (choose_precision("auto"), choose_xla("auto")), []
     for name in options.configs:

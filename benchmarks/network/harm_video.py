@@ -1,6 +1,6 @@
 """What the do-no-harm gate shows of streams: sensor noise and none, raw, as MJPEG and as H.264, moving and still.
 
-    python benchmarks/gate_video.py [--data ../shared/data] [--model small_640x480_int8] [--before GATE.PY]
+    python -m benchmarks.network.harm_video [--data ../shared/data] [--model small_640x480_int8] [--before GATE.PY]
 
 Scenes are real clips, pictures that stand still or are panned, and generated ones; those that are not there are
 skipped. They are put behind a simulated imx219 at a gain of 8 and 24, or left clean, and go through ffmpeg (libx264,
@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gate import decibels
-from input_pipeline import commit, machine
 
+from benchmarks.network.harm import decibels
+from benchmarks.records import RESULTS, ROOT, commit, machine
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.harm import HarmGate, blend
@@ -59,16 +59,21 @@ COLUMNS = ("noisy", "off", "before", "on", "kept", "share", "ran", "step")
 def main() -> int:
     """Measure, print, write, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--model", default="small_640x480_int8")
     parser.add_argument("--before", type=Path, help="another edge/network/harm.py, to hold this one against")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "gate_video.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "gate_video.csv")
     options = parser.parse_args()
     if shutil.which("ffmpeg") is None:
         print("no ffmpeg here: apt install ffmpeg", file=sys.stderr)
         return 1
     before = gate_of(options.before) if options.before else None
-    told = (datetime.date.today().isoformat(), commit(), machine(), shlex.join(["python", *sys.argv]))
+    told = (
+        datetime.date.today().isoformat(),
+        commit(),
+        machine(),
+        shlex.join(["python", "-m", "benchmarks.network.harm_video", *sys.argv[1:]]),
+    )
     missed = []
     with (
         options.csv.open("a", newline="", encoding="utf-8") as file,

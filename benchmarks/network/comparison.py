@@ -1,6 +1,6 @@
 """Does a comparison take under a minute, and no more memory for more pairs? The command itself, on generated pairs.
 
-    python benchmarks/compare.py [--pairs 100] [--csv benchmarks/results/compare.csv]
+    python -m benchmarks.network.comparison [--pairs 100] [--csv benchmarks/results/compare.csv]
 
 It runs `quietcam compare` on the two shipped 256x256 models, with layers, JSON and HTML, on a tenth of the pairs and on
 all of them, each in a process of its own. Two must hold (exit code 3 when one does not): all pairs within 60 seconds,
@@ -10,16 +10,14 @@ and at most 32 MiB more memory at its peak than with a tenth.
 from __future__ import annotations
 
 import argparse
-import csv
 import datetime
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.records import RESULTS, append, commit, machine
 from quietcam.data.generated import write_pairs
 
 SECONDS, MORE_MIB = 60.0, 32.0
@@ -34,7 +32,7 @@ def main() -> int:
     """Measure, print, append lines, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=100)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "compare.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "compare.csv")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +42,9 @@ def main() -> int:
             seconds, mib = measure(data, count, Path(folder))
             print(f"{count:5} pairs {seconds:7.1f} s {mib:7.0f} MiB")
             rows.append({"pairs": count, "seconds": round(seconds, 1), "peak_mib": round(mib)})
-    append(options.csv, rows)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    for row in rows:
+        append(options.csv, {"date": today, "machine": machine(), "commit": commit()} | row)
     return 0 if rows[1]["seconds"] < SECONDS and rows[1]["peak_mib"] - rows[0]["peak_mib"] <= MORE_MIB else 3
 
 
@@ -67,23 +67,6 @@ def measure(data: Path, pairs: int, folder: Path) -> tuple[float, float]:
         [sys.executable, "-c", _CHILD, *map(str, words)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     return time.perf_counter() - start, int(done.stderr.split()[-1]) / 1024
-
-
-def append(path: Path, rows: list[dict[str, float]]) -> None:
-    """Add lines to the results, with date, machine and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    about = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"{len(os.sched_getaffinity(0))} vCPU {platform.processor() or platform.machine()}",
-        "commit": commit.stdout.strip(),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*about, *rows[0]])
-        if is_new:
-            writer.writeheader()
-        writer.writerows(about | row for row in rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast is int8 where the processor lacks some of this one's instructions? Each kind of kernel, one after another.
 
-    python benchmarks/kernels.py [--threads 1] [--peer nafnet_rgb_small.tflite] [--csv benchmarks/results/kernels.csv]
+    python -m benchmarks.device.kernels [--threads 1] [--peer nafnet_rgb_small.tflite] [--csv FILE]
 
 XNNPACK asks the processor what it can do, by the instruction CPUID, and chooses its kernels by the answer. This script
 copies the installed LiteRT, replaces each CPUID in the copy by an instruction that traps, and answers the trap without
@@ -24,7 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.records import RESULTS, ROOT, append, commit, machine
+
 CPUID, TRAP = b"\x0f\xa2", b"\x0f\x0b"
 RUNS, WARM_UP = 60, 3
 
@@ -78,13 +79,12 @@ def main() -> int:
     parser.add_argument(
         "--peer", type=Path, default=ROOT.parent / "shared" / "peers" / "rpi_nafnet_small" / "nafnet_rgb_small.tflite"
     )
-    parser.add_argument("--csv", type=Path, default=ROOT / "benchmarks" / "results" / "kernels.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "kernels.csv")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.measure, options.threads, options.peer)))
         return 0
-    from input_pipeline import append, commit, machine
 
     from edge.network.instructions import instructions_here
 
@@ -94,9 +94,10 @@ def main() -> int:
         copy, handler = prepare(Path(folder))
         for kind, (ebx, ecx, eax1) in HIDDEN.items():
             hidden = {"HIDDEN_EBX": str(ebx), "HIDDEN_ECX": str(ecx), "HIDDEN_EAX1": str(eax1)}
-            words = [sys.executable, __file__, "--measure", str(copy), "--threads", str(options.threads)]
+            words = [sys.executable, "-m", "benchmarks.device.kernels", "--measure", str(copy)]
             done = subprocess.run(
-                [*words, "--peer", str(options.peer)],
+                [*words, "--threads", str(options.threads), "--peer", str(options.peer)],
+                cwd=ROOT,
                 env=os.environ | hidden | {"LD_PRELOAD": str(handler)},
                 capture_output=True,
                 text=True,

@@ -1,6 +1,6 @@
 """How right the noise estimates are, and what the blind one costs a frame.
 
-    python benchmarks/estimation.py [--data ../shared/data] [--out benchmarks/results] [--calibrate] [--clean-sides]
+    python -m benchmarks.data.estimation [--data ../shared/data] [--out FOLDER] [--calibrate] [--clean-sides]
 
 The truth is the standard deviation of noisy - clean over the whole picture, all channels together, in steps of 255. A
 ratio is the estimate by the truth; of clean sides the reading itself is shown, in steps. "stream" is
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.records import RESULTS, ROOT
 from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.estimation import BlindEstimator, estimate_blind, estimate_burst, estimate_pair
 from quietcam.files.atomic import atomic_path
@@ -180,10 +181,9 @@ def calibrate() -> None:
 
 
 def main() -> None:
-    here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=here.parents[1] / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=here / "results")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--calibrate", action="store_true", help="measure the estimator's constants, and stop")
     parser.add_argument("--clean-sides", action="store_true", help="show whether clean sides hold noise, and stop")
     arguments = parser.parse_args()

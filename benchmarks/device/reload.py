@@ -1,6 +1,6 @@
 """How long do frames wait while another model is made ready? The worst gap between two frames, in turns in one run.
 
-    python benchmarks/reload.py [--size 640x480] [--models A B] [--rounds 8] [--threads N] [--fps 30]
+    python -m benchmarks.device.reload [--size 640x480] [--models A B] [--rounds 8] [--threads N] [--fps 30]
 
 A live synthetic camera, its frames through the denoiser into a sink that notes when each came. Two models take over
 from each other, in turns in these ways, each over the same time:
@@ -29,8 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
-from input_pipeline import commit, machine
-
+from benchmarks.records import commit, machine
 from edge.cameras.options import read_size
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.models import resolve_model

@@ -1,6 +1,6 @@
 """Does the runtime keep up with the bare network? Ratios of one run each, start, memory, tiles.
 
-    python benchmarks/runtime.py [--frames 300] [--csv benchmarks/results/runtime.csv] [--models FOLDER]
+    python -m benchmarks.device.runtime [--frames 300] [--csv benchmarks/results/runtime.csv] [--models FOLDER]
 
 Nets of the shapes `small` and `nano` at 640x480 and 1920x1088 are made first (TensorFlow, a process of its own, kept in
 FOLDER) or taken from there; they pass their input through, so that the gate stands open, which costs the most. Then:
@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from input_pipeline import append, commit, machine
 
+from benchmarks.records import RESULTS, ROOT, append, commit, machine
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from quietcam.architecture import Architecture
@@ -52,8 +52,8 @@ def main() -> int:
     """Measure, print, append, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=300, help="of each kind")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results" / "runtime.csv")
-    parser.add_argument("--models", type=Path, default=Path(__file__).parents[1] / ".cache" / "runtime")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "runtime.csv")
+    parser.add_argument("--models", type=Path, default=ROOT / ".cache" / "runtime")
     parser.add_argument("--only", action="append", help="speed, start, memory, tail or tiles; default: all")
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--speed", nargs=4, metavar=("MODEL", "SIZE", "THREADS", "STRENGTH"), help=argparse.SUPPRESS)
@@ -239,8 +239,8 @@ def make_nets(folder: Path) -> None:
 
 def itself(*words: object) -> str:
     """This script again, in a process of its own: what it prints."""
-    command = [sys.executable, __file__, *(str(word) for word in words)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command = [sys.executable, "-m", "benchmarks.device.runtime", *(str(word) for word in words)]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Noise: how well it is estimated and imitated."""

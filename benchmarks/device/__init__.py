@@ -1,0 +1,1 @@
+"""What runs on the device: frames, pages, processes, kernels."""

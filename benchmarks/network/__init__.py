@@ -1,0 +1,1 @@
+"""What networks do to pictures, and what protects pictures from them."""

@@ -1,0 +1,141 @@
+"""The figures of a model card: every picture through every model, and what is asked of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import ModelFile
+from quietcam.data.sets.groups import group_order, iso_bucket
+from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.image import Image
+from quietcam.metrics import psnr
+from quietcam.sensor.noise import gaussian, salt_and_pepper
+
+SETS = ("sidd_native/valid", "sidd_small_256/valid")
+SIDE = 256
+CAP = 80.0  # dB: what an untouched picture counts for
+
+# At least: dB on either set, times faster than the peer, dB gained on either plain noise. At most: what int8 loses,
+# being trained for it, on either set (DROP) and in an ISO bucket of three pictures or more (ISO_DROP).
+ASKED = {
+    "nano": {"must": (32.0, 32.0, 40.0, 4.0), "goal": (33.0, 32.5)},
+    "small": {"must": (33.0, 32.8, 18.0, 6.0), "goal": (34.5, 33.5)},
+    "base": {"must": (34.0, 33.5, 8.0, 6.0), "goal": (35.5, 34.5)},
+}
+KEPT, DROP, ISO_DROP = 42.0, 0.05, 0.25
+
+
+@dataclass
+class Found:
+    """PSNR in dB of one picture through everything."""
+
+    name: str
+    noisy: float
+    by_model: dict[str, float]
+    clean_bare: float
+    clean_gated: float
+    gaussian: float
+    salt: float
+    salt_gated: float
+    cast: list[float] = field(default_factory=list)
+    noisy_cast: list[float] = field(default_factory=list)
+
+
+def crops(folder: Path) -> Any:
+    """Name, noisy and clean side of the middle of every pair."""
+    for pair in find_pairs(folder).pairs:
+        noisy, clean = read_pair(pair)
+        y, x = ((side - SIDE) // 2 for side in noisy.shape[:2])
+        middle = np.s_[y : y + SIDE, x : x + SIDE]
+        yield pair.name, np.ascontiguousarray(noisy[middle]), np.ascontiguousarray(clean[middle])
+
+
+def measure(files: dict[str, ModelFile], pictures: list[tuple[str, Image, Image]]) -> list[Found]:
+    """Every picture through every model, in one run."""
+    rng, found = np.random.default_rng(0), []
+    bare = {name: Denoiser(file, 2) for name, file in files.items()}
+    with Denoiser(files["int8"], 2, gate=True) as gated:
+        for name, noisy, clean in pictures:
+            white, salted = gaussian(clean, 25.0, rng), salt_and_pepper(clean, 0.05, rng)
+            denoised = {each: denoiser.denoise(noisy).copy() for each, denoiser in bare.items()}
+
+            def gain(denoiser: Denoiser, worse: Image, clean: Image = clean) -> float:
+                return psnr(denoiser.denoise(worse), clean) - psnr(worse, clean)
+
+            found.append(
+                Found(
+                    name,
+                    psnr(noisy, clean),
+                    {each: psnr(image, clean) for each, image in denoised.items()},
+                    min(CAP, psnr(bare["int8"].denoise(clean), clean)),
+                    min(CAP, psnr(gated.denoise(clean), clean)),
+                    gain(bare["int8"], white),
+                    gain(bare["int8"], salted),
+                    gain(gated, salted),
+                    (denoised["int8"].astype(float) - clean).mean((0, 1)).round(1).tolist(),
+                    (noisy.astype(float) - clean).mean((0, 1)).round(1).tolist(),
+                )
+            )
+    for denoiser in bare.values():
+        denoiser.close()
+    return found
+
+
+def summary(found: dict[str, list[Found]], times: dict[str, float]) -> dict[str, float]:
+    """What is asked for, in figures; by set where the set matters."""
+    figures: dict[str, float] = {}
+    for each, short in zip(SETS, ("native", "small"), strict=True):
+        rows = found[each]
+        for model in ("int8", "float32", "peer"):
+            figures[f"{short}_{model}"] = mean(row.by_model[model] for row in rows)
+        figures[f"{short}_drop"] = round(figures[f"{short}_float32"] - figures[f"{short}_int8"], 3)
+        figures[f"{short}_gaussian"] = mean(row.gaussian for row in rows)
+        figures[f"{short}_salt"] = mean(row.salt for row in rows)
+        figures[f"{short}_salt_gated"] = mean(row.salt_gated for row in rows)
+        figures[f"{short}_clean_bare"] = round(min(row.clean_bare for row in rows), 2)
+        figures[f"{short}_clean_gated"] = round(min(row.clean_gated for row in rows), 2)
+    figures["iso_drop"] = max(iso_drops(found).values())
+    return figures | {"ms": times["int8"], "faster": round(times["peer"] / times["int8"], 1)}
+
+
+def iso_drops(found: dict[str, list[Found]]) -> dict[str, float]:
+    """What int8 loses in each ISO bucket of three pictures or more, of both sets."""
+    buckets: dict[str, list[float]] = {}
+    for row in (row for each in SETS for row in found[each]):
+        bucket = iso_bucket(int(row.name.split("_")[3]))
+        buckets.setdefault(bucket, []).append(row.by_model["float32"] - row.by_model["int8"])
+    ordered = sorted(buckets.items(), key=lambda item: group_order(("iso", item[0])))
+    return {name: mean(drops) for name, drops in ordered if len(drops) >= 3}
+
+
+def judge(name: str, figures: dict[str, float]) -> list[str]:
+    """What is not as it must be."""
+    if name not in ASKED:
+        return []
+    native, small, faster, gained = ASKED[name]["must"]
+    least = {
+        "native_int8": native,
+        "small_int8": small,
+        "faster": faster,
+        "native_gaussian": gained,
+        "native_salt": gained,
+        "native_salt_gated": gained,
+        "native_clean_gated": KEPT,
+    }
+    missed = [f"{key} {figures[key]} < {value}" for key, value in least.items() if figures[key] < value]
+    drops = ("native_drop", "small_drop")
+    missed += [f"{key} {figures[key]} > {DROP}" for key in drops if figures[key] > DROP]
+    if figures["iso_drop"] > ISO_DROP:
+        missed.append(f"iso_drop {figures['iso_drop']} > {ISO_DROP}")
+    goals = zip(("native_int8", "small_int8"), ASKED[name]["goal"], strict=True)
+    return missed + [f"{key} {figures[key]} < {goal}, the goal" for key, goal in goals if figures[key] < goal]
+
+
+def mean(values: Any) -> float:
+    """Rounded to what a PSNR can bear."""
+    return round(float(np.mean([*values])), 2)
