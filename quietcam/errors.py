@@ -85,3 +85,12 @@ class StoppedError(QuietcamError):
     """Ctrl-C, where more is to be said than that: what is kept of the work, and where."""
 
     exit_code = 130
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, as one line: runs of blanks and line ends are one space; the class where it says nothing.
+
+    >>> one_line(ValueError("two\n  lines")), one_line(TimeoutError())
+    ('two lines', 'TimeoutError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__

@@ -14,7 +14,7 @@ import numpy as np
 from edge.cameras.base import Camera, CameraState, NotReadyError
 from edge.run.frame import Frame
 from edge.run.mailbox import Mailbox
-from quietcam.errors import MissingExtraError, QuietcamError
+from quietcam.errors import MissingExtraError, QuietcamError, one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
@@ -127,7 +127,7 @@ class SupervisedCamera(Camera):
         with contextlib.suppress(Exception):
             camera.close()
         self.state = CameraState("lost", time.time(), waiting=True)
-        self._wait_for(_one_line(error))
+        self._wait_for(shown(one_line(error)))
 
     def _wait_for(self, reason: str) -> None:
         """Show why none is there yet, and say it once: what has to be mended may change while it waits."""
@@ -340,7 +340,7 @@ class _Reader:
         try:
             self._read()
         except Exception as error:  # noqa: BLE001  whatever a driver does, the camera is opened again
-            self.why = _one_line(error)
+            self.why = shown(one_line(error))
             self.settling = isinstance(error, NotReadyError)
         finally:
             if self.camera is not None:
@@ -363,7 +363,3 @@ class _Reader:
 
 def _silence(reader: _Reader, seconds: float) -> str:
     return f"no frame for {seconds:.0f} s" if reader.opened else f"it does not open within {seconds:.0f} s"
-
-
-def _one_line(error: Exception) -> str:
-    return shown(" ".join(str(error).split())) or type(error).__name__

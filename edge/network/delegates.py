@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.network.runtime import runtime
-from quietcam.errors import DeviceError, UsageError
+from quietcam.errors import DeviceError, UsageError, one_line
 
 __all__ = ["CPU", "DEVICE_MEANS", "Device", "library_name", "load_delegate", "parse_devices"]
 
@@ -96,7 +96,7 @@ def load_delegate(device: Device | None) -> Any:
     try:
         return load(library, {} if device is None else {"device": str(device)})
     except ValueError as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = one_line(error)
     raise DeviceError(
         f"{_named(device)} does not start. Received: {said}. "
         "Remedy: look whether it is plugged in (lsusb, ls /dev/apex*), may be opened by this user, and is not "

@@ -14,7 +14,7 @@ from edge.network import gil_window
 from edge.network.treatment import Rung, Treated
 from edge.run.ladder import Ladder, LadderRules
 from edge.run.temperature import Thermometer, hot_by_default
-from quietcam.errors import UsageError
+from quietcam.errors import UsageError, one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
@@ -162,7 +162,7 @@ class Degrader:
             with gil_window.background_work():
                 opened = smaller(shape)
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, there is something to go on with
-            self._refused = " ".join(str(error).split())
+            self._refused = one_line(error)
             if not self._closed:
                 say(f"The smaller model does not start, so frames of half the size are denoised: {error}")
             return

@@ -20,6 +20,7 @@ from edge.run.health import Health
 from edge.run.sink_thread import Outlet, Slot
 from edge.run.temperature import Thermometer
 from edge.sinks.base import Sink
+from quietcam.errors import one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
@@ -232,7 +233,7 @@ class Pipeline:
             if self._broken is None:
                 self._broken_since = time.time()
                 say(f"The network fails, frames pass as they are: {error}")
-            self._broken = " ".join(str(error).split())
+            self._broken = one_line(error)
             return Treated(frame.image, Treatment(step, why="the network fails")), False
         self._worked = True
         if self._broken is not None:
@@ -292,7 +293,7 @@ class Pipeline:
             if self.over:
                 return
             if not self._refused:
-                self.health.reload_error = " ".join(str(error).split())
+                self.health.reload_error = one_line(error)
             say(f"The new model is refused, the old one goes on: {error}")
         else:
             self.health.reloaded += 1

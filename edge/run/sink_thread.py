@@ -11,6 +11,7 @@ from typing import Any
 from edge.run.frame import Frame
 from edge.run.mailbox import Mailbox
 from edge.sinks.base import Sink, SinkEnded
+from quietcam.errors import one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
@@ -242,7 +243,7 @@ class Outlet:
 
     def _fail(self, error: Exception) -> None:
         self._failed += 1
-        self._failure = " ".join(str(error).split()) or type(error).__name__
+        self._failure = one_line(error)
         self._retry_at = self._clock() + self._pause
         say(f"The sink {self.sink.name} failed, the run goes on without it: {self._failure}")
         say(f"Trying {self.sink.name} again in {self._pause:.0f} s")

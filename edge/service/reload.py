@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from edge.service.notify import Notifier
-from quietcam.errors import QuietcamError
+from quietcam.errors import QuietcamError, one_line
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
 from quietcam.terminal.secrets import shown
@@ -62,7 +62,7 @@ class Reloader:
         try:
             self._work()
         except QuietcamError as error:
-            self._refuse("is refused", " ".join(str(error).split()))
+            self._refuse("is refused", one_line(error))
         except Exception as error:  # noqa: BLE001  a reload must never end what works
             self._refuse("failed", f"unexpected {type(error).__name__}: {error}")
         finally:

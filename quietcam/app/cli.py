@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import re
 import sys
@@ -24,9 +25,11 @@ import quietcam.app.demo_cli
 import quietcam.data.cli
 import quietcam.representative.cli
 import train.cli
-from quietcam.errors import MissingExtraError, QuietcamError, UsageError
+from quietcam.errors import MissingExtraError, QuietcamError, UsageError, one_line
 from quietcam.process.native_output import command_stderr
 from quietcam.process.stopping import process
+from quietcam.terminal.flags import flags_named, flags_of
+from quietcam.terminal.log import log_shown, show_debug
 from quietcam.terminal.options import OutOfBounds
 from quietcam.terminal.progress import say
 from quietcam.terminal.secrets import shown_words
@@ -71,7 +74,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors, and debug messages.")] = False,
     version: Annotated[  # noqa: ARG001  typer calls _version
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -84,6 +87,7 @@ def _root(
         process.interrupt_main()
     if debug:
         os.environ["QUIETCAM_DEBUG"] = "1"
+        show_debug()
 
 
 for _stage in (
@@ -102,7 +106,7 @@ for _stage in (
 def main() -> None:
     """Run the command line and leave the process with the contract's exit code."""
     process.install()
-    with command_stderr():
+    with command_stderr(), log_shown(alone=True):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         code = run()
@@ -112,6 +116,11 @@ def main() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return the exit code, having said on the standard error stream what went wrong."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    with log_shown(), flags_named(lambda: flags_of(typer.main.get_command(app), words)):
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     given = [*words, *_environment()]
     try:
         code = app(args=words, standalone_mode=False, prog_name="quietcam")
@@ -153,24 +162,23 @@ def _wrong_usage(error: Any, words: Sequence[str]) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "quietcam"
     if isinstance(error, OutOfBounds):
-        say(f"quietcam: {shown_words(error.explain(), words)}")
+        say(f"quietcam: {shown_words(error.explain(), words)}", level=logging.ERROR)
     elif type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())
     else:
         said = _cut(shown_words(" ".join(error.format_message().split()).rstrip("."), words))
-        say(f"{command}: {said}. Remedy: see {command} --help")
+        say(f"{command}: {said}. Remedy: see {command} --help", level=logging.ERROR)
     return int(error.exit_code)
 
 
 def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
     if os.environ.get("QUIETCAM_DEBUG"):
         for line in shown_words(_traceback(error), words).rstrip("\n").split("\n"):
-            say(line)
-    said = _cut(shown_words(" ".join(str(error).split()), words))
-    if isinstance(error, QuietcamError):
-        say(f"quietcam: {said}")
-    else:
-        say(f"quietcam: unexpected {type(error).__name__}: {said} (quietcam --debug COMMAND shows where)")
+            say(line, level=logging.ERROR)
+    said = _cut(shown_words(one_line(error), words))
+    if not isinstance(error, QuietcamError):
+        said = f"unexpected {type(error).__name__}: {said} (quietcam --debug COMMAND shows where)"
+    say(f"quietcam: {said}", level=logging.ERROR)
     return code
 
 

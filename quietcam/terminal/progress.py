@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterator
 from typing import Protocol
 
 from quietcam.process.native_output import speak
+from quietcam.terminal.flags import with_flags
+from quietcam.terminal.journal import prefix
 from quietcam.terminal.printable import printable
 from quietcam.terminal.secrets import shown
 
@@ -36,16 +39,19 @@ def progress(description: str, total: float | None) -> Iterator[Progress]:
         lines.close()
 
 
-def say(message: str, as_it_is: bool = False) -> None:
-    """One line for the reader on the standard error stream, so that pipes stay clean. In a command it waits for nobody
-    for long: neither for a thread that sits in native code nor for a reader who is stuck.
+def say(message: str, as_it_is: bool = False, level: int = logging.INFO) -> None:
+    """Print one line on the standard error stream: for command modules. Library code calls ``log`` instead.
+
+    In a command it never waits long: neither for a thread that is inside native code nor for a reader who is stuck.
+    Parameters in backticks are shown as the command's flags. In a service, the line has its level in the journal.
 
     Args:
-        message: what acts on a terminal is escaped, line ends included.
-        as_it_is: print what is secret in a URL of it, as a page's own address with a token that was made for it.
+        message: control characters in it are escaped, line ends included.
+        as_it_is: show secrets in it, too, such as the address of a page with the token that was made for it.
+        level: one of :mod:`logging`.
     """
-    line = printable(message)
-    speak(line if as_it_is else shown(line))
+    line = printable(with_flags(message))
+    speak(prefix(level) + (line if as_it_is else shown(line)))
 
 
 class _Lines:

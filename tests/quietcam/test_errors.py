@@ -18,6 +18,7 @@ from quietcam.errors import (
     StoppedError,
     StorageError,
     UsageError,
+    one_line,
 )
 
 
@@ -80,3 +81,17 @@ def test_missing_extra_says_how_to_install_it():
         "(missing: cv2). Install it with: pip install 'quietcam[edge]'"
     )
     assert "missing" not in str(MissingExtraError.of("train"))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("two\n   lines\t"), "two lines"),
+        (TimeoutError(), "TimeoutError"),
+        (RuntimeError(" \n"), "RuntimeError"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (OSError(errno.EIO, "Input/output error", "/x"), "[Errno 5] Input/output error: '/x'"),
+    ],
+)
+def test_an_error_of_somebody_else_as_one_line(error, expected):
+    assert one_line(error) == expected

@@ -16,7 +16,7 @@ from edge.sinks.spool.store import Store
 from edge.sinks.spool.trigger import Trigger
 from quietcam.data.pictures.caption import with_caption
 from quietcam.data.pictures.files import encode_picture
-from quietcam.errors import StorageError, UsageError
+from quietcam.errors import StorageError, UsageError, one_line
 from quietcam.image import Image
 from quietcam.terminal.progress import say
 
@@ -210,7 +210,7 @@ class SpoolSink(Sink):
     def _wait(self, error: StorageError, now: float) -> None:
         if self.waiting is None:
             say(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
-        self.waiting = " ".join(str(error).split())
+        self.waiting = one_line(error)
         self._retry_at = now + self._pause
         self._pause = min(2 * self._pause, _LAST_RETRY)
 

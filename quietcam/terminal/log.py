@@ -1,0 +1,78 @@
+"""The log of the library: ``log.info`` says what happens, ``log.warning`` what the user should know or act on.
+
+Library code says nothing in any other way. Who uses quietcam as a library configures the logger ``quietcam`` with
+:mod:`logging` as any other; without configuration, Python prints warnings and errors. The command line shows each
+record as one line on the standard error stream, and a service as a line of the journal with its level.
+
+In tests, ``caplog`` hears all records from INFO up, with and without a command (``log_level`` in ``pyproject.toml``)::
+
+    def test_a_slow_camera_is_named(caplog):
+        open_it()
+        assert caplog.messages == ["…"]  # or caplog.records[0].levelname == "WARNING"
+
+A test that calls ``quietcam.app.cli.run`` finds the same lines in ``capsys.readouterr().err``, since ``run`` shows the
+log as long as it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import traceback
+from collections.abc import Iterator
+
+from quietcam.errors import one_line
+from quietcam.terminal.progress import say
+
+__all__ = ["log", "log_shown", "show_debug"]
+
+log = logging.getLogger("quietcam")
+
+
+class _Lines(logging.Handler):
+    """Each record is one line by ``say``. With ``--debug``, the traceback of its exception follows."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)  # without the handler's lock: no thread waits for another one's line
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001  a placeholder too many in a message ends no command
+            text = f"{record.msg} {record.args}"
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and one_line(error) not in text:
+            text = f"{text}: {one_line(error)}"
+        say(" ".join(text.split()), level=record.levelno)
+        if error is not None and os.environ.get("QUIETCAM_DEBUG"):
+            for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n"):
+                say(line, level=logging.DEBUG)
+
+
+@contextlib.contextmanager
+def log_shown(alone: bool = False) -> Iterator[None]:
+    """Show the log on the standard error stream while the block runs. Blocks may be nested; a line is shown once.
+
+    Args:
+        alone: hand records to no other handler, for a process that is ours: TensorFlow's would print them again.
+    """
+    if any(isinstance(each, _Lines) for each in log.handlers):
+        yield
+        return
+    handler, level, propagate = _Lines(), log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = propagate and not alone
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+def show_debug() -> None:
+    """Show debug records, too, until the block of ``log_shown`` ends."""
+    log.setLevel(logging.DEBUG)

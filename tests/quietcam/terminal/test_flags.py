@@ -1,0 +1,223 @@
+"""Library code knows no flags, and says what it has to say by the log alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import quietcam
+
+ROOT = Path(quietcam.__file__).parents[1]
+PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge", "deploy")
+
+NOT_YET = {
+    # quietcam/data
+    "quietcam/data/frames.py",
+    "quietcam/data/packed/pack.py",
+    "quietcam/data/packed/writer.py",
+    "quietcam/data/pictures/files.py",
+    "quietcam/data/samples.py",
+    "quietcam/data/sets/layout.py",
+    "quietcam/data/sets/noisy.py",
+    "quietcam/data/sets/pairs.py",
+    "quietcam/data/sets/table.py",
+    "quietcam/data/video.py",
+    # quietcam
+    "quietcam/errors.py",
+    # quietcam/representative
+    "quietcam/representative/audit.py",
+    "quietcam/representative/foreign.py",
+    "quietcam/representative/lint.py",
+    # quietcam/terminal
+    "quietcam/terminal/log.py",
+    "quietcam/terminal/secrets.py",
+    # quietcam/tflite
+    "quietcam/tflite/twins.py",
+    # calibration
+    "calibration/coverage.py",
+    "calibration/sampling.py",
+    "calibration/survey.py",
+    # train
+    "train/devices.py",
+    "train/trainer.py",
+    "train/weights.py",
+    # train/patches
+    "train/patches/sets.py",
+    # train/run_directory
+    "train/run_directory/lock.py",
+    "train/run_directory/origin.py",
+    "train/run_directory/state.py",
+    # train/runs
+    "train/runs/channel_pruning.py",
+    "train/runs/train.py",
+    # convert
+    "convert/converter.py",
+    "convert/files.py",
+    "convert/orders.py",
+    "convert/recipes.py",
+    "convert/resize.py",
+    # convert/coral
+    "convert/coral/check.py",
+    "convert/coral/compile.py",
+    "convert/coral/compiler.py",
+    "convert/coral/conditions.py",
+    "convert/coral/log.py",
+    "convert/coral/report.py",
+    "convert/coral/rules.py",
+    "convert/coral/tile.py",
+    # convert/quantize
+    "convert/quantize/rescue.py",
+    # convert/sources
+    "convert/sources/keras_model.py",
+    # compare
+    "compare/comparison.py",
+    "compare/contenders.py",
+    "compare/scores.py",
+    # edge/cameras
+    "edge/cameras/__init__.py",
+    "edge/cameras/discover.py",
+    "edge/cameras/folder.py",
+    "edge/cameras/network/http.py",
+    "edge/cameras/network/stream.py",
+    "edge/cameras/picamera.py",
+    "edge/cameras/supervised.py",
+    "edge/cameras/v4l2.py",
+    "edge/cameras/video.py",
+    # edge
+    "edge/capture.py",
+    "edge/config.py",
+    "edge/options.py",
+    # edge/network
+    "edge/network/delegates.py",
+    "edge/network/harm.py",
+    "edge/network/interpreter.py",
+    "edge/network/twins.py",
+    # edge/run
+    "edge/run/degrade.py",
+    "edge/run/health.py",
+    "edge/run/pipeline.py",
+    "edge/run/report.py",
+    "edge/run/sink_thread.py",
+    # edge/service
+    "edge/service/reload.py",
+    "edge/service/settings.py",
+    # edge/sinks
+    "edge/sinks/folder.py",
+    "edge/sinks/spool/sink.py",
+    "edge/sinks/stdout.py",
+    "edge/sinks/targets.py",
+    "edge/sinks/video.py",
+    "edge/sinks/web.py",
+    "edge/sinks/window.py",
+    # edge/web
+    "edge/web/attempts.py",
+    "edge/web/entrance.py",
+    "edge/web/server.py",
+}
+"""Modules that still name flags, print or say. The list only shrinks: an entry that is not needed any more fails."""
+
+PRINTS = {
+    "quietcam/process/native_output.py",  # `speak`, on which `say` and the log stand
+    "quietcam/terminal/report.py",  # JSON for standard output
+    "quietcam/terminal/progress.py",  # plain lines in place of a bar
+    "quietcam/terminal/log.py",  # what shows the records
+}
+KNOWS_FLAGS = "quietcam/terminal/flags.py"  # its docstrings explain them
+
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_COMMAND = re.compile(
+    r"(?:^|[\s`'\"(:=])(?:quietcam|sudo|v4l2-ctl|rpicam-\w+|libcamera-\w+|pip|python3?|git|mkdir|apt|apt-get|systemctl|"
+    r"journalctl|systemd-\w+|docker|edgetpu_compiler|ffmpeg|namei|make|curl|modprobe|usermod|chmod|chown|dpkg) "
+)
+_ARGUMENT = re.compile(r"--[a-z][a-z0-9-]*(?:=\S*)?")  # of another program, in the list that starts it
+_END = re.compile(r"[.;:,]\s|\n\s*\n|`|\)")
+
+
+def test_library_code_names_no_flags_and_does_not_print() -> None:
+    found = {name: words for name in _library() if (words := list(_faults(name)))}
+    assert {name: words for name, words in found.items() if name not in NOT_YET} == {}
+    assert set(NOT_YET) - set(found) == set(), "take these off the list: they are done"
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("choose another place with --out", ["--out"]),
+        ("Remedy: quietcam data pack --out FOLDER", []),
+        ("`--max-drop` is a number", ["--max-drop"]),
+        ("run `sudo apt install --reinstall x`, or use --live", ["--live"]),
+        ("quietcam does it. See --live", ["--live"]),
+        ("a -- b, a--b", []),
+        ("Remedy: pip install --upgrade x, then --out", ["--out"]),
+    ],
+)
+def test_a_flag_may_stand_in_a_whole_command_alone(text: str, flags: list[str]) -> None:
+    assert _flags(text) == flags
+
+
+def test_texts_are_found_where_python_joins_them() -> None:
+    source = 'def f(x):\n    """Docs with --doc."""\n    raise E("a " f"{x} --joined " "b")\n    print(x)\n    say(x)\n'
+    source += '    run([x, "--argument", f"{machine.pip} --upgrade x"])\n'
+    assert list(_faults_of(source, prints=False)) == [
+        "line 2: --doc",
+        "line 3: --joined",
+        "line 4: print()",
+        "line 5: say()",
+    ]
+
+
+def _library() -> Iterator[str]:
+    """Modules that are no commands, as paths from the root."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            is_command = path.name == "cli.py" or path.name.endswith("_cli.py") or name.startswith("quietcam/app/")
+            if not is_command and name not in ("quietcam/terminal/options.py", KNOWS_FLAGS, "edge/service/__main__.py"):
+                yield name
+
+
+def _faults(name: str) -> Iterator[str]:
+    yield from _faults_of((ROOT / name).read_text(encoding="utf-8"), prints=name in PRINTS)
+
+
+def _faults_of(source: str, prints: bool) -> Iterator[str]:
+    faults: list[tuple[int, str]] = []
+    _walk(ast.parse(source), faults, prints)
+    for line, what in sorted(faults):
+        yield f"line {line}: {what}"
+
+
+def _walk(node: ast.AST, faults: list[tuple[int, str]], prints: bool, in_list: bool = False) -> None:
+    if isinstance(node, ast.Constant | ast.JoinedStr):
+        text = _text(node)
+        if not (in_list and _ARGUMENT.fullmatch(text)):
+            faults += [(node.lineno, flag) for flag in _flags(text)]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "say"):
+        faults += [] if prints else [(node.lineno, f"{node.func.id}()")]
+    if not isinstance(node, ast.JoinedStr):
+        for inner in ast.iter_child_nodes(node):
+            _walk(inner, faults, prints, isinstance(node, ast.List | ast.Tuple))
+
+
+def _text(node: ast.expr) -> str:
+    """What a string holds; a value in an f-string is its variable's last name: `{machine.pip} list` is a command."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_text, node.values))
+    value = node.value if isinstance(node, ast.FormattedValue) else node
+    return getattr(value, "attr", getattr(value, "id", "VALUE"))
+
+
+def _flags(text: str) -> list[str]:
+    """Flags in a text that stand outside of any whole command, which ends where its sentence does."""
+    flags = []
+    for found in _FLAG.finditer(text):
+        starts = [each.end() for each in _COMMAND.finditer(text, 0, found.start())]
+        if not starts or _END.search(text, starts[-1], found.start()):
+            flags.append(found[0])
+    return flags
