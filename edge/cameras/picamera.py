@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from edge.cameras.base import Camera
-from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
+from edge.cameras.options import RATE, SIZE
 from edge.cameras.swapped import Channels, check_channels
 from edge.run.buffers import BufferPool
 from edge.run.frame import Frame
 from quietcam.errors import DataError, MissingExtraError, QuietcamError, UsageError
 from quietcam.image import Image
-from quietcam.limits import read_number, read_whole
+from quietcam.terminal.key_values import Key, choice_key, number_key, parse_key_values, whole_key
 from quietcam.terminal.progress import say
 
 __all__ = ["PicameraCamera", "PicameraOptions", "list_picameras"]
@@ -71,7 +71,8 @@ class PicameraOptions:
         Raises:
             UsageError: an unknown key, or a value that does not fit it.
         """
-        return parse_options(text, options or cls(), _READERS, "picamera2", "picamera2:size=1280x720,fps=30")
+        given = parse_key_values(text, _KEYS, "picamera2", "picamera2:size=1280x720,fps=30")
+        return replace(options or cls(), **given)
 
 
 class PicameraCamera(Camera):
@@ -332,29 +333,12 @@ def _taken(metadata: dict[str, Any], now: float) -> float:
     return taken if 0.0 <= now - taken <= _BELIEVED else now
 
 
-def _number(text: str) -> int:
-    return read_whole(text, 0, 63)
-
-
-def _one_of(*words: str) -> Any:
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError
-        return text
-
-    return read
-
-
-def _sharpness(text: str) -> float:
-    return read_number(text, 0.0, 16.0)
-
-
-_READERS: dict[str, tuple[Any, str]] = {
-    "camera": (_number, "its number, 0 to 63"),
-    "size": (read_size, SIZE_MEANS),
-    "fps": (read_rate, "frames a second, 0.001 to 1000"),
-    "stream": (_one_of("main", "lores"), "main or lores"),
-    "denoise": (_one_of(*_DENOISE), f"one of {', '.join(_DENOISE)}"),
-    "sharpness": (_sharpness, "0 to 16"),
-    "selftest": (lambda text: _one_of("on", "off")(text) == "on", "on or off"),
+_KEYS = {
+    "camera": whole_key(0, 63, "a number from 0 to 63"),
+    "size": SIZE,
+    "fps": RATE,
+    "stream": choice_key("main", "lores"),
+    "denoise": choice_key(*_DENOISE),
+    "sharpness": number_key(0, 16, "a number from 0 to 16"),
+    "selftest": Key(lambda text: choice_key("on", "off").read(text) == "on", "on or off"),
 }

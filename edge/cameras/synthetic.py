@@ -10,19 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edge.cameras.base import Camera
-from edge.cameras.options import SIZE_MEANS, parse_options, read_count, read_rate, read_size
+from edge.cameras.options import COUNT, RATE_OR_MAX, SIZE
 from edge.run.frame import Frame
 from quietcam.errors import UsageError
 from quietcam.image import Image
-from quietcam.limits import MOST_SEED, read_number, read_whole
+from quietcam.limits import MOST_SEED
 from quietcam.sensor.isp import Isp
 from quietcam.sensor.noise import GAINS, SENSORS, SensorCamera, sensor
 from quietcam.sensor.scenes import generate_scene
+from quietcam.terminal.key_values import Key, number_key, parse_key_values, path_key, whole_key
 
 __all__ = ["SyntheticCamera", "SyntheticOptions"]
 
@@ -68,7 +68,7 @@ class SyntheticOptions:
             UsageError: an unknown key, or a value that does not fit it.
         """
         example = "synthetic:size=640x480,fps=30,sensor=imx219,gain=16"
-        return parse_options(text, cls(), _READERS, "The synthetic camera", example)
+        return cls(**parse_key_values(text, _KEYS, "The synthetic camera", example))
 
 
 class SyntheticCamera(Camera):
@@ -186,17 +186,13 @@ def _room(size: int) -> int:
     return max(2, min(_MOST_RENDERED, _BUDGET // size))
 
 
-def _rate(text: str) -> float | None:
-    return None if text == "max" else read_rate(text)
-
-
-_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "size": (read_size, SIZE_MEANS),
-    "fps": (_rate, "frames a second, 0.001 to 1000, or max"),
-    "sensor": (str, f"one of {', '.join(SENSORS)}"),
-    "gain": (lambda text: read_number(text, *GAINS), f"a number from {GAINS[0]:g} to {GAINS[1]:g}"),
-    "seed": (lambda text: read_whole(text, 0, MOST_SEED), f"a whole number from 0 to {MOST_SEED}"),
-    "frames": (read_count, "a whole number of at least 1"),
-    "rendered": (lambda text: read_whole(text, 1, _MOST_RENDERED), f"a whole number from 1 to {_MOST_RENDERED}"),
-    "base": (Path, "a folder of clean pictures or a clean video"),
+_KEYS = {
+    "size": SIZE,
+    "fps": RATE_OR_MAX,
+    "sensor": Key(str, f"one of {', '.join(SENSORS)}"),
+    "gain": number_key(*GAINS, f"a number from {GAINS[0]:g} to {GAINS[1]:g}"),
+    "seed": whole_key(0, MOST_SEED, f"a whole number from 0 to {MOST_SEED}"),
+    "frames": COUNT,
+    "rendered": whole_key(1, _MOST_RENDERED, f"a whole number from 1 to {_MOST_RENDERED}"),
+    "base": path_key("a folder of clean pictures or a clean video"),
 }

@@ -9,16 +9,17 @@ import stat
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge.cameras.base import NotReadyError
-from edge.cameras.options import SIZE_MEANS, parse_options, read_rate, read_size
+from edge.cameras.options import RATE, SIZE
 from edge.cameras.video_capture import CaptureCamera
 from edge.raspberry_pi import RIBBON_CAMERA
 from quietcam.data.pictures.opencv import open_capture
 from quietcam.errors import DataError, UsageError
+from quietcam.terminal.key_values import Key, parse_key_values
 from quietcam.terminal.progress import say
 
 __all__ = ["HANDED_OVER", "Device", "V4l2Camera", "V4l2Options", "device_path", "is_number", "list_devices", "why_not"]
@@ -79,7 +80,8 @@ class V4l2Options:
         Raises:
             UsageError: an unknown key, or a value that does not fit it.
         """
-        return parse_options(text, options or cls(), _READERS, "A video device", "/dev/video0:size=1280x720,fps=30")
+        given = parse_key_values(text, _KEYS, "A video device", "/dev/video0:size=1280x720,fps=30")
+        return replace(options or cls(), **given)
 
 
 class V4l2Camera(CaptureCamera):
@@ -323,8 +325,4 @@ def _alike(four: str) -> str:
     return {"JPEG": "MJPG"}.get(four.strip(), four.strip())
 
 
-_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "size": (read_size, SIZE_MEANS),
-    "fps": (read_rate, "frames a second up to 1000"),
-    "format": (_format, "four characters as MJPG or YUYV"),
-}
+_KEYS = {"size": SIZE, "fps": RATE, "format": Key(_format, "four characters such as MJPG or YUYV")}

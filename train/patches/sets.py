@@ -24,6 +24,7 @@ from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
 from quietcam.image import Image, as_channels
 from quietcam.limits import read_number
 from quietcam.metrics import psnr
+from quietcam.terminal.key_values import Key, parse_key_values, path_key
 from train.config import RunConfig
 from train.patches.sources import CropSource, Mixture, PatchSource, SceneSource, ShardSource
 from train.run_directory.origin import Origin
@@ -38,6 +39,10 @@ _WEIGHTS = 1e-6, 1e6
 _WHOLE_SET_CROPS = 200  # of a folder that is for validation alone
 _SCENES = "scenes"
 _SCENES_A_PASS = 10_000
+_SCENE_KEYS = {
+    "band": Key(read_band, "LOW:HIGH in dB, from 0 to 100"),
+    "clean": path_key("a folder of clean pictures or a clean video"),
+}
 _VALIDATION_SEED = 1 << 40  # no training run comes this far
 
 
@@ -214,18 +219,10 @@ def _check_packed(shards: ShardSet, folder: Path, config: RunConfig) -> None:
 
 def _open_scenes(text: str, config: RunConfig) -> _Part:
     """Scenes that are made while training goes on, and a few more, never trained on, to validate."""
-    options = {}
-    for word in filter(None, text.partition(":")[2].split(",")):
-        key, _, value = word.partition("=")
-        if key not in ("band", "clean") or not value:
-            raise UsageError(
-                f"Scenes are named as scenes[:band=LOW:HIGH,clean=DIR]. Received: {text}. "
-                "Remedy: for example --data scenes:band=20:35"
-            )
-        options[key] = value
+    options = parse_key_values(text.partition(":")[2], _SCENE_KEYS, "A set of scenes", "scenes:band=20:35,clean=DIR")
     size, channels = config.training.crop, config.model.channels
-    clean = CleanFrames.open(Path(options["clean"]), size) if "clean" in options else None
-    band = read_band(options.get("band"))
+    clean = CleanFrames.open(options["clean"], size) if "clean" in options else None
+    band = options.get("band")
     make = partial(_make_scene, size=size, channels=channels, band=band, frames=clean)
     held = np.stack([make(_VALIDATION_SEED + i) for i in range(_VALIDATION_CROPS)])
     if clean is not None:

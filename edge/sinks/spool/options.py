@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from quietcam.errors import UsageError
-from quietcam.limits import read_number
+from quietcam.terminal.key_values import Key, choice_key, number_key, parse_key_values
 
 __all__ = ["SPOOL_MEANS", "SpoolOptions"]
 
 SPOOL_MEANS = "spool:FOLDER (or spool:FOLDER,size=1GB,daily=500MB,every=60,change=8,gap=1,twin=yes,format=jpg)"
 
+_EXAMPLE = "spool:/var/lib/quietcam/spool,size=2GB,every=60,daily=500MB"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -48,22 +47,10 @@ class SpoolOptions:
         Raises:
             UsageError: no folder, an unknown key, or a value that does not fit it.
         """
-        folder, *parts = text.split(",")
+        folder, _, rest = text.partition(",")
         if not folder:
             raise UsageError(f"A spool needs a folder. Received: spool:{text}. Remedy: {SPOOL_MEANS}")
-        options = cls(Path(folder))
-        for part in filter(None, parts):
-            key, _, value = part.partition("=")
-            if key not in _READERS:
-                raise UsageError(
-                    f"A spool has the options {', '.join(_READERS)}. Received: {part}. Remedy: {SPOOL_MEANS}"
-                )
-            try:
-                options = replace(options, **{key: _READERS[key](value)})
-            except ValueError:
-                raise UsageError(
-                    f"A spool's {key} is {_MEANINGS[key]}. Received: {part}. Remedy: {SPOOL_MEANS}"
-                ) from None
+        options = cls(Path(folder), **parse_key_values(rest, _KEYS, "A spool", _EXAMPLE))
         if options.every is None and options.change is None:
             return replace(options, every=60.0)
         return options
@@ -82,14 +69,6 @@ def _bytes(text: str) -> int:
     return int(size)
 
 
-def _seconds(text: str) -> float:
-    return read_number(text, 0.001, 10**7)
-
-
-def _steps(text: str) -> float:
-    return read_number(text, 0.01, 255)
-
-
 def _yes(text: str) -> bool:
     words = {"yes": True, "true": True, "": True, "no": False, "false": False}
     if text.lower() not in words:
@@ -97,27 +76,14 @@ def _yes(text: str) -> bool:
     return words[text.lower()]
 
 
-def _format(text: str) -> str:
-    if text not in ("jpg", "png"):
-        raise ValueError
-    return text
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "size": _bytes,
-    "daily": _bytes,
-    "every": _seconds,
-    "change": _steps,
-    "gap": _seconds,
-    "twin": _yes,
-    "format": _format,
-}
-_MEANINGS = {
-    "size": "a number of bytes such as 500MB or 2GiB",
-    "daily": "a number of bytes such as 500MB or 2GiB",
-    "every": "seconds between two frames, 0.001 to 10000000",
-    "change": "steps of 255, 0.01 to 255",
-    "gap": "seconds, 0.001 to 10000000",
-    "twin": "yes or no",
-    "format": "jpg or png",
+_BYTES = Key(_bytes, "a number of bytes such as 500MB or 2GiB")
+_SECONDS = number_key(0.001, 10**7, "seconds, 0.001 to 10000000")
+_KEYS = {
+    "size": _BYTES,
+    "daily": _BYTES,
+    "every": _SECONDS,
+    "change": number_key(0.01, 255, "steps of 255, 0.01 to 255"),
+    "gap": _SECONDS,
+    "twin": Key(_yes, "yes or no"),
+    "format": choice_key("jpg", "png"),
 }

@@ -13,6 +13,7 @@ from quietcam.data.sets.identical import find_identical
 from quietcam.data.sets.pairs import Pair
 from quietcam.errors import DataError, UsageError
 from quietcam.limits import MOST_SEED
+from quietcam.terminal.key_values import Key, parse_key_values, whole_key
 
 __all__ = ["DEFAULT_SHARE", "SIDES", "Split", "SplitRule", "pairs_of_side", "split_by_scene"]
 
@@ -40,6 +41,20 @@ class Split:
         return sorted({pair.scene for pair in self.side(name)})
 
 
+def _read_side(text: str) -> float | tuple[str, ...]:
+    if not text:
+        raise ValueError
+    return float(text) if re.fullmatch(r"0|\d?\.\d+", text) else tuple(text.split("+"))
+
+
+_SIDE = Key(_read_side, "the names of its scenes, joined by +, or its share of the pairs, such as 0.15")
+_KEYS = {
+    "test": _SIDE,
+    "validation": _SIDE,
+    "seed": whole_key(0, MOST_SEED, f"a whole number from 0 to {MOST_SEED}"),
+}
+
+
 @dataclass(frozen=True)
 class SplitRule:
     """Which scenes go where: the arguments of ``split_by_scene``, as the command line and config files write them.
@@ -60,17 +75,7 @@ class SplitRule:
         Raises:
             UsageError: it does not read so.
         """
-        sides: dict[str, float | tuple[str, ...]] = {}
-        seed: int | None = None
-        for part in (text or "").split(",") if text else []:
-            key, equals, value = (piece.strip() for piece in part.partition("="))
-            if key == "seed" and re.fullmatch(r"[0-9]{1,10}", value) and int(value) <= MOST_SEED and seed is None:
-                seed = int(value)
-            elif key not in ("test", "validation") or not equals or not value or key in sides:
-                raise _unreadable_rule(text, part)
-            else:
-                sides[key] = float(value) if re.fullmatch(r"0|\d?\.\d+", value) else tuple(value.split("+"))
-        return cls(seed=seed or 0, **sides)
+        return cls(**parse_key_values(text or "", _KEYS, "A split", "test=004,validation=001+003,seed=7"))
 
     def __str__(self) -> str:
         sides = {"test": self.test, "validation": self.validation}
@@ -208,13 +213,6 @@ def _identical(pairs: list[Pair]) -> list[list[Pair]]:
             owners.setdefault(place, []).append(pair)
     shared = [[pair for place in same for pair in owners[place]] for same in find_identical(owners)]
     return shared + [holders for holders in owners.values() if len(holders) > 1]
-
-
-def _unreadable_rule(text: str | None, part: str) -> UsageError:
-    return UsageError(
-        "A split is written test=SCENES,validation=SCENES,seed=NUMBER, where SCENES are names joined by + or a share "
-        f"such as 0.15. Received: {text!r} (at {part!r}). Remedy: try test=004,validation=001+003."
-    )
 
 
 def _check_share(name: str, side: float | Sequence[str]) -> float:

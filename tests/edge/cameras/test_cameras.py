@@ -15,7 +15,7 @@ import pytest
 
 from edge.cameras import KINDS, open_camera
 from edge.cameras.folder import FolderCamera
-from edge.cameras.synthetic import _READERS, SyntheticCamera, SyntheticOptions
+from edge.cameras.synthetic import _KEYS, SyntheticCamera, SyntheticOptions
 from edge.cameras.video import VideoCamera
 from edge.models import resolve_model
 from quietcam.app.cli import run
@@ -229,7 +229,7 @@ class TestSynthetic:
         assert SyntheticOptions.parse(text) == SyntheticOptions((320, 240), 12.5, "imx708", 4.0, 9, 7, 3, tmp_path)
         assert SyntheticOptions.parse("fps=max").fps is None
         assert SyntheticOptions.parse("") == SyntheticOptions()
-        assert set(_READERS) == {field.name for field in fields(SyntheticOptions)}
+        assert set(_KEYS) == {field.name for field in fields(SyntheticOptions)}
 
     @pytest.mark.parametrize(
         "part",

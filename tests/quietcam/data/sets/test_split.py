@@ -156,9 +156,9 @@ def test_rules_are_read(text, rule):
     assert SplitRule.parse(str(rule)) == rule
 
 
-@pytest.mark.parametrize("text", ["004", "test=", "test=004,x", "val=001", "test=1,test=2", "seed=-1", ","])
+@pytest.mark.parametrize("text", ["004", "test=", "test=004,x", "val=001", "test=1,test=2", "seed=-1"])
 def test_rules_that_cannot_be_read(text):
-    with pytest.raises(UsageError, match=r"Received.*Remedy: try test=004"):
+    with pytest.raises(UsageError, match=r"Received.*Remedy: for example test=004"):
         SplitRule.parse(text)
 
 
