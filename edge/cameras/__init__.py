@@ -12,10 +12,11 @@ from edge.cameras.folder import FolderCamera
 from edge.cameras.network.http import HttpCamera, Kind, look
 from edge.cameras.network.stream import NetworkCamera
 from edge.cameras.network.url import SCHEMES, CameraUrl, is_url
-from edge.cameras.picamera import PicameraCamera, PicameraOptions
+from edge.cameras.picamera.camera import PicameraCamera, PicameraOptions
 from edge.cameras.supervised import SupervisedCamera
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.cameras.v4l2 import V4l2Camera, V4l2Options, device_path, is_number
+from edge.cameras.v4l2.camera import V4l2Camera, V4l2Options
+from edge.cameras.v4l2.devices import device_path, is_number
 from edge.cameras.video import VideoCamera
 from quietcam.data.pictures.files import is_picture_file
 from quietcam.errors import UsageError

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.cameras.base import Camera
-from edge.cameras.picamera import list_picameras
-from edge.cameras.v4l2 import Device, list_devices
+from edge.cameras.picamera.library import list_picameras
+from edge.cameras.v4l2.devices import VideoDevice, list_devices
 from edge.run.frame import Frame
 from quietcam.errors import MissingExtraError, UsageError
 
@@ -79,7 +79,7 @@ class FoundCamera(Camera):
 
 
 def find_camera(
-    picameras: Callable[[], list[Any]] | None = None, devices: Callable[[], list[Device]] | None = None
+    picameras: Callable[[], list[Any]] | None = None, devices: Callable[[], list[VideoDevice]] | None = None
 ) -> str:
     """What ``open_camera`` takes: picamera2's first camera, else the first video device that gives pictures.
 

@@ -5,29 +5,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from edge.cameras.base import Camera, CameraState, NotReadyError
+from edge.cameras.base import Camera, CameraState
+from edge.cameras.reader import CameraReader
+from edge.cameras.stillness import Stillness
 from edge.run.frame import Frame
-from edge.run.mailbox import Mailbox
 from quietcam.errors import MissingExtraError, QuietcamError, one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
 from quietcam.terminal.secrets import shown
 
-__all__ = ["Stillness", "SupervisedCamera", "WatchRules"]
+__all__ = ["SupervisedCamera", "WatchRules"]
 
-_SAMPLES = 32  # pixels of a side that are looked at in every frame
-_BLACK, _WHITE = 8, 247  # beyond these a camera may show no noise
-_EQUAL = 3  # pictures in a row that make a freeze: of two, one may have been sent twice
 _REASONS = 8  # of a wait that are said at most: a log must not fill up
 _LOOK = 0.25  # seconds between two looks at a device that is away
-_SEEING = 0.01  # the share of values between them from which on it shows some
 
 
 @dataclass(frozen=True)
@@ -90,8 +84,8 @@ class SupervisedCamera(Camera):
         self._size = self._first.size
         self._plug: object = None
         self._lost_for: str | None = None
-        self._reader: _Reader | None = None
-        self._hanging: list[_Reader] = []
+        self._reader: CameraReader | None = None
+        self._hanging: list[CameraReader] = []
         self._stopped = threading.Event()
         self._still = Stillness()
         self._attempts = 0
@@ -177,16 +171,16 @@ class SupervisedCamera(Camera):
             yield replace(frame, index=given + self.dropped)
             given += 1
 
-    def _patience(self, reader: _Reader) -> float:
+    def _patience(self, reader: CameraReader) -> float:
         if not reader.opened:
             return self._rules.opening
         return max(self._rules.silence, reader.silence or 0.0, 3.0 / self.fps if self.fps else 0.0)
 
-    def _unchanged(self, image: Image, reader: _Reader, now: float) -> float:
+    def _unchanged(self, image: Image, reader: CameraReader, now: float) -> float:
         """For how many seconds the picture is the same; 0 where that means nothing."""
         return 0.0 if self._allow_still or reader.frozen_after is None else self._still.seconds(image, now)
 
-    def _welcome(self, frame: Frame, reader: _Reader, now: float) -> None:
+    def _welcome(self, frame: Frame, reader: CameraReader, now: float) -> None:
         """The camera delivers: say so where it did not before, or not in this size."""
         size = frame.image.shape[1], frame.image.shape[0]
         if self.state.waiting:
@@ -258,108 +252,8 @@ class SupervisedCamera(Camera):
         return bool(self._plug) and self._plug != before
 
     def _start(self, camera: Camera | None) -> None:
-        self._reader = _Reader(camera, self._make)
+        self._reader = CameraReader(camera, self._make)
 
 
-class Stillness:
-    """Since when a picture has not changed by a single byte."""
-
-    def __init__(self) -> None:
-        self._since = 0.0
-        self._sample = b""
-        self._sum: int | None = None
-        self._equal = 0
-
-    def seconds(self, image: Image, now: float) -> float:
-        """For how long the picture is the same, measured from the first of pictures that were compared byte by byte; 0
-        before the third of them. Where a sensor sees anything, its noise changes every frame; one in the dark, or
-        dazzled, may give a picture that is black or white all over, and then 0 is said.
-        """
-        step = max(1, min(image.shape[:2]) // _SAMPLES)
-        view = image[::step, ::step]
-        sample = view.tobytes()
-        total: int | None = None
-        if sample == self._sample and ((view > _BLACK) & (view < _WHITE)).mean() > _SEEING:
-            total = zlib.crc32(np.ascontiguousarray(image).data)  # costs time, so only where the samples are equal
-            if total == self._sum:
-                self._equal += 1
-                return now - self._since if self._equal >= _EQUAL else 0.0
-        self._sample, self._sum, self._since, self._equal = sample, total, now, 1
-        return 0.0
-
-
-class _Reader:
-    """A thread that reads one camera into a box of one frame, and closes the camera whatever happens.
-
-    Attributes:
-        box: the newest frame.
-        opened: the camera is open.
-        ended: nothing comes any more.
-        why: the reason, where it ended.
-        began: when it was started, monotonic.
-        frozen_after: as of the camera.
-        settling: it ended since the system has not handed the device over yet.
-        camera: the one that is read, once it is made.
-    """
-
-    def __init__(self, camera: Camera | None, make: Callable[[], Camera]) -> None:
-        self.box = Mailbox[Frame](1, newest_wins=True, on_drop=lambda frame: frame.done())
-        self.opened = camera is not None
-        self.why: str | None = None
-        self.began = time.monotonic()
-        self.frozen_after: float | None = None
-        self.settling = False
-        self.camera = camera
-        self._make = make
-        self.thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
-        self.thread.start()
-
-    @property
-    def alive(self) -> bool:
-        return self.thread.is_alive()
-
-    @property
-    def ended(self) -> bool:
-        return self.box.ended
-
-    @property
-    def silence(self) -> float | None:
-        """As of the camera, which may learn it from its frames."""
-        return None if self.camera is None else self.camera.silence
-
-    def abandon(self) -> None:
-        """Let it end as soon as it can; what it still has is given back."""
-        self.box.close()
-        camera = self.camera
-        if camera is not None:
-            camera.stop()
-        while (frame := self.box.get(0)) is not None:
-            frame.done()
-
-    def _run(self) -> None:
-        try:
-            self._read()
-        except Exception as error:  # noqa: BLE001  whatever a driver does, the camera is opened again
-            self.why = shown(one_line(error))
-            self.settling = isinstance(error, NotReadyError)
-        finally:
-            if self.camera is not None:
-                with contextlib.suppress(Exception):
-                    self.camera.close()
-            self.box.close()
-
-    def _read(self) -> None:
-        if self.camera is None:
-            self.camera = self._make()
-            self.camera.open()
-            self.opened = True
-        self.frozen_after = self.camera.frozen_after
-        for frame in self.camera:
-            if not self.box.put(frame):
-                frame.done()
-                return
-        self.why = "it ended without a word"
-
-
-def _silence(reader: _Reader, seconds: float) -> str:
+def _silence(reader: CameraReader, seconds: float) -> str:
     return f"no frame for {seconds:.0f} s" if reader.opened else f"it does not open within {seconds:.0f} s"

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from edge.cameras.v4l2 import HANDED_OVER
+from edge.cameras.v4l2.devices import HANDED_OVER
 from edge.doctor.check import Finding, Level, Machine
 from edge.doctor.coral import State, check_delegate, coral_checks, find_corals
 from edge.network.delegates import library_name

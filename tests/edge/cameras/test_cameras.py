@@ -307,3 +307,12 @@ def test_a_picture_is_told_by_its_content_and_a_photograph_is_no_video(tmp_path:
     (tmp_path / "only" / "b.dng").write_bytes(b"II*\0")
     with pytest.raises(DataError, match="1 camera raw photo is not read"):
         open_camera(str(tmp_path / "only"))
+
+
+def test_a_size_cannot_be_asked_of_what_has_one(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    for source in (str(tmp_path), "http://camera/stream"):
+        with pytest.raises(UsageError, match=r"size"):
+            open_camera(source, size=(64, 48))
+    with pytest.raises(UsageError, match=r"rtsp://HOST"):
+        open_camera("rtsp:///path")

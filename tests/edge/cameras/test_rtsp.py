@@ -13,7 +13,7 @@ import pytest
 from edge.cameras.network.stream import NetworkCamera
 from edge.cameras.network.url import CameraUrl
 from edge.cameras.supervised import SupervisedCamera, WatchRules
-from tests.edge.cameras.test_supervised import until_frame
+from tests.edge.cameras.watched import until_frame
 from tests.ports import free_ports
 from tests.waiting import WAIT
 

@@ -83,9 +83,10 @@ NOT_YET = {
     "edge/cameras/folder.py",
     "edge/cameras/network/http.py",
     "edge/cameras/network/stream.py",
-    "edge/cameras/picamera.py",
+    "edge/cameras/picamera/camera.py",
     "edge/cameras/supervised.py",
-    "edge/cameras/v4l2.py",
+    "edge/cameras/v4l2/camera.py",
+    "edge/cameras/v4l2/devices.py",
     "edge/cameras/video.py",
     # edge
     "edge/capture.py",

@@ -1,4 +1,4 @@
-"""USB and other Video4Linux cameras, through OpenCV."""
+"""The video devices of this machine: which there are, what they are set to, and what keeps one from being used."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import stat
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.cameras.base import NotReadyError
-from edge.cameras.options import RATE, SIZE
-from edge.cameras.video_capture import CaptureCamera
 from edge.raspberry_pi import RIBBON_CAMERA
-from quietcam.data.pictures.opencv import open_capture
 from quietcam.errors import DataError, UsageError
-from quietcam.terminal.key_values import Key, parse_key_values
-from quietcam.terminal.progress import say
 
-__all__ = ["HANDED_OVER", "Device", "V4l2Camera", "V4l2Options", "device_path", "is_number", "list_devices", "why_not"]
+__all__ = [
+    "HANDED_OVER",
+    "VideoDevice",
+    "current_size",
+    "device_path",
+    "is_number",
+    "list_devices",
+    "unknown_reason",
+    "why_not",
+]
 
 # linux/videodev2.h: what a device says of itself, and the taking of its buffers, which only one may hold.
 _QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
@@ -34,15 +38,12 @@ HANDED_OVER = 10.0
 """Seconds after which udev is done with a new device."""
 
 _LARGEST_NUMBER = 63
-_SAME_RATE = 0.01  # 29.97 is what was meant by 30
-_FROZEN = 4.0  # seconds: a sensor's noise changes every frame
-_FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
 
 Ioctl = Callable[[int, int, bytearray], Any]
 
 
 @dataclass(frozen=True)
-class Device:
+class VideoDevice:
     """A video device of this machine.
 
     Attributes:
@@ -57,110 +58,6 @@ class Device:
     card: str
     captures: bool
     raw: bool
-
-
-@dataclass(frozen=True)
-class V4l2Options:
-    """What is asked of the camera; it may give something else, which is said.
-
-    Attributes:
-        size: ``(width, height)``; None: its default.
-        fps: frames a second; None: its default.
-        format: four characters as ``MJPG`` or ``YUYV``; None: its default.
-    """
-
-    size: tuple[int, int] | None = None
-    fps: float | None = None
-    format: str | None = None
-
-    @classmethod
-    def parse(cls, text: str, options: V4l2Options | None = None) -> V4l2Options:
-        """Options from ``KEY=VALUE,KEY=VALUE``.
-
-        Raises:
-            UsageError: an unknown key, or a value that does not fit it.
-        """
-        given = parse_key_values(text, _KEYS, "A video device", "/dev/video0:size=1280x720,fps=30")
-        return replace(options or cls(), **given)
-
-
-class V4l2Camera(CaptureCamera):
-    """A video device. Frames bear the time at which the driver filled them.
-
-    Raises:
-        UsageError: (when opened) there is no such device.
-        DataError: (when opened) it may not be read, is busy, is no camera, or gives what OpenCV cannot convert.
-        NotReadyError: (when opened) it has just appeared, and the system has not handed it over yet.
-    """
-
-    stamped = True
-    frozen_after = _FROZEN
-
-    def __init__(self, path: Path, options: V4l2Options | None = None) -> None:
-        super().__init__()
-        self.name = str(path)
-        self._path = path
-        self._options = options or V4l2Options()
-
-    def _open(self) -> Any:
-        import cv2
-
-        # So long may a frame take at most, seconds; read by OpenCV when it opens a device.
-        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
-        known = why_not(self._path)
-        if known is not None:
-            raise known
-        own = None if self._options.size is not None else current_size(self._path)
-        native = open_capture(self._path, cv2.CAP_V4L2)
-        if not native.isOpened():
-            native.release()
-            raise why_not(self._path, fully=True) or _unknown(self._path)
-        try:
-            self._ask(native, own)
-        except DataError:
-            native.release()
-            raise
-        return native
-
-    def plug(self) -> object:
-        """Another one where the node is made anew or given to somebody else; empty where there is none."""
-        try:
-            node = self._path.stat()
-        except OSError:
-            return ()
-        return node.st_rdev, node.st_ino, node.st_ctime_ns, node.st_mode, node.st_gid
-
-    def _ask(self, native: Any, own: tuple[int, int] | None) -> None:
-        import cv2
-
-        options = self._options
-        size = options.size or own  # OpenCV asks for 640x480 on its own account
-        if options.format is not None:
-            native.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*options.format))
-        if size is not None:
-            native.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
-            native.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-        if options.fps is not None:
-            native.set(cv2.CAP_PROP_FPS, options.fps)
-        width, height, rate = (
-            native.get(key) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
-        )
-        instead: list[str] = []
-        if options.size is not None and (int(width), int(height)) != options.size:
-            instead.append(f"{int(width)}x{int(height)} instead of {options.size[0]}x{options.size[1]}")
-        if options.fps is not None and rate > 0.0 and abs(rate - options.fps) > _SAME_RATE * options.fps:
-            instead.append(f"{rate:g} frames a second instead of {options.fps:g}")
-        given = _four(int(native.get(cv2.CAP_PROP_FOURCC)))
-        if not native.set(cv2.CAP_PROP_CONVERT_RGB, 1):  # it asks whether it could
-            raise DataError(
-                f"A camera must give a pixel format that OpenCV can convert. Received: {self.name} with "
-                f"{given or 'another one'}. Remedy: choose one that it lists, as --source {self.name}:format=MJPG or "
-                f"YUYV: v4l2-ctl -d {self.name} --list-formats-ext"
-            )
-        if options.format is not None and given and _alike(given) != _alike(options.format):
-            instead.append(f"{given} instead of {options.format}")
-        if instead:
-            say(f"{self.name} gives {', '.join(instead)}; what it can: v4l2-ctl -d {self.name} --list-formats-ext")
 
 
 def device_path(text: str) -> Path:
@@ -186,11 +83,11 @@ def current_size(path: Path, ioctl: Ioctl | None = None) -> tuple[int, int] | No
     return (width, height) if width and height else None
 
 
-def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> list[Device]:
+def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> list[VideoDevice]:
     """The video devices of this machine by number; those that do not let themselves be asked are left out."""
     numbered = [path for path in folder.glob("video*") if path.name[5:].isdigit()]
     asked = [_ask_device(path, ioctl) for path in sorted(numbered, key=lambda path: int(path.name[5:]))]
-    return [device for device in asked if isinstance(device, Device)]
+    return [device for device in asked if isinstance(device, VideoDevice)]
 
 
 def why_not(
@@ -218,7 +115,7 @@ def why_not(
     if not stat.S_ISCHR(node.st_mode):
         return UsageError(f"A video device is one as /dev/video0. Received: {path}, which is none.")
     asked = _ask_device(path, ioctl)
-    if isinstance(asked, Device):
+    if isinstance(asked, VideoDevice):
         if asked.raw:
             return DataError(
                 f"A camera at the ribbon cable is read through picamera2. Received: {path} ({asked.driver}). "
@@ -262,7 +159,7 @@ def _group(number: int) -> str:
         return str(number)
 
 
-def _ask_device(path: Path, ioctl: Ioctl | None) -> Device | OSError:
+def _ask_device(path: Path, ioctl: Ioctl | None) -> VideoDevice | OSError:
     about = bytearray(104)
     try:
         _call(path, _QUERYCAP, about, ioctl)
@@ -274,7 +171,7 @@ def _ask_device(path: Path, ioctl: Ioctl | None) -> Device | OSError:
     every, own = struct.unpack_from("II", about, 84)
     flags = own if every & _HAS_DEVICE_CAPS else every
     captures = bool(flags & _VIDEO_CAPTURE and flags & _STREAMING)
-    return Device(path, driver, card, captures, driver.lower().startswith(RIBBON_CAMERA))
+    return VideoDevice(path, driver, card, captures, driver.lower().startswith(RIBBON_CAMERA))
 
 
 def _busy(path: Path, ioctl: Ioctl | None) -> DataError | None:
@@ -293,7 +190,7 @@ def _in_use(path: Path) -> DataError:
     )
 
 
-def _unknown(path: Path) -> DataError:
+def unknown_reason(path: Path) -> DataError:
     return DataError(
         f"OpenCV cannot read the camera {path}, and nothing says why. "
         f"Remedy: look at its formats with: v4l2-ctl -d {path} --list-formats-ext"
@@ -308,21 +205,3 @@ def _call(path: Path, request: int, content: bytearray, ioctl: Ioctl | None) -> 
         (ioctl or fcntl.ioctl)(handle, request, content)
     finally:
         os.close(handle)
-
-
-def _format(text: str) -> str:
-    if not _FORMAT.fullmatch(text):
-        raise ValueError
-    return text.upper()
-
-
-def _four(code: int) -> str:
-    """A FOURCC as text, without the spaces at its end; empty where there is none."""
-    return code.to_bytes(4, "little").decode("ascii", "replace").rstrip("\0 ") if code > 0 else ""
-
-
-def _alike(four: str) -> str:
-    return {"JPEG": "MJPG"}.get(four.strip(), four.strip())
-
-
-_KEYS = {"size": SIZE, "fps": RATE, "format": Key(_format, "four characters such as MJPG or YUYV")}

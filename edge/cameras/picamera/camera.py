@@ -11,22 +11,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from edge.cameras.base import Camera
 from edge.cameras.options import RATE, SIZE
-from edge.cameras.swapped import Channels, check_channels
+from edge.cameras.picamera.library import list_picameras, picamera2
+from edge.cameras.picamera.swapped import Channels, check_channels
 from edge.run.buffers import BufferPool
 from edge.run.frame import Frame
-from quietcam.errors import DataError, MissingExtraError, QuietcamError, UsageError
+from quietcam.errors import DataError, QuietcamError, UsageError
 from quietcam.image import Image
 from quietcam.terminal.key_values import Key, choice_key, number_key, parse_key_values, whole_key
 from quietcam.terminal.progress import say
 
-__all__ = ["PicameraCamera", "PicameraOptions", "list_picameras"]
+__all__ = ["PicameraCamera", "PicameraOptions"]
 
 # libcamera names formats as a little-endian word: its "BGR888" lies in memory as R, G, B.
 _RGB_IN_MEMORY, _YUV = "BGR888", "YUV420"
@@ -36,10 +36,6 @@ _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FRAME_WITHIN = 2.5  # seconds
 _BELIEVED = 5.0  # seconds: a time stamp further away than that is of another clock
 _DENOISE = {"off": 0, "fast": 1, "hq": 2, "minimal": 3}  # libcamera's draft NoiseReductionModeEnum
-_HAVE_IT = (
-    "Remedy: sudo apt install python3-picamera2, and a virtual environment that sees it: "
-    "python3 -m venv --system-site-packages DIR"
-)
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ class PicameraCamera(Camera):
     def open(self) -> None:
         if self._native is not None:
             return
-        module = _picamera2()
+        module = picamera2()
         self._mapped = module.MappedArray
         there = list_picameras()
         if self.options.camera >= len(there):
@@ -295,30 +291,6 @@ class _Once:
             work, self._work = self._work, None
         if work is not None:
             work()
-
-
-def list_picameras() -> list[dict[str, Any]]:
-    """The cameras that libcamera sees, as picamera2 describes them.
-
-    Raises:
-        MissingExtraError: picamera2 is not there.
-    """
-    return list(_picamera2().Picamera2.global_camera_info())
-
-
-def _picamera2() -> Any:
-    try:
-        return import_module("picamera2")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"This camera needs the system's picamera2, which pip does not have. Received: no module {error.name}. "
-            f"{_HAVE_IT}"
-        ) from error
-    except (ImportError, ValueError) as error:  # ValueError: built against another numpy
-        raise MissingExtraError(
-            f"The system's picamera2 does not load. Received: {error}. Remedy: where numpy is named, "
-            "pip install 'numpy<2' 'opencv-python-headless<4.12'; else sudo apt install --reinstall python3-picamera2"
-        ) from error
 
 
 def _taken(metadata: dict[str, Any], now: float) -> float:

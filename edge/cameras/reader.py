@@ -1,0 +1,89 @@
+"""CameraReader: the thread that reads one camera, because a driver may hang for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+from edge.cameras.base import Camera, NotReadyError
+from edge.run.frame import Frame
+from edge.run.mailbox import Mailbox
+from quietcam.errors import one_line
+from quietcam.terminal.secrets import shown
+
+__all__ = ["CameraReader"]
+
+
+class CameraReader:
+    """A thread that reads one camera into a box of one frame, and closes the camera whatever happens.
+
+    Attributes:
+        box: the newest frame.
+        opened: the camera is open.
+        ended: nothing comes any more.
+        why: the reason, where it ended.
+        began: when it was started, monotonic.
+        frozen_after: as of the camera.
+        settling: it ended since the system has not handed the device over yet.
+        camera: the one that is read, once it is made.
+    """
+
+    def __init__(self, camera: Camera | None, make: Callable[[], Camera]) -> None:
+        self.box = Mailbox[Frame](1, newest_wins=True, on_drop=lambda frame: frame.done())
+        self.opened = camera is not None
+        self.why: str | None = None
+        self.began = time.monotonic()
+        self.frozen_after: float | None = None
+        self.settling = False
+        self.camera = camera
+        self._make = make
+        self.thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
+        self.thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self.thread.is_alive()
+
+    @property
+    def ended(self) -> bool:
+        return self.box.ended
+
+    @property
+    def silence(self) -> float | None:
+        """As of the camera, which may learn it from its frames."""
+        return None if self.camera is None else self.camera.silence
+
+    def abandon(self) -> None:
+        """Let it end as soon as it can; what it still has is given back."""
+        self.box.close()
+        camera = self.camera
+        if camera is not None:
+            camera.stop()
+        while (frame := self.box.get(0)) is not None:
+            frame.done()
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001  whatever a driver does, the camera is opened again
+            self.why = shown(one_line(error))
+            self.settling = isinstance(error, NotReadyError)
+        finally:
+            if self.camera is not None:
+                with contextlib.suppress(Exception):
+                    self.camera.close()
+            self.box.close()
+
+    def _read(self) -> None:
+        if self.camera is None:
+            self.camera = self._make()
+            self.camera.open()
+            self.opened = True
+        self.frozen_after = self.camera.frozen_after
+        for frame in self.camera:
+            if not self.box.put(frame):
+                frame.done()
+                return
+        self.why = "it ended without a word"

@@ -1,0 +1,1 @@
+"""USB and other Video4Linux cameras."""

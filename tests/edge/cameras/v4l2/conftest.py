@@ -1,0 +1,17 @@
+"""A file that passes for a video device."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that passes for a character device."""
+    path = tmp_path / "video0"
+    path.touch()
+    monkeypatch.setattr(stat, "S_ISCHR", lambda _: True)
+    return path
