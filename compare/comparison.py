@@ -25,6 +25,7 @@ from quietcam.data.samples import Sample, SampleSet
 from quietcam.data.sets.pairs import Pair, say_problems
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, to_rgb
+from quietcam.quality_gate import QualityGate
 from quietcam.terminal.progress import progress, say
 from quietcam.tflite.manifest import strip_manifest
 
@@ -137,7 +138,7 @@ def compare(
         worst=[patch.score for patch in kept[0]],
         costliest=[patch.score for patch in kept[1]],
         blame=blames,
-        gate=[] if max_drop is None else check_drops(rows, tally.samples, max_drop, max_drop_iso),
+        gate=[] if max_drop is None else check_drops(rows, tally.samples, QualityGate(max_drop, max_drop_iso)),
         problems=samples.problems,
         notes=notes,
         tools={"quietcam": version("quietcam"), **_runtimes(contenders), "numpy": np.__version__},

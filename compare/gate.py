@@ -1,48 +1,28 @@
-"""The gate: how much a quantized model may lose to its float twin, over all pictures and at each ISO."""
+"""The quality gate of a comparison: each quantized model held against the limits of ``quietcam.quality_gate``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from compare.scores import ModelScore
+from compare.scores import GateCheck, ModelScore
+from quietcam.quality_gate import GroupDrop, QualityGate
 
-__all__ = ["LEAST_PICTURES", "Check", "check_drops"]
-
-LEAST_PICTURES = 3
-"""A group of fewer pictures says more of the pictures than of the model, and is not gated."""
+__all__ = ["check_drops"]
 
 
-@dataclass(frozen=True)
-class Check:
-    """One quantized model on one group. ``where`` is ``all`` or an ISO bucket; ``drop`` and ``limit`` are in dB."""
-
-    model: str
-    reference: str
-    where: str
-    pictures: int
-    drop: float
-    limit: float
-    holds: bool
-
-
-def check_drops(rows: Sequence[ModelScore], pictures: int, limit: float, iso_limit: float | None = None) -> list[Check]:
-    """Hold every quantized model against ``limit`` over all pictures, and ``iso_limit`` in each ISO bucket.
-
-    Args:
-        iso_limit: defaults to ``limit``.
-    """
+def check_drops(rows: Sequence[ModelScore], pictures: int, gate: QualityGate) -> list[GateCheck]:
+    """Check each row that has a float twin: over all ``pictures``, and in each ISO bucket that counts."""
     checks = []
     for row in rows:
         if row.drop is None or row.reference is None:
             continue
-        checks.append(Check(row.name, row.reference, "all", pictures, row.drop, limit, row.drop <= limit))
-        bound = limit if iso_limit is None else iso_limit
-        checks += [
-            Check(row.name, row.reference, f"ISO {bucket}", group.pictures, group.drop, bound, group.drop <= bound)
+        buckets = {
+            bucket: GroupDrop(group.pictures, group.drop)
             for bucket, group in row.groups.get("iso", {}).items()
-            if group.drop is not None and group.pictures >= LEAST_PICTURES
+            if group.drop is not None
+        }
+        checks += [
+            GateCheck(row.name, row.reference, each.where, each.pictures, each.drop, each.limit, each.holds)
+            for each in gate.checks(row.drop, pictures, buckets)
         ]
     return checks

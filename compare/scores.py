@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from compare.blame.blame import Blame
-from compare.gate import Check
 from compare.worst import PatchScore
 
-__all__ = ["Comparison", "Difference", "GroupScore", "ModelScore", "PairScore", "RegionScore"]
+__all__ = ["Comparison", "Difference", "GateCheck", "GroupScore", "ModelScore", "PairScore", "RegionScore"]
 
 FORMAT = 3
 """Version of the JSON report's layout; docs/how-to/compare-models.md describes it."""
@@ -121,6 +120,24 @@ class PairScore:
 
 
 @dataclass(frozen=True)
+class GateCheck:
+    """One limit of the quality gate, held against one quantized model on one group of pictures.
+
+    Attributes:
+        reference: its float twin. where: ``all``, or ``ISO`` and its bucket. pictures: how many.
+        drop: what it loses to the twin, dB. limit: what it may lose, dB.
+    """
+
+    model: str
+    reference: str
+    where: str
+    pictures: int
+    drop: float
+    limit: float
+    holds: bool
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What came out. Plain values throughout; ``to_dict`` is the JSON report.
 
@@ -136,7 +153,7 @@ class Comparison:
         clean_banding: false contours in each 1000 flat pixels of the clean pictures; None where nothing is flat.
         worst: the patches of the subject's lowest PSNR. costliest: those where it loses most to the reference.
         blame: layer by layer, of each quantized model whose float twin can be taken apart.
-        gate: what ``--max-drop`` asked; empty without it.
+        gate: each limit of the quality gate; empty without one.
         problems: pairs that were left out. notes: what could not be done, and why.
     """
 
@@ -152,7 +169,7 @@ class Comparison:
     worst: list[PatchScore] = field(default_factory=list)
     costliest: list[PatchScore] = field(default_factory=list)
     blame: list[Blame] = field(default_factory=list)
-    gate: list[Check] = field(default_factory=list)
+    gate: list[GateCheck] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from compare.gate import LEAST_PICTURES, check_drops
+from compare.gate import check_drops
 from compare.scores import GroupScore, ModelScore
 from quietcam.data.sets.groups import iso_bucket
+from quietcam.quality_gate import LEAST_PICTURES, QualityGate
 
 
 def row(name, drop, buckets, reference="float"):
@@ -33,21 +34,21 @@ def test_all_pictures_and_large_buckets_are_held_against_the_limit():
         row("float", None, {}),
         row("int8", 0.08, {"up to 100": (3, 0.05), "101-400": (4, 0.2), "401-1600": (2, 9.0)}),
     ]
-    checks = check_drops(rows, 9, 0.1)
+    checks = check_drops(rows, 9, QualityGate(0.1))
     assert [(each.where, each.pictures, each.drop, each.limit, each.holds) for each in checks] == [
         ("all", 9, 0.08, 0.1, True),
         ("ISO up to 100", 3, 0.05, 0.1, True),
         ("ISO 101-400", 4, 0.2, 0.1, False),
     ]
     assert LEAST_PICTURES == 3
-    assert all(each.holds for each in check_drops(rows, 9, 0.1, 0.25))
-    assert [each.where for each in check_drops(rows, 9, 0.05, 0.25) if not each.holds] == ["all"]
+    assert all(each.holds for each in check_drops(rows, 9, QualityGate(0.1, 0.25)))
+    assert [each.where for each in check_drops(rows, 9, QualityGate(0.05, 0.25)) if not each.holds] == ["all"]
 
 
 def test_exactly_the_limit_holds():
-    assert check_drops([row("int8", 0.1, {})], 5, 0.1)[0].holds
+    assert check_drops([row("int8", 0.1, {})], 5, QualityGate(0.1))[0].holds
 
 
 def test_every_quantized_model_is_checked_and_no_other():
     rows = [row("a", 0.3, {}), row("peer", None, {"up to 100": (5, None)}), row("b", 0.0, {})]
-    assert [(each.model, each.holds) for each in check_drops(rows, 5, 0.1)] == [("a", False), ("b", True)]
+    assert [(each.model, each.holds) for each in check_drops(rows, 5, QualityGate(0.1))] == [("a", False), ("b", True)]
