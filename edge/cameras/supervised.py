@@ -12,6 +12,7 @@ from edge.cameras.base import Camera, CameraState
 from edge.cameras.reader import CameraReader
 from edge.cameras.stillness import Stillness
 from edge.run.frame import Frame
+from quietcam.backoff import Backoff
 from quietcam.errors import MissingExtraError, QuietcamError, one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
@@ -88,7 +89,7 @@ class SupervisedCamera(Camera):
         self._hanging: list[CameraReader] = []
         self._stopped = threading.Event()
         self._still = Stillness()
-        self._attempts = 0
+        self._backoff = Backoff(self._rules.first_pause, self._rules.longest_pause)
         self._settling = False
         self._told: set[str] = set()  # why it was waited for
         self._given_up = 0  # frames that earlier readers dropped
@@ -200,7 +201,7 @@ class SupervisedCamera(Camera):
             say(f"{self.name} now delivers {size[0]}x{size[1]}, before {self._size[0]}x{self._size[1]}")
         self._size = size
         if now - reader.began > self._rules.proven:
-            self._attempts = 0
+            self._backoff.reset()
 
     def _lose(self, reason: str, fresh: float, now: float) -> None:
         if self.state.state == "live":
@@ -226,17 +227,12 @@ class SupervisedCamera(Camera):
         """Wait before the next attempt, then begin it, unless two readers hang already. A device that is plugged in
         meanwhile ends the wait, and its attempts are counted anew.
         """
-        rules = self._rules
-        pause = min(rules.first_pause * 2 ** min(self._attempts, 16), rules.longest_pause)
-        if self._settling:
-            pause = rules.handing_over
-        else:
-            self._attempts += 1
+        pause = self._rules.handing_over if self._settling else self._backoff.failed()
         self._settling = False
         until = time.monotonic() + pause
         while (left := until - time.monotonic()) > 0 and not self._stopped.wait(min(left, _LOOK)):
             if self._plugged():
-                self._attempts = 0
+                self._backoff.reset()
                 break
         self._hanging = [reader for reader in self._hanging if reader.alive]
         if self._stopped.is_set():

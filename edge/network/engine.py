@@ -20,6 +20,7 @@ from edge.network.modelfile import ModelFile
 from edge.network.runtime import runtime
 from edge.network.variants import ModelVariants, load_variants
 from edge.network.worker import Answer, Worker
+from quietcam.backoff import Backoff
 from quietcam.errors import DeviceError, QuietcamError
 from quietcam.image import Image
 from quietcam.process.stopping import process
@@ -316,14 +317,14 @@ class Engine:
         return tried
 
     def _keep_trying(self, device: Device, wait: float, tried: threading.Event) -> None:
-        pause, longest = self._retry
+        backoff = Backoff(*self._retry)
         while not self._closing.wait(wait):
             self._retries += wait > 0
-            wait, pause = pause, min(2 * pause, longest)
             try:
                 worker = self._open(device)
             except (QuietcamError, RuntimeError) as error:  # the latter: no more threads
                 self._reasons[device] = str(error)
+                wait = backoff.failed()
             else:
                 with self._lock:
                     if self._closing.is_set():

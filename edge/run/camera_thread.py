@@ -1,4 +1,4 @@
-"""Feed: the thread that reads a camera for the pipeline, and the short queue behind it."""
+"""CameraThread: the thread that reads a camera for the pipeline, and the short queue behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.run.frame import Frame
 from edge.run.health import Latency
 from edge.run.mailbox import Mailbox
 
-__all__ = ["Captured", "Feed"]
+__all__ = ["CameraThread", "Captured"]
 
 _QUEUE = 2  # frames: one to be taken at once, one on its way
 
@@ -24,7 +24,7 @@ class Captured(NamedTuple):
     queued: float
 
 
-class Feed:
+class CameraThread:
     """Frames of a file in order, each of them; of a live camera the newest, and older ones are dropped and counted.
 
     Args:

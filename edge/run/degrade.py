@@ -110,7 +110,7 @@ class Degrader:
         self._ticked = now
         late = self._late / self._seen if self._seen else None
         self._seen = self._late = 0
-        if self._ladder.update(now, self.thermometer.temperature(), self.thermometer.throttled(), late):
+        if self._ladder.update(now, self.thermometer.celsius(), self.thermometer.throttled(), late):
             self._since = self._wall()
             reason = self._ladder.reason
             say(f"Work per frame is now: {self._ladder.step.value}" + (f" ({reason})" if reason else ""))

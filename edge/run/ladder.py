@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.network.treatment import Rung
+from quietcam.backoff import Backoff
 
 __all__ = ["Ladder", "LadderRules"]
 
@@ -49,7 +50,7 @@ class Ladder:
         self._calm_since: float | None = None
         self._changed = float("-inf")
         self._went_up = float("-inf")
-        self._patience = self._rules.recover
+        self._patience = Backoff(self._rules.recover, self._rules.longest)
         self.reason: str | None = None
 
     @property
@@ -87,7 +88,7 @@ class Ladder:
             self._calm_since = now
         if trouble is not None and self._trouble_since is not None and self._place + 1 < len(self._steps):
             return self._maybe_down(now, min(now - self._trouble_since, now - self._changed), trouble)
-        if self._calm_since is not None and now - self._calm_since >= self._patience:
+        if self._calm_since is not None and now - self._calm_since >= self._patience.next:
             return self._up(now)
         return False
 
@@ -95,7 +96,7 @@ class Ladder:
         if lasted < self._rules.settle:
             return False
         if now - self._went_up < 2 * self._rules.recover:
-            self._patience = min(2 * self._patience, self._rules.longest)
+            self._patience.failed()
         self._place += 1
         self._changed, self._trouble_since, self.reason = now, None, trouble
         return True
@@ -103,7 +104,7 @@ class Ladder:
     def _up(self, now: float) -> bool:
         self._calm_since = now
         if self._place == 0:
-            self._patience = self._rules.recover
+            self._patience.reset()
             return False
         self._place -= 1
         self._changed = self._went_up = now

@@ -13,11 +13,11 @@ from edge.cameras.base import Camera
 from edge.network import gil_window
 from edge.network.treatment import Rung, Treated, Treatment
 from edge.run.buffers import BufferPool
-from edge.run.camera_thread import Feed
+from edge.run.camera_thread import CameraThread
 from edge.run.degrade import Degrader, Denoises
 from edge.run.frame import Frame
 from edge.run.health import Health
-from edge.run.sink_thread import Outlet, Slot
+from edge.run.sink_thread import SinkThread, Slot
 from edge.run.temperature import Thermometer
 from edge.sinks.base import Sink
 from quietcam.errors import one_line
@@ -76,9 +76,9 @@ class Pipeline:
         self._denoiser = denoiser
         self._clock = clock
         self._degrade = degrade
-        self._feed = Feed(camera, self.health.stages["capture"], clock)
+        self._camera_thread = CameraThread(camera, self.health.stages["capture"], clock)
         alone = sum(not sink.observer for sink in sinks) == 1
-        self._outlets = [Outlet(sink, camera.live, alone, clock, self.health.report, opens) for sink in sinks]
+        self._sink_threads = [SinkThread(sink, camera.live, alone, clock, self.health.report, opens) for sink in sinks]
         self._thermometer = Thermometer() if degrade is None else degrade.thermometer
         self._pool = BufferPool()
         self._shapes: dict[tuple[Rung, tuple[int, ...]], tuple[int, ...]] = {}
@@ -105,9 +105,9 @@ class Pipeline:
             return
         self._started = True
         try:
-            for outlet in self._outlets:
-                outlet.start()
-            while not (self._stopping or self._sinks_ended()) and any(outlet.awaited for outlet in self._outlets):
+            for each in self._sink_threads:
+                each.start()
+            while not (self._stopping or self._sinks_ended()) and any(each.awaited for each in self._sink_threads):
                 time.sleep(_LOOK)
             self._raise_errors()
         except BaseException as error:
@@ -131,11 +131,11 @@ class Pipeline:
         self.health.began()
         whole = keep = False
         try:
-            self._feed.thread.start()
+            self._camera_thread.thread.start()
             self._thermometer.start()
             self._denoise(frames, on_frame)
             whole = not self._stopping
-            keep = self._feed.error is None and not any(outlet.error for outlet in self._outlets)
+            keep = self._camera_thread.error is None and not any(each.error for each in self._sink_threads)
         except KeyboardInterrupt:
             keep = True
             raise
@@ -155,10 +155,10 @@ class Pipeline:
         but not for signal handlers.
         """
         self._stopping = True
-        self._feed.box.close()
-        for outlet in self._outlets:
-            outlet.close(keep=True)
-            outlet.sink.stop()
+        self._camera_thread.box.close()
+        for each in self._sink_threads:
+            each.close(keep=True)
+            each.sink.stop()
 
     def request_reload(self, model: Path | str) -> None:
         """Let another model take over between two frames, after it ran one in a process of its own. No frame waits for
@@ -178,18 +178,18 @@ class Pipeline:
     def _denoise(self, frames: int | None, on_frame: Callable[[Health], None] | None) -> None:
         done = 0
         while (frames is None or done < frames) and not self._stopping:
-            captured = self._feed.box.get(_PULSE)
+            captured = self._camera_thread.box.get(_PULSE)
             if self._degrade is not None:
                 self._degrade.tick(self._clock())
             if captured is None:
                 self._begin_reload()
-                if self._feed.box.ended or self._sinks_ended():
+                if self._camera_thread.box.ended or self._sinks_ended():
                     return
                 continue
             began = self._clock()
             frame = captured.frame
             step = Rung.FULL if self._degrade is None else self._degrade.step
-            asking = [] if step is Rung.FULL else [outlet.wants(frame) for outlet in self._outlets]
+            asking = [] if step is Rung.FULL else [each.wants(frame) for each in self._sink_threads]
             asked = any(asking)
             if self._degrade is not None and self._degrade.leaves_out() and not asked:
                 frame.done()
@@ -207,10 +207,10 @@ class Pipeline:
             frame = replace(frame, treatment=treatment)
             passed = replace(frame, treatment=_PASSED) if asked and step is Rung.PASS_THROUGH else None
             self.health.treated(now, treatment, treatment if passed is None else _PASSED)
-            slot = Slot(frame, image, pooled, captured.since, now, len(self._outlets), self._end)
-            for index, outlet in enumerate(self._outlets):
-                outlet.put(slot, None if passed is None or asking[index] else passed)
-            if not self._outlets:
+            slot = Slot(frame, image, pooled, captured.since, now, len(self._sink_threads), self._end)
+            for index, each in enumerate(self._sink_threads):
+                each.put(slot, None if passed is None or asking[index] else passed)
+            if not self._sink_threads:
                 slot.done(True)
             if self._sinks_ended():
                 return
@@ -305,31 +305,31 @@ class Pipeline:
         """End all threads, those of the sinks first: when nothing hurries after all was written, else soon."""
         process.heard()
         self.over = not whole  # what a reload under way comes to is no news of this run any more
-        for outlet in self._outlets:
-            outlet.close(keep)
+        for each in self._sink_threads:
+            each.close(keep)
             if not whole:
-                outlet.sink.stop()
-        self._feed.close()
+                each.sink.stop()
+        self._camera_thread.close()
 
         def hurried() -> bool:  # a sink that is still being opened has nothing to finish
-            at_work = any(outlet.opened and outlet.thread.is_alive() for outlet in self._outlets)
+            at_work = any(each.opened and each.thread.is_alive() for each in self._sink_threads)
             return not whole or self._stopping or not at_work
 
         late: list[threading.Thread] = []
         try:
-            late = process.wait([outlet.thread for outlet in self._outlets], _GRACE, hurried)
+            late = process.wait([each.thread for each in self._sink_threads], _GRACE, hurried)
         except KeyboardInterrupt:  # where one waits for a reader
             self.end()
-            late = process.wait([outlet.thread for outlet in self._outlets], _GRACE)
+            late = process.wait([each.thread for each in self._sink_threads], _GRACE)
             raise
         finally:
-            for outlet in self._outlets:
-                if outlet.thread in late:
-                    outlet.leave()
+            for each in self._sink_threads:
+                if each.thread in late:
+                    each.leave()
         # Reading a file ends by itself, unless its disk hangs; a live camera sees to its own readers.
-        late = process.wait([self._feed.thread], _SOON, lambda: self._camera.live or hurried())
+        late = process.wait([self._camera_thread.thread], _SOON, lambda: self._camera.live or hurried())
         if late and not self._camera.live:
-            self._feed.leave()
+            self._camera_thread.leave()
         gil_window.no_more_invokes()
         process.wait([self._reloading], _SOON)
         self._thermometer.stop()
@@ -337,28 +337,28 @@ class Pipeline:
         self.health.ended()
 
     def _raise_errors(self) -> None:
-        for error in (self._feed.error, *(outlet.error for outlet in self._outlets)):
+        for error in (self._camera_thread.error, *(each.error for each in self._sink_threads)):
             if error is not None:
                 raise error
 
     def _sinks_ended(self) -> bool:
         """One ended by an error, or nobody takes frames any more."""
-        return any(outlet.error for outlet in self._outlets) or (
-            bool(self._outlets) and all(outlet.ended for outlet in self._outlets)
+        return any(each.error for each in self._sink_threads) or (
+            bool(self._sink_threads) and all(each.ended for each in self._sink_threads)
         )
 
     def _dropped(self) -> int:
-        return self._feed.box.dropped + self._camera.dropped + self._lost
+        return self._camera_thread.box.dropped + self._camera.dropped + self._lost
 
     def _watch(self) -> None:
         """Tell ``health`` whom to ask."""
         health, denoiser = self.health, self._denoiser
         health.watch("camera", lambda: self._camera.state.report())
-        health.watch("sinks", lambda: [outlet.report() for outlet in self._outlets])
+        health.watch("sinks", lambda: [each.report() for each in self._sink_threads])
         health.count_dropped(self._dropped)
         health.watch("device", lambda: getattr(denoiser, "device_state", None))
         health.watch("ladder", self._ladder)
-        health.watch("temperature_c", self._thermometer.temperature)
+        health.watch("temperature_c", self._thermometer.celsius)
 
     def _ladder(self) -> dict[str, Any]:
         if self._broken is not None:

@@ -1,9 +1,8 @@
-"""Outlet: one sink in the pipeline, with a thread and a short queue of its own, so that none waits for another."""
+"""SinkThread: one sink in the pipeline, with a thread and a short queue of its own, so that none waits for another."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 from edge.run.frame import Frame
 from edge.run.mailbox import Mailbox
 from edge.sinks.base import Sink, SinkEnded
+from quietcam.backoff import Backoff
 from quietcam.errors import one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
 
-__all__ = ["Outlet", "Slot"]
+__all__ = ["SinkThread", "Slot"]
 
 _QUEUE = 2  # frames: one to be taken at once, one on its way
 _TICK = 1.0  # seconds between two statuses
@@ -26,7 +26,7 @@ _OPENING = 3.0  # seconds that a run's start waits for a sink; a page without fr
 
 
 class Slot:
-    """A treated frame on its way through all outlets; ``end`` is called when the last one is done with it.
+    """A treated frame on its way through all sinks; ``end`` is called when the last one is done with it.
 
     Attributes:
         pooled: its image lies in memory that is used again.
@@ -43,15 +43,15 @@ class Slot:
         pooled: bool,
         since: float,
         ready: float,
-        outlets: int,
+        sinks: int,
         end: Callable[[Slot, bool], None],
     ) -> None:
         self.frame, self.image, self.pooled, self.since, self.ready = frame, image, pooled, since, ready
-        self._left, self._end, self._written = outlets, end, False
+        self._left, self._end, self._written = sinks, end, False
         self._lock = threading.Lock()
 
     def done(self, written: bool) -> None:
-        """One outlet has written it, or never will."""
+        """One sink has written it, or never will."""
         with self._lock:
             self._left -= 1
             self._written |= written
@@ -61,10 +61,10 @@ class Slot:
 
 
 _Item = tuple[Slot, Frame | None]
-"""A frame on its way through all outlets; and the same frame as it is, where that is what this one gets of it."""
+"""A frame on its way through all sinks; and the same frame as it is, where that is what this one gets of it."""
 
 
-class Outlet:
+class SinkThread:
     """Writes slots into one sink.
 
     Of a file every frame is written, and an error ends the run. In a live run a sink that cannot keep up loses frames,
@@ -109,9 +109,10 @@ class Outlet:
         self._untouched = 0
         self._failed = 0
         self._failure: str | None = None
-        self._awaited_until = self._retry_at = 0.0
-        self._pause = _FIRST_RETRY
+        self._awaited_until = 0.0
+        self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY, clock)
         self._keep = True
+        self._left = False  # it hangs, and nobody waits for it any more
         self._busy_since: float | None = None
         self._closed = threading.Event()
         self.thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
@@ -168,7 +169,8 @@ class Outlet:
     def leave(self) -> None:
         """It has not ended in time: its thread finishes the sink, should it ever wake."""
         self.sink.busy = True
-        self._failure, self._retry_at = "it did not end in time", math.inf
+        self._left = True
+        self._failure = "it did not end in time"
 
     def _run(self) -> None:
         with process.finishing():
@@ -221,12 +223,12 @@ class Outlet:
                 self._untouched += written and frame.treatment is not None and frame.treatment.share == 0.0
         finally:
             slot.done(written and not self.sink.observer)
-        if written and self._pause > _FIRST_RETRY:
-            self._pause = _FIRST_RETRY
+        if written and self._backoff.failing:
+            self._backoff.reset()
             say(f"The sink {self.sink.name} takes frames again")
 
     def _try(self, work: Callable[[], None]) -> bool:
-        """Whether it went well; what ends the outlet is raised."""
+        """Whether it went well; what ends the thread is raised."""
         self._busy_since = self._clock()
         try:
             work()
@@ -244,17 +246,14 @@ class Outlet:
     def _fail(self, error: Exception) -> None:
         self._failed += 1
         self._failure = one_line(error)
-        self._retry_at = self._clock() + self._pause
+        pause = self._backoff.failed()
         say(f"The sink {self.sink.name} failed, the run goes on without it: {self._failure}")
-        say(f"Trying {self.sink.name} again in {self._pause:.0f} s")
-        self._pause = min(2 * self._pause, _LAST_RETRY)
+        say(f"Trying {self.sink.name} again in {pause:.0f} s")
         with contextlib.suppress(Exception):  # what can be saved of what it took is saved; why it failed is said
             self.sink.close()
 
     def _opened_again(self) -> bool:
-        if self._clock() < self._retry_at:
-            return False
-        if not self._try(self._open):
+        if self._left or self._backoff.left or not self._try(self._open):
             return False
         self._failure = None
         return True

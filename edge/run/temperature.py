@@ -1,4 +1,4 @@
-"""Heat: how warm the processor is, and what the firmware says is holding it back."""
+"""Temperature: how warm the processor is, and what the firmware says is holding it back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.raspberry_pi import THROTTLED_COMMAND, THROTTLED_FILE, throttled_bits, throttled_now
 from quietcam.process.stopping import process
 
-__all__ = ["Heat", "Thermometer", "hot_by_default"]
+__all__ = ["Temperature", "Thermometer", "hot_by_default"]
 
 _PROCESSORS = ("cpu", "soc", "x86_pkg", "k10", "acpitz")  # the beginnings of what zones of processors are called
 _SECONDS_BETWEEN_CALLS = 10.0  # of vcgencmd, a process of its own
@@ -29,7 +29,7 @@ def hot_by_default() -> float:
     return 80.0 if platform.machine().startswith(("arm", "aarch")) else 95.0
 
 
-class Heat:
+class Temperature:
     """Reads the kernel's thermal zones, and on a Raspberry Pi the firmware's flags. Where there are none it says None.
 
     Args:
@@ -53,7 +53,7 @@ class Heat:
         self._temperature: float | None = None
         self._read = float("-inf")
 
-    def temperature(self) -> float | None:
+    def celsius(self) -> float | None:
         """°C of the warmest zone of the processor."""
         if self._clock() - self._read >= _FRESH:
             self._read = self._clock()
@@ -75,21 +75,23 @@ class Heat:
 
 
 class Thermometer:
-    """What ``Heat`` measures, once a second, by a thread of its own: who asks here never waits, whatever the kernel or
-    the firmware does. Where neither has answered for ``_STALE`` seconds nothing is known.
+    """Measures once a second, in a thread of its own, what ``Temperature`` reads. Callers never wait, whatever the
+    kernel or the firmware does. After ``_STALE`` seconds without an answer nothing is known.
 
     Args:
-        make: gives the ``Heat``, in that thread.
+        make: gives the ``Temperature``, in that thread.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, make: Callable[[], Heat] = Heat, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, make: Callable[[], Temperature] = Temperature, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._make, self._clock = make, clock
         self._newest: tuple[float, float | None, str | None] = float("-inf"), None, None
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="quietcam-heat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="quietcam-temperature", daemon=True)
 
-    def temperature(self) -> float | None:
+    def celsius(self) -> float | None:
         """°C of the warmest zone of the processor."""
         at, degrees, _ = self._newest
         return degrees if self._clock() - at < _STALE else None
@@ -109,9 +111,9 @@ class Thermometer:
         process.wait([self._thread], _GRACE)
 
     def _run(self) -> None:
-        heat = self._make()
+        measured = self._make()
         while not self._stopped.is_set():
-            degrees, words = heat.temperature(), heat.throttled()
+            degrees, words = measured.celsius(), measured.throttled()
             self._newest = self._clock(), degrees, words
             self._stopped.wait(_PULSE)
 

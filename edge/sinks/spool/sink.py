@@ -14,6 +14,7 @@ from edge.sinks.spool.entries import allocated
 from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.store import Store
 from edge.sinks.spool.trigger import Trigger
+from quietcam.backoff import Backoff
 from quietcam.data.pictures.caption import with_caption
 from quietcam.data.pictures.files import encode_picture
 from quietcam.errors import StorageError, UsageError, one_line
@@ -67,8 +68,7 @@ class SpoolSink(Sink):
         self._in_hand: Mapping[str, bytes] | None = None
         self._in_hand_untouched = False
         self._asked = float("-inf")
-        self._retry_at = 0.0
-        self._pause = _FIRST_RETRY
+        self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY, clock)
         self._opened = False
 
     def open(self) -> None:
@@ -97,7 +97,7 @@ class SpoolSink(Sink):
     def write(self, frame: Frame, denoised: Image) -> None:
         now = self._clock()
         self.frames += 1
-        self._retry(now)
+        self._retry()
         if not self._trigger.wants(denoised, now):
             return
         if self._in_hand is not None:
@@ -111,18 +111,17 @@ class SpoolSink(Sink):
         self._in_hand_untouched = _is_untouched(frame)
         if self.stored == 0 and self._frame_size is None:
             self._check_room(_size(self._in_hand), "")
-        self._keep(now)
+        self._keep()
 
     def status(self, report: dict[str, Any]) -> None:  # noqa: ARG002  a tick, also while no frames come
-        now = self._clock()
-        if self._in_hand is None and (self.waiting is None or now >= self._retry_at):
+        if self._in_hand is None and (self.waiting is None or not self._backoff.left):
             try:
                 self._see_to_folder()
             except StorageError as error:
-                self._wait(error, now)
+                self._wait(error)
             else:
                 self._go_on()
-        self._retry(now)
+        self._retry()
 
     def report(self) -> dict[str, Any]:
         return {
@@ -142,7 +141,7 @@ class SpoolSink(Sink):
         self._opened = False
         try:
             if self._in_hand is not None:
-                self._keep(self._clock())
+                self._keep()
             if self._in_hand is not None:  # nobody tries it again
                 self.missed += 1
             self._budget.close()
@@ -162,11 +161,11 @@ class SpoolSink(Sink):
         name = UNTOUCHED if _is_untouched(frame) else "denoised"
         return {f"noisy{suffix}": encode_picture(frame.image, suffix), f"{name}{suffix}": content}
 
-    def _retry(self, now: float) -> None:
-        if self._in_hand is not None and now >= self._retry_at:
-            self._keep(now)
+    def _retry(self) -> None:
+        if self._in_hand is not None and not self._backoff.left:
+            self._keep()
 
-    def _keep(self, now: float) -> None:
+    def _keep(self) -> None:
         """Store the frame in hand; it stays there when the disk does not take it."""
         assert self._in_hand is not None
         size = _size(self._in_hand)
@@ -185,7 +184,7 @@ class SpoolSink(Sink):
             self._in_hand = None
             return
         except StorageError as error:
-            self._wait(error, now)
+            self._wait(error)
             return
         self._budget.wrote(size)
         self._in_hand = None
@@ -207,17 +206,17 @@ class SpoolSink(Sink):
                 "Remedy: wait for a day, or stop, remove that file, and start again."
             )
 
-    def _wait(self, error: StorageError, now: float) -> None:
+    def _wait(self, error: StorageError) -> None:
         if self.waiting is None:
             say(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
         self.waiting = one_line(error)
-        self._retry_at = now + self._pause
-        self._pause = min(2 * self._pause, _LAST_RETRY)
+        self._backoff.failed()
 
     def _go_on(self) -> None:
         if self.waiting is not None:
             say(f"{self.name}: storing again, {self.missed} frames were missed")
-        self.waiting, self._pause = None, _FIRST_RETRY
+        self.waiting = None
+        self._backoff.reset()
 
     def _check_room(self, size: int, about: str) -> None:
         """Refuse at the start what could never hold a frame."""

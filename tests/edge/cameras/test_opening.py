@@ -13,7 +13,7 @@ import pytest
 from edge.run.frame import Frame
 from edge.run.health import degradation
 from edge.run.pipeline import Pipeline
-from edge.run.sink_thread import Outlet
+from edge.run.sink_thread import SinkThread
 from edge.sinks import Sink, open_sink
 from edge.sinks.targets import checked_targets
 from quietcam.errors import UsageError
@@ -159,9 +159,9 @@ def test_frames_wait_for_one_that_is_slow(hang: threading.Event) -> None:
 def test_one_that_is_not_open_is_not_asked_what_it_wants() -> None:
     """Else a spool would have the network's whole work done for each frame, and take none."""
     frame, sink = Frame(np.zeros((1, 1, 3), np.uint8), 0.0, 0), Opens("hung")
-    assert not Outlet(sink, True, False, lambda: 0.0, dict, opens=True).wants(frame)
+    assert not SinkThread(sink, True, False, lambda: 0.0, dict, opens=True).wants(frame)
     assert sink.asked == 0
-    assert Outlet(sink, True, False, lambda: 0.0, dict).wants(frame)
+    assert SinkThread(sink, True, False, lambda: 0.0, dict).wants(frame)
 
 
 def test_a_file_run_opens_nothing_and_waits_for_nothing() -> None:

@@ -102,8 +102,10 @@ def test_what_hangs_is_left_alone_and_no_third_thread_is_started() -> None:
         until(lambda: device.hanging)
         pulled.camera._rules = replace(PATIENT, silence=0.2)
         until(lambda: "two readers hang" in str(pulled.camera.state.reason))
-        attempts = pulled.camera._attempts
-        until(lambda: pulled.camera._attempts > attempts + 9)
+        failures: list[float] = []
+        failed = pulled.camera._backoff.failed
+        pulled.camera._backoff.failed = lambda: failures.append(failed()) or failures[-1]  # type: ignore[method-assign, func-returns-value]
+        until(lambda: len(failures) > 9)
         readers = [thread for thread in threading.enumerate() if thread.name == "quietcam-reader"]
         assert len(readers) == 2
         assert device.closed == 0, "a camera was closed while its driver was inside"
@@ -164,7 +166,8 @@ def test_attempts_are_counted_anew_once_it_is_plugged_in() -> None:
     device.node = ("first",)
     rules = replace(PATIENT, first_pause=0.01, longest_pause=1e6, proven=1e6)
     with Pulled(SupervisedCamera(device.make, rules)) as pulled:
-        pulled.camera._attempts = 40  # so the next pause would last for ten minutes
+        for _ in range(40):
+            pulled.camera._backoff.failed()  # so the next pause would last for ten days
         device.node, device.there = (), False
         until(lambda: pulled.camera.state.state == "lost")
         device.returns = True

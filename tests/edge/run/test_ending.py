@@ -15,7 +15,7 @@ from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
-from edge.run.temperature import Heat, Thermometer
+from edge.run.temperature import Temperature, Thermometer
 from edge.service.live import apply_settings
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader
@@ -270,20 +270,20 @@ def test_a_page_that_hangs_is_left(hang: threading.Event) -> None:
 
 
 def test_heat_that_cannot_be_read_keeps_nobody_waiting(hang: threading.Event) -> None:
-    class Stuck(Heat):
-        def temperature(self) -> float | None:
+    class Stuck(Temperature):
+        def celsius(self) -> float | None:
             hang.wait()
             return 50.0
 
     now = [0.0]
     thermometer = Thermometer(Stuck, lambda: now[0])
     thermometer.start()
-    assert (thermometer.temperature(), thermometer.throttled()) == (None, None)
+    assert (thermometer.celsius(), thermometer.throttled()) == (None, None)
     hang.set()
-    until(lambda: thermometer.temperature() == 50.0)
+    until(lambda: thermometer.celsius() == 50.0)
     thermometer.stop()
     now[0] = 1000.0  # long ago: nobody knows how warm it is now
-    assert thermometer.temperature() is None
+    assert thermometer.celsius() is None
 
 
 def test_a_file_whose_disk_hangs_is_closed_by_the_thread_that_reads_it(hang: threading.Event) -> None:

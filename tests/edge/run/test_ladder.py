@@ -15,7 +15,7 @@ from edge.network.denoiser import Denoiser
 from edge.network.treatment import Rung
 from edge.run.degrade import DegradeOptions, Degrader, Denoises, make_degrader
 from edge.run.ladder import Ladder, LadderRules
-from edge.run.temperature import Heat, Thermometer, hot_by_default
+from edge.run.temperature import Temperature, Thermometer, hot_by_default
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
 from quietcam.sensor.scenes import generate_scene
@@ -92,12 +92,12 @@ class TestLadder:
             assert STEPS[place] is ladder.step
 
 
-class _Heat(Thermometer):
+class SetThermometer(Thermometer):
     def __init__(self) -> None:
         super().__init__()
         self.now: float | None = None
 
-    def temperature(self) -> float | None:
+    def celsius(self) -> float | None:
         return self.now
 
     def throttled(self) -> str | None:
@@ -119,7 +119,7 @@ class Named(Treats):
 
 def at(step: Rung, smaller: object = None) -> Degrader:
     """A degrader that stands at a step."""
-    degrader = Degrader(Ladder((step,)), _Heat(), smaller=smaller)  # type: ignore[arg-type]
+    degrader = Degrader(Ladder((step,)), SetThermometer(), smaller=smaller)  # type: ignore[arg-type]
     assert degrader.step is step
     return degrader
 
@@ -186,7 +186,7 @@ class TestDegrader:
 
     def test_late_frames_feed_it_and_changes_are_said(self, capsys: pytest.CaptureFixture[str]) -> None:
         wall = [1700.0]
-        degrader = Degrader(Ladder(STEPS, RULES), _Heat(), deadline=0.1, wall=lambda: wall[0])
+        degrader = Degrader(Ladder(STEPS, RULES), SetThermometer(), deadline=0.1, wall=lambda: wall[0])
         for second in range(8):
             for _ in range(10):
                 degrader.saw(0.2 if second < 7 else 0.05)
@@ -198,7 +198,7 @@ class TestDegrader:
         assert capsys.readouterr().err == "Work per frame is now: fewer pixels (100% of the frames are late)\n"
 
     def test_without_a_deadline_no_frame_is_late(self) -> None:
-        degrader = Degrader(Ladder(STEPS, RULES), _Heat())
+        degrader = Degrader(Ladder(STEPS, RULES), SetThermometer())
         for second in range(20):
             degrader.saw(100.0)
             degrader.tick(second)
@@ -259,7 +259,7 @@ class TestDegrader:
                 DegradeOptions(deadline=deadline)
 
 
-class TestHeat:
+class TestTemperature:
     def zone(self, root: Path, number: int, kind: str, degrees: str) -> None:
         folder = root / "class/thermal" / f"thermal_zone{number}"
         folder.mkdir(parents=True)
@@ -271,22 +271,22 @@ class TestHeat:
         self.zone(tmp_path, 1, "cpu-b", "64000\n")
         self.zone(tmp_path, 2, "iwlwifi_1", "91000\n")
         self.zone(tmp_path, 3, "cpu-broken", "-273000\n")
-        assert Heat(tmp_path).temperature() == 64.0
+        assert Temperature(tmp_path).celsius() == 64.0
 
     def test_other_zones_where_there_is_none_and_none_at_all(self, tmp_path: Path) -> None:
-        assert Heat(tmp_path).temperature() is None
+        assert Temperature(tmp_path).celsius() is None
         self.zone(tmp_path, 0, "board", "40000\n")
-        assert Heat(tmp_path).temperature() == 40.0
+        assert Temperature(tmp_path).celsius() == 40.0
 
     def test_a_temperature_is_not_read_all_the_time(self, tmp_path: Path) -> None:
         self.zone(tmp_path, 0, "cpu-thermal", "50000")
         now = [0.0]
-        heat = Heat(tmp_path, clock=lambda: now[0])
-        assert heat.temperature() == 50.0
+        measured = Temperature(tmp_path, clock=lambda: now[0])
+        assert measured.celsius() == 50.0
         (tmp_path / "class/thermal/thermal_zone0/temp").write_text("60000")
-        assert heat.temperature() == 50.0
+        assert measured.celsius() == 50.0
         now[0] = 1.0
-        assert heat.temperature() == 60.0
+        assert measured.celsius() == 60.0
 
     @pytest.mark.parametrize(
         ("text", "says"),
@@ -300,11 +300,11 @@ class TestHeat:
         ],
     )
     def test_the_firmwares_flags_in_words(self, tmp_path: Path, text: str, says: str | None) -> None:
-        assert Heat(tmp_path, ask=lambda: text).throttled() == says
+        assert Temperature(tmp_path, ask=lambda: text).throttled() == says
         flags = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
         flags.parent.mkdir(parents=True)
         flags.write_text(f"{text}\n")
-        assert Heat(tmp_path, ask=lambda: "throttled=0x2").throttled() == says
+        assert Temperature(tmp_path, ask=lambda: "throttled=0x2").throttled() == says
 
     def test_the_command_is_not_run_all_the_time(self, tmp_path: Path) -> None:
         asked: list[int] = []
@@ -314,8 +314,8 @@ class TestHeat:
             asked.append(1)
             return "throttled=0x4"
 
-        heat = Heat(tmp_path, clock=lambda: now[0], ask=ask)
+        measured = Temperature(tmp_path, clock=lambda: now[0], ask=ask)
         for second in range(20):
             now[0] = float(second)
-            assert heat.throttled() == "throttled"
+            assert measured.throttled() == "throttled"
         assert len(asked) == 2

@@ -1,11 +1,11 @@
-"""What an outlet tells of a sink that does not come back."""
+"""What a sink thread tells of a sink that does not come back."""
 
 from __future__ import annotations
 
 import threading
 
 from edge.run.frame import Frame
-from edge.run.sink_thread import Outlet, Slot
+from edge.run.sink_thread import SinkThread, Slot
 from edge.sinks.base import Sink
 from quietcam.image import Image
 from tests.edge.conftest import picture
@@ -40,19 +40,19 @@ def test_a_file_waits_for_its_sink() -> None:
 def _hanging(live: bool) -> tuple[object, object]:
     """The error while the sink hangs, and when it has come back."""
     now, sink, image = [0.0], Hangs(), picture(8, 8)
-    outlet = Outlet(sink, live, True, lambda: now[0], dict)
-    outlet.start()
+    thread = SinkThread(sink, live, True, lambda: now[0], dict)
+    thread.start()
     try:
-        assert outlet.report()["error"] is None
-        outlet.put(Slot(Frame(image, 0.0, 0), image, False, 0.0, 0.0, 1, lambda *_: None))
+        assert thread.report()["error"] is None
+        thread.put(Slot(Frame(image, 0.0, 0), image, False, 0.0, 0.0, 1, lambda *_: None))
         assert sink.hangs.wait(WAIT)
         now[0] = 4.0
-        assert outlet.report()["error"] is None
+        assert thread.report()["error"] is None
         now[0] = 6.0
-        error = outlet.report()["error"]
+        error = thread.report()["error"]
     finally:
         sink.go_on.set()
-    until(lambda: sink.frames == 1 and outlet.report()["error"] is None)
-    outlet.close(keep=True)
-    ended(outlet.thread)
-    return error, outlet.report()["error"]
+    until(lambda: sink.frames == 1 and thread.report()["error"] is None)
+    thread.close(keep=True)
+    ended(thread.thread)
+    return error, thread.report()["error"]
