@@ -169,7 +169,7 @@ check() {
     # Exit code 1 of doctor: something is broken, as no camera in a container. The pixels must be right.
     inside python -P -m quietcam doctor --json "$place/doctor.json" || [ $? = 1 ]
     inside python -c 'import json, sys; found = json.load(open(sys.argv[1]))["findings"]
-sys.exit(not [each for each in found if each["name"] == "models" and each["level"] == "ok"])' "$place/doctor.json" ||
+sys.exit(not [each for each in found if each["subject"] == "models" and each["severity"] == "ok"])' "$place/doctor.json" ||
         fail "doctor must find that the models give the pixels that they should."
     inside python -c 'import sys; from quietcam.data.generated import write_pairs; from pathlib import Path
 write_pairs(Path(sys.argv[1]), count=2, size=256)' "$place/pairs"

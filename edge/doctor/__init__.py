@@ -1,1 +1,1 @@
-"""The doctor: what is wrong with this machine, and the exact command that mends it."""
+"""The doctor: what is wrong with this machine, and the command that repairs it."""

@@ -8,33 +8,37 @@ __all__ = ["doctor_command"]
 
 
 def doctor_command(json: Json = None) -> None:
-    """Say what is wrong with this machine, and the exact command that mends each. Exit code 1: something is broken.
+    """Say what is wrong with this machine, and print the command that repairs it. Exit code 1: something does not work.
 
     Example: `quietcam doctor`
     """
     import typer
     from rich.text import Text
 
-    from edge.doctor.check import Finding, Machine
     from edge.doctor.examine import examine
+    from edge.doctor.machine import Machine
+    from quietcam.finding import Finding
     from quietcam.terminal.printable import printable
     from quietcam.terminal.report import report_console, write_report
     from quietcam.terminal.secrets import shown_values
 
-    findings = [Finding(**shown_values(each.report())) for each in examine(Machine())]  # people paste it in public
+    # People paste reports in public: no secret must be in them.
+    findings = [Finding(**shown_values(each.to_dict())) for each in examine(Machine())]
     console = report_console(json)
-    width = max(len(each.name) for each in findings)
+    width = max(len(each.subject) for each in findings)
     for each in findings:
         line = Text.assemble(
-            (f"{each.level:<7}", _STYLES[each.level]), f"{each.name:<{width}}  {printable(each.found)}"
+            (f"{each.severity:<7}", _STYLES[each.severity]), f"{each.subject:<{width}}  {printable(each.text)}"
         )
         console.print(line, soft_wrap=True)
-        if each.mend is not None:
-            console.print(Text.assemble(" " * (9 + width), ("mend: ", "bold"), printable(each.mend)), soft_wrap=True)
-    broken = sum(each.level == "broken" for each in findings)
-    write_report(json, {"ok": not broken, "findings": [each.report() for each in findings]})
-    if broken:
+        if each.remedy is not None:
+            console.print(
+                Text.assemble(" " * (9 + width), ("remedy: ", "bold"), printable(each.remedy)), soft_wrap=True
+            )
+    errors = sum(each.severity == "error" for each in findings)
+    write_report(json, {"ok": not errors, "findings": [each.to_dict() for each in findings]})
+    if errors:
         raise typer.Exit(1)
 
 
-_STYLES = {"ok": "green", "note": "dim", "warn": "yellow", "broken": "bold red"}
+_STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "error": "bold red"}

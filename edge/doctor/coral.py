@@ -9,9 +9,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from edge.child.process import ChildError
 from edge.doctor.coral_devices import (
@@ -25,12 +23,11 @@ from edge.doctor.coral_devices import (
 )
 from edge.raspberry_pi import board_name
 from quietcam.errors import QuietcamError
+from quietcam.finding import Finding
 
 __all__ = [
-    "Check",
     "Coral",
     "Library",
-    "State",
     "check_delegate",
     "check_devices",
     "check_library",
@@ -43,23 +40,6 @@ __all__ = [
     "find_library",
     "install_command",
 ]
-
-State = Literal["ok", "warning", "error", "absent"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding. ``found`` is what is there; ``remedy`` the exact command, None where nothing is to be done.
-
-    ``state``: ``ok``; ``warning``: works, but slower or untried; ``error``: it will not work; ``absent``: not there,
-    which is no fault on a machine without a Coral.
-    """
-
-    name: str
-    state: State
-    found: str
-    remedy: str | None = None
-
 
 _LAST_WITH_GOOGLES = (2, 11)  # google-coral/edgetpu #812: from 2.12 on it ends in a segmentation fault (read)
 # ai-edge-litert 2 with 16.0tf2.19.1: in jiteshsaini/model_garden's installer, with the note that a mismatched pair
@@ -91,7 +71,7 @@ def coral_checks(
     is_root: bool = False,
     page_size: int = 4096,
     machine: str | None = None,
-) -> list[Check]:
+) -> list[Finding]:
     """All checks that fit this machine, in the order in which to mend them.
 
     Args:
@@ -104,28 +84,25 @@ def coral_checks(
     """
     corals = find_corals(root)
     library = find_library(root)
-    checks = [check_devices(corals, root)]
+    findings = [check_devices(corals)]
     if not corals and library is None:
-        return checks
-    checks.append(check_library(library, runtime, install_command(root, machine or platform.machine())))
+        return findings
+    findings.append(check_library(library, runtime, install_command(root, machine or platform.machine())))
     if corals:
-        checks.append(check_permission(corals, root, groups, is_root))
-    checks += check_usb_speed(corals)
+        findings.append(check_permission(corals, root, groups, is_root))
+    findings += check_usb_speed(corals)
     if any(each.bus == "pci" for each in corals):
-        checks += [check_pcie(corals, root), check_pages(root, page_size)]
-    return checks
+        findings += [check_pcie(corals, root), check_pages(root, page_size)]
+    return findings
 
 
-def check_devices(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
+def check_devices(corals: Sequence[Coral]) -> Finding:
     """Is there an Edge TPU at all? A USB one that has not been used since it was plugged in is fine."""
     name = "Coral"
     if not corals:
-        remedy = "plug it in, into a USB 3 port with enough power (up to 900 mA); a PCIe card: see docs/how-to/coral.md"
-        if "Raspberry Pi 5" in board_name(root):
-            remedy += "; a card behind the Pi 5's PCIe port needs dtparam=pciex1 in /boot/firmware/config.txt"
-        return Check(name, "absent", "no Edge TPU on USB or PCIe", remedy)
+        return Finding(name, "note", "no Edge TPU on USB or PCIe")
     idle = " (not used since it was plugged in)"
-    return Check(name, "ok", ", ".join(f"{each.bus} {each.place}{'' if each.started else idle}" for each in corals))
+    return Finding(name, "ok", ", ".join(f"{each.bus} {each.place}{'' if each.started else idle}" for each in corals))
 
 
 def install_command(root: Path, machine: str) -> str:
@@ -138,7 +115,7 @@ def install_command(root: Path, machine: str) -> str:
     return f"curl -fLO {_RELEASES}/download/16.0TF2.19.1-1/{file} && sudo apt install ./{file}"
 
 
-def check_library(library: Library | None, runtime: tuple[str, str] | None, install: str = _INSTALL) -> Check:
+def check_library(library: Library | None, runtime: tuple[str, str] | None, install: str = _INSTALL) -> Finding:
     """Is libedgetpu there, and of a build that does not take this interpreter down? ``install`` is how to get one.
 
     Google's builds (16.0 and older) were made against TensorFlow 2.5. With tflite-runtime 2.12 and newer, and so with
@@ -147,32 +124,34 @@ def check_library(library: Library | None, runtime: tuple[str, str] | None, inst
     """
     name = "libedgetpu"
     if library is None:
-        return Check(name, "error", "libedgetpu.so.1 is not installed", install)
+        return Finding(name, "error", "libedgetpu.so.1 is not installed", install)
     found = f"{library.package or library.path} {library.version or 'of unknown version'}"
     if runtime is None:
-        return Check(name, "error", f"{found}, and no interpreter", "pip install 'quietcam[edge]'")
+        return Finding(name, "error", f"{found}, and no interpreter", "pip install 'quietcam[edge]'")
     package, version = runtime
     pair = f"{found} with {package} {version}"
     built = library.tensorflow
     if built is None:
-        return Check(name, "warning", f"{pair}: which TensorFlow it was built against is not known", install)
+        return Finding(name, "warning", f"{pair}: which TensorFlow it was built against is not known", install)
     is_litert = package == "ai-edge-litert"
     ours = _FIRST_WITH_LITERT if is_litert else _version(version)
     if built == GOOGLES_BUILD and (is_litert or ours > _LAST_WITH_GOOGLES):
-        return Check(name, "error", f"{pair}: Google's build, which ends in a segmentation fault there", install)
+        return Finding(name, "error", f"{pair}: Google's build, which ends in a segmentation fault there", install)
     if is_litert:
         if built < _FIRST_WITH_LITERT:
-            return Check(name, "warning", f"{pair}: built against an older TensorFlow; it may crash", install)
-        return Check(name, "ok", f"{pair}: others report that such a pair works; it has not been tried by this project")
+            return Finding(name, "warning", f"{pair}: built against an older TensorFlow; it may crash", install)
+        return Finding(
+            name, "ok", f"{pair}: others report that such a pair works; it has not been tried by this project"
+        )
     if built not in (ours, GOOGLES_BUILD):
         remedy = f"take the build closest to TensorFlow {ours[0]}.{ours[1]} from {_RELEASES}"
-        return Check(name, "warning", f"{pair}: built against TensorFlow {built[0]}.{built[1]}; it may crash", remedy)
-    return Check(name, "ok", pair)
+        return Finding(name, "warning", f"{pair}: built against TensorFlow {built[0]}.{built[1]}; it may crash", remedy)
+    return Finding(name, "ok", pair)
 
 
 def check_permission(
     corals: Sequence[Coral], root: Path = Path("/"), groups: Iterable[str] = (), is_root: bool = False
-) -> Check:
+) -> Finding:
     """Do udev's rules give the devices to a group that this process belongs to?
 
     A USB Coral changes its identity once its firmware is loaded, so both must be in the rule: with one of them it works
@@ -180,7 +159,7 @@ def check_permission(
     """
     name = "Coral permission"
     if is_root:
-        return Check(name, "ok", "runs as root, which may open every device")
+        return Finding(name, "ok", "runs as root, which may open every device")
     rules = _udev_rules(root)
     mine = set(groups)
     for each in corals:
@@ -188,15 +167,15 @@ def check_permission(
         lines = [[line for line in rules if all(word in line for word in words)] for words in wanted]
         if not all(lines):
             what = "the USB Coral's two identities" if each.bus == "usb" else "/dev/apex_*"
-            return Check(name, "error", f"no udev rule for {what}", _RULE_REMEDY[each.bus])
+            return Finding(name, "error", f"no udev rule for {what}", _RULE_REMEDY[each.bus])
         given = [re.search(r'group="?(\w+)', line) for some in lines for line in some]
         needed = {found[1] for found in given if found}
         is_open = all(any('mode="0666"' in line or "uaccess" in line for line in some) for some in lines)
         if needed and not needed & mine and not is_open:
             group = sorted(needed)[0]
             remedy = f"sudo adduser $USER {group}, then log in anew (a service: SupplementaryGroups={group})"
-            return Check(name, "error", f"the device belongs to the group {group}, this process does not", remedy)
-    return Check(name, "ok", "udev gives the device to a group of this process")
+            return Finding(name, "error", f"the device belongs to the group {group}, this process does not", remedy)
+    return Finding(name, "ok", "udev gives the device to a group of this process")
 
 
 _USB_RULES = tuple((vendor, product) for vendor, product in USB_IDS)
@@ -211,33 +190,33 @@ _RULE_REMEDY = {
 }
 
 
-def check_usb_speed(corals: Sequence[Coral]) -> list[Check]:
+def check_usb_speed(corals: Sequence[Coral]) -> list[Finding]:
     """Is each USB Coral on USB 3? On USB 2 it works, and moving the pictures takes several times as long.
 
     google-coral/edgetpu #782: 10 ms on USB 3 and 70 to 80 ms on USB 2 for one detector (read).
     """
-    checks = []
+    findings = []
     for each in corals:
         if each.bus != "usb" or each.speed is None:
             continue
         name = f"Coral {each.place} speed"
         if each.speed >= _USB3_LEAST:
-            checks.append(Check(name, "ok", f"USB 3, {each.speed} Mbit/s"))
+            findings.append(Finding(name, "ok", f"USB 3, {each.speed} Mbit/s"))
         else:
             remedy = "a blue (USB 3) port, plugged in quickly and fully; another cable; a powered USB 3 hub"
-            checks.append(Check(name, "warning", f"USB 2, {each.speed} Mbit/s: moving pictures is slow", remedy))
-    return checks
+            findings.append(Finding(name, "warning", f"USB 2, {each.speed} Mbit/s: moving pictures is slow", remedy))
+    return findings
 
 
-def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
+def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Finding:
     """Has the kernel's driver (gasket and apex) taken the card, so that there is a /dev/apex_N?"""
     name = "Coral PCIe driver"
     cards = [each for each in corals if each.bus == "pci"]
     missing = [each.place for each in cards if each.node is None or not (root / each.node.lstrip("/")).exists()]
     if not missing:
-        return Check(name, "ok", ", ".join(str(each.node) for each in cards))
+        return Finding(name, "ok", ", ".join(str(each.node) for each in cards))
     if not (root / "sys/module/apex").exists():
-        return Check(
+        return Finding(
             name,
             "error",
             f"no driver has taken {', '.join(missing)} (the module apex is not loaded)",
@@ -251,22 +230,22 @@ def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Check:
             "in /boot/firmware/config.txt: dtparam=pciex1, dtoverlay=pciex1-compat-pi5,no-mip and "
             f"dtoverlay=pcie-32bit-dma-pi5; reboot; else {remedy}"
         )
-    return Check(name, "error", f"the module apex is loaded, and has not taken {', '.join(missing)}", remedy)
+    return Finding(name, "error", f"the module apex is loaded, and has not taken {', '.join(missing)}", remedy)
 
 
-def check_pages(root: Path, page_size: int) -> Check:
+def check_pages(root: Path, page_size: int) -> Finding:
     """The PCIe driver needs a kernel of 4096-byte pages; the Pi 5's default kernel has 16384.
 
     geerlingguy/raspberry-pi-pcie-devices #44 and raspberrypi/linux pull request 6126 (read).
     """
     name = "kernel pages"
     if page_size == 4096:
-        return Check(name, "ok", "4096 bytes, as the PCIe driver needs")
+        return Finding(name, "ok", "4096 bytes, as the PCIe driver needs")
     is_pi = "Raspberry Pi" in board_name(root)
     remedy = (
         "kernel=kernel8.img in /boot/firmware/config.txt, reboot, then build the driver again (sudo dkms autoinstall)"
     )
-    return Check(
+    return Finding(
         name,
         "error",
         f"{page_size} bytes; the PCIe driver needs 4096",
@@ -274,7 +253,7 @@ def check_pages(root: Path, page_size: int) -> Check:
     )
 
 
-def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -> Check:
+def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -> Finding:
     """Load the delegate in a process of its own, so that a crash is a finding and not the end.
 
     A Coral that a run of ours holds cannot be opened a second time, so what does not load is no more than a warning.
@@ -288,12 +267,12 @@ def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -
         load()
     except ChildError as error:
         found = f"while it is loaded: {error}"
-        return Check(name, "error", found, _INSTALL) if error.crashed else Check(name, "warning", found, _FREE)
+        return Finding(name, "error", found, _INSTALL) if error.crashed else Finding(name, "warning", found, _FREE)
     except QuietcamError as error:
         found = f"does not load: {str(error).partition(' Remedy: ')[0]}"
         missing = "cannot open shared object" in found
-        return Check(name, "error" if missing else "warning", found, _INSTALL if missing else _FREE)
-    return Check(name, "ok", f"{library} loads")
+        return Finding(name, "error" if missing else "warning", found, _INSTALL if missing else _FREE)
+    return Finding(name, "ok", f"{library} loads")
 
 
 _FREE = (

@@ -1,9 +1,10 @@
-"""Checks of the Python environment: versions that die together, packages that are missing."""
+"""Checks of the Python environment: versions that crash together, and missing packages."""
 
 from __future__ import annotations
 
-from edge.doctor.check import Finding, Machine
+from edge.doctor.machine import Machine
 from edge.network.instructions import instructions
+from quietcam.finding import Finding
 
 __all__ = [
     "check_camera_library",
@@ -17,68 +18,68 @@ __all__ = [
 
 
 def check_python(machine: Machine) -> list[Finding]:
-    """3.11 or later."""
+    """Is Python 3.11 or later?"""
     version = ".".join(map(str, machine.python))
     if machine.python < (3, 11):
-        return [Finding("python", "broken", f"{version}; quietcam needs 3.11", "sudo apt install python3.11-venv")]
+        return [Finding("python", "error", f"{version}; quietcam needs 3.11", "sudo apt install python3.11-venv")]
     return [Finding("python", "ok", f"{version} on {machine.architecture}")]
 
 
 def check_processor(machine: Machine) -> list[Finding]:
-    """What the network's kernels run on. A note where int8 brings no speed, since nothing can be mended."""
+    """Which instructions do the network's kernels use? A note where they make int8 no faster: nothing can be done."""
     found = instructions(machine.text("/proc/cpuinfo") or "", machine.architecture)
     return [Finding("processor", "ok" if found.int8_dot_product else "note", f"{found.name}. {found.meaning}")]
 
 
 def check_runtime(machine: Machine) -> list[Finding]:
-    """An interpreter for models."""
+    """Is an interpreter for models installed?"""
     litert, old = machine.version("ai-edge-litert"), machine.version("tflite-runtime")
     if litert is not None:
         return [Finding("interpreter", "ok", f"ai-edge-litert {litert}")]
     if old is not None:
         return [Finding("interpreter", "ok", f"tflite-runtime {old}")]
     extra = "edge-legacy" if machine.architecture.startswith("armv") else "edge"
-    return [Finding("interpreter", "broken", "none is installed", f"{machine.pip} 'quietcam[{extra}]'")]
+    return [Finding("interpreter", "error", "none is installed", f"{machine.pip} 'quietcam[{extra}]'")]
 
 
 def check_numpy(machine: Machine) -> list[Finding]:
-    """The numpy trap: tflite-runtime, and Bookworm's picamera2, die under numpy 2 and do not say so beforehand."""
+    """Does this numpy fit? tflite-runtime, and the picamera2 of Debian 12, crash under numpy 2 without a warning."""
     numpy = machine.version("numpy")
     if numpy is None:
-        return [Finding("numpy", "broken", "not installed", f"{machine.pip} 'quietcam[edge]'")]
+        return [Finding("numpy", "error", "not installed", f"{machine.pip} 'quietcam[edge]'")]
     if numpy.split(".")[0] < "2":
         return [Finding("numpy", "ok", numpy)]
     older = f"{machine.pip} 'numpy<2' 'opencv-python-headless<4.12'"
     if machine.version("ai-edge-litert") is None and machine.version("tflite-runtime") is not None:
-        return [Finding("numpy", "broken", f"{numpy}; tflite-runtime dies under numpy 2", older)]
+        return [Finding("numpy", "error", f"{numpy}; tflite-runtime crashes under numpy 2", older)]
     if machine.python == (3, 11) and _system_picamera2(machine):
-        return [Finding("numpy", "broken", f"{numpy}; this system's picamera2 was built for numpy 1", older)]
+        return [Finding("numpy", "error", f"{numpy}; this system's picamera2 was built for numpy 1", older)]
     return [Finding("numpy", "ok", numpy)]
 
 
 def check_opencv(machine: Machine) -> list[Finding]:
-    """OpenCV, which reads cameras and writes pictures."""
+    """Is OpenCV installed? It reads cameras and writes pictures."""
     for package in ("opencv-python-headless", "opencv-python", "opencv-contrib-python"):
         version = machine.version(package)
         if version is not None:
             old = [int(part) for part in version.split(".")[:2] if part.isdigit()] < [4, 13]
-            note = "; before 4.13 OpenCV reads the colors of most videos (BT.709) a little wrong" if old else ""
+            note = "; OpenCV before 4.13 reads the colors of most videos (BT.709) slightly wrong" if old else ""
             return [Finding("opencv", "ok", f"{package} {version}{note}")]
     if machine.importable("cv2"):
         return [Finding("opencv", "ok", "the system's")]
-    return [Finding("opencv", "broken", "not installed", f"{machine.pip} 'quietcam[edge]'")]
+    return [Finding("opencv", "error", "not installed", f"{machine.pip} 'quietcam[edge]'")]
 
 
 def check_web(machine: Machine) -> list[Finding]:
-    """What the live page needs."""
+    """Is everything installed that the live page needs?"""
     missing = [package for package in ("aiohttp", "prometheus_client") if machine.version(package) is None]
     if missing:
-        return [Finding("live page", "broken", f"missing: {', '.join(missing)}", f"{machine.pip} 'quietcam[edge]'")]
+        return [Finding("live page", "error", f"missing: {', '.join(missing)}", f"{machine.pip} 'quietcam[edge]'")]
     return [Finding("live page", "ok", f"aiohttp {machine.version('aiohttp')}")]
 
 
 def check_camera_library(machine: Machine) -> list[Finding]:
-    """libcamera and picamera2 are the system's: a virtual environment sees them only when it is told to."""
+    """Are picamera2 and libcamera visible? They are the system's: a virtual environment must be told to show them."""
     installed = _system_picamera2(machine)
     if machine.importable("picamera2") and machine.importable("libcamera"):
         return [Finding("libcamera", "ok", "picamera2 and libcamera can be imported")]
@@ -87,8 +88,8 @@ def check_camera_library(machine: Machine) -> list[Finding]:
         return [
             Finding(
                 "libcamera",
-                "broken" if machine.is_pi else "warn",
-                f"the system has picamera2, but the environment {machine.prefix} cannot see it",
+                "error" if machine.is_pi else "warning",
+                f"the system has picamera2, but the virtual environment {machine.prefix} does not show it",
                 f"sed -i 's/^include-system-site-packages = false/include-system-site-packages = true/' {settings}",
             )
         ]
@@ -96,12 +97,12 @@ def check_camera_library(machine: Machine) -> list[Finding]:
         return [
             Finding(
                 "libcamera",
-                "warn",
+                "warning",
                 "picamera2 is not installed; only USB and network cameras work",
                 "sudo apt install python3-picamera2 --no-install-recommends",
             )
         ]
-    return [Finding("libcamera", "note", "not here, and only a Raspberry Pi's own camera needs it")]
+    return [Finding("libcamera", "note", "not installed; only a Raspberry Pi's own camera needs it")]
 
 
 def _system_picamera2(machine: Machine) -> bool:

@@ -1,8 +1,7 @@
-"""All checks, one after another."""
+"""The list of all checks, and the function that runs them."""
 
 from __future__ import annotations
 
-from edge.doctor.check import Finding, Machine
 from edge.doctor.environment import (
     check_camera_library,
     check_numpy,
@@ -13,8 +12,10 @@ from edge.doctor.environment import (
     check_web,
 )
 from edge.doctor.hardware import check_cameras, check_coral, check_power
+from edge.doctor.machine import Machine
 from edge.doctor.models import check_models
 from edge.doctor.system import check_clock, check_disk, check_memory
+from quietcam.finding import Finding
 
 __all__ = ["CHECKS", "Finding", "Machine", "examine"]
 
@@ -37,12 +38,12 @@ CHECKS = (
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """All findings, in the order of ``CHECKS``. A check that itself fails is a finding, too."""
+    """Run all checks, in the order of ``CHECKS``. A check that itself fails becomes a finding, too."""
     findings: list[Finding] = []
     for check in CHECKS:
         try:
             findings += check(machine)
-        except Exception as error:  # noqa: BLE001  one odd machine must not hide the other findings
+        except Exception as error:  # noqa: BLE001  a check that fails must not hide the other findings
             name = check.__name__.removeprefix("check_").replace("_", " ")
-            findings.append(Finding(name, "warn", f"could not be looked at: {type(error).__name__}: {error}"))
+            findings.append(Finding(name, "warning", f"this check failed: {type(error).__name__}: {error}"))
     return findings

@@ -1,14 +1,15 @@
-"""The check that the models which ship give the pixels here that they gave where they were made."""
+"""The check that the models which ship give the same pixels here as on the machine that made them."""
 
 from __future__ import annotations
 
-from edge.doctor.check import Finding, Machine
+from edge.doctor.machine import Machine
+from quietcam.finding import Finding
 
 __all__ = ["check_models"]
 
 
 def check_models(machine: Machine) -> list[Finding]:
-    """Every model's golden frame, run here. A model without one is passed over, and all of them without a runtime."""
+    """Run the golden frame of every model that ships. Models without one are skipped; without a runtime all are."""
     if machine.version("ai-edge-litert") is None and machine.version("tflite-runtime") is None:
         return []
     from edge.network.golden import check_golden
@@ -22,10 +23,13 @@ def check_models(machine: Machine) -> list[Finding]:
             continue
         off, tolerance = found
         if off > tolerance:
-            text = f"{path.stem} is up to {off} of 255 off what it gave where it was made; {tolerance} are usual"
-            return [Finding("models", "broken", text, f"{machine.pip} --force-reinstall quietcam ai-edge-litert")]
+            text = (
+                f"the pixels of {path.stem} differ by up to {off} of 255 from those where it was made; {tolerance} is "
+                "allowed"
+            )
+            return [Finding("models", "error", text, f"{machine.pip} --force-reinstall quietcam ai-edge-litert")]
         worst.append((off, path.stem))
     if not worst:
         return []
     off, name = max(worst)
-    return [Finding("models", "ok", f"{len(worst)} give the pixels they should, {name} to {off} of 255")]
+    return [Finding("models", "ok", f"all {len(worst)} give the pixels that they should, within {off} of 255 ({name})")]

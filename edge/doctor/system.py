@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.doctor.check import Finding, Machine
+from edge.doctor.machine import Machine
+from quietcam.finding import Finding
 
 __all__ = ["check_clock", "check_disk", "check_memory"]
 
-_LEAST_MEMORY = 200 << 20  # bytes: what a run at VGA takes, and some
+_LEAST_MEMORY = 200 << 20  # bytes: what a run at 640x480 takes, and some reserve
 _FULL, _NEARLY_FULL = 100 << 20, 1 << 30
 
 
 def check_memory(machine: Machine) -> list[Finding]:
-    """What is available now (proc(5), MemAvailable)."""
+    """Is there enough free memory now? (proc(5), MemAvailable)"""
     lines = (machine.text("/proc/meminfo") or "").splitlines()
     amounts = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines if line.endswith("kB")}
     available = amounts.get("MemAvailable")
@@ -23,7 +24,7 @@ def check_memory(machine: Machine) -> list[Finding]:
         return [
             Finding(
                 "memory",
-                "warn",
+                "warning",
                 f"{available >> 20} MiB available",
                 "sudo systemctl set-default multi-user.target && sudo reboot",
             )
@@ -32,7 +33,7 @@ def check_memory(machine: Machine) -> list[Finding]:
 
 
 def check_disk(machine: Machine) -> list[Finding]:
-    """Room for a spool where the service keeps it, and whether the disk can be written to at all."""
+    """Is there room for the service's spool, and can the disk be written to at all?"""
     place = machine.spool
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -40,8 +41,8 @@ def check_disk(machine: Machine) -> list[Finding]:
         return [
             Finding(
                 "disk",
-                "broken",
-                f"{place} is mounted read-only: a worn card does that",
+                "error",
+                f"{place} is mounted read-only, which is how a worn-out card ends",
                 f"sudo mount -o remount,rw {_mount(machine, place)}; dmesg | tail",
             )
         ]
@@ -51,27 +52,29 @@ def check_disk(machine: Machine) -> list[Finding]:
         return [
             Finding(
                 "disk",
-                "broken",
+                "error",
                 said,
                 f"sudo journalctl --vacuum-size=50M; sudo apt clean; du -xh {place} | sort -h | tail",
             )
         ]
     if free < _NEARLY_FULL:
-        return [Finding("disk", "warn", said, f"du -xh {place} | sort -h | tail")]
+        return [Finding("disk", "warning", said, f"du -xh {place} | sort -h | tail")]
     return [Finding("disk", "ok", said)]
 
 
 def check_clock(machine: Machine) -> list[Finding]:
-    """Whether the time is kept by NTP: file names of a spool carry it."""
+    """Is the time kept by NTP? File names in a spool carry it."""
     if machine.root.joinpath("run/systemd/timesync/synchronized").exists():
         return [Finding("clock", "ok", "kept by NTP")]
     said = machine.run(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
     if said is None:
-        return [Finding("clock", "note", "timedatectl cannot be asked")]
+        return [Finding("clock", "note", "timedatectl does not answer")]
     if said.strip() == "yes":
         return [Finding("clock", "ok", "kept by NTP")]
     return [
-        Finding("clock", "warn", "not kept by NTP: times in file names may be wrong", "sudo timedatectl set-ntp true")
+        Finding(
+            "clock", "warning", "not kept by NTP: times in file names may be wrong", "sudo timedatectl set-ntp true"
+        )
     ]
 
 

@@ -1,4 +1,4 @@
-"""Coral's doctor checks on made-up machines: folders laid out as the kernel, udev and dpkg lay out theirs."""
+"""The doctor's findings about a Coral, on made-up machines: folders like those of the kernel, udev and dpkg."""
 
 import re
 import subprocess
@@ -64,37 +64,31 @@ def install_library(root, version="16.0tf2.19.1-1", triplet="aarch64-linux-gnu")
     )
 
 
-def states(checks):
-    return {each.name: each.state for each in checks}
+def severities(findings):
+    return {each.subject: each.severity for each in findings}
 
 
 def test_a_machine_without_a_coral_has_one_finding_and_no_error(tmp_path):
-    (check,) = coral_checks(tmp_path, runtime=LITERT)
-    assert check.state == "absent"
-    assert "plug it in" in check.remedy
+    (finding,) = coral_checks(tmp_path, runtime=LITERT)
+    assert (finding.severity, finding.remedy) == ("note", None)
 
 
 def test_the_default_root_is_this_machine():
     assert coral_checks(runtime=LITERT)
 
 
-def test_a_pi_5_is_told_how_to_switch_its_pcie_port_on(tmp_path):
-    put(tmp_path, "proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0")
-    assert "dtparam=pciex1" in check_devices([], tmp_path).remedy
-
-
 def test_a_healthy_usb_coral_has_no_fault(tmp_path):
     plug_usb(tmp_path)
     install_library(tmp_path)
     put(tmp_path, "usr/lib/udev/rules.d/60-libedgetpu1-std.rules", USB_RULES)
-    checks = coral_checks(tmp_path, runtime=LITERT, groups=["plugdev"])
-    assert states(checks) == {
+    findings = coral_checks(tmp_path, runtime=LITERT, groups=["plugdev"])
+    assert severities(findings) == {
         "Coral": "ok",
         "libedgetpu": "ok",
         "Coral permission": "ok",
         "Coral 2-1 speed": "ok",
     }
-    assert all(each.remedy is None for each in checks)
+    assert all(each.remedy is None for each in findings)
 
 
 def test_both_identities_of_the_usb_coral_are_found(tmp_path):
@@ -105,18 +99,18 @@ def test_both_identities_of_the_usb_coral_are_found(tmp_path):
         Coral("usb", "1-1", 480, "/dev/bus/usb/002/003", started=False),
         Coral("usb", "2-1", 5000, "/dev/bus/usb/002/003", started=True),
     ]
-    assert "not used since it was plugged in" in check_devices(find_corals(tmp_path)).found
+    assert "not used since it was plugged in" in check_devices(find_corals(tmp_path)).text
 
 
 def test_usb_2_is_a_warning_and_usb_3_is_fine():
     slow, fast, unknown = Coral("usb", "1-1", 480), Coral("usb", "2-1", 10000), Coral("usb", "3-1")
-    checks = check_usb_speed([slow, fast, unknown, Coral("pci", "0000:01:00.0")])
-    assert [each.state for each in checks] == ["warning", "ok"]
-    assert "USB 3" in checks[0].remedy
+    findings = check_usb_speed([slow, fast, unknown, Coral("pci", "0000:01:00.0")])
+    assert [each.severity for each in findings] == ["warning", "ok"]
+    assert "USB 3" in findings[0].remedy
 
 
 @pytest.mark.parametrize(
-    ("version", "runtime", "state"),
+    ("version", "runtime", "severity"),
     [
         ("16.0", LITERT, "error"),  # the segfault
         ("16.0", LEGACY, "error"),
@@ -131,24 +125,24 @@ def test_usb_2_is_a_warning_and_usb_3_is_fine():
         (None, LITERT, "warning"),
     ],
 )
-def test_the_pairs_that_crash_are_errors(version, runtime, state):
-    check = check_library(Library("/usr/lib/libedgetpu.so.1", "libedgetpu1-std", version), runtime)
-    assert check.state == state
-    assert (check.remedy is None) == (state == "ok")
+def test_the_pairs_that_crash_are_errors(version, runtime, severity):
+    finding = check_library(Library("/usr/lib/libedgetpu.so.1", "libedgetpu1-std", version), runtime)
+    assert finding.severity == severity
+    assert (finding.remedy is None) == (severity == "ok")
 
 
 def test_the_crash_is_named_and_the_maintained_build_is_the_remedy():
-    check = check_library(Library("/usr/lib/libedgetpu.so.1", "libedgetpu1-max", "16.0"), LITERT)
-    assert "segmentation fault" in check.found
-    assert "feranick/libedgetpu" in check.remedy
+    finding = check_library(Library("/usr/lib/libedgetpu.so.1", "libedgetpu1-max", "16.0"), LITERT)
+    assert "segmentation fault" in finding.text
+    assert "feranick/libedgetpu" in finding.remedy
 
 
 def test_a_missing_library_or_interpreter_is_an_error(tmp_path):
     plug_usb(tmp_path)
-    assert states(coral_checks(tmp_path, runtime=LITERT, is_root=True))["libedgetpu"] == "error"
+    assert severities(coral_checks(tmp_path, runtime=LITERT, is_root=True))["libedgetpu"] == "error"
     install_library(tmp_path)
-    check = check_library(find_library(tmp_path), None)
-    assert (check.state, check.remedy) == ("error", "pip install 'quietcam[edge]'")
+    finding = check_library(find_library(tmp_path), None)
+    assert (finding.severity, finding.remedy) == ("error", "pip install 'quietcam[edge]'")
 
 
 @pytest.mark.parametrize(
@@ -162,8 +156,8 @@ def test_a_missing_library_or_interpreter_is_an_error(tmp_path):
 def test_the_remedy_is_the_command_for_this_system(tmp_path, codename, machine, file):
     put(tmp_path, "etc/os-release", f'NAME="Some"\nVERSION_CODENAME={codename}\n')
     plug_usb(tmp_path)
-    checks = {each.name: each for each in coral_checks(tmp_path, runtime=LITERT, is_root=True, machine=machine)}
-    remedy = checks["libedgetpu"].remedy
+    findings = {each.subject: each for each in coral_checks(tmp_path, runtime=LITERT, is_root=True, machine=machine)}
+    remedy = findings["libedgetpu"].remedy
     assert remedy.startswith("curl -fLO https://github.com/feranick/libedgetpu/releases/download/")
     assert remedy.endswith(f"/{file} && sudo apt install ./{file}")
 
@@ -195,26 +189,26 @@ def test_a_removed_package_is_not_an_installed_one(tmp_path):
 
 def test_a_rule_with_one_identity_of_the_two_is_not_enough(tmp_path):
     put(tmp_path, "etc/udev/rules.d/99-edgetpu-accelerator.rules", USB_RULES.splitlines()[0] + "\n")
-    check = check_permission([Coral("usb", "2-1")], tmp_path, ["plugdev"])
-    assert check.state == "error"
-    assert "1a6e" in check.remedy
-    assert "9302" in check.remedy
+    finding = check_permission([Coral("usb", "2-1")], tmp_path, ["plugdev"])
+    assert finding.severity == "error"
+    assert "1a6e" in finding.remedy
+    assert "9302" in finding.remedy
 
 
 def test_a_rule_that_is_a_comment_is_none(tmp_path):
     put(tmp_path, "etc/udev/rules.d/99-x.rules", "# " + USB_RULES.replace("\n", "\n# "))
-    assert check_permission([Coral("usb", "2-1")], tmp_path, ["plugdev"]).state == "error"
+    assert check_permission([Coral("usb", "2-1")], tmp_path, ["plugdev"]).severity == "error"
 
 
 def test_whoever_is_not_in_the_group_is_told_which(tmp_path):
     put(tmp_path, "etc/udev/rules.d/99-edgetpu-accelerator.rules", USB_RULES)
     corals = [Coral("usb", "2-1")]
-    check = check_permission(corals, tmp_path, ["video"])
-    assert check.state == "error"
-    assert "sudo adduser $USER plugdev" in check.remedy
-    assert check_permission(corals, tmp_path, ["video"], is_root=True).state == "ok"
+    finding = check_permission(corals, tmp_path, ["video"])
+    assert finding.severity == "error"
+    assert "sudo adduser $USER plugdev" in finding.remedy
+    assert check_permission(corals, tmp_path, ["video"], is_root=True).severity == "ok"
     put(tmp_path, "etc/udev/rules.d/99-edgetpu-accelerator.rules", USB_RULES.replace("\n", ',MODE="0666"\n'))
-    assert check_permission(corals, tmp_path, ["video"]).state == "ok"
+    assert check_permission(corals, tmp_path, ["video"]).severity == "ok"
 
 
 def test_the_printed_rule_is_one_that_satisfies_the_check(tmp_path):
@@ -224,23 +218,23 @@ def test_the_printed_rule_is_one_that_satisfies_the_check(tmp_path):
     rules = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
     assert rules == USB_RULES
     put(tmp_path, "etc/udev/rules.d/99-edgetpu-accelerator.rules", rules)
-    assert check_permission([Coral("usb", "2-1")], tmp_path, ["plugdev"]).state == "ok"
+    assert check_permission([Coral("usb", "2-1")], tmp_path, ["plugdev"]).severity == "ok"
 
 
 def test_a_card_with_its_driver_is_fine(tmp_path):
     plug_card(tmp_path)
     install_library(tmp_path)
     put(tmp_path, "etc/udev/rules.d/65-apex.rules", 'SUBSYSTEM=="apex", MODE="0660", GROUP="apex"\n')
-    checks = coral_checks(tmp_path, runtime=LITERT, groups=["apex"], page_size=4096)
-    assert set(states(checks).values()) == {"ok"}
+    findings = coral_checks(tmp_path, runtime=LITERT, groups=["apex"], page_size=4096)
+    assert set(severities(findings).values()) == {"ok"}
     assert find_corals(tmp_path) == [Coral("pci", "0000:01:00.0", node="/dev/apex_0")]
 
 
 def test_a_card_without_driver_is_told_what_to_build(tmp_path):
     plug_card(tmp_path, driver=False)
-    check = check_pcie(find_corals(tmp_path), tmp_path)
-    assert check.state == "error"
-    assert "gasket-dkms" in check.remedy
+    finding = check_pcie(find_corals(tmp_path), tmp_path)
+    assert finding.severity == "error"
+    assert "gasket-dkms" in finding.remedy
 
 
 def test_on_a_pi_a_loaded_driver_without_device_means_the_overlays(tmp_path):
@@ -252,15 +246,15 @@ def test_on_a_pi_a_loaded_driver_without_device_means_the_overlays(tmp_path):
 
 def test_large_pages_are_an_error_for_a_card_and_none_for_usb(tmp_path):
     put(tmp_path, "proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0")
-    check = check_pages(tmp_path, 16384)
-    assert check.state == "error"
-    assert "kernel=kernel8.img" in check.remedy
+    finding = check_pages(tmp_path, 16384)
+    assert finding.severity == "error"
+    assert "kernel=kernel8.img" in finding.remedy
     plug_usb(tmp_path)
-    assert "kernel pages" not in states(coral_checks(tmp_path, runtime=LITERT, page_size=16384))
+    assert "kernel pages" not in severities(coral_checks(tmp_path, runtime=LITERT, page_size=16384))
 
 
 @pytest.mark.parametrize(
-    ("how", "state", "found"),
+    ("how", "severity", "found"),
     [
         ("", "ok", "fake_edgetpu.so loads"),
         ("0 a", "error", "ended by SIGABRT .*last words: F0000 fake_edgetpu: check failed at create"),
@@ -268,18 +262,18 @@ def test_large_pages_are_an_error_for_a_card_and_none_for_usb(tmp_path):
         ("h", "warning", "did not answer within 3 s"),
     ],
 )
-def test_the_library_that_a_run_loads_is_really_loaded(bus, how, state, found):
+def test_the_library_that_a_run_loads_is_really_loaded(bus, how, severity, found):
     bus.misbehave("create", how)
-    check = check_delegate(lambda: probe(3.0 if how == "h" else WAIT), library_name())
-    assert re.search(found, check.found)
-    assert check.state == state
-    if state != "ok":
-        assert ("feranick" if state == "error" else "sudo systemctl stop quietcam") in check.remedy
+    finding = check_delegate(lambda: probe(3.0 if how == "h" else WAIT), library_name())
+    assert re.search(found, finding.text)
+    assert finding.severity == severity
+    if severity != "ok":
+        assert ("feranick" if severity == "error" else "sudo systemctl stop quietcam") in finding.remedy
 
 
 def test_a_missing_library_is_found_by_really_loading_it(monkeypatch, tmp_path):
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(tmp_path / "libedgetpu.so.1"))
-    check = check_delegate(lambda: probe(WAIT))
-    assert check.state == "error"
-    assert "libedgetpu.so.1" in check.found
-    assert "feranick" in check.remedy
+    finding = check_delegate(lambda: probe(WAIT))
+    assert finding.severity == "error"
+    assert "libedgetpu.so.1" in finding.text
+    assert "feranick" in finding.remedy

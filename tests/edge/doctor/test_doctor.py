@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from edge.child.process import ChildError
-from edge.doctor.check import Finding, Machine
 from edge.doctor.examine import CHECKS, examine
+from edge.doctor.machine import Machine
 from quietcam.app.cli import run
+from quietcam.finding import Finding
 
 PACKAGES = {
     "ai-edge-litert": "2.3.0", "numpy": "1.26.4", "opencv-python-headless": "4.11.0.86", "aiohttp": "3.14.5",
@@ -80,7 +81,7 @@ class Fake:
         )
 
     def findings(self) -> Mapping[str, Finding]:
-        return {finding.name: finding for finding in examine(self.machine())}
+        return {finding.subject: finding for finding in examine(self.machine())}
 
 
 @pytest.fixture
@@ -92,76 +93,76 @@ def test_a_healthy_pi(fake: Fake) -> None:
     fake.coral(5000)
     fake.library()
     findings = fake.findings()
-    assert {finding.level for finding in findings.values()} == {"ok"}, findings
-    assert all(finding.mend is None for finding in findings.values())
-    assert findings["Coral"].found == "usb 2-1"
-    assert findings["Coral 2-1 speed"].found.startswith("USB 3")
-    assert "16.0tf2.19.1-1 with ai-edge-litert 2.3.0" in findings["libedgetpu"].found
-    assert findings["Edge TPU delegate"].found == "libedgetpu.so.1 loads"
+    assert {finding.severity for finding in findings.values()} == {"ok"}, findings
+    assert all(finding.remedy is None for finding in findings.values())
+    assert findings["Coral"].text == "usb 2-1"
+    assert findings["Coral 2-1 speed"].text.startswith("USB 3")
+    assert "16.0tf2.19.1-1 with ai-edge-litert 2.3.0" in findings["libedgetpu"].text
+    assert findings["Edge TPU delegate"].text == "libedgetpu.so.1 loads"
 
 
-def trouble(fake: Fake, name: str, level: str, found: str, mend: str) -> None:
+def trouble(fake: Fake, name: str, severity: str, text: str, remedy: str) -> None:
     finding = fake.findings()[name]
-    assert finding.level == level, finding
-    assert found in finding.found
-    assert mend in (finding.mend or ""), finding.mend
+    assert finding.severity == severity, finding
+    assert text in finding.text, finding
+    assert remedy in (finding.remedy or ""), finding.remedy
 
 
 class TestEnvironment:
     def test_a_processor_without_an_int8_dot_product_is_told_and_has_nothing_to_mend(self, fake: Fake) -> None:
         fake.write("proc/cpuinfo", "Features\t: fp asimd evtstrm crc32 cpuid\n" * 4)
-        found = next(each for each in examine(fake.machine()) if each.name == "processor")
-        assert (found.level, found.mend) == ("note", None)
-        assert found.found.startswith("NEON without dot products. The processor has no int8 dot product")
+        found = next(each for each in examine(fake.machine()) if each.subject == "processor")
+        assert (found.severity, found.remedy) == ("note", None)
+        assert found.text.startswith("NEON without dot products. The processor has no int8 dot product")
 
     def test_an_old_python(self, fake: Fake) -> None:
         fake.fields["python"] = (3, 9)
-        trouble(fake, "python", "broken", "3.9", "apt install")
+        trouble(fake, "python", "error", "3.9", "apt install")
 
     @pytest.mark.parametrize(("architecture", "extra"), [("aarch64", "[edge]"), ("armv7l", "[edge-legacy]")])
     def test_no_interpreter(self, fake: Fake, architecture: str, extra: str) -> None:
         fake.fields["architecture"] = architecture
         del fake.packages["ai-edge-litert"]
-        trouble(fake, "interpreter", "broken", "none", f"/opt/quietcam/bin/python -m pip install 'quietcam{extra}'")
+        trouble(fake, "interpreter", "error", "none", f"/opt/quietcam/bin/python -m pip install 'quietcam{extra}'")
 
     def test_the_numpy_trap_of_tflite_runtime(self, fake: Fake) -> None:
         del fake.packages["ai-edge-litert"]
         fake.packages |= {"tflite-runtime": "2.14.0", "numpy": "2.4.6"}
-        trouble(fake, "numpy", "broken", "dies under numpy 2", "'numpy<2'")
+        trouble(fake, "numpy", "error", "crashes under numpy 2", "'numpy<2'")
 
     def test_the_numpy_trap_of_bookworms_picamera2(self, fake: Fake) -> None:
         fake.packages["numpy"] = "2.4.6"
-        trouble(fake, "numpy", "broken", "picamera2", "'numpy<2'")
+        trouble(fake, "numpy", "error", "picamera2", "'numpy<2'")
         fake.fields["python"] = (3, 13)  # Trixie's was built for it
-        assert fake.findings()["numpy"].level == "ok"
+        assert fake.findings()["numpy"].severity == "ok"
 
     @pytest.mark.parametrize("package", ["numpy", "opencv-python-headless", "aiohttp"])
     def test_a_package_that_is_missing(self, fake: Fake, package: str) -> None:
         del fake.packages[package]
         fake.modules.discard("cv2")
         name = {"numpy": "numpy", "opencv-python-headless": "opencv", "aiohttp": "live page"}[package]
-        trouble(fake, name, "broken", "", "pip install 'quietcam[edge]'")
+        trouble(fake, name, "error", "", "pip install 'quietcam[edge]'")
 
     @pytest.mark.parametrize(("version", "says"), [("4.12.0", True), ("4.13.0.92", False), ("5.0.0.93", False)])
     def test_an_opencv_that_mistakes_colors(self, fake: Fake, version: str, says: bool) -> None:
         fake.packages["opencv-python-headless"] = version
-        assert ("BT.709" in fake.findings()["opencv"].found) == says
+        assert ("BT.709" in fake.findings()["opencv"].text) == says
 
     def test_an_environment_that_cannot_see_the_systems_libcamera(self, fake: Fake, tmp_path: Path) -> None:
         """The command is run: afterwards the environment sees the system's packages."""
         fake.modules -= {"picamera2", "libcamera"}
         fake.fields["prefix"] = tmp_path / "venv"
         settings = fake.write("venv/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
-        trouble(fake, "libcamera", "broken", "cannot see it", "sed -i")
-        subprocess.run(fake.findings()["libcamera"].mend or "", shell=True, check=True)
+        trouble(fake, "libcamera", "error", "does not show it", "sed -i")
+        subprocess.run(fake.findings()["libcamera"].remedy or "", shell=True, check=True)
         assert settings.read_text() == "home = /usr/bin\ninclude-system-site-packages = true\n"
 
     def test_no_picamera2_at_all(self, fake: Fake) -> None:
         fake.modules -= {"picamera2", "libcamera"}
         shutil.rmtree(fake.root / "usr")
-        trouble(fake, "libcamera", "warn", "only USB", "sudo apt install python3-picamera2")
+        trouble(fake, "libcamera", "warning", "only USB", "sudo apt install python3-picamera2")
         fake.write("proc/device-tree/model", "Some board")
-        assert fake.findings()["libcamera"].level == "note"
+        assert fake.findings()["libcamera"].severity == "note"
 
 
 class TestHardware:
@@ -170,51 +171,51 @@ class TestHardware:
         fake.fields["access"] = lambda path, _: "video" not in path.name
         for path in (fake.root / "dev").glob("video*"):
             path.chmod(0o600)
-        trouble(fake, "cameras", "warn", "has just appeared", "quietcam doctor")
+        trouble(fake, "cameras", "warning", "has just appeared", "quietcam doctor")
 
     def test_not_in_the_group(self, fake: Fake) -> None:
         fake.fields |= {"groups": frozenset({"pi"}), "access": lambda path, _: "video" not in path.name}
-        trouble(fake, "cameras", "broken", "not in the group video", "sudo usermod -aG video pi")
+        trouble(fake, "cameras", "error", "not in the group video", "sudo usermod -aG video pi")
 
     def test_a_device_of_another_group(self, fake: Fake) -> None:
         fake.fields["access"] = lambda path, _: "video" not in path.name
-        trouble(fake, "cameras", "broken", "/dev/video0 cannot be opened", "sudo chgrp video /dev/video0")
+        trouble(fake, "cameras", "error", "/dev/video0 cannot be opened", "sudo chgrp video /dev/video0")
 
     def test_codecs_and_metadata_are_no_cameras(self, fake: Fake) -> None:
         fake.write("dev/video10", "")
         fake.write("sys/class/video4linux/video10/name", "bcm2835-codec-decode\n")
         fake.write("dev/video1", "")
         fake.write("sys/class/video4linux/video1/index", "1\n")
-        assert fake.findings()["cameras"].found == "/dev/video0 (imx219)"
+        assert fake.findings()["cameras"].text == "/dev/video0 (imx219)"
         (fake.root / "dev/video0").unlink()
-        assert fake.findings()["cameras"].level == "warn"
+        assert fake.findings()["cameras"].severity == "warning"
 
     def test_without_a_coral_there_is_nothing_to_mend(self, fake: Fake) -> None:
         finding = fake.findings()["Coral"]
-        assert (finding.level, finding.mend) == ("note", None)
+        assert (finding.severity, finding.remedy) == ("note", None)
 
     @pytest.mark.parametrize(("vendor", "product"), [("1a6e", "089a"), ("18d1", "9302")])
     def test_a_coral_on_usb_2(self, fake: Fake, vendor: str, product: str) -> None:
         fake.coral(480, vendor, product)
         fake.library()
-        trouble(fake, "Coral 2-1 speed", "warn", "USB 2, 480 Mbit/s", "USB 3")
+        trouble(fake, "Coral 2-1 speed", "warning", "USB 2, 480 Mbit/s", "USB 3")
 
     def test_a_coral_without_its_library(self, fake: Fake) -> None:
         fake.coral(5000)
-        trouble(fake, "libedgetpu", "broken", "libedgetpu.so.1 is not installed", "sudo apt install ./libedgetpu1-std")
+        trouble(fake, "libedgetpu", "error", "libedgetpu.so.1 is not installed", "sudo apt install ./libedgetpu1-std")
 
     @pytest.mark.parametrize("version", ["15.0", "16.0"])
     def test_googles_own_build_is_broken_whatever_its_number(self, fake: Fake, version: str) -> None:
         fake.coral(5000)
         fake.library(version)
-        trouble(fake, "libedgetpu", "broken", f"{version} with ai-edge-litert 2.3.0: Google's build", "feranick")
+        trouble(fake, "libedgetpu", "error", f"{version} with ai-edge-litert 2.3.0: Google's build", "feranick")
         assert "Edge TPU delegate" not in fake.findings(), "it is not loaded: what would happen is known"
 
     def test_a_coral_of_another_group(self, fake: Fake) -> None:
         fake.coral(5000)
         fake.library()
         fake.fields["groups"] = frozenset({"video"})
-        trouble(fake, "Coral permission", "broken", "plugdev", "sudo adduser $USER plugdev")
+        trouble(fake, "Coral permission", "error", "plugdev", "sudo adduser $USER plugdev")
 
     def test_a_library_that_crashes_all_the_same(self, fake: Fake) -> None:
         fake.coral(5000)
@@ -224,55 +225,55 @@ class TestHardware:
             raise ChildError("Its process was ended by SIGSEGV", crashed=True)
 
         fake.fields["delegate"] = crash
-        trouble(fake, "Edge TPU delegate", "broken", "ended by SIGSEGV", "libedgetpu1-std")
+        trouble(fake, "Edge TPU delegate", "error", "ended by SIGSEGV", "libedgetpu1-std")
 
     def test_pcie_needs_pages_of_4096_bytes(self, fake: Fake) -> None:
         fake.library()
         fake.write("sys/bus/pci/devices/0000:01:00.0/vendor", "0x1ac1\n")
         fake.write("sys/bus/pci/devices/0000:01:00.0/device", "0x089a\n")
-        trouble(fake, "kernel pages", "broken", "16384", "kernel=kernel8.img")
+        trouble(fake, "kernel pages", "error", "16384", "kernel=kernel8.img")
         fake.fields["page_size"] = 4096
-        assert fake.findings()["kernel pages"].level == "ok"
+        assert fake.findings()["kernel pages"].severity == "ok"
 
     @pytest.mark.parametrize(
-        ("bits", "level", "found", "mend"),
+        ("bits", "severity", "text", "remedy"),
         [
-            ("0x50005", "broken", "undervoltage now, throttled now, undervoltage since boot, throttled", "power"),
-            ("0x50000", "warn", "undervoltage since boot", "power supply"),
-            ("0x80008", "broken", "soft temperature limit now", "fan"),
-            ("0x20000", "warn", "clock capped since boot", "fan"),
+            ("0x50005", "error", "undervoltage now, throttled now, undervoltage since boot, throttled", "power"),
+            ("0x50000", "warning", "undervoltage since boot", "power supply"),
+            ("0x80008", "error", "soft temperature limit now", "fan"),
+            ("0x20000", "warning", "clock capped since boot", "fan"),
         ],
     )  # fmt: skip
-    def test_throttling(self, fake: Fake, bits: str, level: str, found: str, mend: str) -> None:
+    def test_throttling(self, fake: Fake, bits: str, severity: str, text: str, remedy: str) -> None:
         fake.commands["vcgencmd"] = f"throttled={bits}\n"
-        trouble(fake, "power", level, found, mend)
+        trouble(fake, "power", severity, text, remedy)
 
     @pytest.mark.parametrize("said", ["", "error=1 error_msg", "throttled=perhaps"])
     def test_a_vcgencmd_that_says_nonsense(self, fake: Fake, said: str) -> None:
         fake.commands["vcgencmd"] = said
-        assert fake.findings()["power"].level == "warn"
+        assert fake.findings()["power"].severity == "warning"
 
 
 class TestSystem:
-    @pytest.mark.parametrize(("free", "level"), [(50 << 20, "broken"), (500 << 20, "warn"), (5 << 30, "ok")])
-    def test_disk(self, fake: Fake, free: int, level: str) -> None:
+    @pytest.mark.parametrize(("free", "severity"), [(50 << 20, "error"), (500 << 20, "warning"), (5 << 30, "ok")])
+    def test_disk(self, fake: Fake, free: int, severity: str) -> None:
         fake.fields["free"] = lambda _: free
-        assert fake.findings()["disk"].level == level
-        assert (fake.findings()["disk"].mend is None) == (level == "ok")
+        assert fake.findings()["disk"].severity == severity
+        assert (fake.findings()["disk"].remedy is None) == (severity == "ok")
 
     def test_a_card_that_went_read_only(self, fake: Fake) -> None:
         fake.write("proc/mounts", "/dev/root / ext4 ro,noatime 0 0\n")
-        trouble(fake, "disk", "broken", "read-only", "sudo mount -o remount,rw /")
+        trouble(fake, "disk", "error", "read-only", "sudo mount -o remount,rw /")
 
     def test_clock(self, fake: Fake) -> None:
         fake.commands["timedatectl"] = "no\n"
-        trouble(fake, "clock", "warn", "not kept by NTP", "sudo timedatectl set-ntp true")
+        trouble(fake, "clock", "warning", "not kept by NTP", "sudo timedatectl set-ntp true")
         fake.write("run/systemd/timesync/synchronized", "")
-        assert fake.findings()["clock"].level == "ok"
+        assert fake.findings()["clock"].severity == "ok"
 
     def test_memory(self, fake: Fake) -> None:
         fake.write("proc/meminfo", "MemAvailable: 90000 kB\n")
-        trouble(fake, "memory", "warn", "87 MiB", "multi-user")
+        trouble(fake, "memory", "warning", "87 MiB", "multi-user")
 
 
 def test_an_empty_machine_is_no_crash(tmp_path: Path) -> None:
@@ -281,7 +282,7 @@ def test_an_empty_machine_is_no_crash(tmp_path: Path) -> None:
         free=lambda _: 10**10, spool=tmp_path,
     )  # fmt: skip
     findings = examine(machine)
-    assert {finding.name for finding in findings} >= {"python", "interpreter", "cameras", "power", "disk", "clock"}
+    assert {finding.subject for finding in findings} >= {"python", "interpreter", "cameras", "power", "disk", "clock"}
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
@@ -289,7 +290,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, fake: 
         raise RuntimeError("eclipse")
 
     monkeypatch.setattr("edge.doctor.examine.CHECKS", (check_moon, *CHECKS))
-    assert fake.findings()["moon"] == Finding("moon", "warn", "could not be looked at: RuntimeError: eclipse")
+    assert fake.findings()["moon"] == Finding("moon", "warning", "this check failed: RuntimeError: eclipse")
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -298,19 +299,19 @@ def test_the_command(
 ) -> None:
     if broken:
         fake.packages.pop("numpy")
-    monkeypatch.setattr("edge.doctor.check.Machine", lambda: fake.machine())
+    monkeypatch.setattr("edge.doctor.machine.Machine", lambda: fake.machine())
     assert run(["doctor", "--json", "-"]) == int(broken)
     said = capsys.readouterr()
     report = json.loads(said.out)
     assert report["ok"] is not broken
-    assert {"name", "level", "found", "mend"} == set(report["findings"][0])
+    assert {"subject", "severity", "text", "remedy"} == set(report["findings"][0])
     assert run(["doctor"]) == int(broken)
     shown = capsys.readouterr().out
-    assert ("mend: " in shown) == (broken or any(each["mend"] for each in report["findings"]))
-    assert all(each["found"] in shown for each in report["findings"])
+    assert ("remedy: " in shown) == (broken or any(each["remedy"] for each in report["findings"]))
+    assert all(each["text"] in shown for each in report["findings"])
 
 
 def test_this_machine_can_be_examined() -> None:
     findings = examine(Machine())
-    assert all(finding.mend for finding in findings if finding.level == "broken")
-    assert not any("could not be looked at" in finding.found for finding in findings)
+    assert all(finding.remedy for finding in findings if finding.severity == "error")
+    assert not any("this check failed" in finding.text for finding in findings)

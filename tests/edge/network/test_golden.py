@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.doctor.check import Machine
+from edge.doctor.machine import Machine
 from edge.doctor.models import check_models
 from edge.models import resolve_model
 from edge.network.golden import SIDE, TOLERANCE, check_golden, make_golden
@@ -88,10 +88,10 @@ def test_what_is_no_golden_frame_is_refused_with_a_remedy(
 
 
 def test_the_doctor_runs_it(golden: dict[str, Any], tmp_path: Path) -> None:
-    def levels(path: Path) -> list[str]:
-        return [each.level for each in check_models(Machine(models=lambda: [path]))]
+    def severities(path: Path) -> list[str]:
+        return [each.severity for each in check_models(Machine(models=lambda: [path]))]
 
-    assert levels(model_with(tmp_path, golden)) == ["ok"]
-    assert levels(model_with(tmp_path, golden | {"denoised": golden["noisy"]})) == ["broken"]
-    assert levels(model_with(tmp_path, None)) == []
+    assert severities(model_with(tmp_path, golden)) == ["ok"]
+    assert severities(model_with(tmp_path, golden | {"denoised": golden["noisy"]})) == ["error"]
+    assert severities(model_with(tmp_path, None)) == []
     assert check_models(Machine(models=lambda: [tmp_path / "none"], version=lambda _: None)) == []

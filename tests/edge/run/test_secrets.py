@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 import edge
 from edge.cameras.supervised import SupervisedCamera
 from edge.config import read_config
-from edge.doctor.check import Finding
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader
 from quietcam.app.cli import run
 from quietcam.errors import QuietcamError, UsageError
+from quietcam.finding import Finding
 from tests.ports import free_ports
 from tests.waiting import until
 
@@ -219,7 +219,7 @@ def test_what_the_service_manager_is_told_is_one_line_of_text_without_secrets(tm
 
 def test_doctor_tells_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """People paste its report in public."""
-    found = Finding("camera", "warn", "rtsp://u:qxzjvk@h/a, token=qxzjvk", "curl http://u:qxzjvk@h")
+    found = Finding("camera", "warning", "rtsp://u:qxzjvk@h/a, token=qxzjvk", "curl http://u:qxzjvk@h")
     monkeypatch.setattr("edge.doctor.examine.examine", lambda _: [found])
     for words in (["doctor"], ["doctor", "--json", "-"]):
         assert run(words) == 0

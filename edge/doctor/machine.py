@@ -1,4 +1,4 @@
-"""What a check sees, a machine, and what it says, a finding."""
+"""The machine as the doctor's checks see it."""
 
 from __future__ import annotations
 
@@ -10,42 +10,18 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 from edge.raspberry_pi import board_name
 
-__all__ = ["Finding", "Level", "Machine"]
-
-Level = Literal["ok", "note", "warn", "broken"]
+__all__ = ["Machine"]
 
 _SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    Attributes:
-        name: what was looked at.
-        level: ``ok``; ``note``, not there and not needed; ``warn``, works and could be better; ``broken``.
-        found: what was found.
-        mend: the command that mends it; None where there is nothing to mend.
-    """
-
-    name: str
-    level: Level
-    found: str
-    mend: str | None = None
-
-    def report(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-
 def _run(words: Sequence[str]) -> str | None:
-    """What a command prints; None where it is not there, fails or hangs."""
+    """What a command prints; None where it is not installed, fails or hangs."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
             list(words), capture_output=True, text=True, errors="backslashreplace", timeout=_SECONDS, check=False
@@ -90,17 +66,17 @@ def _groups() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything that checks look at, so that a test can hand in another.
+    """Everything that the checks look at. A test hands in another machine.
 
     Attributes:
-        root: before ``/sys``, ``/proc``, ``/dev``, ``/etc`` and ``/usr``.
+        root: the folder that holds ``sys``, ``proc``, ``dev``, ``etc`` and ``usr``.
         run: what a command prints; None where it cannot be run.
-        delegate: loads the Edge TPU's library in a process of its own, and raises what is wrong with it.
-        version: of an installed package, None without it.
-        importable: whether a module could be imported.
-        access: as ``os.access``.
-        free: bytes free where a path lies.
-        models: those that ship.
+        delegate: loads the Edge TPU's library in a child process, and raises what is wrong with it.
+        version: version of an installed package; None where it is not installed.
+        importable: whether a module can be imported.
+        access: whether a path may be accessed, as ``os.access`` tells.
+        free: free bytes on the disk that holds a path.
+        models: the model files that ship.
     """
 
     root: Path = Path("/")
@@ -122,7 +98,7 @@ class Machine:
     models: Callable[[], list[Path]] = _models
 
     def text(self, path: str) -> str | None:
-        """A file's text below the root, without the zero bytes of device trees; None where it cannot be read."""
+        """Text of a file below the root, without zero bytes; None where it cannot be read."""
         try:
             return (
                 (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace").replace("\0", "").strip()
@@ -145,5 +121,5 @@ class Machine:
 
     @property
     def pip(self) -> str:
-        """How packages are installed for this Python."""
+        """The command that installs packages for this Python."""
         return f"{self.prefix / 'bin' / 'python'} -m pip install"
