@@ -96,7 +96,7 @@ NOT_YET = {
     "edge/network/delegates.py",
     "edge/network/harm.py",
     "edge/network/interpreter.py",
-    "edge/network/twins.py",
+    "edge/network/variants.py",
     # edge/run
     "edge/run/degrade.py",
     "edge/run/health.py",
