@@ -19,7 +19,7 @@ from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import strip_manifest
 from quietcam.tflite.twins import Origin, are_twins
@@ -221,7 +221,7 @@ class _KerasDenoiser:
 
         given = tf.constant(to_float(as_channels(noisy, self._channels))[None])
         try:
-            with chatter_caught(show=False):
+            with native_output_caught(show=False):
                 # All tiles have one shape. Traced so, TensorFlow does not warn the reader of many models in turn.
                 self._run = self._run or self._graph.get_concrete_function(tf.TensorSpec(given.shape, tf.float32))
                 denoised = np.asarray(self._run(given))[0]

@@ -20,12 +20,12 @@ from quietcam.data.samples import SampleSet
 from quietcam.data.sets.pairs import Pair
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.atomic import make_folder
-from quietcam.harm import harms, warnings_of
 from quietcam.quality_gate import QualityGate
 from quietcam.representative.lint import Finding, lint
 from quietcam.representative.set import RepresentativeSet
 from quietcam.terminal.progress import progress, say
 from quietcam.tflite.activations import Activation, Range, layer_name
+from quietcam.worse import worse_in_validation, worse_than_noisy
 
 __all__ = ["Done", "Order", "convert_run"]
 
@@ -98,7 +98,7 @@ def convert_run(
         _lint(done, loaded, representative)
     _spare_sources(loaded, order, out)
     make_folder(out)
-    _warn_of_harm(done, warnings_of(loaded.evaluation.get("validation")))
+    _warn_of_harm(done, worse_in_validation(loaded.evaluation.get("validation")))
     if has_int8 and not loaded.carries_ranges and representative is not None:
         prepared = prepare(loaded, representative)
     _find_fault(done, loaded, order, prepared)
@@ -110,7 +110,7 @@ def convert_run(
             judge = _judge(loaded, order, prepared, representative, pairs)
             if isinstance(judge, Measured):
                 is_judged = True
-                _warn_of_harm(done, harms({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
+                _warn_of_harm(done, worse_than_noisy({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
             scheme = _decide(done, order, judge, prepared, loaded, start)
             if start.widened:
                 done.kept = judge.loss(Scheme(kept=True))
@@ -136,7 +136,7 @@ def convert_run(
         path, _ = done.written[0]
         denoised, noisy = score(path, SampleSet(pairs))
         say(f"On the pairs given {path.name} has {denoised:.2f} dB, the noisy pictures have {noisy:.2f} dB.")
-        _warn_of_harm(done, harms({"the pairs given": (denoised, noisy)}))
+        _warn_of_harm(done, worse_than_noisy({"the pairs given": (denoised, noisy)}))
     return done
 
 

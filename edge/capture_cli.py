@@ -46,11 +46,11 @@ def capture_command(
     from edge.cameras import open_camera
     from edge.cameras.discover import find_camera
     from edge.capture import capture, prepare_folder
-    from quietcam.process.native_output import keep_chatter
+    from quietcam.process.native_output import divert_native_output
     from quietcam.terminal.progress import progress
     from quietcam.terminal.report import write_report
 
-    keep_chatter()
+    divert_native_output()
     source = source or find_camera()
     camera = open_camera(source)
     if exists(Path(source)) and resolved(Path(source)) == resolved(out):

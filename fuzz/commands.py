@@ -43,7 +43,7 @@ def run_command(words: Sequence[str]) -> Told:
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(said),
-        mock.patch.object(progress, "speak", lambda line: print(line, file=said)),
+        mock.patch.object(progress, "write_line", lambda line: print(line, file=said)),
     ):
         code = cli.run(words)
     told = Told(code, out.getvalue(), said.getvalue())

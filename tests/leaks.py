@@ -24,7 +24,7 @@ def descriptors() -> int:
 
 
 def children(of: int | str = "self") -> set[int]:
-    """The child processes, without the one that catches chatter, which stays."""
+    """The child processes, without the one that shows the last output of native code, which stays."""
     found = {
         int(pid)
         for each in Path(f"/proc/{of}/task").glob("*/children")

@@ -102,7 +102,7 @@ def train(
     """
     from dataclasses import replace
 
-    from quietcam.process.native_output import chatter_caught
+    from quietcam.process.native_output import native_output_caught
     from train.config import load_config
 
     if qat:
@@ -114,7 +114,7 @@ def train(
         _train_for_int8(Path(config), data, validation or [], out, budget, split, resume=resume, overwrite=overwrite)
         return
     settings = load_config(config)  # before what follows takes its seconds
-    with chatter_caught():
+    with native_output_caught():
         from train.devices import is_chief
         from train.patches.sets import load_training_data
         from train.run_directory.read import read_evaluation
@@ -154,9 +154,9 @@ def _train_for_int8(
 ) -> None:
     from dataclasses import replace
 
-    from quietcam.process.native_output import chatter_caught
+    from quietcam.process.native_output import native_output_caught
 
-    with chatter_caught():
+    with native_output_caught():
         from train.patches.sets import load_training_data
         from train.run_directory.lock import check_free
         from train.run_directory.read import load_run, read_evaluation
@@ -227,10 +227,10 @@ def prune(
     """
     from dataclasses import replace
 
-    from quietcam.process.native_output import chatter_caught
+    from quietcam.process.native_output import native_output_caught
     from quietcam.terminal.report import report_console, write_report
 
-    with chatter_caught():
+    with native_output_caught():
         from train.patches.sets import load_training_data
         from train.pruning.before_after import PLOT, before_after, plot_channels, plot_sensitivity
         from train.pruning.channels import check_importance

@@ -29,7 +29,7 @@ from quietcam.data.generated import make_generated_pair
 from quietcam.data.sets.pairs import find_pairs, read_pair
 from quietcam.files.atomic import atomic_path
 from quietcam.metrics import psnr
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.representative.lint import lint
 from quietcam.terminal.progress import progress
 from quietcam.tflite.manifest import strip_manifest
@@ -81,7 +81,7 @@ def standardize(noisy: NDArray[np.uint8]) -> Floats:
 
 def by_tensorflow(content: bytes, frames: Floats) -> bytes:
     """As ``TFLiteConverter`` does it with a representative data set, both ends int8."""
-    with chatter_caught(), warnings.catch_warnings():
+    with native_output_caught(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
         from tensorflow.lite.python.convert import mlir_quantize

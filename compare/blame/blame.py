@@ -22,7 +22,7 @@ from compare.blame.layer_tally import STRETCHED, LayerTally, starved_weights
 from quietcam.blocks import depth_to_space
 from quietcam.errors import ModelError
 from quietcam.image import Image, as_channels, to_float, to_uint8
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.terminal.progress import progress
 from quietcam.tflite.activations import Activation, Range, layer_name, measure_activations, tensor_runner
 from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
@@ -311,7 +311,7 @@ def _plain(content: bytes) -> Callable[[Image], Image]:
     """A float model as the device would run it: picture to picture."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with chatter_caught():
+    with native_output_caught():
         interpreter = Interpreter(model_content=content, num_threads=2)
         interpreter.allocate_tensors()
     entrance, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.errors import ModelError
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.activations import Activation, Frames, Range, measure_activations
 from quietcam.tflite.graph import read_graph, schema
 from quietcam.tflite.tensorflow_errors import explain
@@ -129,7 +129,7 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     try:
-        with chatter_caught(show=False):
+        with native_output_caught(show=False):
             import tensorflow as tf
             from tensorflow.lite.python.convert import mlir_quantize
 

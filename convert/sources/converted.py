@@ -13,7 +13,7 @@ from convert.resize import resize
 from convert.sources.keras_model import LoadedModel
 from quietcam.errors import ModelError
 from quietcam.image import to_float
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.representative.set import RepresentativeSet
 from quietcam.tflite.tensorflow_errors import explain
 
@@ -37,7 +37,7 @@ def run_converter(
     """Everything that TensorFlow raises becomes one line, and its dumps reach nobody."""
     network = loaded.network()
     try:
-        with chatter_caught(show=False), warnings.catch_warnings():
+        with native_output_caught(show=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import tensorflow as tf
 

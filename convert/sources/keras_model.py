@@ -21,7 +21,7 @@ from convert.sources.foreign import SavedNetwork, as_float32, is_saved_model, lo
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.strict_json import MOST_OF_A_LIST, parse_object, read_object
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.manifest import Manifest
 from quietcam.tflite.tensorflow_errors import explain
 from quietcam.tflite.twins import Origin, weights_sha256
@@ -207,7 +207,7 @@ def float_twin(loaded: LoadedModel) -> LoadedModel:
             "A float twin is made of a network whose ranges are fake-quantization functions. Received: "
             f"{loaded.path}, with tfmot's wrappers. Remedy: convert the run that QAT started from, or choose int8."
         )
-    with chatter_caught():
+    with native_output_caught():
         import tf_keras as keras
 
         class Unbounded(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
@@ -297,7 +297,7 @@ def _legacy_config(file: Path) -> tuple[str, bool]:
 def _guarded(file: Path, load: Callable[[], Any], remedy: str = "use layers of Keras alone") -> Any:
     """What ``load`` gives, without chatter; whatever Keras or TensorFlow raises becomes one line."""
     try:
-        with chatter_caught(show=False), warnings.catch_warnings():
+        with native_output_caught(show=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load()
     except ModuleNotFoundError:

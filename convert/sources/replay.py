@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quietcam.errors import ModelError
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.graph import Op, Tensor, read_graph
 
 __all__ = ["replay"]
@@ -33,7 +33,7 @@ def replay(content: bytes, name: str = "The model") -> Callable[[Any], Any]:
             f"A .tflite can be converted again if its operators are among {', '.join(_KINDS)}. Received: {name} with "
             f"{unknown[0]}. Remedy: convert the .keras file that it was made of."
         )
-    with chatter_caught():
+    with native_output_caught():
         import tensorflow as tf
 
     def run(noisy: Any) -> Any:

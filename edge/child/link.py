@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from quietcam.errors import QuietcamError
-from quietcam.process.native_output import chatter_is_heard
+from quietcam.process.native_output import parent_reads_output
 
 __all__ = ["MESSAGE", "Link", "main"]
 
@@ -70,7 +70,7 @@ def main(job: str, memory: str, connection: str, watched: str, *shared: str) -> 
     """Do ``job`` and end. The words are those that :class:`edge.child.process.Child` puts on the command line."""
     _end_with_the_parent(int(watched))
     _limit(int(memory))
-    chatter_is_heard()
+    parent_reads_output()
     link = Link(socket.socket(fileno=int(connection)), map(int, shared))
     module, _, name = job.partition(":")
     code = 0

@@ -193,7 +193,7 @@ class Engine:
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.leave()
-        end = time.monotonic() + process.left(_CLOSING)
+        end = time.monotonic() + process.seconds_left(_CLOSING)
         for opener in self._openers.values():
             opener.join(max(end - time.monotonic(), 0.0))
         for worker in workers:

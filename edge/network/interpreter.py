@@ -19,7 +19,7 @@ from quietcam.blocks import depth_to_space
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
 from quietcam.limits import MOST_THREADS
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.quantization import int8_to_pixels, pixels_to_int8
 from quietcam.tiling import mirror
 
@@ -154,7 +154,7 @@ class Interpreter:
         delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
         gil_window.wait_for_invoke()
         # With a delegate this is a child process, whose chatter is kept there: its last words must come through.
-        with chatter_caught() if delegate is None else contextlib.nullcontext():
+        with native_output_caught() if delegate is None else contextlib.nullcontext():
             try:
                 native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
                 native.allocate_tensors()

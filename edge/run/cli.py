@@ -195,9 +195,9 @@ def run_command(
     from edge.service.watchdog import WatchdogSink
     from edge.sinks import open_sink
     from edge.sinks.targets import checked_targets
-    from quietcam.process.native_output import keep_chatter
+    from quietcam.process.native_output import divert_native_output
 
-    keep_chatter()
+    divert_native_output()
     notifier = Notifier()
     reloads = config is not None or notifier.wanted
     if not reloads:
@@ -242,7 +242,7 @@ def run_command(
             rules = replace(rules, smaller=easier or smaller_model(file))
             degrade = stack.enter_context(make_degrader(rules))
         pipeline = Pipeline(camera, denoiser, sinks, degrade=degrade, opens=camera.live)
-        stack.enter_context(process.careful(pipeline.end))
+        stack.enter_context(process.stopped_by(pipeline.end))
         if not camera.live:
             for each in sinks:
                 stack.enter_context(each)

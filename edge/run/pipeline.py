@@ -303,7 +303,7 @@ class Pipeline:
 
     def _finish(self, whole: bool, keep: bool) -> None:
         """End all threads, those of the sinks first: when nothing hurries after all was written, else soon."""
-        process.heard()
+        process.ends_itself()
         self.over = not whole  # what a reload under way comes to is no news of this run any more
         for each in self._sink_threads:
             each.close(keep)

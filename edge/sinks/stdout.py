@@ -17,7 +17,7 @@ from edge.run.frame import Frame
 from edge.sinks.base import Sink, SinkEnded, side_by_side
 from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image, to_rgb
-from quietcam.process.native_output import for_this_process
+from quietcam.process.native_output import stderr_for_native_code
 from quietcam.terminal.progress import say
 
 __all__ = ["StdoutSink", "pipe_lines"]
@@ -75,7 +75,7 @@ class StdoutSink(Sink):
             return
         sys.stdout.flush()
         self._own = os.dup(self._descriptor)
-        os.dup2(for_this_process(), self._descriptor)
+        os.dup2(stderr_for_native_code(), self._descriptor)
         mode = os.fstat(self._own).st_mode
         self._waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
         if self._waits:

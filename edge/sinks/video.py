@@ -18,7 +18,7 @@ from quietcam.data.pictures.opencv import open_capture, open_writer
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.files.atomic import Draft
 from quietcam.image import Image, swap_red_blue, to_rgb
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.process.stopping import process
 from quietcam.terminal.progress import say
 
@@ -155,7 +155,7 @@ class VideoSink(Sink):
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         size = picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2
         try:
-            with chatter_caught():
+            with native_output_caught():
                 self._writer = open_writer(self._draft.temporary, cv2.CAP_FFMPEG, codec, self._fps, size)
         except BaseException:
             self._draft.drop()
@@ -220,7 +220,7 @@ class VideoSink(Sink):
     def _release(self) -> Draft:
         draft, self._draft = self._draft, None
         assert draft is not None
-        with chatter_caught():
+        with native_output_caught():
             self._writer.release()
         self._writer = None
         return draft
@@ -230,7 +230,7 @@ def _frames(path: Path) -> int:
     """How many frames the container at ``path`` says it holds; 0 or less where it is no whole one."""
     import cv2
 
-    with chatter_caught():
+    with native_output_caught():
         capture = open_capture(path, cv2.CAP_FFMPEG)
         frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
         capture.release()

@@ -21,7 +21,7 @@ from quietcam.data.generated import ORIGIN, write_pairs
 from quietcam.errors import DataError, GateError, MissingExtraError, QuietcamError, StoppedError
 from quietcam.files.atomic import make_folder, write_json
 from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
-from quietcam.process.native_output import for_children
+from quietcam.process.native_output import stderr_for_children
 from quietcam.terminal.progress import say
 
 __all__ = ["ADAPTING", "FROM_SCRATCH", "PROMISES", "Plan", "Promise", "StepFailedError", "judge", "run_demo"]
@@ -317,7 +317,7 @@ class _Steps:
 def _run(arguments: Sequence[object]) -> int:
     """The exit code of the command line with these arguments; 130 after Ctrl-C."""
     command = [sys.executable, "-P", "-m", "quietcam", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=for_children())
+    process = subprocess.Popen(command, stderr=stderr_for_children())
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from quietcam.data.pictures.opencv import check_frame_size, load_opencv, open_ca
 from quietcam.data.video_container import Container, look_at_container
 from quietcam.errors import DataError
 from quietcam.image import Image
-from quietcam.process.native_output import chatter_caught, chatter_heard
+from quietcam.process.native_output import native_lines_read, native_output_caught
 from quietcam.terminal.progress import say
 
 __all__ = ["Video", "count_frames", "say_what_opencv_gets_wrong"]
@@ -108,7 +108,7 @@ class Video:
 
     def _first(self) -> tuple[bool, Any]:
         """The first frame is looked at more closely: what FFmpeg cannot convert comes as black, or as old memory."""
-        with chatter_caught(show=False), chatter_heard(_tells_of_fields) as lines:
+        with native_output_caught(show=False), native_lines_read(_tells_of_fields) as lines:
             there, bgr = self._next()
         if lines:
             raise DataError(
@@ -130,7 +130,7 @@ class Video:
                 f"A video must come whole. Received: {self.name}, whose server has sent nothing for {_STALLED:g} s. "
                 "Remedy: fetch the file first, then denoise that"
             )
-        with chatter_caught():  # of each failure the codec would tell anew
+        with native_output_caught():  # of each failure the codec would tell anew
             for failed in range(1, _TRIES):
                 there, bgr = self._capture.read()
                 if there:
@@ -159,7 +159,7 @@ class Video:
 
     def _opened(self) -> Any:
         cv2 = load_opencv()
-        with chatter_caught():
+        with native_output_caught():
             capture = open_capture(self._place, cv2.CAP_FFMPEG, self._limits())
             if not capture.isOpened():  # OpenCV's own readers
                 capture = open_capture(self._place, cv2.CAP_ANY)
@@ -189,7 +189,7 @@ class Video:
         times: list[float] = []
         capture = self._opened()
         try:
-            with chatter_caught():
+            with native_output_caught():
                 while len(times) < _PROBED and capture.grab():
                     times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-__all__ = ["LastWords"]
+__all__ = ["CrashOutput"]
 
 _MOST = 1 << 16  # bytes of them that are shown
 
@@ -20,14 +20,14 @@ tail -c +$((at + 1)) /proc/self/fd/{file} | tail -c {most} |
 """
 
 
-class LastWords:
+class CrashOutput:
     """A shell that waits for this process to die: 0.2 MB of memory that is its own (dash on x86-64, measured).
 
     Without one (no shell, no ``/proc``, no process left to start) nothing is shown; all else works. None is started by
     the first process of a container, which takes all others along when it dies.
 
     Args:
-        file: of :class:`quietcam.process.native_log.NativeWords`.
+        file: of :class:`quietcam.process.native_log.NativeLog`.
         reader: the descriptor that is written to then.
 
     Attributes:
@@ -45,7 +45,7 @@ class LastWords:
         listens, line = os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
         try:
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT.format(file=file, most=_MOST), "quietcam-last-words"],
+                ["/bin/sh", "-c", _SCRIPT.format(file=file, most=_MOST), "quietcam-crash-output"],
                 stdin=listens,
                 stdout=reader,
                 stderr=subprocess.DEVNULL,

@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from quietcam.terminal.printable import printable
 
-__all__ = ["ErrorStream", "Voice"]
+__all__ = ["ErrorStream", "LineWriter"]
 
 _PATIENCE = 0.25  # seconds that a line waits for its reader, once; then those behind it do not wait at all
 _MOST = 1 << 18  # bytes that wait for a reader
 
 
-class Voice:
+class LineWriter:
     """Writes to a descriptor what others hand in, in order.
 
     Who hands in waits until it is written, so that a line is out before what follows it happens; but no longer than
@@ -67,7 +67,7 @@ class Voice:
         self._waiting += len(words)
         self._given += 1
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="voice", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="error-stream", daemon=True)
             try:
                 self._thread.start()
             except RuntimeError:  # no thread any more: Python ends
@@ -102,7 +102,7 @@ class Voice:
 
 
 class ErrorStream(io.TextIOBase):
-    """``sys.stderr`` of a command: whole lines, escaped, through a ``Voice``.
+    """``sys.stderr`` of a command: whole lines, escaped, through a ``LineWriter``.
 
     Args:
         encoding: of the reader; what it cannot hold is escaped.
@@ -112,7 +112,7 @@ class ErrorStream(io.TextIOBase):
 
     def __init__(
         self,
-        voice: Voice,
+        voice: LineWriter,
         encoding: str = "utf-8",
         divert: Callable[[], Callable[[bytes], object] | None] = lambda: None,
         raw: bool = False,

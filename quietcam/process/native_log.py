@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 
-__all__ = ["KEPT", "NativeWords", "Part"]
+__all__ = ["KEPT", "NativeLog", "Part"]
 
 KEPT = 1 << 20
 """Bytes that are kept of what nobody has dealt with yet."""
@@ -31,7 +31,7 @@ class Part:
         self.begin = begin
 
 
-class NativeWords:
+class NativeLog:
     """A file that others append to, and the account of who has dealt with which part of it. For any thread.
 
     Several parts may be open at once. Nobody knows who wrote what is in all of them: what is written in a part whose
@@ -149,7 +149,7 @@ class NativeWords:
 def _file() -> int:
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):
-            file = os.memfd_create("quietcam-native-words")
+            file = os.memfd_create("quietcam-native-output")
             fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
             return file
     with tempfile.TemporaryFile() as there:

@@ -15,22 +15,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from quietcam.process.crash_output import LastWords
-from quietcam.process.error_stream import ErrorStream, Voice
-from quietcam.process.native_log import NativeWords
+from quietcam.process.crash_output import CrashOutput
+from quietcam.process.error_stream import ErrorStream, LineWriter
+from quietcam.process.native_log import NativeLog
 from quietcam.process.stopping import process
 from quietcam.terminal.printable import printable
 from quietcam.terminal.secrets import shown
 
 __all__ = [
-    "chatter_caught",
-    "chatter_heard",
-    "chatter_is_heard",
     "command_stderr",
-    "for_children",
-    "for_this_process",
-    "keep_chatter",
-    "speak",
+    "divert_native_output",
+    "native_lines_read",
+    "native_output_caught",
+    "parent_reads_output",
+    "stderr_for_children",
+    "stderr_for_native_code",
+    "write_line",
 ]
 
 _FORWARD_SECONDS = 0.2
@@ -48,9 +48,9 @@ class _State:
         """The error stream itself while descriptor 2 is turned away."""
         self.place: int | None = None
         """The reader's descriptor each time, never closed: whoever still holds its number writes into no other file."""
-        self.words: NativeWords | None = None
-        self.last: LastWords | None = None
-        self.voice: Voice | None = None
+        self.words: NativeLog | None = None
+        self.last: CrashOutput | None = None
+        self.voice: LineWriter | None = None
         """Of a command."""
         self.ending = threading.Event()
         self.parent = False
@@ -62,7 +62,7 @@ _inside = threading.local()
 
 
 @contextlib.contextmanager
-def chatter_caught(*, show: bool = True) -> Iterator[None]:
+def native_output_caught(*, show: bool = True) -> Iterator[None]:
     """Catch what C and C++ libraries write to the standard error stream; show it only if the block fails.
 
     Several threads may be inside at once. What is written meanwhile is dropped if the block succeeds, also what a
@@ -93,7 +93,7 @@ def chatter_caught(*, show: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def chatter_heard(ours: Callable[[str], bool]) -> Iterator[list[str]]:
+def native_lines_read(ours: Callable[[str], bool]) -> Iterator[list[str]]:
     """Hear what C and C++ libraries write to the standard error stream: for warnings that they give in no other way.
 
     What others write meanwhile reaches the reader. Where two threads listen at once, each hears what both of their
@@ -116,7 +116,7 @@ def chatter_heard(ours: Callable[[str], bool]) -> Iterator[list[str]]:
                 heard += words.hear(part, ours)
 
 
-def speak(line: str) -> None:
+def write_line(line: str) -> None:
     """One line on the error stream, past whatever is caught at the time."""
     stream, reader = sys.stderr, _state.reader
     if isinstance(stream, ErrorStream):
@@ -128,19 +128,19 @@ def speak(line: str) -> None:
         print(line, file=stream, flush=True)
 
 
-def for_children() -> int:
+def stderr_for_children() -> int:
     """The descriptor that a child process gets as its error stream: the reader's own."""
     if _state.voice is not None:
         return _state.voice.descriptor
     return 2 if _state.reader is None else _state.reader
 
 
-def for_this_process() -> int:
+def stderr_for_native_code() -> int:
     """The descriptor of an error stream that lasts as long as this process, for native code to write to."""
-    return 2 if _state.voice is not None else for_children()
+    return 2 if _state.voice is not None else stderr_for_children()
 
 
-def chatter_is_heard() -> None:
+def parent_reads_output() -> None:
     """Tell that a parent takes all that this process prints, its last words too: nothing is caught from now on."""
     _state.parent = True
 
@@ -152,7 +152,7 @@ def command_stderr() -> Iterator[None]:
     """
     _open_standard_streams()
     before = sys.stderr
-    voice = Voice(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 10))
+    voice = LineWriter(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 10))
     stream = ErrorStream(voice, getattr(before, "encoding", None) or "utf-8", divert=_divert)
     sys.stderr, _state.voice = stream, voice
     try:
@@ -163,7 +163,7 @@ def command_stderr() -> Iterator[None]:
         sys.stderr = before
 
 
-def keep_chatter() -> None:
+def divert_native_output() -> None:
     """Keep from now on what native code prints in a command of ours, else only from its first block on: so that a
     camera's library, too, never waits for a reader. Elsewhere it does nothing.
     """
@@ -173,7 +173,7 @@ def keep_chatter() -> None:
 
 
 @contextlib.contextmanager
-def _turned_away() -> Iterator[NativeWords | None]:
+def _turned_away() -> Iterator[NativeLog | None]:
     """Lead descriptor 2 into the file while any block runs. None where it stays: closed, or a parent's."""
     _flush()
     words = _begin()
@@ -184,7 +184,7 @@ def _turned_away() -> Iterator[NativeWords | None]:
             _end(words)
 
 
-def _begin() -> NativeWords | None:
+def _begin() -> NativeLog | None:
     with _state.lock:
         if _state.parent:
             return None
@@ -195,8 +195,8 @@ def _begin() -> NativeWords | None:
             except OSError:
                 return None
             if _state.words is None:
-                _state.words = NativeWords()
-                _state.last = LastWords(_state.words.file, reader)
+                _state.words = NativeLog()
+                _state.last = CrashOutput(_state.words.file, reader)
                 atexit.register(_state.last.end)
             os.dup2(_state.words.file, 2)
             _state.reader = reader
@@ -215,7 +215,7 @@ def _place() -> int:
     return os.dup2(2, _state.place, inheritable=False)
 
 
-def _end(words: NativeWords) -> None:
+def _end(words: NativeLog) -> None:
     reader, last = None, _state.last
     if last is not None:
         last.passed(words.position)
@@ -239,10 +239,10 @@ def _begin_command(faults: int) -> None:
 
     # Into the file, where no reader can hold it up, if there is a shell that outlives us to show it.
     faulthandler.enable(file=faults, all_threads=False)
-    threading.Thread(target=_forward, name="chatter", daemon=True).start()
+    threading.Thread(target=_forward, name="native-output", daemon=True).start()
 
 
-def _leave_command(voice: Voice) -> None:
+def _leave_command(voice: LineWriter) -> None:
     """Whatever hangs in a block is left behind: what it said is shown."""
     global _state
     with _state.lock:
@@ -255,7 +255,7 @@ def _leave_command(voice: Voice) -> None:
         os.dup2(voice.descriptor, 2)
         _tell(voice, *old.words.rest(last=True))
         old.last.end()
-    voice.flush(process.left(_LAST_SECONDS))
+    voice.flush(process.seconds_left(_LAST_SECONDS))
 
 
 def _forward() -> None:
@@ -278,7 +278,7 @@ def _show(words: bytes) -> None:
             _write(reader, _clean(words))
 
 
-def _tell(voice: Voice, words: bytes, missed: int = 0) -> None:
+def _tell(voice: LineWriter, words: bytes, missed: int = 0) -> None:
     for line in _pieces(_clean(words, missed)):
         voice.put(line)
 

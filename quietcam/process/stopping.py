@@ -5,7 +5,7 @@ What happens depends on how far the command is:
 
 - Start (imports, options, configuration, camera, model): nothing is lost, so the process ends at once.
 - Work: the main thread gets a KeyboardInterrupt, once, as every command but ``run`` wants it.
-- A run that has sinks (``careful``): it is asked to end. Where its thread does not listen it gets the
+- A run that has sinks (``stopped_by``): it is asked to end. Where its thread does not listen it gets the
   KeyboardInterrupt, and what has not ended ``LIMIT`` seconds after the signal is left behind. A second signal ends the
   process at once.
 
@@ -110,9 +110,9 @@ class Stopping:
             signal.raise_signal(signal.SIGHUP)  # now it is heard as a wish to stop
 
     @contextlib.contextmanager
-    def careful(self, stop: Callable[[], None]) -> Iterator[None]:
+    def stopped_by(self, stop: Callable[[], None]) -> Iterator[None]:
         """While the block runs, ``stop`` is called, from another thread, when the process is told to end. From then on
-        all that is left to do has ``left`` seconds.
+        all that is left to do has ``seconds_left`` seconds.
         """
         if self._stage is not _Stage.START:
             yield
@@ -122,11 +122,11 @@ class Stopping:
         self._check()
         yield  # and so it stays: what was written is not to be hurt on the last few lines
 
-    def heard(self) -> None:
+    def ends_itself(self) -> None:
         """The main thread is about to end: it needs no KeyboardInterrupt."""
         self._heard = True
 
-    def left(self, most: float) -> float:
+    def seconds_left(self, most: float) -> float:
         """Seconds that a wait may take: ``most``, or less where the process is told to end."""
         return min(most, max(0.0, self._due() - _RESERVE - time.monotonic())) if self.asked else most
 
@@ -134,13 +134,13 @@ class Stopping:
         self, threads: Sequence[threading.Thread], most: float, hurried: Callable[[], bool] = lambda: True
     ) -> list[threading.Thread]:
         """Wait for the end of ``threads``: for ever as long as it is not ``hurried``, then up to ``most`` seconds, and
-        no longer than ``left``. Those that have not ended.
+        no longer than ``seconds_left``. Those that have not ended.
         """
         last: float | None = None
         while alive := [each for each in threads if each.is_alive()]:
             if last is None and (self.asked or hurried()):
                 last = time.monotonic() + most
-            left = _PULSE if last is None else self.left(last - time.monotonic())
+            left = _PULSE if last is None else self.seconds_left(last - time.monotonic())
             if left <= 0:
                 break
             alive[0].join(min(left, _PULSE))

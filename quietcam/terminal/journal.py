@@ -7,7 +7,7 @@ import os
 import sys
 
 from quietcam.process.error_stream import ErrorStream
-from quietcam.process.native_output import for_children
+from quietcam.process.native_output import stderr_for_children
 
 __all__ = ["prefix"]
 
@@ -27,7 +27,7 @@ def _journal_reads() -> bool:
     if not named or not (isinstance(sys.stderr, ErrorStream) or sys.stderr is sys.__stderr__):
         return False
     try:
-        status = os.fstat(for_children())
+        status = os.fstat(stderr_for_children())
     except OSError:
         return False
     return named == f"{status.st_dev}:{status.st_ino}"

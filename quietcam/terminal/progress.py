@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from quietcam.process.native_output import speak
+from quietcam.process.native_output import write_line
 from quietcam.terminal.flags import with_flags
 from quietcam.terminal.journal import prefix
 from quietcam.terminal.printable import printable
@@ -51,7 +51,7 @@ def say(message: str, as_it_is: bool = False, level: int = logging.INFO) -> None
         level: one of :mod:`logging`.
     """
     line = printable(with_flags(message))
-    speak(prefix(level) + (line if as_it_is else shown(line)))
+    write_line(prefix(level) + (line if as_it_is else shown(line)))
 
 
 class _Lines:

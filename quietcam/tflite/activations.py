@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.errors import ModelError
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.graph import Graph, read_graph
 from quietcam.tflite.tensorflow_errors import explain
 
@@ -281,7 +281,7 @@ def tensor_runner(
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
-        with chatter_caught(show=False), warnings.catch_warnings():
+        with native_output_caught(show=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it says that keeping every tensor takes memory
             interpreter = Interpreter(
                 model_content=content,

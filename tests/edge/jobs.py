@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.child.link import Link
 from quietcam.errors import ModelError
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 
 
 def echo(link: Link) -> None:
@@ -75,7 +75,7 @@ def abort(_: Link) -> None:
 
 def abort_while_caught(link: Link) -> None:
     """The same where this process keeps what libraries say from its reader."""
-    with chatter_caught():
+    with native_output_caught():
         abort(link)
 
 

@@ -60,12 +60,12 @@ def evaluate_command(
     from quietcam.data.sets.pairs import find_pairs
     from quietcam.data.sets.split import pairs_of_side
     from quietcam.files.atomic import make_folder
-    from quietcam.harm import harms
-    from quietcam.process.native_output import chatter_caught
+    from quietcam.process.native_output import native_output_caught
     from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
+    from quietcam.worse import worse_than_noisy
 
-    with chatter_caught():
+    with native_output_caught():
         from train.evaluation.evaluate import evaluate, whole_pictures
         from train.evaluation.page import strips, table, write_pictures
         from train.evaluation.validation import inference
@@ -86,7 +86,7 @@ def evaluate_command(
     found = evaluate(model, sets, stride=config.model.stride, limit=limit)
     report_console(json).print(table(found))
     scores = {name: found.score(name) for name in sets}
-    for each in harms({name: (score.psnr, score.noisy_psnr) for name, score in scores.items()}):
+    for each in worse_than_noisy({name: (score.psnr, score.noisy_psnr) for name, score in scores.items()}):
         say(f"warning: {each}")
     facts = {
         "widths": " ".join(map(str, config.model.widths)),

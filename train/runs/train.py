@@ -16,7 +16,7 @@ import tf_keras as keras
 
 from quietcam.files.atomic import atomic_path, write_json, write_text
 from quietcam.data.crops import Crops
-from quietcam.harm import harms
+from quietcam.worse import worse_than_noisy
 from quietcam.terminal.progress import say
 from quietcam.files.strict_json import dump_json
 from train.pruning import magnitude as pruning
@@ -281,7 +281,7 @@ def finish_run(
     _save_model(model, run / "model.keras")
     denoise = inference(model)
     found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
-    for each in harms({name: (psnr, data.origin["noisy_by_set"][name]) for name, psnr in found.items()}):
+    for each in worse_than_noisy({name: (psnr, data.origin["noisy_by_set"][name]) for name, psnr in found.items()}):
         say(f"warning: {each}")
     write_json(
         run / "evaluation.json",

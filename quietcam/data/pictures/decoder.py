@@ -12,7 +12,7 @@ from quietcam.data.pictures.header import Header
 from quietcam.data.pictures.jpeg import bare_jpeg
 from quietcam.data.pictures.opencv import decode_image
 from quietcam.errors import DataError
-from quietcam.process.native_output import chatter_heard
+from quietcam.process.native_output import native_lines_read
 
 __all__ = ["damaged", "decode", "what_it_is"]
 
@@ -46,7 +46,7 @@ def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str
     import cv2
 
     # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done elsewhere, for all alike.
-    with _ALONE, _silent_opencv(), chatter_heard(_is_decoders) as heard:
+    with _ALONE, _silent_opencv(), native_lines_read(_is_decoders) as heard:
         try:
             pixels = decode_image(content, header, cv2.IMREAD_UNCHANGED)
         except cv2.error as error:

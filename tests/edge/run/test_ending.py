@@ -23,7 +23,7 @@ from edge.web.guard import Limits
 from edge.web.server import Server, bind
 from quietcam.errors import ModelError, StorageError, UsageError
 from quietcam.image import Image
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from tests.edge.run.test_pipeline import Collector, Numbers, PlusOne
 from tests.leaks import descriptors
 from tests.waiting import WAIT, until
@@ -32,7 +32,7 @@ from tests.waiting import WAIT, until
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
     """Neither a thread nor a descriptor, once what hung has come back."""
-    with chatter_caught():  # what the process keeps for its life is there already
+    with native_output_caught():  # what the process keeps for its life is there already
         pass
     before, files = set(threading.enumerate()), descriptors()
     yield

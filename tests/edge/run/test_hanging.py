@@ -23,7 +23,7 @@ from edge.network.engine import Engine, Patience
 from edge.network.interpreter import Interpreter
 from quietcam.errors import DeviceError
 from quietcam.image import Image
-from quietcam.process.native_output import chatter_caught
+from quietcam.process.native_output import native_output_caught
 from tests.edge.conftest import Bus, picture
 from tests.leaks import children, gone, held, nothing_more
 from tests.waiting import WAIT, until
@@ -41,7 +41,7 @@ CLOSED = 60.0  # seconds: far more than closing may take, far less than `WAIT`
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    with chatter_caught():  # it has a process of its own, which stays
+    with native_output_caught():  # it has a process of its own, which stays
         pass
     before = held()
     yield
@@ -339,7 +339,7 @@ def test_with_a_run_that_is_killed_its_child_goes_while_the_library_hangs(bus: B
             process.stdout.readline()
             bus.misbehave(where, "h")
             until(lambda: f"hangs={where}" in bus.log or (where == "nowhere" and "invoke=usb0" in bus.log))
-            until(lambda: len(children(process.pid)) == 1)  # what catches chatter is just being started
+            until(lambda: len(children(process.pid)) == 1)  # the shell of crash_output is just being started
             pids = children(process.pid)
         finally:
             process.kill()

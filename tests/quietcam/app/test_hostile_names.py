@@ -157,7 +157,7 @@ class _Ways(ast.NodeVisitor):
 def test_nobody_prints_past_it() -> None:
     """``say`` for the error stream, ``report_console`` for the standard output."""
     allowed = {
-        "quietcam/process/native_output.py": 1,  # speak
+        "quietcam/process/native_output.py": 1,  # write_line
         "quietcam/process/stopping.py": 1,  # to sys.stderr, which is ours
         "quietcam/app/cli.py": 1,  # typer's help
         "quietcam/terminal/report.py": 1,  # JSON, which is ASCII

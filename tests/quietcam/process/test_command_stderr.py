@@ -13,7 +13,7 @@ from tests.waiting import WAIT
 
 def test_what_nobody_claims_is_passed_on():
     program = """
-with chatter_caught():
+with native_output_caught():
     native(b"dropped\\n")
 native(b"a driver's line \\x07\\n")
 say("said")
@@ -24,7 +24,7 @@ say("said")
 
 def test_it_is_passed_on_while_the_command_runs():
     program = """
-with chatter_caught():
+with native_output_caught():
     pass
 native(b"a driver's line\\n")
 sys.stdin.readline()
@@ -41,7 +41,7 @@ sys.stdin.readline()
 
 def test_python_threads_are_not_silenced_by_a_block_elsewhere():
     program = """
-with chatter_caught():
+with native_output_caught():
     thread = threading.Thread(target=lambda: print("a traceback, say", file=sys.stderr))
     thread.start()
     thread.join()
@@ -55,7 +55,7 @@ def test_the_words_of_a_block_that_hangs_are_shown_at_the_end():
     program = """
 inside = threading.Event()
 def hang():
-    with chatter_caught():
+    with native_output_caught():
         native(b"cannot reach the disk\\n")
         inside.set()
         threading.Event().wait()
@@ -68,9 +68,9 @@ inside.wait()
 def test_children_get_the_reader_and_not_the_file():
     program = """
 import subprocess
-from quietcam.process.native_output import for_children
-with chatter_caught():
-    subprocess.run(["/bin/sh", "-c", "echo child >&2"], stderr=for_children())
+from quietcam.process.native_output import stderr_for_children
+with native_output_caught():
+    subprocess.run(["/bin/sh", "-c", "echo child >&2"], stderr=stderr_for_children())
     native(b"dropped\\n")
 """
     assert said(program, 0) == "child\n"
@@ -81,11 +81,11 @@ def test_a_closed_error_stream_harms_nothing(command, tmp_path):
     way = "command_stderr()" if command else "contextlib.nullcontext()"
     program = f"""
 import contextlib, os
-from quietcam.process.native_output import chatter_caught, chatter_heard, command_stderr
+from quietcam.process.native_output import native_output_caught, native_lines_read, command_stderr
 from quietcam.terminal.progress import progress, say
 with {way}:
     with open({str(tmp_path / "file")!r}, "wb") as file:  # would be descriptor 2
-        with chatter_caught(), chatter_heard(lambda _: True), progress("x", 1) as bar:
+        with native_output_caught(), native_lines_read(lambda _: True), progress("x", 1) as bar:
             bar.advance()
         say("to nobody")
         if {command}:
@@ -101,12 +101,12 @@ with {way}:
 def test_a_reader_who_is_stuck_stops_no_command():
     """``quietcam … 2>&1 | something that hangs``: the pipe is full, and the command goes on to its end."""
     program = """
-with chatter_caught():
+with native_output_caught():
     pass
 for number in range(3000):
     say(f"line {number} " + "x" * 200)
 native(b"a library's words\\n")
-with contextlib.suppress(ValueError), chatter_caught():
+with contextlib.suppress(ValueError), native_output_caught():
     native(b"more of them\\n")
     raise ValueError
 print("warning", file=sys.stderr)
@@ -129,11 +129,11 @@ os.write(1, b"done")
 def test_ctrl_c_reaches_the_command_and_not_the_shell_behind_it():
     program = """
 with contextlib.suppress(KeyboardInterrupt):
-    with chatter_caught():
+    with native_output_caught():
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.write(1, b"!")
         threading.Event().wait()
-with chatter_caught():
+with native_output_caught():
     native(b"the reason\\n")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -154,7 +154,7 @@ def test_importing_and_using_the_library_leaves_the_error_stream_alone():
 import stat
 before = os.fstat(2)
 stream = sys.stderr
-with chatter_caught():
+with native_output_caught():
     pass
 assert os.path.sameopenfile(2, stream.fileno()) and sys.stderr is stream
 assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)
@@ -168,7 +168,7 @@ def test_a_command_leaves_no_thread_and_no_turned_stream_behind():
 before = sys.stderr
 for _ in range(2):
     with command_stderr():
-        with chatter_caught():
+        with native_output_caught():
             native(b"noise\\n")
         say("said")
 assert sys.stderr is before

@@ -10,14 +10,14 @@ import threading
 
 import pytest
 
-from quietcam.process.crash_output import LastWords
+from quietcam.process.crash_output import CrashOutput
 from tests.waiting import WAIT, ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 START = """
 import contextlib, ctypes, faulthandler, os, signal, sys, threading
-from quietcam.process.native_output import chatter_caught, chatter_heard, command_stderr
+from quietcam.process.native_output import native_output_caught, native_lines_read, command_stderr
 from quietcam.terminal.progress import say
 libc = ctypes.CDLL(None)
 
@@ -41,7 +41,7 @@ def said(program: str, code: int, command: bool = True) -> str:
 
 
 ABORT = """
-with chatter_caught(show=False):
+with native_output_caught(show=False):
     native(b"free(): invalid pointer\\n")
     libc.abort()
 """
@@ -61,7 +61,7 @@ def test_where_a_command_was_is_told_too():
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGBUS"])
 def test_before_another_death(name):
     program = f"""
-with chatter_heard(lambda line: True):
+with native_lines_read(lambda line: True):
     native(b"the reason\\n")
     os.kill(os.getpid(), signal.{name})
 """
@@ -70,7 +70,7 @@ with chatter_heard(lambda line: True):
 
 def test_in_another_thread_between_two_blocks():
     program = """
-with chatter_caught():
+with native_output_caught():
     native(b"dropped\\n")
 def die():
     native(b"the reason\\n")
@@ -87,10 +87,10 @@ thread.join()
 def test_what_was_shown_or_dropped_before_is_not_told_again():
     program = """
 for number in range(3):
-    with contextlib.suppress(ValueError), chatter_caught():
+    with contextlib.suppress(ValueError), native_output_caught():
         native(b"shown %d\\n" % number)
         raise ValueError
-    with chatter_caught():
+    with native_output_caught():
         native(b"dropped\\n")
 import time
 time.sleep(1)
@@ -103,7 +103,7 @@ libc.abort()
 
 def test_they_neither_act_on_a_terminal_nor_tell_a_password():
     program = """
-with chatter_caught():
+with native_output_caught():
     native(b"rtsp://user:secret@host/ fails \\x1b[2J\\n")
     libc.abort()
 """
@@ -115,7 +115,7 @@ with chatter_caught():
 @pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "os._exit(0)"])
 def test_a_good_end_has_none(command, end):
     program = f"""
-with chatter_caught():
+with native_output_caught():
     native(b"noise\\n")
 say("done")
 {end}
@@ -125,7 +125,7 @@ say("done")
 
 def test_an_end_at_once_shows_what_was_not_passed_on_yet():
     program = """
-with chatter_caught():
+with native_output_caught():
     pass
 native(b"not passed on yet\\n")
 os._exit(3)
@@ -135,7 +135,7 @@ os._exit(3)
 
 def test_a_forked_child_that_lives_on_holds_nothing_back():
     program = """
-with chatter_caught():
+with native_output_caught():
     pass
 if not os.fork():
     sys.stdin.read()
@@ -154,7 +154,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_the_death_of_a_forked_child_is_not_that_of_the_command():
     program = """
-with chatter_caught():
+with native_output_caught():
     native(b"noise\\n")
     child = os.fork()
     if not child:
@@ -173,9 +173,9 @@ import subprocess
 def none(*_, **__):
     raise OSError("no process left")
 subprocess.Popen = none
-with chatter_caught():
+with native_output_caught():
     native(b"noise\\n")
-with contextlib.suppress(ValueError), chatter_caught():
+with contextlib.suppress(ValueError), native_output_caught():
     native(b"the reason\\n")
     raise ValueError
 """
@@ -202,7 +202,7 @@ def test_where_nobody_outlives_the_command_it_says_itself_where_it_was(why):
 
 def test_a_shell_that_stands_still_is_waited_for_by_nobody():
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as reader:
-        last = LastWords(file.fileno(), reader.fileno())
+        last = CrashOutput(file.fileno(), reader.fileno())
         try:
             os.kill(last._shell.pid, signal.SIGSTOP)
             telling = threading.Thread(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quietcam.process.error_stream import ErrorStream, Voice
+from quietcam.process.error_stream import ErrorStream, LineWriter
 from tests.waiting import WAIT, ended, until
 
 FULL = 1 << 16
@@ -36,7 +36,7 @@ def read_until(front: int, end: bytes) -> bytes:
 def test_who_reads_again_is_waited_for_again(pipe, monkeypatch):
     """Else what is said comes behind what happens after it, for the rest of a run whose reader was stuck once."""
     front, back = pipe
-    voice = Voice(back, patience=0.01)
+    voice = LineWriter(back, patience=0.01)
     voice.put(b"x" * 5000 + b"\n")  # more than the pipe takes
     read_until(front, b"\n")
     assert voice.flush(WAIT)
@@ -55,14 +55,14 @@ def test_who_reads_again_is_waited_for_again(pipe, monkeypatch):
 
 def test_a_line_is_out_when_it_was_said(pipe):
     front, back = pipe
-    Voice(back, patience=WAIT).put(b"a line\n")
+    LineWriter(back, patience=WAIT).put(b"a line\n")
     os.set_blocking(front, False)
     assert os.read(front, FULL) == b"a line\n"
 
 
 def test_nobody_waits_for_a_reader_that_is_stuck_and_what_was_left_out_is_told(pipe):
     front, back = pipe
-    voice = Voice(back, patience=0.01, most=10_000)
+    voice = LineWriter(back, patience=0.01, most=10_000)
     lines = [b"%4d %s\n" % (number, b"x" * 94) for number in range(1000)]
 
     def talk():
@@ -87,7 +87,7 @@ def test_nobody_waits_for_a_reader_that_is_stuck_and_what_was_left_out_is_told(p
 
 def test_a_stuck_reader_is_waited_for_once(pipe, monkeypatch):
     front, back = pipe
-    voice, waits = Voice(back, patience=0.01), []
+    voice, waits = LineWriter(back, patience=0.01), []
     os.set_blocking(back, True)
     voice.put(b"x" * 5000 + b"\n")
     monkeypatch.setattr(voice._changed, "wait_for", lambda *_: waits.append(1))
@@ -101,7 +101,7 @@ def test_a_stuck_reader_is_waited_for_once(pipe, monkeypatch):
 def test_a_reader_that_left_ends_nothing():
     front, back = os.pipe()
     os.close(front)
-    voice = Voice(back, patience=WAIT)
+    voice = LineWriter(back, patience=WAIT)
     for _ in range(3):
         voice.put(b"to nobody\n")
     os.close(back)
@@ -110,14 +110,14 @@ def test_a_reader_that_left_ends_nothing():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_ends_nothing():
     with Path("/dev/full").open("wb") as full:
-        voice = Voice(full.fileno(), patience=WAIT)
+        voice = LineWriter(full.fileno(), patience=WAIT)
         for _ in range(3):
             voice.put(b"to a full disk\n")
 
 
 def test_a_forked_child_speaks_too(pipe):
     front, back = pipe
-    voice = Voice(back, patience=WAIT)
+    voice = LineWriter(back, patience=WAIT)
     voice.put(b"parent\n")
     child = os.fork()
     if not child:
@@ -130,7 +130,7 @@ def test_a_forked_child_speaks_too(pipe):
 
 def test_the_stream_escapes_what_acts_and_keeps_lines_of_threads_apart(pipe):
     front, back = pipe
-    stream = ErrorStream(Voice(back, patience=WAIT))
+    stream = ErrorStream(LineWriter(back, patience=WAIT))
     print("one\x1b[2J\ntwo\udcff", end="", file=stream)
     other = threading.Thread(target=lambda: print("another", "thread", file=stream))
     other.start()
@@ -141,20 +141,20 @@ def test_the_stream_escapes_what_acts_and_keeps_lines_of_threads_apart(pipe):
 
 def test_what_the_reader_cannot_hold_is_escaped(pipe):
     front, back = pipe
-    stream = ErrorStream(Voice(back, patience=WAIT), encoding="ascii")
+    stream = ErrorStream(LineWriter(back, patience=WAIT), encoding="ascii")
     stream.say("größer\nkleiner")
     assert read_until(front, b"\n") == b"gr\\xf6\\xdfer\\nkleiner\n"
 
 
 def test_raw_is_for_what_draws(pipe):
     front, back = pipe
-    ErrorStream(Voice(back, patience=WAIT), raw=True).write("\x1b[2K")
+    ErrorStream(LineWriter(back, patience=WAIT), raw=True).write("\x1b[2K")
     assert read_until(front, b"K") == b"\x1b[2K"
 
 
 def test_python_takes_it_for_its_own(pipe, monkeypatch):
     front, back = pipe
-    monkeypatch.setattr(sys, "stderr", ErrorStream(Voice(back, patience=WAIT)))
+    monkeypatch.setattr(sys, "stderr", ErrorStream(LineWriter(back, patience=WAIT)))
     assert not sys.stderr.isatty()
     thread = threading.Thread(target=lambda: 1 / 0)
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)

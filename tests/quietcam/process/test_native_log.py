@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quietcam.process import native_log as native_words
-from quietcam.process.native_log import KEPT, NativeWords
+from quietcam.process import native_log
+from quietcam.process.native_log import KEPT, NativeLog
 from tests.waiting import ended
 
 
 @pytest.fixture
 def words():
-    words = NativeWords()
+    words = NativeLog()
     yield words
     os.close(words.file)
 
 
-def all_of(words: NativeWords) -> bytes:
+def all_of(words: NativeLog) -> bytes:
     return words.rest(last=True)[0]
 
 
@@ -100,7 +100,7 @@ def test_too_much_at_once_is_left_out_and_counted(words):
 
 def test_a_disk_takes_it_where_there_is_no_file_in_memory(monkeypatch):
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    words = native_words.NativeWords()
+    words = native_log.NativeLog()
     try:
         os.write(words.file, b"one\n")
         os.pread(words.file, 1, 0)
@@ -114,7 +114,7 @@ def test_a_disk_takes_it_where_there_is_no_file_in_memory(monkeypatch):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["write", "begin", "drop", "take", "hear", "rest"]), max_size=40), st.randoms())
 def test_no_byte_is_shown_twice_and_none_is_made_up(doings, chance):
-    words, parts, said, seen = NativeWords(), [], [], b""
+    words, parts, said, seen = NativeLog(), [], [], b""
     try:
         for doing in doings:
             if doing == "write":

@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
-from quietcam.process.native_output import chatter_caught, chatter_heard
+from quietcam.process.native_output import native_lines_read, native_output_caught
 from quietcam.terminal.progress import say
 from tests.waiting import WAIT, ended
 
 
-def test_chatter_is_caught_and_the_stream_is_back_after_it(capfd):
-    with chatter_caught():
+def test_native_output_is_caught_and_the_stream_is_back_after_it(capfd):
+    with native_output_caught():
         os.write(2, b"native noise\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
@@ -22,7 +22,7 @@ def test_chatter_is_caught_and_the_stream_is_back_after_it(capfd):
 
 def test_it_comes_out_where_the_block_fails(capfd):
     def fails():
-        with chatter_caught():
+        with native_output_caught():
             os.write(2, b"the reason\n")
             raise ValueError("oops")
 
@@ -32,7 +32,7 @@ def test_it_comes_out_where_the_block_fails(capfd):
 
 
 def test_it_may_be_nested(capfd):
-    with chatter_caught(), chatter_caught():
+    with native_output_caught(), native_output_caught():
         os.write(2, b"noise\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
@@ -42,16 +42,16 @@ def test_nobody_waits_for_a_block_that_hangs(capfd):
     hangs, go_on = threading.Event(), threading.Event()
 
     def hang():
-        with chatter_caught():
+        with native_output_caught():
             os.write(2, b"its noise\n")
             hangs.set()
             go_on.wait(WAIT)
 
     def work():
         say("a skipped picture")
-        with chatter_caught():
+        with native_output_caught():
             os.write(2, b"noise\n")
-        with chatter_heard(lambda line: line == "ours\n") as heard:
+        with native_lines_read(lambda line: line == "ours\n") as heard:
             os.write(2, b"ours\n")
         assert heard == ["ours"]
 
@@ -73,7 +73,7 @@ def test_blocks_at_once_each_hear_their_own(capfd):
     heard = {}
 
     def listen(name):
-        with chatter_heard(lambda line: line.startswith(name)) as lines:
+        with native_lines_read(lambda line: line.startswith(name)) as lines:
             both.wait()
             for number in range(20):
                 os.write(2, f"{name} {number}\n".encode())
@@ -94,14 +94,14 @@ def test_one_fails_while_another_does_well(capfd):
     inside, failed = threading.Event(), threading.Event()
 
     def succeed():
-        with chatter_caught():
+        with native_output_caught():
             inside.set()
             failed.wait(WAIT)
 
     thread = threading.Thread(target=succeed)
     thread.start()
     assert inside.wait(WAIT)
-    with contextlib.suppress(ValueError), chatter_caught():
+    with contextlib.suppress(ValueError), native_output_caught():
         os.write(2, b"the reason\n")
         raise ValueError
     assert capfd.readouterr().err == "the reason\n"
@@ -113,16 +113,16 @@ def test_one_fails_while_another_does_well(capfd):
 @pytest.mark.parametrize(("debug", "shown"), [("", ""), ("1", "noise\nthe reason\n")])
 def test_debug_shows_all(monkeypatch, capfd, debug, shown):
     monkeypatch.setenv("QUIETCAM_DEBUG", debug)
-    with chatter_caught():
+    with native_output_caught():
         os.write(2, b"noise\n")
-    with contextlib.suppress(ValueError), chatter_caught(show=False):
+    with contextlib.suppress(ValueError), native_output_caught(show=False):
         os.write(2, b"the reason\n")
         raise ValueError
     assert capfd.readouterr().err == shown
 
 
 def test_what_is_shown_of_a_library_can_be_shown(capfd):
-    with contextlib.suppress(ValueError), chatter_caught():
+    with contextlib.suppress(ValueError), native_output_caught():
         os.write(2, b"rtsp://user:secret@host/ \x1b[2J\xff\ttab\r\n50 %\r100 %\n")
         raise ValueError
     assert capfd.readouterr().err == "rtsp://***@host/ \\x1b[2J\\xff\ttab\n50 %\n100 %\n"
@@ -131,7 +131,7 @@ def test_what_is_shown_of_a_library_can_be_shown(capfd):
 def test_threads_take_turns(capfd):
     def quiet():
         for _ in range(50):
-            with chatter_caught():
+            with native_output_caught():
                 os.write(2, b"noise\n")
 
     threads = [threading.Thread(target=quiet) for _ in range(4)]
@@ -144,7 +144,7 @@ def test_threads_take_turns(capfd):
 
 
 def test_warnings_are_heard_and_what_others_write_reaches_the_reader(capfd):
-    with chatter_heard(lambda line: line.startswith("libjpeg")) as heard:
+    with native_lines_read(lambda line: line.startswith("libjpeg")) as heard:
         os.write(2, b"libjpeg: half of it is missing\nanother thread's line\n")
         print("a line of Python", file=sys.stderr)
     assert heard == ["libjpeg: half of it is missing"]
@@ -155,7 +155,7 @@ def test_an_error_passes_through_and_the_stream_is_given_back(capfd):
     heard = []
 
     def fails():
-        with chatter_heard(lambda _: True) as lines:
+        with native_lines_read(lambda _: True) as lines:
             os.write(2, b"why\n")
             try:
                 raise ValueError("broken")
@@ -170,7 +170,7 @@ def test_an_error_passes_through_and_the_stream_is_given_back(capfd):
 
 
 def test_nothing_is_heard_where_the_stream_is_closed():
-    program = "import os; os.close(2); from quietcam.process.native_output import chatter_heard as heard\n"
+    program = "import os; os.close(2); from quietcam.process.native_output import native_lines_read as heard\n"
     program += "with heard(lambda _: True) as lines: pass\nassert lines == []; print('done')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "done\n"

@@ -101,11 +101,11 @@ def test_a_hangup_ends_other_commands_as_it_always_does() -> None:
 def test_a_run_is_asked_and_ends_by_itself() -> None:
     code = """
 gone = threading.Event()
-with process.careful(gone.set):
+with process.stopped_by(gone.set):
     ready()
     gone.wait()
-    process.heard()
-assert process.asked and process.left(5.0) <= 5.0
+    process.ends_itself()
+assert process.asked and process.seconds_left(5.0) <= 5.0
 process.leave(130)
 """
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -118,7 +118,7 @@ process.leave(130)
 def test_who_does_not_listen_is_interrupted() -> None:
     code = """
 stopping._LISTENS = 0.1
-with process.careful(told):
+with process.stopped_by(told):
     try:
         ready()
         threading.Event().wait()
@@ -139,7 +139,7 @@ def test_what_hangs_is_left_behind_and_named() -> None:
     code = """
 stopping.LIMIT = 0.5
 threading.Thread(target=native, name="quietcam-sink-\\x1b[2J.avi", daemon=True).start()
-with process.careful(told):
+with process.stopped_by(told):
     ready()
     native()
 """
@@ -154,9 +154,9 @@ with process.careful(told):
 
 def test_a_second_signal_ends_a_run_at_once_and_the_same_wish_heard_twice_does_not() -> None:
     code = """
-with process.careful(told):
+with process.stopped_by(told):
     ready()
-    process.heard()
+    process.ends_itself()
     native()
 """
     script = Script(f"stopping._ONE_WISH = {10 * WAIT}" + code)
@@ -191,11 +191,11 @@ def finish():
         print("finished", flush=True)
 
 thread = threading.Thread(target=finish, daemon=True, name="quietcam-sink")
-with process.careful(told):
+with process.stopped_by(told):
     thread.start()
     ready()
     left = process.wait([thread], 1000.0)
-    process.heard()
+    process.ends_itself()
 process.leave(130)
 """
     script = Script(code)
@@ -214,8 +214,13 @@ process.leave(130)
     [
         ("process.interrupt_main()", False, "flushed atexit\n", ""),
         ("process.interrupt_main()", True, "flushed ", ""),
-        ("process.careful(told).__enter__()", False, "flushed ", ""),
-        ("process.careful(told).__enter__()", True, "flushed ", "quietcam: left behind, as it had not ended: reader\n"),
+        ("process.stopped_by(told).__enter__()", False, "flushed ", ""),
+        (
+            "process.stopped_by(told).__enter__()",
+            True,
+            "flushed ",
+            "quietcam: left behind, as it had not ended: reader\n",
+        ),
     ],
 )
 def test_the_end_of_a_process_keeps_its_own_code(what: str, hangs: bool, out: str, said: str) -> None:
@@ -237,7 +242,7 @@ process.leave(3)
 def test_a_thread_that_is_about_to_end_is_not_left_behind() -> None:
     code = f"""
 stopping._RESERVE = {WAIT}
-process.careful(told).__enter__()
+process.stopped_by(told).__enter__()
 threading.Thread(target=time.sleep, args=(0.3,), name="quietcam-model", daemon=True).start()
 process.leave(3)
 """
@@ -252,7 +257,7 @@ class Last:
         kill(pid, number)
 
 last = Last()
-process.careful(told).__enter__()
+process.stopped_by(told).__enter__()
 process.leave(3)
 """
     assert Script(code).end() == (3, "")
@@ -264,9 +269,9 @@ from quietcam.process.stopping import Stopping
 library = Stopping()
 library.interrupt_main()
 library.hangup_stops()
-with library.careful(told):
-    library.heard()
-assert library.left(7.0) == 7.0
+with library.stopped_by(told):
+    library.ends_itself()
+assert library.seconds_left(7.0) == 7.0
 assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL  # the process' own, of BEGIN
 thread = threading.Thread(target=time.sleep, args=(0.1,))
 thread.start()

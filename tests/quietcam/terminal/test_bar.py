@@ -31,11 +31,11 @@ def on_a_terminal(program: str) -> str:
 def test_the_bar_is_drawn_and_what_is_said_in_between_stands_above_it():
     told = on_a_terminal("""
 from quietcam.terminal.progress import progress
-with chatter_caught():
+with native_output_caught():
     pass
 with progress("cut \\x1b]0;owned\\x07", 4) as bar:
     for _ in range(4):
-        with chatter_caught():
+        with native_output_caught():
             native(b"noise\\n")
         say("said \\x1b[2J in between")
         bar.advance(note="a note \\x1b[31m")

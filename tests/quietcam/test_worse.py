@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from quietcam.harm import harms, warnings_of
+from quietcam.worse import worse_in_validation, worse_than_noisy
 
 
 def test_only_sets_that_are_made_worse_are_named_with_by_how_much():
-    assert harms({"a": (30.0, 25.0), "b": (25.0, 25.0)}) == []
-    first, last = harms({"a": (24.13, 25.0), "b": (30.0, 25.0), "c": (20.0, 20.5)})
+    assert worse_than_noisy({"a": (30.0, 25.0), "b": (25.0, 25.0)}) == []
+    first, last = worse_than_noisy({"a": (24.13, 25.0), "b": (30.0, 25.0), "c": (20.0, 20.5)})
     assert first == "the network is 0.87 dB worse than the noisy picture on a: 24.13 dB denoised, 25.00 dB noisy"
     assert last.startswith(
         "the network is 0.50 dB worse than the noisy picture on c: 20.00 dB denoised, 20.50 dB noisy"
@@ -16,9 +16,9 @@ def test_only_sets_that_are_made_worse_are_named_with_by_how_much():
 
 
 def test_what_training_wrote_is_read_whole_or_by_sets():
-    assert warnings_of(None) == warnings_of({}) == warnings_of({"psnr": 31.0}) == []
-    (found,) = warnings_of({"psnr": 24.0, "noisy_psnr": 25.0})
+    assert worse_in_validation(None) == worse_in_validation({}) == worse_in_validation({"psnr": 31.0}) == []
+    (found,) = worse_in_validation({"psnr": 24.0, "noisy_psnr": 25.0})
     assert "1.00 dB worse than the noisy picture on its validation crops" in found
     by_set = {"one": {"psnr": 20.0, "noisy_psnr": 22.0}, "two": {"psnr": 40.0, "noisy_psnr": 25.0}}
-    (found,) = warnings_of({"psnr": 30.0, "noisy_psnr": 23.5, "by_set": by_set})
+    (found,) = worse_in_validation({"psnr": 30.0, "noisy_psnr": 23.5, "by_set": by_set})
     assert "2.00 dB worse than the noisy picture on one" in found

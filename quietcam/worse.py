@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["harms", "warnings_of"]
+__all__ = ["worse_in_validation", "worse_than_noisy"]
 
 _REMEDY = "Remedy: train it longer, or on pictures whose noise is like theirs; do not run it on such pictures."
 
 
-def harms(scores: Mapping[str, tuple[float, float]]) -> list[str]:
+def worse_than_noisy(scores: Mapping[str, tuple[float, float]]) -> list[str]:
     """One sentence for each data set on which the network is worse than the noisy picture; the remedy stands last.
 
     Args:
@@ -24,7 +24,7 @@ def harms(scores: Mapping[str, tuple[float, float]]) -> list[str]:
     return [f"{each}. {_REMEDY}" if each == found[-1] else each for each in found]
 
 
-def warnings_of(validation: Mapping[str, object] | None) -> list[str]:
+def worse_in_validation(validation: Mapping[str, object] | None) -> list[str]:
     """The same of what training writes as ``validation`` into ``evaluation.json``: set by set where it tells them."""
     told = validation or {}
     by_set = told.get("by_set")
@@ -34,4 +34,4 @@ def warnings_of(validation: Mapping[str, object] | None) -> list[str]:
         psnr, noisy = (each.get(key) if isinstance(each, Mapping) else None for key in ("psnr", "noisy_psnr"))
         if isinstance(psnr, int | float) and isinstance(noisy, int | float):
             scores[name] = float(psnr), float(noisy)
-    return harms(scores)
+    return worse_than_noisy(scores)
