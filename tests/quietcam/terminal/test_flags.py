@@ -75,7 +75,6 @@ NOT_YET = {
     # compare
     "compare/comparison.py",
     "compare/contenders.py",
-    "compare/scores.py",
     # edge/cameras
     "edge/cameras/__init__.py",
     "edge/cameras/discover.py",
