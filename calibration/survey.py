@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quietcam.data.crops import Box, choose_boxes
 from quietcam.data.pictures.files import read_picture
 from quietcam.data.sets.noisy_pictures import NoisyPicture
-from quietcam.data.sets.pairs import list_problems, say_problems
+from quietcam.data.sets.problems import list_problems, log_problems
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image, as_channels, to_gray
@@ -114,7 +114,7 @@ def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int
             f"At least one noisy picture must give a patch of {size}x{size} pixels. "
             f"Received: {list_problems(problems) or 'no pictures'}. Remedy: choose a smaller --size, or other data."
         )
-    say_problems(problems, "while choosing patches")
+    log_problems(problems, "while choosing patches")
     stacked = np.stack(patches)
     sigma = np.array([estimate_blind(patch).sigma for patch in stacked])
     return Survey(

@@ -85,8 +85,7 @@ def compare_command(
     """
     from compare.comparison import compare
     from compare.table import show_comparison
-    from quietcam.data.sets.pairs import find_pairs
-    from quietcam.data.sets.split import pairs_of_side
+    from quietcam.data.load import load_pairs
     from quietcam.errors import GateError
     from quietcam.files.atomic import make_folder
     from quietcam.terminal.report import report_console, write_report
@@ -98,7 +97,7 @@ def compare_command(
             make_folder(Path(target).parent)  # before a long comparison, not after it
     paths = [_path(each) for each in models]
     twins = _twins(twin or [], dict(zip(map(str, models), paths, strict=True)))
-    pairs = pairs_of_side(find_pairs(data).pairs, split)
+    pairs = load_pairs(data, split=split).pairs
     compared = compare(
         paths,
         pairs,

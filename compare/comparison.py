@@ -22,7 +22,8 @@ from compare.tally import Tally
 from compare.worst import Patch, WorstPatches, patch_errors
 from edge.network.instructions import instructions_here
 from quietcam.data.samples import Sample, SampleSet
-from quietcam.data.sets.pairs import Pair, say_problems
+from quietcam.data.sets.pairs import Pair
+from quietcam.data.sets.problems import log_problems
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, to_rgb
 from quietcam.quality_gate import QualityGate
@@ -98,7 +99,7 @@ def compare(
                 tally.add(sample.name, sample.pair, sample.clean, pictures)
                 _offer(worst, costliest, sample, pictures, subject)
                 bar.advance(note=sample.name)
-    say_problems(samples.problems, "while comparing")
+    log_problems(samples.problems, "while comparing")
     for known in tuned.values():
         if known.at_end:
             strongest = f"{known.filter.unit} {known.filter.strengths[-1]:g}"

@@ -128,10 +128,9 @@ def convert_command(
     chosen = load_set(representative) if representative else None
     pairs = None
     if data is not None:
-        from quietcam.data.sets.pairs import find_pairs
-        from quietcam.data.sets.split import pairs_of_side
+        from quietcam.data.load import load_pairs
 
-        pairs = pairs_of_side(find_pairs(data).pairs, split)
+        pairs = load_pairs(data, split=split).pairs
     if is_finished:
         loaded = load_stored(source)
     else:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.records import RESULTS, ROOT
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.estimation import BlindEstimator, estimate_blind, estimate_burst, estimate_pair
 from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
@@ -60,7 +60,7 @@ def real(data: Path) -> Iterator[tuple[str, str, Image, Image]]:
             print(f"skipped: no {data / name}")
             continue
         for pair in find_pairs(data / name):
-            yield (name, pair.name, *read_pair(pair))
+            yield (name, pair.name, *pair.read())
 
 
 def accuracy(data: Path) -> list[tuple[str, str, str, float, float]]:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.records import RESULTS, ROOT
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
 from quietcam.sensor.isp import Isp, Matrix, develop, mosaic, to_linear
@@ -162,7 +162,7 @@ def shadows(noisy: Image) -> Floats:
 def judge(folder: Path, side: str, *, own_colours: bool = False) -> list[Verdict]:
     verdicts, isp = [], pipeline(FITTED)
     for pair in find_pairs(folder / side):
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         half = noisy.shape[1] // 2
         left = noisy[:, :half].copy(), clean[:, :half].copy()
         if own_colours:
@@ -263,7 +263,7 @@ def fit_pipeline(folder: Path) -> Floats:
     """The figures of ``FITTED``, from the train crops alone."""
     pictures = []
     for pair in find_pairs(folder / "train"):
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         pictures.append((noisy[128:384, 64:448].copy(), clean[128:384, 64:448].copy()))
     return refine(START, pictures, tuple(range(len(START))))
 

@@ -11,7 +11,7 @@ import numpy as np
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile
 from quietcam.data.sets.groups import group_order, iso_bucket
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.sensor.noise import gaussian, salt_and_pepper
@@ -49,7 +49,7 @@ class Found:
 def crops(folder: Path) -> Any:
     """Name, noisy and clean side of the middle of every pair."""
     for pair in find_pairs(folder).pairs:
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         y, x = ((side - SIDE) // 2 for side in noisy.shape[:2])
         middle = np.s_[y : y + SIDE, x : x + SIDE]
         yield pair.name, np.ascontiguousarray(noisy[middle]), np.ascontiguousarray(clean[middle])

@@ -24,7 +24,7 @@ from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
 from quietcam.data.pictures.files import list_pictures, read_picture
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
 from quietcam.metrics import psnr
@@ -67,7 +67,7 @@ def pictures(data: Path) -> Iterator[tuple[str, Image | None, Image]]:
     for name in PAIRS:
         if (data / name).is_dir():
             for pair in find_pairs(data / name).pairs:
-                yield name, *read_pair(pair)
+                yield name, *pair.read()
         else:
             print(f"skipped: no {data / name}")
     for seed in range(40):

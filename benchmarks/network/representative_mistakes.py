@@ -26,7 +26,7 @@ from benchmarks.records import RESULTS, commit, machine
 from convert.quantize.ranges import measure_ranges, quantize
 from edge.models import resolve_model
 from quietcam.data.generated import make_generated_pair
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.files.atomic import atomic_path
 from quietcam.metrics import psnr
 from quietcam.process.native_output import native_output_caught
@@ -124,7 +124,7 @@ def read_pairs(source: Path | None, count: int, seed: int, band: tuple[float, fl
         return [make_generated_pair(seed + i, size=SIZE, band=band) for i in range(count)]
     found = find_pairs(source).pairs
     chosen = (found[int(i)] for i in np.linspace(0, len(found) - 1, min(count, len(found))))
-    read = (read_pair(pair) for pair in chosen)
+    read = (pair.read() for pair in chosen)
     return [(noisy[:SIZE, :SIZE], clean[:SIZE, :SIZE]) for noisy, clean in read if min(noisy.shape[:2]) >= SIZE]
 
 

@@ -25,7 +25,7 @@ from compare.costs import measure_times, read_costs
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
 from quietcam.app.cli import run as quietcam
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.metrics import psnr
 from quietcam.sensor.scenes import make_pair
 
@@ -96,9 +96,8 @@ def row(name: str, found: dict[str, ModelFile], times: dict[str, dict[str, float
     for folder in data:
         for recipe in ("float32", "int8"):
             with Denoiser(found[recipe_at(recipe, SIZES[0])], 1) as denoiser:
-                scores = [
-                    psnr(denoiser.denoise(noisy), clean) for noisy, clean in map(read_pair, find_pairs(folder).pairs)
-                ]
+                pictures = (pair.read() for pair in find_pairs(folder))
+                scores = [psnr(denoiser.denoise(noisy), clean) for noisy, clean in pictures]
             line[f"{'/'.join(folder.parts[-2:])} {recipe}"] = round(float(np.mean(scores)), 3)
     return line
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quietcam.data.sets.pairs import Pair, list_problems, read_pair, say_problems
+from quietcam.data.sets.pairs import Pair
+from quietcam.data.sets.problems import list_problems, log_problems
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, as_channels
 from quietcam.terminal.progress import progress
@@ -85,7 +86,7 @@ def cut_crops(
     with progress("Cutting crops", len(shares)) as bar:
         for pair, share in shares:
             try:
-                frames = read_pair(pair)
+                frames = pair.read()
                 boxes = choose_boxes(frames[0].shape, size, share, f"{seed}:{pair.name}")
                 if not boxes:
                     height, width = frames[0].shape[:2]
@@ -105,7 +106,7 @@ def cut_crops(
             f"Received: {list_problems(problems) or 'no pairs'}. "
             "Remedy: mend these pictures, or choose a smaller patch."
         )
-    say_problems(problems, "while cutting crops")
+    log_problems(problems, "while cutting crops")
     return Crops(room[: len(source)], source, problems)
 
 

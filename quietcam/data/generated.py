@@ -17,7 +17,7 @@ import numpy as np
 
 from quietcam.data.frames import CleanFrames, aliased_crop, clean_crop
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.sets.pairs import say_problems
+from quietcam.data.sets.problems import log_problems
 from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.files.atomic import make_folder, write_json
 from quietcam.files.strict_json import dump_json, parse_object, read_object
@@ -108,7 +108,7 @@ def write_pairs(
                 bar.advance()
         finally:
             workers.shutdown(cancel_futures=True)
-    say_problems(sorted(skipped), f"of the pictures in {clean}")
+    log_problems(sorted(skipped), f"of the pictures in {clean}")
 
 
 def _settle_origin(folder: Path, told: dict[str, Any]) -> None:

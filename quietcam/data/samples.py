@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from quietcam.data.crops import choose_boxes
-from quietcam.data.sets.pairs import Pair, list_problems, read_pair
+from quietcam.data.sets.pairs import Pair
+from quietcam.data.sets.problems import list_problems
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 
@@ -62,7 +63,7 @@ class SampleSet:
         problems: list[str] = []
         for pair in self.pairs:
             try:
-                noisy, clean = read_pair(pair)
+                noisy, clean = pair.read()
             except (DataError, UsageError) as error:
                 problems.append(f"{pair.name}: {error}")
                 continue
@@ -79,7 +80,7 @@ class SampleSet:
         for index in np.linspace(0, len(self.pairs) - 1, min(count, len(self.pairs))).round().astype(int):
             pair = self.pairs[int(index)]
             try:
-                noisy, clean = read_pair(pair)
+                noisy, clean = pair.read()
             except (DataError, UsageError):
                 continue
             yield next(_cut(pair, noisy, clean))
@@ -88,7 +89,7 @@ class SampleSet:
         """The sample of that name, read again."""
         for pair in self.pairs:
             if name == pair.name or name.startswith(f"{pair.name} @"):
-                for sample in _cut(pair, *read_pair(pair)):
+                for sample in _cut(pair, *pair.read()):
                     if sample.name == name:
                         return sample
         raise KeyError(name)

@@ -28,7 +28,7 @@ from convert.sources.keras_model import load_keras
 from edge.models import shipped_models
 from edge.network.denoiser import Denoiser
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.sets.pairs import Pair, find_pairs, read_pair
+from quietcam.data.sets.pairs import Pair, find_pairs
 from quietcam.data.sets.sidd import Instance
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.tflite.manifest import read_manifest, strip_manifest
@@ -84,7 +84,7 @@ def _denoised(path, pairs):
     interpreter.allocate_tensors()
     entrance, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     for pair in pairs:
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         if entrance["dtype"] == np.int8:
             interpreter.set_tensor(entrance["index"], (noisy.astype(int) - 128).astype(np.int8)[None])
         else:
@@ -155,7 +155,7 @@ def test_the_filter_has_its_best_strength_on_each_picture(comparison, pairs):
     blur = FILTERS["blur"]
     best = []
     for pair in pairs:
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         tried = [peak_signal_noise_ratio(clean, blur.apply(noisy, s), data_range=255) for s in blur.strengths]
         best.append((max(tried), blur.strengths[int(np.argmax(tried))]))
     row = comparison.row("blur")
@@ -214,7 +214,7 @@ def test_the_worst_patches_are_those_of_a_search_through_all(model_files, tmp_pa
     with ExitStack() as stack:
         floating, quantized = (stack.enter_context(Denoiser(model_files[each])) for each in ("float32", "int8"))
         for pair in pairs:
-            noisy, clean = read_pair(pair)
+            noisy, clean = pair.read()
             pictures = [(each.denoise(noisy).astype(float) - clean) ** 2 for each in (floating, quantized)]
             for y in range(0, 200, 64):
                 for x in range(0, 200, 64):
@@ -226,7 +226,7 @@ def test_the_worst_patches_are_those_of_a_search_through_all(model_files, tmp_pa
         assert [(each.score.sample, *each.score.box[:2]) for each in kept] == wanted
     patch = found.worst[0]
     x0, y0, x1, y1 = patch.score.box
-    clean = read_pair(next(pair for pair in pairs if pair.name == patch.score.sample))[1]
+    clean = next(pair for pair in pairs if pair.name == patch.score.sample).read()[1]
     np.testing.assert_array_equal(patch.pictures["clean"], clean[y0:y1, x0:x1])
     worst = 10 * np.log10(255**2 / max(errors)[0])
     assert patch.score.psnr["tiny_64x64_int8"] == pytest.approx(worst, abs=1e-3)

@@ -148,10 +148,10 @@ def test_what_cannot_be_estimated_is_refused() -> None:
 def test_blind_on_real_pictures(folder: str, most: float) -> None:
     if not (DATA / folder).is_dir():
         pytest.skip(f"no {DATA / folder}")
-    from quietcam.data.sets.pairs import find_pairs, read_pair
+    from quietcam.data.sets.pairs import find_pairs
 
     misses = []
     for pair in find_pairs(DATA / folder / "valid"):
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         misses.append(abs(estimate_blind(noisy).sigma / estimate_pair(noisy, clean).sigma - 1.0))
     assert float(np.median(misses)) < most

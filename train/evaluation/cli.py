@@ -57,8 +57,7 @@ def evaluate_command(
 
     Example: `quietcam evaluate runs/mine --data pairs/ --data sidd_native/valid --json mine.json`
     """
-    from quietcam.data.sets.pairs import find_pairs
-    from quietcam.data.sets.split import pairs_of_side
+    from quietcam.data.load import load_pairs
     from quietcam.files.atomic import make_folder
     from quietcam.process.native_output import native_output_caught
     from quietcam.terminal.progress import say
@@ -79,7 +78,7 @@ def evaluate_command(
         if name in sets:
             raise UsageError(f"Data sets are told apart by the last two parts of their paths. Received: {name} twice.")
         sides[name] = split or unseen_side(name, told["data"], config.training.split)
-        sets[name] = pairs_of_side(find_pairs(folder).pairs, sides[name])
+        sets[name] = load_pairs(folder, split=sides[name]).pairs
     folder = out or run / "evaluation"
     if pictures:
         make_folder(folder)  # before the work, not after it

@@ -17,7 +17,8 @@ from quietcam.data.crops import Crops, cut_crops
 from quietcam.data.frames import CleanFrames
 from quietcam.data.generated import ORIGIN, make_generated_pair, read_band
 from quietcam.data.packed.reader import ShardSet, is_packed, open_shards
-from quietcam.data.sets.pairs import Pair, PairList, find_pairs, say_problems
+from quietcam.data.sets.pairs import Pair, PairList, find_pairs
+from quietcam.data.sets.problems import log_problems
 from quietcam.data.sets.split import SIDES, SplitRule
 from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
@@ -226,7 +227,7 @@ def _open_scenes(text: str, config: RunConfig) -> _Part:
     make = partial(_make_scene, size=size, channels=channels, band=band, frames=clean)
     held = np.stack([make(_VALIDATION_SEED + i) for i in range(_VALIDATION_CROPS)])
     if clean is not None:
-        say_problems(sorted(clean.skipped), f"of the pictures in {clean.source}")
+        log_problems(sorted(clean.skipped), f"of the pictures in {clean.source}")
     source = SceneSource(
         make, side=size, count=_SCENES_A_PASS, channels=channels, seed=config.training.seed * _SCENES_A_PASS * 1000
     )

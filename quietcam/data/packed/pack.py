@@ -13,7 +13,8 @@ from quietcam.data.crops import Box, choose_boxes
 from quietcam.data.packed.format import PackedPicture, Plan
 from quietcam.data.packed.reader import ShardSet, open_shards
 from quietcam.data.packed.writer import ShardWriter
-from quietcam.data.sets.pairs import Pair, find_pairs, read_pair, say_problems
+from quietcam.data.sets.pairs import Pair, find_pairs
+from quietcam.data.sets.problems import log_problems
 from quietcam.data.sets.split import SIDES, SplitRule
 from quietcam.errors import DataError, UsageError
 from quietcam.files.text import valid_text
@@ -197,7 +198,7 @@ def _decoded(pairs: list[Pair]) -> Generator[tuple[Image, Image] | DataError | U
 
 def _read(pair: Pair) -> tuple[Image, Image] | DataError | UsageError:
     try:
-        return read_pair(pair)
+        return pair.read()
     except (DataError, UsageError) as error:
         return error
 
@@ -266,7 +267,7 @@ def _nothing(patch: int, reasons: list[str]) -> DataError:
 
 def _report(shards: ShardSet, kept: int, problems: list[str]) -> PackReport:
     skipped = [*problems, *shards.skipped]
-    say_problems(shards.skipped, "while packing")
+    log_problems(shards.skipped, "while packing")
     return PackReport(
         folder=shards.folder,
         patches=len(shards),

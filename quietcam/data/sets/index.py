@@ -34,7 +34,8 @@ import numpy as np
 from quietcam.data.pictures.files import Place, read_picture
 from quietcam.data.sets.identical import picture_sha256
 from quietcam.data.sets.layout import Layout
-from quietcam.data.sets.pairs import Listing, Pair, Problem, list_data, nothing_left
+from quietcam.data.sets.pairs import Listing, Pair, list_data, nothing_left
+from quietcam.data.sets.problems import Problem
 from quietcam.data.sets.registration import Shift, find_likeness, find_shift, spread_tiles
 from quietcam.data.sets.split import SIDES, SplitRule
 from quietcam.errors import DataError, UsageError

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from quietcam.data.pictures.files import Place, list_pictures
-from quietcam.data.sets.layout import side_of_folder
-from quietcam.data.sets.pairs import Pair, list_data, nothing_left, say_problems
+from quietcam.data.sets.pairs import Pair, list_data, nothing_left
+from quietcam.data.sets.problems import log_problems
 from quietcam.data.sets.sidd import Instance
+from quietcam.data.sets.sides import side_of_folder
 from quietcam.data.sets.split import pairs_of_side
 from quietcam.errors import DataError, UsageError
 from quietcam.files.strict_json import read_object
@@ -65,7 +66,7 @@ def find_noisy(path: Path, side: str = "all") -> NoisySet:
     path = Path(path)
     listing = list_data(path)
     if listing.pairs:
-        say_problems([str(problem) for problem in listing.problems], f"of the data set in {path}")
+        log_problems([str(problem) for problem in listing.problems], f"of the data set in {path}")
         return NoisySet(noisy_of_pairs(pairs_of_side(listing.pairs, side)))
     if listing.noisy_only:
         pictures = [NoisyPicture(name, place, None, name) for name, place in listing.noisy_only]

@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 
-from quietcam.data.pictures.files import Place, is_picture, read_picture
-from quietcam.data.pictures.formats import count_unread, is_hidden, unread_by_name
-from quietcam.data.sets.archive import is_archive, list_members
-from quietcam.data.sets.layout import (
-    SIDES,
-    Entry,
-    Layout,
-    Sides,
-    instance_name,
-    layout_file,
-    read_layout,
-    side_of_folder,
-    sort_into_sides,
-)
-from quietcam.data.sets.matfile import Blocks, is_blocks_file, read_blocks, swap_sides
+from quietcam.data.pictures.files import Place, read_picture
+from quietcam.data.pictures.formats import count_unread
+from quietcam.data.sets.contents import list_contents
+from quietcam.data.sets.layout import Layout, layout_file, read_layout
+from quietcam.data.sets.matfile import Blocks
+from quietcam.data.sets.problems import Problem, list_problems, log_problems
 from quietcam.data.sets.sidd import Instance
+from quietcam.data.sets.sides import SIDES, Sides, instance_name, side_of_folder, sort_into_sides
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
-from quietcam.terminal.progress import say
 
 __all__ = [
     "Listing",
     "Pair",
     "PairList",
-    "Problem",
     "find_pairs",
     "list_data",
-    "list_problems",
     "nothing_left",
-    "read_pair",
-    "say_problems",
 ]
-
-_PROBLEMS_SAID = 5
 
 _LAYOUTS = (
     "folders noisy/ and clean/ (or noisy/ gt/, lq/ gt/, input/ target/, low/ high/) with equal file names, files "
@@ -75,6 +59,32 @@ class Pair:
         """SIDD's scene number, "001"; else the group; else the pair's own name, since nothing tells more."""
         return self.instance.scene if self.instance else self.group or self.name
 
+    @property
+    def phone(self) -> str | None:
+        """SIDD's two letters of the phone that took it, "S6"; None where its name does not tell."""
+        return self.instance.phone if self.instance else None
+
+    @property
+    def iso(self) -> int | None:
+        """The ISO number that it was taken at; None where its name does not tell."""
+        return self.instance.iso if self.instance else None
+
+    def read(self) -> tuple[Image, Image]:
+        """Read both pictures: noisy, clean, each uint8 ``(H, W, 3)`` RGB, of one size.
+
+        Raises:
+            DataError: one cannot be used, or their sizes differ.
+            UsageError: one is gone.
+        """
+        noisy, clean = read_picture(self.noisy), read_picture(self.clean)
+        if noisy.shape != clean.shape:
+            raise DataError(
+                f"A noisy picture and its clean twin must have one size. Received: {self.name}, noisy "
+                f"{noisy.shape[1]}x{noisy.shape[0]} and clean {clean.shape[1]}x{clean.shape[0]}. "
+                "Remedy: crop both to the same region, or take them out."
+            )
+        return noisy, clean
+
 
 @dataclass(frozen=True)
 class PairList:
@@ -91,24 +101,6 @@ class PairList:
 
     def __getitem__(self, index: int) -> Pair:
         return self.pairs[index]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a data set.
-
-    Attributes:
-        kind: "missing twin", "ambiguous", "unreadable", "not read" or "size"; ``quietcam.data.sets.index`` knows more.
-        name: of the pair, the picture or the folder.
-        detail: what is wrong.
-    """
-
-    kind: str
-    name: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +122,7 @@ class Listing:
     sides: str = ""
 
 
-def find_pairs(path: Path) -> PairList:
+def find_pairs(path: Path, layout: Layout | None = None) -> PairList:
     """Find all pairs of a data set, without opening a picture, and say what had to be skipped.
 
     Understood are a folder, a zip archive, which is read in place, and a ``.mat`` file of SIDD's blocks. In the first
@@ -150,11 +142,11 @@ def find_pairs(path: Path) -> PairList:
         DataError: no pair is left, or the archive or ``.mat`` file cannot be used.
     """
     path = Path(path)
-    listing = list_data(path)
+    listing = list_data(path, layout)
     if not listing.pairs:
         raise nothing_left(path, listing)
     problems = [str(problem) for problem in listing.problems]
-    say_problems(problems, f"of the data set in {path}")
+    log_problems(problems, f"of the data set in {path}")
     return PairList(listing.pairs, problems)
 
 
@@ -172,121 +164,21 @@ def list_data(path: Path, layout: Layout | None = None) -> Listing:
     path = Path(path)
     if layout is not None and path.suffix.lower() == ".mat":
         raise UsageError(
-            f"--noisy and --clean are for folders and archives. Received: {path}, a .mat file. Remedy: leave both out."
+            f"`noisy` and `clean` are for folders and archives. Received: {path}, a .mat file. Remedy: leave both out."
         )
-    problems: list[Problem] = []
-    arrays: list[Blocks] = []
-    entries: list[Entry] = []
-    unread: list[PurePath] = []
-    root = path.stem
-    if path.is_dir():
-        root = path.resolve().name
-        for file in _walk(path, problems):
-            if is_picture(file):
-                entries.append(Entry(file.relative_to(path), file))
-            elif unread_by_name(file) is not None:
-                unread.append(file.relative_to(path))
-            else:
-                arrays += _blocks_in(file, path, problems)
-    elif path.is_file() and path.suffix.lower() == ".mat":
-        arrays = read_blocks(path)
-        twin = path.with_name(swap_sides(path.name))
-        if twin != path and twin.is_file():
-            arrays += read_blocks(twin)
-    elif is_archive(path):
-        entries = list(_members(path, problems, unread))
-    else:
-        what = "a file" if path.exists() else "nothing there"
-        raise UsageError(
-            f"A data set must be a folder, a .zip or a .mat file that exists. Received: {path} ({what}). "
-            "Remedy: check the path."
-        )
-    pairs, noisy_only = _join_blocks(arrays, path, problems)
+    contents = list_contents(path)
+    problems = contents.problems
+    pairs, noisy_only = _join_blocks(contents.arrays, path, problems)
     named = layout or read_layout(path)
-    found = sort_into_sides(entries, root, named)
-    joined = (_join(name, sides, root, problems) for name, sides in sorted(found.items()))
+    found = sort_into_sides(contents.entries, contents.root) if named is None else named.sort(contents.entries)
+    joined = (_join(name, sides, contents.root, problems) for name, sides in sorted(found.items()))
     pairs += [pair for pair in joined if pair is not None]
-    problems += [Problem("not read", name, detail) for name, detail in count_unread(unread)]
-    folders = Counter(entry.path.parent.as_posix() for entry in entries)
-    sides = "" if named is None else f"--noisy {named.noisy} --clean {named.clean}"
+    problems += [Problem("not read", name, detail) for name, detail in count_unread(contents.unread)]
+    folders = Counter(entry.path.parent.as_posix() for entry in contents.entries)
+    sides = "" if named is None else f"`noisy` {named.noisy} and `clean` {named.clean}"
     if named is not None and layout is None:
         sides += f" (kept in {layout_file(path)})"
     return Listing(sorted(pairs, key=lambda pair: pair.name), noisy_only, problems, dict(folders), sides)
-
-
-def read_pair(pair: Pair) -> tuple[Image, Image]:
-    """Read both pictures: noisy, clean, each uint8 ``(H, W, 3)`` RGB, of one size.
-
-    Raises:
-        DataError: one cannot be used, or their sizes differ.
-        UsageError: one is gone.
-    """
-    noisy, clean = read_picture(pair.noisy), read_picture(pair.clean)
-    if noisy.shape != clean.shape:
-        raise DataError(
-            f"A noisy picture and its clean twin must have one size. Received: {pair.name}, noisy "
-            f"{noisy.shape[1]}x{noisy.shape[0]} and clean {clean.shape[1]}x{clean.shape[0]}. "
-            "Remedy: crop both to the same region, or take them out."
-        )
-    return noisy, clean
-
-
-def say_problems(problems: list[str], where: str) -> None:
-    """Say once how many were skipped and name the first few; nothing when there are none."""
-    if problems:
-        say(f"Skipped {len(problems)} {where}:")
-        for problem in problems[:_PROBLEMS_SAID]:
-            say(f"  {problem}")
-        if len(problems) > _PROBLEMS_SAID:
-            say(f"  and {len(problems) - _PROBLEMS_SAID} more")
-
-
-def list_problems(problems: list[str]) -> str:
-    """The first few problems, for one line of an error."""
-    first = "; ".join(problem.rstrip(".") for problem in problems[:3])
-    return first + (f" (and {len(problems) - 3} more)" if len(problems) > 3 else "")
-
-
-def _walk(folder: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Every photograph and file of blocks below ``folder``, links followed, hidden folders and macOS's left out."""
-
-    def unreadable(error: OSError) -> None:
-        problems.append(Problem("unreadable", str(error.filename), f"the folder cannot be read ({error.strerror})"))
-
-    seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        status = os.stat(parent)  # noqa: PTH116  (a link may lead back up: each folder is entered once)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if (is_picture(path) or is_blocks_file(path) or unread_by_name(path)) and path.is_file():
-                yield path
-
-
-def _members(path: Path, problems: list[Problem], unread: list[PurePath]) -> Iterator[Entry]:
-    """The pictures of an archive, likewise."""
-    for member in list_members(path):
-        inside = PurePosixPath(member.path)
-        if any(is_hidden(part) for part in inside.parts[:-1]):
-            continue
-        if is_picture(inside):
-            yield Entry(inside, member)
-        elif unread_by_name(inside) is not None:
-            unread.append(inside)
-        elif is_blocks_file(inside):
-            problems.append(Problem("unreadable", member.path, "blocks are not read in an archive: unpack it"))
-
-
-def _blocks_in(file: Path, folder: Path, problems: list[Problem]) -> list[Blocks]:
-    try:
-        return read_blocks(file)
-    except DataError as error:
-        problems.append(Problem("unreadable", str(file.relative_to(folder)), str(error)))
-        return []
 
 
 def _join_blocks(

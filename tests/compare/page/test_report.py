@@ -15,7 +15,7 @@ from compare.comparison import compare
 from compare.page.report import render, write_html
 from compare.page.showcase import CROP, choose_exhibits, error_map, most_detailed
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.data.sets.sidd import Instance
 
 
@@ -108,7 +108,7 @@ def test_the_worst_the_median_and_the_best_are_shown(comparison, exhibits):
 
 
 def test_pictures_in_the_page_are_those_of_the_pair(page, exhibits, pairs):
-    noisy, _ = read_pair(next(pair for pair in pairs if pair.name == exhibits[0].name))
+    noisy, _ = next(pair for pair in pairs if pair.name == exhibits[0].name).read()
     uris = [value for tag, value in _parse(page).found if tag == "img"]
     shown = cv2.imdecode(np.frombuffer(base64.b64decode(uris[1].split(",")[1]), np.uint8), cv2.IMREAD_COLOR_RGB)
     np.testing.assert_array_equal(shown, noisy)

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quietcam.data import crops as module
 from quietcam.data.crops import choose_boxes, cut_crops
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import Pair, find_pairs
 from quietcam.errors import DataError, UsageError
 
 
@@ -36,7 +35,7 @@ def test_crops_are_the_pixels_of_their_boxes(dataset):
     assert crops.noisy.dtype == crops.clean.dtype == np.uint8
     assert [name for name, _ in crops.source] == [name for name in "abc" for _ in range(5)]
     assert len(set(crops.source)) == len(crops) == 15
-    frames = {pair.name: read_pair(pair) for pair in pairs}
+    frames = {pair.name: pair.read() for pair in pairs}
     for i, (name, (x0, y0, x1, y1)) in enumerate(crops.source):
         np.testing.assert_array_equal(crops.noisy[i], frames[name][0][y0:y1, x0:x1])
         np.testing.assert_array_equal(crops.clean[i], frames[name][1][y0:y1, x0:x1])
@@ -69,16 +68,16 @@ def test_limit_is_shared_out(dataset, limit, counts):
 def test_each_frame_is_decoded_once_and_let_go(dataset, monkeypatch):
     import weakref
 
-    read, alive = [], []
+    real, read, alive = Pair.read, [], []
 
     def watched(pair):
         assert all(frame() is None for frame in alive), "the frames before are still held"
         read.append(pair.name)
-        frames = read_pair(pair)
+        frames = real(pair)
         alive[:] = [weakref.ref(frame) for frame in frames]
         return frames
 
-    monkeypatch.setattr(module, "read_pair", watched)
+    monkeypatch.setattr(Pair, "read", watched)
     cut_crops(find_pairs(dataset(dict.fromkeys("abc", 1), height=60, width=60)), 16, per_picture=9)
     assert read == ["a", "b", "c"]
 

@@ -14,7 +14,7 @@ from quietcam.app.cli import app
 from quietcam.data.frames import CleanFrames, clean_crop
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import picture_size, write_picture
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind, estimate_pair
 from quietcam.image import Image
@@ -85,7 +85,7 @@ def test_pairs_of_a_sensor_are_as_noisy_as_it_is(folder: Path, tmp_path: Path) -
     for gain in (1.0, 16.0):
         out = tmp_path / f"gain{gain:g}"
         write_pairs(out, count=3, size=64, noise=sensor("imx219", gain), clean=folder)
-        sigmas.append(np.median([estimate_pair(*read_pair(pair)).sigma for pair in find_pairs(out)]))
+        sigmas.append(np.median([estimate_pair(*pair.read()).sigma for pair in find_pairs(out)]))
     assert 2.0 < sigmas[1] / sigmas[0] < 6.0, "sixteen times the variance, less what clips and what is JPEG"
 
 

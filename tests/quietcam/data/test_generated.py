@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from quietcam.data.generated import ORIGIN, _interrupts_held, write_pairs
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.errors import DataError
 from quietcam.metrics import psnr
 from quietcam.sensor.noise import SensorNoise
@@ -27,7 +27,7 @@ def test_pairs_are_found_lie_in_the_band_and_come_out_the_same_again(tmp_path):
     found = find_pairs(tmp_path / "once")
     assert [pair.name for pair in found] == ["scene_000007", "scene_000008", "scene_000009"]
     for pair in found:
-        assert 20.0 <= psnr(*read_pair(pair)) <= 26.0
+        assert 20.0 <= psnr(*pair.read()) <= 26.0
     assert contents(tmp_path / "once") == contents(tmp_path / "again")
 
 
@@ -57,7 +57,7 @@ def test_ctrl_c_keeps_whole_pairs_and_says_one_line(tmp_path):
     assert not list(tmp_path.rglob(".*"))
     pairs = find_pairs(tmp_path)
     assert pairs.problems == []
-    assert all(read_pair(pair)[0].shape == (64, 64, 3) for pair in pairs)
+    assert all(pair.read()[0].shape == (64, 64, 3) for pair in pairs)
 
 
 def test_other_pairs_in_the_folder_are_left_alone(tmp_path):

@@ -21,9 +21,8 @@ NOT_YET = {
     "quietcam/data/packed/writer.py",
     "quietcam/data/pictures/files.py",
     "quietcam/data/samples.py",
-    "quietcam/data/sets/layout.py",
     "quietcam/data/sets/noisy_pictures.py",
-    "quietcam/data/sets/pairs.py",
+    "quietcam/data/sets/problems.py",
     "quietcam/data/video.py",
     # quietcam
     "quietcam/errors.py",

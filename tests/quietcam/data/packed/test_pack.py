@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 
 from quietcam.app import cli
 from quietcam.data.crops import choose_boxes
-from quietcam.data.packed import pack as module
 from quietcam.data.packed.pack import grid_boxes, pack
 from quietcam.data.packed.reader import open_shards
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import Pair, find_pairs
 from quietcam.errors import DataError, StorageError, UsageError
 from tests.processes import measure_quietcam
 from tests.waiting import until
@@ -74,7 +73,7 @@ def test_patches_are_the_pixels_of_their_boxes(pictures, tmp_path, per_picture):
     found = open_shards(tmp_path / "packed")
     expected = []
     for pair in find_pairs(pictures):
-        frames = read_pair(pair)
+        frames = pair.read()
         boxes = grid_boxes((70, 90), 32) if per_picture is None else choose_boxes((70, 90), 32, 3, f"4:{pair.name}")
         expected += [(pair, box, [side[box[1] : box[3], box[0] : box[2]] for side in frames]) for box in boxes]
     assert len(found) == len(expected) == report.patches == 9 * (4 if per_picture is None else 3)
@@ -112,7 +111,7 @@ def test_gray_patches_are_opencvs_luma(pictures, tmp_path):
     found = open_shards(tmp_path / "packed")
     pair = next(iter(find_pairs(pictures)))
     x0, y0, x1, y1 = found.entry(0).box
-    for side, whole in zip(found.pair(0), read_pair(pair), strict=True):
+    for side, whole in zip(found.pair(0), pair.read(), strict=True):
         luma = cv2.cvtColor(whole[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
         assert side.shape == (32, 32, 1)
         assert np.abs(side[..., 0].astype(int) - luma).max() <= 1
@@ -155,18 +154,18 @@ def test_each_frame_is_decoded_once_and_at_most_two_pairs_are_held(pictures, tmp
     import gc
     import weakref
 
-    read, alive, most, lock = [], [], [], threading.Lock()
+    real, read, alive, most, lock = Pair.read, [], [], [], threading.Lock()
 
     def watched(pair):
         with lock:
             most.append(sum(frame() is not None for frame in alive))
-        frames = read_pair(pair)
+        frames = real(pair)
         with lock:
             read.append(pair.name)
             alive.append(weakref.ref(frames[0]))
         return frames
 
-    monkeypatch.setattr(module, "read_pair", watched)
+    monkeypatch.setattr(Pair, "read", watched)
     gc.disable()  # by reference counts alone, or memory would depend on when the collector runs
     try:
         pack(pictures, tmp_path / "packed", patch=32)
@@ -219,7 +218,7 @@ def test_a_picture_that_goes_meanwhile_stops_it_and_comes_back(pictures, tmp_pat
     whole = pack(pictures, tmp_path / "whole", patch=32)
     away = pictures / "clean" / f"{SIDD.format(6, 3)}.png"
     kept = away.read_bytes()
-    real = module.read_pair
+    real = Pair.read
 
     def unplugged(pair):
         if pair.clean == away:
@@ -227,7 +226,7 @@ def test_a_picture_that_goes_meanwhile_stops_it_and_comes_back(pictures, tmp_pat
         return real(pair)
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "read_pair", unplugged)
+        patched.setattr(Pair, "read", unplugged)
         with pytest.raises(UsageError, match=r"file that exists.*Then run the same command again"):
             pack(pictures, tmp_path / "packed", patch=32)
     away.write_bytes(kept)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from quietcam.data.sets import archive as module
 from quietcam.data.sets.archive import is_archive, list_members
-from quietcam.data.sets.pairs import find_pairs, list_data, read_pair
+from quietcam.data.sets.pairs import find_pairs, list_data
 from quietcam.errors import DataError, UsageError
 
 FIRST = "0001_001_S6_00100_00060_3200_L"
@@ -59,7 +59,7 @@ def test_kaggle_s_archive_is_read_in_place(kaggle, picture, tmp_path):
     assert [pair.scene for pair in found] == ["001", "004"]
     assert found.problems == []
     for index, pair in enumerate(found):
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         np.testing.assert_array_equal(noisy, picture(seed=10 + index))
         np.testing.assert_array_equal(clean, picture(seed=20 + index))
     assert set(tmp_path.rglob("*")) == before
@@ -71,7 +71,7 @@ def test_the_same_pairs_as_when_it_is_unpacked(kaggle, tmp_path):
     inside, outside = find_pairs(kaggle), find_pairs(tmp_path / "unpacked")
     assert [(pair.name, pair.instance) for pair in inside] == [(pair.name, pair.instance) for pair in outside]
     for a, b in zip(inside, outside, strict=True):
-        for first, second in zip(read_pair(a), read_pair(b), strict=True):
+        for first, second in zip(a.read(), b.read(), strict=True):
             np.testing.assert_array_equal(first, second)
 
 
@@ -92,7 +92,7 @@ def test_an_archive_by_another_name(kaggle, tmp_path):
 def test_members_can_be_carried_to_workers(kaggle):
     pair = pickle.loads(pickle.dumps(find_pairs(kaggle)[0]))
     assert pair == find_pairs(kaggle)[0]
-    assert read_pair(pair)[0].shape == (24, 32, 3)
+    assert pair.read()[0].shape == (24, 32, 3)
     assert str(pair.noisy).endswith(
         f"set.zip/SIDD_Small_sRGB_Only/SIDD_Small_sRGB_Only/Data/{FIRST}/NOISY_SRGB_010.PNG"
     )
@@ -180,7 +180,7 @@ def test_a_member_that_is_longer_than_it_says(pack, picture):
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=r"set.zip/noisy/a.bmp"):
-            read_pair(pair)
+            pair.read()
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
@@ -228,7 +228,7 @@ def test_a_packing_that_python_does_not_know(pack, picture):
         content[start + at : start + at + 2] = struct.pack("<H", 9)  # "Deflate64", which Windows uses
     path.write_bytes(content)
     with pytest.raises(DataError, match="unpack it and give the folder"):
-        read_pair(find_pairs(path)[0])
+        find_pairs(path)[0].read()
 
 
 @settings(max_examples=60, deadline=None)
@@ -258,7 +258,7 @@ def test_a_flipped_byte_is_an_error_of_ours_or_does_no_harm(tmp_path_factory, at
     path.write_bytes(content)
     with contextlib.suppress(DataError, UsageError):  # any other error fails
         for pair in find_pairs(path):
-            for side in read_pair(pair):
+            for side in pair.read():
                 np.testing.assert_array_equal(side, image)
 
 
@@ -269,7 +269,7 @@ def test_a_damaged_member_is_named(kaggle):
     errors = []
     for pair in find_pairs(kaggle):
         try:
-            read_pair(pair)
+            pair.read()
         except DataError as error:
             errors.append(str(error))
     assert len(errors) == 1
@@ -280,7 +280,7 @@ def test_an_archive_that_changes_in_the_meantime(kaggle, pack, picture):
     pair = find_pairs(kaggle)[0]
     pack({"noisy/other.png": png(picture())})
     with pytest.raises(DataError, match="must be whole"):
-        read_pair(pair)
+        pair.read()
     assert list_data(kaggle).pairs == []
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from quietcam.app import cli
 from quietcam.data.sets.index import KINDS, index_data
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.data.sets.split import SplitRule, split_by_scene
 from quietcam.errors import DataError, UsageError
 from tests.processes import measure_quietcam
@@ -56,7 +56,7 @@ def test_figures(sidd):
     index = index_data(sidd())
     assert index.problems == []
     for number, (facts, pair) in enumerate(zip(index.facts, find_pairs(sidd()), strict=True)):
-        noisy, clean = (side.astype(float) for side in read_pair(pair))
+        noisy, clean = (side.astype(float) for side in pair.read())
         assert facts.psnr == pytest.approx(10 * math.log10(255**2 / np.mean((noisy - clean) ** 2)), abs=1e-6)
         assert facts.noise.sigma == pytest.approx(4 * (number + 1), rel=0.03)
         assert facts.level == pytest.approx(clean.mean())

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from quietcam.app.cli import app
 from quietcam.data.pictures.files import encode_picture
-from quietcam.data.sets.layout import LAYOUT, Layout, inside, read_layout, side_of_folder, write_layout
+from quietcam.data.sets.layout import LAYOUT, Layout, inside, read_layout, write_layout
 from quietcam.data.sets.noisy_pictures import find_noisy
 from quietcam.data.sets.pairs import find_pairs, list_data
+from quietcam.data.sets.sides import side_of_folder
 from quietcam.errors import DataError, UsageError
 from tests.quietcam.data.conftest import touch
 
@@ -160,11 +161,11 @@ def test_own_names_that_no_picture_has_are_told(tmp_path):
     touch(tmp_path, "low/1.png", "high/1.png")
     write_layout(tmp_path, Layout("lo", "hi"))
     with pytest.raises(
-        DataError, match=r"no picture is on a side by --noisy lo --clean hi \(kept in .*\); .* low/ \(1\)"
+        DataError, match=r"no picture is on a side by `noisy` lo and `clean` hi \(kept in .*\); .* low/ \(1\)"
     ):
         find_pairs(tmp_path)
     told = CliRunner().invoke(app, ["data", "index", str(tmp_path), "--noisy", "a", "--clean", "b"])
-    assert "no picture is on a side by --noisy a --clean b; its pictures lie in high/ (1), low/ (1)" in str(
+    assert "no picture is on a side by `noisy` a and `clean` b; its pictures lie in high/ (1), low/ (1)" in str(
         told.exception
     )
     command = f"quietcam data index '{tmp_path}' --noisy FOLDER --clean FOLDER"
@@ -190,7 +191,7 @@ def test_own_names_of_an_archive_lie_beside_it(tmp_path, picture):
     [
         (["--noisy", "x"], "given together. Received: --noisy x alone. Remedy: add --clean."),
         (["--noisy", "x", "--clean", "X"], "must have different names"),
-        (["--noisy", "*", "--clean", "x"], "--noisy is a folder's name"),
+        (["--noisy", "*", "--clean", "x"], "`noisy` is a folder's name"),
         (["--noisy", "no*", "--clean", "*sy"], "both match"),
     ],
 )
@@ -203,7 +204,7 @@ def test_names_that_cannot_be(tmp_path, options, said):
 
 def test_blocks_have_their_own_names(tmp_path):
     (tmp_path / "a.mat").write_bytes(b"")
-    with pytest.raises(UsageError, match="--noisy and --clean are for folders and archives"):
+    with pytest.raises(UsageError, match="`noisy` and `clean` are for folders and archives"):
         list_data(tmp_path / "a.mat", Layout("a", "b"))
 
 

@@ -13,7 +13,7 @@ import h5py
 import scipy.io
 
 from quietcam.data.sets.matfile import is_blocks_file
-from quietcam.data.sets.pairs import find_pairs, list_data, read_pair
+from quietcam.data.sets.pairs import find_pairs, list_data
 from quietcam.data.sets.split import split_by_scene
 from quietcam.errors import DataError, MissingExtraError, UsageError
 
@@ -70,7 +70,7 @@ def test_every_block_and_its_twin(tmp_path, blocks, save_mat, pictures):
         f"ValidationBlocks_{i:02d}_{j:02d}" for i in range(pictures) for j in (0, 1)
     ]
     for index, pair in enumerate(found):
-        first, second = read_pair(pair)
+        first, second = pair.read()
         np.testing.assert_array_equal(first, noisy[divmod(index, 2)])
         np.testing.assert_array_equal(second, clean[divmod(index, 2)])
         assert first.flags.c_contiguous
@@ -82,14 +82,14 @@ def test_axes_as_python_writes_them(tmp_path, blocks):
     save_numpy_order(tmp_path / "both.mat", {NOISY: blocks(1), CLEAN: blocks(2)})
     found = find_pairs(tmp_path / "both.mat")
     assert len(found) == 8
-    np.testing.assert_array_equal(read_pair(found[5])[0], blocks(1)[2, 1])
-    np.testing.assert_array_equal(read_pair(found[5])[1], blocks(2)[2, 1])
+    np.testing.assert_array_equal(found[5].read()[0], blocks(1)[2, 1])
+    np.testing.assert_array_equal(found[5].read()[1], blocks(2)[2, 1])
 
 
 def test_blocks_can_be_carried_to_workers(tmp_path, blocks, save_mat):
     save_mat(tmp_path / "both.mat", {NOISY: blocks(1), CLEAN: blocks(2)})
     pair = pickle.loads(pickle.dumps(find_pairs(tmp_path / "both.mat")[3]))
-    np.testing.assert_array_equal(read_pair(pair)[0], blocks(1)[1, 1])
+    np.testing.assert_array_equal(pair.read()[0], blocks(1)[1, 1])
     assert str(pair.noisy) == f"{tmp_path / 'both.mat'}[1, 1]"
     assert pair.noisy.name == f"{NOISY}[1, 1]"
 
@@ -195,7 +195,7 @@ def test_cut_files(tmp_path, blocks, save_mat, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(DataError, match="Remedy"):
-        [read_pair(pair) for pair in find_pairs(path)]
+        [pair.read() for pair in find_pairs(path)]
 
 
 @pytest.mark.parametrize("content", [b"text", bytes(1000), b"\x89HDF\r\n\x1a\n" + bytes(1000)])
@@ -244,7 +244,7 @@ def test_pictures_of_siddplus(tmp_path, blocks, format_):
     assert [pair.name for pair in found] == [f"siddplus_valid_srgb_{number:04d}" for number in range(5)]
     assert len({pair.scene for pair in found}) == 1
     for number, pair in enumerate(found):
-        first, second = read_pair(pair)
+        first, second = pair.read()
         np.testing.assert_array_equal(first, noisy[number])
         np.testing.assert_array_equal(second, clean[number])
     for name in ("noisy", "gt"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quietcam.data.sets.pairs import Pair, find_pairs, read_pair
+from quietcam.data.sets.pairs import Pair, find_pairs
 from quietcam.data.sets.sidd import Instance
 from quietcam.errors import DataError, UsageError
 from tests.quietcam.data.conftest import touch
@@ -194,9 +194,9 @@ def test_one_side_alone(tmp_path):
         find_pairs(tmp_path / "noisy")
 
 
-def test_read_pair(dataset, picture):
+def test_a_pair_reads_both_sides_of_one_size(dataset, picture):
     found = find_pairs(dataset({"a": 5}))
-    noisy, clean = read_pair(found[0])
+    noisy, clean = found[0].read()
     np.testing.assert_array_equal(noisy, picture(seed=1000))
     np.testing.assert_array_equal(clean, picture(seed=5))
 
@@ -204,7 +204,7 @@ def test_read_pair(dataset, picture):
 def test_sizes_that_differ(tmp_path, picture, save):
     noisy, clean = save(tmp_path / "n.png", picture(24, 32)), save(tmp_path / "c.png", picture(24, 30))
     with pytest.raises(DataError, match=r"Received: x, noisy 32x24 and clean 30x24.*Remedy"):
-        read_pair(Pair("x", noisy, clean))
+        Pair("x", noisy, clean).read()
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
@@ -223,5 +223,5 @@ def test_real_folders(folder, count, scenes):
     assert found.problems == []
     assert sorted({pair.scene for pair in found}) == scenes
     assert all(pair.name.startswith(pair.instance.name) for pair in found)
-    noisy, clean = read_pair(found[0])
+    noisy, clean = found[0].read()
     assert noisy.shape == clean.shape

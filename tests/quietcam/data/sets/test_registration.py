@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quietcam.data.sets.pairs import find_pairs, read_pair
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.data.sets.registration import LARGEST_ERROR, find_likeness, find_shift, spread_tiles
 from quietcam.errors import DataError
 
@@ -143,7 +143,7 @@ def test_tiles_lie_within_and_apart(height, width):
 @pytest.mark.parametrize("folder", ["sidd_native/valid", "sidd_small_256/valid"])
 def test_real_pairs_are_registered_and_a_moved_one_is_found(folder):
     for pair in list(find_pairs(SHARED / folder))[:4]:
-        noisy, clean = read_pair(pair)
+        noisy, clean = pair.read()
         assert find_shift(noisy, clean).distance < 0.15
         moved = find_shift(noisy[1:, 2:], clean[:-1, :-2])
         assert (moved.x, moved.y) == pytest.approx((-2, -1), abs=0.15)

@@ -1,0 +1,45 @@
+"""What is wrong with a data set, and how it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quietcam.terminal.progress import say
+
+__all__ = ["Problem", "list_problems", "log_problems"]
+
+_PROBLEMS_SAID = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a data set.
+
+    Attributes:
+        kind: "missing twin", "ambiguous", "unreadable", "not read" or "size"; ``quietcam.data.sets.index`` knows more.
+        name: of the pair, the picture or the folder.
+        detail: what is wrong.
+    """
+
+    kind: str
+    name: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
+
+
+def log_problems(problems: list[str], where: str) -> None:
+    """Say once how many were skipped and name the first few; nothing when there are none."""
+    if problems:
+        say(f"Skipped {len(problems)} {where}:")
+        for problem in problems[:_PROBLEMS_SAID]:
+            say(f"  {problem}")
+        if len(problems) > _PROBLEMS_SAID:
+            say(f"  and {len(problems) - _PROBLEMS_SAID} more")
+
+
+def list_problems(problems: list[str]) -> str:
+    """The first few problems, for one line of an error."""
+    first = "; ".join(problem.rstrip(".") for problem in problems[:3])
+    return first + (f" (and {len(problems) - 3} more)" if len(problems) > 3 else "")
