@@ -3,16 +3,19 @@
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
-    # Python looks for modules in the folder that it is started in first. There, somebody's own train.py or convert.py
-    # would be taken for a stage of ours.
+    # Python looks for modules first in the folder that it is started in. A user's random.py or numpy.py there would be
+    # taken for another's.
     del sys.path[0]
     home = __file__.rpartition("/quietcam/")[0]
     if home not in sys.path:  # started in a checkout that is not installed
         sys.path.insert(0, home)
 
+from quietcam.process.own_packages import find_own_packages_first
 from quietcam.process.stopping import process
 
 __all__ = ["start"]
+
+find_own_packages_first()  # at import, since worker processes import this module, too
 
 
 def start() -> None:

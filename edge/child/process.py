@@ -38,7 +38,9 @@ _WORDS = 4096  # bytes of what it printed that are kept
 _SHOWN = 300  # characters of them that are shown
 
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edge.child.link import main; main(*sys.argv[2:])"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from quietcam.process.own_packages import find_own_packages_first as find; find(); "
+    "from edge.child.link import main; main(*sys.argv[2:])"
 )
 # What is the parent's alone: a child could report to the service manager in its name, or give its secrets away.
 _KEPT_BACK = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
