@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from quietcam.errors import ModelError, UsageError
-from quietcam.tflite.graph import Graph, Op, read_graph, schema
+from quietcam.tflite.graph import Graph, Op, read_graph
 from quietcam.tflite.manifest import strip_manifest
-from quietcam.tflite.surgery import pack, replace_data
+from quietcam.tflite.packing import pack, replace_data, unpack
 
 __all__ = ["check_stride", "resize"]
 
@@ -45,7 +45,7 @@ def resize(content: bytes, width: int, height: int, name: str = "The model") -> 
         return content
     _check_operators(graph, name)
     check_stride(graph.stride, width, height)
-    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content, name)
     subgraph = model.subgraphs[0]
     for index in sorted({each.index for op in graph.ops for each in op.activations}):
         tensor = subgraph.tensors[index]
@@ -56,7 +56,7 @@ def resize(content: bytes, width: int, height: int, name: str = "The model") -> 
         if op.kind in _SIZED:
             sides = subgraph.tensors[op.outputs[0].index].shape[1:3]
             replace_data(model, op.inputs[1].index, sides.astype(np.int32))
-    return pack(model, schema())
+    return pack(model)
 
 
 def check_stride(stride: int, width: int, height: int) -> None:

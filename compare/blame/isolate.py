@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.tflite.graph import schema
-from quietcam.tflite.surgery import pack
+from quietcam.tflite.packing import pack, schema, unpack
 
 __all__ = ["isolate"]
 
@@ -32,7 +31,7 @@ def isolate(
         The model without signatures; its ends are those of ``content``, in the same order.
     """
     kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     subgraph = model.subgraphs[0]
     model.signatureDefs = None  # they name tensors by number, and nobody here calls by them
     for index, values in (weights or {}).items():
@@ -42,7 +41,7 @@ def isolate(
         subgraph.tensors[index].buffer = len(model.buffers) - 1
     if activation is not None:
         _round_trip(model, subgraph, kinds, *activation)
-    return pack(model, kinds)
+    return pack(model)
 
 
 def _round_trip(model: Any, subgraph: Any, kinds: Any, index: int, scale: float, zero_point: int, dtype: str) -> None:

@@ -7,15 +7,17 @@ DWN1, whose fields 0 and 4 are the least runtime version and the compiler's vers
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 
 from convert.coral.rules import COMPILED_OP
+from quietcam.tflite.flatbuffer import BROKEN, TEXT, Field, FlatBuffer, Schema
 from quietcam.tflite.graph import Graph
 
 __all__ = ["Compiled", "describe_compiled"]
 
 _IDENTIFIER = b"DWN1"
+_UNSAID = -1
+_PACKAGE: Schema = {"runtime": Field(0, "i", _UNSAID), "compiler": Field(4, TEXT)}
 
 
 @dataclass(frozen=True)
@@ -59,33 +61,10 @@ def _package(options: bytes) -> tuple[int | None, str | None]:
     front = options.find(_IDENTIFIER) - 4
     if front < 0:
         return None, None
-    content = options[front:]
     try:
-        (root,) = struct.unpack_from("<I", content, 0)
-        (back,) = struct.unpack_from("<i", content, root)
-        layout = root - back
-        if layout < 0:
-            return None, None
-        runtime_place, compiler_place = _field(content, root, layout, 0), _field(content, root, layout, 4)
-        runtime = None if runtime_place is None else int(struct.unpack_from("<i", content, runtime_place)[0])
-        compiler = None if compiler_place is None else _string(content, compiler_place)
-    except (struct.error, ValueError):
+        package = FlatBuffer(options[front:]).root(_PACKAGE)
+    except BROKEN:
         return None, None
-    return runtime, compiler
-
-
-def _field(content: bytes, root: int, layout: int, number: int) -> int | None:
-    """Where field ``number`` of the table at ``root`` stands; None where it is left out."""
-    (size,) = struct.unpack_from("<H", content, layout)
-    slot = 4 + 2 * number
-    if slot + 2 > size:
-        return None
-    (offset,) = struct.unpack_from("<H", content, layout + slot)
-    return root + offset if offset else None
-
-
-def _string(content: bytes, place: int) -> str | None:
-    (offset,) = struct.unpack_from("<I", content, place)
-    (length,) = struct.unpack_from("<I", content, place + offset)
-    text = content[place + offset + 4 : place + offset + 4 + length].decode("ascii", "replace")
-    return text if length < 200 and re.fullmatch(r"[ -~]*\d[ -~]*", text) else None
+    runtime, compiler = package["runtime"], package["compiler"]
+    is_version = len(compiler) < 200 and re.fullmatch(r"[ -~]*\d[ -~]*", compiler) is not None
+    return (None if runtime == _UNSAID else runtime), (compiler if is_version else None)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.tflite.activations import Frames, tensor_runner
-from quietcam.tflite.graph import Graph, Op, Tensor, read_graph, schema
-from quietcam.tflite.surgery import pack, replace_data
+from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
+from quietcam.tflite.packing import pack, replace_data, unpack
 
 __all__ = ["add_shifts", "measure_shifts"]
 
@@ -48,15 +48,14 @@ def measure_shifts(float_content: bytes, int8_content: bytes, frames: Frames) ->
 
 def add_shifts(int8_content: bytes, shifts: Mapping[str, NDArray[np.float64]]) -> bytes:
     """The int8 model with ``shifts`` added to the biases of the convolutions whose outputs have these names."""
-    kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(int8_content, 0)
+    model = unpack(int8_content)
     for op in _correctable(read_graph(int8_content)):
         if op.outputs[0].name in shifts:
             bias = op.inputs[2]
             codes = np.rint(shifts[op.outputs[0].name] / np.asarray(bias.scales)).astype(np.int64)
             new = np.clip(np.asarray(bias.data, np.int64) + codes, -(1 << 31), (1 << 31) - 1).astype("<i4")
             replace_data(model, bias.index, new)
-    return pack(model, kinds)
+    return pack(model)
 
 
 def _correctable(graph: Graph) -> list[Op]:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.tflite.activations import Activation
-from quietcam.tflite.graph import Graph, Op, read_graph, schema
-from quietcam.tflite.surgery import pack, replace_data
+from quietcam.tflite.graph import Graph, Op, read_graph
+from quietcam.tflite.packing import pack, replace_data, unpack
 
 __all__ = ["apply_scales", "channel_scales"]
 
@@ -48,8 +48,7 @@ def channel_scales(content: bytes, activations: Mapping[str, Activation]) -> dic
 
 def apply_scales(content: bytes, scales: Mapping[str, NDArray[np.float64]]) -> bytes:
     """The float network with the channels of each named tensor divided by their scales. Its outputs stay the same."""
-    kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     new: dict[int, NDArray[np.float64]] = {}
 
     def values(tensor: Any) -> NDArray[np.float64]:
@@ -67,7 +66,7 @@ def apply_scales(content: bytes, scales: Mapping[str, NDArray[np.float64]]) -> b
             new[each.inputs[1].index] = values(each.inputs[1]) * s
     for index, data in new.items():
         replace_data(model, index, data.astype("<f4"))
-    return pack(model, kinds)
+    return pack(model)
 
 
 def _pairs(graph: Graph) -> list[tuple[Op, list[Op]]]:

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from quietcam.errors import ModelError
 from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.activations import Activation, Frames, Range, measure_activations
-from quietcam.tflite.graph import read_graph, schema
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.packing import pack, schema, unpack
+from quietcam.tflite.surgery import operator_code
 from quietcam.tflite.tensorflow_errors import explain
 
 __all__ = [
@@ -80,7 +82,7 @@ def choose_ranges(content: bytes, activations: Iterable[Activation], rule: Rule 
     Args:
         content: the float model that was measured.
     """
-    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     pixels = {model.subgraphs[0].tensors[i].name.decode(): Range(0.0, 1.0) for i in _pixel_tensors(model)}
     return {each.name: rule.choose(each) for each in activations} | pixels
 
@@ -119,15 +121,11 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
     Raises:
         ModelError: the quantizer refuses an operator.
     """
-    import flatbuffers
-
-    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     for tensor in model.subgraphs[0].tensors:
         if (found := ranges.get(tensor.name.decode())) is not None:
             tensor.quantization = schema().QuantizationParametersT()
             tensor.quantization.min, tensor.quantization.max = [found.low], [found.high]
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     try:
         with native_output_caught(show=False):
             import tensorflow as tf
@@ -135,7 +133,7 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
 
             return bytes(
                 mlir_quantize(
-                    bytes(builder.Output()),
+                    pack(model),
                     fully_quantize=True,
                     input_data_type=tf.int8,
                     output_data_type=tf.int8,
@@ -194,8 +192,7 @@ def _pixel_tensors(model: Any) -> set[int]:
     kinds = {getattr(schema().BuiltinOperator, kind) for kind in _PIXEL_OPS}
 
     def rearranges(op: Any) -> bool:
-        code = model.operatorCodes[op.opcodeIndex]
-        return max(code.builtinCode, code.deprecatedBuiltinCode) in kinds
+        return operator_code(model, op) in kinds
 
     found = {int(i) for i in (*subgraph.inputs, *subgraph.outputs)}
     after_input = {int(i) for i in subgraph.inputs}

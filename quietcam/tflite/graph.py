@@ -1,11 +1,12 @@
 """A `.tflite` read back: its operators with types and versions, what they cost, how much of it is int8.
 
-Needs LiteRT's schema and no TensorFlow, so that a device can look into its models, too.
+Needs neither TensorFlow nor LiteRT, so that a device can look into its models, too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.errors import MissingExtraError, ModelError
-from quietcam.tflite.outline import read_outline
+from quietcam.errors import ModelError
+from quietcam.tflite.flatbuffer import BROKEN, FlatBuffer, Table
+from quietcam.tflite.model_tables import damaged, operator_kind, read_options, read_tables, tensor_at, type_name
 
-__all__ = ["Graph", "Op", "Tensor", "read_graph", "schema"]
+__all__ = ["Graph", "Op", "Tensor", "read_graph"]
 
 _NUMPY_TYPES = {
     "float32": "<f4",
@@ -70,7 +72,8 @@ class Tensor:
 class Op:
     """One operator: its kind as the schema spells it, its version, and what goes in and out.
 
-    ``options`` is the schema's object of its builtin options, as ``Conv2DOptionsT``; of a custom one their bytes.
+    ``options`` has attributes called as in LiteRT's ``Conv2DOptionsT`` and the like; of a custom operator it is bytes.
+    None where nobody asks for them (``quietcam.tflite.model_tables``).
     """
 
     kind: str
@@ -196,83 +199,73 @@ def read_graph(content: bytes, name: str = "The model") -> Graph:
 
     Raises:
         ModelError: it is no whole TensorFlow Lite model, or has several subgraphs.
-        MissingExtraError: LiteRT is not installed.
     """
-    outline = read_outline(content, name)
-    if outline.subgraphs != 1:
-        raise ModelError(f"A model has one subgraph. Received: {name} with {outline.subgraphs}.")
-    kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(content, 0)
-    subgraph = model.subgraphs[0]
-    op_names = _names(kinds.BuiltinOperator)
-    type_names = {code: each.lower() for code, each in _names(kinds.TensorType).items()}
-    tensors = tuple(_tensor(index, each, type_names, model.buffers) for index, each in enumerate(subgraph.tensors))
-    ops = []
-    unpacked: dict[int, Tensor] = {}  # float16 weights reach their operator through a DEQUANTIZE
-    for each in subgraph.operators or []:
-        code = model.operatorCodes[each.opcodeIndex]
-        kind = op_names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
-        if kind == "CUSTOM":
-            kind = f"CUSTOM {bytes(code.customCode or b'').decode(errors='replace')}"
-        inputs = tuple(unpacked.get(i, tensors[i]) for i in each.inputs if i >= 0)
-        if kind == "DEQUANTIZE" and inputs[0].is_constant:
-            unpacked[int(each.outputs[0])] = inputs[0]
-        options = (
-            each.builtinOptions if each.customOptions is None else np.asarray(each.customOptions, np.uint8).tobytes()
-        )
-        ops.append(Op(kind, code.version, inputs, tuple(tensors[i] for i in each.outputs), options))
-    return Graph(
-        tuple(ops),
-        tuple(tensors[i] for i in subgraph.inputs),
-        tuple(tensors[i] for i in subgraph.outputs),
-        tensors,
-    )
-
-
-def schema() -> Any:
-    """LiteRT's generated classes of the model format.
-
-    Raises:
-        MissingExtraError: LiteRT is not installed.
-    """
+    model, file = read_tables(content, name)
+    if len(model["subgraphs"]) != 1:
+        raise ModelError(f"A model has one subgraph. Received: {name} with {len(model['subgraphs'])}.")
+    subgraph = model["subgraphs"][0]
     try:
-        from ai_edge_litert import schema_py_generated
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of("edge", error.name) from None
-    return schema_py_generated
+        buffers = [each["data"] for each in model["buffers"]]
+        tensors = tuple(_tensor(index, each, buffers) for index, each in enumerate(subgraph["tensors"]))
+        return Graph(
+            tuple(_ops(file, subgraph, model["operator_codes"], tensors)),
+            tuple(tensor_at(tensors, index) for index in subgraph["inputs"]),
+            tuple(tensor_at(tensors, index) for index in subgraph["outputs"]),
+            tensors,
+        )
+    except BROKEN as error:
+        raise damaged(content, name) from error
 
 
-def _tensor(index: int, stored: Any, type_names: dict[int, str], buffers: Any) -> Tensor:
-    dtype = type_names.get(stored.type, f"type {stored.type}")
-    shape = stored.shape if stored.shapeSignature is None else stored.shapeSignature
-    data = buffers[stored.buffer].data if 0 < stored.buffer < len(buffers) else None
-    if data is not None and len(data):
-        raw = np.asarray(data, np.uint8)
-        values = raw.view(_NUMPY_TYPES[dtype]) if dtype in _NUMPY_TYPES and not stored.sparsity else raw
-    else:
-        values = None
-    quantization = stored.quantization
+def _ops(file: FlatBuffer, subgraph: Table, codes: list[Table], tensors: tuple[Tensor, ...]) -> Iterator[Op]:
+    unpacked: dict[int, Tensor] = {}  # float16 weights reach their operator through a DEQUANTIZE
+    for each in subgraph["operators"]:
+        code = codes[each["operator_code"]]
+        kind = operator_kind(code)
+        # An optional input that is left out has number -1.
+        inputs = tuple(unpacked.get(i) or tensor_at(tensors, i) for i in each["inputs"] if i != -1)
+        outputs = tuple(tensor_at(tensors, i) for i in each["outputs"])
+        if kind == "DEQUANTIZE" and inputs[0].is_constant:
+            unpacked[outputs[0].index] = inputs[0]
+        op = Op(kind, code["version"], inputs, outputs, read_options(file, kind, each))
+        _check_shapes(op)
+        yield op
+
+
+def _check_shapes(op: Op) -> None:
+    """Refuse an operator with weights whose shapes are not those of its kind: its cost could not be told."""
+    weights = op.weights
+    if weights is None:
+        return
+    if not op.outputs or len(weights.shape) != (2 if op.kind == "FULLY_CONNECTED" else 4):
+        raise ValueError(f"{op.kind} with weights {weights} and {len(op.outputs)} outputs")
+    if op.kind == "TRANSPOSE_CONV" and len(op.inputs[2].shape) != 4:
+        raise ValueError(f"{op.kind} of {op.inputs[2]}")
+
+
+def _tensor(index: int, stored: Table, buffers: list[Any]) -> Tensor:
+    dtype = type_name(stored["type"])
+    raw = buffers[stored["buffer"]] if stored["buffer"] < len(buffers) else ()
+    quantization = stored["quantization"] or {"scale": (), "zero_point": ()}
     return Tensor(
         index=index,
-        name=bytes(stored.name or b"").decode(errors="replace"),
-        shape=tuple(int(side) for side in ([] if shape is None else shape)),
+        name=stored["name"],
+        shape=stored["shape_signature"] or stored["shape"],
         dtype=dtype,
-        scales=_floats(quantization.scale if quantization else None),
-        zero_points=tuple(int(each) for each in _list(quantization.zeroPoint if quantization else None)),
-        data=values,
+        scales=quantization["scale"],
+        zero_points=quantization["zero_point"],
+        data=_values(raw, dtype, stored) if len(raw) else None,
     )
 
 
-def _names(enumeration: Any) -> dict[int, str]:
-    return {code: name for name, code in vars(enumeration).items() if not name.startswith("_")}
-
-
-def _list(values: Any) -> list[Any]:
-    return [] if values is None else list(values)
-
-
-def _floats(values: Any) -> tuple[float, ...]:
-    return tuple(float(each) for each in _list(values))
+def _values(raw: Any, dtype: str, stored: Table) -> NDArray[Any]:
+    """The values of a constant; its bytes where it is packed, sparse, or of a type that numpy does not have."""
+    if dtype not in _NUMPY_TYPES or stored["sparsity"] is not None:
+        return np.frombuffer(raw, np.uint8)
+    values = np.frombuffer(raw, _NUMPY_TYPES[dtype])
+    if values.size != math.prod(stored["shape"]):
+        raise ValueError(f"{values.size} values for a shape of {list(stored['shape'])}")
+    return values
 
 
 def _data(tensor: Tensor) -> NDArray[Any]:

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.tflite.graph import schema
+from quietcam.tflite.packing import pack, schema, unpack
 
-__all__ = ["cut_tail", "end_in_pixels", "pack", "remove_clips", "replace_data"]
-
-_ALIGNMENT = 16  # of constant data, as the schema asks with `force_align`; the generated Python code leaves it out
+__all__ = ["cut_tail", "end_in_pixels", "operator_code", "remove_clips"]
 
 
 def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
@@ -30,11 +28,10 @@ def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
     Args:
         content: a whole model with one subgraph, without appended manifest.
     """
-    kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     subgraph = model.subgraphs[0]
     removed: list[str] = []
-    while (found := next(_clips(model, subgraph, kinds), None)) is not None:
+    while (found := next(_clips(model, subgraph), None)) is not None:
         position, kind, source, target = found
         del subgraph.operators[position]
         _renumber(model, subgraph, {target: source})
@@ -42,7 +39,7 @@ def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
     if not removed:
         return content, []
     _drop_unused(model, subgraph)
-    return pack(model, kinds), removed
+    return pack(model), removed
 
 
 def end_in_pixels(content: bytes) -> bytes:
@@ -54,12 +51,10 @@ def end_in_pixels(content: bytes) -> bytes:
     Args:
         content: a whole model with one subgraph and one output, without appended manifest.
     """
+    model, subgraph, target = _with_one_output(content)
     kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(content, 0)
-    subgraph = model.subgraphs[0]
-    (target,) = (int(each) for each in subgraph.outputs)
     given = subgraph.tensors[target]
-    if given.type != kinds.TensorType.INT8 or given.quantization is None or _is_pixels(subgraph, target, kinds):
+    if given.type != kinds.TensorType.INT8 or given.quantization is None or _is_pixels(subgraph, target):
         return content
     pixels = kinds.TensorT()
     pixels.type, pixels.shape, pixels.name, pixels.buffer = given.type, given.shape, b"pixels", 0
@@ -82,7 +77,7 @@ def end_in_pixels(content: bytes) -> bytes:
     for signature in model.signatureDefs or []:
         for entry in signature.outputs or []:
             entry.tensorIndex = end
-    return pack(model, kinds)
+    return pack(model)
 
 
 def cut_tail(content: bytes) -> tuple[bytes, int]:
@@ -93,48 +88,40 @@ def cut_tail(content: bytes) -> tuple[bytes, int]:
     Args:
         content: a whole model with one subgraph and one output, without appended manifest.
     """
-    kinds = schema()
-    model = kinds.ModelT.InitFromPackedBuf(content, 0)
-    subgraph = model.subgraphs[0]
-    (target,) = (int(each) for each in subgraph.outputs)
+    model, subgraph, target = _with_one_output(content)
     last = next((op for op in subgraph.operators if target in list(op.outputs)), None)
-    code = None if last is None else model.operatorCodes[last.opcodeIndex]
-    is_tail = (
-        code is not None and max(code.builtinCode, code.deprecatedBuiltinCode) == kinds.BuiltinOperator.DEPTH_TO_SPACE
-    )
-    if last is None or not is_tail or int(last.inputs[0]) in list(subgraph.inputs):
+    if last is None or operator_code(model, last) != schema().BuiltinOperator.DEPTH_TO_SPACE:
+        return content, 0
+    if int(last.inputs[0]) in list(subgraph.inputs):
         return content, 0
     block = int(last.builtinOptions.blockSize)
     subgraph.operators.remove(last)
     _renumber(model, subgraph, {target: int(last.inputs[0])})
     _drop_unused(model, subgraph)
-    return pack(model, kinds), block
+    return pack(model), block
 
 
-def replace_data(model: Any, index: int, values: Any) -> None:
-    """Give the constant number ``index`` of a ``ModelT`` other values, of the same type and size.
-
-    A buffer that several tensors share is left to the others.
-    """
-    tensors = model.subgraphs[0].tensors
-    buffer = schema().BufferT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-    number = tensors[index].buffer
-    if sum(each.buffer == number for each in tensors) > 1:
-        model.buffers.append(buffer)
-        tensors[index].buffer = len(model.buffers) - 1
-    else:
-        model.buffers[number] = buffer
+def operator_code(model: Any, op: Any) -> int:
+    """The number of an operator's kind, in a ``ModelT``."""
+    code = model.operatorCodes[op.opcodeIndex]
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
 
 
-def _clips(model: Any, subgraph: Any, kinds: Any) -> Iterator[tuple[int, str, int, int]]:
+def _with_one_output(content: bytes) -> tuple[Any, Any, int]:
+    """The model, its subgraph, and the number of the tensor that it gives."""
+    model = unpack(content)
+    subgraph = model.subgraphs[0]
+    (target,) = (int(each) for each in subgraph.outputs)
+    return model, subgraph, target
+
+
+def _clips(model: Any, subgraph: Any) -> Iterator[tuple[int, str, int, int]]:
     """Position, kind, input and output of each operator that copies its input."""
-    op = kinds.BuiltinOperator
+    op = schema().BuiltinOperator
     bounds = {op.RELU: "RELU", op.RELU6: "RELU6", op.RELU_0_TO_1: "RELU_0_TO_1"}
     against = {op.MINIMUM: "MINIMUM", op.MAXIMUM: "MAXIMUM"}
     for position, each in enumerate(subgraph.operators):
-        code = model.operatorCodes[each.opcodeIndex]
-        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        kind = operator_code(model, each)
         target = int(each.outputs[0]) if len(each.outputs) else -1
         if kind in bounds:
             source = int(each.inputs[0])
@@ -147,14 +134,14 @@ def _clips(model: Any, subgraph: Any, kinds: Any) -> Iterator[tuple[int, str, in
             continue
         # An end's name is part of the contract with whoever calls the model: an input cannot become an output.
         is_both_ends = source in subgraph.inputs and target in subgraph.outputs
-        if _is_pixels(subgraph, source, kinds) and _is_pixels(subgraph, target, kinds) and not is_both_ends:
+        if _is_pixels(subgraph, source) and _is_pixels(subgraph, target) and not is_both_ends:
             yield position, bounds.get(kind) or against[kind], source, target
 
 
 def _exceeds_nothing(model: Any, subgraph: Any, index: int, is_minimum: bool) -> bool:
     """Is this int8 constant the greatest code for a MINIMUM, the least for a MAXIMUM, at the scale of pixels?"""
     values = _constant(model, subgraph, index)
-    if values is None or not _is_pixels(subgraph, index, schema()):
+    if values is None or not _is_pixels(subgraph, index):
         return False
     return bool(np.all(values.view(np.int8) == (127 if is_minimum else -128)))
 
@@ -164,10 +151,10 @@ def _constant(model: Any, subgraph: Any, index: int) -> Any:
     return None if data is None or not len(data) else np.asarray(data, np.uint8)
 
 
-def _is_pixels(subgraph: Any, index: int, kinds: Any) -> bool:
+def _is_pixels(subgraph: Any, index: int) -> bool:
     tensor = subgraph.tensors[index]
     quantization = tensor.quantization
-    if tensor.type != kinds.TensorType.INT8 or quantization is None or quantization.scale is None:
+    if tensor.type != schema().TensorType.INT8 or quantization is None or quantization.scale is None:
         return False
     scale, zero_point = list(quantization.scale), list(quantization.zeroPoint)
     return len(scale) == 1 and np.float32(scale[0]) == np.float32(1 / 255) and zero_point == [-128]
@@ -203,28 +190,3 @@ def _drop_unused(model: Any, subgraph: Any) -> None:
     for op in subgraph.operators:
         op.opcodeIndex = codes.index(op.opcodeIndex)
     model.operatorCodes = [model.operatorCodes[i] for i in codes]
-
-
-def pack(model: Any, kinds: Any) -> bytes:
-    """The bytes of a ``ModelT``, constants aligned as the schema asks. Deterministic."""
-    import flatbuffers
-
-    class Aligned(kinds.BufferT):  # type: ignore[misc]  # the schema's classes are untyped
-        def Pack(self, builder: Any) -> Any:  # noqa: N802  the name that the schema calls
-            payload = b"" if self.data is None else np.asarray(self.data, np.uint8).tobytes()
-            if payload:
-                builder.StartVector(1, len(payload), _ALIGNMENT)
-                builder.head -= len(payload)
-                builder.Bytes[builder.head : builder.head + len(payload)] = payload
-                builder.vectorNumElems = len(payload)
-                data = builder.EndVector()
-            kinds.BufferStart(builder)
-            if payload:
-                kinds.BufferAddData(builder, data)
-            return kinds.BufferEnd(builder)
-
-    for index, buffer in enumerate(model.buffers):
-        model.buffers[index] = Aligned(buffer.data)
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())

@@ -20,9 +20,8 @@ from convert.quantize.scheme import Scheme
 from convert.recipes import get_recipe
 from quietcam.app.cli import run
 from quietcam.data.pictures.files import read_picture, write_picture
-from quietcam.tflite.graph import schema
 from quietcam.tflite.manifest import Manifest, attach_manifest, read_manifest, strip_manifest
-from quietcam.tflite.surgery import pack
+from quietcam.tflite.packing import pack, schema
 from tests.convert.conftest import SIZE
 
 ROOT = Path(__file__).parents[2]
@@ -227,7 +226,7 @@ def bad_files(model_files, pair_folder, tmp_path_factory):
     for name, change in (("unknown", unknown), ("scale", scale)):
         model = schema().ModelT.InitFromPackedBuf(bare, 0)
         change(model)
-        (folder / f"{name}.tflite").write_bytes(pack(model, schema()))
+        (folder / f"{name}.tflite").write_bytes(pack(model))
     assert attach_manifest(bare, manifest) == content
     return folder, {"MODEL": str(model_files["int8"]), "PAIRS": str(pair_folder)}
 

@@ -11,9 +11,9 @@ from convert.recipes import RECIPES
 from convert.resize import resize
 from edge.models import shipped_models
 from quietcam.errors import ModelError, UsageError
-from quietcam.tflite.graph import read_graph, schema
+from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import model_sha256, strip_manifest
-from quietcam.tflite.surgery import pack
+from quietcam.tflite.packing import pack, schema
 from tests.convert.coral.conftest import graph
 
 _ABOUT_THE_CONVERSION = b"CONVERSION_METADATA"  # among other things a number of the graph that was converted
@@ -37,7 +37,7 @@ def bare(content):
     for entry in model.metadata or []:
         if entry.name == _ABOUT_THE_CONVERSION:
             model.buffers[entry.buffer].data = None
-    return pack(model, kinds)
+    return pack(model)
 
 
 @pytest.mark.parametrize("recipe", ["float32", "int8"])

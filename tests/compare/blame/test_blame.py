@@ -16,8 +16,8 @@ from convert.converter import convert_model
 from convert.recipes import get_recipe
 from convert.sources.keras_model import LoadedModel
 from quietcam.errors import ModelError
-from quietcam.tflite.graph import read_graph, schema
-from quietcam.tflite.surgery import pack
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.packing import pack, schema
 from tests.convert.conftest import SIZE, noisy_pictures, set_of
 
 LAYERS = ("early", "middle", "late")
@@ -198,7 +198,7 @@ def test_a_graph_that_leaves_depth_to_space_to_the_host_is_blamed_alike(conversi
     last = model.subgraphs[0].operators.pop()
     model.subgraphs[0].outputs = last.inputs
     model.signatureDefs = None
-    whole, cut = blame(floating, quantized, pairs), blame(floating, pack(model, schema()), pairs)
+    whole, cut = blame(floating, quantized, pairs), blame(floating, pack(model), pairs)
     assert cut.drop == whole.drop
     assert cut.layers == whole.layers[:-1]
 

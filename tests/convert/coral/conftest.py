@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from quietcam.tflite.graph import schema
+from quietcam.tflite.packing import schema
 
 SIDE = 16
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
-from quietcam.tflite.graph import read_graph, schema
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.packing import schema
 from quietcam.tflite.surgery import remove_clips
 from tests.convert.conftest import build_tiny
 
