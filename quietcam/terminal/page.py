@@ -1,9 +1,8 @@
-"""Reports as one HTML file each: open offline, hold their pictures, and look alike on a desk and on a phone."""
+"""Reports as one HTML file each: they open offline, hold their pictures, and look alike on a desk and on a phone."""
 
 from __future__ import annotations
 
 import base64
-from importlib import resources
 from typing import Any
 
 from quietcam.errors import DataError
@@ -13,21 +12,24 @@ __all__ = ["picture_uri", "render_page"]
 
 
 def render_page(package: str, template: str, **values: Any) -> str:
-    """Fill ``templates/TEMPLATE`` of a package; ``style`` there is the style sheet that all reports share.
+    """Fill ``templates/TEMPLATE`` of a package, which extends ``page.html.j2``, the frame of all reports.
 
-    The same values give the same page.
+    Templates may import and include others: of the package, and of this one. The same values give the same page.
 
     Raises:
         MissingExtraError: jinja2 is not installed (by the command line).
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    style = resources.files("quietcam.terminal").joinpath("templates", "page.css").read_text(encoding="utf-8")
-    source = resources.files(package).joinpath("templates", template).read_text(encoding="utf-8")
-    page: str = environment.from_string(source).render(style=Markup(style), **values)
-    return page
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("quietcam.terminal")]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template(template).render(values)
 
 
 def picture_uri(picture: Image, quality: int | None = None) -> str:

@@ -82,7 +82,7 @@ def write_pictures(folder: Path, name: str, evaluation: Evaluation, shown: list[
         write_picture(folder / strip.file, strip.picture)
     page = render_page(
         "train.evaluation",
-        "evaluation.html",
+        "evaluation.html.j2",
         name=name,
         facts=facts,
         columns=_COLUMNS,

@@ -147,7 +147,7 @@ def test_a_long_list_of_pictures_is_folded_away(compared, exhibits):
     scores = dataclasses.replace(compared.scores, pairs=many, pictures=5000)
     page = render(dataclasses.replace(compared, scores=scores), exhibits)
     assert "the other 24 pictures, which are better" in page
-    assert "An even choice of 40 from 5000" in page
+    assert "40 of 5000 pictures, evenly chosen" in page
 
 
 def test_large_pictures_are_shown_in_part(model_files, tmp_path):
