@@ -66,15 +66,7 @@ def bench(
         images = [frame.image for frame, _ in zip(camera, range(_RENDERED), strict=False)]
         try:
             for model in models:
-                denoiser = Denoiser(
-                    model,
-                    threads,
-                    device=device,
-                    gate=gate,
-                    strength=strength,
-                    stream=True,
-                    tell=lambda _: None,
-                )
+                denoiser = Denoiser(model, threads, device=device, gate=gate, strength=strength, stream=True)
                 subjects.append(_Subject(denoiser, images, on_frame or (lambda: None)))
             for count in _rounds(frames):
                 for subject in subjects:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from quietcam.terminal.log import log
 from tests.browser import browser
 
 __all__ = ["browser"]
@@ -15,6 +18,21 @@ __all__ = ["browser"]
 # A busy machine is no failure: no test judges time, hypothesis' own deadline included.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the library logs while the test runs, from INFO up. The list grows as it comes."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    handler = Keep(logging.INFO)
+    log.addHandler(handler)
+    yield lines
+    log.removeHandler(handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -97,7 +97,7 @@ def main() -> int:
     took: dict[str, list[float]] = {way: [] for way in WAYS}
     with (
         camera,
-        Denoiser(models[0], options.threads, gate=True, stream=True, tell=lambda _: None) as denoiser,
+        Denoiser(models[0], options.threads, gate=True, stream=True) as denoiser,
         _running(Pipeline(camera, denoiser, [sink])) as pipeline,
     ):
         time.sleep(WINDOW)

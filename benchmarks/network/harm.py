@@ -93,7 +93,7 @@ def measure(model: ModelFile, off: Denoiser, on: Denoiser, noisy: Image | None, 
 
 def streamed(model: ModelFile, image: Image, frames: int) -> Image:
     """What a stream shows after so many frames."""
-    with Denoiser(model, 1, gate=True, stream=True, tell=lambda _: None) as denoiser:
+    with Denoiser(model, 1, gate=True, stream=True) as denoiser:
         for _ in range(frames):
             shown = denoiser.denoise(image)
     return shown

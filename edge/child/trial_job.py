@@ -34,7 +34,7 @@ def run(link: Link) -> None:
         manifest=None if values is None else Manifest.from_dict(values),
         **wanted["about"],
     )
-    with Denoiser(model, wanted["threads"], wanted["overlap"], tell=lambda _: None) as denoiser:
+    with Denoiser(model, wanted["threads"], wanted["overlap"]) as denoiser:
         _golden(denoiser)
         for half in (False, True):
             _frame(denoiser, tuple(wanted["shape"]), half)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +21,7 @@ from edge.network.treatment import Treated, Treatment
 from edge.network.variants import ModelVariants, load_variants
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 from quietcam.tiling import TileGrid
 
 __all__ = ["Denoiser"]
@@ -47,7 +46,6 @@ class Denoiser:
         gate: let the network in only as far as a frame is noisy (:class:`edge.network.harm.HarmGate`).
         stream: frames come from one camera; the gate then moves smoothly from one to the next. Otherwise each
             picture is judged alone.
-        tell: takes one line: about a device that is lost or back, about a model of which nobody should expect much.
 
     Example:
         >>> with Denoiser("demo_256x256_int8.tflite") as denoiser:
@@ -64,17 +62,16 @@ class Denoiser:
         strength: float = 1.0,
         gate: bool = False,
         stream: bool = False,
-        tell: Callable[[str], None] = say,
     ) -> None:
         self._strength = check_strength(strength)
-        self._threads, self._asked_overlap, self._device, self._tell = threads, overlap, device, tell
+        self._threads, self._asked_overlap, self._device = threads, overlap, device
         self._gated, self._stream = gate, stream
         self._lock = threading.Lock()
         self._reloading = threading.Lock()
         self._trial = Trial()
         self._closed = False
         self._seen: tuple[int, int, int] | None = None  # the shape of the last frame
-        self._engine = Engine(model, device, threads, tell=tell)
+        self._engine = Engine(model, device, threads)
         self._gate = self._make_gate(self._engine.model)
         self._warn()
         self._tiles: dict[tuple[int, int], Tiles] = {}
@@ -184,7 +181,7 @@ class Denoiser:
                 self._trial.of(variants.cpu, shape, self.threads, self._asked_overlap)
             if self._seen in (None, shape):
                 break
-        engine = Engine(variants, self._device, self._threads, tell=self._tell)
+        engine = Engine(variants, self._device, self._threads)
         try:
             tiles = {size: self._cut(model, size) for size in {shape[:2], *self._tiles} if not _fits(model, size)}
             if variants.tpu is not None:  # it has a process of its own
@@ -212,7 +209,7 @@ class Denoiser:
     def _warn(self) -> None:
         """Say what was found wrong with the model when it was converted."""
         for finding in describe(self.model)["findings"] or ():
-            self._tell(f"{self.model.name} was found unfit when it was converted: {finding}")
+            log.warning(f"{self.model.name} was found unfit when it was converted: {finding}")
 
     def tiles(self, height: int, width: int) -> int:
         """How often the network runs for one channel group of a frame of this size."""
@@ -291,7 +288,7 @@ class Denoiser:
     def _cut(self, model: ModelFile, size: tuple[int, int], advise: bool = False) -> Tiles:
         tiles = Tiles(grid_of(model, *size, self._asked_overlap), model.channels)
         if self._stream and advise and (advice := _advice(model, tiles.grid)):
-            self._tell(advice)
+            log.info(advice)
         return tiles
 
     def _make_gate(self, model: ModelFile) -> HarmGate | None:

@@ -24,7 +24,7 @@ from quietcam.backoff import Backoff
 from quietcam.errors import DeviceError, QuietcamError
 from quietcam.image import Image
 from quietcam.process.stopping import process
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["Engine", "Patience"]
 
@@ -62,7 +62,6 @@ class Engine:
             for beside it (``NAME_edgetpu.tflite`` and ``NAME.tflite``).
         device: what :func:`edge.network.delegates.parse_devices` reads.
         threads: of each CPU interpreter.
-        tell: takes one line about a device that is lost or back.
         retry: seconds until a lost device is first tried again, and at most, since the wait doubles.
         patience: how long a device that does not answer is waited for.
 
@@ -78,14 +77,13 @@ class Engine:
         device: str = "cpu",
         threads: int | None = None,
         *,
-        tell: Callable[[str], None] = say,
         retry: tuple[float, float] = (1.0, 60.0),
         patience: Patience = Patience(),
     ) -> None:
         self._devices = parse_devices(device)
         self.runtime = runtime().name
         self.threads = check_threads(threads)
-        self._tell, self._retry, self._patience = tell, retry, patience
+        self._retry, self._patience = retry, patience
         variants = model if isinstance(model, ModelVariants) else load_variants(model, device)
         self._cpu_model, self._tpu_model, self.model = variants.cpu, variants.tpu, variants.shown
         self._results: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -206,7 +204,7 @@ class Engine:
             self._stand_in()
             return
         if self._tpu_model is not None and not self._tpu_model.is_compiled:
-            self._tell(
+            log.warning(
                 f"{self._tpu_model.path.name} was not compiled for the Edge TPU: what its library does not take runs "
                 "on the CPU. Remedy: `quietcam coral compile`"
             )
@@ -227,7 +225,7 @@ class Engine:
         if not any(worker.device.is_cpu for worker in self._workers):
             self._stand_in()  # now: where a device is lost in the middle of a frame, the frame must not wait for it
         for reason in list(self._reasons.values()):
-            self._tell(f"{reason}; until then {self._instead()}")
+            log.warning(f"{reason}; until then {self._instead()}")
 
     def _run_here(
         self, todo: deque[int], part: Callable[[int], Image], take: Callable[[int, Interpreter], None]
@@ -292,7 +290,7 @@ class Engine:
         self._workers.remove(worker)
         worker.leave()
         self._note(worker.device, f"{worker.device}: {reason}")
-        self._tell(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back {self._instead()}")
+        log.warning(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back {self._instead()}")
         self._watch(worker.device, self._retry[0])
 
     def _instead(self) -> str:
@@ -342,7 +340,7 @@ class Engine:
             self._workers.append(worker)
             self._note(worker.device, None)
             if aloud:
-                self._tell(f"The Edge TPU {worker.device} is back")
+                log.info("The Edge TPU %s is back", worker.device)
 
 
 def _longest(due: float) -> float | None:

@@ -104,7 +104,7 @@ def _live(path: Path) -> Iterator[tuple[Pipeline, Denoiser]]:
     with (
         mock.patch("edge.run.pipeline.say"),
         camera,
-        Denoiser(path, 1, gate=False, stream=True, tell=lambda _: None) as denoiser,
+        Denoiser(path, 1, gate=False, stream=True) as denoiser,
     ):
         pipeline = Pipeline(camera, denoiser, [NullSink()])
         thread = threading.Thread(target=pipeline.run)

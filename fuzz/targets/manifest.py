@@ -114,13 +114,9 @@ def _load(path: Path) -> bool:
         again = Manifest.from_dict(parse_json(dump_json(model.manifest.to_dict())))
         assert again == model.manifest
         assert extract_manifest(attach_manifest(model.content, again)) == again
-    with contextlib.suppress(ModelError), Denoiser(path, threads=1, gate=True, tell=_passed_over) as denoiser:
+    with contextlib.suppress(ModelError), Denoiser(path, threads=1, gate=True) as denoiser:
         denoiser.denoise(np.zeros((48, 64, model.channels), np.uint8))
     return True
-
-
-def _passed_over(_: str) -> None:
-    """What is told of a model is nobody's here."""
 
 
 def _command(path: Path, *words: str) -> None:

@@ -114,16 +114,17 @@ def test_compile_keeps_what_is_left_to_the_host(coral_file, tmp_path):
     assert report.holds
 
 
-def test_a_compiled_model_with_its_twin_denoises_on_the_cpu_where_there_is_no_coral(coral_file, tmp_path, monkeypatch):
+def test_a_compiled_model_with_its_twin_denoises_on_the_cpu_where_there_is_no_coral(
+    coral_file, tmp_path, monkeypatch, said
+):
     """What `coral compile` leaves beside its source is what `--device usb` starts from, and falls back from."""
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(tmp_path / "no_such_library.so"))
     plain = Path(shutil.copy(coral_file, tmp_path))
     result = tmp_path / "result.bin"
     result.write_bytes(compiled(strip_manifest(plain.read_bytes())))
     program = adopt_model(plain, tmp_path, result, check_model(plain)).path
-    said = []
     noisy = picture(100, 90)
-    with Denoiser(program, threads=1, device="usb:0", tell=said.append) as denoiser, Denoiser(plain, threads=1) as cpu:
+    with Denoiser(program, threads=1, device="usb:0") as denoiser, Denoiser(plain, threads=1) as cpu:
         assert denoiser.device_state["used"] == "cpu"
         np.testing.assert_array_equal(denoiser.denoise(noisy), cpu.denoise(noisy))
     assert any("libedgetpu" in line for line in said)

@@ -326,7 +326,7 @@ class TestStart:
         self, bus: Any, models: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         bus.plug("usb0")
-        with Denoiser(models / "small_32x32_int8.tflite", 1, device="usb", tell=lambda _: None) as denoiser:
+        with Denoiser(models / "small_32x32_int8.tflite", 1, device="usb") as denoiser:
             engine: Engine = denoiser._engine
             assert engine.state["used"] == "usb"
             monkeypatch.setattr("edge.network.engine.Interpreter", None)

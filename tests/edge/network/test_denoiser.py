@@ -302,9 +302,8 @@ def test_nothing_of_a_frames_size_is_allocated_for_a_frame(small: Path) -> None:
         assert peak < max(20_000, noisy.nbytes // 4), size
 
 
-def test_a_stream_is_told_of_a_better_size_once(small: Path) -> None:
-    said: list[str] = []
-    with Denoiser(small, stream=True, tell=said.append) as denoiser:
+def test_a_stream_is_told_of_a_better_size_once(small: Path, said: list[str]) -> None:
+    with Denoiser(small, stream=True) as denoiser:
         for _ in range(2):
             denoiser.denoise(picture(49, 61))
     assert said == [
@@ -314,28 +313,26 @@ def test_a_stream_is_told_of_a_better_size_once(small: Path) -> None:
 
 
 def test_a_better_size_is_told_by_the_name_of_what_ships_and_by_nothing_where_no_command_makes_it(
-    small: Path, tmp_path: Path
+    small: Path, tmp_path: Path, said: list[str]
 ) -> None:
-    said: list[str] = []
     bare = tmp_path / "bare.tflite"
     bare.write_bytes(strip_manifest(small.read_bytes()))
     for model in (resolve_model("nano"), bare):
-        with Denoiser(model, stream=True, tell=said.append) as denoiser:
+        with Denoiser(model, stream=True) as denoiser:
             denoiser.denoise(picture(272, 304))
     (line,) = said
     assert "`quietcam convert nano --size 304x272` makes one" in line
 
 
 def test_what_was_found_wrong_with_a_model_is_said_when_it_is_taken_up(
-    small: Path, models: Path, tmp_path: Path
+    small: Path, models: Path, tmp_path: Path, said: list[str]
 ) -> None:
     finding = "The network gives no pictures: its output is white all over."
     unfit = with_manifest(models, tmp_path, "small_80x64_int8", metrics={"findings": [finding]})
-    said: list[str] = []
-    with Denoiser(small, tell=said.append) as denoiser:
+    with Denoiser(small) as denoiser:
         assert said == []
         denoiser.reload(unfit)
-    Denoiser(unfit, tell=said.append).close()
+    Denoiser(unfit).close()
     assert said == [f"small_80x64_int8 was found unfit when it was converted: {finding}"] * 2
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
-from edge.network import twins as module
+from edge.network import variants as module
 from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
 from edge.network.interpreter import Interpreter
@@ -58,10 +58,10 @@ def twins(models: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("given", ["small_32x32_int8", "small_32x32_int8_edgetpu"])
-def test_either_twin_stands_for_both(bus: Bus, twins: Path, given: str) -> None:
+def test_either_twin_stands_for_both(bus: Bus, twins: Path, given: str, said: list[str]) -> None:
     bus.plug("usb0")
-    noisy, said = picture(32, 32), []
-    with Denoiser(twins / f"{given}.tflite", device="usb", tell=said.append) as denoiser:
+    noisy = picture(32, 32)
+    with Denoiser(twins / f"{given}.tflite", device="usb") as denoiser:
         assert denoiser.model.is_compiled
         np.testing.assert_array_equal(denoiser.denoise(noisy), 255 - noisy)
         assert denoiser.device_state["used"] == denoiser.device_state["wanted"] == "usb"
@@ -69,9 +69,9 @@ def test_either_twin_stands_for_both(bus: Bus, twins: Path, given: str) -> None:
     assert said == []
 
 
-def test_a_missing_device_is_said_and_replaced_and_taken_when_it_comes(bus: Bus, twins: Path) -> None:
-    noisy, said = picture(32, 32), []
-    engine = Engine(twins / "small_32x32_int8_edgetpu.tflite", "usb:1", tell=said.append, retry=FAST)
+def test_a_missing_device_is_said_and_replaced_and_taken_when_it_comes(bus: Bus, twins: Path, said: list[str]) -> None:
+    noisy = picture(32, 32)
+    engine = Engine(twins / "small_32x32_int8_edgetpu.tflite", "usb:1", retry=FAST)
     np.testing.assert_array_equal(denoise(engine, noisy), on_the_cpu(twins / "small_32x32_int8.tflite", noisy))
     assert engine.state["used"] == "cpu"
     assert "no Edge TPU at usb1" in engine.state["reason"]
@@ -93,12 +93,12 @@ def test_a_missing_device_is_said_and_replaced_and_taken_when_it_comes(bus: Bus,
     assert engine.state == state
 
 
-def test_a_device_lost_in_mid_run_costs_no_frame(bus: Bus, twins: Path) -> None:
+def test_a_device_lost_in_mid_run_costs_no_frame(bus: Bus, twins: Path, said: list[str]) -> None:
     """Unplugged and plugged in again, over and over: every frame is the network's, from one place or the other."""
     bus.plug("usb0")
-    noisy, said = picture(32, 32), []
+    noisy = picture(32, 32)
     here = on_the_cpu(twins / "small_32x32_int8.tflite", noisy)
-    engine = Engine(twins / "small_32x32_int8.tflite", "usb:0", tell=said.append, retry=FAST)
+    engine = Engine(twins / "small_32x32_int8.tflite", "usb:0", retry=FAST)
     for _ in range(10):
         np.testing.assert_array_equal(denoise(engine, noisy), 255 - noisy)
         bus.unplug("usb0")
@@ -113,11 +113,11 @@ def test_a_device_lost_in_mid_run_costs_no_frame(bus: Bus, twins: Path) -> None:
     until(lambda: bus.log.count("destroy=usb0") == sum(line == "device=usb:0" for line in bus.log))
 
 
-def test_a_device_that_hangs_is_left_behind(bus: Bus, twins: Path) -> None:
+def test_a_device_that_hangs_is_left_behind(bus: Bus, twins: Path, said: list[str]) -> None:
     bus.plug("pci0")
-    noisy, said = picture(32, 32), []
+    noisy = picture(32, 32)
     model = twins / "small_32x32_int8.tflite"
-    engine = Engine(model, "pci:0", tell=said.append, retry=(WAIT, WAIT))
+    engine = Engine(model, "pci:0", retry=(WAIT, WAIT))
     bus.hang("pci0")
     engine.interpreter._seconds = 0.2  # type: ignore[attr-defined]
     np.testing.assert_array_equal(denoise(engine, noisy), on_the_cpu(model, noisy))
@@ -129,7 +129,7 @@ def test_a_pipeline_loses_no_frame_with_a_device_that_comes_and_goes(bus: Bus, t
     bus.plug("usb0")
     camera = SyntheticCamera(SyntheticOptions(size=(70, 50), fps=None, frames=40))
     sink, used = NullSink(), []
-    with camera, Denoiser(twins / "small_32x32_int8.tflite", 1, device="usb:0", tell=lambda _: None) as denoiser:
+    with camera, Denoiser(twins / "small_32x32_int8.tflite", 1, device="usb:0") as denoiser:
 
         def on_frame(_: Health) -> None:
             used.append(denoiser.device_state["used"])
@@ -141,11 +141,13 @@ def test_a_pipeline_loses_no_frame_with_a_device_that_comes_and_goes(bus: Bus, t
     assert used == ["usb:0"] * 10 + ["cpu"] * 30
 
 
-def test_without_a_twin_frames_pass_untouched_until_the_device_is_back(bus: Bus, models: Path, tmp_path: Path) -> None:
+def test_without_a_twin_frames_pass_untouched_until_the_device_is_back(
+    bus: Bus, models: Path, tmp_path: Path, said: list[str]
+) -> None:
     model = shutil.copy(models / "small_32x32_int8_edgetpu.tflite", tmp_path)
     bus.plug("usb0")
-    noisy, said = picture(32, 32), []
-    with Denoiser(model, device="usb:0", tell=said.append) as denoiser:
+    noisy = picture(32, 32)
+    with Denoiser(model, device="usb:0") as denoiser:
         np.testing.assert_array_equal(denoiser.denoise(noisy), 255 - noisy)
         bus.unplug("usb0")
         for size in ((32, 32), (50, 70)):
@@ -165,20 +167,21 @@ def test_without_a_twin_and_without_a_device_nothing_starts(bus: Bus, models: Pa
     assert bus.log == ["device=usb:0"]
 
 
-def test_without_the_library_the_cpu_goes_on(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_cpu_goes_on(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(tmp_path / "libedgetpu.so.1"))
-    noisy, said = picture(32, 32), []
+    noisy = picture(32, 32)
     model = models / "small_32x32_int8.tflite"
-    with Denoiser(model, device="usb", tell=said.append) as denoiser:
+    with Denoiser(model, device="usb") as denoiser:
         np.testing.assert_array_equal(denoiser.denoise(noisy), on_the_cpu(model, noisy))
     assert "install libedgetpu" in said[-1]
 
 
-def test_a_model_that_was_not_compiled_is_said(bus: Bus, models: Path, tmp_path: Path) -> None:
+def test_a_model_that_was_not_compiled_is_said(bus: Bus, models: Path, tmp_path: Path, said: list[str]) -> None:
     bus.plug("usb0")
     model = shutil.copy(models / "small_80x64_int8.tflite", tmp_path)
-    said: list[str] = []
-    Engine(model, "usb", tell=said.append).close()
+    Engine(model, "usb").close()
     assert len(said) == 1
     assert "small_80x64_int8.tflite was not compiled for the Edge TPU" in said[0]
     assert "quietcam coral compile" in said[0]
@@ -205,11 +208,11 @@ def test_several_edge_tpus_share_the_tiles_of_a_frame(bus: Bus, twins: Path) -> 
     assert min(counts) > 1
 
 
-def test_the_others_finish_the_frame_of_one_that_is_lost(bus: Bus, twins: Path) -> None:
+def test_the_others_finish_the_frame_of_one_that_is_lost(bus: Bus, twins: Path, said: list[str]) -> None:
     bus.plug("usb0")
     bus.plug("usb1")
-    noisy, said = picture(150, 200), []
-    with Denoiser(twins / "small_32x32_int8.tflite", device="usb:0,usb:1", tell=said.append) as denoiser:
+    noisy = picture(150, 200)
+    with Denoiser(twins / "small_32x32_int8.tflite", device="usb:0,usb:1") as denoiser:
         bus.unplug("usb0")
         np.testing.assert_array_equal(denoiser.denoise(noisy), 255 - noisy)
         assert denoiser.device_state["used"] == "usb:1"
@@ -270,7 +273,7 @@ def test_the_split_model_on_a_device_is_put_together_on_the_host(bus: Bus, model
     compiled = with_manifest(models, tmp_path, "split_32x32_int8_edgetpu", **tail)
     noisy = picture(32, 32)
     bus.plug("usb0")
-    with Denoiser(compiled, device="usb:0", tell=lambda _: None) as denoiser:
+    with Denoiser(compiled, device="usb:0") as denoiser:
         there = denoiser.denoise(noisy)
         bus.unplug("usb0")
         here = denoiser.denoise(noisy)

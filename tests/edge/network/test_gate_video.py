@@ -108,7 +108,7 @@ def network() -> Iterator[Denoiser]:
 class TestWays:
     def test_sensor_noise_gets_the_network(self, way: str, step: int, network: Denoiser, tmp_path: Path) -> None:
         noisy, clean = sent(noisy_frames(step), way, tmp_path), clean_frames(step)
-        with Denoiser(network.model, 1, gate=True, stream=True, tell=lambda _: None) as denoiser:
+        with Denoiser(network.model, 1, gate=True, stream=True) as denoiser:
             shown = [denoiser.denoise(frame) for frame in noisy]
         before, after, alone = (
             np.mean([psnr(frame, truth) for frame, truth in zip(frames, clean[SETTLED:], strict=True)])
@@ -119,14 +119,14 @@ class TestWays:
 
     def test_clean_frames_pass_untouched(self, way: str, step: int, network: Denoiser, tmp_path: Path) -> None:
         frames = sent(clean_frames(step), way, tmp_path)
-        with Denoiser(network.model, 1, gate=True, stream=True, tell=lambda _: None) as denoiser:
+        with Denoiser(network.model, 1, gate=True, stream=True) as denoiser:
             for frame in frames:
                 np.testing.assert_array_equal(denoiser.denoise(frame), frame)
 
 
 def test_another_model_in_mid_stream_shows_no_flash_of_noise(network: Denoiser, tmp_path: Path) -> None:
     noisy = sent(noisy_frames(0), "jpeg 50", tmp_path)
-    with Denoiser(network.model, 1, gate=True, stream=True, tell=lambda _: None) as denoiser:
+    with Denoiser(network.model, 1, gate=True, stream=True) as denoiser:
         for frame in noisy[:-6]:
             denoiser.denoise(frame)
         denoiser.reload(network.model)

@@ -116,9 +116,8 @@ class TestDenoiser:
         np.testing.assert_array_equal(image, wanted)
         assert (treatment.model, treatment.size, treatment.share) == ("small_32x32_int8", "half", 1.0)
 
-    def test_frames_of_half_the_size_are_no_reason_for_advice(self, small: Path) -> None:
-        said: list[str] = []
-        with Denoiser(small, stream=True, tell=said.append) as denoiser:
+    def test_frames_of_half_the_size_are_no_reason_for_advice(self, small: Path, said: list[str]) -> None:
+        with Denoiser(small, stream=True) as denoiser:
             for half in (False, True, False, True):
                 denoiser.treat(picture(90, 100), half=half)
         assert len(said) == 1
@@ -156,13 +155,13 @@ class TestDenoiser:
             (tmp_path / f"{name}.tflite").write_bytes((models / f"{name}.tflite").read_bytes())
         bus.plug("usb0")
         compiled = tmp_path / "small_32x32_int8_edgetpu.tflite"
-        with Denoiser(compiled, device="usb:0", tell=lambda _: None) as denoiser:
+        with Denoiser(compiled, device="usb:0") as denoiser:
             assert denoiser.treat(picture(32, 32)).treatment.model == "small_32x32_int8_edgetpu"
             bus.unplug("usb0")
             assert denoiser.treat(picture(32, 32)).treatment.model == "small_32x32_int8"
         (tmp_path / "small_32x32_int8.tflite").unlink()
         bus.plug("usb0")
-        with Denoiser(compiled, device="usb:0", tell=lambda _: None) as denoiser:
+        with Denoiser(compiled, device="usb:0") as denoiser:
             bus.unplug("usb0")
             image, treatment = denoiser.treat(picture(32, 32))
             np.testing.assert_array_equal(image, picture(32, 32))
@@ -204,7 +203,7 @@ class Warm(Thermometer):
     def start(self) -> None:
         """It measures nothing."""
 
-    def temperature(self) -> float | None:
+    def celsius(self) -> float | None:
         return self.degrees
 
     def throttled(self) -> str | None:

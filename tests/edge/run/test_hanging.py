@@ -79,16 +79,16 @@ def closed(engine: Engine) -> None:
 @pytest.mark.parametrize("how", REASONS)
 @pytest.mark.parametrize("where", ENTRY_POINTS)
 def test_whatever_it_does_at_the_start_the_cpu_goes_on_and_the_device_comes_when_it_works(
-    bus: Bus, model: Path, where: str, how: str
+    bus: Bus, model: Path, where: str, how: str, said: list[str]
 ) -> None:
     bus.plug("usb0")
     bus.misbehave(where, how)
-    noisy, said = picture(32, 32), []
+    noisy = picture(32, 32)
     here = on_the_cpu(model, noisy)
     # The library's own time is short, where it hangs; the process before it may take as long as it likes.
     opening = SHORT if how == "h" else WAIT
     patience = Patience(SHORT, opening, WAIT)
-    engine = Engine(model, "usb:0", tell=said.append, retry=FAST, patience=patience)
+    engine = Engine(model, "usb:0", retry=FAST, patience=patience)
     for _ in range(5):
         out = denoise(engine, noisy)
         assert (out == here).all() or (out == 255 - noisy).all()
@@ -112,9 +112,9 @@ def test_whatever_it_does_in_mid_run_every_frame_is_the_networks(
     """The device is lost, so that all of the library is called: what gives it back, and what opens it again."""
     monkeypatch.setattr(child, "GRACE", SHORT)
     bus.plug("usb0")
-    noisy, said = picture(32, 32), []
+    noisy = picture(32, 32)
     here = on_the_cpu(model, noisy)
-    engine = Engine(model, "usb:0", tell=said.append, retry=FAST)
+    engine = Engine(model, "usb:0", retry=FAST)
     assert (denoise(engine, noisy) == 255 - noisy).all()
     engine.interpreter._seconds = SHORT if how == "h" else WAIT  # type: ignore[attr-defined]
     bus.misbehave(where, how)
@@ -131,12 +131,12 @@ def test_whatever_it_does_in_mid_run_every_frame_is_the_networks(
 
 
 @pytest.mark.parametrize("how", ["h", "1.5"])
-def test_frames_go_on_at_once_while_a_device_does_not_answer(bus: Bus, model: Path, how: str) -> None:
+def test_frames_go_on_at_once_while_a_device_does_not_answer(bus: Bus, model: Path, how: str, said: list[str]) -> None:
     """It is neither lost nor used until it answers: the CPU does its work, and that is what is shown."""
     bus.plug("usb0")
-    noisy, said = picture(32, 32), []
+    noisy = picture(32, 32)
     here = on_the_cpu(model, noisy)
-    engine = Engine(model, "usb:0", tell=said.append, patience=Patience(WAIT, WAIT, WAIT, SHORT))
+    engine = Engine(model, "usb:0", patience=Patience(WAIT, WAIT, WAIT, SHORT))
     (worker,) = engine._workers
     bus.misbehave("invoke", "h")
     for _ in range(50):
@@ -163,7 +163,7 @@ def test_the_others_do_the_tiles_of_a_device_that_does_not_answer(bus: Bus, mode
     for device in ("usb0", "usb1"):
         bus.plug(device)
     noisy = picture(150, 200)
-    with Denoiser(model, device="usb:0,usb:1", tell=lambda _: None) as denoiser:
+    with Denoiser(model, device="usb:0,usb:1") as denoiser:
         one = denoiser._engine._workers[0]
         one._patience = SHORT
         bus.hang(str(one.device).replace(":", ""))
@@ -180,7 +180,7 @@ def test_without_a_model_for_the_cpu_frames_pass_as_they_are_while_the_device_do
     bus.plug("usb0")
     alone = shutil.move(model.with_name("small_32x32_int8_edgetpu.tflite"), model.with_name("alone.tflite"))
     noisy = picture(32, 32)
-    with Denoiser(alone, device="usb:0", tell=lambda _: None) as denoiser:
+    with Denoiser(alone, device="usb:0") as denoiser:
         denoiser._engine._workers[0]._patience = SHORT
         bus.misbehave("invoke", "h")
         for _ in range(3):
@@ -197,7 +197,7 @@ def test_a_device_whose_opening_hangs_costs_the_frames_nothing(bus: Bus, model: 
     bus.misbehave("create", "h")
     noisy = picture(32, 32)
     here = on_the_cpu(model, noisy)
-    engine = Engine(model, "usb:0", tell=lambda _: None, retry=FAST, patience=Patience(0.0, WAIT, WAIT))
+    engine = Engine(model, "usb:0", retry=FAST, patience=Patience(0.0, WAIT, WAIT))
     until(lambda: "hangs=create" in bus.log)
     for _ in range(100):
         np.testing.assert_array_equal(denoise(engine, noisy), here)
@@ -212,10 +212,9 @@ def test_without_a_model_for_the_cpu_a_library_that_hangs_at_the_start_is_an_err
         Engine(alone, "usb:0", patience=Patience(WAIT, SHORT, WAIT))
 
 
-def test_several_that_hang_are_waited_for_together(bus: Bus, model: Path) -> None:
+def test_several_that_hang_are_waited_for_together(bus: Bus, model: Path, said: list[str]) -> None:
     bus.misbehave("create", "h")
-    said: list[str] = []
-    engine = Engine(model, "usb:0,usb:1,pci:0", tell=said.append, retry=FAST, patience=Patience(SHORT, WAIT, WAIT))
+    engine = Engine(model, "usb:0,usb:1,pci:0", retry=FAST, patience=Patience(SHORT, WAIT, WAIT))
     assert engine.state["used"] == "cpu"
     assert [line.partition(" is still starting")[0] for line in said] == [
         f"The Edge TPU {device}" for device in ("usb:0", "usb:1", "pci:0")
@@ -240,15 +239,15 @@ def test_twenty_rounds_of_hanging_leave_nothing(
     for number in range(20):
         bus.misbehave(where, "h")
         with contextlib.closing(
-            Engine(model, "usb:0", tell=lambda _: None, retry=FAST, patience=Patience(0.05 * (number % 4), WAIT, WAIT))
+            Engine(model, "usb:0", retry=FAST, patience=Patience(0.05 * (number % 4), WAIT, WAIT))
         ) as engine:
             denoise(engine, noisy)
 
 
-def test_killed_at_any_moment_a_child_costs_no_frame(bus: Bus, model: Path) -> None:
+def test_killed_at_any_moment_a_child_costs_no_frame(bus: Bus, model: Path, said: list[str]) -> None:
     for device in ("usb0", "usb1"):
         bus.plug(device)
-    noisy, said = picture(150, 200), []
+    noisy = picture(150, 200)
     random = np.random.default_rng(7)
     with Denoiser(model) as plain:
         here = plain.denoise(noisy)
@@ -262,7 +261,7 @@ def test_killed_at_any_moment_a_child_costs_no_frame(bus: Bus, model: Path) -> N
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
 
-    with Denoiser(model, device="usb:0,usb:1", tell=said.append) as denoiser:
+    with Denoiser(model, device="usb:0,usb:1") as denoiser:
         denoiser._engine._retry = FAST
         killer = threading.Thread(target=kill)
         killer.start()
@@ -282,15 +281,15 @@ def test_two_networks_share_a_device_and_its_process(bus: Bus, model: Path) -> N
     bus.plug("usb0")
     noisy = picture(32, 32)
     before = children()
-    with contextlib.closing(Engine(model, "usb:0", tell=lambda _: None)) as one:
-        with contextlib.closing(Engine(model, "usb:0", tell=lambda _: None)) as two:
+    with contextlib.closing(Engine(model, "usb:0")) as one:
+        with contextlib.closing(Engine(model, "usb:0")) as two:
             assert len(children() - before) == 1
             for engine in (one, two, one):
                 assert (denoise(engine, noisy) == 255 - noisy).all()
         assert (denoise(one, noisy) == 255 - noisy).all()
         assert bus.log.count("destroy=usb0") == 1
         bus.misbehave("create", "0 f")
-        with contextlib.closing(Engine(model, "usb:0", tell=lambda _: None, retry=(WAIT, WAIT))) as two:
+        with contextlib.closing(Engine(model, "usb:0", retry=(WAIT, WAIT))) as two:
             assert two.state["used"] == "cpu"
         assert (denoise(one, noisy) == 255 - noisy).all(), "another network that does not load takes it with it"
         assert one.state["used"] == "usb:0"
@@ -300,9 +299,9 @@ def test_frames_do_not_wait_for_a_device_that_loads_another_network(bus: Bus, mo
     bus.plug("usb0")
     noisy = picture(32, 32)
     here = on_the_cpu(model, noisy)
-    with contextlib.closing(Engine(model, "usb:0", tell=lambda _: None)) as one:
+    with contextlib.closing(Engine(model, "usb:0")) as one:
         bus.misbehave("create", "h")
-        other = threading.Thread(target=lambda: Engine(model, "usb:0", tell=lambda _: None).close())
+        other = threading.Thread(target=lambda: Engine(model, "usb:0").close())
         other.start()
         until(lambda: "hangs=create" in bus.log)
         for _ in range(20):

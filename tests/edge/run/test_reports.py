@@ -123,7 +123,7 @@ def test_of_a_coral_without_a_twin_that_is_lost(
     bus: Bus, alone: Path, tmp_path: Path, nothing_native: Callable[[], None]
 ) -> None:
     bus.plug("usb0")
-    with Denoiser(alone, device="usb:0", tell=lambda _: None) as denoiser:
+    with Denoiser(alone, device="usb:0") as denoiser:
         run = Run(denoiser, tmp_path)
         assert asked(run.reports)["status"]["device"]["used"] == "usb:0"
         bus.unplug("usb0")
