@@ -14,7 +14,7 @@ The report as JSON (``quietcam calibrate … --json FILE``)::
     luminance   {edges, set, data, overlap}: shares of pixels by brightness, 0 to 255; the data's are of whole pictures
     noise       likewise: shares of patches by estimated noise, in steps of 255; the last bin is open
     findings    of the linter: [{name, severity, rule, received, effect, remedy}, …], worst first
-    samples     [{source, instance, box: [x0, y0, x1, y1], sha256}, …]: enough to rebuild the set (--rebuild)
+    samples     [{source, instance, box: [x0, y0, x1, y1], sha256}, …]: enough to rebuild the set
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calibration.survey import CONTENTS, Survey
 from quietcam.errors import UsageError
 from quietcam.representative.set import RepresentativeSet, patch_sha256
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["choose", "sample"]
 
@@ -54,7 +54,7 @@ def sample(
         raise UsageError(f"count must be at least 1. Received: count={count}.")
     chosen = choose(found, count)
     if len(chosen) < count:
-        say(f"{len(chosen)} of {count} patches: the pictures allow no more that differ.")
+        log.warning("%d of %d patches: the pictures allow no more that differ.", len(chosen), count)
     owners = [found.pictures[int(index)] for index in found.picture[chosen]]
     patches = found.patches[chosen]
     return RepresentativeSet(

@@ -112,7 +112,7 @@ def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int
     if not read:
         raise DataError(
             f"At least one noisy picture must give a patch of {size}x{size} pixels. "
-            f"Received: {list_problems(problems) or 'no pictures'}. Remedy: choose a smaller --size, or other data."
+            f"Received: {list_problems(problems) or 'no pictures'}. Remedy: choose a smaller `size`, or other data."
         )
     log_problems(problems, "while choosing patches")
     stacked = np.stack(patches)

@@ -44,7 +44,8 @@ def synthetic(data: Path) -> Iterator[tuple[str, str, Image, Image]]:
             print(f"skipped: no {path}")
             continue
         from quietcam.data.frames import clean_crop
-        from quietcam.data.pictures.files import list_pictures, read_picture
+        from quietcam.data.pictures.files import read_picture
+        from quietcam.data.pictures.folder import list_pictures
 
         for seed, file in enumerate(list_pictures(path)):
             sharp = read_picture(file)

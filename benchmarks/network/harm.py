@@ -23,7 +23,8 @@ from benchmarks.records import RESULTS, ROOT
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
-from quietcam.data.pictures.files import list_pictures, read_picture
+from quietcam.data.pictures.files import read_picture
+from quietcam.data.pictures.folder import list_pictures
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.files.atomic import atomic_path
 from quietcam.image import Image

@@ -18,7 +18,7 @@ from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.cameras.v4l2.camera import V4l2Camera, V4l2Options
 from edge.cameras.v4l2.devices import device_path, is_number
 from edge.cameras.video import VideoCamera
-from quietcam.data.pictures.files import is_picture_file
+from quietcam.data.pictures.folder import is_picture_file
 from quietcam.errors import UsageError
 from quietcam.files.paths import exists, is_dir, is_file, may_look
 from quietcam.terminal.secrets import shown

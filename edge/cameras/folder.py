@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge.cameras.base import Camera
 from edge.run.frame import Frame
-from quietcam.data.pictures.files import list_pictures, read_picture
+from quietcam.data.pictures.files import read_picture
+from quietcam.data.pictures.folder import list_pictures
 from quietcam.errors import DataError, UsageError
 from quietcam.terminal.progress import say
 

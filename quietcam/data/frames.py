@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from quietcam.data.pictures.files import is_picture_file, list_pictures, picture_size, read_picture
+from quietcam.data.pictures.files import picture_size, read_picture
+from quietcam.data.pictures.folder import is_picture_file, list_pictures
 from quietcam.data.video import Video, count_frames
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.files.paths import is_dir, is_file
 from quietcam.image import Image, check_image
 from quietcam.sensor.aliased import alias
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["CleanFrames", "aliased_crop", "clean_crop"]
 
@@ -116,11 +117,11 @@ def _large_enough(folder: Path, pictures: list[Path], least: int) -> tuple[Path,
     if not large:
         raise DataError(
             f"Clean frames must be at least as large as the pictures made of them. Received: {folder}, whose pictures "
-            f"are all smaller than {least}x{least}: {listed}. Remedy: a smaller --size, or larger pictures."
+            f"are all smaller than {least}x{least}: {listed}. Remedy: a smaller `size`, or larger pictures."
         )
     if small:
         what = "1 picture is" if len(small) == 1 else f"{len(small)} pictures are"
-        say(f"Skipped in {folder}: {what} smaller than the pairs, {least}x{least}: {listed}")
+        log.warning(f"Skipped in {folder}: {what} smaller than the pairs, {least}x{least}: {listed}")
     return tuple(large)
 
 
@@ -169,6 +170,6 @@ def _room(frame: Image, size: int) -> float:
     if min(height, width) < size:
         raise DataError(
             f"Clean frames must be at least as large as the pictures made of them. Received: {width}x{height} for "
-            f"{size}x{size}. Remedy: a smaller --size, twice smaller than the frames at best."
+            f"{size}x{size}. Remedy: a smaller `size`, twice smaller than the frames at best."
         )
     return float(min(height, width) / size)

@@ -45,7 +45,7 @@ class SampleSet:
 
     def __init__(self, pairs: Sequence[Pair], limit: int | None = None) -> None:
         if not pairs:
-            raise DataError("A score needs pairs of noisy and clean pictures. Received: none. Remedy: check --data.")
+            raise DataError("A score needs pairs of noisy and clean pictures. Received: none. Remedy: check `data`.")
         count = len(pairs) if limit is None else min(limit, len(pairs))
         chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int)
         self.pairs = [pairs[int(index)] for index in chosen]

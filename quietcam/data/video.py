@@ -19,9 +19,9 @@ from quietcam.data.video_container import Container, look_at_container
 from quietcam.errors import DataError
 from quietcam.image import Image
 from quietcam.process.native_output import native_lines_read, native_output_caught
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
-__all__ = ["Video", "count_frames", "say_what_opencv_gets_wrong"]
+__all__ = ["Video", "count_frames", "warn_of_old_opencv"]
 
 _PROBED = 16  # frames whose times tell the rate
 _TRIES = 64  # reads in a row that fail before it is the end
@@ -72,7 +72,7 @@ class Video:
         self.total = int(frames) if frames is not None and self.container.counted else None
         self.damaged = 0
         self._index, self._seconds = 0, 0.0
-        say_what_opencv_gets_wrong()
+        warn_of_old_opencv()
 
     def __enter__(self) -> Video:
         return self
@@ -216,16 +216,16 @@ def count_frames(path: Path) -> int:
         return frames
 
 
-def say_what_opencv_gets_wrong() -> None:
-    """Say once that an old OpenCV shows the colors of most videos in a slightly wrong way."""
+def warn_of_old_opencv() -> None:
+    """Warn once that an old OpenCV shows the colors of most videos in a slightly wrong way."""
     global _warned
     version = load_opencv().__version__
     numbers = tuple(int(part) for part in re.findall(r"[0-9]+", version)[:2])
     if numbers < _RIGHT_COLORS and not _warned:
         _warned = True
-        say(
-            f"warning: the colors of this video may be wrong with OpenCV {version}: it reads BT.709 (most videos "
-            "of 720 lines and more) as BT.601. Remedy: install OpenCV 4.13 or later, which needs numpy 2."
+        log.warning(
+            f"The colors of this video may be wrong with OpenCV {version}: it reads BT.709 (most videos of 720 lines "
+            "and more) as BT.601. Remedy: install OpenCV 4.13 or later, which needs numpy 2."
         )
 
 

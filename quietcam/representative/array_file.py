@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.data.pictures.files import is_picture_file
+from quietcam.data.pictures.folder import is_picture_file
 from quietcam.errors import DataError, UsageError
 from quietcam.files.paths import is_dir, lack
 from quietcam.files.strict_json import MOST_OF_A_LIST, parse_json
@@ -103,9 +103,8 @@ def _read_zip(path: Path, key: str | None) -> PictureArray:
     with np.load(path, allow_pickle=False) as stored:
         names = list(stored.files)
         if key is not None and key not in names:
-            raise UsageError(
-                f"--key is an array of the file. Received: {key}. Remedy: choose from {', '.join(names) or 'none'}."
-            )
+            listed = ", ".join(names) or "none"
+            raise UsageError(f"`key` must name an array of the file. Received: {key}. Remedy: choose from {listed}.")
         if key is None:
             key = "patches" if "patches" in names else max(names, key=lambda name: sizes.get(name, 0), default=None)
         if key is None:
@@ -118,7 +117,7 @@ def _read_zip(path: Path, key: str | None) -> PictureArray:
 
 def _read_bare(path: Path, key: str | None) -> PictureArray:
     if key is not None:
-        raise UsageError(f"--key is for .npz files. Received: {path}. Remedy: leave it out.")
+        raise UsageError(f"`key` is for .npz files. Received: {path}. Remedy: leave it out.")
     with path.open("rb") as file:
         if (length := file.seek(0, 2)) > _LARGEST:
             raise DataError(

@@ -120,7 +120,7 @@ def read_samples(path: Path) -> SampleList:
     """
     if path.suffix.lower() == ".json":
         return _samples_of_report(path)
-    found = read_array(path, "patches")
+    found = read_array(path)
     if not found.is_set:
         raise DataError(
             "A set that can be audited says of each patch its source, instance, box and sha256. "
@@ -164,7 +164,7 @@ def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
         first = "; ".join(map(str, wrong[:3]))
         raise DataError(
             f"A set is rebuilt from the very data it was cut from. Received: {data}, where {len(wrong)} of {len(cut)} "
-            f"samples do not match: {first}. Remedy: give that data, or choose anew without --rebuild."
+            f"samples do not match: {first}. Remedy: give that data, or choose new patches without `rebuild`."
         )
     samples = listed.samples
     return RepresentativeSet(

@@ -69,7 +69,7 @@ RULES: dict[str, Rule] = {
         "warning",
         "Each patch should show something else.",
         "Repeated patches count as one: the set is smaller than it looks, and what it lacks will be clipped.",
-        "capture with --every SECONDS while the scene changes, or give more pictures",
+        "capture while the scene changes, with more seconds between two frames, or give more pictures",
     ),
     "dark": Rule(
         "error",
@@ -162,13 +162,13 @@ RULES: dict[str, Rule] = {
         "error",
         "A set should have the model's channels.",
         "`quietcam convert` refuses it.",
-        "calibrate with --gray for a model of one channel, and without it for one of three",
+        "calibrate in gray for a model of one channel, and in color for one of three",
     ),
     "isp-denoise": Rule(
         "warning",
         "Frames should come with the camera's own denoiser off.",
         "Ranges, like the network, are for noise as the sensor makes it; a denoiser that runs before leaves smears.",
-        "turn it off (rpicam: --denoise off), and capture again",
+        "turn it off (for example: rpicam-vid --denoise off), and capture again",
     ),
 }
 """By the stable name of a finding."""

@@ -101,7 +101,7 @@ def test_noisy_pictures_without_clean_twins_will_do(pictures: Path, tmp_path: Pa
         (["--data", "pairs", "--out", "rep.npz", "--rebuild", "absent.npz"], 2, "absent.npz"),
         (["--data", "pairs", "--out", "rep.npz", "--rebuild", "absent.json"], 2, "absent.json"),
         (["--data", "pairs", "--out", "rep.npz", "--rebuild", "strange/capture.json"], 1, "give the .npz"),
-        (["--data", "pairs", "--out", "rep.npz", "--rebuild", "foreign.npz"], 2, "--key"),
+        (["--data", "pairs", "--out", "rep.npz", "--rebuild", "foreign.npz"], 1, "source, instance, box and sha256"),
     ],
 )
 def test_mistakes_get_one_line_and_the_contracts_code(

@@ -58,14 +58,14 @@ def test_the_seed_decides_and_nothing_else(pictures: Path) -> None:
     assert chosen_from(pictures, 12, 16, 6).digest != once.digest
 
 
-def test_a_broken_picture_is_replaced_by_others_and_said(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_picture_is_replaced_by_others_and_said(pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
     broken = pictures / "noisy" / "0002_001_S6_00300_00060_3200_N.png"
     broken.write_bytes(broken.read_bytes()[:200])
     for seed in range(4):  # wherever in the order it stands
         chosen = chosen_from(pictures, 5, 16, seed)
         assert len(chosen) == 5
         assert broken.stem not in chosen.source
-    assert "0002_001" in capsys.readouterr().err
+    assert "0002_001" in caplog.text
 
 
 def test_pictures_that_are_too_small_for_a_patch_are_an_error_with_a_remedy(pictures: Path) -> None:
@@ -74,11 +74,11 @@ def test_pictures_that_are_too_small_for_a_patch_are_an_error_with_a_remedy(pict
 
 
 def test_no_patch_is_taken_twice_even_if_the_set_stays_smaller(
-    pictures: Path, capsys: pytest.CaptureFixture[str]
+    pictures: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chosen = chosen_from(pictures, 400, 64)  # 17 places in each of 6 pictures
     assert len(chosen) == 6 * 17
-    assert "102 of 400" in capsys.readouterr().err
+    assert "102 of 400" in caplog.text
 
 
 def test_no_patches_at_all_is_wrong_usage(pictures: Path) -> None:

@@ -10,7 +10,7 @@ from edge.cameras.network.url import CameraUrl
 from edge.cameras.video_capture import CaptureCamera
 from edge.run.frame import Frame
 from quietcam.data.pictures.opencv import open_capture
-from quietcam.data.video import say_what_opencv_gets_wrong
+from quietcam.data.video import warn_of_old_opencv
 from quietcam.errors import DataError
 from quietcam.terminal.progress import say
 
@@ -55,7 +55,7 @@ class NetworkCamera(CaptureCamera):
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPENING_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READING_MS]
         native = open_capture(self._url.full, cv2.CAP_FFMPEG, limits)
         if native.isOpened():
-            say_what_opencv_gets_wrong()
+            warn_of_old_opencv()
             return native
         native.release()
         raise DataError(self._why_not())

@@ -19,7 +19,8 @@ from quietcam.data.sets.split import SIDES, SplitRule
 from quietcam.errors import DataError, UsageError
 from quietcam.files.text import valid_text
 from quietcam.image import Image, as_channels
-from quietcam.terminal.progress import progress, say
+from quietcam.terminal.log import log
+from quietcam.terminal.progress import progress
 
 __all__ = ["PackReport", "grid_boxes", "pack"]
 
@@ -110,7 +111,7 @@ def pack(
             kept = _check(open_shards(out))
         else:
             if kept:
-                say(f"{out} holds {kept} patches; going on from there.")
+                log.info("%s holds %d patches; going on from there.", out, kept)
             _pack_all(pairs, plan, writer)
             if not writer.patches:
                 writer.commit()
@@ -142,7 +143,7 @@ def _choose(pairs: Sequence[Pair], split: str, rule: SplitRule) -> tuple[list[Pa
     except DataError as error:
         if split != "all":
             raise
-        say(f"The set notes no sides, so it can be read but not trained on: {error}")
+        log.warning("The packed set notes no sides, so it can be read but not trained on: %s", error)
         return sorted(pairs, key=lambda pair: pair.name), {}
     sides = {pair.name: side for side in SIDES for pair in found.side(side)}
     chosen = [pair for pair in pairs if split in ("all", sides[pair.name])]

@@ -154,7 +154,7 @@ class ShardWriter:
                 os.close(descriptor)
                 raise StorageError(
                     f"One process at a time may pack into a folder. Received: {self.folder}, which another one holds. "
-                    "Remedy: wait for it, or choose another place with --out."
+                    "Remedy: wait for it, or choose another place with `out`."
                 ) from error
             # A network file system without locks: then it is up to the user.
         return descriptor
@@ -169,7 +169,7 @@ class ShardWriter:
                 raise DataError(
                     f"A packed set needs a folder of its own. Received: {self.folder}, which holds {foreign[0]}"
                     f"{f' and {len(foreign) - 1} more' if len(foreign) > 1 else ''}. "
-                    "Remedy: choose another place with --out, or empty this one."
+                    "Remedy: choose another place with `out`, or empty this one."
                 )
             write_json(self.folder / PLAN, self.plan.to_dict())
         for path in self.folder.iterdir():
@@ -284,5 +284,5 @@ def _compare_plans(folder: Path, there: Plan, asked: Plan) -> None:
         differing.append(f"{len(changed)} pictures have changed, come or gone since ({', '.join(changed[:3])})")
     raise DataError(
         f"A set is resumed with the pictures and options that it was begun with. Received: {folder}: "
-        f"{'; '.join(differing)}. Remedy: choose another place with --out, or delete this one."
+        f"{'; '.join(differing)}. Remedy: choose another place with `out`, or delete this one."
     )

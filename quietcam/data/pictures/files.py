@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +12,6 @@ from quietcam.data.pictures.decoder import damaged, decode, what_it_is
 from quietcam.data.pictures.formats import (
     HEAD,
     PICTURE_SUFFIXES,
-    count_unread,
-    is_hidden,
     is_picture,
     kind_of,
     unread_by_content,
@@ -28,7 +25,7 @@ from quietcam.files.atomic import write_bytes
 from quietcam.files.regular import read_regular
 from quietcam.image import Image, check_image, swap_red_blue
 from quietcam.limits import MOST_CODED, MOST_PIXELS, MOST_SIDE
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -37,8 +34,6 @@ __all__ = [
     "decode_picture",
     "encode_picture",
     "is_picture",
-    "is_picture_file",
-    "list_pictures",
     "picture_size",
     "read_picture",
     "write_picture",
@@ -46,7 +41,6 @@ __all__ = [
 ]
 
 _JPEG_QUALITY = 95
-_VIDEO_SUFFIXES = frozenset({".gif", ".mjpg", ".mjpeg"})
 _SIZE_HEAD = 1 << 18  # bytes that tell the size of nearly all pictures
 
 
@@ -69,53 +63,6 @@ class Source(Protocol):
 
 Place = Path | Source
 """Where a picture lies."""
-
-
-def is_picture_file(path: Path) -> bool:
-    """Whether a file is a picture by its name or its first bytes, of a kind that is read or not.
-
-    ``read_picture`` says of those that are not read what to do. GIF and Motion JPEG are left to readers of videos.
-    """
-    if path.suffix.lower() in _VIDEO_SUFFIXES:
-        return False
-    if is_picture(path) or unread_by_name(path) is not None:
-        return True
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError:
-        return False
-    return kind_of(head) is not None or unread_by_content(head) is not None
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """The pictures that lie directly in ``folder``, ``frame_2`` before ``frame_10``.
-
-    Photographs that are not read, such as HEIC, are counted and named on the standard error stream.
-
-    Raises:
-        UsageError: the folder is missing.
-        DataError: it holds no picture.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"A folder of pictures must exist. Received: {folder}. Remedy: check the path.")
-    files = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_natural)
-    found = [path for path in files if is_picture(path) and path.is_file()]
-    unread = count_unread(path.relative_to(folder) for path in files if unread_by_name(path) and path.is_file())
-    if not found:
-        received, remedy = "with none", f"put pictures there ({' '.join(sorted(PICTURE_SUFFIXES))})"
-        inner = [path.name for path in files if path.is_dir() and not is_hidden(path.name)]
-        if unread:
-            received += ": " + "; ".join(f"{detail} (the first is {name})" for name, detail in unread)
-            remedy = "convert what is there, or " + remedy
-        elif inner:
-            received, remedy = "with folders only", f"give one of these: {', '.join(inner[:8])}"
-        raise DataError(
-            f"A folder of pictures must hold at least one. Received: {folder}, {received}. Remedy: {remedy}."
-        )
-    for name, detail in unread:
-        say(f"Skipped in {folder}: {detail} (the first is {name})")
-    return found
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -335,9 +282,4 @@ _said: set[str] = set()
 def _say_once(key: str, message: str) -> None:
     if key not in _said:
         _said.add(key)
-        say(message)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), part) if part.isdecimal() else (0, part) for part in parts]
+        log.info("%s", message)

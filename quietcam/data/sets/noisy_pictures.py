@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quietcam.data.pictures.files import Place, list_pictures
+from quietcam.data.pictures.files import Place
+from quietcam.data.pictures.folder import list_pictures
 from quietcam.data.sets.pairs import Pair, list_data, nothing_left
 from quietcam.data.sets.problems import log_problems
 from quietcam.data.sets.sidd import Instance
@@ -76,8 +77,8 @@ def find_noisy(path: Path, side: str = "all") -> NoisySet:
         raise nothing_left(path, listing)
     if side != "all":
         raise UsageError(
-            f"Only pairs are split by scene. Received: --split {side}, and {path}, pictures without clean twins. "
-            "Remedy: leave --split out."
+            f"Only pairs are split by scene. Received: `split={side}`, and {path}, pictures without clean twins. "
+            "Remedy: leave `split` out."
         )
     return NoisySet(pictures, _told_by_capture(path))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["Problem", "list_problems", "log_problems"]
 
-_PROBLEMS_SAID = 5
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Problem:
 
 
 def log_problems(problems: list[str], where: str) -> None:
-    """Say once how many were skipped and name the first few; nothing when there are none."""
+    """Log once how many were skipped, and the first few; nothing when there are none."""
     if problems:
-        say(f"Skipped {len(problems)} {where}:")
-        for problem in problems[:_PROBLEMS_SAID]:
-            say(f"  {problem}")
-        if len(problems) > _PROBLEMS_SAID:
-            say(f"  and {len(problems) - _PROBLEMS_SAID} more")
+        log.warning("Skipped %d %s:", len(problems), where)
+        for problem in problems[:_SHOWN]:
+            log.warning("- %s", problem)
+        if len(problems) > _SHOWN:
+            log.warning("- and %d more", len(problems) - _SHOWN)
 
 
 def list_problems(problems: list[str]) -> str:

@@ -12,7 +12,8 @@ import pytest
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
-from quietcam.data.pictures.files import list_pictures, read_picture
+from quietcam.data.pictures.files import read_picture
+from quietcam.data.pictures.folder import list_pictures
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr

@@ -82,7 +82,7 @@ def test_each_frame_is_decoded_once_and_let_go(dataset, monkeypatch):
     assert read == ["a", "b", "c"]
 
 
-def test_broken_pairs_are_skipped_named_and_counted(dataset, picture, save, capsys):
+def test_broken_pairs_are_skipped_named_and_counted(dataset, picture, save, caplog):
     root = dataset(dict.fromkeys(("good", "cut", "small", "uneven"), 1), height=40, width=40)
     whole = (root / "noisy" / "cut.png").read_bytes()
     (root / "noisy" / "cut.png").write_bytes(whole[: len(whole) // 2])
@@ -93,7 +93,7 @@ def test_broken_pairs_are_skipped_named_and_counted(dataset, picture, save, caps
     assert {name for name, _ in crops.source} == {"good"}
     assert len(crops.problems) == 3
     assert crops.noisy.shape == (2, 32, 32, 3)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "Skipped 3" in said
     for words in ("cut short", "small: 40x31 is smaller than a patch of 32x32", "noisy 40x40 and clean 42x40"):
         assert words in said

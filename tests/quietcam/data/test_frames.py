@@ -108,18 +108,18 @@ def test_what_cannot_be_asked_is_one_clear_line(arguments: list[str], says: str,
 
 
 def test_a_thumbnail_among_pictures_is_left_out_and_named(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_picture(folder / "thumb.png", np.zeros((80, 100, 3), np.uint8))
     write_pairs(tmp_path / "pairs", count=4, size=128, clean=folder)
     assert len(find_pairs(tmp_path / "pairs")) == 4
-    assert "1 picture is smaller than the pairs, 128x128: thumb.png (100x80)" in capsys.readouterr().err
+    assert "1 picture is smaller than the pairs, 128x128: thumb.png (100x80)" in caplog.text
     with pytest.raises(DataError, match=r"all smaller than 500x500: 0.png \(200x160\), .*thumb.png \(100x80\)"):
         CleanFrames.open(folder, 500)
 
 
 def test_a_picture_that_cannot_be_read_is_skipped_and_named(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(whole[: len(whole) // 2])
@@ -128,7 +128,7 @@ def test_a_picture_that_cannot_be_read_is_skipped_and_named(
     assert np.array_equal(frames.read(1), frames.read(2)), "the next one stands in its place"
     write_pairs(tmp_path / "pairs", count=8, size=64, clean=folder)
     assert len(find_pairs(tmp_path / "pairs")) == 8
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "Skipped 2 of the pictures in" in said
     assert said.count("1.png: A picture must be whole") == 1
     assert "2.png: A picture must have 8 bits" in said

@@ -15,30 +15,13 @@ ROOT = Path(quietcam.__file__).parents[1]
 PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge", "deploy")
 
 NOT_YET = {
-    # quietcam/data
-    "quietcam/data/frames.py",
-    "quietcam/data/packed/pack.py",
-    "quietcam/data/packed/writer.py",
-    "quietcam/data/pictures/files.py",
-    "quietcam/data/samples.py",
-    "quietcam/data/sets/noisy_pictures.py",
-    "quietcam/data/sets/problems.py",
-    "quietcam/data/video.py",
     # quietcam
     "quietcam/errors.py",
-    # quietcam/representative
-    "quietcam/representative/audit.py",
-    "quietcam/representative/array_file.py",
-    "quietcam/representative/lint.py",
     # quietcam/terminal
     "quietcam/terminal/log.py",
     "quietcam/terminal/secrets.py",
     # quietcam/tflite
     "quietcam/tflite/twins.py",
-    # calibration
-    "calibration/coverage.py",
-    "calibration/sampling.py",
-    "calibration/survey.py",
     # train
     "train/devices.py",
     "train/trainer.py",

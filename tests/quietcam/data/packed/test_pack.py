@@ -142,10 +142,10 @@ def test_validation_blocks_are_packed(tmp_path):
     assert packed == sorted(blocks[:, i, j].tobytes() for i in range(2) for j in range(3))
 
 
-def test_too_few_scenes_to_split_are_packed_without_sides(dataset, tmp_path, capsys):
+def test_too_few_scenes_to_split_are_packed_without_sides(dataset, tmp_path, caplog):
     report = pack(dataset({"a": 1}, height=40, width=40), tmp_path / "packed", patch=32)
     assert report.sides == {}
-    assert "notes no sides" in capsys.readouterr().err
+    assert "notes no sides" in caplog.text
     with pytest.raises(DataError, match="at least 3 scenes"):
         pack(dataset({"a": 1}, height=40, width=40), tmp_path / "train", patch=32, split="train")
 
@@ -189,7 +189,7 @@ def test_names_that_are_no_text_are_packed_and_found_again(dataset, tmp_path):
     assert content(tmp_path / "packed") == whole
 
 
-def test_broken_pairs_are_skipped_named_and_stay_so(pictures, picture, save, tmp_path, capsys):
+def test_broken_pairs_are_skipped_named_and_stay_so(pictures, picture, save, tmp_path, caplog):
     name = SIDD.format(2, 1)
     whole = (pictures / "noisy" / f"{name}.png").read_bytes()
     (pictures / "noisy" / f"{name}.png").write_bytes(whole[: len(whole) // 2])
@@ -202,7 +202,7 @@ def test_broken_pairs_are_skipped_named_and_stay_so(pictures, picture, save, tmp
     words = ("alone.png: no clean twin", "cut short", "small: 40x31 is smaller than a patch of 32x32")
     for skipped, expected in zip(report.skipped, words, strict=True):
         assert expected in skipped
-    assert "Skipped 2 while packing" in capsys.readouterr().err
+    assert "Skipped 2 while packing" in caplog.text
     assert pack(pictures, tmp_path / "packed", patch=32).skipped == report.skipped
 
 

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from quietcam.data.pictures.files import decode_picture, is_picture, list_pictures, read_picture, write_picture
+from quietcam.data.pictures.files import decode_picture, is_picture, read_picture, write_picture
+from quietcam.data.pictures.folder import list_pictures
 from quietcam.errors import DataError, StorageError, UsageError
 
 
@@ -50,11 +51,11 @@ def test_one_channel_is_written_gray(tmp_path, picture):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), np.repeat(gray, 3, axis=2))
 
 
-def test_grayscale_is_said_once(tmp_path, picture, save, capsys):
+def test_grayscale_is_said_once(tmp_path, picture, save, caplog):
     for name in "abc":
         save(tmp_path / f"{name}.png", picture()[..., 0])
         assert read_picture(tmp_path / f"{name}.png").shape == (24, 32, 3)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count("\n") == 1
     assert "Grayscale" in said
     assert "a.png" in said
@@ -146,11 +147,11 @@ def test_other_depths_and_transparency(tmp_path, picture, make, said):
         read_picture(tmp_path / "a.png")
 
 
-def test_sixteen_bit_gray(tmp_path, picture, save, capsys):
+def test_sixteen_bit_gray(tmp_path, picture, save, caplog):
     save(tmp_path / "a.png", picture()[..., 0].astype(np.uint16))
     with pytest.raises(DataError, match="8 bits a channel"):
         read_picture(tmp_path / "a.png")
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", bytes(500)])

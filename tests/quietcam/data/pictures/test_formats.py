@@ -14,7 +14,8 @@ pytest.importorskip("PIL", reason="needs the extra 'dev'")
 
 from PIL import Image, ImageCms, ImageOps
 
-from quietcam.data.pictures.files import decode_picture, is_picture_file, list_pictures, picture_size, read_picture
+from quietcam.data.pictures.files import decode_picture, picture_size, read_picture
+from quietcam.data.pictures.folder import is_picture_file, list_pictures
 from quietcam.data.pictures.formats import count_unread, kind_of, unread_by_content
 from quietcam.data.pictures.header_readers import read_header, read_size
 from quietcam.data.pictures.jpeg import bare_jpeg
@@ -201,12 +202,12 @@ def test_videos_are_no_photographs():
         assert unread_by_content(head) is None
 
 
-def test_folders_count_what_is_not_read(tmp_path, save, picture, capsys):
+def test_folders_count_what_is_not_read(tmp_path, save, picture, caplog):
     save(tmp_path / "a.png", picture())
     for name in ("b.HEIC", "c.heic", "d.DNG", "._e.heic", "Thumbs.db", ".DS_Store", "desktop.ini"):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in list_pictures(tmp_path)] == ["a.png"]
-    said = capsys.readouterr().err.splitlines()
+    said = caplog.messages
     assert len(said) == 2
     assert "2 HEIC photos are not read" in said[0]
     assert "b.HEIC" in said[0]
@@ -383,7 +384,7 @@ def by_littlecms(image, profile):
     ids=["Display P3", "Adobe RGB"],
 )
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
-def test_embedded_profiles_become_srgb(kind, profile, capsys):
+def test_embedded_profiles_become_srgb(kind, profile, caplog):
     content = coded(smooth(), kind, icc_profile=profile)
     stored = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     right = by_littlecms(stored, profile)
@@ -392,7 +393,7 @@ def test_embedded_profiles_become_srgb(kind, profile, capsys):
     difference = np.abs(read.astype(int) - right)
     assert difference.max() <= (4 if kind == "jpg" else 2)
     assert difference.mean() < 0.3
-    assert "become sRGB" in capsys.readouterr().err
+    assert "become sRGB" in caplog.text
 
 
 def test_profiles_of_srgb_leave_pixels_as_they_are():
@@ -409,11 +410,11 @@ def test_profiles_of_srgb_leave_pixels_as_they_are():
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 200, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()])
-def test_profiles_that_are_none_are_said_and_not_applied(damage, capsys):
+def test_profiles_that_are_none_are_said_and_not_applied(damage, caplog):
     assert read_profile(damage) is None
     if damage:
         assert np.array_equal(decoded(coded(smooth(), "png", icc_profile=damage)), smooth())
-        assert "not applied" in capsys.readouterr().err
+        assert "not applied" in caplog.text
 
 
 def test_adobe_rgb_that_exif_alone_tells():

@@ -222,7 +222,7 @@ def test_command_with_nothing_usable(tmp_path, save, picture, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--split", "004"], "A split is written"),
+        (["--split", "004"], "A split has the options test, validation, seed"),
         (["--max-shift", "-1"], "max-shift"),
         (["--max-shift", "x"], "max-shift"),
     ],

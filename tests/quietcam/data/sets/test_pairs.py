@@ -19,13 +19,13 @@ def listed(found):
     return [(pair.name, pair.noisy.name, pair.clean.name) for pair in found]
 
 
-def test_noisy_and_clean_folders(dataset, capsys):
+def test_noisy_and_clean_folders(dataset, caplog):
     found = find_pairs(dataset({"b": 1, "a": 2, f"{FIRST}__crop": 3}))
     assert [pair.name for pair in found] == [f"{FIRST}__crop", "a", "b"]
     assert [pair.scene for pair in found] == ["001", "a", "b"]
     assert found[0].instance == Instance.parse(FIRST)
     assert found.problems == []
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
 
 
 def test_folders_in_folders_and_other_suffixes(tmp_path):
@@ -134,14 +134,14 @@ def test_two_pictures_of_one_name(tmp_path):
     assert [problem.split(":")[0] for problem in found.problems] == ["a", "b"]
 
 
-def test_missing_twins_are_named_counted_and_said(tmp_path, capsys):
+def test_missing_twins_are_named_counted_and_said(tmp_path, caplog):
     touch(tmp_path, "noisy/a.png", "clean/a.png", "clean/z.png", *(f"noisy/lone_{n}.png" for n in range(8)))
     found = find_pairs(tmp_path)
     assert [pair.name for pair in found] == ["a"]
     assert len(found.problems) == 9
     assert "noisy/lone_0.png: no clean twin" in found.problems
     assert "clean/z.png: no noisy twin" in found.problems
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "Skipped 9" in said
     assert "lone_0.png" in said
     assert "and 4 more" in said
