@@ -26,7 +26,7 @@ from quietcam.tflite.twins import Origin, are_twins
 from quietcam.tiling import TileGrid
 
 if TYPE_CHECKING:
-    from convert.sources.keras_model import LoadedModel
+    from convert.sources.loaded_model import LoadedModel
 
 __all__ = ["Contender", "load_contenders", "open_contender", "subject_of"]
 

@@ -14,7 +14,7 @@ from quietcam.terminal.options import Json, Side, number
 
 if TYPE_CHECKING:
     from convert.recipes import Recipe
-    from convert.sources.keras_model import LoadedModel
+    from convert.sources.loaded_model import LoadedModel
 
 __all__ = ["mount"]
 
@@ -111,7 +111,7 @@ def convert_command(
     from convert.files import check_name, read_size, read_tile
     from convert.orders import Order, convert_run
     from convert.show import conversion_report, show_conversions
-    from convert.sources.finished import find_source, load_stored
+    from convert.sources.finished import find_source, load_finished
     from quietcam.quality_gate import QualityGate
     from quietcam.representative.set import load_set
     from quietcam.terminal.progress import say
@@ -132,14 +132,14 @@ def convert_command(
 
         pairs = load_pairs(data, split=split).pairs
     if is_finished:
-        loaded = load_stored(source)
+        loaded = load_finished(source)
     else:
         from convert.sources.keras_model import load_keras
 
         loaded = load_keras(source)
     for each in recipes:
         check_ranges(loaded, each, chosen)
-    has_ranges = loaded.carries_ranges or (bool(loaded.stored) and chosen is None)
+    has_ranges = loaded.carries_ranges or (bool(loaded.finished) and chosen is None)
     if max_drop is not None and (has_ranges or not any(each.is_full_int8 for each in recipes)):
         raise UsageError(
             "--max-drop compares int8 with the float network that it is made of. Received: "
@@ -185,7 +185,7 @@ def _recipes(names: list[str] | None, is_coral: bool, is_finished: bool) -> list
 
 
 def _default_size(loaded: LoadedModel, is_coral: bool) -> tuple[int, int]:
-    finished = next(iter(loaded.stored.values()), None)
+    finished = next(iter(loaded.finished.values()), None)
     if finished is not None and not is_coral:
         return finished.manifest.width, finished.manifest.height
     if not is_coral or all(loaded.fixed):

@@ -11,7 +11,8 @@ from convert.recipes import MIXED, Recipe
 from convert.resize import resize
 from convert.sources.converted import float_content, run_converter
 from convert.sources.finished import describe_resized, inherited
-from convert.sources.keras_model import LoadedModel, Stored, float_twin
+from convert.sources.float_twin import float_twin
+from convert.sources.loaded_model import FinishedModel, LoadedModel
 from quietcam.errors import ModelError, UsageError
 from quietcam.representative.set import RepresentativeSet
 from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
@@ -33,7 +34,7 @@ class Conversion:
         removed: kinds of the operators that were taken out because they change nothing.
         block: the side of the blocks of a depth-to-space that is left to the host; 0 where the graph gives the picture.
         scheme: how int8 was made from ranges; None for other recipes, and where QAT brought the ranges.
-        stored: the finished file of another size that it was taken from; None where it was made anew.
+        finished: the finished file of another size that it was taken from; None where it was made anew.
     """
 
     content: bytes
@@ -44,7 +45,7 @@ class Conversion:
     removed: tuple[str, ...] = ()
     block: int = 0
     scheme: Scheme | None = None
-    stored: Stored | None = None
+    finished: FinishedModel | None = None
 
     @property
     def recipe_name(self) -> str:
@@ -56,7 +57,7 @@ def prepare(loaded: LoadedModel, representative: RepresentativeSet) -> Prepared:
     """Measure the float network on the representative set, for as many int8 conversions as are wanted."""
     height, width = Prepared.patch_size(representative)
     width, height = loaded.fit(width, height)
-    kept = loaded.stored.get("int8")
+    kept = loaded.finished.get("int8")
     content = kept.content if kept else None
     return Prepared(float_content(loaded, width, height), representative, (height, width), content)
 
@@ -88,7 +89,7 @@ def convert_model(
     loaded.check_size(width, height)
     check_ranges(loaded, recipe, representative)
     takes_stored = representative is None or not recipe.needs_ranges or scheme.kept
-    stored = loaded.stored.get(recipe.name) if takes_stored else None
+    stored = loaded.finished.get(recipe.name) if takes_stored else None
     uses_scheme = recipe.is_full_int8 and not loaded.carries_ranges and stored is None
     if not recipe.needs_ranges:
         loaded = float_twin(loaded)
@@ -215,8 +216,8 @@ def describe(
         loss: what int8 loses to the float network. fault: what is wrong with that one.
     """
     graph, architecture = conversion.graph, loaded.architecture
-    if conversion.stored is not None:
-        stored, size = conversion.stored, (conversion.width, conversion.height)
+    if conversion.finished is not None:
+        stored, size = conversion.finished, (conversion.width, conversion.height)
         return describe_resized(stored, graph, conversion.content, name, size, conversion.block)
     training, metrics = loaded.trained_on
     if conversion.recipe.needs_ranges:
@@ -250,7 +251,7 @@ def describe(
         tail="depth_to_space" if conversion.block else None,
         block=conversion.block or None,
         weights_sha256=loaded.origin.weights,
-        **inherited(loaded.stored.get("float32")),
+        **inherited(loaded.finished.get("float32")),
     )
     if architecture is None:
         return manifest
@@ -268,8 +269,8 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
     Raises:
         UsageError: it is so, or the set has other channels than the model.
     """
-    is_finished = recipe.name in loaded.stored and (representative is None or not recipe.needs_ranges)
-    if loaded.stored and not is_finished and "float32" not in loaded.stored:
+    is_finished = recipe.name in loaded.finished and (representative is None or not recipe.needs_ranges)
+    if loaded.finished and not is_finished and "float32" not in loaded.finished:
         raise UsageError(
             f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made of the float32 twin, which must "
             f"lie beside the model. Received: {loaded.path}, without a twin. Remedy: put the twin there, or "

@@ -15,7 +15,7 @@ from convert.quantize.scheme import Prepared, Scheme
 from convert.quantize.soundness import Fault, find_fault, some_frames
 from convert.recipes import RECIPES, Recipe
 from convert.sources.converted import float_content
-from convert.sources.keras_model import LoadedModel
+from convert.sources.loaded_model import LoadedModel
 from quietcam.data.samples import SampleSet
 from quietcam.data.sets.pairs import Pair
 from quietcam.errors import ModelError, UsageError
@@ -145,7 +145,7 @@ def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
     for recipe in order.recipes:
         for width, height in order.sizes:
             path = out / f"{order.name}_{width}x{height}_{recipe.name}.tflite"
-            if any(path.exists() and path.samefile(each.path) for each in loaded.stored.values()):
+            if any(path.exists() and path.samefile(each.path) for each in loaded.finished.values()):
                 raise UsageError(
                     f"A model is not written over the one that it is made of. Received: {path}. "
                     "Remedy: another folder with --out, or another name with --name."
@@ -165,7 +165,7 @@ def _find_fault(done: Done, loaded: LoadedModel, order: Order, prepared: Prepare
         done.fault = find_fault(prepared.content, prepared.frames())
         if done.fault is not None and done.fault.kind == "not finite":
             raise ModelError(f"A network that becomes int8 must give numbers. Received: {loaded.path}: {done.fault}.")
-    elif not loaded.carries_ranges and not loaded.stored:  # fake quantization holds a network to its range
+    elif not loaded.carries_ranges and not loaded.finished:  # fake quantization holds a network to its range
         width, height = order.sizes[0]
         frames = some_frames(height, width, loaded.channels)
         done.fault = find_fault(float_content(loaded, width, height), frames)
@@ -200,7 +200,7 @@ def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
         f"These pictures go beyond {len(names)} of the model's ranges, which are widened: "
         f"{'; '.join(names[:_SHOWN])}{more}."
     )
-    trained = loaded.stored["int8"].manifest.training.get("ranges", {}).get("from") != "representative set"
+    trained = loaded.finished["int8"].manifest.training.get("ranges", {}).get("from") != "representative set"
     return Scheme(bias=not trained, widened=True)
 
 

@@ -24,8 +24,9 @@ from quietcam.errors import ModelError
 from quietcam.image import Image, as_channels, to_float, to_uint8
 from quietcam.process.native_output import native_output_caught
 from quietcam.terminal.progress import progress
-from quietcam.tflite.activations import Activation, Range, layer_name, measure_activations, tensor_runner
+from quietcam.tflite.activations import Activation, Range, layer_name
 from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
+from quietcam.tflite.measurement import measure_activations, tensor_runner
 
 __all__ = ["LEAST_COST", "Blame", "Layer", "blame", "match_layers"]
 

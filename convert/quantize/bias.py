@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.tflite.activations import Frames, tensor_runner
 from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
+from quietcam.tflite.measurement import Frames, tensor_runner
 from quietcam.tflite.packing import pack, replace_data, unpack
 
 __all__ = ["add_shifts", "measure_shifts"]

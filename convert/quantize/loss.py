@@ -17,8 +17,8 @@ from edge.network.denoiser import Denoiser
 from quietcam.data.samples import SampleSet
 from quietcam.metrics import psnr
 from quietcam.quality_gate import GroupDrop, QualityGate, iso_of, mean_drops, worst_drop
-from quietcam.tflite.activations import tensor_runner
 from quietcam.tflite.graph import read_graph
+from quietcam.tflite.measurement import tensor_runner
 
 __all__ = ["ASSUMED_PSNR", "Estimated", "Judge", "Loss", "Measured", "score"]
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from quietcam.errors import ModelError
 from quietcam.process.native_output import native_output_caught
-from quietcam.tflite.activations import Activation, Frames, Range, measure_activations
+from quietcam.tflite.activations import Activation, Range
 from quietcam.tflite.graph import read_graph
+from quietcam.tflite.measurement import Frames, measure_activations
 from quietcam.tflite.packing import pack, schema, unpack
 from quietcam.tflite.surgery import operator_code
 from quietcam.tflite.tensorflow_errors import explain

@@ -15,8 +15,9 @@ from convert.quantize.ranges import DEFAULT_RULE, Rule, choose_ranges, quantize,
 from convert.resize import resize
 from quietcam.image import to_float
 from quietcam.representative.set import RepresentativeSet
-from quietcam.tflite.activations import Activation, Range, collapsed, measure_activations
+from quietcam.tflite.activations import Activation, Range, collapsed
 from quietcam.tflite.graph import read_graph
+from quietcam.tflite.measurement import measure_activations
 from quietcam.tflite.surgery import end_in_pixels
 
 __all__ = ["Prepared", "Scheme"]

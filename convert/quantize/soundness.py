@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from quietcam.image import to_float
 from quietcam.sensor.scenes import make_pair
-from quietcam.tflite.activations import tensor_runner
 from quietcam.tflite.graph import read_graph
+from quietcam.tflite.measurement import tensor_runner
 
 __all__ = ["Fault", "find_fault", "some_frames"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.recipes import RECIPES, Recipe
 from convert.resize import resize
-from convert.sources.keras_model import LoadedModel
+from convert.sources.loaded_model import LoadedModel
 from quietcam.errors import ModelError
 from quietcam.image import to_float
 from quietcam.process.native_output import native_output_caught
@@ -26,7 +26,7 @@ def float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
     Raises:
         ModelError: the converter refuses it.
     """
-    if (stored := loaded.stored.get("float32")) is not None:
+    if (stored := loaded.finished.get("float32")) is not None:
         return resize(stored.content, width, height, str(stored.path))
     return run_converter(loaded, RECIPES["float32"], width, height, None)
 

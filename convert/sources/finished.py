@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convert.sources.foreign import is_saved_model
-from convert.sources.keras_model import LoadedModel, Stored
+from convert.sources.loaded_model import FinishedModel, LoadedModel
 from edge.models import resolve_model, shipped_models
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.regular import read_regular
@@ -22,7 +22,7 @@ from quietcam.tflite.graph import Graph, Op, read_graph
 from quietcam.tflite.manifest import MOST_OF_A_MODEL, Manifest, model_sha256, read_manifest, strip_manifest
 from quietcam.tflite.outline import read_outline
 
-__all__ = ["describe_resized", "find_source", "inherited", "load_stored"]
+__all__ = ["describe_resized", "find_source", "inherited", "load_finished"]
 
 _TFLITE = ".tflite"
 _KEPT = ("float32", "int8")  # recipes whose files stand in for a network
@@ -49,7 +49,7 @@ def find_source(given: Path) -> Path:
     )
 
 
-def load_stored(path: Path) -> LoadedModel:
+def load_finished(path: Path) -> LoadedModel:
     """A model file and its twins beside it, of the same name and with the same weights, float32 or int8.
 
     Raises:
@@ -85,12 +85,12 @@ def load_stored(path: Path) -> LoadedModel:
         carries_ranges=False,
         architecture=manifest.network,
         evaluation={"data": training, "validation": metrics},
-        stored={manifest.recipe: first} | _twins(first),
+        finished={manifest.recipe: first} | _twins(first),
     )
 
 
 def describe_resized(
-    stored: Stored, graph: Graph, content: bytes, name: str, size: tuple[int, int], block: int
+    stored: FinishedModel, graph: Graph, content: bytes, name: str, size: tuple[int, int], block: int
 ) -> Manifest:
     """The manifest of ``content``, which is ``stored`` for frames of ``(width, height)``.
 
@@ -112,29 +112,29 @@ def describe_resized(
     )
 
 
-def inherited(stored: Stored | None) -> dict[str, Any]:
+def inherited(stored: FinishedModel | None) -> dict[str, Any]:
     """Fields of a manifest that a model made anew has from the finished file that it is made of."""
     return {} if stored is None else {"made_from": _made_from(stored), "gate": stored.manifest.gate}
 
 
-def _made_from(stored: Stored) -> dict[str, Any]:
+def _made_from(stored: FinishedModel) -> dict[str, Any]:
     """Where the network came from: the file, or the first of several that were made of each other."""
     manifest = stored.manifest
     return manifest.made_from or {"model": stored.path.stem, "sha256": manifest.sha256, "tools": manifest.tools}
 
 
-def _read(path: Path) -> Stored | None:
+def _read(path: Path) -> FinishedModel | None:
     try:
         content = read_regular(path, MOST_OF_A_MODEL)
     except OSError as error:
         raise ModelError(f"A model file must be readable. Received: {path}: {error.strerror}.") from error
     manifest = read_manifest(path, content)
-    return None if manifest is None else Stored(path, strip_manifest(content), manifest)
+    return None if manifest is None else FinishedModel(path, strip_manifest(content), manifest)
 
 
-def _twins(first: Stored) -> dict[str, Stored]:
+def _twins(first: FinishedModel) -> dict[str, FinishedModel]:
     """The other recipe of the same network, in the same folder; of several sizes the same one, else the smallest."""
-    found: list[Stored] = []
+    found: list[FinishedModel] = []
     for path in sorted(first.path.parent.glob(f"{first.manifest.name}_*{_TFLITE}")):
         try:
             other = _read(path)
@@ -144,14 +144,14 @@ def _twins(first: Stored) -> dict[str, Stored]:
             found.append(other)
     size = first.manifest.width, first.manifest.height
 
-    def rank(each: Stored) -> tuple[bool, int]:
+    def rank(each: FinishedModel) -> tuple[bool, int]:
         manifest = each.manifest
         return (manifest.width, manifest.height) != size, manifest.width * manifest.height
 
     return {each.manifest.recipe: each for each in sorted(found, key=rank, reverse=True)}
 
 
-def _is_twin(one: Stored, other: Stored) -> bool:
+def _is_twin(one: FinishedModel, other: FinishedModel) -> bool:
     """Were both made of the same weights: as their manifests record, else as the weights themselves tell, rounded?"""
     if {one.manifest.recipe, other.manifest.recipe} != set(_KEPT):
         return False

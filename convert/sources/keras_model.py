@@ -3,151 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from convert.resize import check_stride
+from convert.sources.float_twin import FAKE_QUANT, QAT_LAYERS
 from convert.sources.foreign import SavedNetwork, as_float32, is_saved_model, load_keras_3
+from convert.sources.loaded_model import LoadedModel
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.strict_json import MOST_OF_A_LIST, parse_object, read_object
 from quietcam.process.native_output import native_output_caught
-from quietcam.tflite.manifest import Manifest
 from quietcam.tflite.tensorflow_errors import explain
-from quietcam.tflite.twins import Origin, weights_sha256
 
-# Before TensorFlow is imported: its chatter helps nobody, and tfmot must find tf_keras, not Keras 3.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-
-__all__ = ["LoadedModel", "Stored", "float_twin", "load_keras"]
+__all__ = ["load_keras"]
 
 _MOST_BYTES, _MOST_CONFIG = 4 << 30, 64 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError)
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 _LEGACY = (".h5", ".hdf5")
-_QAT_LAYERS = ("QuantizeWrapper", "QuantizeLayer")  # tfmot's, and what they begin with
-_FAKE_QUANT = "fake_quant_with_min_max"  # TensorFlow's own functions, as layers of a functional model
 _CODE = ('"__lambda__"', '_type": "lambda"')  # as .keras and as .h5 keep a Python function
 _PRUNING_LAYER = "PruneLowMagnitude"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A finished model file: its content without manifest, and the manifest."""
-
-    path: Path
-    content: bytes
-    manifest: Manifest
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A Keras model and what is known of it; or finished files that stand in for one.
-
-    Attributes:
-        model: one input and one output, float32 ``(batch, H, W, C)`` in [0, 1]: a functional model of tf_keras, or a
-            model of Keras 3, or a ``convert.sources.foreign.SavedNetwork``; None where finished files stand in for it.
-        channels: 3 or 1, on both ends.
-        carries_ranges: QAT left fake-quantization in it, so int8 needs no representative set.
-        architecture: of a run directory; else None.
-        evaluation: what training wrote about the run; empty without one.
-        library: the package that loaded it.
-        stored: finished files of the network by recipe, the one that was named first; empty of a Keras model.
-    """
-
-    path: Path
-    model: Any
-    channels: int
-    carries_ranges: bool
-    architecture: Architecture | None
-    evaluation: dict[str, Any] = field(default_factory=dict)
-    library: str = "tf_keras"
-    stored: Mapping[str, Stored] = field(default_factory=dict)
-
-    @property
-    def fixed(self) -> tuple[int | None, int | None]:
-        """Width and height that the model was built for; None where it takes any."""
-        if self.model is None:
-            return None, None
-        _, height, width, _ = self.model.inputs[0].shape
-        return width, height
-
-    def fit(self, width: int, height: int) -> tuple[int, int]:
-        """``(width, height)``, or what the model was built for in its place."""
-        return self.fixed[0] or width, self.fixed[1] or height
-
-    def check_size(self, width: int, height: int) -> None:
-        """See that the model takes frames of this size.
-
-        Raises:
-            UsageError: it was built for another one, or its total stride does not divide it.
-        """
-        if self.fit(width, height) != (width, height):
-            own = "x".join(str(each or "any") for each in self.fixed)
-            wanted = "x".join(map(str, self.fit(width, height)))
-            raise UsageError(
-                f"A model with a fixed input size is converted at that size. Received: {self.path}, built for {own}, "
-                f"and a size of {width}x{height}. Remedy: --size {wanted}, or build it with "
-                f"Input((None, None, {self.channels}))."
-            )
-        check_stride(self.architecture.stride if self.architecture else 1, width, height)
-
-    @property
-    def name(self) -> str:
-        """What models made of it are called by default."""
-        if self.stored:
-            return next(iter(self.stored.values())).manifest.name
-        return self.path.parent.name if self.path.name == "model.keras" else self.path.stem
-
-    @cached_property
-    def origin(self) -> Origin:
-        """What the model tells of its weights and its run."""
-        if self.stored:
-            return Origin.of_manifest(next(iter(self.stored.values())).manifest)
-        training, metrics = self.trained_on
-        architecture = self.architecture.to_dict() if self.architecture else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras 3 reads its variables in a way that numpy 2 warns of
-            weights = self.model.get_weights()
-        return Origin(weights_sha256(weights), architecture, training, metrics)
-
-    @property
-    def trained_on(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A manifest's training and metrics, from what training wrote; empty without it."""
-        origin = dict(self.evaluation.get("data") or {})
-        validation = dict(self.evaluation.get("validation") or {})
-        if validation:
-            network = "network with fake quantization" if self.carries_ranges else "float network"
-            validation.setdefault("measured", f"{network} on validation crops, before conversion")
-        return origin, validation
-
-    @property
-    def tools(self) -> dict[str, str]:
-        """Versions of what converts it."""
-        packages = list(dict.fromkeys(["quietcam", "tensorflow"] + [self.library] * (not self.stored)))
-        packages += ["tensorflow-model-optimization"] if self.carries_ranges else []
-        return {name: version(name) for name in packages}
-
-    def network(self) -> Callable[[Any], Any]:
-        """What the network computes, as TensorFlow runs it."""
-        if not self.stored:
-            model = self.model
-            return lambda noisy: model(noisy, training=False)
-        from convert.sources.replay import replay
-
-        float32 = self.stored["float32"]
-        return replay(float32.content, str(float32.path))
 
 
 def load_keras(path: Path) -> LoadedModel:
@@ -187,64 +66,10 @@ def load_keras(path: Path) -> LoadedModel:
         path=file,
         model=model,
         channels=_channels(model, file),
-        carries_ranges=not is_new and any(word in config for word in (*_QAT_LAYERS, _FAKE_QUANT)),
+        carries_ranges=not is_new and any(word in config for word in (*QAT_LAYERS, FAKE_QUANT)),
         library="keras" if is_new else "tf_keras",
         **_about(file.parent if file.name == "model.keras" else None),
     )
-
-
-def float_twin(loaded: LoadedModel) -> LoadedModel:
-    """The same weights without fake quantization; what was held to [0, 1] at the end is clipped to it.
-
-    Raises:
-        UsageError: the ranges are in tfmot's wrappers, not in fake-quantization functions.
-    """
-    if not loaded.carries_ranges:
-        return loaded
-    layers = _flat(loaded.model)
-    if any(type(layer).__name__.startswith(_QAT_LAYERS) for layer in layers):
-        raise UsageError(
-            "A float twin is made of a network whose ranges are fake-quantization functions. Received: "
-            f"{loaded.path}, with tfmot's wrappers. Remedy: convert the run that QAT started from, or choose int8."
-        )
-    with native_output_caught():
-        import tf_keras as keras
-
-        class Unbounded(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
-            """Takes what fake quantization takes, and gives its input."""
-
-            def call(self, x: Any, *_: Any, **__: Any) -> Any:
-                return x
-
-        class Clipped(Unbounded):
-            def call(self, x: Any, *_: Any, **__: Any) -> Any:
-                return keras.backend.relu(x, max_value=1.0)
-
-        rounding = [layer for layer in layers if _FAKE_QUANT in str(layer.get_config().get("function", ""))]
-
-        def clone(layer: Any) -> Any:
-            if isinstance(layer, keras.Model):
-                return keras.models.clone_model(layer, clone_function=clone)
-            if layer not in rounding:
-                return layer.__class__.from_config(layer.get_config())
-            is_end = layer is rounding[-1] and len(rounding) > 1 and _holds_pixels(layer)
-            return (Clipped if is_end else Unbounded)(name=layer.name)
-
-        twin = keras.models.clone_model(loaded.model, clone_function=clone)
-        twin.set_weights(loaded.model.get_weights())
-    return replace(loaded, model=twin, carries_ranges=False)
-
-
-def _flat(model: Any) -> list[Any]:
-    """The layers of a functional model in the order of its graph, those of models in it in their place."""
-    return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
-
-
-def _holds_pixels(layer: Any) -> bool:
-    """Whether this fake quantization's ends are 0 and 1."""
-    words = layer.inbound_nodes[-1].call_kwargs, layer.inbound_nodes[-1].call_args[1:]
-    ends = [words[0].get(key, words[1][at] if at < len(words[1]) else None) for at, key in enumerate(("min", "max"))]
-    return all(end is not None and np.allclose(end, value) for end, value in zip(ends, (0.0, 1.0), strict=True))
 
 
 def _config(file: Path) -> tuple[str, bool]:
@@ -317,7 +142,7 @@ def _remedy(config: str) -> str:
 
 
 def _load(file: Path, config: str) -> Any:
-    is_wrapped = any(f'"{name}' in config for name in _QAT_LAYERS)
+    is_wrapped = any(f'"{name}' in config for name in QAT_LAYERS)
     is_pruned = f'"{_PRUNING_LAYER}"' in config
 
     def load() -> Any:

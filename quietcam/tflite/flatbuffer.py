@@ -49,6 +49,8 @@ class Field:
             return ()
         if self.kind == TEXT:
             return ""
+        if self.kind == "?":
+            return bool(self.default)
         return None if isinstance(self.kind, dict) or self.kind == PLACE else self.default
 
 

@@ -14,7 +14,7 @@ from compare.blame.blame import blame, match_layers
 from compare.blame.isolate import isolate
 from convert.converter import convert_model
 from convert.recipes import get_recipe
-from convert.sources.keras_model import LoadedModel
+from convert.sources.loaded_model import LoadedModel
 from quietcam.errors import ModelError
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.packing import pack, schema

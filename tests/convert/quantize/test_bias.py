@@ -7,8 +7,8 @@ import pytest
 
 from convert.quantize.bias import add_shifts, measure_shifts
 from quietcam.image import to_float
-from quietcam.tflite.activations import tensor_runner
 from quietcam.tflite.graph import read_graph
+from quietcam.tflite.measurement import tensor_runner
 from tests.convert.conftest import noisy_pictures
 
 

@@ -19,7 +19,7 @@ from convert.converter import convert_model
 from convert.quantize.ranges import stored_ranges
 from convert.recipes import RECIPES
 from convert.resize import resize
-from convert.sources.finished import find_source, load_stored
+from convert.sources.finished import find_source, load_finished
 from convert.sources.replay import replay
 from edge.models import resolve_model, shipped_models
 from edge.network.denoiser import Denoiser
@@ -203,8 +203,8 @@ def test_other_recipes_are_made_of_the_float_twin_as_they_are_of_the_run(model_f
 
 
 def test_int8_of_a_float_twin_alone_is_what_the_run_gives(model_files, loaded, representative, tmp_path):
-    alone = load_stored(copied(model_files["float32"], tmp_path / "in"))
-    assert set(alone.stored) == {"float32"}
+    alone = load_finished(copied(model_files["float32"], tmp_path / "in"))
+    assert set(alone.finished) == {"float32"}
     asked, made = (
         convert_model(each, RECIPES["int8"], width=96, height=64, representative=representative)
         for each in (loaded, alone)
@@ -252,9 +252,9 @@ def test_a_float_model_with_other_weights_is_no_twin(model_files, tmp_path):
     alone = copied(model_files["int8"], tmp_path / "in")
     other = copied(shipped("nano_256x256_float32"), tmp_path / "in", name="tiny")
     other.rename(other.with_name("tiny_256x256_float32.tflite"))
-    assert set(load_stored(alone).stored) == {"int8"}
+    assert set(load_finished(alone).finished) == {"int8"}
     shutil.copy(model_files["float32"], tmp_path / "in")
-    assert set(load_stored(alone).stored) == {"int8", "float32"}
+    assert set(load_finished(alone).finished) == {"int8", "float32"}
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_float_model_with_other_weights_is_no_twin(model_files, tmp_path):
 )
 def test_what_cannot_be_converted_again_says_what_can(model_files, tmp_path, changes, words):
     with pytest.raises(UsageError, match=words):
-        load_stored(copied(model_files["int8"], tmp_path, **changes))
+        load_finished(copied(model_files["int8"], tmp_path, **changes))
 
 
 def test_it_never_writes_over_what_it_is_made_of(model_files, tmp_path, capsys):

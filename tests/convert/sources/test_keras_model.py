@@ -11,7 +11,8 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
-from convert.sources.keras_model import float_twin, load_keras
+from convert.sources.float_twin import float_twin
+from convert.sources.keras_model import load_keras
 from quietcam.errors import ModelError, UsageError
 from tests.convert.conftest import TINY, build_tiny
 from train.model import build, copy_convolutions

@@ -12,8 +12,9 @@ import numpy as np
 import tf_keras as keras
 
 from quietcam.image import to_float
-from quietcam.tflite.activations import Range, collapsed, layer_name, measure_activations, tensor_runner
+from quietcam.tflite.activations import Range, collapsed, layer_name
 from quietcam.tflite.graph import read_graph
+from quietcam.tflite.measurement import measure_activations, tensor_runner
 from tests.convert.conftest import noisy_pictures
 
 

@@ -1,0 +1,132 @@
+"""What is converted, once it is loaded: a Keras model, or finished model files that stand in for one."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from convert.resize import check_stride
+from quietcam.architecture import Architecture
+from quietcam.errors import UsageError
+from quietcam.tflite.manifest import Manifest
+from quietcam.tflite.twins import Origin, weights_sha256
+
+__all__ = ["FinishedModel", "LoadedModel"]
+
+# Before TensorFlow is imported: its chatter helps nobody, and tfmot must find tf_keras, not Keras 3.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+
+@dataclass(frozen=True)
+class FinishedModel:
+    """A finished model file: its content without manifest, and the manifest."""
+
+    path: Path
+    content: bytes
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A Keras model and what is known of it; or finished files that stand in for one.
+
+    Attributes:
+        model: one input and one output, float32 ``(batch, H, W, C)`` in [0, 1]: a functional model of tf_keras, or a
+            model of Keras 3, or a ``convert.sources.foreign.SavedNetwork``; None where finished files stand in for it.
+        channels: 3 or 1, on both ends.
+        carries_ranges: QAT left fake-quantization in it, so int8 needs no representative set.
+        architecture: of a run directory; else None.
+        evaluation: what training wrote about the run; empty without one.
+        library: the package that loaded it.
+        finished: finished files of the network by recipe, the one that was named first; empty of a Keras model.
+    """
+
+    path: Path
+    model: Any
+    channels: int
+    carries_ranges: bool
+    architecture: Architecture | None
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    library: str = "tf_keras"
+    finished: Mapping[str, FinishedModel] = field(default_factory=dict)
+
+    @property
+    def fixed(self) -> tuple[int | None, int | None]:
+        """Width and height that the model was built for; None where it takes any."""
+        if self.model is None:
+            return None, None
+        _, height, width, _ = self.model.inputs[0].shape
+        return width, height
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        """``(width, height)``, or what the model was built for in its place."""
+        return self.fixed[0] or width, self.fixed[1] or height
+
+    def check_size(self, width: int, height: int) -> None:
+        """See that the model takes frames of this size.
+
+        Raises:
+            UsageError: it was built for another one, or its total stride does not divide it.
+        """
+        if self.fit(width, height) != (width, height):
+            own = "x".join(str(each or "any") for each in self.fixed)
+            wanted = "x".join(map(str, self.fit(width, height)))
+            raise UsageError(
+                f"A model with a fixed input size is converted at that size. Received: {self.path}, built for {own}, "
+                f"and a size of {width}x{height}. Remedy: --size {wanted}, or build it with "
+                f"Input((None, None, {self.channels}))."
+            )
+        check_stride(self.architecture.stride if self.architecture else 1, width, height)
+
+    @property
+    def name(self) -> str:
+        """What models made of it are called by default."""
+        if self.finished:
+            return next(iter(self.finished.values())).manifest.name
+        return self.path.parent.name if self.path.name == "model.keras" else self.path.stem
+
+    @cached_property
+    def origin(self) -> Origin:
+        """What the model tells of its weights and its run."""
+        if self.finished:
+            return Origin.of_manifest(next(iter(self.finished.values())).manifest)
+        training, metrics = self.trained_on
+        architecture = self.architecture.to_dict() if self.architecture else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras 3 reads its variables in a way that numpy 2 warns of
+            weights = self.model.get_weights()
+        return Origin(weights_sha256(weights), architecture, training, metrics)
+
+    @property
+    def trained_on(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A manifest's training and metrics, from what training wrote; empty without it."""
+        origin = dict(self.evaluation.get("data") or {})
+        validation = dict(self.evaluation.get("validation") or {})
+        if validation:
+            network = "network with fake quantization" if self.carries_ranges else "float network"
+            validation.setdefault("measured", f"{network} on validation crops, before conversion")
+        return origin, validation
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Versions of what converts it."""
+        packages = list(dict.fromkeys(["quietcam", "tensorflow"] + [self.library] * (not self.finished)))
+        packages += ["tensorflow-model-optimization"] if self.carries_ranges else []
+        return {name: version(name) for name in packages}
+
+    def network(self) -> Callable[[Any], Any]:
+        """What the network computes, as TensorFlow runs it."""
+        if not self.finished:
+            model = self.model
+            return lambda noisy: model(noisy, training=False)
+        from convert.sources.replay import replay
+
+        float32 = self.finished["float32"]
+        return replay(float32.content, str(float32.path))
