@@ -16,7 +16,7 @@ import numpy as np
 from edge.cameras import Camera
 from edge.cameras.video import VideoCamera
 from edge.run.frame import Frame
-from edge.sinks.spool.locked_folder import Held
+from edge.sinks.locked_folder import LockedFolder
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.noisy_pictures import CAPTURE
 from quietcam.errors import DataError, StorageError, UsageError
@@ -85,7 +85,7 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Frames are captured into a folder. Received: {folder}, which is a file.")
-    with Held(folder):
+    with LockedFolder(folder):
         _empty(folder, overwrite)
 
 
@@ -134,7 +134,7 @@ def capture(
         StorageError: the disk has no room for so many frames (told after the first one), or fails.
     """
     done = Capture(shown(camera.name), every=every if every is not None else EVERY if camera.live else None)
-    with Held(folder):
+    with LockedFolder(folder):
         _empty(folder, overwrite=False)
         try:
             _save_all(camera, folder, count, done, on_frame)

@@ -53,7 +53,9 @@ def open_camera(
         DataError: it is a folder without pictures.
     """
     if fps is not None and not 0.0 < fps <= 1000.0:
-        raise UsageError(f"--fps is frames a second, up to 1000. Received: {fps:g}.")
+        raise UsageError(
+            f"`fps` is frames a second, above 0 and up to 1000. Received: {fps:g}. Remedy: for example 30."
+        )
     if source is None:
         return SupervisedCamera(lambda: FoundCamera(lambda found: _made(found, size, fps)), allow_still=allow_still)
     kind, _, rest = source.partition(":")
@@ -70,7 +72,8 @@ def open_camera(
             return SupervisedCamera(make, allow_still=allow_still)
     if size is not None or fps is not None:
         raise UsageError(
-            f"Only a camera can be asked for a size or a rate. Received: --source {shown(source, whole=True)}."
+            f"Only a camera can be asked for a size or a rate. Received: {shown(source, whole=True)}. "
+            "Remedy: leave out `size` and `fps`."
         )
     return _of_path(source)
 

@@ -97,9 +97,9 @@ def find_camera(
         if device.captures and not device.raw:
             return str(device.path)
     if missing is not None and any(device.raw for device in there):
-        raise UsageError(f"There is a camera at the ribbon cable, which needs picamera2. {missing}") from missing
+        raise UsageError(f"The camera at the ribbon cable needs picamera2. {missing}") from missing
     raise UsageError(
-        "A camera must be plugged in where none is named. Received: no --source, and neither picamera2 nor /dev/video* "
-        "has one. Remedy: plug one in, or name what to denoise: --source rtsp://…, a video file, a folder of pictures; "
-        "--source synthetic simulates one."
+        "Without `source`, a camera must be plugged in. Received: no `source`, and neither picamera2 nor /dev/video* "
+        "has a camera. Remedy: plug one in, or set `source`: to rtsp://…, a video file or a folder of pictures, or to "
+        "synthetic, which simulates a camera."
     )

@@ -10,7 +10,7 @@ from edge.run.frame import Frame
 from quietcam.data.pictures.files import read_picture
 from quietcam.data.pictures.folder import list_pictures
 from quietcam.errors import DataError, UsageError
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["FolderCamera"]
 
@@ -38,7 +38,7 @@ class FolderCamera(Camera):
     def __init__(self, path: Path) -> None:
         super().__init__()
         if not path.exists():
-            raise UsageError(f"There is no such file or folder. Received: {path}. Remedy: check --source.")
+            raise UsageError(f"There is no such file or folder. Received: {path}. Remedy: check `source`.")
         self.name = str(path)
         self._pictures = list_pictures(path) if path.is_dir() else [path]
         self.total = len(self._pictures)
@@ -64,13 +64,13 @@ class FolderCamera(Camera):
             index += 1
         if not index:
             raise DataError(
-                f"At least one picture must be readable. Received: {self.name}, of whose {self.total} none is. "
-                "Remedy: mend them, or choose another source."
+                f"At least one picture must be readable. Received: {self.name}, where none of {self.total} is. "
+                "Remedy: repair them, or choose another `source`."
             )
 
     def _skip(self, what: str) -> None:
         self.skipped.append(what)
         if len(self.skipped) <= _SKIPS_SAID:
-            say(f"Skipped {what}")
+            log.warning(f"Skipped {what}")
         elif len(self.skipped) == _SKIPS_SAID + 1:
-            say("Skipped more, which are counted at the end")
+            log.warning("More pictures are skipped; their number is told at the end")

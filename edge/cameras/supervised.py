@@ -16,7 +16,7 @@ from quietcam.backoff import Backoff
 from quietcam.errors import MissingExtraError, QuietcamError, one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 from quietcam.terminal.secrets import shown
 
 __all__ = ["SupervisedCamera", "WatchRules"]
@@ -129,7 +129,7 @@ class SupervisedCamera(Camera):
         self.state = replace(self.state, reason=f"waiting for a camera: {reason}")
         if reason not in self._told and len(self._told) < _REASONS:
             self._told.add(reason)
-            say(f"Waiting for a camera: {reason}")
+            log.warning(f"Waiting for a camera: {reason}")
 
     def stop(self) -> None:
         self._stopped.set()
@@ -189,16 +189,16 @@ class SupervisedCamera(Camera):
             camera = reader.camera
             if camera is not None:
                 self.name, self.fps, self.isp_denoise = camera.name, camera.fps, camera.isp_denoise
-            say(f"{self.name} is there, {size[0]}x{size[1]}")
+            log.info(f"{self.name} is there, {size[0]}x{size[1]}")
             if self.on_found is not None:
                 self.on_found(size)
         elif self.state.state == "lost":
             away = now - self._last
             # Why it was lost, not what an attempt to open it met meanwhile.
             self.state = CameraState("live", time.time(), self.state.reopened + 1, self._lost_for)
-            say(f"{self.name} is back after {away:.0f} s, {size[0]}x{size[1]}")
+            log.warning(f"{self.name} is back after {away:.0f} s, {size[0]}x{size[1]}")
         elif self._size is not None and size != self._size:
-            say(f"{self.name} now delivers {size[0]}x{size[1]}, before {self._size[0]}x{self._size[1]}")
+            log.warning(f"{self.name} now delivers {size[0]}x{size[1]}, before {self._size[0]}x{self._size[1]}")
         self._size = size
         if now - reader.began > self._rules.proven:
             self._backoff.reset()
@@ -207,8 +207,8 @@ class SupervisedCamera(Camera):
         if self.state.state == "live":
             self._last, self._lost_for = fresh, reason
             self.state = replace(self.state, state="lost", since=time.time() - (now - fresh), reason=reason)
-            hint = " (a source that is really still: --allow-still)" if reason.startswith("the same") else ""
-            say(f"{self.name} is lost: {reason}{hint}; trying to open it again")
+            hint = " (if the source never changes, set `allow-still`)" if reason.startswith("the same") else ""
+            log.warning(f"{self.name} is lost: {reason}{hint}; trying to open it again")
         elif self.state.waiting:
             self._wait_for(reason)
         elif not self._settling:

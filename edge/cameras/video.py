@@ -11,7 +11,7 @@ from edge.run.frame import Frame
 from quietcam.data.video import Video, count_frames
 from quietcam.errors import DataError, UsageError
 from quietcam.files.paths import is_file
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["VideoCamera"]
 
@@ -27,7 +27,7 @@ class VideoCamera(Camera):
     def __init__(self, place: Path | CameraUrl) -> None:
         super().__init__()
         if isinstance(place, Path) and not is_file(place):
-            raise UsageError(f"There is no such video file. Received: {place}. Remedy: check --source.")
+            raise UsageError(f"There is no such video file. Received: {place}. Remedy: check `source`.")
         self.name = str(place) if isinstance(place, Path) else place.name
         self._place = place
         self._video: Video | None = None
@@ -65,10 +65,12 @@ class VideoCamera(Camera):
         """What is missing, where there is evidence of it: a count that is a guess is none."""
         if video.container.missing:
             self.skipped.append(f"what is missing at the end, {video.container.missing} bytes")
-            say(f"{self.name} is cut short by {video.container.missing} bytes; its first {frames} frames are there")
+            log.warning(f"{self.name} is cut short by {video.container.missing} bytes; {frames} frames are there")
         if video.damaged:
             self.skipped.append(f"what is damaged, {video.damaged} times")
-            say(f"{self.name} is damaged in {video.damaged} places, which are left out; {frames} frames are there")
+            log.warning(
+                f"{self.name} is damaged in {video.damaged} places, which are left out; {frames} frames are there"
+            )
 
     def close(self) -> None:
         if self._video is not None:

@@ -196,6 +196,7 @@ def run_command(
     from edge.sinks import open_sink
     from edge.sinks.targets import checked_targets
     from quietcam.process.native_output import divert_native_output
+    from quietcam.terminal.progress import say
 
     divert_native_output()
     notifier = Notifier()
@@ -217,7 +218,8 @@ def run_command(
         from edge.sinks.web import WebOptions, WebSink
 
         options = WebOptions.of(listen, token, open_to_all, tuple(host_name or ()), viewers, jpeg_quality)
-        page = lambda controls: WebSink(options, controls, camera.live)  # noqa: E731
+        announce = partial(say, as_it_is=True)  # the address, with its token
+        page = lambda controls: WebSink(options, controls, camera.live, announce=announce)  # noqa: E731
     settings = Settings(context, config)
     stopped = False
     with ExitStack() as stack:

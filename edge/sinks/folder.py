@@ -7,7 +7,7 @@ from pathlib import Path
 from edge.network.treatment import caption
 from edge.run.frame import Frame
 from edge.sinks.base import Sink, side_by_side
-from edge.sinks.spool.locked_folder import Held, names
+from edge.sinks.locked_folder import LockedFolder, names
 from quietcam.data.pictures.caption import with_caption
 from quietcam.data.pictures.files import encode_picture
 from quietcam.errors import UsageError
@@ -39,7 +39,7 @@ class FolderSink(Sink):
         self._path = path
         self._before_after = before_after
         self._must_be_empty = not overwrite  # until it is opened
-        self._held = Held(path, shared=overwrite)
+        self._held = LockedFolder(path, shared=overwrite)
 
     def check(self) -> None:
         if self._path.exists() and not self._path.is_dir():
@@ -61,7 +61,7 @@ class FolderSink(Sink):
         if something:
             raise UsageError(
                 f"An output folder must be empty. Received: {self._path}. "
-                "Remedy: choose another one, or allow it with --overwrite."
+                "Remedy: choose another one, or allow it with `overwrite`."
             )
 
     def close(self) -> None:

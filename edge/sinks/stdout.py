@@ -18,7 +18,7 @@ from edge.sinks.base import Sink, SinkEnded, side_by_side
 from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image, to_rgb
 from quietcam.process.native_output import stderr_for_native_code
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["StdoutSink", "pipe_lines"]
 
@@ -60,7 +60,7 @@ class StdoutSink(Sink):
         self._descriptor = 1 if descriptor is None else descriptor
         if os.isatty(self._descriptor):
             raise UsageError(
-                "Raw frames go into a pipe or a file. Received: --sink - at a terminal. Remedy: for example "
+                "Raw frames go into a pipe or a file. Received: a terminal. Remedy: for example "
                 f"quietcam run --sink - | {pipe_lines(640, 480, 30)['ffmpeg']}"
             )
         self._fps = fps
@@ -88,7 +88,7 @@ class StdoutSink(Sink):
         if self._size is None:
             self._size = width, height
             for program, line in pipe_lines(width, height, self._fps).items():
-                say(f"Raw frames {width}x{height}, for {program}: {line}")
+                log.info(f"Raw frames {width}x{height}, for {program}: {line}")
         elif self._size != (width, height):
             picture = self._scaled(picture)
         self._put(memoryview(np.ascontiguousarray(picture).data).cast("B"))

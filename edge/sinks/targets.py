@@ -18,21 +18,25 @@ _LOOKING = 1.0  # seconds for which a disk is waited for
 
 
 def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
-    """``sinks``, as `--sink` gives them.
+    """``sinks`` as they are given, each checked.
 
     Raises:
         UsageError: there is none, two write to one place, or one to the source.
     """
     if not sinks:
-        raise UsageError(f"Say where the frames go: --sink {'; '.join(KINDS)}. Received: no --sink.")
+        raise UsageError(
+            f"A run needs a `sink`, the place where frames go. Received: none. Remedy: one of: {'; '.join(KINDS)}."
+        )
     paths = [_path(each) for each in sinks if each != "null"]
     known = _resolved({path for path in paths if isinstance(path, Path)} | ({Path(source)} if source else set()))
     places = [known[path] if isinstance(path, Path) else path for path in paths]
     if len(set(places)) < len(places):
-        raise UsageError(f"Each --sink must be another place. Received: {shown(', '.join(sinks))}.")
+        raise UsageError(
+            f"Each `sink` must be another place. Received: {shown(', '.join(sinks))}. Remedy: leave one of them out."
+        )
     if source and known[Path(source)] in places:
         raise UsageError(
-            f"A sink must not be the source. Received: {shown(source, whole=True)}. Remedy: choose another --sink."
+            f"A sink must not be the source. Received: {shown(source, whole=True)}. Remedy: choose another `sink`."
         )
     return sinks
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge.run.frame import Frame
 from edge.sinks.base import Sink, side_by_side
-from edge.sinks.spool.locked_folder import Held
+from edge.sinks.locked_folder import LockedFolder
 from edge.sinks.tempo import set_tempo
 from quietcam.data.pictures.opencv import open_capture, open_writer
 from quietcam.errors import DataError, StorageError, UsageError
@@ -20,7 +20,7 @@ from quietcam.files.atomic import Draft
 from quietcam.image import Image, swap_red_blue, to_rgb
 from quietcam.process.native_output import native_output_caught
 from quietcam.process.stopping import process
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["CODECS", "VideoSink"]
 
@@ -74,7 +74,7 @@ class VideoSink(Sink):
         self._last: Image | None = None
         self._size: tuple[int, ...] = ()
         self._draft: Draft | None = None
-        self._held = Held(path.parent, shared=True)
+        self._held = LockedFolder(path.parent, shared=True)
 
     def check(self) -> None:
         if self._path.is_dir():
@@ -82,7 +82,7 @@ class VideoSink(Sink):
         if self._path.exists() and not self._overwrite:
             raise UsageError(
                 f"An output that exists is not replaced. Received: {self._path}. "
-                "Remedy: choose another name, or allow it with --overwrite."
+                "Remedy: choose another name, or allow it with `overwrite`."
             )
 
     def open(self) -> None:
@@ -100,7 +100,7 @@ class VideoSink(Sink):
         if picture.shape != self._size:
             raise DataError(
                 f"All frames of a clip have one size. Received: {picture.shape[1]}x{picture.shape[0]} after "
-                f"{self._size[1]}x{self._size[0]}. Remedy: give a folder as --sink."
+                f"{self._size[1]}x{self._size[0]}. Remedy: choose a folder as `sink`."
             )
         height, width = picture.shape[:2]
         if height % 2 or width % 2:
@@ -191,10 +191,10 @@ class VideoSink(Sink):
             else:
                 break
         if self._path != wanted:
-            say(f"{wanted} is there by now and is not replaced: the clip is {self._path}")
+            log.warning(f"{wanted} exists by now and is not replaced: the clip is {self._path}")
         with contextlib.suppress(StorageError):  # the clip is kept, whatever the disk does now
             if not self._held.is_there():
-                say(f"{self._path.parent} was moved meanwhile: {self._path.name} is in it, wherever it is now")
+                log.warning(f"{self._path.parent} was moved meanwhile: {self._path.name} is in it, wherever it is now")
 
     def _keep_time(self, clip: Path) -> None:
         lasts, said = self._newest - self._began, (self._in_part - 1) / self._fps

@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from edge.web.state import State
 from quietcam.errors import UsageError
 from quietcam.files.regular import read_regular_text
 from quietcam.image import Image
+from quietcam.terminal.log import log
 from quietcam.terminal.printable import printable
-from quietcam.terminal.progress import say
 
 if TYPE_CHECKING:
     import asyncio
@@ -84,18 +85,18 @@ class WebOptions:
         host, port = _address(listen)
         if odd := [name for name in names if not _HOST.fullmatch(name)]:
             raise UsageError(
-                "--host-name is a name as a browser asks for it. "
-                f"Received: {printable(odd[0])[:_SHOWN] or '(nothing)'}. Remedy: for example --host-name camera.local"
+                "`host-name` is a name that a browser may ask for. "
+                f"Received: {printable(odd[0])[:_SHOWN] or '(nothing)'}. Remedy: for example camera.local"
             )
         if not 1 <= viewers <= 1000:
-            raise UsageError(f"--viewers must be 1 to 1000. Received: {viewers}.")
+            raise UsageError(f"`viewers` must be 1 to 1000. Received: {viewers}. Remedy: for example 8.")
         if not 1 <= quality <= 100:
-            raise UsageError(f"--jpeg-quality must be 1 to 100. Received: {quality}.")
+            raise UsageError(f"`jpeg-quality` must be 1 to 100. Received: {quality}. Remedy: for example 80.")
         if token is None and not open_to_all and not is_loopback(host):
             raise UsageError(
-                f"A page that other machines can reach needs a token. Received: --listen {listen} and no token. "
-                "Remedy: --token auto makes one and prints it; or set QUIETCAM_TOKEN; or say --open-to-all to let "
-                "everybody in on purpose."
+                f"A page that other machines can reach needs a token. Received: `listen` {listen} and no token. "
+                "Remedy: set `token` to auto, which makes one and prints it; or set QUIETCAM_TOKEN; or set "
+                "`open-to-all` to let everybody in."
             )
         generated = token == "auto"
         secret = None if token is None else new_token() if generated else _token(token)
@@ -110,6 +111,8 @@ class WebSink(Sink):
         controls: what the page may see and change.
         live: the source is a camera, which must keep delivering.
         limits: of connections. Defaults to what fits ``options``.
+        announce: told, once and line by line, where the page is; the address holds a token that was made here. Defaults
+            to the log, which shows no token.
 
     Raises:
         UsageError: (when opened) the port is in use, or the address is not this machine's.
@@ -118,7 +121,12 @@ class WebSink(Sink):
     name = "web"
 
     def __init__(
-        self, options: WebOptions, controls: Controls, live: bool = True, limits: Limits | None = None
+        self,
+        options: WebOptions,
+        controls: Controls,
+        live: bool = True,
+        limits: Limits | None = None,
+        announce: Callable[[str], None] = log.info,
     ) -> None:
         self.options = options
         self.address = ""
@@ -128,7 +136,8 @@ class WebSink(Sink):
         self._state = State(live=live)
         self._hub: Hub | None = None
         self._server: Server | None = None
-        self._told = False
+        self._announce = announce
+        self._announced = False
         self._encoded = 0  # by hubs that are closed
 
     def open(self) -> None:
@@ -143,9 +152,11 @@ class WebSink(Sink):
         options = self.options
         listening = bind(options.host, options.port)
         port = listening.getsockname()[1]
-        log, guesses = _Log(), _Log()
+        errors, guesses = _LimitedLog(), _LimitedLog()
         self._hub = hub = Hub(
-            options.quality, lambda error: log.say(f"A frame could not be encoded: {error}"), encoded=self._encoded
+            options.quality,
+            lambda error: errors.warning(f"A frame could not be encoded: {error}"),
+            encoded=self._encoded,
         )
         app = App(
             hub=hub,
@@ -154,8 +165,8 @@ class WebSink(Sink):
             access=Access(options.token, port),
             names=_names(options),
             viewers=options.viewers,
-            say=log.say,
-            say_of_guesses=guesses.say,
+            warn=errors.warning,
+            warn_of_guesses=guesses.warning,
         )
 
         def application(loop: asyncio.AbstractEventLoop) -> web.Application:
@@ -166,10 +177,10 @@ class WebSink(Sink):
         self._server = Server(listening, application, limits)
         self._server.start()
         self.address = f"http://{_shown(options.host)}:{port}/"
-        if not self._told:
-            self._told = True
+        if not self._announced:
+            self._announced = True
             for line in self._lines(port):
-                say(line, as_it_is=True)
+                self._announce(line)
 
     def wants(self, frame: Frame) -> bool:  # noqa: ARG002
         return self._hub is not None and self._hub.snapshot_wanted
@@ -207,24 +218,24 @@ class WebSink(Sink):
         if is_loopback(self.options.host):
             lines.append(
                 f"Only this machine sees it. From another: ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}, "
-                "or start with --listen 0.0.0.0 --token auto"
+                "or set `listen` to 0.0.0.0 and `token` to auto"
             )
         elif self.options.token is None:
             lines.append("No token is asked for: everybody who reaches this address sees the camera")
         return lines
 
 
-class _Log:
-    """Says what the page has to say, a few lines a minute at most: strangers must not be able to fill a log."""
+class _LimitedLog:
+    """The log, a few lines a minute at most: strangers must not be able to fill it."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=_LINES_A_MINUTE)
 
-    def say(self, line: str) -> None:
+    def warning(self, line: str) -> None:
         now = time.monotonic()
         if len(self._times) < _LINES_A_MINUTE or now - self._times[0] > 60:
             self._times.append(now)
-            say(line)
+            log.warning(line)
 
 
 def _address(listen: str) -> tuple[str, int]:
@@ -236,8 +247,8 @@ def _address(listen: str) -> tuple[str, int]:
     known = re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) < 65536
     if not known or not _HOST.fullmatch(host):
         raise UsageError(
-            f"--listen is HOST, HOST:PORT or [IPv6]:PORT. Received: {printable(listen)[:_SHOWN] or '(nothing)'}. "
-            "Remedy: for example --listen 0.0.0.0:8080"
+            f"`listen` is HOST, HOST:PORT or [IPv6]:PORT. Received: {printable(listen)[:_SHOWN] or '(nothing)'}. "
+            "Remedy: for example 0.0.0.0:8080"
         )
     return host, int(port)
 
@@ -251,14 +262,14 @@ def _token(token: str) -> str:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise UsageError(
-                f"A token's file must be readable. Received: --token @{path}: {reason}. "
+                f"The file of a token must be readable. Received: @{path}: {reason}. "
                 "Remedy: name a text file that holds the token and nothing else."
             ) from None
     if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isprintable():
         odd = "" if token.isprintable() else ", and a character that is not printable"
         raise UsageError(
             f"A token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} printable characters. "
-            f"Received: a length of {len(token)}{odd}. Remedy: --token auto makes a good one."
+            f"Received: a length of {len(token)}{odd}. Remedy: set `token` to auto, which makes a good one."
         )
     return token
 

@@ -46,7 +46,7 @@ class WindowSink(Sink):
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise UsageError(
                 "A window needs a screen. Received: neither DISPLAY nor WAYLAND_DISPLAY is set. "
-                "Remedy: run it on the desktop, or choose another --sink."
+                "Remedy: run it on the desktop, or choose another `sink`."
             )
         self._before_after = before_after
         self._title = _TITLE

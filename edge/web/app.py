@@ -53,8 +53,8 @@ class App:
     Attributes:
         names: under which the server may be called, apart from IP addresses.
         viewers: how many streams there may be at once.
-        say: one line for the log.
-        say_of_guesses: likewise, with a quota of its own, which nothing else uses up.
+        warn: takes one line for the log.
+        warn_of_guesses: likewise, with a limit of its own, which nothing else uses up.
     """
 
     hub: Hub
@@ -63,11 +63,11 @@ class App:
     access: Access
     names: frozenset[str]
     viewers: int
-    say: Callable[[str], None]
-    say_of_guesses: Callable[[str], None]
+    warn: Callable[[str], None]
+    warn_of_guesses: Callable[[str], None]
 
     def application(self) -> web.Application:
-        entrance = Entrance(self.access, self.names, Attempts(time.monotonic, self.say_of_guesses))
+        entrance = Entrance(self.access, self.names, Attempts(time.monotonic, self.warn_of_guesses))
         application = web.Application(middlewares=[self._outer, entrance.checks], client_max_size=LARGEST_BODY)
         application.on_response_prepare.append(_add_headers)
         streams, snapshots = Places(self.viewers), Places(_SNAPSHOTS_AT_ONCE)
@@ -127,8 +127,8 @@ class App:
                 return await handler(request)
             except (web.HTTPException, ConnectionError, asyncio.CancelledError):
                 raise
-            except Exception as error:  # noqa: BLE001  the page must go on, and the log say what happened
-                self.say(f"The page met an unexpected {type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001  the page must go on, and the log must say what happened
+                self.warn(f"The page met an unexpected {type(error).__name__}: {error}")
                 return web.Response(status=500, text="Something went wrong here; the log says what.\n")
             finally:
                 if guard is not None:

@@ -1,15 +1,16 @@
 """How often a token may be tried: wrong ones count by client and by door, and all of them together.
 
-A token that somebody thought of can be guessed by who tries often enough, so whoever has used up his tries is refused
-whatever he sends: were the right one taken all the same, a guesser would find it at any speed. (One that ``--token
-auto`` made cannot be guessed, and is always taken.) What keeps a guesser from shutting others out is that they draw on
-different budgets:
+A token that a person thought of can be guessed by trying often enough. So a client that has used up its tries is
+refused whatever it sends: if the right token were accepted all the same, guessing would go on at any speed. (A token
+that quietcam made cannot be guessed, and is always accepted.) Clients draw on different tries, so that a guesser cannot
+shut others out:
 
 - A client has tries of its own at each door: the ``Authorization`` header, ``?token=``, and the form. A picture on
-  somebody else's page can make the owner's browser use up those of ``?token=``, and no others.
-- All clients together have three budgets: one for those who have not tried in the last minutes, one for those who have
-  tried a few times, one for the rest. Many guessers soon use up the last, and a newcomer finds the first untouched.
-- Who has shown the right token or cookie in this run does not depend on what all others do.
+  somebody else's page can make the owner's browser use up the tries of ``?token=``, and no others.
+- All clients together have three stocks of tries: one for clients that have not tried in the last minutes, one for
+  those that have tried a few times, one for the rest. Many guessers soon use up the last; a newcomer finds the first
+  one full.
+- A client that has shown the right token or cookie in this run does not depend on what others do.
 """
 
 from __future__ import annotations
@@ -60,11 +61,11 @@ class Attempts:
 
     Args:
         clock: seconds, monotonic.
-        say: told, in one line, that a client has used up its tries.
+        warn: told, in one line, that a client has used up its tries.
     """
 
-    def __init__(self, clock: Callable[[], float], say: Callable[[str], None]) -> None:
-        self._clock, self._say = clock, say
+    def __init__(self, clock: Callable[[], float], warn: Callable[[str], None]) -> None:
+        self._clock, self._warn = clock, warn
         self._buckets: OrderedDict[tuple[str, Door], _Bucket] = OrderedDict()
         self._total = [_Bucket(size, back) for size, back in _TOTAL]
         self._sites: OrderedDict[str, tuple[float, int]] = OrderedDict()  # when it began, how many tries since
@@ -89,7 +90,7 @@ class Attempts:
             self._total[self._rank(client.site, now, tried=0)].take(now)
         if bucket.wait(now) > 0 and now - bucket.told >= _TOLD_SECONDS:
             bucket.told = now
-            self._say(f"Too many wrong tokens from {client.address}: more are refused without a look.")
+            self._warn(f"Too many wrong tokens from {client.address}: more are refused without being checked.")
 
     def succeeded(self, client: Client) -> None:
         """The client has shown the right token or cookie."""
@@ -99,7 +100,7 @@ class Attempts:
         return len(self._buckets) + len(self._sites) + len(self._known)
 
     def _rank(self, site: str, now: float, tried: int = 1) -> int:
-        """The budget of all clients that ``site`` draws on, by its tries before the one that is counted here."""
+        """Which stock of tries ``site`` draws on, by its tries before the one that is counted here."""
         began, count = _kept(self._sites, site, lambda: (now, 0))
         if now - began > _FORGOTTEN_SECONDS:
             began, count = now, 0

@@ -47,7 +47,7 @@ class Entrance:
             if not host_allowed(host, self._names):
                 raise web.HTTPMisdirectedRequest(
                     text="This server answers to IP addresses and to its own names. "
-                    "Remedy: open it by its address, or start it with --host-name NAME.\n"
+                    "Remedy: open it by its address, or start it as: quietcam run --host-name NAME\n"
                 )
             changes = request.method not in ("GET", "HEAD")
             if changes and not origin_allowed(request.headers, host or ""):
@@ -113,9 +113,9 @@ class Entrance:
         if wait > 0:
             seconds = math.ceil(wait)
             raise web.HTTPTooManyRequests(
-                text="Too many wrong tokens came this way, so no token is looked at. "
+                text="Too many wrong tokens came this way, so no token is checked. "
                 f"Remedy: wait {seconds} s, or send it another way: by the page's form, as Authorization, as ?token=. "
-                "Never refused are the page's cookie and a token that --token auto made.\n",
+                "The page's cookie always works, and so does a token from: quietcam run --token auto\n",
                 headers={"Retry-After": str(seconds)},
             )
         if not right:

@@ -24,6 +24,7 @@ __all__ = ["Server", "bind"]
 _QUIET = logging.getLogger("quietcam.web")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False  # what strangers send is no news
+_QUIET.setLevel(logging.CRITICAL + 1)  # so aiohttp does not even compose a line for each request
 
 # Connections that the kernel keeps for us. Where it has no room it says nothing: a client asks again after 1, 3, 7 s.
 _BACKLOG = 4096
@@ -59,10 +60,10 @@ def bind(host: str, port: int) -> socket.socket:
 def _why(error: Exception, host: str, port: int) -> str:
     number = getattr(error, "errno", None)
     remedy = {
-        errno.EADDRINUSE: f"another program has this port; choose another, for example --listen {host}:{port + 1}",
+        errno.EADDRINUSE: f"another program has this port; choose another by `listen`, for example {host}:{port + 1}",
         errno.EACCES: "ports below 1024 are the administrator's; choose one above, for example 8080",
         errno.EADDRNOTAVAIL: "that address is not this machine's; `ip addr` lists those that are",
-    }.get(number or 0, "give an address of this machine and a port, for example --listen 127.0.0.1:8080")
+    }.get(number or 0, "give an address of this machine and a port by `listen`, for example 127.0.0.1:8080")
     said = os.strerror(number) if number and number > 0 else str(error)
     return f"The page needs an address to listen on. Received: {host}:{port}: {said}. Remedy: {remedy}."
 

@@ -115,7 +115,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("words", "code", "says"),
         [
-            (["--source", "{in}"], 2, "--sink a folder"),
+            (["--source", "{in}"], 2, "a --sink, the place where frames go"),
             (["--source", "{in}", "--sink", "{in}"], 2, "must not be the source"),
             (["--source", "{in}", "--sink", "{tmp}/x", "--sink", "{tmp}/x/"], 2, "another place"),
             (["--source", "{in}", "--sink", "{tmp}/x.mkv"], 2, "A sink is"),
@@ -123,7 +123,7 @@ class TestRun:
             (["--source", "{tmp}/none", "--sink", "null"], 2, "A source is"),
             (["--source", "{tmp}/empty", "--sink", "null"], 1, "at least one"),
             (["--source", "{tmp}/none.mp4", "--sink", "null"], 2, "A source is"),
-            (["--sink", "null"], 2, "--source synthetic simulates one"),
+            (["--sink", "null"], 2, "synthetic, which simulates a camera"),
             (["--source", "/dev/video99", "--sink", "null"], 2, "no such video device"),
             (["--source", "picamera2", "--sink", "null"], 1, "python3-picamera2"),
             (["--source", "http://127.0.0.1:9/stream", "--sink", "null"], 1, "port 9 does not"),

@@ -24,7 +24,7 @@ from quietcam.data.pictures.header_readers import glance
 from quietcam.data.pictures.opencv import decode_image
 from quietcam.errors import DataError
 from quietcam.limits import MOST_FRAME_CODED, MOST_FRAME_PIXELS
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["HttpCamera", "Kind", "look"]
 
@@ -107,7 +107,7 @@ class HttpCamera(Camera):
         if kind in (Kind.PICTURE, Kind.PARTS):
             self._polled = kind is Kind.PICTURE
             if self._wanted is not None and not self._polled:
-                say(f"{self.name} is a stream, which has the rate that its camera is set to")
+                log.warning(f"{self.name} is a stream: its camera sets the rate, so `fps` changes nothing")
             self.silence = _SLOWEST  # of a stream until its second picture tells more
             self.frozen_after = _SNAPSHOT_FROZEN if self._polled else _FROZEN
             self._first = self._next()

@@ -12,7 +12,7 @@ from edge.run.frame import Frame
 from quietcam.data.pictures.opencv import open_capture
 from quietcam.data.video import warn_of_old_opencv
 from quietcam.errors import DataError
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["NetworkCamera"]
 
@@ -42,9 +42,9 @@ class NetworkCamera(CaptureCamera):
                 black = -1 if frame.image[::_STEP, ::_STEP].any() else black + 1
             if black == _BLACK:  # a sensor in the dark shows some noise, and compression leaves some of it
                 black = -1
-                say(
-                    f"warning: {self.name} has sent {_BLACK} pictures that are black all over. A stream that is "
-                    "interlaced looks so through OpenCV 4.13 and later. Remedy: set the camera to progressive"
+                log.warning(
+                    f"{self.name} has sent {_BLACK} pictures that are completely black. OpenCV 4.13 and later show an "
+                    "interlaced stream like this. Remedy: set the camera to progressive."
                 )
             yield frame
 

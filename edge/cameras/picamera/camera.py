@@ -24,7 +24,7 @@ from edge.run.frame import Frame
 from quietcam.errors import DataError, QuietcamError, UsageError
 from quietcam.image import Image
 from quietcam.terminal.key_values import Key, choice_key, number_key, parse_key_values, whole_key
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["PicameraCamera", "PicameraOptions"]
 
@@ -130,7 +130,7 @@ class PicameraCamera(Camera):
         self._native = native
         options = self.options
         denoiser = "unknown" if self.isp_denoise is None else options.denoise
-        say(
+        log.info(
             f"{self.name}: {self._size[0]}x{self._size[1]}, the ISP's denoiser {denoiser}, "
             f"its sharpness {options.sharpness:g}"
         )
@@ -169,7 +169,7 @@ class PicameraCamera(Camera):
             controls["NoiseReductionMode"] = _DENOISE[options.denoise]
             self.isp_denoise = options.denoise != "off"
         elif options.denoise == "off":
-            say(f"{self.name} has no switch for the ISP's denoiser")
+            log.warning(f"{self.name} has no switch for the ISP's denoiser")
         stream: dict[str, Any] = {"size": options.size, "format": _RGB_IN_MEMORY}
         streams: dict[str, Any] = {"main": stream}
         if options.stream == "lores":
@@ -258,9 +258,9 @@ class PicameraCamera(Camera):
 
         self.channels = check_channels(self._native.set_controls, look)
         if self.channels is Channels.SWAPPED:
-            say(f"{self.name} delivers blue where red should be; they are swapped back")
+            log.warning(f"{self.name} delivers blue where red should be; they are swapped back")
         elif self.channels is Channels.UNKNOWN:
-            say(f"{self.name}: too dark to test whether red and blue are swapped")
+            log.warning(f"{self.name}: too dark to test whether red and blue are swapped")
 
     def _why_not(self, error: Exception) -> DataError:
         chain: list[str] = []

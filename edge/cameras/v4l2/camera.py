@@ -14,7 +14,7 @@ from edge.cameras.video_capture import CaptureCamera
 from quietcam.data.pictures.opencv import open_capture
 from quietcam.errors import DataError
 from quietcam.terminal.key_values import Key, parse_key_values
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["V4l2Camera", "V4l2Options"]
 
@@ -118,13 +118,16 @@ class V4l2Camera(CaptureCamera):
         if not native.set(cv2.CAP_PROP_CONVERT_RGB, 1):  # it asks whether it could
             raise DataError(
                 f"A camera must give a pixel format that OpenCV can convert. Received: {self.name} with "
-                f"{given or 'another one'}. Remedy: choose one that it lists, as --source {self.name}:format=MJPG or "
-                f"YUYV: v4l2-ctl -d {self.name} --list-formats-ext"
+                f"{given or 'another one'}. Remedy: choose a format, as in {self.name}:format=MJPG; "
+                f"this lists what it has: v4l2-ctl -d {self.name} --list-formats-ext"
             )
         if options.format is not None and given and _alike(given) != _alike(options.format):
             instead.append(f"{given} instead of {options.format}")
         if instead:
-            say(f"{self.name} gives {', '.join(instead)}; what it can: v4l2-ctl -d {self.name} --list-formats-ext")
+            log.warning(
+                f"{self.name} gives {', '.join(instead)}; this lists what it has: "
+                f"v4l2-ctl -d {self.name} --list-formats-ext"
+            )
 
 
 def _format(text: str) -> str:

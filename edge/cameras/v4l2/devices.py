@@ -119,7 +119,7 @@ def why_not(
         if asked.raw:
             return DataError(
                 f"A camera at the ribbon cable is read through picamera2. Received: {path} ({asked.driver}). "
-                "Remedy: --source picamera2"
+                "Remedy: set `source` to picamera2."
             )
         if not asked.captures:
             return DataError(f"A camera must give pictures. Received: {path} ({asked.card}), which gives none.")

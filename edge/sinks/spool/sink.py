@@ -9,17 +9,17 @@ from typing import Any
 from edge.network.treatment import UNTOUCHED, caption
 from edge.run.frame import Frame
 from edge.sinks.base import Sink
-from edge.sinks.spool.budget import Budget
 from edge.sinks.spool.entries import allocated
 from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.store import Store
 from edge.sinks.spool.trigger import Trigger
+from edge.sinks.spool.write_budget import WriteBudget
 from quietcam.backoff import Backoff
 from quietcam.data.pictures.caption import with_caption
 from quietcam.data.pictures.files import encode_picture
 from quietcam.errors import StorageError, UsageError, one_line
 from quietcam.image import Image
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["SpoolSink"]
 
@@ -63,7 +63,7 @@ class SpoolSink(Sink):
         self._frame_size = frame_size
         self._clock = clock
         self._store = Store(options.folder, options.size, wall, clock)
-        self._budget = Budget(options.daily, options.folder / _BUDGET_FILE, clock, wall)
+        self._budget = WriteBudget(options.daily, options.folder / _BUDGET_FILE, clock, wall)
         self._trigger = Trigger(options.every, options.change, options.gap)
         self._in_hand: Mapping[str, bytes] | None = None
         self._in_hand_untouched = False
@@ -173,13 +173,15 @@ class SpoolSink(Sink):
             self._see_to_folder()
             if not self._budget.allows(size):
                 if not self.over_budget:
-                    say(f"{self.name}: the day's budget is spent; frames are left out until there is room again")
+                    log.warning(
+                        f"{self.name}: the day's write budget is spent; no frame is stored until there is room again"
+                    )
                 self.over_budget += 1
                 self._in_hand = None
                 return
             self._store.add(self._in_hand)
         except UsageError as error:  # the camera came back with larger frames
-            say(f"{self.name}: {error}")
+            log.warning(f"{self.name}: {error}")
             self.missed += 1
             self._in_hand = None
             return
@@ -195,26 +197,26 @@ class SpoolSink(Sink):
     def _see_to_folder(self) -> None:
         """Take the folder anew where it is not the one any more that was held; the day's budget goes with the run."""
         if self._store.ensure():
-            say(f"{self.name}: the folder was gone, or another one is in its place; it is used from now on")
+            log.warning(f"{self.name}: the folder was deleted, moved or replaced; the one that is there now is used")
             self._budget.moved()
             self._tell_of_budget()
 
     def _tell_of_budget(self) -> None:
         if self._budget.damaged:
-            say(
-                f"{self.name}: {_BUDGET_FILE} cannot be read as a count, so the day's budget counts as spent. "
+            log.warning(
+                f"{self.name}: {_BUDGET_FILE} cannot be read as a count, so the day's write budget counts as spent. "
                 "Remedy: wait for a day, or stop, remove that file, and start again."
             )
 
     def _wait(self, error: StorageError) -> None:
         if self.waiting is None:
-            say(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
+            log.warning(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
         self.waiting = one_line(error)
         self._backoff.failed()
 
     def _go_on(self) -> None:
         if self.waiting is not None:
-            say(f"{self.name}: storing again, {self.missed} frames were missed")
+            log.warning(f"{self.name}: storing again, {self.missed} frames were missed")
         self.waiting = None
         self._backoff.reset()
 

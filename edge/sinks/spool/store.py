@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edge.sinks.locked_folder import FOLDER, LockedFolder, move, names, remove, sizes
 from edge.sinks.spool.entries import (
     HIGH,
     Entry,
@@ -20,7 +21,6 @@ from edge.sinks.spool.entries import (
     number_of,
     temporary_name,
 )
-from edge.sinks.spool.locked_folder import FOLDER, Held, move, names, remove, sizes
 from quietcam.errors import StorageError, UsageError
 from quietcam.files.atomic import sync_folder, write_new
 
@@ -38,7 +38,7 @@ class Store:
     renamed, so it appears at once as a whole; it also goes as a whole. Names begin with a number that counts up.
 
     Files of other names stay and are not counted; nor are links, pipes, devices and folders that hold any of these or
-    folders, whatever they are called. Nothing is done through a path: see :class:`Held`.
+    folders, whatever they are called. Nothing is done through a path: see :class:`LockedFolder`.
 
     Args:
         folder: made where it is missing.
@@ -63,7 +63,7 @@ class Store:
         self._wall, self._clock = wall, clock
         self._look_at = 0.0
         self._changed = 0  # when the folder was changed last before it was looked at
-        self._held = Held(folder)
+        self._held = LockedFolder(folder)
         self._entries: deque[Entry] = deque()
         self._stuck: deque[Entry] = deque()  # that should be gone, and could not be removed
         self._size = 0

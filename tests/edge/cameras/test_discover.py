@@ -26,7 +26,7 @@ class TestNoneNamed:
         assert find_camera(self.without, lambda: [self.RIBBON, self.SOUND, self.USB]) == "/dev/video2"
 
     def test_without_any_the_way_out_is_said(self) -> None:
-        with pytest.raises(UsageError, match="--source synthetic"):
+        with pytest.raises(UsageError, match="synthetic, which simulates a camera"):
             find_camera(self.without, lambda: [self.SOUND])
         with pytest.raises(UsageError, match=r"ribbon cable.*python3-picamera2"):
             find_camera(self.without, lambda: [self.RIBBON])

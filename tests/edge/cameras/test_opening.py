@@ -177,7 +177,7 @@ def test_what_is_there_is_not_replaced(there: str, tmp_path: Path) -> None:
     place.write_text("mine")
     target = str(tmp_path / there.split("/")[0])
     sink: Sink = open_sink(target, live=True)
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="`overwrite`"):
         Pipeline(Numbers(5, live=True), PlusOne(), [sink], opens=True).run()
     assert place.read_text() == "mine"
 

@@ -17,7 +17,7 @@ from tests.waiting import WAIT, until
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
-def test_unplugged_and_replugged_50_times_at_another_size_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unplugged_and_replugged_50_times_at_another_size_too(caplog: pytest.LogCaptureFixture) -> None:
     device = FakeDevice()
     device.returns = True
     with SupervisedCamera(device.make, PATIENT) as camera:
@@ -39,7 +39,7 @@ def test_unplugged_and_replugged_50_times_at_another_size_too(capsys: pytest.Cap
         assert later.index == index + 1 + camera.dropped - dropped
     assert device.opened == 51
     until(lambda: device.closed >= 51)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count("device is lost: gone") == 50
     assert said.count("device is back after") == 50
 

@@ -29,7 +29,7 @@ class TestWaiting:
         camera.wait = True
         return camera
 
-    def test_it_is_waited_for_and_said_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_is_waited_for_and_said_so(self, caplog: pytest.LogCaptureFixture) -> None:
         device, found = FakeDevice(), []
         device.there = False
         camera = self.waiting(device)
@@ -51,11 +51,11 @@ class TestWaiting:
         camera.stop()
         pulling.join(WAIT)
         camera.close()
-        said = capsys.readouterr().err
+        said = caplog.text
         assert "Waiting for a camera: no such device" in said
         assert "device is there, 8x6" in said
 
-    def test_each_reason_is_said_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_each_reason_is_said_once(self, caplog: pytest.LogCaptureFixture) -> None:
         """First it is not ready, then this user may not read it; a log of days does not fill up."""
         device = FakeDevice()
         asked: list[str] = []
@@ -75,7 +75,7 @@ class TestWaiting:
         camera.stop()
         pulling.join(WAIT)
         camera.close()
-        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Waiting")]
+        said = [line for line in caplog.messages if line.startswith("Waiting")]
         assert said[:2] == ["Waiting for a camera: not ready", "Waiting for a camera: may not read"]
         assert len(said) == len(set(said)) == 8
 

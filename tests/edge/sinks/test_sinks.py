@@ -112,7 +112,7 @@ class TestFolder:
 
     def test_a_folder_with_something_in_it_is_refused_without_overwrite(self, tmp_path: Path) -> None:
         (tmp_path / "mine.txt").write_text("mine")
-        with pytest.raises(UsageError, match="--overwrite"):
+        with pytest.raises(UsageError, match="`overwrite`"):
             open_sink(str(tmp_path))
         with open_sink(str(tmp_path), overwrite=True) as sink:
             sink.write(frame(0), picture(20, 30))
@@ -200,7 +200,7 @@ class TestVideo:
     def test_a_clip_that_exists_is_refused_without_overwrite(self, tmp_path: Path) -> None:
         path = tmp_path / "clip.webm"
         path.write_bytes(b"mine")
-        with pytest.raises(UsageError, match="--overwrite"):
+        with pytest.raises(UsageError, match="`overwrite`"):
             open_sink(str(path))
         with open_sink(str(path), overwrite=True) as sink:
             fill(sink, 2)
@@ -230,7 +230,7 @@ class TestVideo:
 
     @pytest.mark.parametrize("links", [True, False], ids=["", "no links on this disk"])
     def test_a_file_that_appears_meanwhile_is_not_replaced(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], links: bool
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, links: bool
     ) -> None:
         """Somebody's, or the clip of a second run that was begun at the same time."""
         if not links:
@@ -243,7 +243,7 @@ class TestVideo:
         assert names(tmp_path) == ["clip.avi", "clip_2.avi", "clip_3.avi"]
         assert (len(read_clip(path)), len(read_clip(tmp_path / "clip_3.avi"))) == (3, 2)
         assert (tmp_path / "clip_2.avi").is_symlink()
-        assert f"is there by now and is not replaced: the clip is {tmp_path / 'clip_3.avi'}" in capsys.readouterr().err
+        assert f"exists by now and is not replaced: the clip is {tmp_path / 'clip_3.avi'}" in caplog.text
 
     def test_a_file_that_appears_meanwhile_is_replaced_where_that_is_wanted(self, tmp_path: Path) -> None:
         path = tmp_path / "clip.avi"
@@ -255,7 +255,7 @@ class TestVideo:
     @pytest.mark.parametrize("live", [False, True], ids=["file", "live"])
     @pytest.mark.parametrize("instead", [Path.mkdir, Path.touch, lambda _: None], ids=["a folder", "a file", "nothing"])
     def test_a_folder_that_is_moved_takes_its_clip_along(
-        self, tmp_path: Path, live: bool, instead: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, live: bool, instead: Callable[[Path], None], caplog: pytest.LogCaptureFixture
     ) -> None:
         folder, was = tmp_path / "clips", tmp_path / "was"
         with open_sink(str(folder / "clip.avi"), live=live) as sink:
@@ -269,7 +269,7 @@ class TestVideo:
                 fill(sink, 2)
         assert names(was) == ["clip.avi"]
         assert len(read_clip(was / "clip.avi")) == (3 if live else 5)
-        assert "clip.avi is in it, wherever it is now" in capsys.readouterr().err
+        assert "clip.avi is in it, wherever it is now" in caplog.text
         if live and folder.is_dir():  # a live run goes on where its path leads
             assert (names(folder), len(read_clip(folder / "clip_2.avi"))) == (["clip_2.avi"], 2)
 

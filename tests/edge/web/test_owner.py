@@ -269,30 +269,33 @@ def answers(served: Served, request: bytes) -> int:
 
 class TestBodies:
     @pytest.mark.parametrize("what", BROKEN)
-    def test_what_is_none_is_refused_and_no_news(self, what: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_what_is_none_is_refused_and_no_news(
+        self, what: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         request, status = BROKEN[what]
         with serving(TOKEN) as served:
             if b"/control" in request:
                 request = request.replace(b"\r\n", b"\r\nCookie: " + cookie(served).encode() + b"\r\n", 1)
             capfd.readouterr()
+            caplog.clear()
             assert answers(served, request) == status
             assert served.get("/healthz")[0] == 200
-        assert capfd.readouterr().err == ""
+        assert (capfd.readouterr().err, caplog.text) == ("", "")
 
-    def test_any_number_of_them_leaves_room_for_what_matters(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_any_number_of_them_leaves_room_for_what_matters(self, caplog: pytest.LogCaptureFixture) -> None:
         with serving(TOKEN) as served:
             for request, _ in BROKEN.values():
                 answers(served, request)
             guess(served, "127.0.0.1")
-        assert "Too many wrong tokens from 127.0.0.1" in capfd.readouterr().err
+        assert "Too many wrong tokens from 127.0.0.1" in caplog.text
 
-    def test_nor_does_trouble_of_another_kind(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_nor_does_trouble_of_another_kind(self, caplog: pytest.LogCaptureFixture) -> None:
         with serving(TOKEN) as served:
             served.sink._controls.describe = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
             for _ in range(20):
                 assert served.get("/status.json", Cookie=cookie(served))[0] == 500
             guess(served, "127.0.0.1")
-        assert "Too many wrong tokens from 127.0.0.1" in capfd.readouterr().err
+        assert "Too many wrong tokens from 127.0.0.1" in caplog.text
 
     def test_utf_8_is_read(self) -> None:
         with serving("zażółć gęślą jaźń") as served:

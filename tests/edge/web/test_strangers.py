@@ -153,7 +153,7 @@ class TestNonsense:
         assert "aiohttp" not in answer
         assert body == "This is no request that can be answered.\n"
 
-    def test_what_nobody_foresaw_is_a_500_and_a_line(self, served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_what_nobody_foresaw_is_a_500_and_a_line(self, served: Served, caplog: pytest.LogCaptureFixture) -> None:
         served.report(sinks=[object()])  # no JSON: shown as text
         assert served.get("/status.json")[0] == 200
 
@@ -165,5 +165,5 @@ class TestNonsense:
         assert status == 500
         assert b"unforeseen" not in body
         assert headers["X-Content-Type-Options"] == "nosniff"
-        assert "unforeseen" in capfd.readouterr().err
+        assert "unforeseen" in caplog.text
         until(lambda: served.get("/healthz")[0] == 200)

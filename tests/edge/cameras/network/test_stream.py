@@ -94,7 +94,7 @@ def test_the_rules_notice_within_five_seconds() -> None:
 
 @pytest.mark.parametrize(("pictures", "says"), [(60, True), (40, False)])
 def test_a_stream_that_is_black_from_its_start_is_told_once(
-    pictures: int, says: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pictures: int, says: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Interlaced ones look so through OpenCV, which tells nobody."""
 
@@ -105,4 +105,4 @@ def test_a_stream_that_is_black_from_its_start_is_told_once(
 
     monkeypatch.setattr("edge.cameras.video_capture.CaptureCamera.__iter__", frames)
     assert len(list(stream("rtsp://user:secret@camera/"))) == 200
-    assert capsys.readouterr().err.count("interlaced") == says
+    assert caplog.text.count("interlaced") == says

@@ -42,23 +42,23 @@ class TestPicamera:
         assert (sensor.opened, sensor.closed) == (1, 1)
 
     def test_the_isp_neither_denoises_nor_sharpens_and_that_is_said(
-        self, sensor: Sensor, capsys: pytest.CaptureFixture[str]
+        self, sensor: Sensor, caplog: pytest.LogCaptureFixture
     ) -> None:
         with PicameraCamera(SMALL) as camera:
             assert camera.isp_denoise is False
             assert sensor.configured["controls"] == {"Sharpness": 0.0, "FrameRate": 30.0, "NoiseReductionMode": 0}
-        assert "the ISP's denoiser off, its sharpness 0" in capsys.readouterr().err
+        assert "the ISP's denoiser off, its sharpness 0" in caplog.text
         with PicameraCamera(PicameraOptions.parse("size=64x48,denoise=hq,sharpness=2,fps=15")) as camera:
             assert camera.isp_denoise is True
             assert sensor.configured["controls"] == {"Sharpness": 2.0, "FrameRate": 15.0, "NoiseReductionMode": 2}
 
     def test_whether_it_denoises_is_not_known_without_a_switch(
-        self, sensor: Sensor, capsys: pytest.CaptureFixture[str]
+        self, sensor: Sensor, caplog: pytest.LogCaptureFixture
     ) -> None:
         sensor.controls = ("Sharpness", "FrameRate")
         with PicameraCamera(SMALL) as camera:
             assert camera.isp_denoise is None
-        said = capsys.readouterr().err
+        said = caplog.text
         assert "no switch for the ISP's denoiser" in said
         assert "the ISP's denoiser unknown" in said
 
@@ -91,11 +91,11 @@ class TestPicamera:
             np.testing.assert_allclose(frame.image.reshape(-1, 3).mean(axis=0), sensor.scene, atol=4)
             np.testing.assert_allclose(frame.image[:, -2:].reshape(-1, 3).mean(axis=0), sensor.scene, atol=6)
 
-    def test_swapped_channels_are_found_and_put_right(self, sensor: Sensor, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_swapped_channels_are_found_and_put_right(self, sensor: Sensor, caplog: pytest.LogCaptureFixture) -> None:
         sensor.swapped = True
         with PicameraCamera(SMALL) as camera:
             assert camera.channels is Channels.SWAPPED
-            assert "swapped back" in capsys.readouterr().err
+            assert "swapped back" in caplog.text
             for frame, _ in zip(camera, range(8), strict=False):
                 last = frame
         np.testing.assert_allclose(last.image.reshape(-1, 3).mean(axis=0), sensor.scene, atol=1)
@@ -106,12 +106,12 @@ class TestPicamera:
         assert sensor.set["AwbEnable"] is True
 
     def test_in_the_dark_the_test_says_that_it_knows_nothing(
-        self, sensor: Sensor, capsys: pytest.CaptureFixture[str]
+        self, sensor: Sensor, caplog: pytest.LogCaptureFixture
     ) -> None:
         sensor.scene = (0.0, 0.0, 0.0)
         with PicameraCamera(SMALL) as camera:
             assert camera.channels is Channels.UNKNOWN
-        assert "too dark to test" in capsys.readouterr().err
+        assert "too dark to test" in caplog.text
 
     def test_the_test_can_be_left_out(self, sensor: Sensor) -> None:
         with PicameraCamera(PicameraOptions.parse("size=64x48,selftest=off")) as camera:

@@ -86,7 +86,7 @@ class TestVideoCamera:
             assert open_camera(path + options).name == path
 
     def test_it_is_asked_for_what_is_wanted_and_says_what_it_gives_instead(
-        self, device: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, device: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """OpenCV's capture replaced: what is set, in which order, and the driver's time stamps."""
         asked = opencv(monkeypatch, device, (32, 24), "YUYV")
@@ -105,10 +105,7 @@ class TestVideoCamera:
         assert (camera.size, camera.fps) == ((32, 24), 30.0)
         assert frame.timestamp == pytest.approx(taken, abs=1e-3)
         assert frame.image[0, 0].tolist() == [3, 2, 1]
-        assert (
-            "gives 32x24 instead of 64x48, 30 frames a second instead of 15, YUYV instead of MJPG;"
-            in capsys.readouterr().err
-        )
+        assert "gives 32x24 instead of 64x48, 30 frames a second instead of 15, YUYV instead of MJPG;" in caplog.text
 
     def test_without_a_size_the_devices_own_is_asked_for(self, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """OpenCV would ask for 640x480 on its own account."""

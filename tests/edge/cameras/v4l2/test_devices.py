@@ -60,7 +60,7 @@ class TestVideoDevice:
             (kernel(error=errno.ENOTTY), "must know Video4Linux"),
             (kernel(error=errno.EIO), "cannot be opened.*plug it in anew"),
             (kernel(flags=0x04000002), "gives none"),
-            (kernel(driver=b"unicam"), "--source picamera2"),
+            (kernel(driver=b"unicam"), "set `source` to picamera2"),
         ],
     )
     def test_what_is_wrong_is_told_apart(self, device: Path, answer, says: str) -> None:  # type: ignore[no-untyped-def]

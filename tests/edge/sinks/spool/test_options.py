@@ -73,13 +73,13 @@ class TestUsage:
         assert sum(json.loads((tmp_path / ".budget.json").read_text())["hours"]) == 2 * 4096
 
     def test_a_count_that_is_damaged_is_said_with_what_it_means(
-        self, tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / ".budget.json").write_text('{"hours": [Infinity]}')
         with spool(tmp_path, clock, daily=10**6) as sink:
             feed(sink, clock, 1)
         assert (sink.stored, sink.over_budget) == (0, 1)
-        assert "cannot be read as a count, so the day's budget counts as spent. Remedy:" in capsys.readouterr().err
+        assert "cannot be read as a count, so the day's write budget counts as spent. Remedy:" in caplog.text
 
 
 def _small(folder: Path, clock: Clock, key: str) -> SpoolSink:

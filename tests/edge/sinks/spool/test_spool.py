@@ -194,16 +194,14 @@ class TestBudget:
         with spool(tmp_path, clock, daily=10**6):
             assert not (tmp_path / "..budget.0123abcd.json").exists()
 
-    def test_the_spool_leaves_frames_out(
-        self, tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_the_spool_leaves_frames_out(self, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         with spool(tmp_path, clock, daily=3 * 4096) as sink:
             feed(sink, clock, 10)
             assert (sink.stored, sink.over_budget) == (3, 7)
             clock.now += 25 * HOUR
             feed(sink, clock, 1)
             assert sink.stored == 4
-        assert capsys.readouterr().err.count("budget") == 1
+        assert caplog.text.count("budget") == 1
 
 
 def test_what_is_not_kept_is_not_encoded(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

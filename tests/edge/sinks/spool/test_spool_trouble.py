@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.sinks.spool.budget import Budget
 from edge.sinks.spool.store import Store
+from edge.sinks.spool.write_budget import WriteBudget
 from quietcam.app.cli import run
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import UsageError
@@ -33,7 +33,7 @@ def clock() -> Clock:
 
 class TestTrouble:
     def test_a_full_disk_is_waited_for_and_the_run_goes_on(
-        self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The frame in hand is stored in the end; those that came meanwhile are counted."""
         full = [False]
@@ -61,7 +61,7 @@ class TestTrouble:
         assert [int(name[:10]) for name in pairs] == [0, 1, 2, 3]
         np.testing.assert_array_equal(read_picture(tmp_path / pairs[2] / "noisy.png"), picture(16, 16, seed=2))
         assert not list(tmp_path.glob(".new-*"))
-        said = capsys.readouterr().err
+        said = caplog.text
         assert said.count("No space left") == 1
         assert "19 frames were missed" in said
 
@@ -212,7 +212,7 @@ class TestFolderThatGoes:
 
     @pytest.mark.parametrize("instead", ["a file", "a link", "a dangling link", "a pipe"])
     def test_what_is_no_folder_is_said_and_waited_for(
-        self, tmp_path: Path, clock: Clock, instead: str, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, clock: Clock, instead: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         folder = tmp_path / "spool"
         with spool(folder, clock) as sink:
@@ -237,7 +237,7 @@ class TestFolderThatGoes:
             clock.now += 100
             sink.status({})
             assert (sink.stored, sink.missed, sink.waiting, len(names(folder))) == (3, 3, None, 1)
-        assert capsys.readouterr().err.count("Cannot write") == 1
+        assert caplog.text.count("Cannot write") == 1
 
     def test_another_process_that_took_it_is_said(self, tmp_path: Path, clock: Clock) -> None:
         folder = tmp_path / "spool"
@@ -261,15 +261,15 @@ class TestFolderThatGoes:
         folder = tmp_path / "spool"
         with spool(folder, clock, daily=10**6) as sink:
             feed(sink, clock, 1)
-            real = Budget.allows
+            real = WriteBudget.allows
 
-            def allows(budget: Budget, size: int) -> bool:
+            def allows(budget: WriteBudget, size: int) -> bool:
                 allowed = real(budget, size)
                 shutil.rmtree(folder)
                 return allowed
 
             with monkeypatch.context() as patch:
-                patch.setattr(Budget, "allows", allows)
+                patch.setattr(WriteBudget, "allows", allows)
                 feed(sink, clock, 1)
             assert (sink.stored, "gone" in str(sink.waiting), folder.exists()) == (1, True, False)
             clock.now += 61

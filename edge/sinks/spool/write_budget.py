@@ -14,7 +14,7 @@ from typing import Any
 from quietcam.files.atomic import write_json
 from quietcam.files.strict_json import parse_object
 
-__all__ = ["Budget"]
+__all__ = ["WriteBudget"]
 
 _HOUR = 3600.0
 _HOURS = 25  # the running hour and 24 before it: never less than a day, at most an hour more
@@ -22,7 +22,7 @@ _CHUNKS = 100  # parts of the budget that are set aside at once
 _MOST_BYTES = 1 << 14  # of the file; ours has 600
 
 
-class Budget:
+class WriteBudget:
     """Counts what is written by hours of running time, which no clock jump can turn.
 
     What is set aside for writing is on the disk before it is written, in steps of a hundredth, so a power cut can make

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.sinks.spool.budget import Budget
+from edge.sinks.spool.write_budget import WriteBudget
 from quietcam.errors import StorageError
 from tests.edge.sinks.spool.spools import DAY, HOUR, Clock
 
@@ -27,7 +27,7 @@ def clock() -> Clock:
 class TestCount:
     def test_no_more_than_a_days_in_any_day(self, tmp_path: Path, clock: Clock) -> None:
         """Checked against all that was written: in no 24 hours is it more than the limit."""
-        budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         written: list[tuple[float, int]] = []
         rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ class TestCount:
     ) -> None:
         clock = Clock()
         path = tmp_path_factory.mktemp("budget") / "b.json"
-        budget = Budget(1000, path, clock, clock.wall)
+        budget = WriteBudget(1000, path, clock, clock.wall)
         budget.load()
         written: list[tuple[float, int]] = []
         for size, pause, cut in steps:
@@ -61,18 +61,18 @@ class TestCount:
                 written.append((clock.now, size))
             clock.now += pause
             if cut:  # without close: what is on the disk is all there is
-                budget = Budget(1000, path, clock, clock.wall)
+                budget = WriteBudget(1000, path, clock, clock.wall)
                 budget.load()
         for at, _ in written:
             assert sum(size for when, size in written if at <= when < at + DAY) <= 1000
 
     def test_a_clean_end_gives_back_what_was_set_aside(self, tmp_path: Path, clock: Clock) -> None:
-        budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert budget.allows(3)
         budget.wrote(3)
         budget.close()
-        again = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        again = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         again.load()
         assert again.spent == 3
         assert again.allows(997)
@@ -80,32 +80,32 @@ class TestCount:
         assert not again.allows(1)
 
     def test_a_clock_that_went_back_while_it_was_off_gives_nothing(self, tmp_path: Path, clock: Clock) -> None:
-        budget = Budget(100, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(100, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert budget.allows(100)
         budget.wrote(100)
         budget.close()
         clock.offset -= 40 * DAY
-        again = Budget(100, tmp_path / "b.json", clock, clock.wall)
+        again = WriteBudget(100, tmp_path / "b.json", clock, clock.wall)
         again.load()
         assert not again.allows(1)
         clock.now += 25 * HOUR
         assert again.allows(1)
 
     def test_a_night_without_power_counts(self, tmp_path: Path, clock: Clock) -> None:
-        budget = Budget(100, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(100, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert budget.allows(100)
         budget.close()
         clock.offset += 26 * HOUR
-        again = Budget(100, tmp_path / "b.json", clock, clock.wall)
+        again = WriteBudget(100, tmp_path / "b.json", clock, clock.wall)
         again.load()
         assert again.allows(100)
 
     @pytest.mark.parametrize("text", ["", "{}", "[]", '{"hours": [1], "into_hour": 0, "saved": 0}', "\x00\x00", "nul"])
     def test_a_damaged_count_is_taken_for_a_spent_day(self, tmp_path: Path, clock: Clock, text: str) -> None:
         (tmp_path / "b.json").write_text(text)
-        budget = Budget(100, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(100, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert not budget.allows(1)
         clock.now += 25 * HOUR
@@ -135,7 +135,7 @@ class TestFile:
     )
     def test_a_hostile_count_is_taken_for_a_spent_day(self, tmp_path: Path, clock: Clock, text: str) -> None:
         (tmp_path / "b.json").write_text(text)
-        budget = Budget(100, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(100, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert (budget.spent, budget.allows(1)) == (100, False)
         clock.now += 25 * HOUR
@@ -158,7 +158,7 @@ class TestFile:
         count = json.dumps({"hours": [0] * 25, "into_hour": 0, "saved": clock.wall()})
         (tmp_path / "other").write_text(count)
         make(tmp_path / "b.json")
-        budget = Budget(100, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(100, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert not budget.allows(1)
         clock.now += 25 * HOUR
@@ -175,7 +175,7 @@ class TestFile:
         names = [".b.0123abcd.json", ".b.notours1.json", ".b.0123abcd.txt", "b.0123abcd.json"]
         for name in names:
             (tmp_path / name).write_text("{")
-        Budget(100, tmp_path / "b.json", clock, clock.wall).load()
+        WriteBudget(100, tmp_path / "b.json", clock, clock.wall).load()
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
 
 
@@ -184,42 +184,42 @@ class TestSavedFirst:
         self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However often it is asked; and a kill after it finds all that was written."""
-        budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert budget.allows(10)
         with monkeypatch.context() as patch:
-            patch.setattr("edge.sinks.spool.budget.write_json", _full)
+            patch.setattr("edge.sinks.spool.write_budget.write_json", _full)
             for _ in range(3):
                 with pytest.raises(StorageError):
                     budget.allows(90)
             assert budget.spent == 0
             assert budget.allows(10)  # set aside before
             budget.wrote(10)
-        again = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        again = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         again.load()
         assert again.spent >= 10
         assert budget.allows(90)
 
     def test_what_nobody_set_aside_counts_too(self, tmp_path: Path, clock: Clock) -> None:
-        budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         budget.wrote(900)
-        again = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        again = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         again.load()
         assert (budget.spent, again.spent, again.allows(101)) == (900, 900, False)
 
     def test_a_close_that_cannot_be_saved_gives_nothing_back(
         self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert budget.allows(300)
         budget.wrote(200)
         with monkeypatch.context() as patch:
-            patch.setattr("edge.sinks.spool.budget.write_json", _full)
+            patch.setattr("edge.sinks.spool.write_budget.write_json", _full)
             with pytest.raises(StorageError):
                 budget.close()
-        again = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        again = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         again.load()
         assert again.spent == 300
         budget.close()
@@ -231,8 +231,8 @@ class TestSavedFirst:
         code = """
 import os, sys
 from pathlib import Path
-from edge.sinks.spool.budget import Budget
-budget = Budget(100_000, Path(sys.argv[1]) / "b.json")
+from edge.sinks.spool.write_budget import WriteBudget
+budget = WriteBudget(100_000, Path(sys.argv[1]) / "b.json")
 budget.load()
 out = open(Path(sys.argv[1]) / "out", "ab", 0)
 while budget.allows(700):
@@ -250,7 +250,7 @@ class TestMoved:
     def test_it_goes_along_to_another_folder(self, tmp_path: Path, clock: Clock) -> None:
         """What was written counts there too, before more is written."""
         first, second = _held(tmp_path / "a"), _held(tmp_path / "b")
-        budget = Budget(1000, tmp_path / "a" / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "a" / "b.json", clock, clock.wall)
         folders = [first]
         budget.load(lambda: folders[-1])
         assert budget.allows(600)
@@ -265,13 +265,13 @@ class TestMoved:
 
     def test_a_count_that_is_there_is_not_forgotten(self, tmp_path: Path, clock: Clock) -> None:
         folder = _held(tmp_path / "a")
-        there = Budget(1000, tmp_path / "a" / "b.json", clock, clock.wall)
+        there = WriteBudget(1000, tmp_path / "a" / "b.json", clock, clock.wall)
         there.load()
         assert there.allows(900)
         there.wrote(900)
         there.close()
         folders = [_held(tmp_path / "b"), folder]
-        budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load(lambda: folders[0])
         budget.wrote(50)
         os.close(folders.pop(0))
@@ -283,14 +283,14 @@ class TestMoved:
         self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folders = [_held(tmp_path / "a"), _held(tmp_path / "b")]
-        budget = Budget(1000, tmp_path / "b.json", clock, clock.wall)
+        budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load(lambda: folders[0])
         assert budget.allows(10)
         budget.wrote(5)
         os.close(folders.pop(0))
         budget.moved()
         with monkeypatch.context() as patch:
-            patch.setattr("edge.sinks.spool.budget.write_json", _full)
+            patch.setattr("edge.sinks.spool.write_budget.write_json", _full)
             for _ in range(2):
                 with pytest.raises(StorageError):
                     budget.allows(1)

@@ -14,7 +14,7 @@ from quietcam.errors import StorageError, UsageError
 from quietcam.files.atomic import make_folder
 from quietcam.files.paths import is_dir, resolved
 
-__all__ = ["FOLDER", "Held", "move", "names", "remove", "sizes"]
+__all__ = ["FOLDER", "LockedFolder", "move", "names", "remove", "sizes"]
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened: itself, never what a link in its place points to."""
@@ -24,7 +24,7 @@ _MOST_FILES = 64  # in a folder of ours; one of more is somebody else's
 _TRIES = 10  # to lock a folder that is replaced meanwhile
 
 
-class Held:
+class LockedFolder:
     """A folder that one process holds. All inside it is done by ``descriptor``, so no path leads elsewhere.
 
     The lock is on the folder itself: it goes with the folder that is moved, and a new one of the same name is free. A
@@ -98,7 +98,7 @@ class Held:
             with contextlib.suppress(OSError):  # nothing was written by it
                 os.close(descriptor)
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> LockedFolder:
         self.take()
         return self
 
