@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietcam.errors import UsageError
 from quietcam.limits import MOST_SEED
 from quietcam.terminal.options import Json, Side, whole, writable
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mount"]
 
-_SHOWN = 24  # of a kind, scenes for example: all are in --html and --json
-_MOST_BYTES = 2 << 30
+_SHOWN = 24  # values of a kind, such as scenes: --html and --json have all
 _SHADES = " ▁▂▃▄▅▆▇█"
 
 
@@ -31,78 +29,48 @@ def calibrate_command(
     data: Annotated[
         Path,
         typer.Option(
-            help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/. Or noisy pictures alone, as "
+            help="Pairs: SIDD as downloaded, or a folder with noisy/ and clean/. Or noisy pictures alone, as "
             "`quietcam capture` saves them."
         ),
     ],
-    out: Annotated[Path, typer.Option(callback=writable, help="The representative set, an .npz file.")],
+    out: Annotated[Path, typer.Option(callback=writable, help="Write the representative set to this .npz file.")],
     count: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many patches.")] = 256,
     size: Annotated[int, typer.Option(parser=whole(16, 4096), help="Side of a patch in pixels.")] = 128,
-    seed: Annotated[int, typer.Option(parser=whole(0, MOST_SEED), help="Another seed, another set.")] = 0,
+    seed: Annotated[int, typer.Option(parser=whole(0, MOST_SEED), help="Another seed gives another set.")] = 0,
     split: Side = "all",
     gray: Annotated[
-        bool, typer.Option("--gray", help="One channel, for models of one; colour gives its luma.")
+        bool, typer.Option("--gray", help="Patches of one channel, for models of one. Color pictures give their luma.")
     ] = False,
     rebuild: Annotated[
         Path | None,
         typer.Option(
             metavar="SET.npz|REPORT.json",
-            help="Cut the samples of this set again, instead of choosing; all must be as they were.",
+            help="Cut the samples of this set again instead of choosing new ones. The data must not have changed.",
         ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(callback=writable, help="Write the coverage report with pictures there, one file.")
+        Path | None, typer.Option(callback=writable, help="Write the coverage report with pictures to this file.")
     ] = None,
     json: Json = None,
 ) -> None:
-    """Choose noisy patches that stand for the camera: int8 ranges are taken from them.
+    """Choose noisy patches that represent the camera: conversion takes int8 ranges from them.
 
     They are balanced over phone, ISO, brightness, content, luminance and noise, as far as the data tells these.
 
     Example: `quietcam calibrate --data SIDD_Small_sRGB_Only --split train --out rep.npz --html coverage.html`
     """
-    from calibration.coverage import cover
-    from calibration.sampling import sample
-    from calibration.survey import survey
-    from quietcam.data.sets.noisy_pictures import find_noisy
-    from quietcam.representative.audit import read_samples
-    from quietcam.representative.audit import rebuild as cut_again
-    from quietcam.representative.set import save_set
+    from calibration.choose import calibrate
     from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
 
-    if out.suffix != ".npz":
-        raise UsageError(f"--out is an .npz file. Received: {out}. Remedy: --out {out.with_suffix('.npz')}")
-    if count * size**2 * 3 > _MOST_BYTES:
-        raise UsageError(
-            f"A set takes at most {_MOST_BYTES >> 30} GiB of memory. Received: --count {count} --size {size}. "
-            "Remedy: some hundred patches of 128 are plenty."
-        )
-    if html is not None:
-        import jinja2  # noqa: F401  before the work, not after it
-    found = find_noisy(data, split)
-    channels = 1 if gray else 3
-    if rebuild is not None:
-        chosen = cut_again(read_samples(rebuild), data)
-        channels, size, count = chosen.channels, min(chosen.patches.shape[1:3]), len(chosen)
-        seed = int(chosen.origin.get("seed", seed))
-    candidates = survey(found.pictures, size=size, count=count, seed=seed, channels=channels)
-    if rebuild is None:
-        told: dict[str, Any] = {"split": split}
-        if found.capture is not None:
-            told["capture"] = found.capture
-        chosen = sample(candidates, count=count, seed=seed, data=data.resolve().name, told=told)
-    save_set(out, chosen)
-    coverage = cover(chosen, candidates)
-    write_report(json, coverage.to_dict(out, chosen))
-    if html is not None:
-        from calibration.page import write_html
-
-        write_html(html, coverage, chosen)
+    found = calibrate(
+        data, count=count, size=size, seed=seed, split=split, gray=gray, rebuild=rebuild, out=out, html=html
+    )
+    write_report(json, found.to_dict(out))
     console = report_console(json)
     console.print(f"{out}", soft_wrap=True)
-    _show(coverage, console)
-    if chosen.channels == 3:  # as what ships has
+    _show(found.coverage, console)
+    if found.representative.channels == 3:  # as what ships has
         say(f"next: {shlex.join(['quietcam', 'convert', 'small', '--representative', str(out), '--name', 'mine'])}")
 
 

@@ -32,7 +32,8 @@ from quietcam.data.sets.noisy_pictures import NoisyPicture
 from quietcam.data.sets.sidd import Instance
 from quietcam.estimation import estimate_blind
 from quietcam.image import to_gray
-from quietcam.representative.lint import Finding, lint
+from quietcam.representative.lint import lint
+from quietcam.representative.rules import LintFinding
 from quietcam.representative.set import RepresentativeSet
 
 __all__ = ["Coverage", "Group", "Spread", "cover"]
@@ -83,7 +84,7 @@ class Coverage:
     missing: tuple[str, ...]
     luminance: Spread
     noise: Spread
-    findings: tuple[Finding, ...]
+    findings: tuple[LintFinding, ...]
 
     def to_dict(self, path: Path, representative: RepresentativeSet) -> dict[str, Any]:
         """The report as the module's docstring describes it."""

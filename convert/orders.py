@@ -21,7 +21,8 @@ from quietcam.data.sets.pairs import Pair
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.atomic import make_folder
 from quietcam.quality_gate import QualityGate
-from quietcam.representative.lint import Finding, lint
+from quietcam.representative.lint import lint
+from quietcam.representative.rules import LintFinding
 from quietcam.representative.set import RepresentativeSet
 from quietcam.terminal.progress import progress, say
 from quietcam.tflite.activations import Activation, Range, layer_name
@@ -61,7 +62,7 @@ class Done:
     """
 
     written: list[tuple[Path, Conversion]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[LintFinding] = field(default_factory=list)
     collapsed: list[tuple[Activation, Range]] = field(default_factory=list)
     fault: Fault | None = None
     harms: list[str] = field(default_factory=list)

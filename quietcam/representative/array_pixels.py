@@ -22,7 +22,7 @@ def as_pixels(array: NDArray[Any]) -> tuple[Image, list[tuple[str, str]]]:
     """``array`` as uint8 ``(N, H, W, C)`` in whatever way it makes sense as pictures.
 
     Returns:
-        The pixels, and what had to be made good: names of rules of ``quietcam.representative.lint``
+        The pixels, and what had to be made good: names of rules of ``quietcam.representative.rules``
         with what was received.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from quietcam.representative.audit import Audit
-    from quietcam.representative.lint import Finding
+    from quietcam.representative.lint_file import LintReport
+    from quietcam.representative.rules import LintFinding
 
 __all__ = ["mount", "show_findings"]
 
@@ -28,69 +30,55 @@ def mount(app: typer.Typer) -> None:
 
 def lint_command(
     file: Annotated[
-        Path, typer.Argument(help="A representative set, or any .npz or .npy file with pictures, floats included.")
+        Path, typer.Argument(help="A representative set, or any .npz or .npy file with pictures, also as floats.")
     ],
     data: Annotated[
         Path | None,
-        typer.Option(help="Audit the set too: cut every sample again from this data and compare SHA-256."),
+        typer.Option(help="Audit the set, too: cut every sample again from this data set and compare its SHA-256."),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="The array in a foreign .npz file. Default: patches, else the largest.")
+        str | None,
+        typer.Option(help="The array in an .npz file that quietcam did not write. Default: patches, else the largest."),
     ] = None,
     json: Json = None,
 ) -> None:
-    """Say what is wrong with a representative set, what it will do to the model, and what to do about it.
+    """Find what is wrong with a representative set, what it does to the model, and how to correct it.
 
-    Exits with 3 when a finding would ruin the model, or when a sample is not what the data holds.
+    The exit code is 3 if a finding would ruin the model, or if a sample is not what the data holds.
 
     Example: `quietcam lint representative.npz --data SIDD_Small_sRGB_Only`
     """
-    from quietcam.errors import GateError, UsageError
-    from quietcam.representative.array_file import read_array
-    from quietcam.representative.audit import audit, read_samples
-    from quietcam.representative.lint import lint
-    from quietcam.representative.set import load_set
+    from quietcam.errors import GateError
+    from quietcam.representative.lint_file import lint_file
     from quietcam.terminal.report import report_console, write_report
 
-    if data is not None and key is not None:
-        raise UsageError("--key is for foreign files, which cannot be audited. Received: --key and --data.")
-    listed = read_samples(file) if data is not None else None
-    found = read_array(file, key)
-    if found.is_set and data is None:
-        load_set(file)  # refuses a set whose patches are not what their hashes say
-    findings = lint(found.array, origin=found.origin)
-    audited = audit(listed, data) if listed is not None and data is not None else None
-    report = {
-        "path": str(file),
-        "array": found.key,
-        "shape": list(found.array.shape),
-        "dtype": str(found.array.dtype),
-        "findings": [finding.to_dict() for finding in findings],
-        "audit": audited.to_dict() if audited else None,
-    }
-    write_report(json, report)
+    report = lint_file(file, data=data, key=key)
+    write_report(json, report.to_dict())
     console = report_console(json)
+    found = report.array
     kind = "a set" if found.is_set else f"array {found.key}" if found.key else "an array"
     shape = "x".join(map(str, found.array.shape))
     console.print(f"{file}: {kind}, {found.array.dtype} {shape}", soft_wrap=True)
     if found.others:
-        console.print(f"passed over: {', '.join(found.others)} (--key chooses)", soft_wrap=True)
-    show_findings(findings, console)
-    if audited is not None:
-        _show_audit(audited, console)
-    missed = []
-    if errors := [finding for finding in findings if finding.severity == "error"]:
-        missed.append(f"{len(errors)} that would ruin the model ({', '.join(finding.name for finding in errors)})")
-    if audited is not None and audited.wrong:
-        missed.append(f"{len(audited.wrong)} of {len(audited.verdicts)} samples that are not what {data} holds")
-    if missed:
+        console.print(f"not looked at: {', '.join(found.others)} (--key chooses one)", soft_wrap=True)
+    show_findings(report.findings, console)
+    if report.audit is not None:
+        _show_audit(report.audit, console)
+    if not report.sound:
         raise GateError(
-            f"A representative set must be sound. Received: {'; '.join(missed)}. Remedy: what is said above."
+            f"A representative set must be sound. Received: {'; '.join(_faults(report))}. Remedy: see the lines above."
         )
 
 
-def show_findings(findings: list[Finding], console: Console) -> None:
-    """Each finding on a line of its own, or that there is none."""
+def _faults(report: LintReport) -> Iterator[str]:
+    if errors := report.errors:
+        yield f"{len(errors)} that would ruin the model ({', '.join(finding.name for finding in errors)})"
+    if report.audit is not None and (wrong := report.audit.wrong):
+        yield f"{len(wrong)} of {len(report.audit.verdicts)} samples that are not what the data holds"
+
+
+def show_findings(findings: list[LintFinding], console: Console) -> None:
+    """Print each finding on a line of its own, or that there is none."""
     if not findings:
         console.print("nothing doubtful found", style="green")
     for finding in findings:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from quietcam.data.generated import make_generated_pair
 from quietcam.errors import DataError
 from quietcam.representative.array_pixels import as_pixels
-from quietcam.representative.lint import RULES, SEVERITIES, lint
+from quietcam.representative.lint import lint
+from quietcam.representative.rules import RULES, SEVERITIES
 from quietcam.representative.set import RepresentativeSet, patch_sha256
 
 SIDE = 64
