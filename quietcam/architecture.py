@@ -1,13 +1,13 @@
-"""What a network is, without TensorFlow: one description that builds every size of the family.
+"""The architecture of the network, without TensorFlow: one description for every size of the family.
 
-The family is a residual encoder-decoder. Space-to-depth brings the frame to ``1/stem`` of its size; each level holds
-plain 3x3 convolutions with ReLU6; deeper levels halve the size by stride 2 and come back through a 1x1 convolution
-with ReLU6 and bilinear doubling, added to the skip. The last convolution gives the residual, which is added to the
-space-to-depth input, clipped to [0, 1] and put back by depth-to-space.
+The network is a residual encoder-decoder. Space-to-depth brings the frame to ``1/stem`` of its size. Each level has
+plain 3x3 convolutions with ReLU6. Each deeper level halves the size by stride 2; on the way up, a 1x1 convolution with
+ReLU6 and bilinear doubling lead back, and the skip is added. The last convolution gives the residual, which is added to
+the space-to-depth input, clipped to [0, 1], and rearranged by depth-to-space.
 
-ReLU6 is the range design: behind every convolution but the last no activation can leave [0, 6], so no outlier can
-stretch an int8 range, both sides of a skip have like ranges, no step is spent on values below zero, and the TFLite
-kernels fuse it for nothing.
+ReLU6 keeps the ranges small: after every convolution but the last, activations are in [0, 6]. So no outlier stretches
+an int8 range, both sides of a skip have similar ranges, no int8 step is used for values below zero, and the TFLite
+kernels compute it at no cost.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["Architecture", "Convolution"]
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution of the network: where it stands and what it costs.
+    """One convolution of the network: its place and its cost.
 
-    ``scale`` is how many pixels of the frame one of its steps spans on each axis.
+    ``scale`` is the number of pixels of the frame that one step of its output spans on each axis.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Convolution:
 
 _LISTS = ("widths", "depths")
 _MOST_WIDTH, _MOST_DEPTH = 4096, 64
-_MOST_PARAMETERS = 200_000_000  # 800 MB of weights, of which training holds several; the largest that ships has 0.9
+_MOST_PARAMETERS = 200_000_000  # 800 MB, of which training holds several copies; the largest that ships has 0.9 million
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Architecture:
         channels: 3 for RGB, 1 for grayscale.
         stem: block size of the space-to-depth stem, 2 or 4.
         widths: channels of each level, finest first; multiples of 8 (of 16 to fill the int8 kernels' tiles).
-        depths: 3x3 convolutions of each level on the way down, the first one included; the way up has one less, at
+        depths: 3x3 convolutions of each level on the way down, including its first; the way up has one less, but at
             least one.
-        last_kernel: of the convolution that gives the residual, 3 or 1. With 1 the smallest networks can afford a
-            finest level of 16 channels. With fewer than the ``channels * stem**2`` values of a space-to-depth block,
-            part of the noise is out of any residual's reach.
+        last_kernel: kernel size of the convolution that gives the residual, 3 or 1. With 1 the smallest networks can
+            afford a finest level of 16 channels. If the finest level has fewer channels than the
+            ``channels * stem**2`` values of a space-to-depth block, the residual cannot remove all of the noise.
 
     Raises:
         UsageError: a value outside these rules.
@@ -107,17 +107,17 @@ class Architecture:
 
     @property
     def levels(self) -> int:
-        """How many sizes the network works at."""
+        """Number of levels, each of another size."""
         return len(self.widths)
 
     @property
     def stride(self) -> int:
-        """Total stride in pixels: frame sides and tile origins must be multiples of it."""
+        """Total stride in pixels: the sides of a frame and the origins of tiles must be multiples of it."""
         stride: int = self.stem * 2 ** (self.levels - 1)
         return stride
 
     def convolutions(self) -> list[Convolution]:
-        """Every convolution in the order of the data."""
+        """All convolutions, in the order of the data."""
         found: list[Convolution] = []
         block = self.channels * self.stem**2
         inputs, scale = block, self.stem
@@ -150,9 +150,10 @@ class Architecture:
 
     @property
     def receptive_field(self) -> int:
-        """Side in pixels of the square that can reach one output pixel, rounded up to whole space-to-depth blocks.
+        """Side in pixels of the square that influences one output pixel, rounded up to whole space-to-depth blocks.
 
-        Each 3x3 convolution adds one step to either side at its scale, bilinear doubling one step of the coarse level.
+        Each 3x3 convolution adds one step on either side at its scale; bilinear doubling adds one step of the coarse
+        level.
         """
         reach = sum(
             (1 if convolution.kernel == 3 else 0) * (convolution.scale // convolution.stride)
@@ -162,12 +163,12 @@ class Architecture:
         return 2 * (reach + rises) + self.stem
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary for TOML and JSON."""
+        """A dictionary of plain values, for TOML and JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
-        """The opposite of ``to_dict``; unknown keys are refused."""
+        """The inverse of ``to_dict``; unknown keys are refused."""
         if not isinstance(values, dict):
             raise UsageError(f"An architecture must be a table of its values. Received: {repr(values)[:60]}.")
         known = {field.name for field in fields(cls)}

@@ -1,4 +1,4 @@
-"""Depth-to-space on the host: what a graph leaves over that ends before it."""
+"""Depth-to-space on the host, for graphs that end before it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["depth_to_space"]
 
 
 def depth_to_space(blocks: NDArray[Any], block: int, out: NDArray[Any]) -> None:
-    """Lay the depths of ``blocks`` out as blocks of pixels, as TensorFlow's ``depth_to_space`` does (NHWC).
+    """Rearrange the depths of ``blocks`` to blocks of pixels, as ``depth_to_space`` of TensorFlow does (NHWC).
 
-    ``out[y * b + j, x * b + i, c] = blocks[y, x, (j * b + i) * C + c]`` for ``b = block``: bytes move, none changes.
+    ``out[y * b + j, x * b + i, c] = blocks[y, x, (j * b + i) * C + c]`` for ``b = block``. Values do not change.
 
     Args:
         blocks: ``(H / b, W / b, C * b * b)`` of any dtype.
@@ -21,7 +21,7 @@ def depth_to_space(blocks: NDArray[Any], block: int, out: NDArray[Any]) -> None:
     """
     rows, columns, depth = blocks.shape
     channels = depth // block**2
-    # One row of a block is a run of bytes in both: numpy moves it as one item.
+    # A row of a block is contiguous in both arrays: numpy moves it as one item.
     run = np.dtype((np.void, block * channels * blocks.itemsize))
     source = blocks.reshape(rows, columns, block, -1).view(run)[..., 0]
     target = out.reshape(rows, block, columns, -1).view(run)[..., 0]

@@ -1,18 +1,18 @@
 """Every error that quietcam raises on purpose.
 
 QuietcamError
-├── UsageError         what was asked for is wrong: a flag, a value, a path, a config file   (exit code 2)
+├── UsageError         a wrong argument: a value, a path, a config file                      (exit code 2)
 ├── DataError          a picture, a clip or a data set that cannot be used                   (exit code 1)
 ├── ModelError         a model file that cannot be used                                      (exit code 1)
-├── DeviceError        an accelerator that is not there, or fails                            (exit code 1)
-├── JsonError          JSON from outside that cannot be believed                             (exit code 1)
-├── StorageError       the disk: full, read-only, gone                                       (exit code 1)
-├── MissingExtraError  a package that this command needs is not installed                    (exit code 1)
-├── GateError          the work was done and a quality gate did not hold                     (exit code 3)
-└── StoppedError       Ctrl-C, where more is to be said than that                            (exit code 130)
+├── DeviceError        an accelerator that is missing, or fails                              (exit code 1)
+├── JsonError          JSON from outside that is not valid                                   (exit code 1)
+├── StorageError       a disk that is full, read-only or gone                                (exit code 1)
+├── MissingExtraError  a package that is needed is not installed                             (exit code 1)
+├── GateError          the work was done, but a quality gate did not hold                    (exit code 3)
+└── StoppedError       Ctrl-C, with a message that says more than that                       (exit code 130)
 
-A message states the rule, what was received, and the remedy. The command line prints it as one line; ``--debug`` adds
-the traceback.
+A message states the rule, what was received, and the remedy. It names parameters in backticks; the command line shows
+their flags in place of these, and each error as one line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class QuietcamError(Exception):
 
 
 class UsageError(QuietcamError, ValueError):
-    """What was asked for is wrong: a flag, a value, a path, a config file."""
+    """A wrong argument: a value, a path, a config file."""
 
     exit_code = 2
 
@@ -42,11 +42,11 @@ class ModelError(QuietcamError, ValueError):
 
 
 class DeviceError(QuietcamError, RuntimeError):
-    """An accelerator that is not there, or fails."""
+    """An accelerator that is missing, or fails."""
 
 
 class JsonError(QuietcamError, ValueError):
-    """JSON from outside that cannot be believed. The message says what it is, for a reader to say where."""
+    """JSON from outside that is not valid. The message says what is wrong; the caller adds the name of the file."""
 
 
 class StorageError(QuietcamError, OSError):
@@ -54,7 +54,7 @@ class StorageError(QuietcamError, OSError):
 
     @classmethod
     def writing(cls, path: Path, error: OSError) -> StorageError:
-        """Say what an ``OSError`` met while writing ``path`` means, and what to do about it."""
+        """Explain an ``OSError`` that was raised while writing ``path``, with a remedy."""
         remedy = {
             errno.ENOSPC: "free some space there, or choose another place",
             errno.EDQUOT: "free some of your quota there, or choose another place",
@@ -66,29 +66,29 @@ class StorageError(QuietcamError, OSError):
 
 
 class MissingExtraError(QuietcamError, ImportError):
-    """A package that a command needs is not installed."""
+    """A package that is needed is not installed."""
 
     @classmethod
     def of(cls, extra: str, package: str | None = None) -> MissingExtraError:
-        """``extra`` is quietcam's optional dependency group, ``package`` the module that was missed."""
+        """``extra`` is an optional dependency group of quietcam, ``package`` the module that is missing."""
         missed = f" (missing: {package})" if package else ""
         return cls(f"This command needs the extra '{extra}'{missed}. Install it with: pip install 'quietcam[{extra}]'")
 
 
 class GateError(QuietcamError):
-    """The work was done and a quality gate did not hold."""
+    """The work was done, but a quality gate did not hold."""
 
     exit_code = 3
 
 
 class StoppedError(QuietcamError):
-    """Ctrl-C, where more is to be said than that: what is kept of the work, and where."""
+    """Ctrl-C, with a message that says which work is kept, and where."""
 
     exit_code = 130
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, as one line: runs of blanks and line ends are one space; the class where it says nothing.
+    """The message of an error as one line: runs of white space become one space. Without a message, its class.
 
     >>> one_line(ValueError("two\n  lines")), one_line(TimeoutError())
     ('two lines', 'TimeoutError')

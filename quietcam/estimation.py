@@ -1,4 +1,4 @@
-"""How noisy a picture is: from a pair, from a static burst, or from one frame alone."""
+"""Estimating the noise of a picture: from a pair, from a static burst, or from one frame alone."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from quietcam.image import Image, check_image
 
 __all__ = ["BlindEstimator", "NoiseEstimate", "estimate_blind", "estimate_burst", "estimate_pair"]
 
-_STRIP = 1 << 20  # values taken at a time, so that a full-size frame needs little memory beside itself
+_STRIP = 1 << 20  # values at a time, so that a large frame needs little additional memory
 
 _SIDE = 8  # pixels of a sampled block
 _CELLS = 216  # sampled blocks of a frame in a stream: 12 by 18; a multiple of the groups
 _GROUPS = 8  # of blocks, by brightness
-_QUIET = 0.1  # this quantile of a group's powers is taken for noise alone
-_FLATTEST = 8  # one of so many blocks of a group tells how the noise is made
-_PHASES = 16  # places that a stream is looked at, one after the other
-_MOST_BLOCKS = 4096  # of a single frame
+_QUIET = 0.1  # this quantile of a group's powers is taken as the power of noise alone
+_FLATTEST = 8  # of so many blocks of a group, the flattest shows the kind of noise
+_PHASES = 16  # sets of blocks that a stream uses in turn
+_MOST_BLOCKS = 4096  # in a single frame
 
 _OPPONENTS = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.float32)
 _OPPONENTS /= np.linalg.norm(_OPPONENTS, axis=1, keepdims=True)
 
-# The ratio of a flat field's powers at lags 2 and 1 tells the grain: 1.1 is white noise, 1.9 to 3.2 the sharper
-# demosaic's, 3.1 to 3.6 the bilinear one's. Factors by which the lowest tenth falls short of the variance, measured on
-# flat fields whose noise is known; `python -m benchmarks.data.estimation --calibrate` measures them again.
-_WHITE, _GRAIN = 1.4, 2.0  # below the one lag 1 serves, above the other lag 2, between them a blend
+# The ratio of a flat field's powers at lags 2 and 1 shows the grain: 1.1 for white noise, 1.9 to 3.2 after the sharper
+# demosaicing, 3.1 to 3.6 after the bilinear one. The _SHORT values are factors by which the lowest tenth is smaller
+# than the variance, measured on flat fields of known noise: `python -m benchmarks.data.estimation --calibrate`.
+_WHITE, _GRAIN = 1.4, 2.0  # below _WHITE lag 1 is used, above _GRAIN lag 2, between them a blend
 _SHORT_NEAR = 1.25  # at lag 1, for white noise
 _SHORT_FAR = ((1.1, 3.5), (1.27, 1.85))  # at lag 2, over the ratio
 
@@ -40,14 +40,13 @@ _Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """The noise of a picture as it is delivered, tone curve and all.
+    """The noise of a picture as delivered, after the tone curve.
 
     Attributes:
-        shot, read: the line that its variance follows best: variance = ``shot`` * value + ``read`` for image values
-            in [0, 1]. Both are at least 0. They are no sensor's figures: the tone curve bends a sensor's line, and
-            demosaicing took part of the variance away.
-        sigma: the standard deviation over the whole picture, all channels together, in steps of 255: that of
-            noisy - clean, where the clean side is known.
+        shot, read: the line that fits the variance best: variance = ``shot`` * value + ``read``, for image values in
+            [0, 1]. Both are at least 0. They are not the figures of the sensor: the tone curve bends the line of the
+            sensor, and demosaicing removes part of the variance.
+        sigma: the standard deviation of noisy - clean over the whole picture, all channels together, in steps of 255.
     """
 
     shot: float
@@ -56,10 +55,13 @@ class NoiseEstimate:
 
 
 def estimate_pair(noisy: Image, clean: Image) -> NoiseEstimate:
-    """From a noisy picture and its clean twin, uint8 of one shape: ``sigma`` is the deviation of their difference.
+    """Estimate from a noisy picture and its clean twin: ``sigma`` is the standard deviation of their difference.
+
+    Args:
+        noisy, clean: uint8 ``(H, W, C)`` of the same shape.
 
     Raises:
-        DataError: one is no image, or their shapes differ.
+        DataError: an array is no uint8 image, or their shapes differ.
     """
     check_image(noisy, "noisy")
     check_image(clean, "clean")
@@ -80,13 +82,16 @@ def estimate_pair(noisy: Image, clean: Image) -> NoiseEstimate:
 
 
 def estimate_burst(frames: Iterable[Image]) -> NoiseEstimate:
-    """From two or more frames of a still scene by a still camera, uint8 of one shape.
+    """Estimate from two or more frames of a static scene by a camera that does not move.
 
-    ``sigma`` is the root of the mean variance of a pixel over the frames. What moved counts as noise. Any number of
+    ``sigma`` is the square root of the mean variance of a pixel over the frames. Motion counts as noise. Any number of
     frames takes the memory of three.
 
+    Args:
+        frames: uint8 ``(H, W, C)`` of the same shape.
+
     Raises:
-        DataError: one is no image, shapes differ, or there are fewer than two.
+        DataError: a frame is no uint8 image, shapes differ, or there are fewer than two.
     """
     shape: tuple[int, ...] = ()
     total = squares = np.zeros(0, np.float32)
@@ -95,7 +100,9 @@ def estimate_burst(frames: Iterable[Image]) -> NoiseEstimate:
         check_image(frame, "a frame")
         if number == 0:
             shape = frame.shape
-            origin = frame.astype(np.float32)  # squares of differences from it keep their digits
+            origin = frame.astype(
+                np.float32
+            )  # differences from the first frame are small, so their squares are exact enough
             total, squares = np.zeros_like(origin), np.zeros_like(origin)
         _check_shapes(frame.shape, shape)
         moved = frame - origin
@@ -103,7 +110,7 @@ def estimate_burst(frames: Iterable[Image]) -> NoiseEstimate:
         squares += moved * moved
         number += 1
     if number < 2:
-        raise DataError(f"A burst is two frames or more. Received: {number}. Remedy: add frames of the same scene.")
+        raise DataError(f"A burst needs two frames or more. Received: {number}. Remedy: add frames of the same scene.")
     variance = (squares - total * total / number) / (number - 1)
     level = np.rint(np.clip(origin + total / number, 0.0, 255.0)).astype(np.uint8).reshape(-1)
     count = np.bincount(level, minlength=256).astype(np.float64)
@@ -113,16 +120,17 @@ def estimate_burst(frames: Iterable[Image]) -> NoiseEstimate:
 
 
 def estimate_blind(image: Image) -> NoiseEstimate:
-    """From one frame alone, uint8 ``(H, W, C)``, without knowing what is noise in it and what is the scene.
+    """Estimate from one frame alone, uint8 ``(H, W, C)``, without a clean twin.
 
-    Blocks of 8x8 pixels are put into groups by their brightness, and the power of their second differences is taken,
-    at lag 1, which sees little of the scene and all of white noise, and at lag 2, which sees nearly all of a
-    demosaic's grain too. The lowest tenth of a group stands for its noise. Textures are mostly grey and noise is not:
-    the flattest blocks tell how noise divides between brightness and colour, and colour alone may then speak for the
-    others; in colour they also tell the grain, and with it which lag serves, and what the lowest tenth lacks.
+    Blocks of 8x8 pixels are grouped by brightness, and the power of their second differences is measured: at lag 1,
+    which shows little of the scene and all of white noise, and at lag 2, which shows nearly all of the grain after
+    demosaicing, too. The lowest tenth of each group is taken as its noise. Textures are mostly gray, noise is not. So
+    the flattest blocks show the ratio of noise in brightness to noise in color, and then the color of the other blocks
+    is enough. The color of the flattest blocks also shows the grain, and with it which lag to use, and by which factor
+    the lowest tenth is too small.
 
     Raises:
-        DataError: it is no image, or has a side below 8.
+        DataError: it is no uint8 image, or a side is below 8.
     """
     height, width, channels = check_image(image).shape
     rows, columns = max(1, height // _SIDE), max(1, width // _SIDE)
@@ -130,17 +138,18 @@ def estimate_blind(image: Image) -> NoiseEstimate:
     probe = _Probe((height, width, channels), max(1, int(rows / thin)), max(1, int(columns / thin)))
     levels, powers = probe.buffers(1)
     probe.measure(image, probe.places(), levels, powers)
-    return _judge(levels, powers)
+    return _estimate_from_blocks(levels, powers)
 
 
 class BlindEstimator:
-    """``estimate_blind`` for a stream: a fixed budget of blocks a frame, other ones each time, over a few frames.
+    """``estimate_blind`` for a stream: each frame adds a fixed number of blocks, at other places each time.
 
-    A frame costs the same whatever its size. After a change of the noise it takes ``memory`` frames to forget.
+    The cost is the same for every size of frame. After the noise changes, estimates are right again ``memory`` frames
+    later.
 
     Args:
         shape: of the frames, ``(H, W, C)``.
-        memory: how many frames an estimate rests on.
+        memory: number of frames that an estimate is based on.
 
     Raises:
         DataError: the shape has a side below 8, or channels other than 1 or 3.
@@ -153,7 +162,7 @@ class BlindEstimator:
 
     def __init__(self, shape: tuple[int, int, int], *, memory: int = 2) -> None:
         if memory < 1:
-            raise UsageError(f"An estimate rests on at least 1 frame. Received: memory={memory}.")
+            raise UsageError(f"An estimate needs at least 1 frame. Received: memory={memory}.")
         self.shape = shape
         short = round(math.sqrt(_CELLS * 2 / 3))
         rows, columns = (short, _CELLS // short) if shape[1] >= shape[0] else (_CELLS // short, short)
@@ -164,9 +173,12 @@ class BlindEstimator:
         self._levels, self._powers = self._probe.buffers(memory)
 
     def update(self, frame: Image) -> NoiseEstimate:
-        """The estimate as of this frame, which is uint8 of the promised shape.
+        """Add a frame and estimate.
 
-        A frame that is not contiguous in memory is copied whole first, which costs more than all the rest.
+        A frame that is not contiguous in memory is copied first, which costs more than all the rest.
+
+        Args:
+            frame: uint8 of the estimator's shape.
 
         Raises:
             DataError: another shape or dtype.
@@ -181,15 +193,15 @@ class BlindEstimator:
         self._probe.measure(frame, self._places[self._seen % _PHASES], self._levels[now], self._powers[..., now])
         self._seen += 1
         filled = min(self._seen, self._memory) * _CELLS
-        return _judge(self._levels[:filled], self._powers[..., :filled])
+        return _estimate_from_blocks(self._levels[:filled], self._powers[..., :filled])
 
 
 class _Probe:
-    """Measures blocks, one in each cell of a grid, in frames of one shape. Its buffers are made once.
+    """Measures blocks, one in each cell of a grid, in frames of one shape. Buffers are allocated once.
 
-    Of a block it takes the mean level and four powers: all colours together at lags 1 and 2, and what lies in the
-    differences of colours (red against blue, both against green) at lags 1 and 2. A power is the mean square of second
-    differences along both axes, in a scale where white noise gives its variance: the mean one of a channel.
+    For each block it measures the mean level and four powers: of all colors together at lags 1 and 2, and of the color
+    differences (red to blue, both to green) at lags 1 and 2. A power is the mean square of second differences along
+    both axes, scaled so that white noise gives its variance, averaged over channels.
     """
 
     def __init__(self, shape: tuple[int, int, int], rows: int, columns: int) -> None:
@@ -200,7 +212,7 @@ class _Probe:
             )
         self._shape, self._cells = shape, (rows, columns)
         steps = np.arange(_SIDE)
-        # Blocks come last, so that the arithmetic runs along contiguous memory.
+        # Blocks are the last axis, so that arithmetic runs along contiguous memory.
         colour, y, x = np.arange(channels).reshape(-1, 1, 1, 1), steps.reshape(-1, 1, 1), steps.reshape(-1, 1)
         self._offsets = (y * width + x) * channels + colour
         size = (channels, _SIDE, _SIDE, rows * columns)
@@ -209,12 +221,12 @@ class _Probe:
         self._room = np.empty(self._planes.size, np.float32)
 
     def buffers(self, frames: int) -> tuple[_Floats, _Floats]:
-        """Room for the levels ``(N,)`` and powers ``(4, N)`` of so many frames."""
+        """Buffers for the levels ``(N,)`` and powers ``(4, N)`` of so many frames."""
         blocks = self._planes.shape[-1] * frames
         return np.zeros(blocks, np.float32), np.zeros((4, blocks), np.float32)
 
     def places(self, rng: np.random.Generator | None = None) -> _Places:
-        """Where blocks begin in a frame's memory: at the head of their cells, or with ``rng`` anywhere in them."""
+        """Where blocks begin in the memory of a frame: at the start of their cells, or with ``rng`` at random."""
         height, width, channels = self._shape
         rows, columns = self._cells
         row, column = np.divmod(np.arange(rows * columns), columns)
@@ -227,7 +239,7 @@ class _Probe:
     def measure(self, frame: Image, places: _Places, levels: _Floats, powers: _Floats) -> None:
         """Fill ``levels`` and ``powers`` from the blocks of ``frame`` that begin at ``places``."""
         np.add(self._offsets, places, out=self._indices)
-        # All indices lie within; the mode only keeps numpy from buffering its output.
+        # All indices are valid; with this mode numpy does not buffer its output.
         np.take(frame.reshape(-1), self._indices, out=self._values, mode="clip")
         planes = self._planes
         planes[...] = self._values
@@ -239,7 +251,7 @@ class _Probe:
         for i, lag in enumerate((1, 2)):
             power = self._power(planes, self._doubled, lag)
             power += self._power(planes.swapaxes(1, 2), self._doubled.swapaxes(1, 2), lag)
-            # 1 + 4 + 1 times the variance in each square, along two axes.
+            # The mean square of a second difference is 1 + 4 + 1 times the variance; there are two axes.
             power *= np.float32(1.0 / (12.0 * _SIDE * (_SIDE - 2 * lag) * len(planes)))
             colour = power[1:].sum(axis=0)
             np.add(power[0], colour, out=powers[i])
@@ -255,8 +267,8 @@ class _Probe:
         return power
 
 
-def _judge(levels: _Floats, powers: _Floats) -> NoiseEstimate:
-    """From the levels ``(N,)`` of blocks and their powers ``(4, N)``."""
+def _estimate_from_blocks(levels: _Floats, powers: _Floats) -> NoiseEstimate:
+    """The estimate from the levels ``(N,)`` of blocks and their powers ``(4, N)``."""
     groups = min(_GROUPS, len(levels))
     members = len(levels) // groups
     order = np.argsort(levels)[: groups * members]
@@ -284,7 +296,7 @@ def _judge(levels: _Floats, powers: _Floats) -> NoiseEstimate:
 def _estimate(
     level: NDArray[np.float64], variance: NDArray[np.float64], weight: NDArray[np.float64], sigma: float
 ) -> NoiseEstimate:
-    """Fit the line variance = shot * value + read, neither below 0, to variances by level, both in steps of 255."""
+    """Fit variance = shot * value + read, both at least 0, to variances by level, which are in steps of 255."""
     value, variance = level / 255.0, variance / 255.0**2
     total = float(weight.sum())
     if total <= 0.0:
@@ -295,7 +307,7 @@ def _estimate(
     if spread > 1e-9 * total:
         shot = max(float(weight @ ((value - mean_value) * (variance - mean_variance))) / spread, 0.0)
     read = mean_variance - shot * mean_value
-    if read < 0.0:  # the best line through the origin
+    if read < 0.0:  # then the best line through the origin
         shot, read = float(weight @ (value * variance)) / max(float(weight @ (value * value)), 1e-12), 0.0
     return NoiseEstimate(shot, read, sigma)
 
@@ -303,6 +315,6 @@ def _estimate(
 def _check_shapes(shape: tuple[int, ...], other: tuple[int, ...]) -> None:
     if shape != other:
         raise DataError(
-            f"Pictures of one scene must have one shape. Received: {shape} and {other}. "
+            f"Pictures of one scene must have the same shape. Received: {shape} and {other}. "
             "Remedy: crop them to the same region."
         )

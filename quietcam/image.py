@@ -1,4 +1,4 @@
-"""Images as arrays: uint8 and float, RGB and BGR, the checks at the edges."""
+"""Images as arrays: conversions between uint8 and float, RGB and BGR, RGB and gray; the check of an image."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ __all__ = [
 ]
 
 Image = NDArray[np.uint8]
-"""uint8 ``(H, W, C)``, C = 3 in RGB order or 1: what passes between the stages."""
+"""uint8 ``(H, W, C)``, C = 3 in RGB order or 1: the form of an image between stages."""
 
 FloatImage = NDArray[np.float32]
-"""float32 ``(H, W, C)`` in [0, 1]: inside a stage only."""
+"""float32 ``(H, W, C)`` in [0, 1]: used only inside a stage."""
 
 
 def to_float(image: Image) -> FloatImage:
-    """uint8 ``(..., C)`` to float32 in [0, 1]."""
+    """Convert uint8 ``(..., C)`` to float32 in [0, 1]."""
     scaled: FloatImage = np.asarray(image, np.float32) / np.float32(255.0)
     return scaled
 
 
 def to_uint8(image: NDArray[Any]) -> Image:
-    """Float ``(..., C)`` to uint8: clipped to [0, 1], times 255, rounded half to even."""
+    """Convert float ``(..., C)`` to uint8: clip to [0, 1], multiply by 255, round half to even."""
     steps: Image = np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
     return steps
 
 
 def swap_red_blue(image: Image) -> Image:
-    """RGB to BGR, or back, as contiguous memory, which OpenCV wants. One channel passes unchanged."""
+    """Convert RGB to BGR or back, in contiguous memory as OpenCV needs it. One channel is returned unchanged."""
     return image if image.shape[-1] == 1 else np.ascontiguousarray(image[..., ::-1])
 
 
 def check_image(image: NDArray[Any], name: str = "image") -> Image:
-    """``image`` itself when it is uint8 ``(H, W, 3)`` or ``(H, W, 1)`` and not empty.
+    """Return ``image`` if it is uint8 ``(H, W, 3)`` or ``(H, W, 1)`` and not empty.
 
     Raises:
-        DataError: otherwise.
+        DataError: it is not. The message calls it ``name``.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
         raise DataError(
@@ -60,22 +60,22 @@ def check_image(image: NDArray[Any], name: str = "image") -> Image:
 
 
 def as_channels(image: Image, channels: int) -> Image:
-    """``(H, W, channels)``: in RGB for 3, in gray for 1."""
+    """Convert to ``(H, W, channels)``: RGB for 3, gray for 1."""
     return to_rgb(image) if channels == 3 else to_gray(image)
 
 
 def to_gray(image: Image) -> Image:
-    """``(H, W, 1)`` as it is; RGB to its luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded.
+    """Convert RGB to its luma ``(H, W, 1)``, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded.
 
-    Three equal channels give that channel back.
+    One channel is returned unchanged. Three equal channels give that channel.
     """
     if image.shape[2] == 1:
         return image
-    # In 65536ths that sum to one: exact, and whole numbers all the way.
+    # In 65536ths that sum to one, so all arithmetic is exact integer arithmetic.
     luma = image.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
     return ((luma + 32768) >> 16).astype(np.uint8)[..., np.newaxis]
 
 
 def to_rgb(image: Image) -> Image:
-    """``(H, W, 3)`` as it is; ``(H, W, 1)`` repeated to three equal channels."""
+    """Convert ``(H, W, 1)`` to three equal channels. ``(H, W, 3)`` is returned unchanged."""
     return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)

@@ -1,4 +1,4 @@
-"""Salt and pepper: which share of a picture is it, and how strong? Without a clean twin."""
+"""Estimating impulse noise (salt and pepper) without a clean twin: its share of the pixels, and its power."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from quietcam.image import Image
 
 __all__ = ["Impulses", "estimate_impulses"]
 
-_STAND_OUT = 64  # steps of 255 to each neighbour, on average over the channels
-_ROWS = 24  # of a frame that are looked at
-_FEWEST = 8  # a light or a dead pixel more or less says nothing
+_STAND_OUT = 64  # difference to each neighbor in steps of 255, mean over the channels
+_ROWS = 24  # of a frame that are examined
+_FEWEST = 8  # fewer may be lights or dead pixels
 _AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 
 
@@ -20,10 +20,10 @@ class Impulses(NamedTuple):
     """What ``estimate_impulses`` finds.
 
     Attributes:
-        share: of the pixels that were looked at, those that are black or white in all channels and stand out from all
-            eight neighbours, 0 to 1.
-        power: mean square of how far these are off their neighbours' mean, over all values that were looked at, in
-            squared steps of 255.
+        share: share of the examined pixels, 0 to 1, that are black or white in all channels and differ much from all
+            eight neighbors.
+        power: the squared difference of these pixels to the mean of their neighbors, averaged over all examined values,
+            in squared steps of 255.
     """
 
     share: float
@@ -31,9 +31,10 @@ class Impulses(NamedTuple):
 
 
 def estimate_impulses(frame: Image) -> Impulses:
-    """Of uint8 ``(H, W, C)``, on rows spread over the frame; none where they are fewer than eight, or H or W below 3.
+    """Estimate from uint8 ``(H, W, C)``, on rows spread over the frame.
 
-    Lines, however thin, are none. The share falls short where impulses touch, or lie on what is black or white itself.
+    Both values are 0 if fewer than eight impulses are found, or H or W is below 3. Thin lines do not count as impulses.
+    The share is too small where impulses touch, or lie on black or white areas.
     """
     height, width, _ = frame.shape
     if min(height, width) < 3:
@@ -41,7 +42,7 @@ def estimate_impulses(frame: Image) -> Impulses:
     rows = np.arange(1, height - 1, max(1, height // _ROWS))
     first = frame[rows, :, 0].astype(np.int16)
     centre = first[:, 1:-1]
-    # What is cheap to ask comes first: of a black or an overexposed frame every pixel is extreme.
+    # The cheap tests come first: in a black or overexposed frame every pixel is extreme.
     likely = (centre == 0) | (centre == 255)
     likely &= (np.abs(centre - first[:, :-2]) > _STAND_OUT // 2) & (np.abs(centre - first[:, 2:]) > _STAND_OUT // 2)
     row, column = np.nonzero(likely)

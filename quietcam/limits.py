@@ -1,4 +1,4 @@
-"""How large what comes from outside may be: pictures, frames, coded bytes, numbers. One place for every door."""
+"""Limits for all input from outside: pixels, bytes, numbers."""
 
 from __future__ import annotations
 
@@ -21,39 +21,47 @@ __all__ = [
 ]
 
 MOST_PIXELS = 200_000_000
-"""Of a picture in a file: phones take such."""
+"""Most pixels of a picture in a file: some phones take pictures of this size."""
 
 MOST_SIDE = 65_535
-"""Pixels of a picture's side: JPEG's own limit."""
+"""Longest side of a picture in pixels: the limit of JPEG."""
 
 MOST_FRAME_PIXELS = 40_000_000
-"""Of a frame of a camera or a video, of which several are in memory at once: 8K has 33 million."""
+"""Most pixels of a frame of a camera or a video, of which several are in memory at once: 8K has 33 million."""
 
 MOST_CODED = 1 << 30
-"""Bytes of a picture's file."""
+"""Largest size of a picture's file, in bytes."""
 
 MOST_FRAME_CODED = 16 << 20
-"""Bytes of a coded frame that comes through a network."""
+"""Largest size of an encoded frame from a network camera, in bytes."""
 
 MOST_SEED = 2**32 - 1
-"""What every generator of random numbers takes."""
+"""Largest seed that every random number generator takes."""
 
 MOST_COUNT = 10**9
-"""Of frames, pictures, steps: more than a year of them."""
+"""Most frames, pictures or steps: more than a year of them."""
 
 MOST_THREADS = 256
+"""Most threads of one process."""
 
 
 def limit_opencv() -> None:
-    """Have OpenCV refuse larger pictures by itself, too. It reads this once, when it is imported; a user's own wins."""
+    """Make OpenCV refuse larger pictures, too, unless the user has set its limits.
+
+    OpenCV reads these environment variables once, when it is imported.
+    """
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(MOST_SIDE))
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(MOST_SIDE))
 
 
 def read_whole(value: Any, least: int, most: int) -> int:
-    """A whole number from ``least`` to ``most``; otherwise ValueError."""
-    if isinstance(value, (float, bool)):  # of a configuration
+    """``value`` as a whole number from ``least`` to ``most``, both included.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, (float, bool)):  # from a configuration
         raise ValueError
     found = int(value)
     if not least <= found <= most:
@@ -62,7 +70,11 @@ def read_whole(value: Any, least: int, most: int) -> int:
 
 
 def read_number(value: Any, least: float, most: float) -> float:
-    """A number from ``least`` to ``most``; otherwise ValueError, as for NaN."""
+    """``value`` as a number from ``least`` to ``most``, both included.
+
+    Raises:
+        ValueError: it is none, or NaN.
+    """
     found = float(value)
     if not least <= found <= most or math.isnan(found):
         raise ValueError

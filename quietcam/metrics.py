@@ -1,4 +1,4 @@
-"""How near one picture is to another: PSNR and SSIM on uint8, in numpy alone."""
+"""How similar two pictures are: PSNR and SSIM on uint8, with numpy only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WINDOW = 7
 _C1 = (0.01 * _PEAK) ** 2
 _C2 = (0.03 * _PEAK) ** 2
 _ROWS_AT_ONCE = 256
-"""Pictures are measured in bands of this many rows, so that a full camera frame needs no gigabytes."""
+"""Pictures are measured in bands of so many rows, so that a large picture does not need gigabytes."""
 
 
 def psnr(a: Image, b: Image) -> float:
@@ -31,7 +31,7 @@ def psnr(a: Image, b: Image) -> float:
         dB; infinity where the pictures are equal.
 
     Raises:
-        DataError: the shapes differ, or one is no uint8 picture.
+        DataError: the shapes differ, or an array is no uint8 image.
     """
     _check_pair(a, b)
     squares = 0
@@ -45,10 +45,10 @@ def psnr(a: Image, b: Image) -> float:
 
 
 def ssim(a: Image, b: Image) -> float:
-    """Structural similarity, mean over all whole windows and channels; 1 where the pictures are equal.
+    """Structural similarity, the mean over all whole windows and channels; 1 where the pictures are equal.
 
     Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity"
-    (2004), with uniform 7x7 windows, sample covariance, K1 = 0.01 and K2 = 0.03: what scikit-image computes by default
+    (2004), with uniform 7x7 windows, sample covariance, K1 = 0.01 and K2 = 0.03: as scikit-image computes it by default
     with ``channel_axis=2, data_range=255``.
 
     Args:
@@ -59,7 +59,7 @@ def ssim(a: Image, b: Image) -> float:
         At most 1.
 
     Raises:
-        DataError: the shapes differ, one is no uint8 picture, or a side is shorter than the window.
+        DataError: the shapes differ, an array is no uint8 image, or a side is shorter than the window.
     """
     _check_pair(a, b)
     height, width, channels = a.shape
@@ -77,7 +77,7 @@ def ssim(a: Image, b: Image) -> float:
 
 
 def _ssim_sum(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """The sum of SSIM over every whole window of two ``(H, W)`` planes."""
+    """The sum of SSIM over all whole windows of two ``(H, W)`` planes."""
     x, y = a.astype(np.int32), b.astype(np.int32)
     count = float(_WINDOW**2)
     # The window sums are integers below 2^22, so the moments are exact until the one division.
@@ -94,7 +94,7 @@ def _ssim_sum(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def _window_sums(plane: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Sums over every whole 7x7 window, int32 ``(H - 6, W - 6)``: rows first, then columns, 7 = 4 + 2 + 1 at a time."""
+    """Sums over all whole 7x7 windows, int32 ``(H - 6, W - 6)``: rows first, then columns, 7 = 4 + 2 + 1 at a time."""
     pairs = plane[:-1] + plane[1:]
     rows = pairs[:-5] + pairs[2:-3] + pairs[4:-1] + plane[6:]
     pairs = rows[:, :-1] + rows[:, 1:]

@@ -1,4 +1,4 @@
-"""TileGrid: a frame of any size cut into tiles of one size, and put together again without seams."""
+"""TileGrid cuts a frame of any size into tiles of one size, and puts them together again without seams."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 _AXIS_ONE = 16
 ONE = _AXIS_ONE**2
-"""What the blend weights of a pixel sum to: they are whole 256ths, so the sum is exact without floats."""
+"""The sum of the blend weights of a pixel: they are whole 256ths, so the sum is exact without floats."""
 
 _SHIFT = ONE.bit_length() - 1
 
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Where the tiles of a frame lie and how much each counts. Sizes in pixels.
+    """The positions and blend weights of the tiles of a frame. Sizes are in pixels.
 
-    Tiles begin at multiples of ``stride``, the total stride of the network, so that every tile sees its
-    pixels in the phase in which the whole frame would show them. Where the last tile reaches over the
-    frame's right or lower edge the frame is mirrored there. The tiles are spread evenly; neighbours share
-    ``overlap`` pixels or more. The outer ``margin`` of a tile, where it does not meet the frame's edge,
-    counts nothing; between margin and margin the weights ramp. If ``margin`` is half the receptive field,
-    the result is exactly that of the network on the whole frame, away from the mirrored edge.
+    Tiles begin at multiples of ``stride``, the total stride of the network. So the network's grids of stride 2 lie in a
+    tile as they would lie in the whole frame. Where the last tile reaches over the right or lower edge of the frame,
+    the frame is mirrored. Tiles are spread evenly, and neighbours share at least ``overlap`` pixels. The outer
+    ``margin`` of a tile has weight 0, except at the edge of the frame; between the margins of two tiles the weights
+    form a ramp.
+    If ``margin`` is half the receptive field, the result is exactly that of the network on the whole frame, except near
+    the mirrored edge.
 
     Args:
-        height, width: the frame's, at least 1.
+        height, width: of the frame, at least 1.
         tile_height, tile_width: multiples of ``stride``.
-        overlap: at least 0, and small enough that a tile moves on by at least one stride.
+        overlap: at least 0, and at least one stride smaller than the tile.
         stride: at least 1.
         margin: at most half of ``overlap``. Defaults to a quarter of it.
 
     Raises:
-        UsageError: a value is outside of these limits.
+        UsageError: a value is outside these limits.
     """
 
     height: int
@@ -92,22 +93,22 @@ class TileGrid:
         return len(self.rows) * len(self.columns)
 
     def origin(self, index: int) -> tuple[int, int]:
-        """``(y, x)`` of a tile's upper left pixel; tiles are counted along the rows."""
+        """``(y, x)`` of the upper left pixel of a tile; tiles are counted row by row."""
         row, column = divmod(index, len(self.columns))
         return self.rows[row], self.columns[column]
 
     def weights(self, index: int) -> NDArray[np.uint16]:
-        """How much each pixel of a tile counts: uint16 ``(tile_height, tile_width)`` in 256ths.
+        """Blend weights of a tile: uint16 ``(tile_height, tile_width)`` in 256ths.
 
-        Over all tiles that cover a pixel of the frame they sum to ``ONE``.
+        At each pixel of the frame, the weights of all tiles sum to ``ONE``.
         """
         row, column = divmod(index, len(self.columns))
         return np.outer(self._row_weights[row], self._column_weights[column])
 
     def pad(self, image: Image, out: Image | None = None) -> Image:
-        """``image`` mirrored to ``(padded_height, padded_width, C)``, in ``out`` where given.
+        """Mirror ``image`` to ``(padded_height, padded_width, C)``, into ``out`` if given.
 
-        Where nothing is missing it is returned as it is.
+        An image that has this size already is returned unchanged.
         """
         if (self.padded_height, self.padded_width) == (self.height, self.width):
             return image
@@ -118,18 +119,18 @@ class TileGrid:
         return out
 
     def split(self, image: Image) -> Iterator[Image]:
-        """The tiles of ``image`` ``(height, width, C)``, as views where nothing had to be mirrored."""
+        """The tiles of ``image`` ``(height, width, C)`` in order: views, of ``image`` if nothing is mirrored."""
         padded = self.pad(image)
         for index in range(len(self)):
             yield self.part(padded, index)
 
     def part(self, image: NDArray[_Pixel], index: int) -> NDArray[_Pixel]:
-        """What of ``image`` lies under a tile: a view, smaller than the tile where that reaches over the edge."""
+        """The part of ``image`` under a tile: a view, smaller than the tile where the tile reaches over the edge."""
         y, x = self.origin(index)
         return image[y : y + self.tile_height, x : x + self.tile_width]
 
     def merge(self, tiles: Sequence[Image]) -> Image:
-        """The frame ``(height, width, C)`` of its tiles, blended where they overlap, rounded to nearest."""
+        """Put tiles together to the frame ``(height, width, C)``: blended where they overlap, rounded to nearest."""
         mosaic = Mosaic(self, tiles[0].shape[2])
         for index, tile in enumerate(tiles):
             mosaic.put(index, tile)
@@ -149,17 +150,17 @@ class TileGrid:
 
 
 class Mosaic:
-    """Tiles put together one by one in memory taken once: ``put`` each tile of a frame, then ``finish``.
+    """Puts tiles together one by one, in memory that is allocated once: ``put`` each tile of a frame, then ``finish``.
 
-    A tile may be given whole, or only its part inside of the frame.
+    A tile may be whole, or only its part inside the frame.
     """
 
     def __init__(self, grid: TileGrid, channels: int) -> None:
         self._grid = grid
         self._sum = np.zeros((grid.height, grid.width, channels), np.uint16)
         self._product = np.empty((grid.tile_height, grid.tile_width, channels), np.uint16)
-        # Many tiles share one pattern of weights: each is kept once. The channels are written out, since
-        # numpy is several times slower where it has to broadcast three of them.
+        # Many tiles have the same weights: each pattern is kept once. It is repeated for each channel, since numpy is
+        # several times slower if it has to broadcast over three channels.
         kept: dict[bytes, NDArray[np.uint16]] = {}
         self._weights = []
         for index in range(len(grid)):
@@ -170,7 +171,7 @@ class Mosaic:
             self._weights.append(kept[key])
 
     def put(self, index: int, tile: Image) -> None:
-        """Add tile number ``index``, uint8 ``(tile_height, tile_width, C)`` or what of it lies inside of the frame."""
+        """Add tile number ``index``, uint8 ``(tile_height, tile_width, C)`` or its part inside the frame."""
         under = self._grid.part(self._sum, index)
         height, width = under.shape[:2]
         product = self._product[:height, :width]
@@ -178,7 +179,7 @@ class Mosaic:
         under += product
 
     def finish(self, out: Image | None = None) -> Image:
-        """The frame uint8 ``(height, width, C)``, in ``out`` where given. The next frame starts afresh."""
+        """Return the frame, uint8 ``(height, width, C)``, in ``out`` if given, and start a new one."""
         total = self._sum
         total += ONE // 2
         total >>= _SHIFT
@@ -190,7 +191,7 @@ class Mosaic:
 
 
 def _origins(frame: int, tile: int, overlap: int, stride: int) -> tuple[int, ...]:
-    """Where the tiles of one axis begin: multiples of ``stride``, evenly spread up to the frame's end."""
+    """Where the tiles begin along one axis: multiples of ``stride``, spread evenly over the frame."""
     if frame <= tile:
         return (0,)
     longest_step = (tile - overlap) // stride * stride
@@ -200,8 +201,8 @@ def _origins(frame: int, tile: int, overlap: int, stride: int) -> tuple[int, ...
 
 
 def _axis_weights(origins: tuple[int, ...], tile: int, overlap: int, margin: int) -> NDArray[np.uint16]:
-    """The weights of one axis: uint16 ``(tiles, tile)``, in 16ths that sum to 16 at every pixel."""
-    depth = np.arange(tile) + 0.5 - margin  # how far behind the margin the middle of a pixel lies
+    """The weights along one axis: uint16 ``(tiles, tile)`` in 16ths, which sum to 16 at every pixel."""
+    depth = np.arange(tile) + 0.5 - margin  # distance of a pixel's middle from the margin
     ramp = np.clip(depth / max(overlap - 2 * margin, 1), 0.0, 1.0)
     if overlap == 2 * margin:
         ramp = (depth > 0).astype(float)
@@ -212,8 +213,8 @@ def _axis_weights(origins: tuple[int, ...], tile: int, overlap: int, margin: int
         falls = ramp[::-1] if index < len(origins) - 1 else np.ones(tile)
         covers.append(np.minimum(rises, falls))
         total[origin : origin + tile] += covers[-1]
-    # Rounding the running sum and not each weight keeps the total whole. One line as long as the frame holds it: a
-    # table of all tiles by all pixels would take the square of a long frame's length.
+    # The running sum is rounded, not each weight, so that the weights sum to 16 exactly. It needs one array of the
+    # frame's length: a table of all tiles by all pixels would grow with the square of that length.
     running = np.zeros_like(total)
     weights = np.empty((len(origins), tile), np.uint16)
     for index, (origin, cover) in enumerate(zip(origins, covers, strict=True)):
@@ -225,23 +226,23 @@ def _axis_weights(origins: tuple[int, ...], tile: int, overlap: int, margin: int
 
 
 def mirror(buffer: NDArray[Any], height: int, width: int) -> None:
-    """Fill ``buffer`` ``(H, W, C)`` right of and below its upper left ``height`` x ``width`` with their mirror image.
+    """Fill ``buffer`` ``(H, W, C)`` to the right of and below its upper left ``height`` x ``width`` by mirroring those.
 
-    The edge itself is not repeated, as in numpy's ``reflect``; what is missing beyond a whole picture goes on there
-    and back.
+    The edge itself is not repeated, as in numpy's ``reflect``. If more is missing than one mirror image fills, it is
+    mirrored again and again.
     """
     for lines, length in ((buffer[:height].swapaxes(0, 1), width), (buffer, height)):
         missing = len(lines) - length
         if missing <= 0:
             continue
-        if missing < length:  # a view turned round: nothing is allocated
+        if missing < length:  # a reversed view: nothing is allocated
             lines[length:] = lines[length - 1 - missing : length - 1][::-1]
         else:
             lines[length:] = lines[_mirror(length, len(lines))]
 
 
 def _mirror(length: int, padded: int) -> NDArray[np.intp]:
-    """Which of an axis' pixels the missing ones, ``length`` to ``padded``, repeat: mirrored at its ends."""
+    """Which pixels of an axis fill its missing pixels, from ``length`` to ``padded``: mirrored at both ends."""
     period = max(2 * (length - 1), 1)
     place = np.arange(length, padded) % period
     return np.minimum(place, period - place) if length > 1 else np.zeros_like(place)

@@ -1,4 +1,4 @@
-"""A network that makes pictures worse is said to, wherever one is trained, measured or converted."""
+"""Sentences about a network that makes pictures worse, for training, evaluation and conversion."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping
 
 __all__ = ["worse_in_validation", "worse_than_noisy"]
 
-_REMEDY = "Remedy: train it longer, or on pictures whose noise is like theirs; do not run it on such pictures."
+_REMEDY = "Remedy: train it longer, or on pictures with similar noise; do not run it on such pictures."
 
 
 def worse_than_noisy(scores: Mapping[str, tuple[float, float]]) -> list[str]:
-    """One sentence for each data set on which the network is worse than the noisy picture; the remedy stands last.
+    """One sentence for each data set on which the denoised pictures are worse than the noisy ones.
+
+    The last sentence is followed by the remedy.
 
     Args:
-        scores: by the name of a data set, PSNR in dB of the network's pictures and of the noisy ones.
+        scores: for the name of each data set, PSNR in dB of the denoised pictures and of the noisy ones.
     """
     found = [
         f"the network is {noisy - psnr:.2f} dB worse than the noisy picture on {name}: {psnr:.2f} dB denoised, "
@@ -25,10 +27,10 @@ def worse_than_noisy(scores: Mapping[str, tuple[float, float]]) -> list[str]:
 
 
 def worse_in_validation(validation: Mapping[str, object] | None) -> list[str]:
-    """The same of what training writes as ``validation`` into ``evaluation.json``: set by set where it tells them."""
-    told = validation or {}
-    by_set = told.get("by_set")
-    sets = by_set if isinstance(by_set, dict) and by_set else {"its validation crops": told}
+    """The same for ``validation`` in ``evaluation.json``, for each validation set if it lists several."""
+    whole = validation or {}
+    by_set = whole.get("by_set")
+    sets = by_set if isinstance(by_set, dict) and by_set else {"its validation crops": whole}
     scores = {}
     for name, each in sets.items():
         psnr, noisy = (each.get(key) if isinstance(each, Mapping) else None for key in ("psnr", "noisy_psnr"))

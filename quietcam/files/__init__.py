@@ -1,1 +1,1 @@
-"""Files that are whole or not there, and text from outside that is not believed."""
+"""Files that are written whole or not at all, and safe reading of files from outside."""

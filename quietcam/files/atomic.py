@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 """Bytes."""
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
-"""What file systems say that cannot sync a folder. An error of the disk is none of these."""
+"""Errors of file systems that cannot sync a folder. A failing disk gives none of these."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
-"""What file systems say that have no hard links, as those of many cards."""
+"""Errors of file systems without hard links, such as those of many memory cards."""
 
 
 def check_target(path: Path) -> None:
-    """Refuse a file that could not be written as things are, before the work that it is to hold.
+    """Check that a file can be written, before the work whose result it will hold.
 
     Raises:
-        OSError: a name in ``path`` is too long; it is a folder, a device or a pipe; or its folder can neither be
-            written to nor made.
+        OSError: a name in ``path`` is too long; it is a folder, a device or a pipe; or its folder cannot be written to
+            or created.
     """
     if any(len(os.fsencode(each)) > _LONGEST_NAME for each in path.parts) or len(os.fsencode(path)) > _LONGEST_PATH:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
@@ -57,9 +57,9 @@ def check_target(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, renamed to it once the block ends well; removed when it does not.
+    """A temporary path beside ``path``: renamed to ``path`` if the block succeeds, removed if it fails.
 
-    The temporary name keeps the suffix (``clip.webm`` is written as ``.clip.XXXX.webm``), since writers choose a
+    The temporary name keeps the suffix (``clip.webm`` is written as ``.clip.XXXX.webm``), since libraries choose the
     format by it. The data is on the disk (fsync) before the name changes. A link at ``path`` is replaced, not followed.
 
     Raises:
@@ -78,15 +78,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 class Draft:
-    """A file under a temporary name, for as long as it is written: see ``atomic_path``. ``drop`` it in the end.
+    """A file under a temporary name while it is written, see ``atomic_path``. Call ``drop`` at the end.
 
     Args:
-        path: what it shall be called.
-        place: the folder in which ``path`` lies, where that path may lead elsewhere by now; else it is made where it is
-            missing.
+        path: its final path.
+        place: the folder that holds ``path``, if the folder of ``path`` may have been replaced in the meantime.
+            Defaults to the folder of ``path``, which is created if it does not exist.
 
     Attributes:
-        temporary: where it is until then.
+        temporary: the path while it is written.
 
     Raises:
         StorageError: as ``atomic_path``.
@@ -98,26 +98,27 @@ class Draft:
         try:
             _check_replaceable(self._place / path.name)
             self.temporary = self._place / _beside(path)
-            # Made here, so that the file has the permissions that the umask gives any new file.
+            # Created here, so that the file gets the permissions that the umask gives to any new file.
             os.close(os.open(self.temporary, _NEW, 0o666))
         except OSError as error:
             raise StorageError.writing(path, error) from error
 
     def keep(self, path: Path | None = None, replace: bool = True, hurried: bool = False) -> None:
-        """See it on the disk and give it its name, or that of ``path`` in the same folder.
+        """Sync the file to disk, and give it its final name.
 
         Args:
-            replace: what is there.
-            hurried: give it its name first, since a slow disk may take longer than this process has.
+            path: another final name, in the same folder.
+            replace: whether an existing file of this name is replaced.
+            hurried: rename first and sync then, since a slow disk may take longer than this process has left.
 
         Raises:
-            FileExistsError: something of that name is there, and it shall not ``replace`` it. May be called again.
+            FileExistsError: the name exists, and ``replace`` is False. ``keep`` may be called again.
             StorageError: as ``atomic_path``.
         """
         path = self._path if path is None else path
         there = self._place / path.name
         try:
-            # Its writer may have made it anew; what is no file by now is not opened for long, and never takes the name.
+            # A library may have created it again. If it is no regular file by now, it never gets the final name.
             handle = os.open(self.temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -137,8 +138,8 @@ class Draft:
             raise StorageError.writing(path, error) from error
 
     def drop(self) -> None:
-        """Remove what is left under the temporary name. May be called twice."""
-        with contextlib.suppress(OSError):  # a disk that is gone: the error under way says so
+        """Remove the temporary file if it still exists. May be called twice."""
+        with contextlib.suppress(OSError):  # the disk has gone: another error says so already
             self.temporary.unlink(missing_ok=True)
 
 
@@ -146,8 +147,8 @@ def write_bytes(path: Path, content: bytes, folder: int | None = None) -> None:
     """Write ``content`` to ``path``, whole or not at all.
 
     Args:
-        folder: descriptor of the folder that ``path`` lies in, where its path is not to be trusted; else it is made
-            where it is missing.
+        folder: descriptor of the folder that holds ``path``, if the path to it cannot be trusted. Defaults to the
+            folder of ``path``, which is created if it does not exist.
 
     Raises:
         StorageError: as ``atomic_path``.
@@ -186,13 +187,13 @@ def write_json(path: Path, content: Any, folder: int | None = None) -> None:
 
 
 def write_new(folder: int, name: str, content: bytes) -> None:
-    """Write a file that is not there yet, and see it on the disk (fsync); where that fails it is not there.
+    """Create a file and sync it to disk (fsync). If that fails, the file is removed.
 
     Args:
-        folder: its descriptor.
+        folder: descriptor of the folder.
 
     Raises:
-        OSError: the disk does not take it, or something of that name is there, be it a link.
+        OSError: it cannot be written, or the name exists, even as a link.
     """
     handle = os.open(name, _NEW, 0o666, dir_fd=folder)
     try:
@@ -210,10 +211,10 @@ def write_new(folder: int, name: str, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Make ``path`` a folder that can be written to, parents included.
+    """Create the folder ``path`` and its parents if they do not exist, and check that it can be written to.
 
     Raises:
-        StorageError: it cannot be made, or nothing can be written there.
+        StorageError: it cannot be created, or not be written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -228,10 +229,10 @@ def make_folder(path: Path) -> Path:
 
 
 def sync_folder(folder: Path | int) -> None:
-    """Make a rename in ``folder``, or in the one of that descriptor, last through a power cut.
+    """Sync a folder (a path or a descriptor), so that a rename in it survives a power cut.
 
     Raises:
-        OSError: the disk fails. That a network file system cannot sync a folder is no error.
+        OSError: the disk fails. A file system that cannot sync folders, as over a network, is no error.
     """
     handle = folder if isinstance(folder, int) else os.open(folder, _FOLDER)
     try:
@@ -249,16 +250,16 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def _beside(path: Path) -> str:
-    """A temporary name. Cut (in bytes), because a name that fits may not fit with more behind it."""
+    """A temporary name. The stem is cut (in bytes), so that the name does not become too long."""
     stem = os.fsencode(path.stem)[:64].decode(errors="ignore")
     return f".{stem}.{secrets.token_hex(4)}{path.suffix if len(os.fsencode(path.suffix)) <= 32 else ''}"
 
 
 def _linked(temporary: Path, path: Path) -> bool:
-    """Give it its name where nothing has that name; False where the disk has no links, and nothing has it.
+    """Give the file its final name if that does not exist. False if the disk has no hard links and the name is free.
 
     Raises:
-        FileExistsError: something has it.
+        FileExistsError: the name exists.
     """
     try:
         os.link(temporary, path, follow_symlinks=False)
@@ -273,10 +274,10 @@ def _linked(temporary: Path, path: Path) -> bool:
 
 
 def _check_replaceable(path: Path, folder: int | None = None) -> None:
-    """A file may take the place of a file, of a link to one, or of nothing. Never of ``/dev/null``."""
+    """Check that ``path`` is a file, a link to a file, or does not exist. A device such as ``/dev/null`` is refused."""
     try:
         mode = os.stat(path if folder is None else path.name, dir_fd=folder).st_mode
-    except OSError:  # nothing, or a link to nothing
+    except OSError:  # it does not exist, or is a broken link
         return
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -1,4 +1,4 @@
-"""What lies at a path that a user gave, also where this user may not look: ``pathlib`` raises there."""
+"""What a path leads to, without errors where this user has no permission: ``pathlib`` raises there."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["exists", "is_dir", "is_file", "lack", "may_look", "resolved"]
 
 
 def exists(path: Path) -> bool:
-    """Whether something is there that this user may see."""
-    return os.path.exists(path)  # noqa: PTH110  unlike Path.exists it knows no PermissionError
+    """Whether the path exists and this user may see it."""
+    return os.path.exists(path)  # noqa: PTH110  unlike Path.exists it raises no PermissionError
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there that this user may see."""
+    """Whether the path is a file that this user may see."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_dir(path: Path) -> bool:
-    """Whether a folder is there that this user may see."""
+    """Whether the path is a folder that this user may see."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -29,7 +29,7 @@ def lack(path: Path) -> str:
 
 
 def may_look(path: Path) -> bool:
-    """Whether this user may see what is there, or that nothing is."""
+    """Whether this user may find out what the path leads to."""
     try:
         path.stat()
     except PermissionError:
@@ -40,7 +40,7 @@ def may_look(path: Path) -> bool:
 
 
 def resolved(path: Path) -> Path:
-    """Absolute, without links; as it is where the working folder is gone or may not be entered."""
+    """The absolute path without links; unchanged if the working folder is gone or may not be entered."""
     try:
         return path.resolve()
     except (OSError, RuntimeError):

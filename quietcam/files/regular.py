@@ -1,4 +1,4 @@
-"""Reading files that a user or a stranger may name: without waiting for a writer, within a bound of memory."""
+"""Reading files that a user or a stranger names: a pipe never blocks it, and a huge file takes no memory."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 __all__ = ["MOST_OF_A_TEXT", "read_regular", "read_regular_text"]
 
 MOST_OF_A_TEXT = 1 << 20
-"""Bytes of a file that a person writes: a configuration, a token."""
+"""Largest size in bytes of a file that a person writes, such as a configuration or a token."""
 
 
 def read_regular(path: Path | str, most: int) -> bytes:
-    """The content of a regular file.
+    """Read a regular file.
 
-    Reading a pipe would wait for whoever writes into it, a device may never end, and opening either may do something.
-    So none of them is opened.
+    Pipes and devices are not opened: reading a pipe waits for its writer, a device may never end, and opening a device
+    may have an effect.
 
     Args:
-        most: bytes that it may have.
+        most: largest size in bytes.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is larger. ``strerror`` says so in words.
+        OSError: it cannot be read, is no regular file, or is larger. ``strerror`` explains it.
     """
-    _check(os.stat(path).st_mode, path)  # noqa: PTH116  also of a name that is no valid text
-    # What the path means may change meanwhile: then opening does not wait either, and what was opened is looked at.
+    _check(os.stat(path).st_mode, path)  # noqa: PTH116  also for names that are no valid text
+    # The path may be replaced meanwhile. So opening does not block either, and what was opened is checked again.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(handle, "rb") as file:  # noqa: PTH123  of a handle
+    with open(handle, "rb") as file:  # noqa: PTH123  a descriptor
         found = os.fstat(handle)
         _check(found.st_mode, path)
-        # So much memory is taken at once. What the kernel makes up, as in /proc, has no size.
+        # read() takes as much memory as it is asked for. Files of the kernel, as in /proc, have size 0.
         content = b"" if found.st_size > most else file.read(min(most, max(found.st_size, 1 << 16)) + 1)
     if max(found.st_size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it is larger than {_size(most)}", os.fspath(path))
@@ -39,11 +39,11 @@ def read_regular(path: Path | str, most: int) -> bytes:
 
 
 def read_regular_text(path: Path | str, most: int = MOST_OF_A_TEXT) -> str:
-    """The same of a file that must be UTF-8.
+    """Read a regular file as UTF-8.
 
     Raises:
         OSError: as ``read_regular``.
-        UnicodeDecodeError: it is not.
+        UnicodeDecodeError: it is not UTF-8.
     """
     return read_regular(path, most).decode()
 

@@ -1,7 +1,7 @@
-"""JSON as quietcam reads and writes it: what comes from outside is not believed, what goes out any reader takes.
+"""JSON, read and written strictly: input from outside is checked, and output can be read by every JSON parser.
 
-Readers of JSON differ in what they make of NaN, 1e999, a key that stands twice, or half a surrogate pair. So none of
-these is read, and none is written.
+Parsers differ in how they read NaN, 1e999, a key that occurs twice, or half a surrogate pair. So all of these are
+refused when reading, and never written.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ __all__ = [
 ]
 
 MOST_BYTES = 1 << 20
-"""Bytes of UTF-8: of a file that describes one thing. The largest manifest that ships has 14,000."""
+"""Largest size, in bytes of UTF-8, of a file that describes one thing. The largest manifest that ships has 14,000."""
 
 MOST_OF_A_LIST = 256 << 20
-"""Bytes of a file that tells of each picture of a data set, or of each score of a comparison."""
+"""Largest size in bytes of a file with an entry for each picture of a data set, or each score of a comparison."""
 
 MOST_DEPTH = 32
-"""Objects and arrays within each other."""
+"""Largest number of objects and arrays within each other."""
 
 _LARGEST = 2**63 - 1
-_MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{\]}]', re.DOTALL)  # a string whole, so that no mark in it counts
+_MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{\]}]', re.DOTALL)  # strings match whole
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(text: str | bytes, most: int = MOST_BYTES) -> Any:
-    """The value of a JSON text that was written by somebody else.
+    """Parse JSON that somebody else wrote.
 
     Args:
         text: bytes must be UTF-8.
-        most: bytes of UTF-8 that it may have.
+        most: largest size in bytes of UTF-8.
 
     Raises:
-        JsonError: it is no JSON; it is larger than ``most``, or deeper than ``MOST_DEPTH``; a key stands twice in an
-            object; a number is not finite or an integer beyond 64 bits; a string is no valid text.
+        JsonError: it is no JSON; it is larger than ``most``, or deeper than ``MOST_DEPTH``; an object has a key twice;
+            a number is not finite, or an integer does not fit into 64 bits; a string is no valid text.
     """
     if len(text) > most:
         raise JsonError(f"JSON of more than {most} bytes")
@@ -78,19 +78,19 @@ def parse_json(text: str | bytes, most: int = MOST_BYTES) -> Any:
 
 
 def parse_object(text: str | bytes, most: int = MOST_BYTES) -> dict[str, Any]:
-    """As ``parse_json``, of a text that must hold an object.
+    """As ``parse_json``, for a text that must hold an object.
 
     Raises:
-        JsonError: also where it holds something else.
+        JsonError: as ``parse_json``, or the text holds something else.
     """
     value = parse_json(text, most)
     if not isinstance(value, dict):
-        raise JsonError(f"JSON with {_KINDS.get(type(value), 'null')} where an object is due")
+        raise JsonError(f"JSON with {_KINDS.get(type(value), 'null')} where an object is expected")
     return value
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
-    """As ``parse_json``, of a regular file (``quietcam.files.regular``).
+    """As ``parse_json``, for a regular file (``quietcam.files.regular``).
 
     Raises:
         JsonError: as ``parse_json``.
@@ -100,10 +100,10 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
 
 
 def read_object(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
-    """As ``read_json``, of a file that must hold an object."""
+    """As ``read_json``, for a file that must hold an object."""
     value = read_json(path, most)
     if not isinstance(value, dict):
-        raise JsonError(f"JSON with {_KINDS.get(type(value), 'null')} where an object is due")
+        raise JsonError(f"JSON with {_KINDS.get(type(value), 'null')} where an object is expected")
     return value
 
 
@@ -115,17 +115,17 @@ def dump_json(
     ascii_only: bool = True,
     other: Callable[[object], str] | None = None,
 ) -> str:
-    """``value`` as JSON that ``parse_json`` and every other reader take.
+    """Write ``value`` as JSON that ``parse_json`` and every other parser can read.
 
-    A number that is not finite becomes null: a report of a thing that could not be measured is still a report. Names
-    that are not UTF-8 are escaped (:func:`quietcam.files.text.valid_text`). Numpy's numbers and arrays, paths, tuples
-    and mappings are written as what they hold.
+    A number that is not finite becomes null: a report stays readable if something could not be measured. Names that are
+    not UTF-8 are escaped (:func:`quietcam.files.text.valid_text`). Numbers and arrays of numpy, paths, tuples and
+    mappings become numbers, arrays, strings, arrays and objects.
 
     Args:
-        other: makes text of what JSON cannot hold. Defaults to none.
+        other: converts objects that JSON cannot hold to text. Defaults to none.
 
     Raises:
-        TypeError: ``value`` holds what JSON cannot, and there is no ``other``.
+        TypeError: ``value`` holds something that JSON cannot hold, and there is no ``other``.
     """
     plain = _plain(value, other)
     return json.dumps(plain, indent=indent, sort_keys=sort_keys, ensure_ascii=ascii_only, allow_nan=False)
@@ -145,7 +145,7 @@ def _plain(value: Any, other: Callable[[object], str] | None) -> Any:
         return {_key(key): _plain(each, other) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each, other) for each in value]
-    if hasattr(value, "tolist"):  # numpy's, which need not be imported to tell
+    if hasattr(value, "tolist"):  # numpy, without importing it
         return _plain(value.tolist(), other)
     if other is not None:
         return valid_text(other(value))
@@ -157,7 +157,7 @@ def _key(key: object) -> str:
 
 
 def _check_depth(text: str) -> None:
-    """Before it is parsed: the parser calls itself for each level."""
+    """Check the depth before parsing, since the parser is recursive."""
     if text.count("[") + text.count("{") <= MOST_DEPTH:
         return
     depth = 0
@@ -172,7 +172,7 @@ def _check_depth(text: str) -> None:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
-    if len(values) < len(pairs):  # one reader believes the first, another the last
+    if len(values) < len(pairs):  # some parsers take the first value, others the last
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:

@@ -1,4 +1,4 @@
-"""TOML as people write it: whatever a text holds, it is read, or there is one kind of error."""
+"""Reading TOML: every text gives values or a ValueError, never another error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """The values of a TOML text.
 
     Raises:
-        ValueError: it is no TOML, or holds what Python cannot: numbers of thousands of digits, thousands of levels. The
-            text says so in words.
+        ValueError: it is no TOML, or has numbers of thousands of digits or thousands of levels. The message says which.
     """
     try:
         return tomllib.loads(text)
@@ -21,5 +20,5 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise ValueError("lists or tables nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(str(error)) from None
-    except ValueError:  # of int()
+    except ValueError:  # from int()
         raise ValueError("a number with too many digits") from None

@@ -1,4 +1,4 @@
-"""Valid text: strings that any reader of UTF-8 takes."""
+"""Valid text: strings that can be written as UTF-8."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["valid_text"]
 
 
 def valid_text(text: str | os.PathLike[str]) -> str:
-    """``text`` with ``\\xNN`` in the place of each byte that is not UTF-8, as file names may hold them.
+    """``text`` with ``\\xNN`` for each byte that is not UTF-8; names of files may hold such bytes.
 
     >>> valid_text("caf\\udce9.png")
     'caf\\\\xe9.png'
@@ -19,6 +19,6 @@ def valid_text(text: str | os.PathLike[str]) -> str:
     except UnicodeEncodeError:
         try:
             return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        except UnicodeEncodeError:  # surrogates that stand for no byte
+        except UnicodeEncodeError:  # surrogates that do not stand for a byte
             return text.encode("utf-8", "backslashreplace").decode()
     return text

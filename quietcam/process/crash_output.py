@@ -1,4 +1,4 @@
-"""What native code wrote just before it ended the process: a child that outlives the process shows it."""
+"""What native code printed just before it crashed the process: a shell that outlives the process shows it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 
 __all__ = ["CrashOutput"]
 
-_MOST = 1 << 16  # bytes of them that are shown
+_MOST = 1 << 16  # bytes that are shown
 
-# Each line that comes is the position up to which all has been dealt with. The end without "end" is the process' death.
-# What is left is shown without control characters and without what stands before the @ of an address.
+# Each line that comes is the position up to which all has been shown. Input that ends without "end" means a crash.
+# What is left is shown without control characters, and without the part of an address before its @.
 _SCRIPT = """
 trap '' INT TERM HUP QUIT
 while read -r line; do at=$line; done
@@ -21,17 +21,17 @@ tail -c +$((at + 1)) /proc/self/fd/{file} | tail -c {most} |
 
 
 class CrashOutput:
-    """A shell that waits for this process to die: 0.2 MB of memory that is its own (dash on x86-64, measured).
+    """A shell that waits until this process ends: it takes 0.2 MB of memory (dash on x86-64, measured).
 
-    Without one (no shell, no ``/proc``, no process left to start) nothing is shown; all else works. None is started by
-    the first process of a container, which takes all others along when it dies.
+    If none can be started (no shell, no ``/proc``, no process left), crash output is not shown and all else works. The
+    first process of a container starts none, since its end would end the shell, too.
 
     Args:
-        file: of :class:`quietcam.process.native_log.NativeLog`.
-        reader: the descriptor that is written to then.
+        file: descriptor of the :class:`quietcam.process.native_log.NativeLog`.
+        reader: descriptor that the shell writes to.
 
     Attributes:
-        waits: whether there is one.
+        waits: whether the shell runs.
     """
 
     def __init__(self, file: int, reader: int) -> None:
@@ -50,7 +50,7 @@ class CrashOutput:
                 stdout=reader,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(file,),
-                start_new_session=True,  # else Ctrl-C would end it, too
+                start_new_session=True,  # else Ctrl-C would end the shell, too
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "at": "0"},
             )
@@ -63,14 +63,14 @@ class CrashOutput:
         finally:
             os.close(listens)
 
-    def passed(self, position: int) -> None:
-        """All up to there has been dealt with. Never waits."""
+    def shown_up_to(self, position: int) -> None:
+        """Tell the shell that all before ``position`` has been shown. Never waits."""
         if position != self._told and self._line is not None:
             self._told = position
             self._tell(b"%d\n" % position)
 
     def end(self) -> None:
-        """There will be none: all has been shown. May be called twice."""
+        """End the shell: all has been shown. May be called twice."""
         if self._line is not None:
             self._tell(b"end\n")
             os.close(self._line)
@@ -79,7 +79,7 @@ class CrashOutput:
                 self._shell.wait(1.0)
 
     def forget(self) -> None:
-        """Close the line alone: of a forked child, whose death is none of the shell's."""
+        """In a forked child: close the pipe only, so that the end of the child does not look like a crash."""
         line, self._line = self._line, None
         if line is not None:
             os.close(line)

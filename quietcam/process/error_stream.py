@@ -1,4 +1,4 @@
-"""The error stream of a command: a thread writes to it, so that nobody else ever waits for who reads it."""
+"""The error stream of a command: a thread of its own writes to it, so that no other thread waits for a slow reader."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from quietcam.terminal.printable import printable
 
 __all__ = ["ErrorStream", "LineWriter"]
 
-_PATIENCE = 0.25  # seconds that a line waits for its reader, once; then those behind it do not wait at all
-_MOST = 1 << 18  # bytes that wait for a reader
+_PATIENCE = 0.25  # seconds that the first line waits for a slow reader; the lines after it do not wait
+_MOST = 1 << 18  # bytes that are kept for a slow reader
 
 
 class LineWriter:
-    """Writes to a descriptor what others hand in, in order.
+    """Writes lines to a descriptor in a thread of its own, in the order in which they come.
 
-    Who hands in waits until it is written, so that a line is out before what follows it happens; but no longer than
-    ``patience``. While the reader is stuck (a full pipe, a stopped terminal, a disk that hangs) nobody waits any more:
-    up to ``most`` bytes are kept, what exceeds them is left out and counted, and the reader is told when it goes on.
-    Words for a reader that has left, or for a full disk, are lost: they end nothing.
+    ``put`` waits until its lines are written, so that they are out before the caller goes on, but at most ``patience``
+    seconds. While the reader is stuck (a full pipe, a stopped terminal, a disk that hangs) ``put`` does not wait: up to
+    ``most`` bytes are kept, further lines are left out and counted, and the count is written once the reader goes on.
+    If the reader has gone or the disk is full, lines are lost without an error.
 
     Args:
-        descriptor: blocking; stays the caller's.
+        descriptor: blocking. The caller closes it.
+        patience: seconds.
+        most: bytes.
     """
 
     def __init__(self, descriptor: int, patience: float = _PATIENCE, most: int = _MOST) -> None:
         self.descriptor = descriptor
         self.lost = 0
-        """Lines left out that the reader has not been told of yet."""
+        """Lines left out whose count has not been written yet."""
         self._patience, self._most = patience, most
         self.forked()
 
     def forked(self) -> None:
-        """Begin afresh, in a child that has this process' memory and none of its threads."""
+        """Start again in a forked child, which has no threads."""
         self._changed = threading.Condition()
         self._queue: deque[bytes] = deque()
         self._waiting = self._given = self._written = 0
@@ -45,20 +47,20 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def put(self, words: bytes) -> None:
-        """Hand in whole lines."""
+        """Write whole lines."""
         with self._changed:
             if self._waiting + len(words) > self._most and self._queue:
                 self.lost += words.count(b"\n")
                 return
             if self.lost:
-                self._append(self._told())
+                self._append(self._lost_line())
             self._append(words)
             mine = self._given
             if not self._stuck:
                 self._stuck = not self._changed.wait_for(lambda: self._written >= mine, self._patience)
 
     def flush(self, patience: float) -> bool:
-        """Wait until all is written, ``patience`` seconds at most; whether it is."""
+        """Wait until all is written, at most ``patience`` seconds. Returns whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: self._written >= self._given, patience)
 
@@ -70,14 +72,14 @@ class LineWriter:
             self._thread = threading.Thread(target=self._run, name="error-stream", daemon=True)
             try:
                 self._thread.start()
-            except RuntimeError:  # no thread any more: Python ends
+            except RuntimeError:  # Python is ending and starts no threads
                 self._thread = None
                 self._queue.clear()
                 self._written = self._given
                 return
         self._changed.notify_all()
 
-    def _told(self) -> bytes:
+    def _lost_line(self) -> bytes:
         lost, self.lost = self.lost, 0
         return b"quietcam: %d lines are left out here, since nobody read this stream\n" % lost
 
@@ -97,29 +99,29 @@ class LineWriter:
                 self._written += 1
                 self._stuck = False
                 if self.lost and not self._queue:
-                    self._append(self._told())
+                    self._append(self._lost_line())
                 changed.notify_all()
 
 
 class ErrorStream(io.TextIOBase):
-    """``sys.stderr`` of a command: whole lines, escaped, through a ``LineWriter``.
+    """``sys.stderr`` of a command: writes whole lines by a ``LineWriter``, with control characters escaped.
 
     Args:
-        encoding: of the reader; what it cannot hold is escaped.
-        divert: takes the words of a thread whose words are caught at this time; None where they are not.
-        raw: let escape sequences through, for what draws on a terminal.
+        encoding: characters that it cannot hold are escaped.
+        divert: returns where the text of the current thread goes while its native output is caught, else None.
+        raw: let escape sequences through, for progress bars.
     """
 
     def __init__(
         self,
-        voice: LineWriter,
+        writer: LineWriter,
         encoding: str = "utf-8",
         divert: Callable[[], Callable[[bytes], object] | None] = lambda: None,
         raw: bool = False,
     ) -> None:
-        self.voice = voice
+        self.writer = writer
         self._encoding, self._divert, self._raw = encoding, divert, raw
-        self._begun = threading.local()  # the line that a thread has not ended yet
+        self._begun = threading.local()  # each thread's unfinished line
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -133,10 +135,10 @@ class ErrorStream(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        return os.isatty(self.voice.descriptor)
+        return os.isatty(self.writer.descriptor)
 
     def fileno(self) -> int:
-        return self.voice.descriptor
+        return self.writer.descriptor
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
@@ -154,9 +156,9 @@ class ErrorStream(io.TextIOBase):
         self._out(printable(rest, lines=True))
 
     def say(self, line: str) -> None:
-        """One line for the reader, also of a thread whose words are caught."""
-        self.voice.put((printable(line) + "\n").encode(self._encoding, "backslashreplace"))
+        """Write one line, also from a thread whose native output is caught."""
+        self.writer.put((printable(line) + "\n").encode(self._encoding, "backslashreplace"))
 
     def _out(self, text: str) -> None:
         if text:
-            (self._divert() or self.voice.put)(text.encode(self._encoding, "backslashreplace"))
+            (self._divert() or self.writer.put)(text.encode(self._encoding, "backslashreplace"))

@@ -1,6 +1,6 @@
 """What native code writes to the error stream: kept in a file in memory, read by position, and kept small.
 
-A file and not a pipe: whoever writes never waits, also where no thread of Python can run.
+It is a file and no pipe, so that native code never waits while it writes, even if no Python thread can run.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from collections.abc import Callable
 __all__ = ["KEPT", "NativeLog", "Part"]
 
 KEPT = 1 << 20
-"""Bytes that are kept of what nobody has dealt with yet."""
+"""Bytes that are kept of output that is not shown, read or dropped yet."""
 
-_FREED = 1 << 18  # bytes that are given back to the system at once
-_LINE = 1 << 12  # bytes of a line that may wait for its end
-_PAGE = 1 << 16  # a multiple of all sizes that a page of memory may have
+_FREED = 1 << 18  # bytes that are given back to the system in one step
+_LINE = 1 << 12  # bytes of an unfinished line that is held back
+_PAGE = 1 << 16  # a multiple of every page size
 
 
 class Part:
-    """What is written from now on, until it ends."""
+    """A stretch of the file: what is written from now on until the part ends."""
 
     __slots__ = ("begin",)
 
@@ -32,20 +32,20 @@ class Part:
 
 
 class NativeLog:
-    """A file that others append to, and the account of who has dealt with which part of it. For any thread.
+    """A file that native code appends to, and which parts of it have been shown, read or dropped. Thread-safe.
 
-    Several parts may be open at once. Nobody knows who wrote what is in all of them: what is written in a part whose
-    block succeeds is dropped, unless another part shows it.
+    Several parts may be open at once. Where they overlap, nobody knows which block a line belongs to: a part whose
+    block succeeds drops it, unless another part shows it.
 
     Attributes:
-        file: its descriptor, which appends.
-        position: all before it has been shown, heard or dropped.
+        file: its descriptor, opened for appending.
+        position: everything before it has been shown, read or dropped.
     """
 
     def __init__(self) -> None:
         self.file = _file()
         self.position = 0
-        self._lock = threading.Lock()  # never held across a native call, nor where somebody reads what is written
+        self._lock = threading.Lock()  # never held during a native call or a write to the error stream
         self._open: set[Part] = set()
         self._settled: list[tuple[int, int, bool]] = []  # begin, end, and whether it was shown
         self._freed = self._seen = 0
@@ -57,13 +57,13 @@ class NativeLog:
             return part
 
     def drop(self, part: Part) -> None:
-        """End it; nobody wants to see it."""
+        """End the part; its output is not shown."""
         with self._lock:
             self._settle(part.begin, self._size(), shown=False)
             self._close(part)
 
     def take(self, part: Part) -> bytes:
-        """End it, to be shown now: without what was shown already."""
+        """End the part and return its output, without what has been shown already."""
         with self._lock:
             end = self._size()
             words = self._read(part.begin, end, lambda shown: shown)
@@ -71,25 +71,26 @@ class NativeLog:
             self._close(part)
             return words
 
-    def hear(self, part: Part, ours: Callable[[str], bool]) -> list[str]:
-        """End it: its lines that are ``ours``; who else listens hears them too, and nobody sees them."""
+    def read_lines(self, part: Part, ours: Callable[[str], bool]) -> list[str]:
+        """End the part and return its lines that are ``ours``. They are not shown; other open parts get them, too."""
         with self._lock:
-            heard, at = [], part.begin
+            lines, at = [], part.begin
             for line in self._bytes(part.begin, self._size()).splitlines(keepends=True):
                 text = line.decode(errors="replace")
                 if ours(text):
-                    heard.append(text.strip())
+                    lines.append(text.strip())
                     self._settle(at, at + len(line), shown=False)
                 at += len(line)
             self._close(part)
-            return heard
+            return lines
 
     def rest(self, last: bool = False) -> tuple[bytes, int]:
-        """What nobody has dealt with, and how many bytes of it are left out, since they were too many. What is in a
-        part that is open stays, up to ``KEPT``.
+        """Return what no part has taken, and how many bytes of it are left out because there were too many.
+
+        Output in a part that is still open stays, up to ``KEPT`` bytes.
 
         Args:
-            last: take all, also a line that has not ended, and what is in parts that are open.
+            last: take everything, also an unfinished line, and output in open parts.
         """
         with self._lock:
             size = self._size()
@@ -98,7 +99,7 @@ class NativeLog:
             missed = max(0, min(start, end) - self.position)
             if end == size != self._seen and not last:
                 tail = self._bytes(max(start, end - _LINE), end)
-                end -= len(tail) - tail.rfind(b"\n") - 1  # the end of that line is on its way
+                end -= len(tail) - tail.rfind(b"\n") - 1  # that line is not finished yet
             self._seen = size
             words = self._read(start, end, lambda _: True) if end > start else b""
             self.position = max(start, end)
@@ -109,7 +110,7 @@ class NativeLog:
             return words, missed
 
     def _close(self, part: Part) -> None:
-        """It is open no more; what is settled right behind ``position`` is dealt with at once."""
+        """Close the part, and move ``position`` over what is settled right behind it."""
         self._open.discard(part)
         upto = min((each.begin for each in self._open), default=self._size())
         for begin, end, _ in sorted(self._settled):
@@ -121,7 +122,7 @@ class NativeLog:
             self._settled.append((begin, end, shown))
 
     def _read(self, begin: int, end: int, leave: Callable[[bool], bool]) -> bytes:
-        """The bytes there but for the settled ones that are to be left out."""
+        """The bytes there, without the settled ones that ``leave`` leaves out."""
         begin = max(begin, end - KEPT)
         words = bytearray()
         for start, stop, shown in sorted(self._settled):
@@ -138,7 +139,7 @@ class NativeLog:
         return os.fstat(self.file).st_size
 
     def _free(self) -> None:
-        """Give back the memory of what is dealt with. Positions stay what they are."""
+        """Give back the memory before ``position``. Positions do not change."""
         if self.position - self._freed < _FREED:
             return
         upto = self.position - self.position % _PAGE
@@ -159,7 +160,7 @@ def _file() -> int:
 
 
 def _punch(file: int, begin: int, length: int) -> None:
-    """Make a hole; where the system cannot, the memory stays taken."""
+    """Make a hole in the file; where the system cannot, the memory stays in use."""
     import ctypes
 
     libc = ctypes.CDLL(None)

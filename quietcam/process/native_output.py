@@ -1,8 +1,9 @@
-"""Native libraries' chatter: kept from the reader, or heard. Nobody waits for a thread that sits in native code.
+"""What C and C++ libraries print on the standard error stream: dropped, shown after a failure, or read for warnings.
 
 While a block below runs, descriptor 2, which all threads share, leads into a file in memory
-(:mod:`quietcam.process.native_log`); in a command of ours it does so from the first such block to the command's end
-(:func:`command_stderr`), and what no block claims is passed on a few times a second.
+(:mod:`quietcam.process.native_log`). In our command line it does so from the first such block to the end of the command
+(:func:`command_stderr`), and lines that no block takes are shown a few times a second. No thread ever waits for another
+one that is inside native code.
 """
 
 from __future__ import annotations
@@ -39,22 +40,24 @@ _LAST_SECONDS = 1.0  # for a reader who is slow when all else has ended
 
 
 class _State:
-    """Of the process: who holds descriptor 2 away from the reader, and where the reader is."""
+    """State of the process: how many blocks redirect descriptor 2, and where the original error stream is."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # never held across a native call, nor where somebody reads what is written
+        self.lock = threading.Lock()  # never held during a native call or a write to the original error stream
         self.blocks = 0
         self.reader: int | None = None
-        """The error stream itself while descriptor 2 is turned away."""
+        """Descriptor of the original error stream while descriptor 2 is redirected."""
         self.place: int | None = None
-        """The reader's descriptor each time, never closed: whoever still holds its number writes into no other file."""
-        self.words: NativeLog | None = None
-        self.last: CrashOutput | None = None
-        self.voice: LineWriter | None = None
-        """Of a command."""
+        """The descriptor that ``reader`` has each time. It is never closed: code that still uses its number must not
+        write into another file.
+        """
+        self.log: NativeLog | None = None
+        self.crash: CrashOutput | None = None
+        self.writer: LineWriter | None = None
+        """Writes the error stream of our command line."""
         self.ending = threading.Event()
         self.parent = False
-        """A parent reads descriptor 2 and shows nobody what comes, so it stays where it is."""
+        """A parent process reads descriptor 2, so it is not redirected."""
 
 
 _state = _State()
@@ -65,17 +68,17 @@ _inside = threading.local()
 def native_output_caught(*, show: bool = True) -> Iterator[None]:
     """Catch what C and C++ libraries write to the standard error stream; show it only if the block fails.
 
-    Several threads may be inside at once. What is written meanwhile is dropped if the block succeeds, also what a
-    library in another thread writes; what Python's threads write is not theirs to drop in a command of ours.
+    Several threads may be inside such blocks at once. If the block succeeds, all native output of that time is dropped,
+    also of libraries in other threads. In our command line, what Python code in other threads writes is always shown.
 
     Args:
-        show: False where the caller tells of a failure in words of its own; `quietcam --debug` shows all the same,
-            also of what succeeds.
+        show: False where the caller explains a failure itself. In debug mode (environment variable ``QUIETCAM_DEBUG``)
+            the output is always shown, also that of a block that succeeds.
     """
     debug = bool(os.environ.get("QUIETCAM_DEBUG"))
     failed = False
-    with _turned_away() as words:
-        part = words.begin() if words is not None else None
+    with _redirected() as log:
+        part = log.begin() if log is not None else None
         _inside.depth = getattr(_inside, "depth", 0) + 1
         try:
             yield
@@ -85,39 +88,39 @@ def native_output_caught(*, show: bool = True) -> Iterator[None]:
         finally:
             _flush()
             _inside.depth -= 1
-            if words is not None and part is not None:
+            if log is not None and part is not None:
                 if (failed and show) or debug:
-                    _show(words.take(part))
+                    _show(log.take(part))
                 else:
-                    words.drop(part)
+                    log.drop(part)
 
 
 @contextlib.contextmanager
 def native_lines_read(ours: Callable[[str], bool]) -> Iterator[list[str]]:
-    """Hear what C and C++ libraries write to the standard error stream: for warnings that they give in no other way.
+    """Read lines that C and C++ libraries write to the standard error stream: some warnings are given in no other way.
 
-    What others write meanwhile reaches the reader. Where two threads listen at once, each hears what both of their
-    libraries say: who must know whose words they are lets one thread in at a time.
+    Other lines are shown as usual. If two threads are inside such blocks at once, both get the lines of both; a caller
+    that must know which thread a line belongs to lets one thread in at a time.
 
     Args:
-        ours: whether a line is meant for the caller.
+        ours: whether the caller takes a line.
 
     Yields:
-        The list that has these lines once the block has ended.
+        A list. It holds these lines once the block has ended.
     """
-    heard: list[str] = []
-    with _turned_away() as words:
-        part = words.begin() if words is not None else None
+    lines: list[str] = []
+    with _redirected() as log:
+        part = log.begin() if log is not None else None
         try:
-            yield heard
+            yield lines
         finally:
             _flush()
-            if words is not None and part is not None:
-                heard += words.hear(part, ours)
+            if log is not None and part is not None:
+                lines += log.read_lines(part, ours)
 
 
 def write_line(line: str) -> None:
-    """One line on the error stream, past whatever is caught at the time."""
+    """Write one line to the original error stream, also while native output is caught."""
     stream, reader = sys.stderr, _state.reader
     if isinstance(stream, ErrorStream):
         stream.say(line)
@@ -129,59 +132,61 @@ def write_line(line: str) -> None:
 
 
 def stderr_for_children() -> int:
-    """The descriptor that a child process gets as its error stream: the reader's own."""
-    if _state.voice is not None:
-        return _state.voice.descriptor
+    """The descriptor that a child process gets as its error stream: the original one."""
+    if _state.writer is not None:
+        return _state.writer.descriptor
     return 2 if _state.reader is None else _state.reader
 
 
 def stderr_for_native_code() -> int:
-    """The descriptor of an error stream that lasts as long as this process, for native code to write to."""
-    return 2 if _state.voice is not None else stderr_for_children()
+    """The descriptor of an error stream that stays valid until the process ends, for native code to write to."""
+    return 2 if _state.writer is not None else stderr_for_children()
 
 
 def parent_reads_output() -> None:
-    """Tell that a parent takes all that this process prints, its last words too: nothing is caught from now on."""
+    """From now on catch nothing: a parent process reads all that this process prints, up to a crash."""
     _state.parent = True
 
 
 @contextlib.contextmanager
 def command_stderr() -> Iterator[None]:
-    """Give the error stream to a command of ours for its life: it waits for no reader, and no reader is shown what acts
-    on a terminal. For the main thread of a process that nobody else uses.
+    """Replace the error stream while a command runs: writes wait for no slow reader; control characters are escaped.
+
+    For the main thread of a process that runs nothing but our command line.
     """
     _open_standard_streams()
     before = sys.stderr
-    voice = LineWriter(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 10))
-    stream = ErrorStream(voice, getattr(before, "encoding", None) or "utf-8", divert=_divert)
-    sys.stderr, _state.voice = stream, voice
+    writer = LineWriter(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 10))
+    stream = ErrorStream(writer, getattr(before, "encoding", None) or "utf-8", divert=_divert)
+    sys.stderr, _state.writer = stream, writer
     try:
         yield
     finally:
         stream.flush()
-        _leave_command(voice)
+        _leave_command(writer)
         sys.stderr = before
 
 
 def divert_native_output() -> None:
-    """Keep from now on what native code prints in a command of ours, else only from its first block on: so that a
-    camera's library, too, never waits for a reader. Elsewhere it does nothing.
+    """In our command line, redirect descriptor 2 now, and not only from the first block on.
+
+    So a camera's library never waits for a slow reader either. In other processes it does nothing.
     """
-    if _state.voice is not None:
-        with _turned_away():
+    if _state.writer is not None:
+        with _redirected():
             pass
 
 
 @contextlib.contextmanager
-def _turned_away() -> Iterator[NativeLog | None]:
-    """Lead descriptor 2 into the file while any block runs. None where it stays: closed, or a parent's."""
+def _redirected() -> Iterator[NativeLog | None]:
+    """Redirect descriptor 2 into the file while any block runs. None if it cannot be: closed, or read by a parent."""
     _flush()
-    words = _begin()
+    log = _begin()
     try:
-        yield words
+        yield log
     finally:
-        if words is not None:
-            _end(words)
+        if log is not None:
+            _end(log)
 
 
 def _begin() -> NativeLog | None:
@@ -189,47 +194,47 @@ def _begin() -> NativeLog | None:
         if _state.parent:
             return None
         if _state.reader is None:
-            command = _state.voice is not None
+            command = _state.writer is not None
             try:
-                reader = _state.voice.descriptor if _state.voice else _place()
+                reader = _state.writer.descriptor if _state.writer else _place()
             except OSError:
                 return None
-            if _state.words is None:
-                _state.words = NativeLog()
-                _state.last = CrashOutput(_state.words.file, reader)
-                atexit.register(_state.last.end)
-            os.dup2(_state.words.file, 2)
+            if _state.log is None:
+                _state.log = NativeLog()
+                _state.crash = CrashOutput(_state.log.file, reader)
+                atexit.register(_state.crash.end)
+            os.dup2(_state.log.file, 2)
             _state.reader = reader
             if command:
-                _state.blocks += 1  # that of the command itself
-                _begin_command(2 if _state.last and _state.last.waits else reader)
+                _state.blocks += 1  # until the command ends
+                _begin_command(2 if _state.crash and _state.crash.waits else reader)
         _state.blocks += 1
-        return _state.words
+        return _state.log
 
 
 def _place() -> int:
-    """Descriptor 2, once more."""
+    """A copy of descriptor 2, always under the same number."""
     if _state.place is None:
         _state.place = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 10)
         return _state.place
     return os.dup2(2, _state.place, inheritable=False)
 
 
-def _end(words: NativeLog) -> None:
-    reader, last = None, _state.last
-    if last is not None:
-        last.passed(words.position)
+def _end(log: NativeLog) -> None:
+    reader, crash = None, _state.crash
+    if crash is not None:
+        crash.shown_up_to(log.position)
     with _state.lock:
-        if _state.words is not words:  # the command that the block belonged to has ended
+        if _state.log is not log:  # the command that the block belonged to has ended
             return
         _state.blocks -= 1
         if _state.blocks == 0 and _state.reader is not None:
             reader, _state.reader = _state.reader, None
             os.dup2(reader, 2)
     if reader is not None:
-        rest, missed = words.rest(last=True)
-        if last is not None:
-            last.passed(words.position)
+        rest, missed = log.rest(last=True)
+        if crash is not None:
+            crash.shown_up_to(log.position)
         with contextlib.suppress(OSError):
             _write(reader, _clean(rest, missed))
 
@@ -237,50 +242,50 @@ def _end(words: NativeLog) -> None:
 def _begin_command(faults: int) -> None:
     import faulthandler
 
-    # Into the file, where no reader can hold it up, if there is a shell that outlives us to show it.
+    # Into the file, which never blocks, if there is a shell that outlives this process and shows it.
     faulthandler.enable(file=faults, all_threads=False)
     threading.Thread(target=_forward, name="native-output", daemon=True).start()
 
 
-def _leave_command(voice: LineWriter) -> None:
-    """Whatever hangs in a block is left behind: what it said is shown."""
+def _leave_command(writer: LineWriter) -> None:
+    """Show what is left in the file, also of blocks that hang, and restore descriptor 2."""
     global _state
     with _state.lock:
         old, _state = _state, _State()
     old.ending.set()
-    if old.reader is not None and old.words is not None and old.last is not None:
+    if old.reader is not None and old.log is not None and old.crash is not None:
         import faulthandler
 
         faulthandler.disable()
-        os.dup2(voice.descriptor, 2)
-        _tell(voice, *old.words.rest(last=True))
-        old.last.end()
-    voice.flush(process.seconds_left(_LAST_SECONDS))
+        os.dup2(writer.descriptor, 2)
+        _write_lines(writer, *old.log.rest(last=True))
+        old.crash.end()
+    writer.flush(process.seconds_left(_LAST_SECONDS))
 
 
 def _forward() -> None:
-    """Pass on what nobody claims."""
-    voice, words, last, ending = _state.voice, _state.words, _state.last, _state.ending
-    if voice is None or words is None or last is None:
+    """Thread: show what no block takes."""
+    writer, log, crash, ending = _state.writer, _state.log, _state.crash, _state.ending
+    if writer is None or log is None or crash is None:
         return
     while not ending.wait(_FORWARD_SECONDS):
-        _tell(voice, *words.rest())
-        last.passed(words.position)
+        _write_lines(writer, *log.rest())
+        crash.shown_up_to(log.position)
 
 
 def _show(words: bytes) -> None:
-    """What a block said before it failed."""
-    voice, reader = _state.voice, _state.reader
-    if voice is not None:
-        _tell(voice, words)
+    """Show what native code wrote in a block that failed."""
+    writer, reader = _state.writer, _state.reader
+    if writer is not None:
+        _write_lines(writer, words)
     elif reader is not None:
         with contextlib.suppress(OSError):
             _write(reader, _clean(words))
 
 
-def _tell(voice: LineWriter, words: bytes, missed: int = 0) -> None:
+def _write_lines(writer: LineWriter, words: bytes, missed: int = 0) -> None:
     for line in _pieces(_clean(words, missed)):
-        voice.put(line)
+        writer.put(line)
 
 
 def _pieces(words: bytes) -> Iterator[bytes]:
@@ -291,7 +296,7 @@ def _pieces(words: bytes) -> Iterator[bytes]:
 
 
 def _clean(words: bytes, missed: int = 0) -> bytes:
-    """What libraries said, as it may be shown."""
+    """Native output as it may be shown: printable, and without secrets."""
     text = words.decode(errors="surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
     if missed:
         text = f"quietcam: {missed} bytes of what libraries print are left out here, since they were too many\n{text}"
@@ -305,7 +310,7 @@ def _write(descriptor: int, words: bytes) -> None:
 
 
 def _divert() -> Callable[[bytes], object] | None:
-    """Where a thread's own words go while it is inside a block that catches them."""
+    """Where Python code writes to while its thread is inside a block that catches native output."""
     if getattr(_inside, "depth", 0) and _state.reader is not None:
         return lambda words: os.write(2, words)
     return None
@@ -318,26 +323,26 @@ def _flush() -> None:
 
 
 def _open_standard_streams() -> None:
-    """See that 0, 1 and 2 are taken: else the next file that is opened would be, and take what libraries print."""
+    """Open descriptors 0, 1 and 2 if they are closed: else the next file that is opened would get native output."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
             os.set_inheritable(descriptor, True)
 
 
 def _forked() -> None:
-    """A child by fork has the memory, and neither the threads nor a part in the last words."""
+    """In a forked child: it has the parent's memory, but neither its threads nor its crash output."""
     global _state
     old, _state = _state, _State()
-    if old.last is not None:
-        old.last.forget()
+    if old.crash is not None:
+        old.crash.forget()
     if old.reader is not None:
         os.dup2(old.reader, 2)
-    if old.voice is not None:
-        old.voice.forked()
-        _state.voice = old.voice
+    if old.writer is not None:
+        old.writer.forked()
+        _state.writer = old.writer
 
 
 os.register_at_fork(after_in_child=_forked)

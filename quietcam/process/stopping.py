@@ -1,16 +1,16 @@
-"""How this process ends when it is told to: by Ctrl-C, SIGTERM or a closed terminal.
+"""How this process ends after Ctrl-C, SIGTERM or a closed terminal.
 
-A thread that only waits for signals takes care of it, since the main one may be inside foreign code that never returns.
-What happens depends on how far the command is:
+A thread that only waits for signals handles them, since the main thread may be inside native code that never returns.
+What it does depends on how far the command is:
 
-- Start (imports, options, configuration, camera, model): nothing is lost, so the process ends at once.
-- Work: the main thread gets a KeyboardInterrupt, once, as every command but ``run`` wants it.
-- A run that has sinks (``stopped_by``): it is asked to end. Where its thread does not listen it gets the
-  KeyboardInterrupt, and what has not ended ``LIMIT`` seconds after the signal is left behind. A second signal ends the
-  process at once.
+- Start (imports, options, configuration, camera, model): there is nothing to lose, so the process ends at once.
+- Work (every command but ``run``): the main thread gets one KeyboardInterrupt.
+- A run with sinks (``stopped_by``): the run is asked to stop. If its main thread does not react, it gets a
+  KeyboardInterrupt. Threads that have not ended ``LIMIT`` seconds after the signal are left behind. A second signal
+  ends the process at once.
 
-What holds Python's lock for ever, as native code may that never returns to Python, holds up this thread, too: then only
-SIGKILL, or a service's watchdog, ends the process.
+Native code that never releases Python's lock blocks this thread, too. Then only SIGKILL, or the watchdog of a service,
+ends the process.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ LIMIT = 1.5
 """Seconds from the signal until the process is gone."""
 
 LONGEST = 4.0
-"""The same where a sink is not hanging but at work, finishing its file on a slow machine."""
+"""The same while a sink is still working, for example finishing its file on a slow machine."""
 
 _CODE = 130
-_LISTENS = 0.4  # seconds after which a main thread that was asked to end is interrupted
-_ONE_WISH = 0.2  # seconds within which a second signal is the same wish: timeout(1) sends two
-_RESERVE = 0.2  # seconds between the last wait and the end: for the report, and for the lines that are said
+_LISTENS = 0.4  # seconds after which a main thread that was asked to stop is interrupted
+_ONE_WISH = 0.2  # a second signal within so many seconds does not count: timeout(1) sends two
+_RESERVE = 0.2  # seconds between the last wait and the end, for the report and the last lines
 _PULSE = 0.05
-_WINDOW = 0.3  # seconds over which is measured whether a thread is at work
-_AT_WORK = 0.02  # the share of a processor that it then has at least, on a machine that is busy with other things
+_WINDOW = 0.3  # seconds over which it is measured whether a thread works
+_AT_WORK = 0.02  # the least share of a processor that a working thread gets, also on a busy machine
 
 
 class _Stage(enum.Enum):
-    OUTSIDE = "no command line: handlers are another's"
+    OUTSIDE = "no command line of ours: signal handlers are left alone"
     START = "nothing to lose"
-    WORK = "a command that takes a KeyboardInterrupt"
+    WORK = "a command that is stopped by a KeyboardInterrupt"
     CAREFUL = "a run with sinks"
 
 
 class Stopping:
-    """The state of one process: :data:`process`. In a library, where ``install`` is not called, it does nothing.
+    """How the process ends; :data:`process` is the one instance. Without ``install``, as in a library, it does nothing.
 
     Attributes:
-        asked: whether a run was told to stop.
-        hangups: how often SIGHUP came while nobody took it.
+        asked: whether a run was asked to stop.
+        hangups: how many SIGHUP have come that nobody has handled.
     """
 
     def __init__(self) -> None:
@@ -68,12 +68,12 @@ class Stopping:
         self._hangup_stops = self._interrupt = self._heard = self._early = self._raised = False
         self._since = 0.0
         self._stop: Callable[[], None] = lambda: None
-        self._finishing: set[_Effort] = set()  # of threads that finish sinks
-        self._worked = 0.0  # when one of them was at work last
+        self._finishing: set[_Effort] = set()  # of threads that are finishing sinks
+        self._worked = 0.0  # when one of them last worked
         self._leaving = threading.Lock()
 
     def install(self) -> None:
-        """Take the signals, and begin with the start: the first thing that a process does. Again it does nothing."""
+        """Handle signals from now on: the first thing that our process does. A second call does nothing."""
         if self._stage is not _Stage.OUTSIDE:
             return
         wake, write = os.pipe()
@@ -82,17 +82,17 @@ class Stopping:
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._signalled)
-        # A service starts with SIGHUP ignored, so that none ends it before this line; it wants to hear it all the same.
+        # A service starts with SIGHUP ignored, so that none ends it before this line. From here on it handles SIGHUP.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN or os.environ.get("NOTIFY_SOCKET"):
             signal.signal(signal.SIGHUP, self._hung_up)
-        signal.signal(signal.SIGURG, self._interrupted)  # our own; by default it means nothing
+        signal.signal(signal.SIGURG, self._interrupted)  # for ourselves; ignored by default
         self._stage = _Stage.START
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         os.register_at_fork(after_in_child=_forget)
         threading.Thread(target=self._watch, args=(wake,), name="signals", daemon=True).start()
 
     def interrupt_main(self) -> None:
-        """From now on a KeyboardInterrupt ends the command; SIGHUP does what it does anywhere."""
+        """From now on signals raise a KeyboardInterrupt in the main thread, and SIGHUP has its usual effect."""
         if self._stage is not _Stage.START:
             return
         self._stage = _Stage.WORK
@@ -104,15 +104,16 @@ class Stopping:
                 signal.raise_signal(signal.SIGHUP)
 
     def hangup_stops(self) -> None:
-        """There is nothing to read again: SIGHUP means that the terminal was closed, and ends the run like Ctrl-C."""
+        """From now on SIGHUP stops the run, as Ctrl-C does: there is no configuration to read again."""
         self._hangup_stops = True
         if self.hangups and self._stage is not _Stage.OUTSIDE:
-            signal.raise_signal(signal.SIGHUP)  # now it is heard as a wish to stop
+            signal.raise_signal(signal.SIGHUP)  # now it stops the run
 
     @contextlib.contextmanager
     def stopped_by(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While the block runs, ``stop`` is called, from another thread, when the process is told to end. From then on
-        all that is left to do has ``seconds_left`` seconds.
+        """From the start of the block on, a signal calls ``stop`` from another thread.
+
+        After that, ``seconds_left`` limits what is still to be done.
         """
         if self._stage is not _Stage.START:
             yield
@@ -120,21 +121,22 @@ class Stopping:
         self._stop = stop
         self._stage = _Stage.CAREFUL
         self._check()
-        yield  # and so it stays: what was written is not to be hurt on the last few lines
+        yield  # the stage stays as it is: nothing may interrupt the last lines and damage what was written
 
     def ends_itself(self) -> None:
-        """The main thread is about to end: it needs no KeyboardInterrupt."""
+        """Tell that the main thread is stopping by itself and needs no KeyboardInterrupt."""
         self._heard = True
 
     def seconds_left(self, most: float) -> float:
-        """Seconds that a wait may take: ``most``, or less where the process is told to end."""
+        """Seconds that a wait may take: ``most``, or less after a signal to stop."""
         return min(most, max(0.0, self._due() - _RESERVE - time.monotonic())) if self.asked else most
 
     def wait(
         self, threads: Sequence[threading.Thread], most: float, hurried: Callable[[], bool] = lambda: True
     ) -> list[threading.Thread]:
-        """Wait for the end of ``threads``: for ever as long as it is not ``hurried``, then up to ``most`` seconds, and
-        no longer than ``seconds_left``. Those that have not ended.
+        """Wait until ``threads`` end: without limit while it is not ``hurried``, then at most ``most`` seconds.
+
+        After a signal, ``seconds_left`` is the limit, too. Returns the threads that have not ended.
         """
         last: float | None = None
         while alive := [each for each in threads if each.is_alive()]:
@@ -148,7 +150,7 @@ class Stopping:
 
     @contextlib.contextmanager
     def finishing(self) -> Iterator[None]:
-        """This thread finishes a sink: while it is at work, and does not hang, the process waits ``LONGEST``."""
+        """Tell that this thread finishes a sink: while it works, and does not hang, the limit is ``LONGEST``."""
         effort = _Effort()
         self._finishing.add(effort)
         try:
@@ -157,26 +159,28 @@ class Stopping:
             self._finishing.discard(effort)
 
     def leave(self, code: int) -> NoReturn:
-        """End the process with ``code``. A run ends without the interpreter's own end, and so does what hangs: that end
-        waits for threads, runs destructors of libraries, and a signal in the midst of it would change the code.
+        """End the process with ``code``.
+
+        A run, or a command with threads that hang, skips the shutdown of the interpreter: this would wait for threads
+        and run destructors of libraries, and a signal during it would change the exit code.
         """
-        hangs = self.wait(_ours(), _RESERVE)  # one that was just let go, as a model's trial, is not left behind
+        hangs = self.wait(_ours(), _RESERVE)  # a thread that is about to end, such as the trial of a model, may end
         if not hangs and self._stage in (_Stage.OUTSIDE, _Stage.WORK):
             sys.exit(code)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
         self._end("", code)
-        while True:  # another thread is just about to end the process
+        while True:  # another thread is ending the process
             time.sleep(LONGEST)
 
     def _signalled(self, number: int, frame: object) -> None:
-        """In the main thread, when it gets to it."""
+        """Signal handler: Python runs it in the main thread, once that runs Python code."""
         del number, frame
         if self._stage is _Stage.START:
             self._early = True
         elif self._stage is _Stage.WORK and not self._raised:
-            self._raised = True  # once: a second one must not hurt what is being saved
+            self._raised = True  # once: a second one could damage what is being saved
             raise KeyboardInterrupt
 
     def _interrupted(self, number: int, frame: object) -> None:
@@ -186,7 +190,7 @@ class Stopping:
             raise KeyboardInterrupt
 
     def _check(self) -> None:
-        """Whoever was told to end in the stage before goes no further."""
+        """Go no further if a signal came in the stage before."""
         while self._early:
             time.sleep(LONGEST)
 
@@ -218,26 +222,26 @@ class Stopping:
             self._since, self.asked = now, True
             _thread.start_new_thread(self._stop, ())
         elif now - self._since > _ONE_WISH:
-            self._end("told to end once more, so what was not finished is left")
+            self._end("told to stop a second time; what is not finished is lost")
 
     def _look(self) -> None:
-        """Once told: interrupt who does not listen, and end what takes too long."""
+        """After a signal: interrupt a main thread that does not react, and end the process when time is up."""
         now = time.monotonic()
         if not self._heard and now - self._since > _LISTENS:
             self._heard = self._interrupt = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
         for effort in tuple(self._finishing):
-            if effort.is_work(now):
+            if effort.works(now):
                 self._worked = now
         if now >= self._due():
             self._end("interrupted; what was finished is kept")
 
     def _due(self) -> float:
-        """When the process must be gone, monotonic."""
+        """When the process must have ended, by the monotonic clock."""
         return self._since + (LONGEST if time.monotonic() - self._worked < 2 * _WINDOW else LIMIT)
 
     def _end(self, words: str, code: int = _CODE) -> None:
-        """End the process; say why, and what is left behind, without waiting for who reads it."""
+        """End the process; say why, and which threads are left behind, without waiting for a slow reader."""
         if not self._leaving.acquire(blocking=False):
             return
         names = [thread.name.removeprefix("quietcam-") for thread in _ours()] if self._stage is _Stage.CAREFUL else []
@@ -251,17 +255,17 @@ class Stopping:
 
 
 class _Effort:
-    """Whether the thread that makes this is at work, by the time for which it has a processor."""
+    """Whether the thread that creates this object is working, by the processor time that it uses."""
 
     def __init__(self) -> None:
-        # macOS has no such clock: there no thread counts as at work.
+        # macOS has no such clock: there no thread counts as working.
         clock_of = getattr(time, "pthread_getcpuclockid", None)
         self._clock: int | None = None if clock_of is None else clock_of(threading.get_ident())
         self._since, self._computed = time.monotonic(), self._time()
-        self._last = True  # until it was measured
+        self._last = True  # until it is measured
 
-    def is_work(self, now: float) -> bool:
-        """Whether it was in the last ``_WINDOW``. One that hangs sleeps, or wakes for a look now and then."""
+    def works(self, now: float) -> bool:
+        """Whether it has worked within the last ``_WINDOW``. A thread that hangs sleeps, or wakes only now and then."""
         if now - self._since >= _WINDOW:
             computed = self._time()
             self._last = computed - self._computed > _AT_WORK * (now - self._since)
@@ -275,7 +279,7 @@ class _Effort:
 
 
 def _ours() -> list[threading.Thread]:
-    """Threads of a run that have not ended."""
+    """Our threads that have not ended."""
     return [each for each in threading.enumerate() if each.name.startswith("quietcam-")]
 
 
@@ -287,7 +291,7 @@ def _write(line: str, written: _thread.LockType) -> None:
 
 
 def _forget() -> None:
-    """In a forked process, whose signals are not this one's."""
+    """In a forked process: it handles its signals itself."""
     signal.set_wakeup_fd(-1)
 
 

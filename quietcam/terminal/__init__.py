@@ -1,1 +1,1 @@
-"""What people see of a command: options, progress, tables, reports. Secrets are hidden here."""
+"""What users of a command see: options, log, progress, tables, reports. Secrets are hidden here."""

@@ -1,4 +1,4 @@
-"""rich's console for our tables and bars: what a name holds cannot act on it. Import it where something is shown."""
+"""The console of rich for our tables and bars, safe for names with control characters. Import it only when needed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["PlainConsole"]
 
 
 class PlainConsole(Console):
-    """Takes no markup and no names of pictographs in a string: ``[red]`` may be a folder. Style is told with ``Text``.
+    """A console that takes strings literally: ``[red]`` may be the name of a folder, ``:x:`` is no emoji.
 
-    A string is one line. A text may have several.
+    A string is one line. For style and for several lines, use ``Text``.
 
     Args:
-        stderr: on the error stream; else on the standard output.
+        stderr: print on the standard error stream, else on the standard output.
     """
 
     def __init__(self, stderr: bool = False) -> None:
         stream = sys.stderr
-        raw: Any = ErrorStream(stream.voice, stream.encoding, raw=True) if isinstance(stream, ErrorStream) else None
+        raw: Any = ErrorStream(stream.writer, stream.encoding, raw=True) if isinstance(stream, ErrorStream) else None
         super().__init__(file=raw if stderr else None, stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:

@@ -1,4 +1,4 @@
-"""Messages name the parameters of a function; whoever reads them on the command line sees that command's options."""
+"""Messages of the library name parameters in backticks; the command line shows its own options in their place."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _commands: list[Callable[[], Mapping[str, str]]] = []  # of this process, the in
 
 @contextlib.contextmanager
 def flags_named(flags: Callable[[], Mapping[str, str]]) -> Iterator[None]:
-    """While the block runs, ``with_flags`` knows these flags, in every thread.
+    """While the block runs, ``with_flags`` uses these flags, in every thread.
 
     Args:
-        flags: gives what :func:`flags_of` returns. It is called once, when the first message names a parameter.
+        flags: returns the result of :func:`flags_of`. It is called once, when a message first names a parameter.
     """
     known: list[Mapping[str, str]] = []
 
@@ -36,7 +36,7 @@ def flags_named(flags: Callable[[], Mapping[str, str]]) -> Iterator[None]:
 
 
 def flags_of(command: Any, words: Sequence[str]) -> dict[str, str]:
-    """How the command that ``words`` start writes its parameters.
+    """The options of the command that ``words`` run, by the names of their parameters.
 
     Args:
         command: the click group of the whole command line.

@@ -1,4 +1,4 @@
-"""Levels in the journal of systemd: ``<4>`` at the start of a line says that it is a warning, see sd-daemon(3)."""
+"""Levels for the journal of systemd: ``<4>`` at the start of a line marks a warning, see sd-daemon(3)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LEVELS = ((logging.CRITICAL, "<2>"), (logging.ERROR, "<3>"), (logging.WARNING, 
 
 
 def prefix(level: int) -> str:
-    """What stands before a line of this level (one of :mod:`logging`): nothing where no journal reads the lines."""
+    """The prefix of a line of this level (one of :mod:`logging`). Empty if the lines do not go to the journal."""
     if not _journal_reads():
         return ""
     return next((sign for least, sign in _LEVELS if level >= least), "<7>")
 
 
 def _journal_reads() -> bool:
-    """Whether the standard error stream is the one that systemd names by device and inode."""
+    """Whether the standard error stream is the one that ``JOURNAL_STREAM`` names by device and inode."""
     named = os.environ.get("JOURNAL_STREAM")
     if not named or not (isinstance(sys.stderr, ErrorStream) or sys.stderr is sys.__stderr__):
         return False

@@ -1,10 +1,10 @@
 """The log of the library: ``log.info`` says what happens, ``log.warning`` what the user should know or act on.
 
-Library code says nothing in any other way. Who uses quietcam as a library configures the logger ``quietcam`` with
-:mod:`logging` as any other; without configuration, Python prints warnings and errors. The command line shows each
-record as one line on the standard error stream, and a service as a line of the journal with its level.
+Library code has no other way to tell the user something while it works. In your own program, configure the logger
+``quietcam`` with :mod:`logging`, like any other; without configuration, Python prints warnings and errors. The command
+line shows each record as one line on the standard error stream, and a service as a line of the journal with its level.
 
-In tests, ``caplog`` hears all records from INFO up, with and without a command (``log_level`` in ``pyproject.toml``)::
+In tests, ``caplog`` gets all records from INFO up, with and without a command (``log_level`` in ``pyproject.toml``)::
 
     def test_a_slow_camera_is_named(caplog):
         open_it()
@@ -31,16 +31,16 @@ log = logging.getLogger("quietcam")
 
 
 class _Lines(logging.Handler):
-    """Each record is one line by ``say``. With ``--debug``, the traceback of its exception follows."""
+    """Shows each record as one line, by ``say``. In debug mode, the traceback of its exception follows."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        self.emit(record)  # without the handler's lock: no thread waits for another one's line
+        self.emit(record)  # without the handler's lock: no thread waits for the line of another
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = record.getMessage()
-        except Exception:  # noqa: BLE001  a placeholder too many in a message ends no command
+        except Exception:  # noqa: BLE001  a wrong placeholder in a message must not end a command
             text = f"{record.msg} {record.args}"
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and one_line(error) not in text:
@@ -56,7 +56,7 @@ def log_shown(alone: bool = False) -> Iterator[None]:
     """Show the log on the standard error stream while the block runs. Blocks may be nested; a line is shown once.
 
     Args:
-        alone: hand records to no other handler, for a process that is ours: TensorFlow's would print them again.
+        alone: pass records to no other handler, for a process of ours: TensorFlow would print them again.
     """
     if any(isinstance(each, _Lines) for each in log.handlers):
         yield

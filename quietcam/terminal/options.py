@@ -1,7 +1,7 @@
-"""Command-line options that several commands share, each worded once; and the parsers of all that are numbers.
+"""Options that several commands share, and the parsers of options that are numbers.
 
-A number has its bounds where its option is declared, and so on the command line, in a configuration and in the
-environment. They are wide: beyond them a value is a slip, or takes memory and hours that nobody has.
+The bounds of a number are given with its option, and apply on the command line, in configuration files and in the
+environment. They are wide: a value beyond them is a typing error, or takes more memory and hours than anybody has.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from quietcam.terminal.printable import printable
 
 __all__ = ["Json", "OutOfBounds", "Side", "number", "whole", "writable"]
 
-_SHOWN = 60  # characters of a value in a message
+_SHOWN = 60  # most characters of a value in a message
 
 
 class OutOfBounds(typer.BadParameter):
-    """A value that is no number within an option's bounds."""
+    """A value that is no number, or outside the bounds of its option."""
 
     def __init__(self, rule: str, nearest: str, value: object) -> None:
         text = printable(str(value))
@@ -38,9 +38,9 @@ class OutOfBounds(typer.BadParameter):
 
 
 def whole(least: int, most: int) -> Callable[[Any], int]:
-    """The ``parser`` of an option that is a whole number, bounds included."""
+    """The ``parser`` of an option that is a whole number from ``least`` to ``most``, both included."""
 
-    def integer(value: Any) -> int:  # its name is what the help shows
+    def integer(value: Any) -> int:  # the help shows this name
         try:
             return read_whole(value, least, most)
         except (ValueError, TypeError):
@@ -51,7 +51,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
 
 
 def number(least: float, most: float) -> Callable[[Any], float]:
-    """The ``parser`` of an option that is a finite number, bounds included."""
+    """The ``parser`` of an option that is a finite number from ``least`` to ``most``, both included."""
 
     def float_(value: Any) -> float:
         try:
@@ -72,10 +72,10 @@ def _nearest(least: float, most: float, value: Any) -> str:
 
 
 def writable(target: Any) -> Any:
-    """The ``callback`` of an option that is a file for a result: one that cannot be written is refused before the work.
+    """The ``callback`` of an option for a result file: a file that cannot be written is refused before the work begins.
 
     Raises:
-        StorageError: it cannot.
+        StorageError: it cannot be written.
     """
     if target is not None and target != "-":
         try:
@@ -87,14 +87,19 @@ def writable(target: Any) -> Any:
 
 Json = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE|-", callback=writable, help="Write the report there; - is stdout."),
+    typer.Option(
+        "--json",
+        metavar="FILE|-",
+        callback=writable,
+        help="Write the report as JSON to this file; - is standard output.",
+    ),
 ]
 
 Side = Annotated[
     str,
     typer.Option(
         metavar="SIDE[:RULE]",
-        help="Take one side of the split that training uses: train, validation, test. Another split than the "
-        "default stands behind a colon: test:test=004,validation=001.",
+        help="Use one side of the split that training uses: train, validation or test. Write a split other than the "
+        "default after a colon: test:test=004,validation=001.",
     ),
 ]

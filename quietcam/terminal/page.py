@@ -1,4 +1,4 @@
-"""Reports as one HTML file each: they open offline, hold their pictures, and look alike on a desk and on a phone."""
+"""Reports as single HTML files: they work offline, contain their pictures, and fit desktops and phones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def render_page(package: str, template: str, **values: Any) -> str:
     Templates may import and include others: of the package, and of this one. The same values give the same page.
 
     Raises:
-        MissingExtraError: jinja2 is not installed (by the command line).
+        ModuleNotFoundError: jinja2 is not installed; the command line explains it as MissingExtraError.
     """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
@@ -33,7 +33,7 @@ def render_page(package: str, template: str, **values: Any) -> str:
 
 
 def picture_uri(picture: Image, quality: int | None = None) -> str:
-    """A picture as the source of an ``<img>``: PNG, or with ``quality`` (1 to 100) JPEG, for thumbnails."""
+    """A picture as the source of an ``<img>``: PNG, or JPEG with ``quality`` (1 to 100), for thumbnails."""
     import cv2
 
     suffix, kind, options = (

@@ -1,4 +1,4 @@
-"""Text as it may reach a terminal or a journal: nothing of it acts there, and all of it can be encoded."""
+"""Text that is safe for a terminal or a journal: without control characters, and encodable."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ __all__ = ["printable"]
 
 
 def printable(text: str, lines: bool = False) -> str:
-    r"""``text`` with all that is not seen written as an escape: control characters, line ends, escape sequences,
-    characters that turn the direction of writing, odd spaces, and bytes of a name that is no UTF-8.
+    r"""Return ``text`` with an escape in place of every character that is not visible.
 
-    Names of files come from strangers: one could clear the screen, or add a line to a log that nobody wrote. What a
-    terminal gets goes through here where it leaves the process. Escaping twice changes nothing.
+    These are control characters, line ends, escape sequences, characters that change the direction of writing, unusual
+    spaces, and bytes of a name that are not UTF-8. Names of files may come from strangers: one could clear the screen,
+    or forge a line of a log. All output to a terminal goes through here. Escaping twice changes nothing.
 
     Args:
-        lines: the text is more than one line: line ends and tabs stay.
+        lines: keep line ends and tabs, for a text of several lines.
 
     >>> printable("a\x1b[2J\n\u202eb\udcff.png")
     'a\\x1b[2J\\n\\u202eb\\xff.png'

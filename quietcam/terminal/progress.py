@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """What a long job reports to."""
+    """What long work reports its progress to."""
 
     def advance(self, steps: float = 1, note: str = "") -> None:
-        """``steps`` more are done; ``note`` stands behind the bar."""
+        """``steps`` more are done; ``note`` is shown after the bar."""
 
 
 @contextlib.contextmanager
 def progress(description: str, total: float | None) -> Iterator[Progress]:
-    """Report on ``total`` steps of one job (None: nobody knows how many) on the standard error stream."""
+    """Show the progress of ``total`` steps (None: unknown) on the standard error stream."""
     if sys.stderr is not None and sys.stderr.isatty():
         with _bar(description, total) as bar:
             yield bar

@@ -1,4 +1,4 @@
-"""Where a report goes: a table on the terminal, JSON into a file or to the standard output."""
+"""Where a report goes: a table on the terminal, JSON in a file or on the standard output."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ __all__ = ["report_console", "write_report"]
 
 
 def write_report(target: str | None, report: Any) -> None:
-    """Write ``report`` as JSON to the file ``target``, without what is secret in it; ``-`` is the standard output, None
-    is nowhere.
+    """Write ``report`` as JSON, without secrets.
+
+    Args:
+        target: a file; ``-`` for the standard output; None for nowhere.
     """
     report = shown_values(report)
     if target == "-":
@@ -27,7 +29,7 @@ def write_report(target: str | None, report: Any) -> None:
 
 
 def report_console(target: str | None) -> Console:
-    """What tables are printed on: the standard output, or the error stream where JSON takes that."""
+    """The console for tables: the standard output, or the error stream if the JSON goes to the standard output."""
     from quietcam.terminal.console import PlainConsole
 
     console = PlainConsole(stderr=target == "-")

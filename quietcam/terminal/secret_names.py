@@ -1,4 +1,4 @@
-"""What stands behind the name of a secret: ``token = …``, ``"password": …``, ``Authorization: …``."""
+"""Values after the name of a secret: ``token = …``, ``"password": …``, ``Authorization: …``."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ HIDDEN = "***"
 
 _WITHIN = ("token", "passw", "passphrase", "secret", "credential", "apikey")
 _PARTS = frozenset({"pass", "pwd", "pw", "psk", "auth", "authorization", "cookie"})
-_TO_LINE_END = frozenset({"authorization", "cookie"})  # as HTTP writes them: more than one word
+_TO_LINE_END = frozenset({"authorization", "cookie"})  # in HTTP, their values have several words
 
-# Possessive throughout: no letter is looked at twice, however long and hostile the text is.
+# Possessive quantifiers throughout: no backtracking, however long and hostile the text is.
 _ASSIGNED = re.compile(r"(?<![\w-])([\w-]++)(?:([\"']?+\s*+=\s*+|[\"']\s*+:\s*+)|(:\s*+))(?=\S)")
 _VALUE = re.compile(
     r"\"(?:[^\"\\\n]|\\.)*+\"?+|'(?:[^'\\\n]|\\.)*+'?+|\[[^\]]*+\]?+|\{[^}]*+\}?+|\S++",
 )
 _LINE = re.compile(r"[^\n]++")
-_ITSELF = ("…", HIDDEN)  # our own, in a remedy, and what is hidden already
+_ITSELF = ("…", HIDDEN)  # a placeholder in our own remedies, and a value that is hidden already
 _NOTHING = re.compile(r"(?:None|null|true|false|True|False)\b")
 
 
 def is_secret(key: str) -> bool:
-    """Whether what is kept under this name is nobody's to see.
+    """Whether a value of this name is a secret.
 
     >>> [is_secret(key) for key in ("token", "RTSP_PASSWORD", "stream-key", "key", "width")]
     [True, True, True, False, False]
@@ -36,7 +36,7 @@ def is_secret(key: str) -> bool:
 
 
 def hide_assigned(text: str) -> str:
-    """``text`` without the values that stand behind names of secrets, in whatever notation.
+    """Return ``text`` without the values after names of secrets, in any notation.
 
     >>> hide_assigned("token = 12345, width = 640")
     'token = ***, width = 640'

@@ -1,4 +1,4 @@
-"""What may be shown of a text that holds URLs or secrets. Every message, report and log line goes through ``shown``."""
+"""Hiding secrets in text: passwords in URLs, tokens. Messages, reports and lines of the log go through ``shown``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _COLON = re.compile(r":|%3[aA]")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.\-])([A-Za-z][A-Za-z0-9+.\-]*+):")
 _SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "ftp"})
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%a-z]*\]|[A-Za-z0-9._\-]*)(?::([^/?#]*))?")
-_HARMLESS = re.compile(r"[A-Za-z]{1,16}=[0-9]{1,2}")  # channel=1, subtype=0: they tell cameras apart
-_KEY = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_\-]{12,}")  # a path of some recorders is the password
+_HARMLESS = re.compile(r"[A-Za-z]{1,16}=[0-9]{1,2}")  # channel=1, subtype=0: they distinguish cameras
+_KEY = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_\-]{12,}")  # the path of some recorders is a password
 
 
 def shown(text: str, whole: bool = False) -> str:
-    """A text without what is secret in it: of URLs user, password, values of a query and keys in a path; and what
-    stands behind the name of a secret, as in ``token = …``.
+    """Return ``text`` without secrets.
 
-    Hides too much rather than too little: all that stands before the last ``@`` of a URL. Takes no longer than the
-    text is long, whoever wrote it.
+    Hidden are user, password, values of the query and keys in the path of a URL, and values after the name of a secret,
+    as in ``token = …``. When in doubt, more is hidden: everything before the last ``@`` of a URL. The time is linear in
+    the length of the text, also for hostile text.
 
     Args:
-        whole: the text is one URL, or another source that a user named, and may hold spaces.
+        whole: the text is one URL, or another source that a user named, and may contain spaces.
 
     >>> shown("rtsp://admin:p#s/w@rd@10.0.0.9/live?token=x is lost")
     'rtsp://***@10.0.0.9/live?*** is lost'
@@ -40,7 +40,7 @@ def shown(text: str, whole: bool = False) -> str:
 
 
 def shown_values(values: Any) -> Any:
-    """A report as it may be shown: its texts as ``shown``, and nothing of what is kept under the name of a secret."""
+    """Return a report without secrets: its texts as by ``shown``, and nothing under a key that names a secret."""
     if isinstance(values, Mapping):
         return {
             key: HIDDEN if is_secret(str(key)) and _tells(value) else shown_values(value)
@@ -52,14 +52,15 @@ def shown_values(values: Any) -> Any:
 
 
 def shown_words(text: str, words: Iterable[str]) -> str:
-    """``text``, which may quote ``words`` of a command line: as ``shown``, also where a password holds spaces, and
-    without what stands behind an option such as ``--token``.
+    """As ``shown``, for a text that may quote ``words`` of a command line.
+
+    It also hides passwords that contain spaces, and the values of options that name a secret, such as the token.
     """
     before = ""
     for word in words:
         option, _, value = word.partition("=")
         told = value if is_secret(option) else word if is_secret(before) else ""
-        if len(told) >= _SHORTEST and not told.startswith("@"):  # behind @ stands the name of a file
+        if len(told) >= _SHORTEST and not told.startswith("@"):  # @ precedes the name of a file
             text = _replaced(text, told, HIDDEN)
         for each in (word, value):
             if (hidden := shown(each, whole=True)) != each:
@@ -68,7 +69,7 @@ def shown_words(text: str, words: Iterable[str]) -> str:
     return shown(text)
 
 
-_SHORTEST = 4  # letters of a secret that is looked for in a text: a shorter one stands in every other word
+_SHORTEST = 4  # shortest secret that is searched for: a shorter one is part of many words
 
 
 def _tells(value: object) -> bool:
@@ -82,7 +83,7 @@ def _replaced(text: str, value: str, hidden: str) -> str:
 
 
 def _runs(text: str) -> str:
-    """Each stretch between spaces for itself; a URL that a password with spaces tears apart as one."""
+    """Handle each word on its own, but a URL that is split by a password with spaces as one."""
     pieces, done = [], 0
     ends = [found.start() for found in _AT.finditer(text)]
     for found in _RUN.finditer(text):
@@ -99,7 +100,7 @@ def _runs(text: str) -> str:
 
 
 def _last_at(text: str, start: int, ends: list[int]) -> int | None:
-    """Where the last @ from there on stands in its line, of those within a word or right behind a first space."""
+    """The place of the last @ of the line from ``start`` on that is inside a word or follows the first space."""
     if ends and ends[-1] > start:
         line = text.find("\n", start)
         at = bisect(ends, line if line >= 0 else len(text)) - 1
@@ -109,8 +110,8 @@ def _last_at(text: str, start: int, ends: list[int]) -> int | None:
 
 
 def _is_torn(run: str, hidden: str) -> bool:
-    """Whether it may be the front of a URL whose password goes on behind a space."""
-    if hidden.endswith(f":{HIDDEN}"):  # no port stands there
+    """Whether it may be the start of a URL whose password continues after a space."""
+    if hidden.endswith(f":{HIDDEN}"):  # that is no port
         return True
     scheme = _SCHEME.search(run)
     if scheme is None or "@" in run:
@@ -120,7 +121,7 @@ def _is_torn(run: str, hidden: str) -> bool:
 
 
 def _run(text: str) -> str:
-    """A text that means one thing, with a URL in it or none."""
+    """One word, or one source, with or without a URL in it."""
     at, query = text.rfind("@"), text.rfind("?")
     if (colon := _COLON.search(text, 0, max(at, 0))) is not None:
         start = max(text.rfind(mark, 0, colon.start()) for mark in "\"'=(<[{,") + 1
@@ -130,7 +131,7 @@ def _run(text: str) -> str:
     for found in _SCHEME.finditer(text):
         end = found.end()
         known = found[1].lower() in _SCHEMES or text.startswith("//", end)
-        if known or at >= end or (query > end and text.startswith("/", end)):  # a path of it has lost a slash
+        if known or at >= end or (query > end and text.startswith("/", end)):  # a URL in a path, which has lost a slash
             return text[: found.start()] + _one(text[found.start() :])
     return text
 
@@ -144,7 +145,7 @@ def _one(text: str) -> str:
     strict = rest[: min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))]
     before, _, place = rest.rpartition("@")
     if "@" in rest[len(strict) :] and _is_place(strict.rpartition("@")[2]):
-        # What stands behind the last @ may be a part of a query, and what stands before it one of a password.
+        # The text after the last @ may be part of a query, and the text before it part of a password.
         before, _, place = "", "", rest if _is_number(strict) else HIDDEN
     start = f"{scheme}:{slashes}" if slashes or scheme.lower() in _SCHEMES else ""
     user = f"{HIDDEN}@" if before or ("@" in rest and place not in (rest, HIDDEN)) else ""
@@ -152,7 +153,7 @@ def _one(text: str) -> str:
 
 
 def _ended(place: str) -> str:
-    """The place, without the signs of the sentence around it, and these."""
+    """The place as ``_place`` shows it, and the punctuation of the sentence after it."""
     inner = place.rstrip(".,;:)'\"")
     return f"{_place(inner)}{place[len(inner) :]}"
 
@@ -163,15 +164,15 @@ def _is_place(text: str) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    """Whether it is an address, which is nobody's name."""
+    """Whether it is an IP address, and so no user name."""
     found = _HOST.fullmatch(text)
     return found is not None and (found[1].startswith("[") or re.fullmatch(r"[0-9.]{7,15}", found[1]) is not None)
 
 
 def _place(text: str) -> str:
-    """Host, port and path, as far as they are such."""
+    """Host, port and path, as far as they are valid."""
     if text in ("…", "HOST/…"):
-        return text  # our own, in a remedy
+        return text  # placeholders in our own remedies
     host = _HOST.match(text)
     if host is None or (host.end() < len(text) and text[host.end()] not in "/?#"):
         return HIDDEN
@@ -180,13 +181,13 @@ def _place(text: str) -> str:
         return f"{host[1]}{_path(text[host.end() :])}"
     if re.fullmatch(r"[0-9]{1,5}", port) and int(port) < 65536:
         return f"{host[1]}:{port}{_path(text[host.end() :])}"
-    return f"{host[1]}:{HIDDEN}"  # a password where the host was forgotten, and what stands behind it is its rest
+    return f"{host[1]}:{HIDDEN}"  # a password without a host; the text after it is the rest of the password
 
 
 def _path(text: str) -> str:
     path, _, _ = text.partition("#")
     path, query, values = path.partition("?")
-    if "=" in path:  # user=admin_password=…, as some cameras have it
+    if "=" in path:  # user=admin_password=…, as in URLs of some cameras
         path = f"{path.partition('=')[0]}={HIDDEN}"
         return f"{path}{query and '?'}{query and HIDDEN}"
     path = "/".join(HIDDEN if _KEY.fullmatch(segment) else segment for segment in path.split("/"))

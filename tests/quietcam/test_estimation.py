@@ -130,7 +130,7 @@ def test_every_size_gives_numbers(height: int, width: int, channels: int, seed: 
 
 def test_what_cannot_be_estimated_is_refused() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
-    with pytest.raises(DataError, match="one shape"):
+    with pytest.raises(DataError, match="the same shape"):
         estimate_pair(image, image[:8])
     with pytest.raises(DataError, match=r"two frames or more.*Received: 1"):
         estimate_burst([image])

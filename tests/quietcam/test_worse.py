@@ -1,11 +1,11 @@
-"""A network that is worse than the noisy picture is said to be, set by set."""
+"""A network that makes pictures worse: which data sets are named, and by how much."""
 
 from __future__ import annotations
 
 from quietcam.worse import worse_in_validation, worse_than_noisy
 
 
-def test_only_sets_that_are_made_worse_are_named_with_by_how_much():
+def test_only_data_sets_that_get_worse_are_named_with_the_difference():
     assert worse_than_noisy({"a": (30.0, 25.0), "b": (25.0, 25.0)}) == []
     first, last = worse_than_noisy({"a": (24.13, 25.0), "b": (30.0, 25.0), "c": (20.0, 20.5)})
     assert first == "the network is 0.87 dB worse than the noisy picture on a: 24.13 dB denoised, 25.00 dB noisy"
@@ -15,7 +15,7 @@ def test_only_sets_that_are_made_worse_are_named_with_by_how_much():
     assert "Remedy: " in last
 
 
-def test_what_training_wrote_is_read_whole_or_by_sets():
+def test_validation_is_read_as_a_whole_or_set_by_set():
     assert worse_in_validation(None) == worse_in_validation({}) == worse_in_validation({"psnr": 31.0}) == []
     (found,) = worse_in_validation({"psnr": 24.0, "noisy_psnr": 25.0})
     assert "1.00 dB worse than the noisy picture on its validation crops" in found

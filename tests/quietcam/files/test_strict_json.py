@@ -112,7 +112,7 @@ def test_only_one_exception_is_raised(text: str | bytes) -> None:
 def test_an_object_is_one(tmp_path: Path, text: str, kind: str) -> None:
     (tmp_path / "a.json").write_text(text)
     for read in (lambda: parse_object(text), lambda: read_object(tmp_path / "a.json")):
-        with pytest.raises(JsonError, match=f"{kind} where an object is due"):
+        with pytest.raises(JsonError, match=f"{kind} where an object is expected"):
             read()
     assert parse_object("{}") == {}
 

@@ -1,4 +1,4 @@
-"""The error stream of a command of ours: for its life, whatever hangs, and whoever reads."""
+"""The error stream of our command line: all output arrives, whatever hangs and however slowly it is read."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.quietcam.process.test_crash_output import in_command, said
 from tests.waiting import WAIT
 
 
-def test_what_nobody_claims_is_passed_on():
+def test_native_output_outside_of_any_block_is_shown():
     program = """
 with native_output_caught():
     native(b"dropped\\n")
@@ -22,7 +22,7 @@ say("said")
     assert sorted(told.splitlines()) == ["a driver's line \\x07", "said"]
 
 
-def test_it_is_passed_on_while_the_command_runs():
+def test_native_output_is_shown_while_the_command_runs():
     program = """
 with native_output_caught():
     pass
@@ -39,7 +39,7 @@ sys.stdin.readline()
         process.communicate(b"\n", timeout=WAIT)
 
 
-def test_python_threads_are_not_silenced_by_a_block_elsewhere():
+def test_a_block_in_one_thread_does_not_silence_python_in_another():
     program = """
 with native_output_caught():
     thread = threading.Thread(target=lambda: print("a traceback, say", file=sys.stderr))
@@ -51,7 +51,7 @@ with native_output_caught():
     assert said(program, 0) == "a traceback, say\nof importance\n"
 
 
-def test_the_words_of_a_block_that_hangs_are_shown_at_the_end():
+def test_the_output_of_a_block_that_hangs_is_shown_at_the_end():
     program = """
 inside = threading.Event()
 def hang():
@@ -65,7 +65,7 @@ inside.wait()
     assert said(program, 0) == "cannot reach the disk\n"
 
 
-def test_children_get_the_reader_and_not_the_file():
+def test_child_processes_write_to_the_original_stream():
     program = """
 import subprocess
 from quietcam.process.native_output import stderr_for_children
@@ -77,7 +77,7 @@ with native_output_caught():
 
 
 @pytest.mark.parametrize("command", [True, False])
-def test_a_closed_error_stream_harms_nothing(command, tmp_path):
+def test_a_command_works_with_a_closed_error_stream(command, tmp_path):
     way = "command_stderr()" if command else "contextlib.nullcontext()"
     program = f"""
 import contextlib, os
@@ -98,8 +98,8 @@ with {way}:
     assert (tmp_path / "file").read_bytes() == b""
 
 
-def test_a_reader_who_is_stuck_stops_no_command():
-    """``quietcam … 2>&1 | something that hangs``: the pipe is full, and the command goes on to its end."""
+def test_a_command_ends_although_its_reader_is_stuck():
+    """As in ``quietcam … 2>&1 | something that hangs``: the pipe is full."""
     program = """
 with native_output_caught():
     pass
@@ -119,14 +119,14 @@ os.write(1, b"done")
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.read() == b"done"  # nobody has read a byte of the other
+        assert process.stdout.read() == b"done"  # not a byte of the error stream has been read
         assert process.wait(WAIT) == 0
         told = process.stderr.read().decode().splitlines()
     assert told[0].startswith("line 0 ")
     assert len(told) < 3000
 
 
-def test_ctrl_c_reaches_the_command_and_not_the_shell_behind_it():
+def test_ctrl_c_ends_the_command_and_not_the_shell_that_watches_it():
     program = """
 with contextlib.suppress(KeyboardInterrupt):
     with native_output_caught():
@@ -149,7 +149,7 @@ with native_output_caught():
         assert process.communicate(timeout=WAIT)[1] == b"the reason\n"
 
 
-def test_importing_and_using_the_library_leaves_the_error_stream_alone():
+def test_the_library_does_not_change_the_error_stream():
     program = """
 import stat
 before = os.fstat(2)
@@ -163,7 +163,7 @@ assert [each.name for each in threading.enumerate()] == ["MainThread"]
     assert said(program, 0, command=False) == ""
 
 
-def test_a_command_leaves_no_thread_and_no_turned_stream_behind():
+def test_a_command_leaves_no_thread_and_no_redirected_stream_behind():
     program = """
 before = sys.stderr
 for _ in range(2):

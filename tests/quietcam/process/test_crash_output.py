@@ -1,4 +1,4 @@
-"""What native code says before it ends the process is not lost."""
+"""What native code prints before it crashes the process is not lost."""
 
 import os
 import select
@@ -27,14 +27,14 @@ def native(words):
 
 
 def in_command(program: str, command: bool = True) -> list[str]:
-    """What runs ``program`` as a command of ours, or as any user of the library."""
+    """Code that runs ``program`` in our command line, or as a user of the library does."""
     inner = "\n".join(f"    {line}" for line in program.strip().splitlines())
     way = "command_stderr()" if command else "contextlib.nullcontext()"
     return [sys.executable, "-c", f"{START}\nwith {way}:\n{inner}\n"]
 
 
 def said(program: str, code: int, command: bool = True) -> str:
-    """What reaches the reader of a process that runs ``program`` and ends with ``code``."""
+    """The error output of a process that runs ``program`` and ends with ``code``."""
     done = subprocess.run(in_command(program, command), capture_output=True, timeout=WAIT, check=False)
     assert done.returncode == code, done.stderr
     return done.stderr.decode()
@@ -48,18 +48,18 @@ with native_output_caught(show=False):
 
 
 @pytest.mark.parametrize("command", [True, False], ids=["command", "library"])
-def test_before_an_abort(command):
+def test_output_before_an_abort_is_shown(command):
     assert said(ABORT, -signal.SIGABRT, command).startswith("free(): invalid pointer\n")
 
 
-def test_where_a_command_was_is_told_too():
+def test_the_python_traceback_of_a_crash_is_shown():
     told = said(ABORT, -signal.SIGABRT)
     assert "Fatal Python error: Aborted" in told
     assert "<module>" in told
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGBUS"])
-def test_before_another_death(name):
+def test_output_before_another_signal_is_shown(name):
     program = f"""
 with native_lines_read(lambda line: True):
     native(b"the reason\\n")
@@ -68,7 +68,7 @@ with native_lines_read(lambda line: True):
     assert said(program, -getattr(signal, name)).startswith("the reason\n")
 
 
-def test_in_another_thread_between_two_blocks():
+def test_output_of_another_thread_between_two_blocks_is_shown():
     program = """
 with native_output_caught():
     native(b"dropped\\n")
@@ -84,7 +84,7 @@ thread.join()
     assert "dropped" not in told
 
 
-def test_what_was_shown_or_dropped_before_is_not_told_again():
+def test_output_that_was_shown_or_dropped_is_not_shown_again():
     program = """
 for number in range(3):
     with contextlib.suppress(ValueError), native_output_caught():
@@ -101,7 +101,7 @@ libc.abort()
     assert said(program, -signal.SIGABRT) == "shown 0\nshown 1\nshown 2\nthe reason\n"
 
 
-def test_they_neither_act_on_a_terminal_nor_tell_a_password():
+def test_crash_output_has_no_control_characters_and_no_password():
     program = """
 with native_output_caught():
     native(b"rtsp://user:secret@host/ fails \\x1b[2J\\n")
@@ -113,7 +113,7 @@ with native_output_caught():
 
 @pytest.mark.parametrize("command", [True, False], ids=["command", "library"])
 @pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "os._exit(0)"])
-def test_a_good_end_has_none(command, end):
+def test_a_process_that_ends_well_has_no_crash_output(command, end):
     program = f"""
 with native_output_caught():
     native(b"noise\\n")
@@ -123,7 +123,7 @@ say("done")
     assert said(program, 0, command) == "done\n"
 
 
-def test_an_end_at_once_shows_what_was_not_passed_on_yet():
+def test_output_just_before_os_exit_is_shown():
     program = """
 with native_output_caught():
     pass
@@ -133,7 +133,7 @@ os._exit(3)
     assert said(program, 3) == "not passed on yet\n"
 
 
-def test_a_forked_child_that_lives_on_holds_nothing_back():
+def test_crash_output_is_shown_although_a_forked_child_lives_on():
     program = """
 with native_output_caught():
     pass
@@ -152,7 +152,7 @@ os.kill(os.getpid(), signal.SIGKILL)
             process.communicate()
 
 
-def test_the_death_of_a_forked_child_is_not_that_of_the_command():
+def test_the_crash_of_a_forked_child_is_not_taken_for_that_of_the_command():
     program = """
 with native_output_caught():
     native(b"noise\\n")
@@ -167,7 +167,7 @@ with native_output_caught():
     assert said(program, -signal.SIGKILL) == "child\nnoise\nthe reason\n"
 
 
-def test_without_a_shell_all_else_works():
+def test_all_else_works_without_a_shell():
     program = """
 import subprocess
 def none(*_, **__):
@@ -194,19 +194,19 @@ subprocess.Popen = none
 
 
 @pytest.mark.parametrize("why", WITHOUT)
-def test_where_nobody_outlives_the_command_it_says_itself_where_it_was(why):
+def test_without_a_shell_a_crashing_command_shows_its_traceback_itself(why):
     told = said(f"{WITHOUT[why]}\n{ABORT}", -signal.SIGABRT)
     assert told.startswith("Fatal Python error: Aborted")
     assert "<module>" in told
 
 
-def test_a_shell_that_stands_still_is_waited_for_by_nobody():
+def test_nothing_waits_for_a_shell_that_is_stopped():
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as reader:
         last = CrashOutput(file.fileno(), reader.fileno())
         try:
             os.kill(last._shell.pid, signal.SIGSTOP)
             telling = threading.Thread(
-                target=lambda: [last.passed(10**9 + each) for each in range(10_000)], daemon=True
+                target=lambda: [last.shown_up_to(10**9 + each) for each in range(10_000)], daemon=True
             )
             telling.start()  # more than any pipe takes
             ended(telling)

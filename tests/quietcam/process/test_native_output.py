@@ -1,4 +1,4 @@
-"""What native libraries write is caught, comes out where something fails, and takes no other thread's words."""
+"""Native output is caught, and shown if its block fails; blocks of several threads do not disturb each other."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ from quietcam.terminal.progress import say
 from tests.waiting import WAIT, ended
 
 
-def test_native_output_is_caught_and_the_stream_is_back_after_it(capfd):
+def test_native_output_is_caught_and_the_stream_is_restored(capfd):
     with native_output_caught():
         os.write(2, b"native noise\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 
 
-def test_it_comes_out_where_the_block_fails(capfd):
+def test_native_output_is_shown_if_the_block_fails(capfd):
     def fails():
         with native_output_caught():
             os.write(2, b"the reason\n")
@@ -31,14 +31,14 @@ def test_it_comes_out_where_the_block_fails(capfd):
     assert capfd.readouterr().err == "the reason\n"
 
 
-def test_it_may_be_nested(capfd):
+def test_blocks_may_be_nested(capfd):
     with native_output_caught(), native_output_caught():
         os.write(2, b"noise\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 
 
-def test_nobody_waits_for_a_block_that_hangs(capfd):
+def test_other_threads_do_not_wait_for_a_block_that_hangs(capfd):
     hangs, go_on = threading.Event(), threading.Event()
 
     def hang():
@@ -68,7 +68,7 @@ def test_nobody_waits_for_a_block_that_hangs(capfd):
     assert capfd.readouterr().err == "after\n"
 
 
-def test_blocks_at_once_each_hear_their_own(capfd):
+def test_blocks_of_several_threads_each_read_their_own_lines(capfd):
     both = threading.Barrier(2, timeout=WAIT)
     heard = {}
 
@@ -90,7 +90,7 @@ def test_blocks_at_once_each_hear_their_own(capfd):
     assert capfd.readouterr().err == "nobody's\n" * 2
 
 
-def test_one_fails_while_another_does_well(capfd):
+def test_one_block_fails_while_another_succeeds(capfd):
     inside, failed = threading.Event(), threading.Event()
 
     def succeed():
@@ -121,7 +121,7 @@ def test_debug_shows_all(monkeypatch, capfd, debug, shown):
     assert capfd.readouterr().err == shown
 
 
-def test_what_is_shown_of_a_library_can_be_shown(capfd):
+def test_native_output_is_shown_without_control_characters_and_secrets(capfd):
     with contextlib.suppress(ValueError), native_output_caught():
         os.write(2, b"rtsp://user:secret@host/ \x1b[2J\xff\ttab\r\n50 %\r100 %\n")
         raise ValueError
@@ -143,7 +143,7 @@ def test_threads_take_turns(capfd):
     assert capfd.readouterr().err == "after\n"
 
 
-def test_warnings_are_heard_and_what_others_write_reaches_the_reader(capfd):
+def test_warnings_are_read_and_other_lines_are_shown(capfd):
     with native_lines_read(lambda line: line.startswith("libjpeg")) as heard:
         os.write(2, b"libjpeg: half of it is missing\nanother thread's line\n")
         print("a line of Python", file=sys.stderr)
@@ -151,7 +151,7 @@ def test_warnings_are_heard_and_what_others_write_reaches_the_reader(capfd):
     assert sorted(capfd.readouterr().err.splitlines()) == ["a line of Python", "another thread's line"]
 
 
-def test_an_error_passes_through_and_the_stream_is_given_back(capfd):
+def test_the_stream_is_restored_after_an_error(capfd):
     heard = []
 
     def fails():
@@ -169,7 +169,7 @@ def test_an_error_passes_through_and_the_stream_is_given_back(capfd):
     assert capfd.readouterr().err == "after\n"
 
 
-def test_nothing_is_heard_where_the_stream_is_closed():
+def test_a_closed_stream_gives_no_lines():
     program = "import os; os.close(2); from quietcam.process.native_output import native_lines_read as heard\n"
     program += "with heard(lambda _: True) as lines: pass\nassert lines == []; print('done')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""How a process ends when it is told to, whatever its main thread is in: each in a process of its own."""
+"""How a process ends after a signal, whatever its main thread does. Each test has a process of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def native():
 
 
 class Script:
-    """A process that runs ``code`` behind ``BEGIN``."""
+    """A process that runs ``BEGIN`` and then ``code``."""
 
     def __init__(self, code: str) -> None:
         self.process = subprocess.Popen(
@@ -91,14 +91,14 @@ process.leave(130)
 
 
 def test_a_hangup_ends_other_commands_as_it_always_does() -> None:
-    """Also one that came before it was known which command it is."""
+    """Also a SIGHUP that comes before the command is known."""
     script = Script("ready()\nwhile not process.hangups: time.sleep(0.01)\nprocess.interrupt_main()\ntime.sleep(1000)")
     script.until("ready")
     script.send(signal.SIGHUP)
     assert script.end()[0] == -signal.SIGHUP
 
 
-def test_a_run_is_asked_and_ends_by_itself() -> None:
+def test_a_run_is_asked_to_stop_and_ends_by_itself() -> None:
     code = """
 gone = threading.Event()
 with process.stopped_by(gone.set):
@@ -115,7 +115,7 @@ process.leave(130)
         assert script.end() == (130, "")
 
 
-def test_who_does_not_listen_is_interrupted() -> None:
+def test_a_run_that_does_not_react_is_interrupted() -> None:
     code = """
 stopping._LISTENS = 0.1
 with process.stopped_by(told):
@@ -135,7 +135,7 @@ process.leave(130)
     assert script.end() == (130, "")
 
 
-def test_what_hangs_is_left_behind_and_named() -> None:
+def test_threads_that_hang_are_left_behind_and_named() -> None:
     code = """
 stopping.LIMIT = 0.5
 threading.Thread(target=native, name="quietcam-sink-\\x1b[2J.avi", daemon=True).start()
@@ -152,7 +152,7 @@ with process.stopped_by(told):
     assert said == f"quietcam: interrupted; what was finished is kept; {left}\n"
 
 
-def test_a_second_signal_ends_a_run_at_once_and_the_same_wish_heard_twice_does_not() -> None:
+def test_a_second_signal_ends_a_run_at_once_unless_it_follows_the_first_immediately() -> None:
     code = """
 with process.stopped_by(told):
     ready()
@@ -177,8 +177,8 @@ with process.stopped_by(told):
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_a_sink_at_work_is_waited_for_longer_than_one_that_hangs(works: bool) -> None:
-    """A sink that hangs looks whether it still does, as a driver may."""
+def test_the_process_waits_longer_for_a_working_sink_than_for_one_that_hangs(works: bool) -> None:
+    """A sink that hangs wakes now and then, as a driver may."""
     code = f"""
 stopping.LIMIT = 1.0
 
@@ -224,7 +224,7 @@ process.leave(130)
     ],
 )
 def test_the_end_of_a_process_keeps_its_own_code(what: str, hangs: bool, out: str, said: str) -> None:
-    """What the interpreter and libraries do at their end may wait for a thread that hangs."""
+    """The shutdown of the interpreter and of libraries may wait for a thread that hangs."""
     code = f"""
 import atexit
 atexit.register(lambda: print("atexit", flush=True))
@@ -250,7 +250,7 @@ process.leave(3)
 
 
 def test_a_signal_that_comes_when_a_run_has_ended_changes_nothing() -> None:
-    """Python gives signals back before it is done with its own end; the process would be killed by one then."""
+    """Python restores signal handlers before its shutdown ends; a signal would then kill the process."""
     code = """
 class Last:
     def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):
