@@ -31,19 +31,17 @@ import select
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from benchmarks.records import ROOT
-from edge.run.frame import Frame
-from edge.sinks.web import WebOptions, WebSink
+from edge.sinks.web import WebOptions
 from edge.web.access import Access
+from tests.edge.web.served_page import served_page
 
 TOKEN = "correct horse battery"
 FORM = "application/x-www-form-urlencoded"
@@ -136,8 +134,9 @@ class Tries:
 def measure(name: str, seconds: float) -> dict[str, Tries]:
     """The owner's tries while one attack goes on."""
     attack = ATTACKS[name]
-    with served(TOKEN if attack.token else None) as sink:
-        port = int(sink.address.rsplit(":", 1)[1].rstrip("/"))
+    with served_page(WebOptions.of("127.0.0.1:0", TOKEN if attack.token else None)) as page:
+        page.keep_feeding(pause=0.03)
+        port = page.port
         ways = ways_in(port) if attack.token else ways_without_token(port)
         results = {way: Tries() for way in ways}
         tried(Tries(), ways["program" if attack.token else "page"], 0)  # let in before it begins
@@ -181,39 +180,6 @@ def ways_without_token(port: int) -> dict[str, Way]:
         "snapshot": lambda _: ask(port, "127.0.0.2", path="/snapshot.jpg") == 200,
         "watch": lambda _: ask(port, "127.0.0.2", path="/stream.mjpg") == 200,
     }
-
-
-@contextlib.contextmanager
-def served(token: str | None) -> Iterator[WebSink]:
-    """The page, fed with frames."""
-    stop, frame = threading.Event(), np.zeros((48, 64, 3), np.uint8)
-    sink = WebSink(WebOptions.of("127.0.0.1:0", token), Controls())
-    sink.open()
-
-    def feed() -> None:
-        while not stop.wait(0.03):
-            sink.write(Frame(frame, time.monotonic(), 0), frame)
-
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    try:
-        yield sink
-    finally:
-        stop.set()
-        feeder.join()
-        sink.close()
-
-
-class Controls:
-    """Of a run that there is not."""
-
-    strength: float | None = 1.0
-
-    def set_strength(self, strength: float) -> None:
-        self.strength = strength
-
-    def describe(self) -> dict[str, Any]:
-        return {"source": "numbers", "model": {}}
 
 
 def tried(tries: Tries, way: Way, number: int) -> None:

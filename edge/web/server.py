@@ -24,7 +24,7 @@ __all__ = ["Server", "bind"]
 _QUIET = logging.getLogger("quietcam.web")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False  # what strangers send is no news
-_QUIET.setLevel(logging.CRITICAL + 1)  # so aiohttp does not even compose a line for each request
+_QUIET.setLevel(logging.ERROR)  # so aiohttp does not even compose a line for each request
 
 # Connections that the kernel keeps for us. Where it has no room it says nothing: a client asks again after 1, 3, 7 s.
 _BACKLOG = 4096

@@ -8,31 +8,31 @@ import http.client
 import logging
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
-from unittest import mock
+from typing import NamedTuple
 
 import numpy as np
 
-from edge.run.frame import Frame
-from edge.sinks.web import WebOptions, WebSink
+from edge.sinks.web import WebOptions
 from edge.web.access import Access
 from fuzz.mutate import mutate_bytes, odd_text, odd_value, spelled
 from fuzz.trials import Trials
+from quietcam.terminal.log import log
+from tests.edge.web.served_page import served_page
 
 __all__ = ["run"]
 
 _TOKEN = "correct horse battery"
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
+_FRAME = np.zeros((8, 8, 3), np.uint8)
 _PATIENCE = 0.02  # seconds that an answer is waited for: longer ones come when the next trial is at work
 _OWNER_SECONDS = 30.0
 _SETTLED_EVERY = 200  # trials, after which nothing of them may be left
 _MOST_MEBIBYTES = 96  # that may be held beyond what was held after the first trials
-_SAID = re.compile(r"Too many wrong tokens from 127\.0\.0\.1: ")
+_GUESSING = re.compile(r"Too many wrong tokens from 127\.0\.0\.1: ")
 
 
 class Piece(NamedTuple):
@@ -57,8 +57,8 @@ def run(trials: Trials) -> None:
 class _Page:
     """The sink ``web``, fed all the time, and all that goes wrong in it."""
 
-    def __init__(self, sink: WebSink) -> None:
-        self.port = int(sink.address.rsplit(":", 1)[1].rstrip("/"))
+    def __init__(self, port: int) -> None:
+        self.port = port
         access = Access(_TOKEN, self.port)
         self.cookie = f"{access.cookie_name}={access.cookie}"
         self.wrong: list[str] = []
@@ -114,33 +114,33 @@ class _Page:
 
 @contextlib.contextmanager
 def _page() -> Iterator[_Page]:
-    stop = threading.Event()
-    sink = WebSink(WebOptions.of("127.0.0.1:0", _TOKEN), _Controls())
-    frame = np.zeros((8, 8, 3), np.uint8)
-
-    def feed() -> None:
-        while not stop.wait(0.02):
-            sink.write(Frame(frame, time.monotonic(), 0), frame)
-
-    with mock.patch("edge.sinks.web.say") as say:
-        sink.open()
-        page = _Page(sink)
-        say.side_effect = lambda line: None if _SAID.match(line) else page.wrong.append(line)
-        heard = _Heard(page.wrong)
+    with served_page(WebOptions.of("127.0.0.1:0", _TOKEN)) as served:
+        page = _Page(served.port)
+        said, heard = _Said(page.wrong), _Heard(page.wrong)
+        log.addHandler(said)
         logging.getLogger("quietcam.web").addHandler(heard)
-        assert sink._server is not None
-        loop = sink._server._loop
+        assert served.sink._server is not None
+        loop = served.sink._server._loop
         assert loop is not None
         loop.call_soon_threadsafe(loop.set_exception_handler, lambda _, context: page.wrong.append(str(context)))
-        feeder = threading.Thread(target=feed)
-        feeder.start()
+        served.keep_feeding(_FRAME, _FRAME, pause=0.02)
         try:
             yield page
         finally:
-            stop.set()
-            feeder.join()
-            sink.close()
             logging.getLogger("quietcam.web").removeHandler(heard)
+            log.removeHandler(said)
+
+
+class _Said(logging.Handler):
+    """Notes what the page logs, but for clients that guess."""
+
+    def __init__(self, wrong: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._wrong = wrong
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not _GUESSING.match(record.getMessage()):
+            self._wrong.append(record.getMessage())
 
 
 class _Heard(logging.Handler):
@@ -153,16 +153,6 @@ class _Heard(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if "Unhandled" in record.getMessage():
             self._wrong.append(f"{record.getMessage()}: {record.exc_info}")
-
-
-class _Controls:
-    strength: float | None = 1.0
-
-    def set_strength(self, strength: float) -> None:
-        self.strength = strength
-
-    def describe(self) -> dict[str, Any]:
-        return {"source": "numbers", "model": {"name": "m", "recipe": "int8"}}
 
 
 _METHODS = (

@@ -40,7 +40,7 @@ from quietcam.image import Image
 from quietcam.sensor.scenes import generate_scene
 from tests.edge.conftest import Bus, picture, with_manifest
 from tests.edge.treating import Treats
-from tests.edge.web.conftest import Controls, Served
+from tests.edge.web.served_page import Controls, Served
 from tests.waiting import WAIT, until
 
 LOWEST = (Rung.HALF_SIZE, Rung.SMALLER, Rung.EVERY_SECOND, Rung.PASS_THROUGH)

@@ -22,7 +22,8 @@ from edge.web.access import HEADERS, Access
 from edge.web.state import STUCK_SECONDS, State
 from quietcam.data.pictures.caption import caption_of
 from quietcam.files.strict_json import parse_json
-from tests.edge.web.conftest import DENOISED, Served, noise, serving
+from tests.edge.web.conftest import serving
+from tests.edge.web.served_page import DENOISED, Served, noise
 from tests.waiting import WAIT, ended, until
 
 TOKEN = "correct horse battery"

@@ -19,7 +19,8 @@ from edge.network.denoiser import Denoiser
 from edge.network.treatment import Rung, Treatment
 from quietcam.image import Image
 from quietcam.sensor.scenes import make_pair
-from tests.edge.web.conftest import Served, serving
+from tests.edge.web.conftest import serving
+from tests.edge.web.served_page import Served
 from tests.waiting import until
 
 DESK = {"width": 1280, "height": 900}

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.web.access import HEADERS, host_allowed, is_loopback, origin_allowed
-from tests.edge.web.conftest import Served, serving
+from tests.edge.web.conftest import serving
+from tests.edge.web.served_page import Served
 from tests.waiting import until
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edge.web.guard import Limits
-from tests.edge.web.conftest import Served, Stream, noise, serving
+from tests.edge.web.conftest import serving
+from tests.edge.web.served_page import Served, Stream, noise
 from tests.leaks import descriptors
 from tests.waiting import WAIT, until
 
