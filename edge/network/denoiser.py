@@ -13,6 +13,7 @@ from edge.child.trial import Trial
 from edge.models import describe, resize_command
 from edge.network import gil_window
 from edge.network.engine import Engine
+from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
@@ -30,7 +31,7 @@ _CLEAN = "it is clean"
 _TRIALS = 3  # of one model: frames may change their size meanwhile
 
 
-class Denoiser:
+class Denoiser(FrameDenoiser):
     """A model, ready for frames. The memory for a frame size is taken at its first frame and kept.
 
     A frame that fits into the model goes through it at once, mirrored at its right and lower edge where it is
@@ -116,6 +117,10 @@ class Denoiser:
         """Which device was wanted and which is used: :attr:`edge.network.engine.Engine.state`."""
         return self._engine.state
 
+    def report(self) -> dict[str, Any]:
+        """``device``: :attr:`device_state`."""
+        return {"device": self.device_state}
+
     def denoise(self, noisy: Image, out: Image | None = None) -> Image:
         """The denoised frame: uint8 ``(H, W, C)``, in ``out`` where that has its shape (a reload may change it).
 
@@ -146,7 +151,7 @@ class Denoiser:
                 out = np.empty(noisy.shape, np.uint8)
             return Treated(out, self._treat(noisy, out, half))
 
-    def resume(self, after: object = None) -> None:
+    def resume(self, after: FrameDenoiser | None = None) -> None:
         """The next frame does not follow the last one: it follows that of the denoiser ``after``, whose gate this one's
         goes on from; or frames were left out, and the gate judges afresh.
         """

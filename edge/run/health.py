@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.network.treatment import KINDS, Treatment
+from edge.network.treatment import KINDS, Rung, Treatment
 
 __all__ = ["STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
 
@@ -68,15 +68,13 @@ class Health:
         frames: that at least one sink took.
         worked: how many frames got what, by :data:`edge.network.treatment.KINDS`.
         seconds: from the first capture to the last sink, or until now.
-        reloaded: how often the model was replaced.
-        reload_error: why the last replacement was refused; None where it was not.
+        failing: why the network fails now, and since when (seconds since 1970); None while it works.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.frames = 0
         self.worked = dict.fromkeys(KINDS, 0)
-        self.reloaded = 0
-        self.reload_error: str | None = None
+        self.failing: tuple[str, float] | None = None
         self.stages = {stage: Latency() for stage in STAGES}
         self._clock = clock
         self._began: float | None = None
@@ -91,7 +89,9 @@ class Health:
             "device": lambda: None,
             "ladder": lambda: {"step": "full", "reason": None},
             "temperature_c": lambda: None,
+            "reload": lambda: {"count": 0, "error": None},
         }
+        self._more: Callable[[], dict[str, Any]] = dict
 
     @property
     def seconds(self) -> float:
@@ -151,9 +151,20 @@ class Health:
         """Let ``count`` tell how many frames were given up."""
         self._dropped = count
 
-    def watch(self, part: str, say: Callable[[], Any]) -> None:
-        """Let ``say`` tell what a report holds under ``part``. Any thread may call it, so it must be quick."""
-        self._parts[part] = say
+    def watch(self, part: str, tell: Callable[[], Any]) -> None:
+        """Let ``tell`` give what a report holds under ``part``. Any thread may call it, so it must be quick."""
+        self._parts[part] = tell
+
+    def watch_all(self, tell: Callable[[], dict[str, Any]]) -> None:
+        """Let ``tell`` give several parts of a report at once."""
+        self._more = tell
+
+    def _failing(self) -> dict[str, Any]:
+        """Where the network fails, frames pass as they are, whatever the ladder says."""
+        if self.failing is None:
+            return {}
+        error, since = self.failing
+        return {"ladder": {"step": Rung.PASS_THROUGH.value, "reason": f"the network fails: {error}", "since": since}}
 
     def report(self) -> dict[str, Any]:
         """All of it, for JSON: ``latency_ms`` holds a dictionary for each stage.
@@ -179,8 +190,9 @@ class Health:
             "work": _NO_WORK if treatment is None else treatment.report(),
             "worked": dict(self.worked),
             "noise_sigma": None if treatment is None else treatment.sigma,
-            "reload": {"count": self.reloaded, "error": self.reload_error},
-            **{part: say() for part, say in self._parts.items()},
+            **{part: tell() for part, tell in self._parts.items()},
+            **self._more(),
+            **self._failing(),
             "peak_memory_mib": round(peak_memory_mib(), 1),
         }
 

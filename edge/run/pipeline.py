@@ -6,33 +6,29 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from edge.cameras.base import Camera
 from edge.network import gil_window
+from edge.network.frame_denoiser import FrameDenoiser, Plan
 from edge.network.treatment import Rung, Treated, Treatment
 from edge.run.buffers import BufferPool
-from edge.run.camera_thread import CameraThread
-from edge.run.degrade import Degrader, Denoises
+from edge.run.camera_thread import CameraThread, Captured
 from edge.run.frame import Frame
 from edge.run.health import Health
 from edge.run.sink_thread import SinkThread, Slot
-from edge.run.temperature import Thermometer
 from edge.sinks.base import Sink
 from quietcam.errors import one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["Pipeline"]
 
 _LOOK = 0.01  # seconds between two looks whether the sinks are open
 _PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
 _GRACE = 1.5  # seconds that sinks have to end when the run is stopped
-_SOON = 0.3  # seconds that other threads have
-_PASSED = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
-_SHAPES = 8  # kinds of frames whose shape is remembered: by step and camera there are two or three
+_SOON = 0.3  # seconds that the thread of a camera has
+_SHAPES = 8  # kinds of frames whose shape is remembered: by camera and plan there are two or three
 
 
 class Pipeline:
@@ -43,19 +39,17 @@ class Pipeline:
     fails after it worked does not stop the others. The network runs in the caller's thread, each sink in one of its
     own. Denoised frames lie in memory that is used again.
 
-    While the ladder takes work away, each sink is asked before a frame whether it keeps that one as a picture
-    (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are the other sinks get this one
-    as it is, too, so that a video does not blink; else they get what was made of it.
+    While the denoiser plans less than all of the network, each sink is asked before a frame whether it keeps that one
+    as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are the other sinks
+    get this one as it is, too, so that a video does not blink; else they get what was made of it.
 
     Args:
-        camera, denoiser, sinks: whose parts are played, open already.
+        camera, denoiser, sinks: open already.
         clock: seconds, monotonic; the one of a live camera's timestamps.
-        degrade: takes work away under heat; None: never.
         opens: the sinks are opened here, all at once, each in its thread: a disk that hangs holds up nothing else.
 
     Attributes:
         health: what is counted and timed, for any thread.
-        over: the run has ended, and nothing is taken up any more.
 
     Example:
         >>> with open_camera("clip.mp4") as camera, Denoiser(model) as denoiser, open_sink("out") as sink:
@@ -65,33 +59,24 @@ class Pipeline:
     def __init__(
         self,
         camera: Camera,
-        denoiser: Denoises,
+        denoiser: FrameDenoiser,
         sinks: Sequence[Sink],
         clock: Callable[[], float] = time.monotonic,
-        degrade: Degrader | None = None,
         opens: bool = False,
     ) -> None:
         self.health = Health(clock)
         self._camera = camera
         self._denoiser = denoiser
         self._clock = clock
-        self._degrade = degrade
         self._camera_thread = CameraThread(camera, self.health.stages["capture"], clock)
         alone = sum(not sink.observer for sink in sinks) == 1
         self._sink_threads = [SinkThread(sink, camera.live, alone, clock, self.health.report, opens) for sink in sinks]
-        self._thermometer = Thermometer() if degrade is None else degrade.thermometer
         self._pool = BufferPool()
         self._shapes: dict[tuple[Rung, tuple[int, ...]], tuple[int, ...]] = {}
         self._lock = threading.Lock()
-        self._lost = 0  # frames that no sink took, or that the ladder left out
-        self._started = self._stopping = self.over = False
-        self._wanted: Path | str | None = None
-        self._reloading = threading.Thread()  # replaced by each reload
-        self._refused = False  # what was asked for last, before it came to a model
-        self._last: Denoises | None = None  # what worked on the last frame
+        self._lost = 0  # frames that no sink took, or that were left out
+        self._started = self._stopping = False
         self._worked = False  # the network, at least once
-        self._broken: str | None = None  # why it fails now
-        self._broken_since = 0.0
         self._watch()
 
     def open(self) -> None:
@@ -132,7 +117,6 @@ class Pipeline:
         whole = keep = False
         try:
             self._camera_thread.thread.start()
-            self._thermometer.start()
             self._denoise(frames, on_frame)
             whole = not self._stopping
             keep = self._camera_thread.error is None and not any(each.error for each in self._sink_threads)
@@ -160,109 +144,89 @@ class Pipeline:
             each.close(keep=True)
             each.sink.stop()
 
-    def request_reload(self, model: Path | str) -> None:
-        """Let another model take over between two frames, after it ran one in a process of its own. No frame waits for
-        that. One that cannot be used is said and shown in ``health``, and the old one goes on. Returns at once; for
-        any thread and for signal handlers.
-        """
-        self._refused = False
-        self._wanted = model
-
-    def refuse_reload(self, reason: str) -> None:
-        """Show in ``health`` that a reload was refused before it came to a model, until the next one: also where one
-        that was asked for earlier ends later.
-        """
-        self._refused = True
-        self.health.reload_error = reason
-
     def _denoise(self, frames: int | None, on_frame: Callable[[Health], None] | None) -> None:
         done = 0
         while (frames is None or done < frames) and not self._stopping:
             captured = self._camera_thread.box.get(_PULSE)
-            if self._degrade is not None:
-                self._degrade.tick(self._clock())
             if captured is None:
-                self._begin_reload()
+                self._denoiser.idle(self._clock())
                 if self._camera_thread.box.ended or self._sinks_ended():
                     return
                 continue
-            began = self._clock()
-            frame = captured.frame
-            step = Rung.FULL if self._degrade is None else self._degrade.step
-            asking = [] if step is Rung.FULL else [each.wants(frame) for each in self._sink_threads]
-            asked = any(asking)
-            if self._degrade is not None and self._degrade.leaves_out() and not asked:
-                frame.done()
-                with self._lock:
-                    self._lost += 1
+            if not self._work(captured):
                 continue
-            self.health.stages["wait"].add(began - captured.queued, began)
-            (image, treatment), pooled = self._one(frame, Rung.FULL if asked else step)
-            self._begin_reload()  # now the denoiser knows how large the frames are
-            now = self._clock()
-            if treatment.model is not None:
-                self.health.stages["denoise"].add(now - began, now)
-            if self._degrade is not None and not asked:  # such a frame is rare, and may take its time
-                self._degrade.saw(now - captured.since)
-            frame = replace(frame, treatment=treatment)
-            passed = replace(frame, treatment=_PASSED) if asked and step is Rung.PASS_THROUGH else None
-            self.health.treated(now, treatment, treatment if passed is None else _PASSED)
-            slot = Slot(frame, image, pooled, captured.since, now, len(self._sink_threads), self._end)
-            for index, each in enumerate(self._sink_threads):
-                each.put(slot, None if passed is None or asking[index] else passed)
-            if not self._sink_threads:
-                slot.done(True)
             if self._sinks_ended():
                 return
             done += 1
             if on_frame is not None:
                 on_frame(self.health)
 
-    def _one(self, frame: Frame, step: Rung) -> tuple[Treated, bool]:
+    def _work(self, captured: Captured) -> bool:
+        """Denoise a frame and hand it to the sinks; False where it is left out."""
+        frame, began = captured.frame, self._clock()
+        plan = self._denoiser.plan(began)
+        asking = [] if plan.rung is Rung.FULL else [each.wants(frame) for each in self._sink_threads]
+        kept = any(asking)
+        if plan.left_out and not kept:
+            frame.done()
+            with self._lock:
+                self._lost += 1
+            return False
+        self.health.stages["wait"].add(began - captured.queued, began)
+        (image, treatment), pooled = self._one(frame, Plan() if kept else plan, kept)
+        now = self._clock()
+        self._denoiser.done(None if kept else now - captured.since)  # a picture that is kept may take its time
+        if treatment.model is not None:
+            self.health.stages["denoise"].add(now - began, now)
+        frame = replace(frame, treatment=treatment)
+        passed = replace(frame, treatment=plan.passes) if kept and plan.passes is not None else None
+        self.health.treated(now, treatment, treatment if plan.passes is None else plan.passes)
+        slot = Slot(frame, image, pooled, captured.since, now, len(self._sink_threads), self._end)
+        for index, each in enumerate(self._sink_threads):
+            each.put(slot, None if passed is None or asking[index] else passed)
+        if not self._sink_threads:
+            slot.done(True)
+        return True
+
+    def _one(self, frame: Frame, plan: Plan, whole: bool) -> tuple[Treated, bool]:
         """The frame denoised, and whether it lies in the pool's memory; of a live camera the frame as it is where the
         network fails that worked before.
         """
-        if step is Rung.PASS_THROUGH:
-            self._last = None
-            return Treated(frame.image, _PASSED), False
+        if plan.passes is not None:
+            return Treated(frame.image, plan.passes), False
         try:
-            treated, pooled = self._treat(frame.image, step)
+            treated, pooled = self._treat(frame.image, plan.rung, whole)
         except Exception as error:  # whatever fails, a live view goes on
             if not self._camera.live or not self._worked:
                 raise
-            if self._broken is None:
-                self._broken_since = time.time()
-                say(f"The network fails, frames pass as they are: {error}")
-            self._broken = one_line(error)
-            return Treated(frame.image, Treatment(step, why="the network fails")), False
+            since = time.time()
+            if self.health.failing is None:
+                log.error("The network fails, frames pass as they are: %s", one_line(error))
+            else:
+                since = self.health.failing[1]
+            self.health.failing = one_line(error), since
+            return Treated(frame.image, Treatment(plan.rung, why="the network fails")), False
         self._worked = True
-        if self._broken is not None:
-            self._broken = None
-            say("The network works again")
+        if self.health.failing is not None:
+            self.health.failing = None
+            log.info("The network works again")
         return treated, pooled
 
-    def _treat(self, noisy: Image, step: Rung) -> tuple[Treated, bool]:
-        denoiser, half = self._denoiser, False
-        if self._degrade is not None:
-            denoiser, half = self._degrade.choose(denoiser, step, noisy.shape)
-        if denoiser is not self._last:
-            denoiser.resume(self._last)
-            self._last = denoiser
+    def _treat(self, noisy: Image, rung: Rung, whole: bool) -> tuple[Treated, bool]:
         # Which shape comes out is known after the first frame: a color model makes three channels of one.
-        key = step, noisy.shape
+        key = rung, noisy.shape
         shape = self._shapes.get(key)
         out = None if shape is None else self._pool.take(shape)
-        image, treatment = denoiser.treat(noisy, out, half)
-        if step is not Rung.FULL:
-            treatment = replace(treatment, step=step)
-        if out is not None and image is out:
-            return Treated(image, treatment), True
+        treat = self._denoiser.treat_whole if whole else self._denoiser.treat
+        treated = treat(noisy, out)
+        if out is not None and treated.image is out:
+            return treated, True
         if out is not None:
             self._pool.give(out)  # another model took over, and its frames have another shape
         if len(self._shapes) >= _SHAPES:
             self._shapes.clear()
-        self._shapes[key] = image.shape
-        return Treated(image, treatment), False
+        self._shapes[key] = treated.image.shape
+        return treated, False
 
     def _end(self, slot: Slot, written: bool) -> None:
         """The last sink is done with a frame."""
@@ -278,33 +242,11 @@ class Pipeline:
             self._pool.give(slot.image)
         slot.frame.done()
 
-    def _begin_reload(self) -> None:
-        if self._wanted is not None and not self._reloading.is_alive():
-            wanted, self._wanted = self._wanted, None
-            self._reloading = threading.Thread(target=self._reload, args=(wanted,), name="quietcam-model", daemon=True)
-            self._reloading.start()
-
-    def _reload(self, wanted: Path | str) -> None:
-        try:
-            self._denoiser.reload(wanted)  # type: ignore[attr-defined]
-            if self.over:
-                return
-        except Exception as error:  # noqa: BLE001  whatever is wrong with the file, what works goes on
-            if self.over:
-                return
-            if not self._refused:
-                self.health.reload_error = one_line(error)
-            say(f"The new model is refused, the old one goes on: {error}")
-        else:
-            self.health.reloaded += 1
-            if not self._refused:
-                self.health.reload_error = None
-            say(f"The model is now {wanted}")
-
     def _finish(self, whole: bool, keep: bool) -> None:
         """End all threads, those of the sinks first: when nothing hurries after all was written, else soon."""
         process.ends_itself()
-        self.over = not whole  # what a reload under way comes to is no news of this run any more
+        if not whole:
+            self._denoiser.end()
         for each in self._sink_threads:
             each.close(keep)
             if not whole:
@@ -331,9 +273,6 @@ class Pipeline:
         if late and not self._camera.live:
             self._camera_thread.leave()
         gil_window.no_more_invokes()
-        process.wait([self._reloading], _SOON)
-        self._thermometer.stop()
-        self.over = True
         self.health.ended()
 
     def _raise_errors(self) -> None:
@@ -352,16 +291,7 @@ class Pipeline:
 
     def _watch(self) -> None:
         """Tell ``health`` whom to ask."""
-        health, denoiser = self.health, self._denoiser
-        health.watch("camera", lambda: self._camera.state.report())
-        health.watch("sinks", lambda: [each.report() for each in self._sink_threads])
-        health.count_dropped(self._dropped)
-        health.watch("device", lambda: getattr(denoiser, "device_state", None))
-        health.watch("ladder", self._ladder)
-        health.watch("temperature_c", self._thermometer.celsius)
-
-    def _ladder(self) -> dict[str, Any]:
-        if self._broken is not None:
-            reason = f"the network fails: {self._broken}"
-            return {"step": Rung.PASS_THROUGH.value, "reason": reason, "since": self._broken_since}
-        return {"step": Rung.FULL.value, "reason": None} if self._degrade is None else self._degrade.report()
+        self.health.watch("camera", lambda: self._camera.state.report())
+        self.health.watch("sinks", lambda: [each.report() for each in self._sink_threads])
+        self.health.count_dropped(self._dropped)
+        self.health.watch_all(self._denoiser.report)

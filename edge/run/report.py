@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quietcam.terminal.progress import say
-from quietcam.terminal.report import write_report
+from quietcam.terminal.log import log
 from quietcam.terminal.secrets import shown
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from edge.network.denoiser import Denoiser
     from edge.run.health import Health
 
-__all__ = ["lost_by", "note_of", "report_of", "tell"]
+__all__ = ["log_report", "lost_by", "note_of", "report_of"]
 
 
 def note_of(health: Health) -> str:
@@ -45,23 +44,19 @@ def lost_by(report: dict[str, Any]) -> list[str]:
     return [f"{name}: {trouble}" for name, trouble in troubles if trouble]
 
 
-def tell(report: dict[str, Any], json: str | None) -> None:
-    """Say the most important of it, and write it to ``json``.
-
-    Raises:
-        StorageError: that cannot be written.
-    """
+def log_report(report: dict[str, Any]) -> None:
+    """Log the most important of it: how many frames, how fast, and how many were not denoised in full."""
     denoise = report["latency_ms"]["denoise"]
     took = "; a frame took {p50:.1f} ms in the network, 95 of 100 at most {p95:.1f} ms"
-    say(
+    log.info(
+        "%s",
         "{frames} frames in {seconds:.1f} s ({fps:.1f} a second), {dropped} dropped, ".format(**report)
         + f"{len(report['skipped'])} skipped"
-        + (took.format(**denoise) if "p50" in denoise else "")
+        + (took.format(**denoise) if "p50" in denoise else ""),
     )
     others = [f"{count} {_GOT[kind]}" for kind, count in report["worked"].items() if count and kind in _GOT]
     if others:
-        say(f"Of {sum(report['worked'].values())} frames that were worked on, {', '.join(others)}")
-    write_report(json, report)
+        log.info("Of %d processed frames, %s", sum(report["worked"].values()), ", ".join(others))
 
 
 _GOT = {

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from edge.config import Config, options_of, read_config
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["RELOADABLE", "Settings", "use_config"]
 
@@ -43,16 +43,21 @@ class Settings:
         }
         self._file = Config(context.default_map or {}) if path else Config()
 
-    def reread(self, apply: Callable[[dict[str, Any]], None]) -> None:
-        """Call ``apply`` with the model as it is to be, and the strength where it changed, else None: what was set on
-        the page meanwhile stays. What needs a restart is said.
+    @property
+    def from_file(self) -> bool:
+        """Whether there is a file to read again."""
+        return self._path is not None
+
+    def reread(self, apply: Callable[[str | None, float | None], None]) -> None:
+        """Call ``apply`` with the model and the strength. The strength is None where the file's has not changed: what
+        was set on the page meanwhile stays. What needs a restart is logged.
 
         Raises:
             UsageError: the file is not as it must be; nothing was applied.
             QuietcamError: raised by ``apply``.
         """
         if self._path is None:
-            apply({**self._now, "strength": None})
+            apply(self._now["model"], None)
             return
         from edge.network.harm import check_strength
 
@@ -62,14 +67,15 @@ class Settings:
             key: self._now[key] if key in self._fixed else file.get(key, defaults[key]) for key in RELOADABLE
         }
         check_strength(wanted["strength"])
-        apply({**wanted, "strength": None} if wanted["strength"] == self._now["strength"] else wanted)
+        changed = wanted["strength"] != self._now["strength"]
+        apply(wanted["model"], wanted["strength"] if changed else None)
         later = sorted(
             key
             for key in file.keys() | self._file.keys()
             if key not in RELOADABLE and key not in self._fixed and file.get(key) != self._file.get(key)
         )
         if later:
-            say(f"Changed in {self._path}, and taken up by a restart only: {', '.join(later)}")
+            log.warning("Changed in %s, and read at a restart only: %s", self._path, ", ".join(later))
         self._now, self._file = wanted, file
 
 

@@ -15,6 +15,7 @@ from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.network.denoiser import Denoiser
 from edge.run.health import peak_memory_mib
 from edge.run.pipeline import Pipeline
+from edge.run.reloading import ReloadingDenoiser
 from edge.sinks.null import NullSink
 from fuzz.mutate import mutate_bytes, mutate_json
 from fuzz.trials import Trials
@@ -35,20 +36,20 @@ def run(trials: Trials) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "next.tflite"
         path.write_bytes(models[0])
-        with _live(path) as (pipeline, denoiser):
+        with _live(path) as (pipeline, reloading, denoiser):
             for trial in trials:
                 random, health = trial.random, pipeline.health
-                running, taken = denoiser.model, health.reloaded
+                running, taken = denoiser.model, reloading.count
                 content = trial.keep("next.tflite", _spoiled(random, models))
                 path.write_bytes(content)
-                health.reload_error = None
-                pipeline.request_reload(path)
-                _until(lambda: health.reload_error is not None or health.reloaded > taken)  # noqa: B023
-                if health.reloaded > taken:
+                reloading.error = None
+                reloading.request(path)
+                _until(lambda: reloading.error is not None or reloading.count > taken)  # noqa: B023
+                if reloading.count > taken:
                     assert denoiser.model.content == content
                 else:
                     assert denoiser.model is running
-                    assert (health.reload_error or "").isprintable(), health.reload_error
+                    assert (reloading.error or "").isprintable(), reloading.error
                 frames = health.frames
                 _until(lambda: health.frames > frames + 3)  # noqa: B023
                 report = health.report()
@@ -98,22 +99,24 @@ def _told(random: Random, content: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _live(path: Path) -> Iterator[tuple[Pipeline, Denoiser]]:
+def _live(path: Path) -> Iterator[tuple[Pipeline, ReloadingDenoiser, Denoiser]]:
     """A run with a camera of 50 frames a second, larger than most of the models."""
     camera = SyntheticCamera(SyntheticOptions(size=(72, 56), fps=50.0, rendered=2))
     with (
-        mock.patch("edge.run.pipeline.say"),
+        mock.patch("edge.run.reloading.log"),
         camera,
         Denoiser(path, 1, gate=False, stream=True) as denoiser,
     ):
-        pipeline = Pipeline(camera, denoiser, [NullSink()])
+        reloading = ReloadingDenoiser(denoiser, denoiser.reload)
+        pipeline = Pipeline(camera, reloading, [NullSink()])
         thread = threading.Thread(target=pipeline.run)
         thread.start()
         try:
-            yield pipeline, denoiser
+            yield pipeline, reloading, denoiser
         finally:
             pipeline.stop()
             thread.join(_WAIT)
+            reloading.close()
         assert not thread.is_alive()
 
 

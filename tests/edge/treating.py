@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.treatment import Treated, Treatment
 from quietcam.image import Image
 
 
-class Treats:
+class Treats(FrameDenoiser):
     """Beside a ``denoise`` of the test's: all of it is shown, whatever the size."""
 
     strength = 1.0
@@ -18,7 +19,7 @@ class Treats:
         image = self.denoise(noisy, out)
         return Treated(image, Treatment(model=type(self).__name__, size="half" if half else "whole"))
 
-    def resume(self, after: object = None) -> None:
+    def resume(self, after: FrameDenoiser | None = None) -> None:
         """Nothing is remembered."""
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from edge.network.denoiser import Denoiser
 from edge.network.interpreter import Interpreter
 from edge.run.pipeline import Pipeline
 from tests.edge.conftest import picture
-from tests.edge.run.test_pipeline import Numbers, PlusOne
+from tests.edge.run.parts import Numbers, PlusOne
 from tests.waiting import WAIT, ended, until
 
 

@@ -18,15 +18,17 @@ import edge.run.sink_thread
 from edge.cameras.base import Camera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.network.denoiser import Denoiser
+from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.harm import HarmGate
 from edge.network.treatment import Rung, Treatment
-from edge.run.degrade import DegradeOptions, Degrader, make_degrader
+from edge.run.controls import RunControls
 from edge.run.frame import Frame
 from edge.run.health import Degradation, Health, degradation
 from edge.run.ladder import Ladder, LadderRules
+from edge.run.ladder_denoiser import LadderDenoiser, LadderOptions, open_ladder
 from edge.run.pipeline import Pipeline
+from edge.run.reloading import ReloadingDenoiser
 from edge.run.temperature import Thermometer
-from edge.service.live import RunControls
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
 from edge.sinks.spool.options import SpoolOptions
@@ -223,11 +225,8 @@ class Viewer(Sink):
         self.frames += 1
 
 
-def ran(
-    camera: Clockwork, denoiser: Any, sinks: Sequence[Sink], degrade: Degrader | None = None, **options: Any
-) -> Health:
-    pipeline = Pipeline(camera, denoiser, sinks, clock=lambda: camera.now, degrade=degrade, **options)
-    return pipeline.run()
+def ran(camera: Clockwork, denoiser: FrameDenoiser, sinks: Sequence[Sink]) -> Health:
+    return Pipeline(camera, denoiser, sinks, clock=lambda: camera.now).run()
 
 
 class Inverts(Treats):
@@ -244,12 +243,17 @@ class TestSpoolUnderTheLadder:
         camera, viewer = Clockwork(196, 0.5), Viewer()
         options = SpoolOptions.parse(f"{tmp_path / 'spool'},every=10,twin=yes,format=png")
         spool = SpoolSink(options, clock=lambda: camera.now, wall=lambda: camera.now)
-        smaller = DegradeOptions(smaller=small, threads=1)
-        with spool, Denoiser(small, 1) as denoiser, make_degrader(smaller) as degrader, Denoiser(small, 1) as judge:
-            degrader._ladder = Ladder((step,))
+        smaller = LadderOptions(smaller=small, threads=1)
+        with (
+            spool,
+            Denoiser(small, 1) as full,
+            open_ladder(full, smaller, Warm(40.0)) as denoiser,
+            Denoiser(small, 1) as judge,
+        ):
+            denoiser._ladder = Ladder((step,))
             if step is not Rung.SMALLER:
-                degrader._smaller = None
-            health = ran(camera, denoiser, [spool, viewer], degrader)
+                denoiser._smaller = None
+            health = ran(camera, denoiser, [spool, viewer])
             pairs = sorted(each for each in (tmp_path / "spool").iterdir() if not each.name.startswith("."))
             assert len(pairs) == spool.stored == 10
             for pair in pairs:
@@ -281,10 +285,10 @@ class TestSpoolUnderTheLadder:
             wall=lambda: camera.now,
         )
         rules = LadderRules(hot=80, cool=72, settle=5, recover=60)
-        degrader = Degrader(Ladder((Rung.FULL, Rung.HALF_SIZE, Rung.PASS_THROUGH), rules), heat)
+        ladder = Ladder((Rung.FULL, Rung.HALF_SIZE, Rung.PASS_THROUGH), rules)
         viewer = Cooled()
         with spool, Denoiser(small, 1) as denoiser, Denoiser(small, 1) as judge:
-            health = ran(camera, denoiser, [spool, viewer], degrader)
+            health = ran(camera, LadderDenoiser(denoiser, ladder, heat), [spool, viewer])
             for pair in tmp_path.glob("0*"):
                 noisy = read_picture(pair / "noisy.png")
                 np.testing.assert_array_equal(read_picture(pair / "denoised.png"), judge.denoise(noisy))
@@ -292,7 +296,7 @@ class TestSpoolUnderTheLadder:
         kinds = [treatment.kind for _, _, treatment in viewer.taken if treatment is not None]
         assert kinds[0] == kinds[-1] == "full"
         assert {"fewer pixels", "untouched"} < set(kinds)
-        assert degrader.step is Rung.FULL
+        assert ladder.step is Rung.FULL
         assert sum(health.worked.values()) == health.frames == 2000
 
     def test_frames_that_are_kept_as_pictures_are_not_late(self, tmp_path: Path) -> None:
@@ -306,10 +310,9 @@ class TestSpoolUnderTheLadder:
 
         spool = SpoolSink(SpoolOptions.parse(f"{tmp_path},every=10"), clock=lambda: camera.now)
         ladder = Ladder((Rung.FULL, Rung.PASS_THROUGH), LadderRules(settle=2, recover=60))
-        degrader = Degrader(ladder, Warm(40.0), deadline=0.5)
         viewer = Viewer()
         with spool:
-            ran(camera, Slow(), [spool, viewer], degrader)
+            ran(camera, LadderDenoiser(Slow(), ladder, Warm(40.0), deadline=0.5), [spool, viewer])
         steps = [treatment.step for _, _, treatment in viewer.taken if treatment is not None]
         changes = [(a, b) for a, b in itertools.pairwise(steps) if a is not b]
         assert (Rung.FULL, Rung.PASS_THROUGH) in changes
@@ -373,9 +376,10 @@ class TestReport:
                 super().write(frame, denoised)
                 heat.degrees = 95.0 if frame.index > 50 else 40.0
 
-        degrader = Degrader(Ladder((Rung.FULL, Rung.PASS_THROUGH), LadderRules(settle=1)), heat, wall=lambda: 1.7e9)
-        with Denoiser(small, 1, gate=True, stream=True) as denoiser:
-            pipeline = Pipeline(camera, denoiser, [Told()], clock=lambda: camera.now, degrade=degrader)
+        ladder = Ladder((Rung.FULL, Rung.PASS_THROUGH), LadderRules(settle=1))
+        with Denoiser(small, 1, gate=True, stream=True) as full:
+            denoiser = LadderDenoiser(full, ladder, heat, wall=lambda: 1.7e9)
+            pipeline = Pipeline(camera, denoiser, [Told()], clock=lambda: camera.now)
             health = pipeline.run(on_frame=lambda health: reports.append(health.report()))
         first, last = reports[40], reports[-1]
         assert first["latency_ms"]["denoise"].keys() > {"count", "p50"}
@@ -564,7 +568,8 @@ def test_no_counter_ever_falls_whatever_fails(tmp_path: Path, monkeypatch: pytes
         until(lambda: count(*name) >= before + by)
 
     with camera, spool, flaky, web:
-        pipeline = Pipeline(camera, denoiser, [spool, flaky, web])
+        reloading = ReloadingDenoiser(denoiser, denoiser.reload)
+        pipeline = Pipeline(camera, reloading, [spool, flaky, web])
         thread = threading.Thread(target=pipeline.run)
         thread.start()
         try:
@@ -582,7 +587,7 @@ def test_no_counter_ever_falls_whatever_fails(tmp_path: Path, monkeypatch: pytes
             denoiser.fails = False
             grows("quietcam_frames_worked_total", ("work", "full"))
             for model in ("garbage", "other"):
-                pipeline.request_reload(model)
+                reloading.request(model)
             grows("quietcam_stage_frames_total", ("stage", "denoise"), by=5)
             breaks.set()
             until(lambda: pipeline.health.report()["sinks"][2]["failed"] >= 2)

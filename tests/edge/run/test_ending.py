@@ -15,16 +15,18 @@ from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
+from edge.run.reloading import ReloadingDenoiser
+from edge.run.session import RunOptions, open_session
 from edge.run.temperature import Temperature, Thermometer
-from edge.service.live import apply_settings
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader
+from edge.sinks.null import NullSink
 from edge.web.guard import Limits
 from edge.web.server import Server, bind
 from quietcam.errors import ModelError, StorageError, UsageError
 from quietcam.image import Image
 from quietcam.process.native_output import native_output_caught
-from tests.edge.run.test_pipeline import Collector, Numbers, PlusOne
+from tests.edge.run.parts import Collector, Numbers, PlusOne
 from tests.leaks import descriptors
 from tests.waiting import WAIT, until
 
@@ -186,12 +188,12 @@ class TestReload:
         assert (ready, capsys.readouterr().err) == ([], "")
 
     def test_a_run_that_has_ended_takes_nothing_up(self, small: Path) -> None:
-        with Denoiser(small) as denoiser:
-            pipeline = Pipeline(Numbers(3), denoiser, [])
-            pipeline.run()
+        options = RunOptions("synthetic:size=64x48", model=small, frames=2)
+        with open_session(options, [NullSink()]) as session:
+            session.run()
             with pytest.raises(UsageError, match="has ended"):
-                apply_settings({"model": str(small), "strength": 0.5}, denoiser, pipeline)
-            assert denoiser.strength == 1.0
+                session.reload(small, 0.5)
+            assert session.denoiser.strength == 1.0
 
     @pytest.mark.parametrize("error", [None, ModelError("it is broken")])
     def test_a_model_that_is_ready_or_refused_after_the_end_is_no_news(
@@ -207,15 +209,17 @@ class TestReload:
                 if error is not None:
                     raise error
 
-        pipeline = Pipeline(Endless(), Slow(), [Collector()])
-        pipeline.request_reload("another.tflite")
+        network = Slow()
+        reloading = ReloadingDenoiser(network, network.reload)
+        pipeline = Pipeline(Endless(), reloading, [Collector()])
+        reloading.request("another.tflite")
         run = in_thread(pipeline.run)
         assert begun.wait(WAIT)
         pipeline.end()
         run.join(WAIT)
         hang.set()
         assert over.wait(WAIT)
-        until(lambda: not pipeline._reloading.is_alive())
+        until(lambda: not reloading._thread.is_alive())
         assert pipeline.health.report()["reload"] == {"count": 0, "error": None}
         assert capsys.readouterr().err == ""
 
@@ -237,8 +241,9 @@ class TestReload:
 
         with Denoiser(small) as denoiser:
             monkeypatch.setattr("edge.network.denoiser.Engine", Late)
-            pipeline = Pipeline(Endless(), denoiser, [Collector()])
-            pipeline.request_reload(small)
+            reloading = ReloadingDenoiser(denoiser, denoiser.reload)
+            pipeline = Pipeline(Endless(), reloading, [Collector()])
+            reloading.request(small)
             run = in_thread(pipeline.run)
             assert begun.wait(WAIT)
             pipeline.end()

@@ -17,6 +17,7 @@ from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.network.denoiser import Denoiser
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
+from edge.run.reloading import ReloadingDenoiser
 from edge.sinks.base import Sink
 from quietcam.image import Image
 from tests.edge.cameras.mjpeg_server import MjpegCamera, mjpeg_camera
@@ -50,7 +51,8 @@ class Run:
         self.viewer = Viewer()
         self.camera = SupervisedCamera(lambda: NetworkCamera(CameraUrl.parse(url)), PATIENT)
         self.denoiser = Denoiser(model, 1)
-        self.pipeline = Pipeline(self.camera, self.denoiser, [self.viewer])
+        self.reloading = ReloadingDenoiser(self.denoiser, self.denoiser.reload)
+        self.pipeline = Pipeline(self.camera, self.reloading, [self.viewer])
         self._thread = threading.Thread(target=self.pipeline.run)
 
     def __enter__(self) -> Run:
@@ -128,19 +130,19 @@ def test_garbage_in_the_place_of_the_model_never_stops_what_works(stream: MjpegC
         good = small.read_bytes()
         rng = np.random.default_rng(0)
         for content in (b"", b"garbage", good[: len(good) // 2], rng.bytes(len(good)), None):
-            run.pipeline.health.reload_error = None
+            run.reloading.error = None
             if content is None:
                 small.unlink()
             else:
                 small.write_bytes(content)
-            run.pipeline.request_reload(small)
-            until(lambda: run.pipeline.health.reload_error is not None)
+            run.reloading.request(small)
+            until(lambda: run.reloading.error is not None)
             frames = run.viewer.frames
             until(lambda: run.viewer.frames > frames + 2)  # noqa: B023
-        assert run.pipeline.health.reloaded == 0
+        assert run.reloading.count == 0
         small.write_bytes(good)
-        run.pipeline.request_reload(small)
-        until(lambda: run.pipeline.health.reloaded == 1)
-        assert run.pipeline.health.reload_error is None
+        run.reloading.request(small)
+        until(lambda: run.reloading.count == 1)
+        assert run.reloading.error is None
         frames = run.viewer.frames
         until(lambda: run.viewer.frames > frames + 2)

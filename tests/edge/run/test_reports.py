@@ -14,10 +14,12 @@ import pytest
 
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.network.denoiser import Denoiser
+from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.interpreter import Interpreter
-from edge.run.degrade import DegradeOptions, make_degrader
+from edge.run.controls import RunControls
+from edge.run.ladder_denoiser import LadderOptions, open_ladder
 from edge.run.pipeline import Pipeline
-from edge.service.live import RunControls
+from edge.run.temperature import Thermometer
 from edge.service.watchdog import _line
 from edge.sinks.null import NullSink
 from edge.sinks.spool.options import SpoolOptions
@@ -72,10 +74,10 @@ def asked(report: Callable[[], Any]) -> Any:
 class Run:
     """The parts of a run, asked in all the ways there are."""
 
-    def __init__(self, denoiser: Denoiser, folder: Path, stack: Any = None) -> None:
+    def __init__(self, denoiser: Denoiser, folder: Path, wrapped: FrameDenoiser | None = None) -> None:
         self.camera = SyntheticCamera(SyntheticOptions((32, 32), fps=200.0, rendered=2))
         self.spool = SpoolSink(SpoolOptions.parse(f"{folder}/spool,every=1"))
-        self.pipeline = Pipeline(self.camera, denoiser, [self.spool, NullSink()], degrade=stack)
+        self.pipeline = Pipeline(self.camera, wrapped or denoiser, [self.spool, NullSink()])
         self.state = State()
         self.app = App(
             hub=Hub(80, pytest.fail),
@@ -153,8 +155,8 @@ def test_of_a_network_and_a_disk_that_hang(
 
     monkeypatch.setattr(Interpreter, "invoke", stuck)
     monkeypatch.setattr(SpoolSink, "_keep", stuck)
-    with Denoiser(small) as denoiser, make_degrader(DegradeOptions()) as degrader:
-        run = Run(denoiser, tmp_path, degrader)
+    with Denoiser(small) as denoiser, open_ladder(denoiser, LadderOptions(), Thermometer()) as laddered:
+        run = Run(denoiser, tmp_path, laddered)
         run.reports()
         in_network = threading.Thread(target=denoiser.denoise, args=(picture(32, 32),))
         in_network.start()

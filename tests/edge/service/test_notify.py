@@ -24,7 +24,7 @@ from edge.service.watchdog import PATIENCE, Progress, WatchdogSink
 from edge.sinks.null import NullSink
 from quietcam.errors import ModelError, StorageError
 from quietcam.image import Image
-from tests.edge.run.test_pipeline import Numbers, PlusOne
+from tests.edge.run.parts import Numbers, PlusOne
 from tests.processes import start_quietcam
 from tests.waiting import WAIT, until
 

@@ -19,6 +19,7 @@ import pytest
 from edge.cameras.base import Camera
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
+from edge.run.reloading import ReloadingDenoiser
 from edge.sinks.null import NullSink
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import ModelError
@@ -164,7 +165,7 @@ def test_the_life_of_a_service(service: Service, small: Path, models: Path, tmp_
     service.write(f'model = "{small}"', "viewers = 3")
     service.reload()
     service.until(lambda: service.status()["reload"] == {"count": 2, "error": None})
-    service.until(lambda: "taken up by a restart only: viewers" in "".join(service.said))
+    service.until(lambda: "read at a restart only: viewers" in "".join(service.said))
 
     stored = next(each for each in service.status()["sinks"] if each["name"].startswith("spool"))["stored"]
     assert service.end() == 130
@@ -235,9 +236,11 @@ class Reloadable(Treats):
 @pytest.mark.parametrize("error", [None, ModelError("cut short")])
 def test_frames_do_not_wait_for_another_model(error: Exception | None) -> None:
     denoiser, sink = Reloadable(error), NullSink()
-    pipeline = Pipeline(Counting(), denoiser, [sink])
-    pipeline.request_reload("another.tflite")
+    reloading = ReloadingDenoiser(denoiser, denoiser.reload)
+    pipeline = Pipeline(Counting(), reloading, [sink])
+    reloading.request("another.tflite")
     health = pipeline.run()
+    reloading.close()
     assert denoiser.during >= 100
     assert (sink.frames, health.dropped) == (400, 0)
-    assert (health.reloaded, health.reload_error) == ((1, None) if error is None else (0, "cut short"))
+    assert (reloading.count, reloading.error) == ((1, None) if error is None else (0, "cut short"))

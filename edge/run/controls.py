@@ -1,0 +1,42 @@
+"""RunControls: what the live page shows and changes of a running denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edge.models import describe
+from quietcam.terminal.secrets import shown
+
+if TYPE_CHECKING:
+    from edge.network.denoiser import Denoiser
+
+__all__ = ["RunControls"]
+
+
+class RunControls:
+    """What :class:`edge.web.app.Controls` asks of a run.
+
+    Args:
+        denoiser: that works now.
+        source: gives the camera's name, which may become known later.
+    """
+
+    def __init__(self, denoiser: Denoiser, source: Callable[[], str]) -> None:
+        self._denoiser = denoiser
+        self._source = source
+        self._described: tuple[Any, dict[str, Any]] | None = None
+
+    @property
+    def strength(self) -> float | None:
+        return self._denoiser.strength
+
+    def set_strength(self, strength: float) -> None:
+        self._denoiser.strength = strength
+
+    def describe(self) -> dict[str, Any]:
+        model = self._denoiser.model
+        if self._described is None or self._described[0] is not model:
+            self._described = (model, describe(model))
+        card = {**self._described[1], "runtime": self._denoiser.runtime, "threads": self._denoiser.threads}
+        return {"source": shown(self._source()), "model": card}

@@ -1,0 +1,91 @@
+"""RunOptions: everything that can be chosen about a run, as plain values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from quietcam.terminal.secret_names import HIDDEN, is_secret
+from quietcam.terminal.secrets import shown
+
+__all__ = ["RunOptions"]
+
+
+@dataclass(frozen=True, repr=False)
+class RunOptions:
+    """What ``quietcam run`` is asked for, with the same names and defaults. ``repr`` shows what differs from the
+    defaults, and never a token or a password.
+
+    Attributes:
+        source: a camera, a video, pictures or a URL, one of :data:`edge.cameras.KINDS`. Defaults to the camera that is
+            connected.
+        sink: where denoised frames go, each one of :data:`edge.sinks.KINDS`. Defaults to the live page for a camera,
+            where the caller brings no sink of its own.
+        size: ``(width, height)`` in pixels that a camera is asked for.
+        fps: frames a second that a camera is asked for.
+        model: a ``.tflite`` file, or the name of a model that ships. Defaults to the best of these.
+        threads: CPU threads of the network. Defaults to one per core, up to 4.
+        device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them.
+        strength: the network's share in what is shown, 0 to 1.
+        gate: the do-no-harm gate leaves clean frames alone, and those that the network would harm.
+        frames: stop after this many frames.
+        before_after: put the noisy frame on the left of the denoised one.
+        overwrite: replace files that exist.
+        allow_still: a picture that never changes counts as live, for example a test pattern.
+        wait: wait for a camera that is not connected yet. Defaults to no, and to yes in a systemd service.
+        ladder: do less work per frame while a camera's device is too hot, or frames come late.
+        hot: °C from which on the device is too hot. Defaults to 80 on ARM and 95 elsewhere.
+        deadline: milliseconds; an older frame is late. 0: no frame is late.
+        smaller: the ladder's smaller model. Defaults to one that ships, or else to frames of half the size.
+        listen: ``HOST[:PORT]`` on which the live page is served.
+        token: that viewers must enter to open the page; ``auto`` makes one, ``@FILE`` reads it.
+        open_to_all: serve the page to other machines without a token.
+        host_name: names, besides this machine's own, under which browsers open the page.
+        viewers: how many may watch at the same time.
+        jpeg_quality: of the live stream, 1 to 100.
+    """
+
+    source: str | Path | None = None
+    sink: Sequence[str | Path] = ()
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    model: str | Path | None = None
+    threads: int | None = None
+    device: str = "cpu"
+    strength: float = 1.0
+    gate: bool = True
+    frames: int | None = None
+    before_after: bool = False
+    overwrite: bool = False
+    allow_still: bool = False
+    wait: bool | None = None
+    ladder: bool = True
+    hot: float | None = None
+    deadline: float = 500.0
+    smaller: str | Path | None = None
+    listen: str = "127.0.0.1:8080"
+    token: str | None = field(default=None, repr=False)
+    open_to_all: bool = False
+    host_name: Sequence[str] = ()
+    viewers: int = 8
+    jpeg_quality: int = 80
+
+    def __repr__(self) -> str:
+        told = [
+            f"{each.name}={HIDDEN if is_secret(each.name) else _shown(value)!r}"
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != each.default
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _shown(value: Any) -> Any:
+    """An option's value without the secrets of URLs in it."""
+    if isinstance(value, str | os.PathLike):
+        return shown(os.fspath(value), whole=True)
+    if isinstance(value, list | tuple):
+        return [_shown(each) for each in value]
+    return value

@@ -1,0 +1,110 @@
+"""ReloadingDenoiser: takes another model between two frames, in the background."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge.network import gil_window
+from edge.network.frame_denoiser import FrameDenoiser, Plan
+from edge.network.treatment import Treated
+from quietcam.errors import one_line
+from quietcam.image import Image
+from quietcam.process.stopping import process
+from quietcam.terminal.log import log
+
+__all__ = ["ReloadingDenoiser"]
+
+_SOON = 0.3  # seconds that a reload under way may take at the end
+
+
+class ReloadingDenoiser(FrameDenoiser):
+    """Wraps a denoiser whose model can be replaced while frames run. No frame waits for the new model.
+
+    Args:
+        denoiser: treats the frames.
+        load: replaces the model, in a thread of its own; whatever it raises, the old model goes on.
+
+    Attributes:
+        count: how often the model was replaced.
+        error: why the last replacement was refused; None where it was not.
+        over: the run has ended, and no model is taken any more.
+    """
+
+    def __init__(self, denoiser: FrameDenoiser, load: Callable[[Path | str], None]) -> None:
+        self.count = 0
+        self.error: str | None = None
+        self.over = False
+        self._denoiser, self._load = denoiser, load
+        self._wanted: Path | str | None = None
+        self._thread = threading.Thread()  # replaced by each reload
+        self._refused = False  # the last request was refused before it came to a model
+
+    def request(self, model: Path | str) -> None:
+        """Take another model soon. A model that cannot be used is refused: the log and ``error`` say why, and the old
+        one goes on. Returns at once; for any thread and for signal handlers.
+        """
+        self._refused = False
+        self._wanted = model
+
+    def refuse(self, reason: str) -> None:
+        """Show in ``error`` that a reload was refused before it came to a model. That stays until the next request,
+        even where an earlier request succeeds meanwhile.
+        """
+        self._refused = True
+        self.error = reason
+
+    def treat(self, noisy: Image, out: Image | None = None) -> Treated:
+        return self._denoiser.treat(noisy, out)
+
+    def treat_whole(self, noisy: Image, out: Image | None = None) -> Treated:
+        return self._denoiser.treat_whole(noisy, out)
+
+    def plan(self, now: float) -> Plan:
+        return self._denoiser.plan(now)
+
+    def done(self, age: float | None) -> None:
+        self._denoiser.done(age)
+        self._begin()  # not before the first frame: a model is tried on frames of that size
+
+    def idle(self, now: float) -> None:
+        self._denoiser.idle(now)
+        self._begin()
+
+    def end(self) -> None:
+        self.over = True
+        self._denoiser.end()
+
+    def report(self) -> dict[str, Any]:
+        return {**self._denoiser.report(), "reload": {"count": self.count, "error": self.error}}
+
+    def close(self) -> None:
+        """Take no more models. A reload under way may end soon, or is left behind. May be called twice."""
+        self.over = True
+        gil_window.no_more_invokes()
+        process.wait([self._thread], _SOON)
+
+    def _begin(self) -> None:
+        if self._wanted is not None and not self._thread.is_alive():
+            wanted, self._wanted = self._wanted, None
+            self._thread = threading.Thread(target=self._reload, args=(wanted,), name="quietcam-model", daemon=True)
+            self._thread.start()
+
+    def _reload(self, wanted: Path | str) -> None:
+        try:
+            self._load(wanted)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with the file, what works goes on
+            if self.over:
+                return
+            if not self._refused:
+                self.error = one_line(error)
+            log.warning("The new model is refused, the old one goes on: %s", one_line(error))
+        else:
+            if self.over:
+                return
+            self.count += 1
+            if not self._refused:
+                self.error = None
+            log.info("The model is now %s", wanted)

@@ -1,0 +1,262 @@
+"""A run without the command line: options in, a running pipeline out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edge.cameras import Camera, open_camera
+from edge.cameras.supervised import SupervisedCamera
+from edge.child.trial import try_unknown
+from edge.models import resolve_model, smaller_model
+from edge.network.denoiser import Denoiser
+from edge.network.frame_denoiser import FrameDenoiser
+from edge.network.harm import check_strength
+from edge.network.modelfile import load_model
+from edge.network.variants import load_variants
+from edge.run.controls import RunControls
+from edge.run.frame import Frame
+from edge.run.health import Health
+from edge.run.ladder_denoiser import LadderOptions, open_ladder
+from edge.run.options import RunOptions
+from edge.run.pipeline import Pipeline
+from edge.run.reloading import ReloadingDenoiser
+from edge.run.report import report_of
+from edge.run.temperature import Thermometer
+from edge.sinks import Sink, open_sink
+from edge.sinks.targets import checked_targets
+from quietcam.errors import UsageError
+from quietcam.image import Image
+from quietcam.terminal.log import log
+
+__all__ = ["RunOptions", "Session", "open_session"]
+
+Take = Callable[[Frame, Image], None]
+"""Takes a frame of the camera and its denoised picture, uint8 ``(H, W, C)``. Both are valid during the call only."""
+
+
+class Session:
+    """A run that is ready: camera, model and sinks are chosen and checked. :func:`open_session` makes one.
+
+    Attributes:
+        camera, denoiser, sinks: its parts.
+        total: how many frames there will be at most; None where nobody knows.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        camera: Camera,
+        denoiser: Denoiser,
+        reloading: ReloadingDenoiser,
+        sinks: Sequence[Sink],
+        thermometer: Thermometer,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self.camera, self.denoiser, self.sinks = camera, denoiser, sinks
+        known = [number for number in (camera.total, options.frames) if number is not None]
+        self.total = min(known, default=None)
+        self._options, self._reloading, self._stack = options, reloading, stack
+        self._thermometer = thermometer
+        self._pipeline = Pipeline(camera, reloading, sinks, opens=camera.live)
+        self._pipeline.health.watch("temperature_c", thermometer.celsius)
+        self._opened = False
+
+    def open(self) -> None:
+        """Open the sinks. ``run`` does this where nobody did.
+
+        Raises:
+            QuietcamError: what a sink raised.
+        """
+        if self._opened:
+            return
+        self._opened = True
+        self._thermometer.start()
+        self._stack.callback(self._thermometer.stop)
+        if not self.camera.live:
+            for sink in self.sinks:
+                self._stack.enter_context(sink)
+        self._pipeline.open()
+
+    def run(self, on_frame: Callable[[Health], None] | None = None) -> dict[str, Any]:
+        """Denoise until the camera ends, the frames are done, ``stop``, an error or Ctrl-C. Once only.
+
+        Args:
+            on_frame: called after each denoised frame, in this thread.
+
+        Returns:
+            the report.
+
+        Raises:
+            QuietcamError: what the camera, the model or a sink raised.
+            KeyboardInterrupt: on Ctrl-C, after the sinks took what was denoised.
+        """
+        self.open()
+        try:
+            self._pipeline.run(self._options.frames, on_frame)
+        finally:
+            self._reloading.close()
+        return self.report()
+
+    def stop(self) -> None:
+        """Let ``run`` end soon, as if the camera had ended. Returns at once; for any thread and for signal handlers."""
+        self._pipeline.stop()
+
+    def end(self) -> None:
+        """As ``stop``, also where the network hangs: the sinks are finished now. For any thread, but not for signal
+        handlers.
+        """
+        self._pipeline.end()
+
+    def reload(self, model: str | Path | None = None, strength: float | None = None) -> None:
+        """Take another model, and a strength, soon. No frame is lost. A model that turns out to be unusable is refused
+        later: the log and ``report()["reload"]["error"]`` say why.
+
+        Args:
+            model: as in ``RunOptions``; None: the best for the camera's size, its file read again.
+            strength: 0 to 1; None: as it is.
+
+        Raises:
+            UsageError: there is no such model, a strength outside 0 to 1, or the run has ended; nothing has changed.
+        """
+        if self._reloading.over:
+            raise UsageError("A model is reloaded while frames run. Received: a run that has ended.")
+        path = _model(model, self.camera.size)
+        if strength is not None:
+            self.denoiser.strength = strength
+        self._reloading.request(path)
+
+    def refuse_reload(self, reason: str) -> None:
+        """Show in the report that a reload was refused before it came to a model."""
+        self._reloading.refuse(reason)
+
+    def report(self) -> dict[str, Any]:
+        """What the run did so far, for JSON: :meth:`edge.run.health.Health.report` and its source, model and runtime.
+        For any thread; also after the end.
+        """
+        return report_of(self._pipeline.health, self.camera, self.denoiser)
+
+
+@contextlib.contextmanager
+def open_session(
+    options: RunOptions,
+    sinks: Sequence[Sink | Take] = (),
+    status: Callable[[str], None] = lambda _: None,
+    announce: Callable[[str], None] = log.info,
+) -> Iterator[Session]:
+    """A run as ``options`` say. Everything is closed at the end.
+
+    Args:
+        sinks: of the caller's own, beside those of ``options``: a :class:`edge.sinks.base.Sink`, or a function that is
+            called with each frame and its denoised picture, in a thread of its own.
+        status: told what is being waited for, in a few words.
+        announce: told, line by line, where the live page is, with a token that was made for it. Defaults to the log,
+            which shows no token.
+
+    Raises:
+        UsageError: options that cannot be meant.
+        QuietcamError: the camera or the model cannot be used.
+
+    Example:
+        >>> pictures = []
+        >>> options = RunOptions(source="synthetic", frames=8)
+        >>> with open_session(options, [lambda frame, denoised: pictures.append(denoised.copy())]) as session:
+        ...     report = session.run()
+        >>> report["frames"]
+        8
+    """
+    # What can be wrong in the options is said before any camera is opened.
+    check_strength(options.strength)
+    load_model(_model(options.model))
+    smaller = None if options.smaller is None else _model(options.smaller)
+    rules = LadderOptions(options.hot, options.deadline / 1000, smaller, options.threads, options.device, options.gate)
+    source = None if options.source is None else str(options.source) or None
+    camera = open_camera(source, options.size, options.fps, options.allow_still)
+    own = [each if isinstance(each, Sink) else _FunctionSink(each) for each in sinks]
+    targets = _targets(options, camera, alone=all(each.observer for each in own))
+    page = _page(options, camera.live, announce) if "web" in targets else None
+    with contextlib.ExitStack() as stack:
+        if isinstance(camera, SupervisedCamera):
+            camera.wait = bool(options.wait)
+        stack.enter_context(camera)
+        file = _model(options.model, camera.size)  # only an open camera knows its size
+        status("loading the model")
+        variants = load_variants(file, options.device)
+        try_unknown(variants.cpu, camera.size, options.threads)
+        denoiser = Denoiser(
+            variants,
+            options.threads,
+            device=options.device,
+            strength=options.strength,
+            gate=options.gate,
+            stream=not camera.still,
+        )
+        stack.enter_context(denoiser)
+        web = None if page is None else partial(page, RunControls(denoiser, lambda: camera.name))
+        opened = [_sink(target, options, camera, web) for target in targets]
+        thermometer = Thermometer()
+        frames: FrameDenoiser = denoiser
+        if options.ladder and camera.live:
+            rules = replace(rules, smaller=smaller or smaller_model(file))
+            frames = stack.enter_context(open_ladder(denoiser, rules, thermometer))
+        reloading = ReloadingDenoiser(frames, denoiser.reload)
+        stack.callback(reloading.close)
+        if isinstance(camera, SupervisedCamera) and camera.state.waiting:
+            camera.on_found = partial(_take_better, options.model, file, reloading)
+        yield Session(options, camera, denoiser, reloading, [*opened, *own], thermometer, stack)
+
+
+def _model(name: str | Path | None, size: tuple[int, int] | None = None) -> Path:
+    return resolve_model(None if name is None else str(name), size)
+
+
+def _targets(options: RunOptions, camera: Camera, alone: bool) -> list[str]:
+    """The sinks of the options. A run without any, and without one of the caller's, is refused."""
+    named = [str(each) for each in options.sink]
+    if not alone and not named:
+        return []
+    source = None if options.source is None else str(options.source)
+    return checked_targets(source, named or (["web"] if camera.live else []))
+
+
+def _page(options: RunOptions, live: bool, announce: Callable[[str], None]) -> Callable[[RunControls], Sink]:
+    """Makes the live page. Only who wants it pays for it."""
+    from edge.sinks.web import WebOptions, WebSink
+
+    page = WebOptions.of(
+        options.listen,
+        options.token,
+        options.open_to_all,
+        tuple(options.host_name),
+        options.viewers,
+        options.jpeg_quality,
+    )
+    return lambda controls: WebSink(page, controls, live, announce=announce)
+
+
+def _sink(target: str, options: RunOptions, camera: Camera, web: Callable[[], Sink] | None) -> Sink:
+    return open_sink(target, camera.fps, options.before_after, options.overwrite, camera.size, web, camera.live)
+
+
+def _take_better(name: str | Path | None, file: Path, reloading: ReloadingDenoiser, size: tuple[int, int]) -> None:
+    """A camera that was waited for is there: another model may fit its frames better."""
+    better = _model(name, size)
+    if better != file:
+        reloading.request(better)
+
+
+class _FunctionSink(Sink):
+    """Hands each frame to a function."""
+
+    name = "function"
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+
+    def write(self, frame: Frame, denoised: Image) -> None:
+        self._take(frame, denoised)
+        self.frames += 1

@@ -1,0 +1,153 @@
+"""A run without the command line: options in, denoised frames out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.network.denoiser import Denoiser
+from edge.run.frame import Frame
+from edge.run.options import RunOptions
+from edge.run.session import open_session
+from edge.sinks.base import Sink
+from quietcam.data.pictures.files import read_picture, write_picture
+from quietcam.errors import ModelError, UsageError
+from quietcam.image import Image
+from tests.edge.conftest import picture
+from tests.waiting import WAIT, until
+
+CAMERA = "synthetic:size=64x48,fps=100,rendered=2"
+
+
+class Keeps(Sink):
+    """Keeps each frame and its denoised picture."""
+
+    name = "keeps"
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[Image, Image]] = []
+        self.closed = 0
+
+    def write(self, frame: Frame, denoised: Image) -> None:
+        self.taken.append((frame.image.copy(), denoised.copy()))
+        self.frames += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_frames_of_a_camera_go_into_a_list_of_the_callers_own(small: Path) -> None:
+    taken: list[tuple[Image, Image]] = []
+    options = RunOptions(CAMERA, model=small, frames=8, gate=False)
+
+    def take(frame: Frame, denoised: Image) -> None:
+        taken.append((frame.image.copy(), denoised.copy()))
+
+    with open_session(options, [take]) as session:
+        report = session.run()
+    assert 0 < len(taken) == report["frames"] <= 8
+    with Denoiser(small) as denoiser:
+        for noisy, denoised in taken:
+            np.testing.assert_array_equal(denoised, denoiser.denoise(noisy))
+
+
+def test_files_go_into_a_folder_and_into_a_sink_of_the_callers_own(small: Path, tmp_path: Path) -> None:
+    noisy, clean = tmp_path / "noisy", tmp_path / "clean"
+    noisy.mkdir()
+    for index in range(3):
+        write_picture(noisy / f"{index}.png", picture(48, 64, seed=index))
+    sink = Keeps()
+    options = RunOptions(noisy, [clean], model=small, gate=False)
+    with open_session(options, [sink]) as session:
+        assert session.total == 3
+        report = session.run()
+    assert (report["frames"], report["dropped"], sink.closed > 0) == (3, 0, True)
+    for index, (_, denoised) in enumerate(sink.taken):
+        np.testing.assert_array_equal(read_picture(clean / f"{index}.png"), denoised)
+
+
+def test_another_thread_stops_it(small: Path) -> None:
+    sink, reports = Keeps(), list[dict[str, Any]]()
+    with open_session(RunOptions(CAMERA, model=small), [sink]) as session:
+        thread = threading.Thread(target=lambda: reports.append(session.run()))
+        thread.start()
+        until(lambda: session.report()["frames"] > 3)
+        session.stop()
+        thread.join(WAIT)
+        assert not thread.is_alive()
+    assert reports[0]["frames"] == len(sink.taken)
+
+
+def test_it_reloads_a_model_and_a_strength_while_frames_run(small: Path, models: Path, tmp_path: Path) -> None:
+    other = models / "small_80x64_int8.tflite"
+    garbage = tmp_path / "garbage.tflite"
+    garbage.write_bytes(b"no model" * 99)
+    with open_session(RunOptions(CAMERA, model=small), [Keeps()]) as session:
+        thread = threading.Thread(target=session.run)
+        thread.start()
+        try:
+            session.reload(other, 0.5)
+            until(lambda: session.report()["reload"] == {"count": 1, "error": None})
+            assert session.report()["model"] == other.stem
+            assert session.denoiser.strength == 0.5
+            session.reload(garbage)
+            until(lambda: "not a TensorFlow Lite model" in (session.report()["reload"]["error"] or ""))
+            with pytest.raises(UsageError, match="nonsense"):
+                session.reload("nonsense", 1.0)
+            assert (session.denoiser.model.name, session.denoiser.strength) == (other.stem, 0.5)
+        finally:
+            session.stop()
+            thread.join(WAIT)
+
+
+def test_a_report_can_be_had_at_any_time(small: Path) -> None:
+    with open_session(RunOptions(CAMERA, model=small, frames=3), [Keeps()]) as session:
+        before = session.report()
+        after = session.run()
+    assert (before["frames"], before["source"], before["model"]) == (0, session.camera.name, "small_32x32_int8")
+    assert after["worked"]["full"] + after["worked"]["untouched"] >= 3
+    assert session.report()["frames"] == after["frames"]
+    assert {"camera", "sinks", "device", "ladder", "reload", "temperature_c", "runtime", "threads"} <= after.keys()
+
+
+def test_a_camera_without_any_sink_gets_the_page_and_a_sink_of_the_callers_own_takes_its_place(small: Path) -> None:
+    with open_session(RunOptions(CAMERA, model=small, listen="127.0.0.1:0")) as session:
+        assert [sink.name for sink in session.sinks] == ["web"]
+    with open_session(RunOptions(CAMERA, model=small), [Keeps()]) as session:
+        assert [sink.name for sink in session.sinks] == ["keeps"]
+
+
+def test_a_file_without_any_sink_is_refused(small: Path, tmp_path: Path) -> None:
+    write_picture(tmp_path / "noisy.png", picture(48, 64))
+    with pytest.raises(UsageError, match="sink"), open_session(RunOptions(tmp_path / "noisy.png", model=small)):
+        pass
+
+
+def test_what_is_wrong_with_the_options_is_found_before_a_camera_is_opened(
+    small: Path, cut_short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a camera is opened")
+
+    monkeypatch.setattr("edge.run.session.open_camera", forbidden)
+    for options, error in (
+        (RunOptions(CAMERA, model=cut_short), ModelError),
+        (RunOptions(CAMERA, model="nonsense"), UsageError),
+        (RunOptions(CAMERA, model=small, strength=7.0), UsageError),
+        (RunOptions(CAMERA, model=small, smaller="nonsense"), UsageError),
+        (RunOptions(CAMERA, model=small, hot=7.0), UsageError),
+        (RunOptions(CAMERA, model=small, deadline=-1.0), UsageError),
+    ):
+        with pytest.raises(error), open_session(options, [Keeps()]):
+            pass
+
+
+def test_no_thread_is_left_behind(small: Path) -> None:
+    before = set(threading.enumerate())
+    with open_session(RunOptions(CAMERA, model=small, frames=2), [Keeps()]) as session:
+        session.run()
+    until(lambda: set(threading.enumerate()) <= before)
