@@ -115,7 +115,7 @@ def nothing_native(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def forbid() -> None:
         for method in ("__init__", "invoke", "put", "get"):
             monkeypatch.setattr(Interpreter, method, forbidden)
-        for name in ("engine.Interpreter", "twins.load_model", "engine.runtime", "denoiser.Engine"):
+        for name in ("engine.Interpreter", "variants.load_model", "engine.runtime", "denoiser.Engine"):
             monkeypatch.setattr(f"edge.network.{name}", forbidden)
 
     return forbid
