@@ -1,4 +1,4 @@
-"""What a training run is told: a TOML file, checked, as frozen dataclasses."""
+"""The config of a training run: a TOML file, checked, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -39,22 +39,23 @@ _MOST = {"patch": 4096, "batch": 1 << 16, "steps": MOST_COUNT, "crop": 8192, "cr
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How float training goes.
+    """Settings of float training.
 
     Args:
         patch: side in pixels of a training crop, a multiple of the network's total stride.
         batch: patches a step.
         steps: optimizer steps at most.
-        minutes: wall-clock budget; the rate anneals to its end within it, whichever of the two ends first.
+        minutes: wall-clock budget. Training ends with the steps or with the minutes, whichever comes first, and the
+            learning rate falls to its end by then.
         learning_rate: peak of the warm-up and cosine schedule (Adam).
-        crop: side in pixels of the crops kept in memory, cut once from each picture.
-        crops_per_picture: how many of them a large picture gives.
+        crop: side in pixels of the crops that are cut from each picture once and kept in memory.
+        crops_per_picture: how many crops are cut from a large picture.
         seed: of weights, order and augmentation.
         precision: auto, float32, mixed_bfloat16 or mixed_float16; see ``train.precision``.
         xla: auto, on or off: whether XLA compiles the step; auto is on a GPU.
-        average: decay of the weights' moving average, which is what is kept at the end; 0 for none.
-        deterministic: operators that give the same bits every time, at some cost: then a resumed run equals one that
-            was never interrupted, on one device and with a budget of steps.
+        average: decay of the moving average of the weights; the averaged weights are kept at the end. 0 for none.
+        deterministic: use operators that give the same bits every time, which are slower. Then a resumed run equals
+            one that was never interrupted, on one device and with a budget of steps.
         split: which scenes are kept from training, such as "test=004,validation=001+003"; see
             ``quietcam.data.sets.split.SplitRule``. Defaults to its default.
         weights: a run directory or a float32 ``.tflite`` of the same network to begin with. Defaults to random ones.
@@ -96,11 +97,11 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """What float training learns from beside the clean pictures.
+    """The network that float training learns from, beside the clean pictures.
 
     Args:
         teacher: run directory of a trained network, a larger one of the same channels. Defaults to none.
-        weight: of its pictures in the loss, in (0, 1]; the rest is that of the clean ones.
+        weight: of its pictures in the loss, in (0, 1]; the rest is the weight of the clean pictures.
     """
 
     teacher: str = ""
@@ -112,7 +113,12 @@ class DistillationConfig:
 
 @dataclass(frozen=True)
 class PruningConfig:
-    """How magnitude pruning goes (tfmot, ``PolynomialDecay`` from begin_step to end_step, then fine-tuning)."""
+    """Settings of pruning. Of magnitude pruning (tfmot, ``PolynomialDecay``) the second half of the steps is
+    fine-tuning at full sparsity.
+
+    Args:
+        sparsity: share of the weights that become zero, in [0, 1).
+    """
 
     sparsity: float = 0.5
     steps: int = 1000
@@ -128,7 +134,7 @@ class PruningConfig:
 
 @dataclass(frozen=True)
 class QatConfig:
-    """How quantization-aware training goes, from trained weights on."""
+    """Settings of quantization-aware training, which begins with trained weights."""
 
     steps: int = 100000
     minutes: float = 15.0
@@ -142,7 +148,7 @@ class QatConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run: what is trained, how, and how it is pruned and made ready for int8."""
+    """A whole run: which network is trained, how, and how it is pruned and made ready for int8."""
 
     model: Architecture = field(default_factory=Architecture)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -227,7 +233,8 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
     for section, content in values.items():
         if not isinstance(content, dict):
             raise UsageError(
-                f"A config holds tables. Received: {source}: {section} is none. Remedy: [{section}] above its values."
+                f"A config holds tables. Received: {source}: {section} is no table. "
+                f"Remedy: write [{section}] above its values."
             )
     return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
 

@@ -1,4 +1,4 @@
-"""What a run computes on: one device, all GPUs of a machine, or several machines as TF_CONFIG names them."""
+"""The devices that a run computes on: one, all GPUs of a machine, or several machines that TF_CONFIG names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from quietcam.errors import QuietcamError, UsageError
 from quietcam.files.strict_json import parse_object
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["Devices", "WorkerLostError", "choose_devices", "choose_xla", "is_chief"]
 
@@ -47,7 +47,7 @@ class Devices:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """What all workers do side by side.
+        """Around what all workers do at the same time.
 
         Raises:
             WorkerLostError: one of the others went away.
@@ -60,11 +60,11 @@ class Devices:
             raise WorkerLostError(
                 "All workers of a run must stay until its end. "
                 f"Received: {type(error).__name__} from TensorFlow. "
-                "Remedy: see what the others say, then start all of them again, with --resume to go on."
+                "Remedy: see what the others say, then start all of them again, with `resume` to go on."
             ) from error
 
     def check_batch(self, batch: int) -> None:
-        """Raises UsageError where ``batch`` has no equal slices."""
+        """Raises UsageError where ``batch`` cannot be shared equally among the replicas."""
         if batch % self.replicas:
             fits = max(self.replicas, round(batch / self.replicas) * self.replicas)
             raise UsageError(
@@ -72,12 +72,12 @@ class Devices:
                 f"Remedy: batch = {fits} in [training]."
             )
 
-    def check_alike(self, told: str) -> None:
-        """Raises UsageError where the chief was told something else than this worker."""
-        mine = float(zlib.crc32(told.encode()) & 0xFFFFFF)  # as much as a float32 holds
+    def check_alike(self, recipe: str) -> None:
+        """Raises UsageError where the chief has another recipe than this worker."""
+        mine = float(zlib.crc32(recipe.encode()) & 0xFFFFFF)  # as much as a float32 holds
         if self.agree(mine) != mine:
             raise UsageError(
-                "All workers of a run are given the same config, data and versions. Received: others than the chief's. "
+                "All workers of a run must have the same config, data and versions. Received: others than the chief's. "
                 "Remedy: start the same command on each, with the same files."
             )
 
@@ -110,19 +110,19 @@ class Devices:
 
 
 def choose_devices() -> Devices:
-    """All that this process may train on. To be called before anything else asks TensorFlow to compute.
+    """All devices that this process may train on. Call it before anything else asks TensorFlow to compute.
 
-    With ``TF_CONFIG`` in the environment, one worker of several (MultiWorkerMirroredStrategy); else all GPUs that are
-    found, where there are several (MirroredStrategy); else the one GPU or the CPU.
+    With ``TF_CONFIG`` in the environment this process is one of several workers (MultiWorkerMirroredStrategy).
+    Otherwise it takes all GPUs of the machine where there are several (MirroredStrategy), or the one GPU, or the CPU.
 
     Raises:
-        UsageError: ``TF_CONFIG`` is not what TensorFlow reads.
+        UsageError: TensorFlow cannot read ``TF_CONFIG``.
     """
-    told = os.environ.get("TF_CONFIG", "")
-    if told:
-        workers, index = _read_cluster(told)
+    cluster = os.environ.get("TF_CONFIG", "")
+    if cluster:
+        workers, index = _read_cluster(cluster)
         if workers > 1:
-            say(f"worker {index} of {workers}: waiting for the others")
+            log.info("worker %d of %d: waiting for the others", index, workers)
             return Devices(tf.distribute.MultiWorkerMirroredStrategy(), workers, is_chief=index == 0)
     else:
         os.environ.pop("TF_CONFIG", None)  # TensorFlow stumbles over an empty one
@@ -133,16 +133,16 @@ def choose_devices() -> Devices:
 
 def is_chief() -> bool:
     """Whether this process is the one that writes, by ``TF_CONFIG``."""
-    told = os.environ.get("TF_CONFIG", "")
-    return not told or _read_cluster(told)[1] == 0
+    cluster = os.environ.get("TF_CONFIG", "")
+    return not cluster or _read_cluster(cluster)[1] == 0
 
 
 def _read_cluster(text: str) -> tuple[int, int]:
     """How many workers TF_CONFIG names, and which of them this is."""
     try:
-        told = parse_object(text)
-        workers, task = told["cluster"]["worker"], told["task"]
-        if task["type"] == "worker" and set(told["cluster"]) == {"worker"} and 0 <= int(task["index"]) < len(workers):
+        values = parse_object(text)
+        workers, task = values["cluster"]["worker"], values["task"]
+        if task["type"] == "worker" and set(values["cluster"]) == {"worker"} and 0 <= int(task["index"]) < len(workers):
             return len(workers), int(task["index"])
     except (ValueError, KeyError, TypeError):
         pass
@@ -153,5 +153,5 @@ def _read_cluster(text: str) -> tuple[int, int]:
 
 
 def choose_xla(name: str) -> bool:
-    """Whether XLA compiles the step, for a config's ``xla``: ``auto`` is where there is a GPU (we ran it on none)."""
+    """Whether XLA compiles the step, by a config's ``xla``: ``auto`` does so on a GPU (which we never ran it on)."""
     return name == "on" or (name == "auto" and bool(tf.config.list_physical_devices("GPU")))

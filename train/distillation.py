@@ -1,21 +1,22 @@
 """Distillation: a network learns from the pictures of a larger one of the family, beside the clean ones.
 
-Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015); here as a plain distance of pictures.
+Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015). Here the loss is a plain distance
+between the pictures of the two.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 from quietcam.errors import UsageError
+from quietcam.evaluation import Distillation
 from train.config import RunConfig
 from train.model import build, copy_convolutions
-from train.run_directory.read import load_model, load_run, model_sha256
+from train.run_directory.read import read_run
 from train.step import Teacher
 
-__all__ = ["check_teacher", "load_teacher", "told_of"]
+__all__ = ["check_teacher", "describe_teacher", "load_teacher"]
 
 
 def check_teacher(config: RunConfig) -> None:
@@ -27,7 +28,7 @@ def check_teacher(config: RunConfig) -> None:
     if not config.distillation.teacher:
         return
     run = Path(config.distillation.teacher)
-    theirs = load_run(run).model
+    theirs = read_run(run).config.model
     if theirs.channels != config.model.channels:
         raise UsageError(
             "A teacher must have the network's channels. "
@@ -50,23 +51,17 @@ def load_teacher(config: RunConfig, precision: str) -> Teacher | None:
     """
     if not config.distillation.teacher:
         return None
-    run = Path(config.distillation.teacher)
-    model = build(load_run(run).model, precision=precision)
-    copy_convolutions(load_model(run), model)
+    run = read_run(config.distillation.teacher)
+    model = build(run.config.model, precision=precision)
+    copy_convolutions(run.load_model(), model)
     model.trainable = False
     return Teacher(model, config.distillation.weight)
 
 
-def told_of(config: RunConfig) -> dict[str, Any]:
-    """What a run tells of its teacher; nothing where there is none."""
-    told = config.distillation
-    if not told.teacher:
-        return {}
-    return {
-        "distillation": {
-            "teacher": told.teacher,
-            "weight": told.weight,
-            "gmacs_256": round(load_run(Path(told.teacher)).model.gmacs(), 4),
-            "sha256": model_sha256(Path(told.teacher)),
-        }
-    }
+def describe_teacher(config: RunConfig) -> Distillation | None:
+    """What ``evaluation.json`` tells of the teacher that ``config`` names; None where it names none."""
+    settings = config.distillation
+    if not settings.teacher:
+        return None
+    run = read_run(settings.teacher)
+    return Distillation(settings.teacher, settings.weight, round(run.config.model.gmacs(), 4), run.sha256)

@@ -1,4 +1,4 @@
-"""What training minimizes, and what it is judged by."""
+"""The loss that training minimizes, and the PSNR that validation measures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["charbonnier", "psnr_uint8"]
 def charbonnier(clean: tf.Tensor, denoised: tf.Tensor, epsilon: float = 1e-2) -> tf.Tensor:
     """Mean of sqrt(d^2 + epsilon^2), d the difference of values in [0, 1]: L1 that is smooth at zero.
 
-    Below ``epsilon`` it is a square: what is learned of small errors is a mean, and not a median, which lies too low
-    where noise is clipped at black.
+    For differences below ``epsilon`` it is nearly a square, so the network learns the mean of noisy values, and not
+    their median, which is too low where noise is clipped at black.
 
     Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for computed imaging", ICIP 1994.
     """

@@ -1,4 +1,4 @@
-"""From an architecture to a Keras model."""
+"""The Keras model of an architecture."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ def build(
     """The network as a functional model, float32 ``(batch, height, width, channels)`` in [0, 1] on both ends.
 
     Height and width are free, in multiples of ``architecture.stride``. Space-to-depth and its opposite are plain
-    TensorFlow functions in the graph, so that a saved ``.keras`` file loads anywhere without custom objects.
+    TensorFlow functions in the graph, so that a saved ``.keras`` file loads everywhere without custom objects.
 
     Args:
-        wrap: called with every Keras layer before it is connected; what it gives back takes its place (pruning and
-            quantization-aware training wrap layers this way). Defaults to the layer itself.
-        precision: Keras' policy of the convolutions and skips. What is added to the picture and clipped is float32 in
-            any case: bfloat16 has no more than 8 bits for a pixel.
-        entrance: what the picture goes through first. Defaults to nothing.
+        wrap: called with every Keras layer before it is connected; the layer that it returns takes its place. Pruning
+            and quantization-aware training wrap layers this way. Defaults to the layer itself.
+        precision: Keras' policy of the convolutions and skips. The last sum and its clip are always float32: bfloat16
+            has only 8 bits for a pixel.
+        entrance: is applied to the picture first. Defaults to nothing.
     """
     layers = keras.layers
     convolutions = {convolution.name: convolution for convolution in architecture.convolutions()}
 
     def convolve(x: tf.Tensor, layer_name: str) -> tf.Tensor:
         c = convolutions[layer_name]
-        # The residual starts at zero: an untrained network passes its input through. The first convolution starts so
-        # large that values fill the [0, 6] of a ReLU6. A network that can go far beyond what its values usually are
-        # learns to do so in a few places, to silence others, and int8 has to give these its levels.
+        # The residual starts at zero: an untrained network returns its input. The first convolution starts so large
+        # that values fill the [0, 6] of a ReLU6. Where there is room far beyond the usual values, a network learns to
+        # use it in a few places, to silence others, and int8 must spend its levels on these.
         initializer = "zeros" if layer_name == "residual" else _he_normal(_GAIN if layer_name == "down0_0" else 1.0)
         x = wrap(
             layers.Conv2D(
@@ -92,7 +92,7 @@ def _he_normal(gain: float) -> keras.initializers.Initializer:
 def unclipped(model: Any) -> Any:
     """``model`` without its last clip, where it has one, to train on.
 
-    Behind a clip the wrong side of black and white has no gradient, so pepper and salt could not be learned.
+    Behind the clip, values below black and above white have no gradient, so pepper and salt could not be learned.
     """
     if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
         return model
@@ -102,8 +102,7 @@ def unclipped(model: Any) -> Any:
 
 
 def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:
-    """The convolutions of ``model`` by name, taken out of the wrappers of pruning or quantization where there are
-    any."""
+    """The convolutions of ``model`` by name; those in wrappers of pruning or quantization are taken out of these."""
     inner = [getattr(layer, "layer", layer) for layer in model.layers]
     return {layer.name: layer for layer in inner if isinstance(layer, keras.layers.Conv2D)}
 

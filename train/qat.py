@@ -1,13 +1,14 @@
-"""Quantization-aware training with tfmot: the network sees in training what int8 will do to it.
+"""Quantization-aware training with tfmot: during training the network sees the rounding of int8.
 
 Values are rounded where the int8 graph rounds them: kernels per channel, outputs behind every ReLU6 and every skip's
-sum. Doubling keeps its input's scale. Activation ranges are measured in the float network beforehand, rare values given
-up for finer steps, and the network is scaled until each is the [0, 6] of its ReLU6 (``fitted``), so that the network
-without rounding is a plain one. Then they stay: it is the weights that adapt.
+sum. Doubling keeps the scale of its input. Activation ranges are measured in the float network beforehand; rare values
+are cut off, so that the steps are finer. Then the network is scaled until each range is the [0, 6] of its ReLU6
+(``scale_to_ranges``), so that the network without rounding is a plain one. From then on the ranges are fixed, and the
+weights adapt.
 
-The residual is rounded to whole steps of a pixel. A picture plus whole steps needs no rounding again, so this costs
-what rounding the output costs anyway, and nothing finer is to be had. What it cannot do is to move a pixel by more than
-128 of 255 steps, which only salt and pepper asks for.
+The residual is rounded to whole steps of a pixel. A picture plus whole steps needs no more rounding, so this costs no
+more than rounding the output, which must be done anyway. It cannot move a pixel by more than 128 of 255 steps; only
+salt and pepper would need that.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from train.model import build, convolutions
 from train.pruning.channels import wiring
 from train.pruning.magnitude import sparsity
 
-__all__ = ["Ranges", "export", "fitted", "measure_ranges", "prepared", "quantizable", "trained_weights"]
+__all__ = ["Ranges", "export", "fit_ranges", "measure_ranges", "quantizable", "scale_to_ranges", "trained_weights"]
 
 Ranges = dict[str, tuple[float, float]]
-"""Lowest and highest value that the output of a layer of that name is given in int8."""
+"""By name of a layer: the lowest and the highest value that its output has in int8."""
 
 _quantization: Any = tfmot.quantization.keras
 
 _GIVEN_UP = 0.0001
-"""The share of a tensor's values that is cut off at each end: a trade of what the cut costs against finer steps. Before
-training, of a good network, 0.0005 cost 0.35 dB, 0.0001 0.08; after it 0.0005 and 0.00005 were within 0.1."""
+"""The share of a tensor's values that is cut off at each end. The more is cut off, the finer the steps are. Before
+training, of a good network, 0.0005 cost 0.35 dB and 0.0001 cost 0.08; after it 0.0005 and 0.00005 were within 0.1."""
 
 _SPARSE = 0.05
 _RELU = 6.0
 _PIXEL = (0.0, 1.0)
 _RESIDUAL = (-128 / 255, 127 / 255)
-"""Steps of 1/255, and the widest range of them."""
+"""Steps of 1/255, and the widest range that int8 holds of them."""
 
 
 def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image, batch: int = 16) -> Ranges:
-    """Of every output that int8 rounds, on uint8 patches ``(N, side, side, C)``."""
+    """The ranges of every output that int8 rounds, measured on uint8 patches ``(N, side, side, C)``."""
     names = [f"{c.name}_relu" for c in architecture.convolutions() if c.relu and not c.name.startswith("rise")]
     names += [f"join{level}" for level in range(architecture.levels - 1)]
     inner = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
@@ -55,29 +56,29 @@ def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image,
             low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
             ends[name].append((float(low), float(high)))
     found = {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in ends.items()}
-    # Both sides of a skip share the levels of their sum: what rises into it has the skip's own range.
+    # Both inputs of a skip's sum share its levels, so the one that rises gets the range of the skip.
     for level, depth in enumerate(architecture.depths[:-1]):
         found[f"rise{level}_relu"] = low, high = found[f"down{level}_{depth - 1}_relu"]
         found[f"join{level}"] = low, min(2 * high, found[f"join{level}"][1])
-    # Zero must be one of the levels: padding is zero. A range of nothing cannot be divided into levels.
+    # Zero must be one of the levels: padding is zero. An empty range cannot be divided into levels.
     floored = {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()}
     return floored | {"residual": _RESIDUAL, "denoise": _PIXEL}
 
 
-def fitted(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
-    """The same network, but for what is beyond ``ranges``, with its values scaled so that each range is its ReLU6's.
+def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
+    """The same network with its values scaled so that each range is that of its ReLU6; values beyond are cut off.
 
-    A ReLU network times a factor, its biases too, computes the same times that factor: whatever reads a group of
-    channels divides by what the group was multiplied with.
+    Where the weights and the biases of a ReLU layer are multiplied by a factor, its output is multiplied by it, too. So
+    the layers that read this group of channels divide by the same factor.
 
     Args:
-        ranges: what ``measure_ranges`` found of ``model``.
+        ranges: what ``measure_ranges`` found in ``model``.
 
     Returns:
         The network, and its ranges: [0, 6] behind every ReLU6, those of the skips' sums scaled, the ends as they were.
     """
     wires = wiring(architecture)
-    # Of what is added to each other the first one decides: the skip, to which the others are held.
+    # Where channels are added to each other, the first one decides the factor: the skip.
     factors = {group: _RELU / ranges[f"{name}_relu"][1] for name, _, group in reversed(wires) if name != "residual"}
     scaled = build(architecture, name=model.name)
     theirs, ours = convolutions(model), convolutions(scaled)
@@ -92,10 +93,12 @@ def fitted(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tu
     return scaled, fit
 
 
-def prepared(architecture: Architecture, model: keras.Model, noisy: Image) -> tuple[keras.Model, Ranges]:
-    """Measured on uint8 patches ``(N, side, side, C)`` and ``fitted``; the skips' sums once more, since what rises into
-    them is cut off by now."""
-    scaled, ranges = fitted(architecture, model, measure_ranges(architecture, model, noisy))
+def fit_ranges(architecture: Architecture, model: keras.Model, noisy: Image) -> tuple[keras.Model, Ranges]:
+    """The network scaled to its ranges, and these ranges, measured on uint8 patches ``(N, side, side, C)``.
+
+    The skips' sums are measured once more, since the values that rise into them are cut off after the scaling.
+    """
+    scaled, ranges = scale_to_ranges(architecture, model, measure_ranges(architecture, model, noisy))
     again = measure_ranges(architecture, scaled, noisy)
     return scaled, ranges | {name: ends for name, ends in again.items() if name.startswith("join")}
 
@@ -103,12 +106,12 @@ def prepared(architecture: Architecture, model: keras.Model, noisy: Image) -> tu
 def quantizable(
     architecture: Architecture, model: keras.Model, ranges: Ranges, precision: str = "float32"
 ) -> keras.Model:
-    """A copy of ``model`` with fake quantization in it, to be trained on; what pruning made zero stays zero.
+    """A copy of ``model`` with fake quantization in it, to be trained on. Weights that pruning made zero stay zero.
 
     Args:
         ranges: of every output that is rounded.
-        precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: convolutions read, multiply and give numbers of
-            this type. Weights, ranges, rounding and sums are float32.
+        precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: the type in which convolutions multiply.
+            Weights, ranges, rounding and sums are float32.
     """
     combine = tfmot.experimental.combine
     scheme = (
@@ -124,26 +127,26 @@ def quantizable(
         if isinstance(layer, keras.layers.Conv2D):
             shape = (None, None, None, theirs[layer.name].kernel.shape[2])
             layer.build(shape)
-            kernel = registry.get_quantize_config(layer)  # of a layer without weights, it forgets the zeros
+            kernel = registry.get_quantize_config(layer)  # built before, or the layer's zeros are forgotten
             layer = _Convolution.from_config(layer.get_config())
             layer.multiplied = keras.mixed_precision.Policy(precision).compute_dtype
-            # Built beforehand: which weights are to stay zero is read when the wrapper is.
+            # Built now: the wrapper reads which weights are zero when it is built.
             layer.build(shape)
             layer.kernel.assign(theirs[layer.name].kernel)
             layer.bias.assign(theirs[layer.name].bias)
         elif layer.name not in ranges or layer.name == "denoise":
-            return layer  # the last sum is of whole steps, and training looks behind its clip
+            return layer  # the last sum has whole steps, and the loss is taken before its clip
         return _quantization.QuantizeWrapperV2(layer, _Config(kernel, ranges.get(layer.name)))
 
     return build(architecture, wrap, name=model.name)
 
 
 def export(architecture: Architecture, quantized: keras.Model, ranges: Ranges) -> keras.Model:
-    """The plain network with TensorFlow's own fake quantization at these ranges: every file format keeps it."""
+    """The plain network with TensorFlow's own fake quantization at these ranges, which every file format keeps."""
 
     def bounded(layer: keras.layers.Layer) -> Any:
         if layer.name == "clip":
-            return lambda x: x  # the range of what comes before is a clip
+            return lambda x: x  # the range of the layer before clips already
         if layer.name not in ranges:
             return layer
         low, high = ranges[layer.name]
@@ -158,7 +161,7 @@ def export(architecture: Architecture, quantized: keras.Model, ranges: Ranges) -
 
 
 def trained_weights(quantized: keras.Model, name: str) -> tuple[tf.Variable, tf.Variable]:
-    """Kernel and bias of that convolution; the layer itself holds the rounded kernel of its last call."""
+    """Kernel and bias of the convolution ``name``. The layer itself holds the rounded kernel of its last call."""
     wrapper = quantized.get_layer(f"quant_{name}")
     by_name = {weight.name.rpartition("/")[2]: weight for weight in wrapper.weights}
     return by_name["kernel:0"], by_name["bias:0"]
@@ -169,7 +172,7 @@ def _fake_quant(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
 
 
 class _Convolution(keras.layers.Conv2D):  # type: ignore[misc]  # tf_keras ships no types
-    """float32 on both ends and in its variables; what it multiplies is cast to ``multiplied``."""
+    """A convolution whose ends and variables are float32; it multiplies in the type ``multiplied``."""
 
     multiplied = "float32"
 
@@ -179,7 +182,7 @@ class _Convolution(keras.layers.Conv2D):  # type: ignore[misc]  # tf_keras ships
 
 
 class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot ships no types
-    """A kernel by tfmot's own quantizer, an output by a fixed range, or either."""
+    """Quantizes a kernel by tfmot's own quantizer, an output by a fixed range, or both."""
 
     def __init__(self, kernel: Any, output: tuple[float, float] | None) -> None:
         self._kernel, self._output = kernel, output
@@ -206,5 +209,5 @@ class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot ship
         return [quantizers.FixedQuantizer(num_bits=8, init_min=low, init_max=high, narrow_range=False)]
 
     def get_config(self) -> dict[str, Any]:
-        """Never saved: ``export`` is."""
+        """Empty: this network is never saved, only the one that ``export`` makes."""
         return {}

@@ -12,7 +12,7 @@ _WARM_UP = 0.05
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a phase may take: it ends with its steps or with its minutes, whichever comes first."""
+    """How long a phase may take: it ends when its steps or its minutes are used, whichever comes first."""
 
     steps: int
     minutes: float

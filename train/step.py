@@ -28,7 +28,8 @@ class Teacher:
     """A trained network that another one learns from.
 
     Attributes:
-        model: as ``Step``'s. weight: of its pictures in the loss, 0 to 1; the rest is the clean ones'.
+        model: of the same ends as the model of ``Step``.
+        weight: of its pictures in the loss, 0 to 1; the rest is the weight of the clean pictures.
     """
 
     model: keras.Model
@@ -37,12 +38,12 @@ class Teacher:
 
 @dataclass
 class Step:
-    """Callable with a batch, noisy and clean, float32 ``(batch, side, side, C)`` in [0, 1]; gives the batch's loss.
+    """One step of training: call it with noisy and clean, float32 ``(batch, side, side, C)`` in [0, 1], for the loss.
 
     Args:
-        averages: of the trainable weights, in their order; or empty. decay: of these averages.
+        averages: moving averages of the trainable weights, in their order; or empty. decay: of these averages.
         loss_scaling: whether ``optimizer`` scales losses.
-        xla: compile what is differentiated with XLA.
+        xla: compile the loss and its gradients with XLA.
     """
 
     model: keras.Model
@@ -66,7 +67,7 @@ class Step:
         """Take the step.
 
         Raises:
-            MemoryFullError: the device's memory does not hold it; it says which batch would fit.
+            MemoryFullError: the device's memory is too small; the message says which batch would fit.
         """
         try:
             return float(self._step(noisy, clean))
@@ -118,7 +119,7 @@ class Step:
 
 
 def largest_batch(attempt: Callable[[int], Any], batch: int) -> int:
-    """The largest of the halves of ``batch``, the halves of those and so on that ``attempt`` has memory for; or 0."""
+    """The largest of ``batch / 2``, ``batch / 4`` and so on for which ``attempt`` has memory; 0 for none."""
     while batch > 1:
         batch //= 2
         try:

@@ -1,4 +1,4 @@
-"""The training loop: steps within a budget, averaged weights, validation, history, checkpoints to go on from."""
+"""The training loop: steps within a budget, averaged weights, validation, history, checkpoints to resume from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import tf_keras as keras
 from quietcam.data.crops import Crops
 from quietcam.errors import QuietcamError, StoppedError, UsageError
 from quietcam.files.strict_json import parse_object
-from quietcam.terminal.progress import progress, say
+from quietcam.terminal.log import log
+from quietcam.terminal.progress import progress
 from train.devices import Devices
 from train.evaluation.validation import inference, validate
 from train.patches.dataset import training_patches
@@ -34,7 +35,7 @@ __all__ = ["Loop", "TrainingDivergedError"]
 _CHECKS = 16
 _KEEP_SECONDS = 120.0
 _TRIES = 3
-"""How often a run that diverged goes back before it gives up."""
+"""How often a run that diverged goes back to its checkpoint before it gives up."""
 
 
 class TrainingDivergedError(QuietcamError, ArithmeticError):
@@ -48,15 +49,17 @@ class Loop:
     Args:
         phase: its name, for progress, history and checkpoint.
         model: anything that maps a float32 batch in [0, 1] to one of the same shape.
-        run: the folder that takes ``history.csv`` and ``checkpoints/``; None leaves nothing behind.
-        least_steps: steps that are taken whatever the minutes say.
-        average: decay of the weights' exponential moving average, which is what is validated and left in the model at
-            the end; 0 keeps none.
-        loss_scaling: for mixed_float16, whose small gradients would vanish.
-        recipe: what this run was told, apart from its budget; a checkpoint of another recipe is not resumed.
+        learning_rate: its peak.
+        seed: of the order of patches and of augmentation.
+        run: the folder in which ``history.csv`` and ``checkpoints/`` are written; None writes nothing.
+        least_steps: steps that are taken even where the minutes end before them.
+        average: decay of the exponential moving average of the weights; 0 keeps none. The averaged weights are
+            validated, and are left in the model at the end.
+        loss_scaling: for mixed_float16, in which small gradients would become zero.
+        recipe: the settings of this run apart from its budget; a checkpoint of another recipe is not resumed.
         devices: what it is computed on; ``model`` was made in the scope of its strategy. Only the chief writes.
         xla: compile the step with XLA.
-        teacher: a network to learn from, too.
+        teacher: another network to learn from.
     """
 
     phase: str
@@ -101,14 +104,14 @@ class Loop:
             validation: crops by the name of their set.
             extra: plain noise beside the pairs' own. Defaults to none.
             resume: go on from the checkpoint of the run. On one device, with deterministic operators and a budget of
-                steps, the result is that of a run that was never interrupted, bit for bit.
+                steps, the result is bit for bit that of a run that was never interrupted.
 
         Raises:
-            TrainingDivergedError: loss or weights became NaN or infinite, and again after going back.
+            TrainingDivergedError: loss or weights became NaN or infinite, also after going back to a checkpoint.
             MemoryFullError: a step does not fit into the device's memory; the message says which batch would.
             StoppedError: Ctrl-C; the message says what is kept.
-            UsageError: there is no checkpoint to resume from, or it is of another recipe; or the devices cannot share
-                the batch equally.
+            UsageError: there is no checkpoint to resume from, or it is of another recipe; or the batch cannot be
+                shared equally among the devices.
         """
         self.devices.check_batch(batch)
         state = self._resumed() if resume else self._state(0, 0.0, 0)
@@ -177,30 +180,31 @@ class Loop:
 
     @property
     def _folder(self) -> Path | None:
-        """What this process writes to: the chief alone writes."""
+        """The folder that this process writes to; None where it is not the chief, which alone writes."""
         return self.run if self.devices.is_chief else None
 
     def _is_sound(self, loss: float, *, with_weights: bool) -> bool:
-        """Whether the loss is a number; and the weights: the clip at the network's end hides a NaN from the loss."""
+        """Whether the loss is finite; where asked, the weights, too: the network's clip hides a NaN from the loss."""
         return math.isfinite(loss) and not (
             with_weights and any(not np.isfinite(v.numpy()).all() for v in self.model.trainable_variables)
         )
 
     def _go_back(self, good: State, step: int, slowed: int) -> int:
-        """To the last good checkpoint, with half the rate and, since the number of the step goes on, other patches."""
+        """Go back to the last good checkpoint, with half the learning rate. The step's number goes on, so that other
+        patches follow."""
         if slowed >= _TRIES:
             raise TrainingDivergedError(
                 f"Loss and weights must stay numbers. Received: NaN or infinity by step {step} of {self.phase}, also "
                 f"after {slowed} returns to step {good.step} at a lower rate. "
                 f"Remedy: lower learning_rate (now {self.learning_rate:g})."
             )
-        say(f"NaN or infinity at step {step}: back to step {good.step}, at half the learning rate")
+        log.warning("NaN or infinity at step %d: back to step %d, at half the learning rate", step, good.step)
         self._restore(good)
         return slowed + 1
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The model with its averaged weights."""
+        """The averaged weights are in the model while this is open."""
         weights = self.model.trainable_variables if self._averages else []
         current = [weight.numpy() for weight in weights]
         try:
@@ -234,7 +238,7 @@ class Loop:
         if path is None or not path.is_file():
             raise UsageError(
                 f"Training is resumed from a checkpoint. Received: {self.run}, which has none of {self.phase}. "
-                "Remedy: leave --resume out; --overwrite deletes what is there."
+                "Remedy: leave `resume` out; `overwrite` deletes what is there."
             )
         state = read_state(path)
         shapes = [weight.shape for weight in self.model.get_weights()]
@@ -243,7 +247,7 @@ class Loop:
             raise UsageError(
                 "Training is resumed with the network, the settings and the data that it was begun with; only steps "
                 f"and minutes may change. Received: {path}, which differs in {differ}. "
-                "Remedy: give the same config and --data again, or train anew with --overwrite."
+                "Remedy: give the same config and `data` again, or train anew with `overwrite`."
             )
         self._restore(state)
         self._rows = [HistoryRow(**row) for row in state.rows]
@@ -259,7 +263,7 @@ class Loop:
         if self.run is None or not _checkpoint(self.run, self.phase).is_file():
             return "nothing of it is kept"
         last = f", {self._rows[-1].validation_psnr:.2f} dB at its last validation" if self._rows else ""
-        return f"its state after {step} steps is kept{last}. To go on: the same command with --resume"
+        return f"its state after {step} steps is kept{last}. To go on: the same command with `resume`"
 
 
 def _checkpoint(run: Path, phase: str) -> Path:

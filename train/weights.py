@@ -1,42 +1,46 @@
-"""Weights to begin with: those of a run, or of a float32 model file, whose run need not be there any more."""
+"""The network that training begins with: that of a run, or of a float32 model file whose run may be gone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tf_keras as keras
+from numpy.typing import NDArray
 
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
+from quietcam.evaluation import StartingWeights
+from quietcam.tflite.graph import Tensor, read_graph
 from quietcam.tflite.manifest import Manifest, read_manifest
 from train.model import build, convolutions
-from train.run_directory.read import load_model, load_run, model_sha256, read_evaluation
+from train.run_directory.read import read_run
 
-__all__ = ["Beginning", "begin_with"]
+__all__ = ["StartingNetwork", "read_starting_network"]
 
 _FLOAT = "float32"
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """What a run begins with.
+class StartingNetwork:
+    """The network that a run begins with.
 
     Attributes:
         model: a network with these weights; None where they are random, and then the rest is empty.
-        told: what ``evaluation.json`` tells of them.
+        weights: what ``evaluation.json`` tells of them.
         origin: the data that they were trained on, and its licence.
     """
 
     model: keras.Model | None = None
-    told: dict[str, Any] = field(default_factory=dict)
-    origin: dict[str, Any] = field(default_factory=dict)
+    weights: StartingWeights | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
-def begin_with(weights: str, architecture: Architecture) -> Beginning:
-    """Read what a network of ``architecture`` begins with.
+def read_starting_network(weights: str, architecture: Architecture) -> StartingNetwork:
+    """Read the network that training of ``architecture`` begins with.
 
     Args:
         weights: a run directory, or a ``.tflite`` that ``quietcam convert`` wrote with recipe float32; empty for none.
@@ -46,16 +50,17 @@ def begin_with(weights: str, architecture: Architecture) -> Beginning:
         ModelError: its file is damaged.
     """
     if not weights:
-        return Beginning()
+        return StartingNetwork()
     source = Path(weights)
     if source.is_dir():
-        _check_same(source, load_run(source).model, architecture)
-        model, origin, sha256 = load_model(source), read_evaluation(source)["data"], model_sha256(source)
-    else:
-        manifest, theirs = _manifest(source)
-        _check_same(source, theirs, architecture)
-        model, origin, sha256 = _from_tflite(source, architecture), manifest.training, manifest.sha256
-    return Beginning(model, {"weights": {"begun_with": weights, "sha256": sha256}}, origin)
+        run = read_run(source)
+        _check_same(source, run.config.model, architecture)
+        return StartingNetwork(run.load_model(), StartingWeights(weights, run.sha256), run.evaluation.data)
+    manifest, theirs = _manifest(source)
+    _check_same(source, theirs, architecture)
+    return StartingNetwork(
+        _from_tflite(source, architecture), StartingWeights(weights, manifest.sha256), manifest.training
+    )
 
 
 def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:
@@ -65,7 +70,7 @@ def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:
             "Weights to begin with must be of the network in [model], "
             f"{', '.join(f'{key}={here[key]}' for key in differ)}. "
             f"Received: {source} with {', '.join(f'{key}={there[key]}' for key in differ)}. "
-            "Remedy: the config that they were trained with."
+            "Remedy: give the config that they were trained with."
         )
 
 
@@ -88,36 +93,31 @@ def _manifest(path: Path) -> tuple[Manifest, Architecture]:
     if path.suffix != ".tflite" or not path.is_file():
         raise UsageError(
             f"Training begins with the weights of a run directory or of a float32 .tflite. Received: {path}, which is "
-            "neither. Remedy: give one of these, or leave --weights out."
+            "neither. Remedy: give one of these, or leave `weights` out."
         )
     manifest = read_manifest(path)
     network = None if manifest is None else manifest.network
     if manifest is None or network is None:
         raise UsageError(
-            "The manifest of a .tflite tells which network its weights are of. "
+            "The manifest of a .tflite tells which network its weights belong to. "
             f"Received: {path}, {'whose manifest does not' if manifest else 'which has none'}. "
-            "Remedy: a float32 model that 'quietcam convert' made of a run directory."
+            "Remedy: give a float32 model that 'quietcam convert' made of a run directory."
         )
     if manifest.recipe != _FLOAT:
         raise UsageError(
-            "Weights to begin with are those of a .tflite that 'quietcam convert --recipe float32' wrote: other "
+            "Training begins with the weights of a .tflite that 'quietcam convert --recipe float32' wrote: other "
             f"recipes round them. Received: {path}, recipe {manifest.recipe}. "
-            "Remedy: its float twin, NAME_WxH_float32.tflite."
+            "Remedy: give the float32 model of the same network, NAME_WxH_float32.tflite."
         )
     return manifest, network
 
 
-def _stored_convolutions(path: Path) -> list[tuple[Any, Any]]:
+def _stored_convolutions(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Kernel ``(height, width, inputs, outputs)`` and bias of each, in the order in which they are computed."""
-    from ai_edge_litert import schema_py_generated as schema
+    graph = read_graph(path.read_bytes(), str(path))
+    found = [op.inputs[1:3] for op in graph.ops if op.kind == "CONV_2D"]
+    return [(np.transpose(_values(kernel), (1, 2, 3, 0)), _values(bias)) for kernel, bias in found]
 
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
-    graph = model.subgraphs[0]
 
-    def values(index: int) -> Any:
-        tensor = graph.tensors[index]
-        return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float32).reshape(tensor.shape)
-
-    wanted = schema.BuiltinOperator.CONV_2D
-    found = [each for each in graph.operators if model.operatorCodes[each.opcodeIndex].builtinCode == wanted]
-    return [(np.transpose(values(each.inputs[1]), (1, 2, 3, 0)), values(each.inputs[2])) for each in found]
+def _values(tensor: Tensor) -> NDArray[np.float32]:
+    return np.asarray(tensor.data, np.float32).reshape(tensor.shape)

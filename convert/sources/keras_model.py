@@ -13,9 +13,9 @@ from typing import Any
 from convert.sources.float_twin import FAKE_QUANT, QAT_LAYERS
 from convert.sources.foreign import SavedNetwork, as_float32, is_saved_model, load_keras_3
 from convert.sources.loaded_model import LoadedModel
-from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
-from quietcam.files.strict_json import MOST_OF_A_LIST, parse_object, read_object
+from quietcam.evaluation import EVALUATION, read_evaluation
+from quietcam.files.strict_json import parse_object
 from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.tensorflow_errors import explain
 
@@ -189,17 +189,13 @@ def _channels(model: Any, file: Path) -> int:
 
 def _about(run: Path | None) -> dict[str, Any]:
     """What a run directory says of its model."""
-    if run is None or not (run / "evaluation.json").is_file():
+    if run is None or not (run / EVALUATION).is_file():
         return {"architecture": None}
-    try:
-        evaluation = read_object(run / "evaluation.json", MOST_OF_A_LIST)
-        architecture = Architecture.from_dict(evaluation["architecture"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"A run directory's evaluation.json must be what training wrote. Received: {run / 'evaluation.json'}: "
-            f"{explain(error)}. Remedy: train the run again, or give its model.keras from another folder."
-        ) from error
-    return {"architecture": architecture, "evaluation": evaluation}
+    evaluation = read_evaluation(run)
+    return {
+        "architecture": evaluation.architecture,
+        "evaluation": {"data": dict(evaluation.data), "validation": evaluation.validation.to_dict()},
+    }
 
 
 def _refused(file: Path, received: str, remedy: str = "give a file that Keras wrote") -> ModelError:

@@ -59,7 +59,7 @@ _BASES: dict[str, list[str]] = {
 _HEAVY = {
     "convert": "convert.converter",
     "train": "train.runs.train",
-    "prune": "train.runs.train",
+    "prune": "train.runs.prune",
     "evaluate": "train.evaluation.evaluate",
 }
 _HEAVY |= {"demo": "train.runs.train", "compare": "compare.comparison"}

@@ -19,6 +19,7 @@ from convert.recipes import get_recipe
 from convert.sources.keras_model import load_keras
 from quietcam.architecture import Architecture
 from quietcam.data.pictures.files import write_picture
+from quietcam.evaluation import Evaluation, Validation, write_evaluation
 from quietcam.representative.set import RepresentativeSet, patch_sha256
 from train.model import build
 
@@ -71,11 +72,9 @@ def run_folder(tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "tiny"
     run.mkdir()
     build_tiny().save(run / "model.keras")
-    (run / "evaluation.json").write_text(
-        '{"architecture": {"channels": 3, "stem": 2, "widths": [8, 16], "depths": [1, 1]},'
-        ' "validation": {"psnr": 31.5, "noisy_psnr": 25.0, "crops": 4},'
-        ' "data": {"data": "pairs", "licence": "MIT (SIDD)"}}'
-    )
+    validation = Validation(31.5, 25.0, 4)
+    data = {"data": "pairs", "licence": "MIT (SIDD)"}
+    write_evaluation(run, Evaluation(TINY, round(TINY.gmacs(), 4), TINY.parameters, 0.0, validation, data))
     return run
 
 

@@ -11,7 +11,8 @@ from quietcam.data.crops import cut_crops
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.pairs import find_pairs
-from quietcam.files.atomic import write_json, write_text
+from quietcam.evaluation import Evaluation, Validation, write_evaluation
+from quietcam.files.atomic import write_text
 from train.config import RunConfig, TrainingConfig, dump_config
 from train.model import build
 
@@ -60,7 +61,11 @@ def make_run(tmp_path):
         folder = tmp_path / name
         write_text(folder / "config.toml", dump_config(config))
         model.save(folder / "model.keras")
-        write_json(folder / "evaluation.json", {"sparsity": 0.0, "data": {"sources": ["elsewhere"]}})
+        gmacs = round(architecture.gmacs(), 4)
+        data = {"sources": ["elsewhere"]}
+        write_evaluation(
+            folder, Evaluation(architecture, gmacs, architecture.parameters, 0.0, Validation(30.0, 20.0, 4), data)
+        )
         return folder
 
     return make

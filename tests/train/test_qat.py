@@ -12,7 +12,7 @@ from quietcam.app.cli import run
 from quietcam.architecture import Architecture
 from train.model import build, convolutions
 from train.pruning.magnitude import sparsity
-from train.qat import export, fitted, measure_ranges, prepared, quantizable, trained_weights
+from train.qat import export, fit_ranges, measure_ranges, quantizable, scale_to_ranges, trained_weights
 from train.schedule import Budget
 from train.trainer import Loop
 
@@ -35,7 +35,7 @@ def ranges(trained, crops, tiny):
 
 @pytest.fixture(scope="module")
 def fit(trained, ranges, tiny):
-    return fitted(tiny, trained, ranges)
+    return scale_to_ranges(tiny, trained, ranges)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_networks_of_any_shape_are_scaled_and_rounded(network):
     keras.utils.set_random_seed(2)
     model = build(network)
     noisy = np.random.default_rng(0).integers(0, 256, (4, 64, 64, network.channels), np.uint8)
-    scaled, ranges = fitted(network, model, measure_ranges(network, model, noisy))
+    scaled, ranges = scale_to_ranges(network, model, measure_ranges(network, model, noisy))
     picture = tf.constant(noisy.astype(np.float32) / 255)
     rounded = quantizable(network, scaled, ranges)(picture)
     assert rounded.shape == picture.shape
@@ -119,7 +119,7 @@ def test_every_relu_fills_its_range(fit, ranges):
 
 
 def test_the_sums_of_a_network_that_is_cut_off_are_measured_again(trained, fit, crops, tiny):
-    scaled, ranges = prepared(tiny, trained, crops.noisy)
+    scaled, ranges = fit_ranges(tiny, trained, crops.noisy)
     assert ranges["join0"] == measure_ranges(tiny, scaled, crops.noisy)["join0"]
     assert ranges["join0"][1] <= fit[1]["join0"][1] + 1e-6
     assert {n: r for n, r in ranges.items() if n != "join0"} == {n: r for n, r in fit[1].items() if n != "join0"}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ from edge import models
 from edge.network.interpreter import Interpreter
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError
-from quietcam.files.atomic import write_json
+from quietcam.evaluation import StartingWeights, read_evaluation, write_evaluation
 from quietcam.tflite.manifest import read_manifest, sidecar_path
 from train.config import load_config
-from train.run_directory.read import load_model
+from train.run_directory.read import read_run
 from train.runs import train as runs
-from train.weights import begin_with
+from train.weights import read_starting_network
 
 TWIN = Path(models.__file__).parent / "demo_256x256_float32.tflite"
 NETWORK = (
@@ -26,32 +27,32 @@ NETWORK = (
 
 
 def test_a_float_twin_computes_in_keras_what_it_does_on_the_device():
-    begun = begin_with(str(TWIN), load_config("demo").model)
+    begun = read_starting_network(str(TWIN), load_config("demo").model)
     picture = np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8)
     ours = begun.model(picture[None].astype(np.float32) / 255).numpy()[0]
     theirs = np.empty_like(picture)
     with Interpreter(TWIN) as device:
         device.run(picture, theirs)
     assert np.abs(np.rint(ours * 255) - theirs).max() <= 1
-    assert begun.told["weights"] == {"begun_with": str(TWIN), "sha256": read_manifest(TWIN).sha256}
+    assert begun.weights == StartingWeights(str(TWIN), read_manifest(TWIN).sha256)
     assert begun.origin["licence"] == read_manifest(TWIN).training["licence"]
 
 
 def test_a_run_begins_with_them_and_tells(tmp_path, make_run, pair_folder, quietcam):
     source = make_run("source", shift=0.05)
     earlier = {"data": "my camera", "licence": "mine"}
-    write_json(source / "evaluation.json", {"sparsity": 0.0, "data": earlier})
+    write_evaluation(source, replace(read_evaluation(source), data=earlier))
     (tmp_path / "c.toml").write_text(NETWORK)
     words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", tmp_path / "run", "--weights", source)
     code, shown = quietcam(*words)
     assert code == 0, shown
     # One step of next to no rate, and the bias that make_run gave is still there.
-    bias = load_model(tmp_path / "run").get_layer("residual").bias.numpy()
+    bias = read_run(tmp_path / "run").load_model().get_layer("residual").bias.numpy()
     np.testing.assert_allclose(bias, 0.05, atol=1e-6)
     told = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     sha256 = hashlib.sha256((source / "model.keras").read_bytes()).hexdigest()
     assert told["weights"] == {"begun_with": str(source), "sha256": sha256, "before": told["validation"]["psnr"]}
-    assert f"begun with weights that give {told['validation']['psnr']:.2f} dB" in shown
+    assert f"training begins with weights that give {told['validation']['psnr']:.2f} dB" in shown
     assert told["data"]["data"].endswith("; before that my camera")
     assert told["data"]["licence"].split("; ")[1:] == ["mine"]
     # And it goes on into what is made of the run.
@@ -65,8 +66,8 @@ def test_a_run_begins_with_them_and_tells(tmp_path, make_run, pair_folder, quiet
 
 
 def test_without_weights_a_run_begins_with_random_ones(tiny):
-    assert begin_with("", tiny).model is None
-    assert begin_with("", tiny).told == {}
+    assert read_starting_network("", tiny).model is None
+    assert read_starting_network("", tiny).weights is None
 
 
 def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
@@ -75,10 +76,13 @@ def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
     own = make_run("own")
     for weights, said in (
         (tmp_path / "nowhere", "a run directory or of a float32 .tflite. Received:"),
-        (TWIN.with_name("demo_256x256_int8.tflite"), "recipe int8. Remedy: its float twin"),
-        (tmp_path / "bare.tflite", "which has none. Remedy: a float32 model"),
+        (TWIN.with_name("demo_256x256_int8.tflite"), "recipe int8. Remedy: give the float32 model of the same network"),
+        (tmp_path / "bare.tflite", "which has none. Remedy: give a float32 model"),
         (TWIN, "of the network in [model], widths=[8, 16], depths=[1, 1]. Received"),
-        (make_run("gray", Architecture(channels=1, widths=(8, 16), depths=(1, 1))), "channels=1. Remedy: the config"),
+        (
+            make_run("gray", Architecture(channels=1, widths=(8, 16), depths=(1, 1))),
+            "channels=1. Remedy: give the config",
+        ),
         (own, "needs a folder of its own"),
     ):
         words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", own, "--overwrite")
@@ -96,7 +100,7 @@ def test_a_file_that_is_not_what_its_manifest_says(tmp_path):
     twin.write_bytes(TWIN.read_bytes()[:-100])
     sidecar_path(twin).write_bytes(sidecar_path(TWIN).read_bytes())
     with pytest.raises(ModelError, match="Remedy"):
-        begin_with(str(twin), load_config("demo").model)
+        read_starting_network(str(twin), load_config("demo").model)
 
 
 def test_a_run_that_does_not_tell_its_data_is_refused(make_run, pair_folder, quietcam):

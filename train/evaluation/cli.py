@@ -29,31 +29,34 @@ def evaluate_command(
         str | None,
         typer.Option(
             metavar="SIDE[:RULE]",
-            help="train, validation, test or all. Default: of a data set that the run was trained on its test scenes, "
-            "by the run's own split; else all.",
+            help="train, validation, test or all. Default: the test scenes of a data set that the run was trained on, "
+            "by the split of that run; all of any other data set.",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="At most so many pairs of each set, evenly spread.")
+        int | None,
+        typer.Option(parser=whole(1, MOST_COUNT), help="Most pairs of each data set, evenly spread over it."),
     ] = None,
     pictures: Annotated[
-        int, typer.Option(parser=whole(0, 10_000), help="How many of a kind are shown; 0 for none.")
+        int, typer.Option(parser=whole(0, 10_000), help="How many pictures of each kind are shown; 0 for none.")
     ] = 3,
     out: Annotated[
-        Path | None, typer.Option(help="Folder that takes the pictures and index.html. Default: RUN/evaluation.")
+        Path | None, typer.Option(help="Folder for the pictures and index.html. Default: RUN/evaluation.")
     ] = None,
     json: Json = None,
     min_gain: Annotated[
         float | None,
         typer.Option(
-            metavar="DB", parser=number(-100, 100), help="Exit with 3 when a set gains less over its noisy pictures."
+            metavar="DB",
+            parser=number(-100, 100),
+            help="Exit with 3 when the network gains less than this on a data set, over the noisy pictures.",
         ),
     ] = None,
 ) -> None:
     """Measure a run's network on pairs: PSNR and SSIM by set, phone, ISO and brightness, beside the noisy pictures.
 
-    The folder takes the worst pictures, those that gained least, and typical ones, as noisy | denoised | clean. Models
-    in TFLite, filters and peers are compared by `quietcam compare`.
+    The folder shows the worst pictures, those that gained least, and typical ones, as noisy | denoised | clean. To
+    measure TFLite models, filters and peers, use `quietcam compare`.
 
     Example: `quietcam evaluate runs/mine --data pairs/ --data sidd_native/valid --json mine.json`
     """
@@ -69,15 +72,16 @@ def evaluate_command(
         from train.evaluation.page import strips, table, write_pictures
         from train.evaluation.validation import inference
         from train.run_directory.origin import unseen_side
-        from train.run_directory.read import load_run, load_stored, read_evaluation
+        from train.run_directory.read import read_run
 
-    config, model, told = load_run(run), load_stored(run), read_evaluation(run)
+    trained = read_run(run)
+    config, model, evaluation = trained.config, trained.load_saved_model(), trained.evaluation
     sets, sides = {}, {}
     for folder in data:
         name = "/".join(folder.resolve().parts[-2:]).lstrip("/")
         if name in sets:
-            raise UsageError(f"Data sets are told apart by the last two parts of their paths. Received: {name} twice.")
-        sides[name] = split or unseen_side(name, told["data"], config.training.split)
+            raise UsageError(f"The last two parts of a path name a data set, and must differ. Received: {name} twice.")
+        sides[name] = split or unseen_side(name, evaluation.data, config.training.split)
         sets[name] = load_pairs(folder, split=sides[name]).pairs
     folder = out or run / "evaluation"
     if pictures:
@@ -91,7 +95,7 @@ def evaluate_command(
         "widths": " ".join(map(str, config.model.widths)),
         "GMACs at 256x256": round(config.model.gmacs(), 4),
         "parameters": config.model.parameters,
-        "sparsity": told["sparsity"],
+        "sparsity": evaluation.sparsity,
         "data": ", ".join(f"{name} ({side})" for name, side in sides.items()),
     }
     if pictures:

@@ -18,10 +18,10 @@ from quietcam.metrics import psnr, ssim
 from quietcam.terminal.progress import progress
 from train.evaluation.validation import Denoise, inference
 
-__all__ = ["Evaluation", "PictureScore", "Score", "evaluate", "whole_pictures"]
+__all__ = ["PairScores", "PictureScore", "Score", "evaluate", "whole_pictures"]
 
 _MOST_DB = 100.0
-"""Stands for the infinite PSNR of equal pictures, which no mean and no JSON can hold."""
+"""Stands for the infinite PSNR of equal pictures, which neither a mean nor JSON can hold."""
 
 _ALL = ("all", "all")
 
@@ -65,12 +65,12 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What came out.
+class PairScores:
+    """The scores of all pictures.
 
     Attributes:
-        pictures: one by one, in the order of the sets.
-        groups: of each picture, beside it.
+        pictures: the scores one by one, in the order of the sets.
+        groups: for each of ``pictures``, the groups that it belongs to.
         samples: by the name of the set, to read a picture again.
         problems: pairs that were left out, one line each.
     """
@@ -117,15 +117,15 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """The JSON report."""
 
-        def told(of_set: str | None) -> dict[str, Any]:
+        def scores_of(of_set: str | None) -> dict[str, Any]:
             groups: dict[str, dict[str, Any]] = {}
             for kind, value in self.groups_in(of_set):
                 groups.setdefault(kind, {})[value] = asdict(self.score(of_set, (kind, value)))
             return {**asdict(self.score(of_set)), "groups": groups}
 
         return {
-            **told(None),
-            "sets": {name: told(name) for name in self.samples},
+            **scores_of(None),
+            "sets": {name: scores_of(name) for name in self.samples},
             "pairs": [{**asdict(each), "gain": round(each.gain, 6)} for each in self.pictures],
             "problems": self.problems,
         }
@@ -133,7 +133,7 @@ class Evaluation:
 
 def evaluate(
     model: keras.Model, sets: Mapping[str, Sequence[Pair]], *, stride: int, limit: int | None = None
-) -> Evaluation:
+) -> PairScores:
     """Denoise every picture of ``sets`` and compare it with its clean twin.
 
     Args:
@@ -165,7 +165,7 @@ def evaluate(
             groups.append(groups_of(sample.pair, clean))
             bar.advance(is_new)
     problems = [problem for each in samples.values() for problem in each.problems]
-    return Evaluation(pictures, groups, samples, problems)
+    return PairScores(pictures, groups, samples, problems)
 
 
 def whole_pictures(denoise: Denoise, stride: int) -> Any:

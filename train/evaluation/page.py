@@ -12,7 +12,7 @@ from quietcam.data.pictures.files import write_picture
 from quietcam.files.atomic import write_text
 from quietcam.image import Image, as_channels
 from quietcam.terminal.page import picture_uri, render_page
-from train.evaluation.evaluate import Evaluation, Score
+from train.evaluation.evaluate import PairScores, Score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class Strip:
     """Noisy, denoised and clean side by side, uint8 ``(H, 3 W, C)``.
 
     Attributes:
-        kind: worst, least gain or typical. words: what it is, and its figures.
+        kind: worst, least gain or typical. words: which picture it shows, and its figures.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Strip:
     picture: Image
 
 
-def table(evaluation: Evaluation) -> Table:
+def table(evaluation: PairScores) -> Table:
     """A row for each set and each group of it."""
     from rich.table import Table
 
@@ -54,8 +54,8 @@ def table(evaluation: Evaluation) -> Table:
     return shown
 
 
-def strips(evaluation: Evaluation, denoise: Callable[[Image], Image], channels: int, count: int) -> list[Strip]:
-    """Up to ``count`` of a kind, denoised again."""
+def strips(evaluation: PairScores, denoise: Callable[[Image], Image], channels: int, count: int) -> list[Strip]:
+    """Up to ``count`` strips of each kind; ``denoise`` makes their pictures again."""
     found = []
     for kind, pictures in evaluation.chosen(count).items():
         for number, picture in enumerate(pictures, start=1):
@@ -72,7 +72,7 @@ def strips(evaluation: Evaluation, denoise: Callable[[Image], Image], channels: 
     return found
 
 
-def write_pictures(folder: Path, name: str, evaluation: Evaluation, shown: list[Strip], facts: dict[str, Any]) -> None:
+def write_pictures(folder: Path, name: str, evaluation: PairScores, shown: list[Strip], facts: dict[str, Any]) -> None:
     """Each strip as a PNG in ``folder``, and ``index.html``, which holds them all and opens offline.
 
     Raises:
@@ -93,7 +93,7 @@ def write_pictures(folder: Path, name: str, evaluation: Evaluation, shown: list[
     write_text(folder / "index.html", page)
 
 
-def _rows(evaluation: Evaluation) -> list[tuple[str, Score]]:
+def _rows(evaluation: PairScores) -> list[tuple[str, Score]]:
     rows = []
     for name in evaluation.samples:
         rows.append((name, evaluation.score(name)))

@@ -1,4 +1,4 @@
-"""What a network makes of validation crops: a graph to run it by, and its PSNR."""
+"""Validation: a network as a graph that denoises, and its PSNR on crops."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Denoise = Callable[[tf.Tensor], tf.Tensor]
 
 
 def inference(model: keras.Model) -> Denoise:
-    """``model`` as a graph that runs without training, one for pictures of any size; make it once and use it often."""
+    """``model`` as a graph for inference on pictures of any size. Make it once and use it often."""
     graph = tf.function(lambda noisy: model(noisy, training=False))
-    # Traced here, once. TensorFlow counts calls that trace, and warns the reader where many networks are judged.
+    # Traced here, once. TensorFlow counts the calls that trace, and warns where many networks are measured in turn.
     compiled: Denoise = graph.get_concrete_function(tf.TensorSpec(model.input.shape, tf.float32))
     return compiled
 

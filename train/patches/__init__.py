@@ -1,1 +1,1 @@
-"""Training patches: which data, mixed how, with which extra noise."""
+"""Training patches: from which data, mixed how, with which extra noise."""

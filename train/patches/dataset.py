@@ -1,7 +1,7 @@
 """Patches for training: from a packed set, from crops in memory or from scenes made on the fly, with tf.data.
 
-Batches are put together by numpy, whole ones at a time: an element of its own for each patch would cost more than the
-copying. A batch depends on its number and the seed alone, so several can be made at once and the stream stays the same.
+numpy makes whole batches: as an element of its own in tf.data, a patch would cost more time than copying it takes. A
+batch depends on its number and the seed alone, so that several can be made at once and the stream stays the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Batches", "training_patches"]
 Numbers = NDArray[np.int64]
 
 _ALIGNMENT = 64
-"""Bytes. TensorFlow takes over numpy's memory where it is aligned so, and copies it elsewhere."""
+"""Bytes. TensorFlow takes over numpy's memory that is aligned so, and copies any other."""
 
 
 def training_patches(
@@ -46,7 +46,7 @@ def training_patches(
 ) -> tf.data.Dataset:
     """A stream of batches ``(noisy, clean)``, float32 ``(batch, patch, patch, C)`` in [0, 1].
 
-    Every pass takes each stored patch once, in a new order; what is larger than ``patch`` is cut at a random even place
+    Every pass takes each stored patch once, in a new order. A larger one is cut to ``patch`` at a random even place
     (so that a Bayer phase stays), mirrored and turned by a multiple of 90 degrees, all eight ways alike. Of a mixture
     each source has its own passes. The same seed gives the same stream.
 
@@ -59,28 +59,29 @@ def training_patches(
         extra: plain noise in place of some pairs' own. Defaults to none.
 
     Raises:
-        UsageError: ``patch`` is larger than what is stored, or nothing is stored.
+        UsageError: ``patch`` is larger than the stored patches, or there are none.
     """
     patches = CropSource(source) if isinstance(source, Crops) else source
     for each in _parts(patches):
         _check(each, patch)
-    rooms = _Rooms()
-    batches = Batches(patches, patch, batch, seed=seed, endless=endless, augment=augment, rooms=rooms, extra=extra)
+    memory = _BatchMemory()
+    batches = Batches(patches, patch, batch, seed=seed, endless=endless, augment=augment, memory=memory, extra=extra)
     kind = np.float32 if as_float else np.uint8
     last = None if endless else -(-len(patches) // batch)
 
     def make(number: int) -> Image | NDArray[np.float32]:
         both = batches.make(number)
-        return np.divide(both, np.float32(255), out=rooms.empty(both.shape, np.float32)) if as_float else both
+        return np.divide(both, np.float32(255), out=memory.empty(both.shape, np.float32)) if as_float else both
 
-    ahead = _Ahead(make, last)
+    prefetcher = _Prefetcher(make, last)
     shape = [batch if endless else None, patch, patch, patches.channels]
 
     def take(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        noisy, clean = tf.numpy_function(ahead.take, [number], (kind, kind))
+        noisy, clean = tf.numpy_function(prefetcher.take, [number], (kind, kind))
         return tf.ensure_shape(noisy, shape), tf.ensure_shape(clean, shape)
 
-    # Neither parallel nor prefetched by TensorFlow: its threads would be in Python when the interpreter ends, and hang.
+    # TensorFlow neither maps in parallel nor prefetches: its threads would be in Python when the interpreter ends, and
+    # hang.
     numbers = tf.data.Dataset.counter(start=first) if last is None else tf.data.Dataset.range(first, last)
     return numbers.map(take)
 
@@ -99,18 +100,18 @@ def _check(source: PatchSource, patch: int) -> None:
         raise UsageError("Training needs at least one patch. Received: none. Remedy: check the data set.")
 
 
-class _Ahead:
-    """Results by number, of which the next few are begun before they are asked for.
+class _Prefetcher:
+    """Makes results by their number, and begins the next few before they are asked for.
 
-    They may be asked for in any order, since each depends on its number alone; asked for in turn, they come fast.
+    They may be asked for in any order, since each depends on its number alone; in turn they come fastest.
     """
 
     _DEPTH = 8
-    """Enough that neither side waits for long; batches of 32 at 128x128 in float32 take 13 MB each."""
+    """Enough that neither side waits long. A batch of 32 at 128x128 in float32 takes 13 MB."""
 
     def __init__(self, make: Callable[[int], NDArray[Any]], last: int | None) -> None:
         self._make, self._last = make, last
-        # One thread: a second one does nothing but fight it, and the training loop, for the interpreter's lock.
+        # One thread: a second one would only compete with it, and with the training loop, for the interpreter's lock.
         self._thread = ThreadPoolExecutor(1, "patches")
         self._begun: dict[int, Future[NDArray[Any]]] = {}
         self._lock = threading.Lock()
@@ -142,12 +143,12 @@ class Batches:
         seed: int,
         endless: bool = True,
         augment: bool = True,
-        rooms: _Rooms | None = None,
+        memory: _BatchMemory | None = None,
         extra: ExtraNoise | None = None,
     ) -> None:
         self._source, self._patch, self._batch, self._seed = source, patch, batch, seed
         self._endless, self._augment = endless, augment
-        self._rooms, self._extra = rooms or _Rooms(), extra
+        self._memory, self._extra = memory or _BatchMemory(), extra
         self._orders: dict[tuple[int, int], Numbers] = {}
         self._lock = threading.Lock()
 
@@ -161,7 +162,7 @@ class Batches:
         """Noisy and clean of the batch, uint8 ``(2, batch, patch, patch, C)``."""
         cuts = list(self.cuts(number))
         size, channels = self._patch, self._source.channels
-        batch: Image = self._rooms.empty((2, len(cuts), size, size, channels), np.uint8)
+        batch: Image = self._memory.empty((2, len(cuts), size, size, channels), np.uint8)
         pixels = _as_pixels(batch)
         for i, (pair, (y, x), turn) in enumerate(cuts):
             cut = pair[:, y : y + size, x : x + size]
@@ -231,8 +232,9 @@ def _as_pixels(image: Image) -> NDArray[np.void]:
     return pixels
 
 
-class _Rooms:
-    """Memory for batches, used again once nobody holds the last batch in it: fresh memory costs as much as the copy."""
+class _BatchMemory:
+    """Memory for batches. It is used again when nobody holds the batch in it any more: fresh memory costs as much time
+    as copying the pixels."""
 
     _MOST = 32
 
@@ -241,25 +243,25 @@ class _Rooms:
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-        """An array of that shape and kind with anything in it, aligned so that TensorFlow takes it over uncopied.
+        """An array of that shape and type, not filled, aligned so that TensorFlow takes it over without a copy.
 
-        The array and all views of it hold a loan of the memory. When the last of them goes, so does the loan, and the
+        The array and all views of it hold a loan of the memory. When the last of them is gone, the loan ends, and the
         memory is free again.
         """
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
-        room = self._take(size + _ALIGNMENT)
-        loan = (ctypes.c_uint8 * room.size).from_buffer(room.data)
-        # Without the lock: this may be called wherever a batch is let go, within `_take` too. A deque needs none.
-        weakref.finalize(loan, self._free.append, room).atexit = False
-        start = -room.ctypes.data % _ALIGNMENT
+        block = self._take(size + _ALIGNMENT)
+        loan = (ctypes.c_uint8 * block.size).from_buffer(block.data)
+        # Without the lock: Python calls this wherever a batch is released, also within `_take`. A deque needs none.
+        weakref.finalize(loan, self._free.append, block).atexit = False
+        start = -block.ctypes.data % _ALIGNMENT
         pixels = np.frombuffer(memoryview(loan), np.uint8)
         return pixels[start : start + size].view(kind).reshape(shape)
 
     def _take(self, size: int) -> NDArray[np.uint8]:
         with self._lock:
             for _ in range(len(self._free)):
-                room = self._free.popleft()
-                if room.size == size:
-                    return room
-                self._free.append(room)  # of the last batch of a set, which is smaller
+                block = self._free.popleft()
+                if block.size == size:
+                    return block
+                self._free.append(block)  # of the last batch of a set, which is smaller
         return np.empty(size, np.uint8)

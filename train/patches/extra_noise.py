@@ -1,7 +1,7 @@
-"""Plain noise beside the sensor's: some patches of a batch get Gaussian noise, salt and pepper, or none at all.
+"""Plain noise beside the sensor's: some patches of a batch get Gaussian noise, salt and pepper, or no noise.
 
-It teaches a network what no real pair in the data shows: dead pixels, transmission errors, and to leave clean pictures
-alone.
+It teaches a network what no real pair in the data shows: dead pixels, transmission errors, and clean pictures, which
+must stay as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SALT = (0.005, 0.1)
 
 @dataclass(frozen=True)
 class ExtraNoise:
-    """Which share of the patches is noisy in another way than their pair.
+    """Which shares of the patches get other noise than that of their pair.
 
     Args:
         gaussian: the clean side under white Gaussian noise of 3 to 40 steps of 255.
@@ -52,8 +52,8 @@ class ExtraNoise:
             if draw < limits[0]:
                 noisy[index] = gaussian(clean[index], rng.uniform(*_SIGMA), rng)
             elif draw < limits[1]:
-                # Half of it on top of the sensor's noise. On clean pictures alone, a network that has learned to leave
-                # these alone is silent, and nothing tells it that there is something to learn.
+                # Half of it on top of the sensor's noise. A network that has learned to leave clean pictures alone
+                # would give a residual of zero on them, and have no gradient to learn from.
                 under = noisy if rng.random() < 0.5 else clean
                 noisy[index] = salt_and_pepper(under[index], rng.uniform(*_SALT), rng)
             elif draw < limits[2]:

@@ -1,4 +1,4 @@
-"""What a run trains and validates on: data sets by their names on the command line, opened, split and mixed."""
+"""The data that a run trains and validates on: data sets by name, opened, split and mixed."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _VALIDATION_SEED = 1 << 40  # no training run comes this far
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Patches to train on and, by the name of their set, crops to validate on; and where they come from.
+    """Patches to train on, crops to validate on by the name of their set, and where both come from.
 
-    A context manager: scenes that are made on the fly have workers, which end with it.
+    Use it as a context manager: it ends the worker processes that make scenes on the fly.
     """
 
     training: Mixture
@@ -71,7 +71,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class _Part:
-    """One data set: its training side, its validation side (None: not asked for), what is to be told of it."""
+    """One data set: its training side, its validation side (None: not asked for), and where it comes from."""
 
     name: str
     source: PatchSource
@@ -80,21 +80,23 @@ class _Part:
     instances: frozenset[str] = frozenset()
 
 
-def load_training_data(texts: Sequence[str | Path], config: RunConfig, validation: Sequence[Path] = ()) -> TrainingData:
+def load_training_data(
+    texts: Sequence[str | Path], config: RunConfig, validation: Sequence[str | Path] = ()
+) -> TrainingData:
     """Open data sets and mix them.
 
     Args:
-        texts: each a data set, ``SOURCE`` or ``SOURCE@WEIGHT``: a folder of pairs, a packed set, or ``scenes``. A
-            packed set keeps the sides that are noted in it; the others are split by scene as the config says.
-        validation: folders of pairs that are validated on, whole. Then everything in ``texts`` is trained on, apart
-            from what the config's split keeps for test. Defaults to the validation side of each of ``texts``.
+        texts: each names a data set, ``SOURCE`` or ``SOURCE@WEIGHT``: a folder of pairs, a packed set, or ``scenes``.
+            A packed set keeps the sides that are noted in it; the others are split by scene as the config says.
+        validation: folders of pairs that are validated on, whole. Then everything in ``texts`` is trained on, except
+            what the config's split keeps for test. Defaults to the validation side of each of ``texts``.
 
     Raises:
-        UsageError: there is no such data set, or it is named wrongly.
-        DataError: nothing in one can be used; a scene instance stands on both sides.
+        UsageError: a data set is not there, or its name is wrong.
+        DataError: nothing in a data set can be used, or a scene instance stands on both sides.
     """
     if not texts:
-        raise UsageError("Training needs data. Received: none. Remedy: --data DIR, or --data scenes")
+        raise UsageError("Training needs data. Received: none. Remedy: give `data` a folder, or scenes.")
     named = [_weighted(str(text)) for text in texts]
     parts = [_open(text, config, bool(validation)) for text, _ in named]
     sets = {part.name: part.validation for part in parts if part.validation is not None}
@@ -175,7 +177,7 @@ def _open_packed(folder: Path, config: RunConfig, all_of_it: bool) -> _Part:
             listed = ", ".join(f"{len(numbers[side])} {side}" for side in SIDES)
             raise DataError(
                 f"Training needs patches to train on and others to validate on. Received: {folder} with {listed}. "
-                "Remedy: pack at least three scenes with 'quietcam data pack --split all', or name --validation."
+                "Remedy: pack at least three scenes with 'quietcam data pack --split all', or name `validation`."
             )
         held = _spread(shards, numbers["validation"])
     pictures = shards.plan.pictures
@@ -209,17 +211,19 @@ def _check_packed(shards: ShardSet, folder: Path, config: RunConfig) -> None:
     if config.model.channels != shards.plan.channels:
         raise UsageError(
             f"A packed set must have the network's channels. Received: channels={config.model.channels} in the config, "
-            f"packed {shards.plan.channels}. Remedy: pack {'with' if config.model.channels == 1 else 'without'} --gray."
+            f"packed {shards.plan.channels}. "
+            f"Remedy: pack with 'quietcam data pack{' --gray' if config.model.channels == 1 else ''}'."
         )
     if config.training.patch > shards.plan.patch:
         raise UsageError(
             f"A patch is cut from a packed one and cannot be larger. Received: patch={config.training.patch}, packed "
-            f"{shards.plan.patch}. Remedy: lower patch in the config, or pack with --patch {config.training.patch}."
+            f"{shards.plan.patch}. Remedy: lower patch in the config, or pack with "
+            f"'quietcam data pack --patch {config.training.patch}'."
         )
 
 
 def _open_scenes(text: str, config: RunConfig) -> _Part:
-    """Scenes that are made while training goes on, and a few more, never trained on, to validate."""
+    """Scenes that are made while training goes on; and a few more to validate on, which are never trained on."""
     options = parse_key_values(text.partition(":")[2], _SCENE_KEYS, "A set of scenes", "scenes:band=20:35,clean=DIR")
     size, channels = config.training.crop, config.model.channels
     clean = CleanFrames.open(options["clean"], size) if "clean" in options else None
@@ -231,13 +235,13 @@ def _open_scenes(text: str, config: RunConfig) -> _Part:
     source = SceneSource(
         make, side=size, count=_SCENES_A_PASS, channels=channels, seed=config.training.seed * _SCENES_A_PASS * 1000
     )
-    told = {
+    origin = {
         "data": "generated scenes, made while training" if clean is None else f"{clean.source.name} with sensor noise",
         "licence": "generated: no rights of others" if clean is None else f"that of {clean.source.name}",
         "scenes": "no two alike",
         "sha256": hashlib.sha256(f"{text} {config.training.seed} {size}".encode()).hexdigest(),
     }
-    return _Part(_SCENES if clean is None else _name(clean.source), source, Crops(held, []), told)
+    return _Part(_SCENES if clean is None else _name(clean.source), source, Crops(held, []), origin)
 
 
 def _make_scene(
@@ -247,14 +251,14 @@ def _make_scene(
     return as_channels(noisy, channels), as_channels(clean, channels)
 
 
-def _check_apart(texts: Sequence[str], validation: Sequence[Path]) -> None:
-    """Pairs without SIDD's names tell no scene instance; that a folder lies in the other can be told of all."""
+def _check_apart(texts: Sequence[str], validation: Sequence[str | Path]) -> None:
+    """See that no folder lies within another: that can be checked of all pairs, also those that tell no scene."""
     trained = [Path(text).resolve() for text in texts if Path(text).exists()]
     for folder in (Path(folder).resolve() for folder in validation):
         if any(folder.is_relative_to(other) or other.is_relative_to(folder) for other in trained):
             raise DataError(
-                f"What is validated on must not be trained on. Received: {folder} under --data and --validation. "
-                "Remedy: leave --validation out, and a part of --data is kept for it; or name another folder."
+                f"Pictures to validate on must not be trained on. Received: {folder} in `data` and in `validation`. "
+                "Remedy: leave `validation` out, and a part of `data` is kept for it; or name another folder."
             )
 
 
@@ -264,9 +268,9 @@ def _whole_set(folder: Path, config: RunConfig, parts: list[_Part]) -> tuple[str
     for part in parts:
         if shared := sorted(ours & part.instances):
             raise DataError(
-                f"What is validated on must not be trained on. Received: {shared[0]}"
+                f"Pictures to validate on must not be trained on. Received: {shared[0]}"
                 f"{f' and {len(shared) - 1} more' if len(shared) > 1 else ''} in {part.name} and in {folder}. "
-                "Remedy: take them out of --data, or name another --validation."
+                "Remedy: take them out of `data`, or name another `validation`."
             )
     size, channels = config.training.crop, config.model.channels
     crops = cut_crops(found.pairs, size, seed=config.training.seed, limit=_WHOLE_SET_CROPS, channels=channels)
@@ -282,11 +286,11 @@ def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
 
 
 def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
-    """What a data set is and whose terms it is under, as far as it tells: by its ``origin.json`` or by SIDD's names."""
+    """What a data set is, and under which licence: from its ``origin.json``, else from SIDD's names of files."""
     if (folder / ORIGIN).is_file():
         with suppress(OSError, JsonError):
-            told = read_object(folder / ORIGIN, MOST_OF_A_LIST)
-            return {key: str(told.get(key, "unknown")) for key in ("data", "licence")}
+            values = read_object(folder / ORIGIN, MOST_OF_A_LIST)
+            return {key: str(values.get(key, "unknown")) for key in ("data", "licence")}
     return {
         "data": _name(folder),
         "licence": _licence(pair.instance.name if pair.instance else "" for pair in found.pairs),

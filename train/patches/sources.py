@@ -74,12 +74,12 @@ class ShardSource:
 
 
 class SceneSource:
-    """Scenes that are made when they are asked for, by worker processes; no two passes show the same.
+    """Scenes that worker processes make when they are asked for; no two passes show the same.
 
     Use as a context manager, so that the workers end with it.
 
     Args:
-        make: makes noisy and clean of a seed, uint8 ``(side, side, channels)``; a function that can be pickled, such as
+        make: makes noisy and clean from a seed, uint8 ``(side, side, channels)``; it can be pickled, such as
             ``functools.partial(quietcam.sensor.scenes.make_pair, size=128)``.
         side: of what ``make`` gives, in pixels.
         count: how many scenes make a pass.
@@ -119,7 +119,7 @@ class SceneSource:
         self._workers.shutdown(cancel_futures=True)
 
     def pairs(self, numbers: Numbers, passes: Numbers) -> list[Image]:
-        """Scenes that nobody has seen yet: each pass has seeds of its own."""
+        """New scenes: each pass has seeds of its own."""
         seeds = self._seed + passes * self._count + numbers
         made = [self._workers.submit(self._make, seed) for seed in seeds.tolist()]
         return [np.asarray(each.result(), np.uint8) for each in made]
@@ -151,10 +151,11 @@ class Mixture:
         return sum(map(len, self.sources))
 
     def assign(self, places: Numbers) -> tuple[Numbers, Numbers]:
-        """Whose turn it is at each of these places of an endless stream, and for how many-th time (from 0).
+        """For each of these places of an endless stream: the number of its source, and how often that source was used
+        before.
 
-        One source after another takes its share, evenly, of the places that those before it left: of n places a share
-        s gets floor(n * s). So shares hold over any stretch, and any place is known without those before it.
+        One source after another takes its share, evenly, of the places that the sources before it left: of n places a
+        share s gets floor(n * s). So the shares hold over any stretch, and a place is known without those before it.
         """
         whose, turn = np.full_like(places, len(self.sources) - 1), places.copy()
         still, left = np.ones(len(places), bool), 1.0

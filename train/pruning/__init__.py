@@ -1,1 +1,1 @@
-"""Pruning: weights that become zero, and whole channels that go."""
+"""Pruning: setting weights to zero, and taking whole channels out."""

@@ -1,7 +1,7 @@
-"""Channel pruning: whole channels go, so the network that is left is a smaller one of the same family, and faster.
+"""Channel pruning takes whole channels out: what is left is a smaller, faster network of the same family.
 
-Which convolutions must keep the same channels follows from the architecture: what writes into an additive skip and what
-rises into it are added to each other, so they keep the same ones; every other convolution chooses its own.
+The architecture tells which convolutions must keep the same channels. The two that are added to each other at a skip
+keep the same ones; every other convolution keeps its own choice.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,27 +20,36 @@ from numpy.typing import NDArray
 from quietcam.architecture import Architecture
 from quietcam.data.crops import Crops
 from quietcam.errors import UsageError
+from quietcam.evaluation import SmallerNetwork
 from train.losses import charbonnier
 from train.model import build, convolutions
 
-__all__ = ["IMPORTANCES", "Cut", "Wire", "check_importance", "importance", "narrow", "narrower", "plan", "wiring"]
+__all__ = [
+    "IMPORTANCES",
+    "Scores",
+    "Wire",
+    "check_importance",
+    "importance",
+    "narrower_widths",
+    "plan_widths",
+    "remove_channels",
+    "wiring",
+]
 
 IMPORTANCES = ("l1", "taylor")
 
 Scores = dict[str, NDArray[np.float64]]
-"""Of each group of channels that stand or fall together: how much each channel matters, float64 ``(width,)``."""
-
-Judge = Callable[[keras.Model], float]
+"""By group of channels that are kept or removed together: how much each channel matters, float64 ``(width,)``."""
 
 _PICTURE = "picture"
-"""The group of the network's two ends, which is never cut."""
+"""The group of the network's input and output, of which no channel is removed."""
 
 _STEP = 8
 _BATCH = 8
 
 
 class Wire(NamedTuple):
-    """A convolution, and the groups of channels that it reads and writes."""
+    """A convolution, and the names of the groups of channels that it reads and writes."""
 
     convolution: str
     reads: str
@@ -48,7 +57,7 @@ class Wire(NamedTuple):
 
 
 def wiring(architecture: Architecture) -> list[Wire]:
-    """Every convolution in the order of the data. What is added to each other is one group."""
+    """Every convolution in the order of the data. Channels that are added to each other are one group."""
     wires, last = [], _PICTURE
     for level, depth in enumerate(architecture.depths):
         for index in range(depth):
@@ -84,7 +93,7 @@ def importance(architecture: Architecture, model: keras.Model, kind: str, crops:
             2017); or ``taylor``, the squared first-order change of the loss without it, (sum of weight * gradient)^2,
             summed over batches (Molchanov et al., "Importance estimation for neural network pruning", CVPR 2019).
             Convolutions that write one group are each scaled to a mean of 1 and added up.
-        crops: what ``taylor`` measures the loss on.
+        crops: on which ``taylor`` measures the loss.
 
     Raises:
         UsageError: an unknown ``kind``, or ``taylor`` without crops.
@@ -94,7 +103,7 @@ def importance(architecture: Architecture, model: keras.Model, kind: str, crops:
     if kind == "l1":
         each = {name: np.abs(layer.kernel.numpy()).mean((0, 1, 2)) for name, layer in layers.items()}
     elif crops is None or not len(crops.pairs):
-        raise UsageError("The importance by taylor is measured on crops. Received: none.")
+        raise UsageError("The importance `taylor` is measured on crops. Received: none. Remedy: give `crops`.")
     else:
         each = _taylor(model, layers, crops)
     groups: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
@@ -127,10 +136,10 @@ def _taylor(model: keras.Model, layers: dict[str, keras.layers.Conv2D], crops: C
     return found
 
 
-def narrow(
+def remove_channels(
     architecture: Architecture, model: keras.Model, widths: Sequence[int], scores: Scores
 ) -> tuple[Architecture, keras.Model]:
-    """The network with ``widths`` channels in its levels: of each group those that matter most, in their old order.
+    """The network with ``widths`` channels in its levels. Each group keeps those that matter most, in their order.
 
     Raises:
         UsageError: a width is no multiple of 8, or above the present one.
@@ -138,7 +147,8 @@ def narrow(
     smaller = replace(architecture, widths=tuple(widths))
     if any(new > old for new, old in zip(smaller.widths, architecture.widths, strict=True)):
         raise UsageError(
-            f"Pruning makes no level wider. Received: widths {list(widths)} from {list(architecture.widths)}."
+            f"Pruning makes no level wider. Received: widths {list(widths)} from {list(architecture.widths)}. "
+            "Remedy: give widths that are as large or smaller."
         )
     width = {convolution.name: convolution.outputs for convolution in smaller.convolutions()}
     kept: dict[str, NDArray[np.int64]] = {}
@@ -158,51 +168,44 @@ def narrow(
     return smaller, narrowed
 
 
-@dataclass(frozen=True)
-class Cut:
-    """One network on the way down: its widths, what it costs, and PSNR in dB before any fine-tuning."""
-
-    widths: tuple[int, ...]
-    gmacs: float
-    psnr: float
-
-
-def narrower(widths: Sequence[int], multiple: int = _STEP) -> Iterator[tuple[int, ...]]:
-    """Every network that has one level by ``multiple`` channels narrower, and at least that many left."""
+def narrower_widths(widths: Sequence[int], multiple: int = _STEP) -> Iterator[tuple[int, ...]]:
+    """The widths of each network that has one level ``multiple`` channels narrower, and at least that many left."""
     for level, width in enumerate(widths):
         less = (width - 1) // multiple * multiple
         if less >= multiple:
             yield (*widths[:level], less, *widths[level + 1 :])
 
 
-def plan(
+def plan_widths(
     architecture: Architecture,
     model: keras.Model,
     scores: Scores,
     gmacs: float,
-    judge: Judge,
+    measure: Callable[[keras.Model], float],
     multiple: int = _STEP,
-) -> list[Cut]:
-    """From the whole network down to at most ``gmacs`` (at 256x256), each time by the level that costs least dB a MAC.
+) -> list[SmallerNetwork]:
+    """The networks from the whole one down to one of at most ``gmacs`` (at 256x256).
+
+    Each step narrows the level that loses the least dB for each multiply-accumulate saved.
 
     Args:
-        judge: PSNR in dB of a network, on crops that are not trained on.
+        measure: PSNR in dB of a network, on crops that are not trained on.
         multiple: widths go down in steps of this, 8 or 16.
 
     Raises:
         UsageError: no network with all levels at ``multiple`` is as small as that.
     """
-    path = [Cut(architecture.widths, architecture.gmacs(), judge(model))]
+    path = [SmallerNetwork(architecture.widths, architecture.gmacs(), measure(model))]
     while path[-1].gmacs > gmacs:
         last, found = path[-1], []
-        for widths in narrower(last.widths, multiple):
-            smaller, narrowed = narrow(architecture, model, widths, scores)
-            found.append(Cut(widths, smaller.gmacs(), judge(narrowed)))
+        for widths in narrower_widths(last.widths, multiple):
+            smaller, narrowed = remove_channels(architecture, model, widths, scores)
+            found.append(SmallerNetwork(widths, smaller.gmacs(), measure(narrowed)))
         if not found:
             raise UsageError(
                 f"Each level keeps at least {multiple} channels. Received: {gmacs:.4f} GMACs to keep, where the "
                 f"narrowest network has {last.gmacs:.4f}. Remedy: take away a share of at most "
                 f"{math.floor(100 * (1 - last.gmacs / path[0].gmacs)) / 100:g}."
             )
-        path.append(min(found, key=lambda cut: max(last.psnr - cut.psnr, 1e-3) / (last.gmacs - cut.gmacs)))
+        path.append(min(found, key=lambda each: max(last.psnr - each.psnr, 1e-3) / (last.gmacs - each.gmacs)))
     return path

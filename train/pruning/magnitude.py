@@ -1,7 +1,7 @@
-"""Magnitude pruning with tfmot: the smallest weights of each convolution become zero while the rest makes up for them.
+"""Magnitude pruning with tfmot: the smallest weights of each convolution become zero, the others are fine-tuned.
 
-It makes the compressed file smaller, not the int8 model faster: the int8 kernels of TFLite multiply zeros like other
-numbers.
+It makes the compressed file smaller. It does not make the int8 model faster: the int8 kernels of TFLite multiply zeros
+like other numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tf_keras as keras
 from quietcam.architecture import Architecture
 from train.model import build, convolutions, copy_convolutions
 
-__all__ = ["begin", "prunable", "sensitivity", "sparsity", "strip"]
+__all__ = ["prunable", "sensitivity", "sparsity", "start_schedule", "strip"]
 
 _SCANNED = (0.3, 0.5, 0.7, 0.9)
 
@@ -48,7 +48,7 @@ def prunable(
     return pruned
 
 
-def begin(pruned: keras.Model) -> None:
+def start_schedule(pruned: keras.Model) -> None:
     """Start the schedule; tfmot refuses to train a wrapped model before this."""
     _callback(pruned).on_train_begin()
 
@@ -64,8 +64,12 @@ def strip(architecture: Architecture, pruned: keras.Model) -> keras.Model:
     return plain
 
 
-def sensitivity(model: keras.Model, judge: Callable[[keras.Model], float]) -> dict[str, dict[str, float]]:
-    """PSNR in dB by convolution and sparsity, where that one alone loses its smallest weights, without fine-tuning."""
+def sensitivity(model: keras.Model, measure: Callable[[keras.Model], float]) -> dict[str, dict[str, float]]:
+    """PSNR in dB by convolution and sparsity: that convolution alone loses its smallest weights, without fine-tuning.
+
+    Args:
+        measure: PSNR in dB of the network, whose weights are changed in place and put back.
+    """
     found: dict[str, dict[str, float]] = {}
     for name, layer in convolutions(model).items():
         kernel = layer.kernel.numpy()
@@ -73,7 +77,7 @@ def sensitivity(model: keras.Model, judge: Callable[[keras.Model], float]) -> di
         for share in _SCANNED:
             limit = np.quantile(np.abs(kernel), share)
             layer.kernel.assign(np.where(np.abs(kernel) <= limit, 0, kernel))
-            found[name][f"{share:g}"] = round(judge(model), 3)
+            found[name][f"{share:g}"] = round(measure(model), 3)
         layer.kernel.assign(kernel)
     return found
 

@@ -1,1 +1,1 @@
-"""The run directory: its lock, its state, and what a finished one holds."""
+"""The run directory: its lock, its checkpoint, its history, and reading a finished one."""

@@ -1,4 +1,4 @@
-"""``history.csv``: a line for each check of a run."""
+"""``history.csv``: a line for each validation of a run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ __all__ = ["HistoryRow", "write_history"]
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One line of ``history.csv``: the mean loss since the line before; PSNR in dB on the validation crops, the mean
-    over the sets, and each set's."""
+    """One line of ``history.csv``.
+
+    Attributes:
+        seconds: since the phase began. loss: the mean since the line before.
+        validation_psnr: dB, the mean over the validation sets. by_set: the PSNR of each, as text.
+    """
 
     phase: str
     step: int
@@ -38,14 +42,14 @@ class HistoryRow:
         losses: Sequence[float],
         found: Mapping[str, float],
     ) -> HistoryRow:
-        """The line of a check. ``found`` is the PSNR in dB by the name of the validation set."""
+        """The line of a validation. ``found`` is the PSNR in dB by the name of the validation set."""
         by_set = "; ".join(f"{name} {value:.3f}" for name, value in found.items())
         psnr = float(np.mean(list(found.values())))
         return cls(phase, step, round(seconds, 2), learning_rate, float(np.mean(losses)), psnr, by_set)
 
 
 def write_history(path: Path, rows: list[HistoryRow], phase: str) -> None:
-    """Put ``rows`` into ``history.csv`` in place of that phase's earlier ones."""
+    """Write the ``rows`` of ``phase`` into ``history.csv``, in place of earlier rows of that phase."""
     earlier: list[dict[str, object]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:

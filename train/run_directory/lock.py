@@ -1,4 +1,4 @@
-"""A run directory while a run works in it: one process holds it, and what was there is kept until there is new."""
+"""The lock of a run directory: one process works in it, and the old run stays until the new one has begun."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from quietcam.errors import StorageError, UsageError
+from quietcam.evaluation import EVALUATION
 from quietcam.files.atomic import make_folder
 
-__all__ = ["check_free", "claimed"]
+__all__ = ["check_free", "run_lock"]
 
-_OURS = ("config.toml", "model.keras", "history.csv", "evaluation.json", "checkpoints", "tensorboard", "evaluation")
+_OURS = ("config.toml", "model.keras", "history.csv", EVALUATION, "checkpoints", "tensorboard", "evaluation")
 _SET_ASIDE = ".replaced"
 
 
@@ -22,33 +23,34 @@ def check_free(run: Path, *, reads: Iterable[Path] = (), resume: bool = False, o
     """See that a run may begin in the folder ``run``.
 
     Args:
-        reads: what it reads, other runs among them.
+        reads: what the run reads, such as other runs.
+        resume, overwrite: what to do with a run that is there.
 
     Raises:
-        UsageError: there is one, and neither is said; or both are; or it reads from its own folder.
+        UsageError: there is a run, and neither is set; or both are set; or the run reads from its own folder.
     """
     if run.resolve() in (path.resolve() for path in reads):
         raise UsageError(
-            f"A run needs a folder of its own, not that of one that it reads. Received: --out {run}. "
-            "Remedy: another place with --out."
+            f"A run needs a folder of its own, not that of one that it reads. Received: `out` {run}. "
+            "Remedy: choose another place with `out`."
         )
     if resume and overwrite:
-        raise UsageError("A run is resumed or overwritten. Received: --resume and --overwrite. Remedy: choose one.")
-    there = _there(run)
-    if there and not resume and not overwrite:
-        goes_on = "--resume goes on with it, " if (run / "checkpoints").is_dir() else ""
+        raise UsageError("A run is resumed or overwritten. Received: `resume` and `overwrite`. Remedy: choose one.")
+    present = _present(run)
+    if present and not resume and not overwrite:
+        goes_on = "`resume` goes on with it, " if (run / "checkpoints").is_dir() else ""
         raise UsageError(
-            f"A run directory takes one run. Received: {run}, which holds {', '.join(there)}. Remedy: {goes_on}"
-            "--overwrite deletes it; or choose another place with --out."
+            f"A run directory takes one run. Received: {run}, which holds {', '.join(present)}. Remedy: {goes_on}"
+            "`overwrite` deletes it; or choose another place with `out`."
         )
 
 
 @contextlib.contextmanager
-def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
-    """The run directory, for this process alone.
+def run_lock(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
+    """Lock the run directory for this process.
 
-    What is overwritten goes when a state or a model of the new run is there, and comes back when the run ends without.
-    A run that leaves neither leaves nothing.
+    A run that is overwritten is set aside. It is deleted when the new run has written a checkpoint or a model, and put
+    back when the new run ends without either. A new run that ends without either leaves nothing behind.
 
     Raises:
         UsageError: as ``check_free``.
@@ -63,11 +65,11 @@ def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iter
         except OSError as error:
             raise StorageError(
                 f"One process at a time may work in a run directory. Received: {run}, which another one holds. "
-                "Remedy: wait for it, or choose another place with --out."
+                "Remedy: wait for it, or choose another place with `out`."
             ) from error
-        _settle(run)  # where the last process was killed
+        _tidy(run)  # where the last process was killed
         check_free(run, resume=resume, overwrite=overwrite)
-        found = _there(run)
+        found = _present(run)
         if found and not resume:
             _move(found, run, run / _SET_ASIDE)
         try:
@@ -75,7 +77,7 @@ def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iter
         finally:
             if not (resume or _has_begun(run)):
                 _delete(run)
-            _settle(run)
+            _tidy(run)
             if is_new:
                 with contextlib.suppress(OSError):  # something is in it
                     run.rmdir()
@@ -83,7 +85,7 @@ def claimed(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iter
         os.close(descriptor)
 
 
-def _there(run: Path) -> list[str]:
+def _present(run: Path) -> list[str]:
     return [name for name in _OURS if (run / name).exists()]
 
 
@@ -91,8 +93,8 @@ def _has_begun(run: Path) -> bool:
     return any((run / name).exists() for name in ("model.keras", "checkpoints"))
 
 
-def _settle(run: Path) -> None:
-    """What was set aside is deleted where the new run has begun, else put back."""
+def _tidy(run: Path) -> None:
+    """Delete what was set aside where the new run has begun, else put it back."""
     aside = run / _SET_ASIDE
     if aside.is_symlink():  # not ours
         aside.unlink()
@@ -100,7 +102,7 @@ def _settle(run: Path) -> None:
         return
     if not _has_begun(run):
         _delete(run)
-        _move(_there(aside), aside, run)
+        _move(_present(aside), aside, run)
     shutil.rmtree(aside)
 
 
@@ -111,7 +113,7 @@ def _move(names: list[str], source: Path, target: Path) -> None:
 
 
 def _delete(run: Path) -> None:
-    for name in _there(run):
+    for name in _present(run):
         path = run / name
         if path.is_dir() and not path.is_symlink():  # what a link leads to is not the run's to delete
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""What weights were trained on, now and before: its licence stays with them, and none of it counts as unseen."""
+"""Which data weights were trained on, now and before: its licence stays with them, and none of it counts as unseen."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 from quietcam.errors import UsageError
 
-__all__ = ["Origin", "inherited", "seen_whole", "unseen_side"]
+__all__ = ["Origin", "add_earlier", "trained_on_all_of", "unseen_side"]
 
 Origin = dict[str, Any]
 """``data``, ``licence``, ``sources``, ``scenes`` (by side, or by source and side), ``split`` and ``sha256`` of what a
 run trains on; ``earlier``: the same of what its weights were trained on before."""
 
 
-def inherited(origin: Origin, before: Mapping[str, Any]) -> Origin:
-    """``origin`` of weights that were trained on ``before`` until then; what is the same data is told once."""
+def add_earlier(origin: Origin, before: Mapping[str, Any]) -> Origin:
+    """``origin`` of weights that were first trained on the data of ``before``; data in both is told once."""
     earlier = [{key: value for key, value in before.items() if key != "earlier"}, *before.get("earlier", [])]
-    told = {_identity(origin)}
+    known = {_identity(origin)}
     kept = []
     for each in earlier:
-        if each and _identity(each) not in told:
-            told.add(_identity(each))
+        if each and _identity(each) not in known:
+            known.add(_identity(each))
             kept.append(each)
     if not kept:
         return origin
@@ -31,35 +31,37 @@ def inherited(origin: Origin, before: Mapping[str, Any]) -> Origin:
 
 
 def unseen_side(name: str, origin: Mapping[str, Any], split: str) -> str:
-    """The side of the data set ``name`` that weights of this origin never saw: all of a set that they were not trained
-    on, else its test scenes. Weights that do not tell their sources may have seen any.
+    """The side of the data set ``name`` that weights of this origin never saw.
+
+    That is all of a set that they were not trained on, else its test scenes. Weights whose origin names no sources may
+    have seen any set.
 
     Args:
-        split: by which sides are told apart where the origin does not say.
+        split: the rule of the split, where the origin does not tell it.
 
     Raises:
-        UsageError: they were trained on all of it, or by several splits.
+        UsageError: the weights were trained on all of the set, or on it by several splits.
     """
     parts = _parts(name, origin)
     if not parts:
         return "all"
-    if seen_whole(name, origin):
+    if trained_on_all_of(name, origin):
         raise UsageError(
-            f"A network is judged on what it never saw. Received: {name}, all of which it was trained on. "
-            "Remedy: name other data; or --split all, to see how well it fits what it was trained on."
+            f"A network is measured on what it never saw. Received: {name}, all of which it was trained on. "
+            "Remedy: name other data; or set `split` to all, to see how well it fits what it was trained on."
         )
     rules = {str(part.get("split", split)) for part in parts}
     if len(rules) > 1:
         raise UsageError(
-            f"A network is judged on what it never saw. Received: {name}, which it was trained on by several splits: "
+            f"A network is measured on what it never saw. Received: {name}, which it was trained on by several splits: "
             f"{', '.join(sorted(rule or 'the default' for rule in rules))}. Remedy: name scenes that none of them "
-            "trains on with --split test:test=SCENES."
+            "trains on: set `split` to test:test=SCENES."
         )
     rule = rules.pop()
     return f"test:{rule}" if rule else "test"
 
 
-def seen_whole(name: str, origin: Mapping[str, Any]) -> bool:
+def trained_on_all_of(name: str, origin: Mapping[str, Any]) -> bool:
     """Whether weights of this origin were trained on all of the data set ``name``."""
 
     def has_no_test(part: Mapping[str, Any]) -> bool:
@@ -79,5 +81,5 @@ def _identity(origin: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _joined(origins: list[Mapping[str, Any]], key: str, joint: str) -> str:
-    """Each part once: an earlier origin may be joined already."""
+    """The parts of all origins, each once; an earlier origin may be joined already."""
     return joint.join(dict.fromkeys(part for each in origins for part in str(each.get(key, "unknown")).split(joint)))

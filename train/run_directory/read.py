@@ -1,90 +1,119 @@
-"""What a run directory holds, read back: its config, its network, what was measured of it."""
+"""A finished run directory, read back: its config, its network, what was measured of it."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import tf_keras as keras
 
 from quietcam.errors import ModelError, UsageError
-from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
+from quietcam.evaluation import Evaluation, read_evaluation
 from train.config import RunConfig, load_config
 from train.model import build, convolutions, copy_convolutions
 
-__all__ = ["load_model", "load_run", "load_stored", "model_sha256", "read_evaluation"]
+__all__ = ["TrainedRun", "read_run"]
 
 
-def load_run(run: Path) -> RunConfig:
-    """The config of a run directory.
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run directory that ``train`` or ``prune`` wrote; its files are read when they are asked for.
+
+    Attributes:
+        path: of the run directory.
+
+    Example:
+        >>> run = read_run("runs/mine")  # doctest: +SKIP
+        >>> f"{run.noisy_psnr:.2f} dB noisy, {run.psnr:.2f} dB denoised"  # doctest: +SKIP
+        '22.31 dB noisy, 29.84 dB denoised'
+    """
+
+    path: Path
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The config that the run was trained by.
+
+        Raises:
+            UsageError: it is not there, or it is no config.
+        """
+        return load_config(str(self.path / "config.toml"))
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """What training measured and noted: ``evaluation.json``.
+
+        Raises:
+            UsageError: it is not there.
+            ModelError: it is damaged.
+        """
+        return read_evaluation(self.path)
+
+    @property
+    def psnr(self) -> float:
+        """PSNR in dB of the network's pictures, the mean over the validation sets."""
+        return self.evaluation.validation.psnr
+
+    @property
+    def noisy_psnr(self) -> float:
+        """PSNR in dB of the noisy pictures, the mean over the validation sets."""
+        return self.evaluation.validation.noisy_psnr
+
+    @property
+    def sha256(self) -> str:
+        """Of ``model.keras``, in hexadecimal digits."""
+        return hashlib.sha256(self._model_file.read_bytes()).hexdigest()
+
+    def load_model(self) -> keras.Model:
+        """The plain network, built from the config, with the weights of the file; float32 ``(batch, H, W, C)`` in
+        [0, 1] on both ends.
+
+        Raises:
+            ModelError: the file is damaged, or holds another network than the config describes.
+        """
+        return self._models()[1]
+
+    def load_saved_model(self) -> keras.Model:
+        """The network as the file holds it: with its ranges in it where it was made ready for int8.
+
+        Raises:
+            ModelError: as ``load_model``.
+        """
+        return self._models()[0]
+
+    @property
+    def _model_file(self) -> Path:
+        return self.path / "model.keras"
+
+    def _models(self) -> tuple[keras.Model, keras.Model]:
+        """As it is saved, and plain."""
+        try:
+            saved = keras.models.load_model(self._model_file, compile=False)
+            plain = build(self.config.model)
+            if extra := convolutions(saved).keys() - convolutions(plain).keys():
+                raise ValueError(f"{', '.join(sorted(extra))} beside them")
+            copy_convolutions(saved, plain)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{self._model_file} must hold the network that its config.toml describes. Received: {error}. "
+                "Remedy: train the run again."
+            ) from error
+        return saved, plain
+
+
+def read_run(path: Path | str) -> TrainedRun:
+    """The finished run in the folder ``path``.
 
     Raises:
-        UsageError: ``run`` is no run directory.
+        UsageError: it is no run directory, or its config cannot be read.
     """
-    if not (run / "config.toml").is_file() or not (run / "model.keras").is_file():
+    run = TrainedRun(Path(path))
+    if not (run.path / "config.toml").is_file() or not (run.path / "model.keras").is_file():
         raise UsageError(
-            f"A run directory holds config.toml and model.keras. Received: {run}. "
+            f"A run directory holds config.toml and model.keras. Received: {path}. "
             "Remedy: give the folder that 'quietcam train' wrote; 'quietcam compare' measures any other network."
         )
-    return load_config(str(run / "config.toml"))
-
-
-def load_stored(run: Path) -> keras.Model:
-    """The model of a run as its file holds it: with its ranges in it where it was made ready for int8.
-
-    Raises:
-        UsageError: ``run`` is no run directory.
-        ModelError: its file is damaged, or holds another network than its config describes.
-    """
-    return _checked(run)[0]
-
-
-def load_model(run: Path) -> keras.Model:
-    """The plain model of a run, built from its config with the weights of its file.
-
-    Raises:
-        UsageError: ``run`` is no run directory.
-        ModelError: its file is damaged, or holds another network than its config describes.
-    """
-    return _checked(run)[1]
-
-
-def _checked(run: Path) -> tuple[keras.Model, keras.Model]:
-    config = load_run(run)
-    try:
-        stored = keras.models.load_model(run / "model.keras", compile=False)
-        model = build(config.model)
-        if extra := convolutions(stored).keys() - convolutions(model).keys():
-            raise ValueError(f"{', '.join(sorted(extra))} beside them")
-        copy_convolutions(stored, model)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{run / 'model.keras'} must hold the network that its config.toml describes. Received: {error}. "
-            "Remedy: train the run again."
-        ) from error
-    return stored, model
-
-
-def model_sha256(run: Path) -> str:
-    """Of a run's ``model.keras``."""
-    return hashlib.sha256((run / "model.keras").read_bytes()).hexdigest()
-
-
-def read_evaluation(run: Path) -> dict[str, Any]:
-    """What ``train`` or ``prune`` wrote about the run.
-
-    Raises:
-        UsageError: it did not, or something else did.
-    """
-    path = run / "evaluation.json"
-    try:
-        content = read_object(path, MOST_OF_A_LIST)
-        if not isinstance(content["data"], dict):
-            raise TypeError("no data")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"A run tells what it was trained on in evaluation.json. Received: {path}: {error}. "
-            "Remedy: give the folder that 'quietcam train' wrote, whole."
-        ) from error
-    return content
+    _ = run.config  # read now, so that a damaged config is reported at once
+    return run

@@ -1,4 +1,4 @@
-"""The state of an unfinished run: everything that the next step depends on, in one file."""
+"""The checkpoint of an unfinished run: everything that the next step depends on, in one file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class State:
     """Where a run stands.
 
     Attributes:
-        step: how many were taken; the next batch has this number.
-        seconds: of the budget that were used.
+        step: how many steps were taken; the next batch has this number.
+        seconds: how many of the budget were used.
         weights: of the model, in the order of ``model.get_weights()``.
-        optimizer: its variables.
-        average: the trainable weights' moving average; empty where none is kept.
-        slowed: how often the rate was halved after a divergence.
-        rows: of the history.
-        recipe: what the run was told, so that it is not resumed with something else.
+        optimizer: the optimizer's variables.
+        average: moving average of the trainable weights; empty where none is kept.
+        slowed: how often the learning rate was halved after a divergence.
+        rows: of ``history.csv``.
+        recipe: the settings that the run began with, so that it is not resumed with others.
     """
 
     step: int
@@ -48,11 +48,11 @@ class State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Write ``state`` whole or not at all. Plain numpy, since HDF5 takes the process down on a disk that is full."""
+    """Write ``state`` whole or not at all. The file is plain numpy: HDF5 ends the process where the disk is full."""
     arrays = {f"{group}_{i:03d}": array for group in _GROUPS for i, array in enumerate(getattr(state, group))}
-    told = {key: value for key, value in vars(state).items() if key not in _GROUPS}
+    rest = {key: value for key, value in vars(state).items() if key not in _GROUPS}
     content = io.BytesIO()
-    np.savez(content, told=np.array(dump_json(told)), **arrays)
+    np.savez(content, told=np.array(dump_json(rest)), **arrays)
     write_bytes(path, content.getvalue())
 
 
@@ -71,12 +71,13 @@ def read_state(path: Path) -> State:
     except Exception as error:  # zipfile, numpy and json raise all sorts
         raise DataError(
             f"A checkpoint must be one that training wrote. Received: {path} ({type(error).__name__}: {error}). "
-            "Remedy: train anew with --overwrite."
+            "Remedy: train anew with `overwrite`."
         ) from error
 
 
 def _checked(state: State) -> State:
-    """``state``, if it holds what it says. A number that was not finite was written as null, and comes back as NaN."""
+    """``state``, if its values are of the right kind. A number that is not finite stands in the file as null; it comes
+    back as NaN."""
     parse_object(state.recipe or "{}")
     counts = (state.step, state.slowed)
     if not all(type(each) is int and each >= 0 for each in counts) or type(state.seconds) not in (int, float):

@@ -1,6 +1,6 @@
-"""TensorBoard's event files: scalars, and a few validation crops as noisy | denoised | clean at each check.
+"""TensorBoard's event files: at each validation the scalars, and a few crops as noisy | denoised | clean.
 
-Written by TensorFlow's own writer in TensorBoard's format, so that training needs no TensorBoard; looking does.
+TensorFlow's own writer writes them in TensorBoard's format. TensorBoard itself is needed only to look at them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from train.run_directory.history import HistoryRow
 __all__ = ["Board"]
 
 _CROPS = 3
-"""Of each validation set, evenly spread over it."""
+"""How many are shown of each validation set, evenly spread over it."""
 
 
 class Board:
@@ -48,7 +48,7 @@ class Board:
             self._writer.close()
 
     def show(self, row: HistoryRow, found: Mapping[str, float], denoise: Denoise) -> None:
-        """A check: its scalars (``found`` is PSNR in dB by set), and what ``denoise`` makes of the crops.
+        """Write a validation: its scalars (``found`` is PSNR in dB by set), and what ``denoise`` makes of the crops.
 
         Raises:
             StorageError: the files cannot be written.

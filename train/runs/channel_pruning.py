@@ -1,31 +1,30 @@
-"""A run that takes channels out of another run's network and fine-tunes what is left."""
+"""A run that takes whole channels out of another run's network and fine-tunes what is left."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import tf_keras as keras
 
-from quietcam.files.atomic import write_text
-from quietcam.terminal.progress import say
-from train.pruning import channels
-from train.config import RunConfig, dump_config
-from train.patches.sets import TrainingData
+from quietcam.evaluation import ChannelPruning, SmallerNetwork
+from quietcam.terminal.log import log
+from train.config import RunConfig
 from train.devices import choose_xla
-from train.run_directory.lock import claimed
 from train.model import build, copy_convolutions
+from train.patches.measured import patches_to_measure
+from train.patches.sets import TrainingData
 from train.precision import choose_precision
-from train.runs.train import finish_run, mean_psnr, measured_on, recipe_of
-from train.schedule import Budget
-from train.run_directory.read import load_model, model_sha256, read_evaluation
-from train.trainer import Loop
+from train.pruning.channels import IMPORTANCES, Scores, importance, plan_widths, remove_channels
+from train.run_directory.read import TrainedRun
+from train.runs.fine_tune import FineTuning, fine_tune
+from train.runs.finish import mean_psnr
 
-__all__ = ["narrow_run"]
+__all__ = ["prune_channels"]
 
 
-def narrow_run(
+def prune_channels(
     source: Path,
     config: RunConfig,
     data: TrainingData,
@@ -37,76 +36,72 @@ def narrow_run(
     resume: bool = False,
     overwrite: bool = False,
 ) -> keras.Model:
-    """Take whole channels out of the model of the run ``source`` and fine-tune the rest, into the folder ``run``.
+    """Take whole channels out of the network of the run ``source`` and fine-tune the rest, into the folder ``run``.
 
     Args:
         share: how much less the network computes, a share of its multiply-accumulates in (0, 1).
-        kind: the importance that decides, one of ``channels.IMPORTANCES``. Defaults to each of them in turn; the one
+        kind: the measure of importance that decides, one of ``IMPORTANCES``. Defaults to each of them in turn; the one
             that loses less before fine-tuning wins.
-        multiple: of which widths stay, 8 or 16.
-        resume: go on with what an interrupted ``narrow_run`` left there.
+        multiple: widths stay multiples of it, 8 or 16.
+
+    Returns:
+        The network that was written.
 
     Raises:
-        UsageError: the share cannot be reached; the folder holds a run already, and neither
-            ``resume`` nor ``overwrite`` is said; or as in ``Loop.fit``.
-        StorageError: another process is at work there.
+        UsageError: the share cannot be reached; or as ``fine_tune``.
+        ModelError, StorageError: as ``fine_tune``.
     """
-    model, before = load_model(source), read_evaluation(source)
-    with claimed(run, resume=resume, overwrite=overwrite):
-        paths = _ways_down(config, model, data, share, [kind] if kind else list(channels.IMPORTANCES), multiple)
-        won = max(paths, key=lambda each: paths[each][0][-1].psnr)
-        path, scores = paths[won]
-        smaller, narrowed = channels.narrow(config.model, model, path[-1].widths, scores)
-        config = replace(config, model=smaller)
-        if not resume:
-            write_text(run / "config.toml", dump_config(config))
-        keras.utils.set_random_seed(config.training.seed + 2)
+
+    def prepare(begun: TrainedRun, model: keras.Model) -> FineTuning:
+        plans = _plans(config, model, data, share, [kind] if kind else list(IMPORTANCES), multiple)
+        best = max(plans, key=lambda each: plans[each][0][-1].psnr)
+        path, scores = plans[best]
+        smaller, narrowed = remove_channels(config.model, model, path[-1].widths, scores)
+        seed = config.training.seed + 2
+        keras.utils.set_random_seed(seed)
         precision = choose_precision(config.training.precision)
         tuned = build(smaller, precision=precision)
         copy_convolutions(narrowed, tuned)
-        settings = config.pruning
-        loop = Loop(
+
+        def export() -> keras.Model:
+            copy_convolutions(tuned, narrowed)
+            return narrowed
+
+        return FineTuning(
             "channels",
+            "pruning",
+            replace(config, model=smaller),
             tuned,
-            Budget(settings.steps, settings.minutes),
-            settings.learning_rate,
-            config.training.seed + 2,
-            run,
+            export=export,
+            treatments=replace(
+                begun.evaluation.treatments,
+                channel_pruning=ChannelPruning(
+                    best, path[0].psnr, {each: tuple(networks) for each, (networks, _) in plans.items()}
+                ),
+                quantization_aware_training=None,
+            ),
+            seed=seed,
+            precision=precision,
             average=config.training.average,
-            loss_scaling=precision == "mixed_float16",
             xla=choose_xla(config.training.xla),
-            recipe=recipe_of("pruning", config, data, precision, {"source": model_sha256(source)}),
         )
-        loop.fit(
-            data.training,
-            data.validation,
-            patch=config.training.patch,
-            batch=config.training.batch,
-            extra=config.noise,
-            resume=resume,
-        )
-        copy_convolutions(tuned, narrowed)
-        told = {
-            "importance": won,
-            "before": path[0].psnr,
-            "paths": {each: [asdict(cut) for cut in cuts] for each, (cuts, _) in paths.items()},
-        }
-        finish_run(run, narrowed, data, config, {"channel_pruning": told}, before=before)
-    return narrowed
+
+    return fine_tune(source, data, run, prepare, resume=resume, overwrite=overwrite)
 
 
-def _ways_down(
+def _plans(
     config: RunConfig, model: keras.Model, data: TrainingData, share: float, kinds: list[str], multiple: int
-) -> dict[str, tuple[list[channels.Cut], channels.Scores]]:
-    """The way to a network of that size by each importance."""
-
-    judge = partial(mean_psnr, data=data)
-    found = {}
+) -> dict[str, tuple[list[SmallerNetwork], Scores]]:
+    """By each measure of importance: the networks on the way to one of the wanted size, and the channels' scores."""
+    measure = partial(mean_psnr, data=data)
+    plans = {}
     for kind in kinds:
-        say(f"looking for the channels that matter least, by {kind}")
-        scores = channels.importance(config.model, model, kind, measured_on(data, config))
-        way = channels.plan(config.model, model, scores, (1.0 - share) * config.model.gmacs(), judge, multiple)
-        end = way[-1]
-        say(f"{kind}: widths {list(end.widths)}, {end.gmacs:.3f} GMACs, {end.psnr:.2f} dB before fine-tuning")
-        found[kind] = way, scores
-    return found
+        log.info("looking for the channels that matter least, by %s", kind)
+        scores = importance(config.model, model, kind, patches_to_measure(data, config))
+        path = plan_widths(config.model, model, scores, (1.0 - share) * config.model.gmacs(), measure, multiple)
+        end = path[-1]
+        log.info(
+            "%s: widths %s, %.3f GMACs, %.2f dB before fine-tuning", kind, list(end.widths), end.gmacs, end.psnr
+        )
+        plans[kind] = path, scores
+    return plans

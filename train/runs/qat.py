@@ -1,71 +1,61 @@
-"""A run that makes another run's network ready for int8, by quantization-aware training."""
+"""Quantization-aware training of a run's network, so that it is ready for int8."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import tf_keras as keras
 
-from quietcam.files.atomic import write_text
-from train.config import RunConfig, dump_config
+from quietcam.evaluation import QuantizationAwareTraining
+from train.config import RunConfig
+from train.patches.measured import patches_to_measure
 from train.patches.sets import TrainingData
-from train.run_directory.lock import claimed
 from train.precision import choose_precision
-from train.qat import export, prepared, quantizable
-from train.runs.train import finish_run, mean_psnr, measured_on, recipe_of
-from train.schedule import Budget
-from train.run_directory.read import load_model, model_sha256, read_evaluation
-from train.trainer import Loop
+from train.qat import export, fit_ranges, quantizable
+from train.run_directory.read import TrainedRun
+from train.runs.fine_tune import FineTuning, fine_tune
+from train.runs.finish import mean_psnr
 
-__all__ = ["qat_run"]
+__all__ = ["train_for_int8"]
 
 
-def qat_run(
+def train_for_int8(
     source: Path, config: RunConfig, data: TrainingData, run: Path, *, resume: bool = False, overwrite: bool = False
 ) -> keras.Model:
-    """Train the model of the run ``source`` on under fake quantization, into the run directory ``run``.
+    """Train the network of the run ``source`` on under fake quantization, into the run directory ``run``.
 
-    What it leaves is a plain network with its ranges in it, whose zeros are those of the source. Its history validates
-    averaged weights in steps of the present ones; ``evaluation.json`` the network that is left, before its weights are
-    rounded.
+    Weights that are zero in ``source`` stay zero. ``history.csv`` tells the PSNR of the averaged weights, rounded in
+    the steps that the current ones have; ``evaluation.json`` that of the network that is written, whose weights are
+    not rounded yet.
 
-    Args:
-        resume: go on with what an interrupted ``qat_run`` left there.
+    Returns:
+        The network that was written: a plain one with its ranges in it.
 
     Raises:
-        UsageError: the folder holds a run already, and neither ``resume`` nor ``overwrite`` is said; or as in
-            ``Loop.fit``.
-        StorageError: another process is at work there.
+        UsageError, ModelError, StorageError: as ``fine_tune``.
     """
-    model, before = load_model(source), read_evaluation(source)
-    with claimed(run, resume=resume, overwrite=overwrite):
-        if not resume:
-            write_text(run / "config.toml", dump_config(config))
-        settings, seed = config.qat, config.training.seed + 4
+
+    def prepare(begun: TrainedRun, model: keras.Model) -> FineTuning:
+        before = round(mean_psnr(model, data), 3)
+        seed = config.training.seed + 4
         keras.utils.set_random_seed(seed)
-        scaled, ranges = prepared(config.model, model, measured_on(data, config).noisy)
+        scaled, ranges = fit_ranges(config.model, model, patches_to_measure(data, config).noisy)
         precision = choose_precision(config.training.precision)
         quantized = quantizable(config.model, scaled, ranges, precision)
-        loop = Loop(
+        return FineTuning(
             "qat",
+            "qat",
+            config,
             quantized,
-            Budget(settings.steps, settings.minutes),
-            settings.learning_rate,
-            seed,
-            run,
+            export=partial(export, config.model, quantized, ranges),
+            treatments=replace(
+                begun.evaluation.treatments, quantization_aware_training=QuantizationAwareTraining(ranges, before)
+            ),
+            seed=seed,
+            precision=precision,
             average=config.training.average,
-            loss_scaling=precision == "mixed_float16",
-            recipe=recipe_of("qat", config, data, precision, {"source": model_sha256(source)}),
         )
-        loop.fit(
-            data.training,
-            data.validation,
-            patch=config.training.patch,
-            batch=config.training.batch,
-            extra=config.noise,
-            resume=resume,
-        )
-        plain = export(config.model, quantized, ranges)
-        told = {"ranges": ranges, "before": round(mean_psnr(model, data), 3)}
-        finish_run(run, plain, data, config, {"quantization_aware_training": told}, before=before)
-    return plain
+
+    return fine_tune(source, data, run, prepare, resume=resume, overwrite=overwrite)

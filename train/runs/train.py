@@ -1,54 +1,129 @@
-"""Run directories: what a training run reads, does and leaves behind."""
+"""Float training into a run directory: ``train`` with plain values, ``train_run`` with a config and opened data."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-from collections.abc import Mapping
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.files.atomic import atomic_path, write_json, write_text
-from quietcam.data.crops import Crops
-from quietcam.worse import worse_than_noisy
-from quietcam.terminal.progress import say
-from quietcam.files.strict_json import dump_json
-from train.pruning import magnitude as pruning
-from train.config import RunConfig, dump_config
-from train.patches.sets import TrainingData
-from train.patches.dataset import training_patches
+from quietcam.errors import UsageError
+from quietcam.evaluation import Treatments
+from quietcam.files.atomic import write_text
+from quietcam.terminal.log import log
+from train.config import RunConfig, dump_config, load_config
 from train.devices import choose_devices, choose_xla, is_chief
-from train.distillation import check_teacher, load_teacher, told_of
-from train.run_directory.lock import check_free, claimed
-from train.evaluation.validation import Denoise, inference, validate
+from train.distillation import check_teacher, describe_teacher, load_teacher
 from train.model import build, copy_convolutions
-from train.run_directory.origin import inherited, seen_whole
+from train.patches.sets import TrainingData, load_training_data
 from train.precision import choose_precision
+from train.run_directory.lock import check_free, run_lock
+from train.run_directory.origin import trained_on_all_of
+from train.run_directory.read import TrainedRun, read_run
+from train.runs.finish import finish_run, mean_psnr
+from train.runs.qat import train_for_int8
+from train.runs.recipe import recipe_of
 from train.schedule import Budget
-from train.run_directory.read import load_model, model_sha256, read_evaluation
 from train.trainer import Loop
-from train.weights import Beginning, begin_with
+from train.weights import StartingNetwork, read_starting_network
 
-__all__ = [
-    "check_train_run",
-    "finish_run",
-    "fit_pruning_to",
-    "mean_psnr",
-    "measured_on",
-    "measured_step_seconds",
-    "prune_run",
-    "recipe_of",
-    "train_run",
-]
+__all__ = ["check_train_run", "train", "train_run"]
 
-_MEASURED = 256  # patches
-_LASTING = ("weights", "distillation", "channel_pruning", "magnitude_pruning")
+
+def train(
+    config: str | Path,
+    data: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    validation: Sequence[str | Path] = (),
+    teacher: str | Path | None = None,
+    weights: str | Path | None = None,
+    qat: bool = False,
+    minutes: float | None = None,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    seed: int | None = None,
+    split: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> TrainedRun:
+    """Train the denoising autoencoder in float; or, with ``qat``, make a trained one ready for int8.
+
+    Args:
+        config: name of a config that ships (``demo``, ``nano``, ``small``, ``base``, ``sidd_full``) or path of a TOML
+            file; with ``qat`` the run directory to go on from.
+        data: data sets, each ``SOURCE`` or ``SOURCE@WEIGHT``: SIDD as it is downloaded, a folder with ``noisy/`` and
+            ``clean/``, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on the fly.
+        out: the run directory. Defaults to ``runs/CONFIG``; with ``qat`` to ``RUN-qat``.
+        validation: folders of pairs that are validated on, whole. Defaults to the validation scenes of ``data``.
+        teacher: run directory of a network to learn from, too. Defaults to the config's.
+        weights: run directory, or float32 ``.tflite`` of the same network, to begin with. Defaults to the config's.
+        minutes: wall-clock budget. Defaults to the config's, as do the following.
+        steps: optimizer steps at most.
+        learning_rate: its peak, in (0, 1).
+        seed: of weights, order and augmentation. Not for ``qat``.
+        split: scenes that are kept from training, such as ``"test=004,validation=001+003"``.
+        resume: go on with an interrupted run; on one device, and with ``deterministic`` in the config, it ends as if
+            it had never been interrupted.
+        overwrite: delete the run that is in ``out``.
+
+    Returns:
+        The finished run. Where several workers train, only the chief's folder holds it.
+
+    Raises:
+        UsageError: a value is wrong, ``out`` holds a run already, or what the run begins with does not fit.
+        DataError: a data set cannot be used.
+        ModelError: the file of a network to begin with or to learn from is damaged.
+        StorageError: the disk is full, or another process is at work in ``out``.
+        StoppedError: Ctrl-C; the message says what is kept.
+
+    Example:
+        >>> import quietcam
+        >>> run = quietcam.train("demo", data=["pairs/", "scenes@0.5"], out="runs/mine", minutes=10)  # doctest: +SKIP
+        >>> f"{run.noisy_psnr:.2f} dB noisy, {run.psnr:.2f} dB denoised"  # doctest: +SKIP
+        '22.31 dB noisy, 29.84 dB denoised'
+    """
+    budget = _given(minutes=minutes, steps=steps, learning_rate=learning_rate)
+    how = {"resume": resume, "overwrite": overwrite}
+    if qat:
+        if given := _given(teacher=teacher, weights=weights, seed=seed):
+            raise UsageError(
+                "Training for int8 (`qat`) begins with the network and the seed of the run that it is given. "
+                f"Received: {', '.join(f'`{name}`' for name in given)}. Remedy: leave it out."
+            )
+        source = Path(config)
+        settings = read_run(source).config
+        settings = replace(
+            settings,
+            qat=replace(settings.qat, **budget),
+            training=replace(settings.training, **_given(split=split)),
+        )
+        run = Path(out) if out else source.with_name(f"{source.name}-qat")
+        check_free(run, reads=[source], **how)
+        with load_training_data(data, settings, validation) as loaded:
+            train_for_int8(source, settings, loaded, run, **how)
+        return TrainedRun(run)
+    settings = load_config(str(config))
+    begins_with = _given(weights=None if weights is None else str(weights))
+    settings = replace(
+        settings, training=replace(settings.training, **budget, **begins_with, **_given(seed=seed, split=split))
+    )
+    if teacher is not None:
+        settings = replace(settings, distillation=replace(settings.distillation, teacher=str(teacher)))
+    run = Path(out) if out else Path("runs") / Path(config).stem
+    check_train_run(settings, run, **how)  # before the data, which takes its time
+    with load_training_data(data, settings, validation) as loaded:
+        train_run(settings, loaded, run, **how)
+    return TrainedRun(run)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def train_run(
@@ -61,7 +136,7 @@ def train_run(
         overwrite: delete what a training left there.
 
     Raises:
-        UsageError: the folder holds a run already and neither is said; the weights to begin with, or the teacher, do
+        UsageError: the folder holds a run already and neither is set; the weights to begin with, or the teacher, do
             not fit; or as in ``Loop.fit``.
         StorageError: another process is at work there.
         WorkerLostError: the run has several workers, and another one went away.
@@ -69,8 +144,8 @@ def train_run(
     settings = config.training
     devices = choose_devices()
     devices.check_batch(settings.batch)
-    begun = check_train_run(config, run, resume=resume, overwrite=overwrite)
-    alone = claimed(run, resume=resume, overwrite=overwrite) if devices.is_chief else contextlib.nullcontext()
+    start = check_train_run(config, run, resume=resume, overwrite=overwrite)
+    alone = run_lock(run, resume=resume, overwrite=overwrite) if devices.is_chief else contextlib.nullcontext()
     with devices.together(), alone:
         if devices.is_chief and not resume:
             write_text(run / "config.toml", dump_config(config))
@@ -80,17 +155,14 @@ def train_run(
         precision = choose_precision(settings.precision)
         with devices.strategy.scope():
             model = build(config.model, precision=precision)
-            if begun.model is not None:
-                copy_convolutions(begun.model, model)
+            if start.model is not None:
+                copy_convolutions(start.model, model)
             teacher = load_teacher(config, precision)
-        told = told_of(config) | begun.told
-        recipe = recipe_of("training", config, data, precision, told)
+        treatments = Treatments(weights=start.weights, distillation=describe_teacher(config))
+        recipe = recipe_of("training", config, data, precision, treatments.to_dict())
         devices.check_alike(recipe)
-        if begun.model is not None:
-            told["weights"]["before"] = before = round(mean_psnr(begun.model, data), 3)
-            say(f"begun with weights that give {before:.2f} dB")
-            if seen := [name for name in data.validation if begun.origin and seen_whole(name, begun.origin)]:
-                say(f"they were trained on all of {', '.join(seen)}: what is found there tells little")
+        if start.model is not None and start.weights is not None:
+            treatments = replace(treatments, weights=replace(start.weights, before=_measure(start, data)))
         loop = Loop(
             "train",
             model,
@@ -116,195 +188,31 @@ def train_run(
         plain = build(config.model)
         copy_convolutions(model, plain)
         if devices.is_chief:
-            finish_run(run, plain, data, config, told, before={"data": begun.origin})
+            finish_run(run, plain, data, config, treatments, earlier_data=start.origin)
     return plain
 
 
-def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overwrite: bool = False) -> Beginning:
-    """See that a training may begin in ``run``, and read what it begins with; all that can be told without its data.
+def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overwrite: bool = False) -> StartingNetwork:
+    """See that training may begin in ``run``, and read what it begins with. This needs no data.
 
     Raises:
         UsageError: the folder holds a run; the weights to begin with, or the teacher, do not fit.
+        ModelError: the file of the weights is damaged.
     """
-    if is_chief():  # the others write nothing, and see there what the chief has begun with
+    if is_chief():  # the others write nothing, and may find there what the chief has begun
         reads = [Path(path) for path in (config.training.weights, config.distillation.teacher) if path]
         check_free(run, reads=reads, resume=resume, overwrite=overwrite)
     check_teacher(config)
-    return begin_with(config.training.weights, config.model)
+    return read_starting_network(config.training.weights, config.model)
 
 
-def recipe_of(phase: str, config: RunConfig, data: TrainingData, precision: str, more: Mapping[str, Any]) -> str:
-    """All that decides about a step of ``phase``, a section of the config; so not the budget, nor who compiles it."""
-    sections = {
-        name: values for name, values in config.to_dict().items() if name in {"model", "training", "noise", phase}
-    }
-    for values in sections.values():
-        for budget in ("steps", "minutes", "xla"):
-            values.pop(budget, None)
-    return dump_json(sections | {"precision": precision, "data": data.origin["sha256"], **more}, sort_keys=True)
-
-
-def prune_run(
-    source: Path,
-    config: RunConfig,
-    data: TrainingData,
-    run: Path,
-    *,
-    scan: bool = False,
-    resume: bool = False,
-    overwrite: bool = False,
-) -> keras.Model:
-    """Prune the model of the run ``source`` by magnitude and fine-tune it, into the run directory ``run``.
-
-    Args:
-        scan: measure beforehand what each convolution alone would lose, see ``pruning.sensitivity``.
-        resume: go on with what an interrupted pruning left there.
-
-    Raises:
-        UsageError: the folder holds a run already, and neither ``resume`` nor ``overwrite`` is said; or as in
-            ``Loop.fit``.
-        StorageError: another process is at work there.
-    """
-    model, before = load_model(source), read_evaluation(source)
-    with claimed(run, resume=resume, overwrite=overwrite):
-        if not resume:
-            write_text(run / "config.toml", dump_config(config))
-            if (source / "history.csv").exists():
-                write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
-        told: dict[str, Any] = {"asked": config.pruning.sparsity}
-        if scan:
-            denoise = inference(model)  # its graph reads the weights as they are when it runs
-            told["sensitivity"] = pruning.sensitivity(model, lambda _: _mean_psnr(denoise, data))
-        stripped = _prune(model, config, data, run, {"source": model_sha256(source)}, resume)
-        finish_run(run, stripped, data, config, {"magnitude_pruning": told}, before=before)
-    return stripped
-
-
-def _prune(
-    model: keras.Model, config: RunConfig, data: TrainingData, run: Path, told: dict[str, Any], resume: bool
-) -> keras.Model:
-    settings = config.pruning
-    # The second half of the steps is fine-tuning at full sparsity.
-    end_step = settings.steps // 2
-    keras.utils.set_random_seed(config.training.seed + 1)
-    precision = choose_precision(config.training.precision)
-    pruned = pruning.prunable(config.model, model, settings.sparsity, end_step, precision)
-    pruning.begin(pruned)
-    loop = Loop(
-        "prune",
-        pruned,
-        Budget(settings.steps, settings.minutes),
-        settings.learning_rate,
-        config.training.seed + 1,
-        run,
-        least_steps=end_step + 1,
-        loss_scaling=precision == "mixed_float16",
-        recipe=recipe_of("pruning", config, data, precision, told | {"end_step": end_step}),
-    )
-    loop.fit(
-        data.training,
-        data.validation,
-        patch=config.training.patch,
-        batch=config.training.batch,
-        extra=config.noise,
-        resume=resume,
-    )
-    return pruning.strip(config.model, pruned)
-
-
-def mean_psnr(model: keras.Model, data: TrainingData) -> float:
-    """PSNR in dB on the validation crops, the mean over their sets."""
-    return _mean_psnr(inference(model), data)
-
-
-def _mean_psnr(denoise: Denoise, data: TrainingData) -> float:
-    return float(np.mean([validate(denoise, crops) for crops in data.validation.values()]))
-
-
-def measured_on(data: TrainingData, config: RunConfig) -> Crops:
-    """Some patches of the training stream, to measure ranges or the importance of channels on."""
-    stream = training_patches(
-        data.training,
-        patch=config.training.patch,
-        batch=_MEASURED,
-        seed=config.training.seed + 3,
-        as_float=False,
-        extra=config.noise,
-    )
-    noisy, clean = next(iter(stream))
-    return Crops(np.stack([noisy.numpy(), clean.numpy()], axis=1), [])
-
-
-def measured_step_seconds(run: Path) -> float | None:
-    """Seconds one training step took in that run, from its history; None where there is none."""
-    path = run / "history.csv"
-    if not path.exists():
-        return None
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["phase"] == "train"]
-    return float(rows[-1]["seconds"]) / float(rows[-1]["step"]) if rows else None
-
-
-def fit_pruning_to(config: RunConfig, minutes: float, step_seconds: float | None) -> RunConfig:
-    """``config`` with as many of its pruning steps as fit into ``minutes``, so that the schedule reaches its end."""
-    steps = asked = config.pruning.steps
-    if step_seconds:
-        # A step with masks takes about a fifth longer.
-        steps = min(steps, int(60 * minutes / (1.2 * step_seconds)))
-    return replace(config, pruning=replace(config.pruning, steps=max(min(asked, 20), steps), minutes=minutes))
-
-
-def _save_model(model: keras.Model, path: Path) -> None:
-    """Save ``model`` as a ``.keras`` file, whole or not at all."""
-    with atomic_path(path) as temporary:
-        model.save(temporary, overwrite=True, save_format="keras")
-
-
-def finish_run(
-    run: Path,
-    model: keras.Model,
-    data: TrainingData,
-    config: RunConfig,
-    more: Mapping[str, Any],
-    *,
-    before: Mapping[str, Any],
-) -> None:
-    """Write the config, the model and ``evaluation.json``: what it is, how good on the validation crops, and ``more``.
-
-    Where it is worse than the noisy pictures, that is said.
-
-    Args:
-        before: what ``evaluation.json`` of the run told whose weights this one began with. What was done to them goes
-            on to count, and so does the data that they were trained on.
-    """
-    write_text(run / "config.toml", dump_config(config))
-    _save_model(model, run / "model.keras")
-    denoise = inference(model)
-    found = {name: round(validate(denoise, crops), 3) for name, crops in data.validation.items()}
-    for each in worse_than_noisy({name: (psnr, data.origin["noisy_by_set"][name]) for name, psnr in found.items()}):
-        say(f"warning: {each}")
-    write_json(
-        run / "evaluation.json",
-        {
-            "architecture": config.model.to_dict(),
-            "gmacs_256": round(config.model.gmacs(), 4),
-            "parameters": config.model.parameters,
-            "sparsity": round(pruning.sparsity(model), 4),
-            "validation": {
-                "psnr": round(float(np.mean(list(found.values()))), 3),
-                "noisy_psnr": data.origin["noisy_validation_psnr"],
-                "crops": data.origin["validation_crops"],
-                "by_set": {
-                    name: {"psnr": psnr, "noisy_psnr": data.origin["noisy_by_set"][name]}
-                    for name, psnr in found.items()
-                },
-            },
-            "data": inherited(data.origin, before["data"]),
-            "extra_noise": asdict(config.noise),
-            "tools": {
-                name: version(name) for name in ("quietcam", "tensorflow", "tf_keras", "tensorflow-model-optimization")
-            },
-            **{key: before[key] for key in _LASTING if key in before},
-            **more,
-        },
-    )
+def _measure(start: StartingNetwork, data: TrainingData) -> float:
+    """PSNR in dB that training begins with. Warns where the validation crops were trained on before."""
+    before = round(mean_psnr(start.model, data), 3)
+    log.info("training begins with weights that give %.2f dB", before)
+    if seen := [name for name in data.validation if start.origin and trained_on_all_of(name, start.origin)]:
+        log.warning(
+            "these weights were trained on all of %s: the validation there tells little about new pictures",
+            ", ".join(seen),
+        )
+    return before

@@ -109,7 +109,7 @@ def test_convert_says_that_a_run_is_worse_than_the_noisy_picture(run_folder, tmp
     worse.mkdir()
     (worse / "model.keras").write_bytes((run_folder / "model.keras").read_bytes())
     told = json.loads((run_folder / "evaluation.json").read_text())
-    told["validation"] = {"psnr": 24.13, "noisy_psnr": 25.0}
+    told["validation"] = {"psnr": 24.13, "noisy_psnr": 25.0, "crops": 4}
     (worse / "evaluation.json").write_text(json.dumps(told))
     words = ["--out", str(tmp_path), "--size", "64x64", "--recipe", "float32", "--json", str(tmp_path / "c.json")]
     assert run(["convert", str(worse), *words]) == 0

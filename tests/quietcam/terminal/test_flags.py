@@ -17,19 +17,6 @@ PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge", "d
 NOT_YET = {
     # quietcam/tflite
     "quietcam/tflite/twins.py",
-    # train
-    "train/devices.py",
-    "train/trainer.py",
-    "train/weights.py",
-    # train/patches
-    "train/patches/sets.py",
-    # train/run_directory
-    "train/run_directory/lock.py",
-    "train/run_directory/origin.py",
-    "train/run_directory/state.py",
-    # train/runs
-    "train/runs/channel_pruning.py",
-    "train/runs/train.py",
     # convert
     "convert/converter.py",
     "convert/files.py",

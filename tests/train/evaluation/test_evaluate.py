@@ -1,6 +1,7 @@
 """evaluate: figures against another library, groups, pictures, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from quietcam.architecture import Architecture
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.pairs import find_pairs
+from quietcam.evaluation import Treatments, read_evaluation, write_evaluation
 from quietcam.metrics import psnr
 from train.config import RunConfig
 from train.model import build
-from train.runs.train import finish_run
+from train.runs.finish import finish_run
 
 SHIFT = 16 / 255
 
@@ -109,8 +111,7 @@ def test_the_side_is_the_one_that_the_run_never_saw(make_run, sidd_pairs, quietc
     name = "sidd/valid"
 
     def trained_on(scenes):
-        told = {"sparsity": 0.0, "data": {"sources": [name], "scenes": scenes}}
-        (run / "evaluation.json").write_text(json.dumps(told))
+        write_evaluation(run, replace(read_evaluation(run), data={"sources": [name], "scenes": scenes}))
 
     trained_on({"train": ["001", "002", "003"], "validation": [], "test": []})
     code, shown = quietcam("evaluate", run, "--data", folder)
@@ -131,7 +132,7 @@ def test_what_is_refused(make_run, pair_folder, quietcam, tmp_path):
     code, shown = quietcam("evaluate", tmp_path / "nowhere", "--data", pair_folder)
     assert (code, "A run directory holds config.toml and model.keras" in shown) == (2, True)
     code, shown = quietcam("evaluate", run, "--data", pair_folder, "--data", pair_folder)
-    assert (code, "told apart by the last two parts" in shown) == (2, True)
+    assert (code, "The last two parts of a path name a data set" in shown) == (2, True)
     code, shown = quietcam("evaluate", run, "--data", pair_folder, "--min-gain", 3, "--pictures", 0)
     assert (code, "Every set must gain at least 3 dB. Received: 0.00 on" in shown) == (3, True)
     other = make_run("other", Architecture(stem=2, widths=(16, 16), depths=(1, 1)))
@@ -156,7 +157,7 @@ def test_a_network_that_is_worse_than_the_noisy_picture_is_said_to_be(make_run, 
     assert "worse than the noisy picture" not in shown
 
 
-def test_what_training_leaves_is_said_to_be_worse_where_it_is(tiny, crops, tmp_path, capsys):
+def test_what_training_leaves_is_said_to_be_worse_where_it_is(tiny, crops, tmp_path, caplog):
     model = build(tiny)
     noisy = float(np.mean([psnr(a, b) for a, b in zip(crops.noisy, crops.clean, strict=True)]))
     told = {"noisy_validation_psnr": noisy, "validation_crops": len(crops.noisy), "noisy_by_set": {"own": noisy - 0.01}}
@@ -164,8 +165,8 @@ def test_what_training_leaves_is_said_to_be_worse_where_it_is(tiny, crops, tmp_p
     bias = model.get_layer("residual").bias
     for shift, worse in ((0.0, False), (0.2, True)):  # nothing done; 51 steps of 255 too bright
         bias.assign([shift] * bias.shape[0])
-        finish_run(tmp_path, model, data, RunConfig(tiny), {}, before={"data": {}})
-        assert ("dB worse than the noisy picture on own" in capsys.readouterr().err) is worse
+        finish_run(tmp_path, model, data, RunConfig(tiny), Treatments(), earlier_data={})
+        assert ("dB worse than the noisy picture on own" in caplog.text) is worse
 
 
 @pytest.mark.slow

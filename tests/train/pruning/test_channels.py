@@ -15,7 +15,7 @@ from quietcam.data.crops import Crops
 from quietcam.errors import UsageError
 from train.losses import charbonnier
 from train.model import build, convolutions
-from train.pruning.channels import IMPORTANCES, importance, narrow, narrower, plan, wiring
+from train.pruning.channels import IMPORTANCES, importance, narrower_widths, plan_widths, remove_channels, wiring
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,9 @@ def test_channels_that_do_nothing_go_first_and_cost_nothing(architecture, kind, 
             kernel[..., dead], bias[dead] = 0, 0
         layer.kernel.assign(kernel)
         layer.bias.assign(bias)
-    smaller, narrowed = narrow(architecture, model, smaller_widths, importance(architecture, model, kind, crops))
+    smaller, narrowed = remove_channels(
+        architecture, model, smaller_widths, importance(architecture, model, kind, crops)
+    )
     noisy = crops.noisy[:2].astype(np.float32) / 255
     assert smaller.widths == smaller_widths
     assert narrowed.count_params() == smaller.parameters < architecture.parameters
@@ -76,7 +78,7 @@ def test_channels_that_do_nothing_go_first_and_cost_nothing(architecture, kind, 
 
 def test_the_same_widths_are_the_same_network(architecture, crops):
     model = scrambled(architecture)
-    _, same = narrow(architecture, model, architecture.widths, importance(architecture, model, "l1"))
+    _, same = remove_channels(architecture, model, architecture.widths, importance(architecture, model, "l1"))
     noisy = crops.noisy[:1].astype(np.float32) / 255
     np.testing.assert_array_equal(same(noisy), model(noisy))
 
@@ -115,26 +117,28 @@ def test_taylor_foretells_what_the_loss_loses(crops):
 def test_plan_goes_down_to_what_was_asked(architecture):
     model = scrambled(architecture)
     scores = importance(architecture, model, "l1")
-    path = plan(architecture, model, scores, 0.6 * architecture.gmacs(), judge=lambda net: float(net.count_params()))
+    path = plan_widths(
+        architecture, model, scores, 0.6 * architecture.gmacs(), measure=lambda net: float(net.count_params())
+    )
     assert path[0].widths == architecture.widths
     assert path[-1].gmacs <= 0.6 * architecture.gmacs() < path[-2].gmacs
     for before, after in pairwise(path):
-        assert after.widths in set(narrower(before.widths))
+        assert after.widths in set(narrower_widths(before.widths))
 
 
 def test_what_cannot_be_is_refused(architecture):
     model = scrambled(architecture)
     scores = importance(architecture, model, "l1")
     with pytest.raises(UsageError, match="no level wider"):
-        narrow(architecture, model, (16, 24, 40), scores)
+        remove_channels(architecture, model, (16, 24, 40), scores)
     with pytest.raises(UsageError, match="multiple of 8"):
-        narrow(architecture, model, (16, 20, 32), scores)
+        remove_channels(architecture, model, (16, 20, 32), scores)
     with pytest.raises(UsageError, match="l1, taylor"):
         importance(architecture, model, "l2")
     with pytest.raises(UsageError, match="Received: none"):
         importance(architecture, model, "taylor")
     with pytest.raises(UsageError, match="at least 8 channels"):
-        plan(architecture, model, scores, 1e-6, judge=lambda _: 30.0)
+        plan_widths(architecture, model, scores, 1e-6, measure=lambda _: 30.0)
 
 
 def test_a_run_is_narrowed_from_the_command_line(pair_folder, tmp_path, capsys):

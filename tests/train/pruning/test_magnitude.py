@@ -7,7 +7,7 @@ import tf_keras as keras
 from train.config import PruningConfig, RunConfig
 from train.model import build, convolutions
 from train.pruning import magnitude as pruning
-from train.runs.train import fit_pruning_to
+from train.runs.magnitude_pruning import fit_steps_to_minutes
 from train.schedule import Budget
 from train.trainer import Loop
 
@@ -17,7 +17,7 @@ def pruned_pair(request, crops, tiny):
     keras.utils.set_random_seed(0)
     model = build(tiny)
     wrapped = pruning.prunable(tiny, model, 0.6, end_step=10, precision=request.param)
-    pruning.begin(wrapped)
+    pruning.start_schedule(wrapped)
     Loop("prune", wrapped, Budget(16, 5), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
     return model, pruning.strip(tiny, wrapped)
 
@@ -56,5 +56,5 @@ def test_stripped_network_is_the_plain_one(pruned_pair, tiny):
 )
 def test_steps_end_pruning_unless_the_minutes_hold_fewer(asked, minutes, step_seconds, steps):
     config = RunConfig(pruning=PruningConfig(steps=asked))
-    fitted = fit_pruning_to(config, minutes, step_seconds).pruning
+    fitted = fit_steps_to_minutes(config, minutes, step_seconds).pruning
     assert (fitted.steps, fitted.minutes) == (steps, minutes)

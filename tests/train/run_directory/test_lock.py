@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from quietcam.errors import UsageError
-from train.run_directory.lock import check_free, claimed
+from train.run_directory.lock import check_free, run_lock
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def content(folder):
 
 def work(run, *files, **how):
     """A run that writes these files and fails."""
-    with claimed(run, **how):
+    with run_lock(run, **how):
         for name in files:
             (run / name).parent.mkdir(exist_ok=True)
             (run / name).write_text("new")
@@ -51,16 +51,16 @@ def test_after_a_kill_the_next_process_puts_it_in_order(old, has_begun):
     files = ["config.toml", "model.keras"][: 1 + has_begun]
     killed = (
         "import os, sys, pathlib\n"
-        "from train.run_directory.lock import claimed\n"
+        "from train.run_directory.lock import run_lock\n"
         "run = pathlib.Path(sys.argv[1])\n"
-        "claim = claimed(run, overwrite=True)\n"
-        "claim.__enter__()\n"
+        "lock = run_lock(run, overwrite=True)\n"
+        "lock.__enter__()\n"
         "[(run / name).write_text('new') for name in sys.argv[2:]]\n"
         "os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", killed, old, *files], check=False).returncode == 9
     assert not (old / "checkpoints").exists()
-    with claimed(old, resume=True):
+    with run_lock(old, resume=True):
         found = content(old)
     assert found == (dict.fromkeys(files, "new") | {"notes.txt": "somebody's own"} if has_begun else before)
 
@@ -78,7 +78,7 @@ def test_what_a_link_leads_to_is_never_deleted(old, tmp_path, name):
     (old / name).symlink_to(other)
     with pytest.raises(ZeroDivisionError):
         work(old, "config.toml", overwrite=True)
-    with claimed(old, overwrite=True):
+    with run_lock(old, overwrite=True):
         (old / "model.keras").write_text("new")
     assert content(other) == {"state": "somebody's own"}
     assert content(old) == {"model.keras": "new", "notes.txt": "somebody's own"}
@@ -93,8 +93,8 @@ def test_a_run_that_kept_nothing_leaves_nothing(tmp_path):
 def test_a_config_of_the_users_own_is_not_written_over(tmp_path):
     (tmp_path / "config.toml").write_text("mine")
     with (
-        pytest.raises(UsageError, match=r"which holds config\.toml\. Remedy: --overwrite deletes it"),
-        claimed(tmp_path),
+        pytest.raises(UsageError, match=r"which holds config\.toml\. Remedy: `overwrite` deletes it"),
+        run_lock(tmp_path),
     ):
         pass
     assert content(tmp_path) == {"config.toml": "mine"}

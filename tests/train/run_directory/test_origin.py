@@ -3,7 +3,7 @@
 import pytest
 
 from quietcam.errors import UsageError
-from train.run_directory.origin import inherited, seen_whole, unseen_side
+from train.run_directory.origin import add_earlier, trained_on_all_of, unseen_side
 
 
 def origin(name, licence="MIT", test=("003",), split=""):
@@ -20,41 +20,41 @@ def origin(name, licence="MIT", test=("003",), split=""):
 
 def test_data_and_licence_of_all_sittings_are_told_once():
     a, b = origin("cam/pairs"), origin("cam/pairs2", "GPL; MIT")
-    first = inherited(a, {})
+    first = add_earlier(a, {})
     assert first == a
-    assert inherited(a, first) == a
-    second = inherited(b, first)
+    assert add_earlier(a, first) == a
+    second = add_earlier(b, first)
     assert second["data"] == "cam/pairs2; before that cam/pairs"
     assert second["licence"] == "GPL; MIT"
     assert second["earlier"] == [a]
-    assert inherited(b, second) == second
-    third = inherited(a, second)
+    assert add_earlier(b, second) == second
+    third = add_earlier(a, second)
     assert third["data"] == "cam/pairs; before that cam/pairs2"
     assert third["licence"] == "MIT; GPL"
-    assert inherited(b, third)["data"] == "cam/pairs2; before that cam/pairs"
+    assert add_earlier(b, third)["data"] == "cam/pairs2; before that cam/pairs"
 
 
 def test_what_does_not_tell_its_licence_is_not_taken_for_free():
-    assert inherited(origin("a"), {"sources": ["elsewhere"]})["licence"] == "MIT; unknown"
+    assert add_earlier(origin("a"), {"sources": ["elsewhere"]})["licence"] == "MIT; unknown"
 
 
 def test_earlier_data_is_not_unseen():
-    told = inherited(origin("b"), origin("a", split="test=007"))
+    told = add_earlier(origin("b"), origin("a", split="test=007"))
     assert unseen_side("a", told, "") == "test:test=007"
     assert unseen_side("b", told, "") == "test"
     assert unseen_side("c", told, "") == "all"
 
 
 def test_a_set_that_was_trained_on_whole_is_refused():
-    told = inherited(origin("b"), origin("a", test=()))
-    assert seen_whole("a", told)
-    assert not seen_whole("b", told)
+    told = add_earlier(origin("b"), origin("a", test=()))
+    assert trained_on_all_of("a", told)
+    assert not trained_on_all_of("b", told)
     with pytest.raises(UsageError, match="Received: a, all of which it was trained on"):
         unseen_side("a", told, "")
 
 
 def test_two_splits_of_one_set_are_not_mixed_up():
-    told = inherited(origin("a", split="test=003"), origin("a", split="test=007"))
+    told = add_earlier(origin("a", split="test=003"), origin("a", split="test=007"))
     with pytest.raises(UsageError, match=r"by several splits: test=003, test=007\. Remedy"):
         unseen_side("a", told, "")
 

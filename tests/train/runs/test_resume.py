@@ -13,10 +13,11 @@ from train import trainer
 from train.config import load_config
 from train.patches.sets import load_training_data
 from train.model import convolutions
-from train.runs.channel_pruning import narrow_run
-from train.runs.qat import qat_run
-from train.runs.train import prune_run, train_run
-from train.run_directory.read import load_model
+from train.run_directory.read import read_run
+from train.runs.channel_pruning import prune_channels
+from train.runs.magnitude_pruning import prune_weights
+from train.runs.qat import train_for_int8
+from train.runs.train import train_run
 
 
 @pytest.fixture
@@ -41,12 +42,12 @@ def trained(tmp_path_factory, pair_folder):
     return config, data, folder / "source"
 
 
-def narrowed(source, config, data, run, **how):
-    return narrow_run(source, config, data, run, share=0.2, kind="l1", **how)
+def prune_a_fifth(source, config, data, run, **how):
+    return prune_channels(source, config, data, run, share=0.2, kind="l1", **how)
 
 
 @pytest.mark.usefixtures("_deterministic")
-@pytest.mark.parametrize("work", [prune_run, narrowed, qat_run])
+@pytest.mark.parametrize("work", [prune_weights, prune_a_fifth, train_for_int8])
 def test_resumed_equals_uninterrupted(work, trained, tmp_path, monkeypatch):
     config, data, source = trained
     work(source, config, data, tmp_path / "whole")
@@ -60,13 +61,13 @@ def test_resumed_equals_uninterrupted(work, trained, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "validate", interrupted)
-        with pytest.raises(StoppedError, match="the same command with --resume"):
+        with pytest.raises(StoppedError, match="the same command with `resume`"):
             work(source, config, data, tmp_path / "stopped")
     other = replace(config, noise=replace(config.noise, gaussian=0.5))
     with pytest.raises(UsageError, match=r"which differs in noise\.gaussian\."):
         work(source, other, data, tmp_path / "stopped", resume=True)
     work(source, config, data, tmp_path / "stopped", resume=True)
-    whole, resumed = (convolutions(load_model(tmp_path / name)) for name in ("whole", "stopped"))
+    whole, resumed = (convolutions(read_run(tmp_path / name).load_model()) for name in ("whole", "stopped"))
     for name, layer in whole.items():
         np.testing.assert_array_equal(layer.kernel, resumed[name].kernel)
         np.testing.assert_array_equal(layer.bias, resumed[name].bias)

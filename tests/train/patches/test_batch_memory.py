@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import train
-from train.patches.dataset import _Rooms
+from train.patches.dataset import _BatchMemory
 
 _SHAPE = (2, 3, 8, 8, 3)
 
@@ -21,13 +21,13 @@ def place(batch: np.ndarray) -> int:
 
 
 def test_what_was_let_go_is_used_again_and_aligned() -> None:
-    rooms = _Rooms()
-    first = rooms.empty(_SHAPE, np.uint8)
+    memory = _BatchMemory()
+    first = memory.empty(_SHAPE, np.uint8)
     where = place(first)
     assert where % 64 == 0
     assert first.flags.writeable
     del first
-    assert place(rooms.empty(_SHAPE, np.uint8)) == where
+    assert place(memory.empty(_SHAPE, np.uint8)) == where
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_what_was_let_go_is_used_again_and_aligned() -> None:
     ],
 )
 def test_what_is_held_is_not(view) -> None:
-    rooms = _Rooms()
-    held = view(rooms.empty(_SHAPE, np.uint8))
-    others = [rooms.empty(_SHAPE, np.uint8) for _ in range(3)]
+    memory = _BatchMemory()
+    held = view(memory.empty(_SHAPE, np.uint8))
+    others = [memory.empty(_SHAPE, np.uint8) for _ in range(3)]
     places = [place(each) for each in others]
     assert len(set(places)) == 3
     taken = place(np.frombuffer(held, np.uint8)) if isinstance(held, memoryview) else None
@@ -53,17 +53,17 @@ def test_what_is_held_is_not(view) -> None:
         each[...] = 7
     del each, others, held
     gc.collect()
-    assert len(rooms._free) == 4
+    assert len(memory._free) == 4
 
 
 def test_a_batch_keeps_its_pixels_while_others_come_and_go_on_several_threads() -> None:
-    rooms, wrong = _Rooms(), []
+    memory, wrong = _BatchMemory(), []
 
     def work(mark: int) -> None:
         for _ in range(300):
-            batch = rooms.empty(_SHAPE, np.uint8)
+            batch = memory.empty(_SHAPE, np.uint8)
             batch[...] = mark
-            other = rooms.empty((1, 2, 3), np.float32)
+            other = memory.empty((1, 2, 3), np.float32)
             other[...] = -1
             if not (batch == mark).all():
                 wrong.append(mark)
@@ -74,19 +74,19 @@ def test_a_batch_keeps_its_pixels_while_others_come_and_go_on_several_threads() 
     for each in threads:
         each.join()
     assert not wrong
-    assert len(rooms._free) <= rooms._MOST
+    assert len(memory._free) <= memory._MOST
 
 
 def test_tensorflow_holds_a_batch_that_it_took_over() -> None:
     import tensorflow as tf
 
-    rooms = _Rooms()
-    batch = rooms.empty(_SHAPE, np.uint8)
+    memory = _BatchMemory()
+    batch = memory.empty(_SHAPE, np.uint8)
     batch[...] = 5
     tensor = tf.convert_to_tensor(batch)
     del batch
     for _ in range(3):
-        rooms.empty(_SHAPE, np.uint8)[...] = 9
+        memory.empty(_SHAPE, np.uint8)[...] = 9
     assert int(tf.reduce_max(tensor)) == int(tf.reduce_min(tensor)) == 5
 
 

@@ -1,0 +1,336 @@
+"""``evaluation.json`` of a run directory: which network it holds, how good it is, and what was done to it.
+
+Training writes the file; pruning, conversion and ``quietcam evaluate`` read it. All of them do so here. A file without
+``version`` was written before there were versions, and is read like version 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from quietcam.architecture import Architecture
+from quietcam.errors import ModelError, UsageError
+from quietcam.files.atomic import write_json
+from quietcam.files.json_fields import items, number, numbers, table, tables, text, texts, whole
+from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
+
+__all__ = [
+    "EVALUATION",
+    "VERSION",
+    "ChannelPruning",
+    "Distillation",
+    "Evaluation",
+    "MagnitudePruning",
+    "QuantizationAwareTraining",
+    "SetScore",
+    "SmallerNetwork",
+    "StartingWeights",
+    "Treatments",
+    "Validation",
+    "read_evaluation",
+    "write_evaluation",
+]
+
+EVALUATION = "evaluation.json"
+"""The name of the file in a run directory."""
+
+VERSION = 1
+"""Of the file's form. It goes up when a reader of the version before could misunderstand the file."""
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """Mean PSNR in dB on the validation crops of one data set: of the network's pictures, and of the noisy ones."""
+
+    psnr: float
+    noisy_psnr: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How good the network is on its validation crops.
+
+    Attributes:
+        psnr: dB, the mean over the data sets. noisy_psnr: the same of the noisy pictures.
+        crops: how many there are in all.
+        by_set: the same for each data set, by its name; empty in files of early versions.
+    """
+
+    psnr: float
+    noisy_psnr: float
+    crops: int
+    by_set: Mapping[str, SetScore] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in the file, and in the manifest of a model that is converted from the run."""
+        values = asdict(self)
+        return values if self.by_set else {key: value for key, value in values.items() if key != "by_set"}
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """The weights that training began with.
+
+    Attributes:
+        begun_with: path of the run directory or of the float32 ``.tflite``. sha256: of its model file.
+        before: PSNR in dB that they gave on the validation crops; None until it is measured.
+    """
+
+    begun_with: str
+    sha256: str
+    before: float | None = None
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The teacher that training learned from.
+
+    Attributes:
+        teacher: path of its run directory. sha256: of its ``model.keras``.
+        weight: of its pictures in the loss, in (0, 1].
+        gmacs_256: what it computes for 256x256 pixels, 1e9 multiply-accumulates.
+    """
+
+    teacher: str
+    weight: float
+    gmacs_256: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SmallerNetwork:
+    """A network on the way from the whole one to a smaller one.
+
+    Attributes:
+        widths: channels of each level. gmacs: for 256x256 pixels, in 1e9.
+        psnr: dB on the validation crops, without fine-tuning.
+    """
+
+    widths: tuple[int, ...]
+    gmacs: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class ChannelPruning:
+    """How whole channels were taken out.
+
+    Attributes:
+        importance: the measure that decided which.
+        before: PSNR in dB of the whole network.
+        paths: by measure of importance, the networks from the whole one to the smallest.
+    """
+
+    importance: str
+    before: float
+    paths: Mapping[str, tuple[SmallerNetwork, ...]]
+
+
+@dataclass(frozen=True)
+class MagnitudePruning:
+    """How weights were set to zero.
+
+    Attributes:
+        asked: the share that was asked for, in [0, 1).
+        sensitivity: by convolution and share, PSNR in dB where it alone loses its smallest weights; None where that
+            was not measured.
+    """
+
+    asked: float
+    sensitivity: Mapping[str, Mapping[str, float]] | None = None
+
+
+@dataclass(frozen=True)
+class QuantizationAwareTraining:
+    """How the network was made ready for int8.
+
+    Attributes:
+        ranges: by layer, the lowest and the highest value that its output has in int8.
+        before: PSNR in dB of the float network that it began with.
+    """
+
+    ranges: Mapping[str, tuple[float, float]]
+    before: float
+
+
+@dataclass(frozen=True)
+class Treatments:
+    """What was done to the network on its way here; None where it was not done."""
+
+    weights: StartingWeights | None = None
+    distillation: Distillation | None = None
+    channel_pruning: ChannelPruning | None = None
+    magnitude_pruning: MagnitudePruning | None = None
+    quantization_aware_training: QuantizationAwareTraining | None = None
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """As they stand in the file: those that were done."""
+        done = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            name: {key: value for key, value in asdict(treatment).items() if value is not None}
+            for name, treatment in done.items()
+            if treatment is not None
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluation.json`` holds.
+
+    Attributes:
+        gmacs_256: multiply-accumulates for 256x256 pixels, in 1e9.
+        parameters: how many weights and biases.
+        sparsity: share of zeros among the convolutions' weights, 0 to 1.
+        data: what the network was trained on, now and before, and the licence; see ``train.run_directory.origin``.
+        extra_noise: shares of patches that had plain noise, by kind. tools: version by package.
+    """
+
+    architecture: Architecture
+    gmacs_256: float
+    parameters: int
+    sparsity: float
+    validation: Validation
+    data: Mapping[str, Any]
+    extra_noise: Mapping[str, float] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    treatments: Treatments = field(default_factory=Treatments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        return {
+            "version": VERSION,
+            "architecture": self.architecture.to_dict(),
+            "gmacs_256": self.gmacs_256,
+            "parameters": self.parameters,
+            "sparsity": self.sparsity,
+            "validation": self.validation.to_dict(),
+            "data": dict(self.data),
+            "extra_noise": dict(self.extra_noise),
+            "tools": dict(self.tools),
+            **self.treatments.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
+        """What ``to_dict`` gave. Keys that are not known are left out.
+
+        Raises:
+            ValueError: it is of a later version, or a value is missing or of the wrong kind.
+        """
+        version = whole(values, "version") if "version" in values else VERSION
+        if version < 1:
+            raise ValueError("version must be 1 or later")
+        if version > VERSION:
+            raise ValueError(f"version {version}, where this quietcam reads up to {VERSION}")
+        return cls(
+            architecture=Architecture.from_dict(dict(table(values, "architecture"))),
+            gmacs_256=number(values, "gmacs_256"),
+            parameters=whole(values, "parameters"),
+            sparsity=number(values, "sparsity"),
+            validation=_validation(table(values, "validation")),
+            data=table(values, "data"),
+            extra_noise=numbers(table(values, "extra_noise")) if "extra_noise" in values else {},
+            tools=texts(table(values, "tools")) if "tools" in values else {},
+            treatments=_treatments(values),
+        )
+
+
+def read_evaluation(run: Path) -> Evaluation:
+    """Read the file of a run directory.
+
+    Raises:
+        UsageError: there is none, or it cannot be opened.
+        ModelError: it is damaged, or a later quietcam wrote it.
+    """
+    path = run / EVALUATION
+    try:
+        return Evaluation.from_dict(read_object(path, MOST_OF_A_LIST))
+    except OSError as error:
+        raise UsageError(
+            f"A run tells what it was trained on in {EVALUATION}. Received: {path}: {error.strerror or error}. "
+            "Remedy: give the folder that 'quietcam train' wrote, whole."
+        ) from error
+    except ValueError as error:
+        raise ModelError(
+            f"A run directory's {EVALUATION} must be what training wrote. Received: {path}: {error}. "
+            "Remedy: update quietcam if a later one wrote it; else train the run again, or, to convert it, copy its "
+            "model.keras to another folder."
+        ) from error
+
+
+def write_evaluation(run: Path, evaluation: Evaluation) -> None:
+    """Write the file of a run directory, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    write_json(run / EVALUATION, evaluation.to_dict())
+
+
+def _validation(values: Mapping[str, Any]) -> Validation:
+    sets = tables(table(values, "by_set")) if "by_set" in values else {}
+    return Validation(
+        *_both_psnr(values),
+        whole(values, "crops"),
+        {name: SetScore(*_both_psnr(each)) for name, each in sets.items()},
+    )
+
+
+def _both_psnr(values: Mapping[str, Any]) -> tuple[float, float]:
+    return number(values, "psnr"), number(values, "noisy_psnr")
+
+
+_Treatment = TypeVar("_Treatment")
+
+
+def _treatments(values: Mapping[str, Any]) -> Treatments:
+    def read(name: str, reader: Callable[[Mapping[str, Any]], _Treatment]) -> _Treatment | None:
+        return reader(table(values, name)) if name in values else None
+
+    return Treatments(
+        weights=read(
+            "weights",
+            lambda v: StartingWeights(
+                text(v, "begun_with"), text(v, "sha256"), number(v, "before") if "before" in v else None
+            ),
+        ),
+        distillation=read(
+            "distillation",
+            lambda v: Distillation(text(v, "teacher"), number(v, "weight"), number(v, "gmacs_256"), text(v, "sha256")),
+        ),
+        channel_pruning=read("channel_pruning", _channel_pruning),
+        magnitude_pruning=read("magnitude_pruning", _magnitude_pruning),
+        quantization_aware_training=read("quantization_aware_training", _quantization_aware_training),
+    )
+
+
+def _channel_pruning(values: Mapping[str, Any]) -> ChannelPruning:
+    paths = {}
+    stored = table(values, "paths")
+    for kind in stored:
+        steps = tables(items(stored, kind)).values()
+        paths[kind] = tuple(
+            SmallerNetwork(tuple(whole(widths, level) for level in widths), number(each, "gmacs"), number(each, "psnr"))
+            for each in steps
+            for widths in [items(each, "widths")]
+        )
+    return ChannelPruning(text(values, "importance"), number(values, "before"), paths)
+
+
+def _magnitude_pruning(values: Mapping[str, Any]) -> MagnitudePruning:
+    found = tables(table(values, "sensitivity")) if "sensitivity" in values else None
+    sensitivity = None if found is None else {name: numbers(each) for name, each in found.items()}
+    return MagnitudePruning(number(values, "asked"), sensitivity)
+
+
+def _quantization_aware_training(values: Mapping[str, Any]) -> QuantizationAwareTraining:
+    ranges = {}
+    for name in (stored := table(values, "ranges")):
+        ends = tuple(numbers(items(stored, name)).values())
+        if len(ends) != 2:
+            raise ValueError(f"{name} must have two ends")
+        ranges[name] = ends
+    return QuantizationAwareTraining(ranges, number(values, "before"))
