@@ -1,1 +1,1 @@
-"""Foreign code in a child process: it may hang, crash or take all memory, and frames go on."""
+"""Child processes for foreign code: if it hangs, crashes or takes all memory, frames go on."""

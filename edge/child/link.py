@@ -1,4 +1,4 @@
-"""The child's side of :mod:`edge.child.process`: how it starts and ends, what it may take, what it hears and says."""
+"""The child's side of :mod:`edge.child.process`: its start, its limits, its end, and its messages."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from quietcam.process.native_output import parent_reads_output
 __all__ = ["MESSAGE", "Link", "main"]
 
 MESSAGE = 1 << 16
-"""Bytes of the longest message. What is larger goes through shared memory."""
+"""Bytes of the longest message. Larger data goes through shared memory."""
 
-_MOST = 4  # pieces of memory that come with one message
-_FIRST_TO_GO = "900"  # of 1000: where the machine's memory ends, the kernel ends this process before others
+_MOST = 4  # blocks of memory that may come with one message
+_FIRST_TO_GO = "900"  # of 1000: when the machine runs out of memory, the kernel ends this process first
 
 
 class Link:
-    """What a job in a child process has of its parent.
+    """The connection of a job in a child process to its parent.
 
     Attributes:
-        argument: what the parent gave, from JSON.
-        shared: memory that the parent sees, too; buffers for ``numpy.frombuffer`` or ``numpy.ndarray``.
+        argument: what the parent handed over, read from JSON.
+        shared: memory that the parent sees, too: buffers for ``numpy.frombuffer`` or ``numpy.ndarray``.
     """
 
     def __init__(self, connection: socket.socket, shared: Iterable[int]) -> None:
@@ -46,28 +46,28 @@ class Link:
         self.argument: Any = json.loads(bytes(self.receive() or b"null"))
 
     def receive(self) -> memoryview | None:
-        """The parent's next message, which holds until the one after it; None when the child is to end."""
+        """The parent's next message, valid until the next call; None when the child should end."""
         size, given, _, _ = self._connection.recvmsg_into([self._buffer], self._space)
         for _, _, numbers in given:
             self.shared += [_mapped(each) for each in array("i", numbers)]
         return memoryview(self._buffer)[:size] if size else None
 
     def send(self, message: bytes = b"") -> None:
-        """Answer the parent, with ``MESSAGE - 1`` bytes at most."""
+        """Answer the parent, with at most ``MESSAGE - 1`` bytes."""
         self._put(b"\0" + message)
 
     def fail(self, error: QuietcamError) -> None:
-        """Answer with an error: the parent raises it. Sent before anything is cleaned up, which may hang."""
-        text = str(error)[: MESSAGE // 16]  # a character takes 12 bytes of JSON at most
+        """Answer with an error, which the parent raises. Call this before any cleaning up, which may hang."""
+        text = str(error)[: MESSAGE // 16]  # a character takes at most 12 bytes of JSON
         self._put(b"\1" + json.dumps([type(error).__name__, text]).encode())
 
     def _put(self, message: bytes) -> None:
-        with contextlib.suppress(OSError):  # the parent no longer listens: the next `receive` says so
+        with contextlib.suppress(OSError):  # the parent is gone: the next `receive` says so
             self._connection.send(message)
 
 
 def main(job: str, memory: str, connection: str, watched: str, *shared: str) -> NoReturn:
-    """Do ``job`` and end. The words are those that :class:`edge.child.process.Child` puts on the command line."""
+    """Do ``job`` and end. :class:`edge.child.process.Child` puts these words on the command line."""
     _end_with_the_parent(int(watched))
     _limit(int(memory))
     parent_reads_output()
@@ -80,11 +80,11 @@ def main(job: str, memory: str, connection: str, watched: str, *shared: str) -> 
         link.fail(error)
     except MemoryError:
         limit = int(memory) >> 20
-        link.fail(QuietcamError(f"It needs more memory than a child process may take, {limit} MiB"))
-    except BaseException:  # noqa: BLE001  whatever foreign code comes up with
+        link.fail(QuietcamError(f"It needs more memory than a child process may take ({limit} MiB)"))
+    except BaseException:  # noqa: BLE001  foreign code may raise anything
         traceback.print_exc()
         code = 1
-    os._exit(code)  # the interpreter's own end would run foreign code once more
+    os._exit(code)  # a normal end would run foreign code once more
 
 
 def _mapped(descriptor: int) -> mmap.mmap:
@@ -94,12 +94,12 @@ def _mapped(descriptor: int) -> mmap.mmap:
 
 
 def _end_with_the_parent(watched: int) -> None:
-    """Have the kernel kill this process, and those that it starts, when the parent is gone or lets go of the pipe.
+    """Let the kernel kill this process, and those that it starts, when the parent ends or closes the pipe.
 
-    Nothing of this process need run for that, so that one which hangs with Python's lock held goes, too.
-    PR_SET_PDEATHSIG would do it when the *thread* ends that started the child.
+    No code of this process has to run for that, so it also works if this process hangs and holds Python's lock.
+    PR_SET_PDEATHSIG would kill it as soon as the *thread* ends that started the child.
     """
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # meant for the parent, which ends this process
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # for the parent, which then ends this process
         signal.signal(each, signal.SIG_IGN)
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(watched, fcntl.F_SETSIG, signal.SIGKILL)
@@ -107,7 +107,7 @@ def _end_with_the_parent(watched: int) -> None:
     fcntl.fcntl(watched, fcntl.F_SETFL, fcntl.fcntl(watched, fcntl.F_GETFL) | os.O_ASYNC)
     seen = select.poll()
     seen.register(watched, 0)
-    if seen.poll(0):  # it went before that
+    if seen.poll(0):  # the parent ended before this
         os._exit(1)
 
 

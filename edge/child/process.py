@@ -1,4 +1,4 @@
-"""A child process for foreign code, which may hang, crash or take all memory, and must not do so here."""
+"""Child: a process for foreign code, which may hang, crash or take all memory without harm to this process."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from quietcam.files.strict_json import parse_json
 __all__ = ["GRACE", "Child", "ChildError", "Link", "Shared"]
 
 GRACE = 1.0
-"""Seconds in which a child that is told to end may do so by itself; then it is killed."""
+"""Seconds that a child gets to end by itself before it is killed."""
 
-_DYING = 1.0  # seconds from the end of its connection to that of the process, where the reason is asked for
-_READS = 32  # of 64 KiB: what a pipe may hold, and an end where somebody goes on writing
-_WORDS = 4096  # bytes of what it printed that are kept
-_SHOWN = 300  # characters of them that are shown
+_DYING = 1.0  # seconds to wait for the exit code after the connection has ended
+_READS = 32  # of 64 KiB: the most that a pipe holds; more is not read from a process that goes on writing
+_WORDS = 4096  # bytes of its output that are kept
+_SHOWN = 300  # characters of its output that are shown
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from quietcam.process.own_packages import find_own_packages_first as find; find(); "
     "from edge.child.link import main; main(*sys.argv[2:])"
 )
-# What is the parent's alone: a child could report to the service manager in its name, or give its secrets away.
+# For the parent alone: with these, a child could report to the service manager in its name.
 _KEPT_BACK = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
-# Threads of numpy's own, of which a child has no use, each with 32 MiB.
+# A child has no use for numpy's own threads, which take 32 MiB each.
 _SINGLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 class ChildError(QuietcamError, RuntimeError):
-    """A child process is gone or was given up. The message says in what way, and what it printed last.
+    """A child process has ended or was given up. The message says how, and what it printed last.
 
     Attributes:
-        crashed: a signal ended it.
+        crashed: whether a signal ended it.
     """
 
     def __init__(self, message: str, crashed: bool = False) -> None:
@@ -61,21 +61,21 @@ class ChildError(QuietcamError, RuntimeError):
 
 
 class Shared:
-    """Memory that this process and a child see. It has no name, and is gone with the last process that holds it.
+    """Memory that this process and a child share. It has no name, and is freed with the last process that holds it.
 
     Args:
         size: bytes.
 
     Raises:
-        OSError: there is no more memory.
+        OSError: there is not enough memory.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.descriptor = os.memfd_create("quietcam", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.posix_fallocate(self.descriptor, 0, size)  # where memory is short it is said here, not by SIGBUS later
-            # A child that made it smaller would end this process, too.
+            os.posix_fallocate(self.descriptor, 0, size)  # if memory is short, this fails now, instead of SIGBUS later
+            # If a child could make it smaller, that would crash this process, too.
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
             fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, seals)
             self.memory = mmap.mmap(self.descriptor, size)
@@ -85,17 +85,17 @@ class Shared:
 
     @classmethod
     def holding(cls, content: bytes) -> Shared:
-        """``content``, which must not be empty, where a child sees it."""
+        """Shared memory with a copy of ``content``, which must not be empty."""
         shared = cls(len(content))
         shared.memory[:] = content
         return shared
 
     def array(self, shape: tuple[int, ...], dtype: DTypeLike, offset: int = 0) -> NDArray[Any]:
-        """A view of it, from byte number ``offset`` on. It keeps the memory alive."""
+        """A view of the memory from byte ``offset`` on. The view keeps the memory alive."""
         return np.ndarray(shape, dtype, buffer=self.memory, offset=offset)
 
     def close(self) -> None:
-        """Give it back; where a view is left, when that goes. May be called twice."""
+        """Free it; if a view is left, when the last one goes. May be called twice."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -104,19 +104,20 @@ class Shared:
 
 
 class Child:
-    """A fresh Python process that does one job, and ends with this process however that ends.
+    """A new Python process that does one job. It ends with this process, however that ends.
 
-    It inherits no descriptor, no signal from a terminal and no secret. What it prints is kept, the end of it, and
-    shown only where it is lost. One thread at a time may use it; ``kill`` and ``close`` may be called from any.
+    It inherits no open file, no signal from a terminal and no secret. The end of its output is kept, and shown only if
+    it fails. One thread at a time may use it; ``kill`` and ``close`` may be called from any thread.
 
     Args:
-        job: ``module:function``, called there with a :class:`edge.child.link.Link`. The child ends when it returns.
-        argument: for the job, as JSON, as ``Link.argument``; ``MESSAGE`` bytes at most.
-        shared: memory for both, as ``Link.shared``. The caller closes it.
-        memory: bytes of its own that it may take. Defaults to :func:`edge.child.memory.memory_limit`.
+        job: ``module:function``, called in the child with a :class:`edge.child.link.Link`. The child ends when the
+            function returns.
+        argument: becomes ``Link.argument`` by way of JSON, of at most ``MESSAGE`` bytes.
+        shared: memory that becomes ``Link.shared``. The caller closes it.
+        memory: bytes that the child may allocate. Defaults to :func:`edge.child.memory.memory_limit`.
 
     Raises:
-        ChildError: no process can be started.
+        ChildError: the process cannot be started.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether there still is such a process. One that was killed and hangs in the kernel is alive."""
+        """Whether the process still exists. One that was killed and hangs in the kernel does."""
         return self._process.poll() is None
 
     def ask(self, message: bytes, seconds: float) -> memoryview:
@@ -176,9 +177,9 @@ class Child:
         return self.answer(seconds)
 
     def tell(self, message: bytes, shared: Sequence[Shared] = ()) -> None:
-        """Send ``message``, 1 to ``MESSAGE`` bytes, without waiting. Whether it arrives, the next ``answer`` says.
+        """Send ``message``, 1 to ``MESSAGE`` bytes, without waiting. The next ``answer`` shows whether it arrived.
 
-        ``shared`` are added to ``Link.shared``.
+        ``shared`` is added to ``Link.shared``.
         """
         _checked(message)
         with contextlib.suppress(OSError):
@@ -188,11 +189,11 @@ class Child:
                 self._socket.send(message)
 
     def answer(self, seconds: float) -> memoryview:
-        """The next message from the child, which holds until the one after it.
+        """The next message from the child, valid until the next call.
 
         Raises:
-            ChildError: none came within ``seconds``, and the child was killed; or it is gone.
-            QuietcamError: the job's own, of the class that it was there.
+            ChildError: none came within ``seconds``, and the child was killed; or the child has ended.
+            QuietcamError: an error of the job, with its own class.
         """
         end = time.monotonic() + seconds
         with self._using:
@@ -208,15 +209,15 @@ class Child:
         raise ChildError("Its process was ended")
 
     def kill(self) -> None:
-        """End it at once, and wait for nothing. May be called twice."""
+        """Kill it and return at once. May be called twice."""
         self._end(0.0)
 
     def close(self) -> None:
-        """Let it end by itself for ``GRACE`` seconds, then kill it; wait for nothing. May be called twice."""
+        """Tell it to end, kill it after ``GRACE`` seconds, and return at once. May be called twice."""
         self._end(GRACE)
 
     def join(self, seconds: float) -> bool:
-        """After ``close`` or ``kill``: wait for its end, and no longer than ``seconds``. Whether it has ended."""
+        """After ``close`` or ``kill``, wait at most ``seconds`` for its end. Gives whether it has ended."""
         if self._ending is not None:
             self._ending.join(max(seconds, 0.0))
         return not self.is_alive
@@ -229,7 +230,7 @@ class Child:
 
     def _received(self) -> memoryview:
         size = 0
-        with contextlib.suppress(OSError):  # it was killed with something of ours unread
+        with contextlib.suppress(OSError):  # it was killed before it read all messages
             size = self._socket.recv_into(self._buffer)
         if not size:
             raise self._lost()
@@ -239,7 +240,7 @@ class Child:
         return message
 
     def _listen(self) -> bool:
-        """Keep the end of what it has printed; whether there may be more."""
+        """Keep the end of its output. Gives whether there may be more."""
         try:
             said = os.read(self._heard, 1 << 16)
         except OSError:
@@ -251,7 +252,7 @@ class Child:
         return bool(said)
 
     def _lost(self) -> ChildError:
-        """In what way it has ended."""
+        """Say how it has ended."""
         for _ in range(_READS):
             if not self._listen():
                 break
@@ -273,7 +274,7 @@ class Child:
         return f"; its last words: {text[-_SHOWN:]}" if text else ""
 
     def _let_go(self) -> None:
-        """Close the pipe that the kernel watches for the child: it kills all of its processes (edge.child.link)."""
+        """Close the pipe that the kernel watches. The kernel then kills the child's processes (edge.child.link)."""
         held, self._held = self._held, -1
         if held >= 0:
             os.close(held)
@@ -285,14 +286,14 @@ class Child:
             if self._ending is not None:
                 return
             if not grace:
-                self._process.kill()  # it may not have come so far as to have the pipe watched
+                self._process.kill()  # the kernel may not watch the pipe yet
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._ending = threading.Thread(target=self._reap, args=(grace,), name="quietcam-reaper", daemon=True)
             self._ending.start()
 
     def _reap(self, grace: float) -> None:
-        """In a thread of its own: a process that hangs in the kernel is waited for as long as it does."""
+        """Wait for its end, in a thread of its own: a process may hang in the kernel for long."""
         if grace:
             try:
                 self._process.wait(grace)
@@ -306,7 +307,7 @@ class Child:
 
 
 def _path() -> list[str]:
-    """Where this process finds its packages: the child is to find the same, in whatever folder it is started."""
+    """Folders in which this process finds packages. The child must find the same ones in any working directory."""
     home = str(Path(__file__).resolve().parents[2])
     found = [str(Path(each).absolute()) for each in sys.path if each]
     return found if home in found else [home, *found]
@@ -324,13 +325,13 @@ def _checked(message: bytes) -> bytes:
 
 
 def _error(message: bytes) -> QuietcamError:
-    """The error that a child has sent. A child that was damaged may send anything."""
+    """The error that a child sent. A damaged child may send anything."""
     with contextlib.suppress(ValueError, TypeError):
         name, text = parse_json(message)
         kind = getattr(errors, str(name), None)
         if isinstance(kind, type) and issubclass(kind, QuietcamError):
             return kind(str(text))
-    return ChildError("It sent what is no answer")
+    return ChildError("It sent something that is no answer")
 
 
 def _signal(number: int) -> str:

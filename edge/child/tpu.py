@@ -1,4 +1,4 @@
-"""Edge TPUs: each has a child process with the delegate library, so that one that hangs or crashes is left behind."""
+"""Edge TPUs: each has a child process with the delegate library, so that a hang or a crash hurts nothing else."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from edge.child.process import GRACE, Child, ChildError, Shared
 from edge.child.tpu_job import DROP, LOAD, RUN, describe
 from edge.network import gil_window
 from edge.network.delegates import Device
-from edge.network.interpreter import Interpreter
+from edge.network.interpreter import Interpreter, closed
 from edge.network.modelfile import ModelFile
 from quietcam.errors import DeviceError, QuietcamError
 
 __all__ = ["Tpu", "TpuInterpreter", "probe"]
 
 _JOB = "edge.child.tpu_job:serve"
-_MOST = 256  # networks of one device at a time
+_MOST = 256  # networks that one device may hold at a time
 
 
 class Tpu:
-    """One Edge TPU of this process. Only one process at a time can open one, so all networks that run on it share it:
-    those of a model and of the one that takes its place, or of the ladder's smaller model.
+    """One Edge TPU of this process.
 
-    Whoever has it from ``take`` gives it back with ``release``; the last one closes it. Once lost it stays so, and the
+    Only one process at a time can open an Edge TPU. So all networks that run on it share it: a model, the model that
+    replaces it after a reload, and the smaller model of the degrade ladder.
+
+    Call ``take`` to use it and ``release`` afterwards; the last ``release`` closes it. Once lost it stays lost, and the
     next ``take`` starts another child.
     """
 
@@ -47,20 +49,20 @@ class Tpu:
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The id of its process."""
         return self._child.pid
 
     @classmethod
     def take(cls, device: Device) -> Tpu:
-        """The device's child, started where there is none.
+        """Use a device. Its child process is started if there is none.
 
         Raises:
-            DeviceError: the last one has not ended yet, or no process can be started.
+            DeviceError: the last child has not ended yet, or no process can be started.
         """
         with cls._knowing:
             last = cls._known.get(device)
         if last is not None and last._lost and not last._child.join(2 * GRACE):
-            raise DeviceError(f"The Edge TPU {device} is held by a process that does not end, number {last._child.pid}")
+            raise DeviceError(f"The Edge TPU {device} is held by the process {last._child.pid}, which does not end")
         with cls._knowing:
             tpu = cls._known.get(device)
             if tpu is None or tpu._lost:
@@ -72,7 +74,7 @@ class Tpu:
             return tpu
 
     def release(self) -> None:
-        """Give it back."""
+        """Stop using it. The last user closes it."""
         with self._knowing:
             self._users -= 1
             if not self._users:
@@ -80,18 +82,18 @@ class Tpu:
                 self._child.close()
 
     def give_up(self) -> None:
-        """Kill its process, unless others use it, too."""
+        """Kill its process, unless it has other users."""
         with self._knowing:
             if self._users <= 1:
                 self._lost = True
                 self._child.kill()
 
     def join(self, seconds: float) -> bool:
-        """Where nobody uses it any more, wait for its end, and no longer than ``seconds``. Whether it has ended."""
+        """If it has no users any more, wait at most ``seconds`` for its end. False if it has not ended."""
         return not self._lost or self._child.join(seconds)
 
     def load(self, about: bytes, shared: Sequence[Shared], seconds: float) -> int:
-        """Load a network; its number.
+        """Load a network. Gives its number.
 
         Raises:
             DeviceError: the device or its library fails, or takes longer than ``seconds``.
@@ -122,7 +124,7 @@ class Tpu:
             self._child.answer(seconds)
 
     def drop(self, number: int) -> None:
-        """Have a network's memory given back there. Whether that works, the next answer shows."""
+        """Let the child free a network's memory. The next answer shows whether that worked."""
         with self._asking:
             self._child.tell(bytes((DROP, number)))
             self._free.add(number)
@@ -138,7 +140,7 @@ class Tpu:
 
 
 def probe(seconds: float = 10.0) -> None:
-    """Have the delegate library loaded, and an Edge TPU opened, in a process of its own.
+    """Load the delegate library and open an Edge TPU, in a child process.
 
     Raises:
         DeviceError: the library is missing, or it finds no device.
@@ -149,19 +151,21 @@ def probe(seconds: float = 10.0) -> None:
 
 
 class TpuInterpreter(Interpreter):
-    """A loaded model on an Edge TPU: what is put, and what is got, lies in memory that its child process sees.
+    """A loaded model on an Edge TPU. Input and output lie in memory that is shared with the device's child process.
 
     Args:
-        tpu: as it was taken; it is given back when this is closed, or fails to open.
-        opening: seconds within which the device must have run it once.
+        tpu: from ``Tpu.take``. It is released when this is closed, or fails to open.
+        model: the model file.
+        threads: of the CPU's kernels, for operators that do not run on the Edge TPU.
+        opening: seconds within which the device must load the model, and again run it once.
         answering: seconds within which it must answer later.
 
     Attributes:
         first: seconds that the first run took.
 
     Raises:
-        DeviceError: the device or its library fails, or takes longer.
-        ModelError: it cannot run this model.
+        DeviceError: the device or its library fails, or takes too long.
+        ModelError: the device cannot run this model.
     """
 
     def __init__(self, tpu: Tpu, model: ModelFile, threads: int, opening: float, answering: float) -> None:
@@ -188,7 +192,7 @@ class TpuInterpreter(Interpreter):
         if self._closed:
             return
         self._closed = True
-        self._input = self._output = None  # type: ignore[assignment]
+        self._input = self._output = closed
         if self._tensors is not None:
             self._tensors.close()
         if self._number is not None:

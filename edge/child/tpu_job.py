@@ -1,14 +1,14 @@
-"""What the child process of an Edge TPU does: it has the delegate library, and runs the networks of one device.
+"""The job of an Edge TPU's child process: it loads the delegate library, and runs the networks of one device.
 
-A message is a letter and the number of a network, 0 to 255; of ``LOAD`` the rest says which model, and two pieces of
-memory come with it: the model's bytes, and its input followed by its output. ``LOAD`` and ``RUN`` are answered.
+A message is a letter and the number of a network, 0 to 255. With ``LOAD``, the rest of the message describes the model,
+and two blocks of memory come with it: the model's bytes, and its input followed by its output. The job answers
+``LOAD`` and ``RUN``.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,12 @@ LOAD, RUN, DROP = b"L"[0], b"R"[0], b"D"[0]
 
 
 def describe(model: ModelFile, threads: int) -> bytes:
-    """What ``LOAD`` says of a model."""
-    names = ("height", "width", "channels", "ends", "block", "is_compiled")
-    about = {name: getattr(model, name) for name in names}
-    return json.dumps({"path": str(model.path), "threads": threads, "about": about}).encode()
+    """The description of a model in a message ``LOAD``."""
+    return json.dumps({"threads": threads, "about": model.about()}).encode()
 
 
 def serve(link: Link) -> None:
-    """Serve one Edge TPU, ``link.argument``, until the parent has enough."""
+    """Serve the Edge TPU ``link.argument`` until the parent closes the connection."""
     (device,) = parse_devices(link.argument)
     networks: dict[int, _Network] = {}
     while (message := link.receive()) is not None:
@@ -54,17 +52,17 @@ def serve(link: Link) -> None:
 
 
 def probe(link: Link) -> None:
-    """Load the delegate of any Edge TPU, and say so."""
+    """Load the delegate of any Edge TPU, and answer."""
     delegate = load_delegate(None)
     link.send()
     del delegate
 
 
 class _Network:
-    """One interpreter, with the memory that the parent writes its input into and reads its output from."""
+    """One interpreter, with the memory in which the parent writes its input and reads its output."""
 
     def __init__(self, device: Device, wanted: dict[str, Any], content: mmap.mmap, tensors: mmap.mmap) -> None:
-        model = ModelFile(Path(wanted["path"]), content[:], manifest=None, **wanted["about"])
+        model = ModelFile.rebuilt(wanted["about"], content[:])
         content.close()
         self._interpreter = Interpreter(model, wanted["threads"], load_delegate(device))
         source, target = self._interpreter.tensors()

@@ -1,4 +1,4 @@
-"""The trial: a model that is to take over runs whole frames in a child process first, where it can do no harm."""
+"""The trial: before a model takes over, it runs whole frames in a child process, where it can do no harm."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from quietcam.files.strict_json import dump_json
 __all__ = ["DONE", "PATIENCE", "Trial", "try_unknown"]
 
 DONE = b"all of it ran"
-"""What a child answers where nothing was wrong."""
+"""The answer of a child that found nothing wrong."""
 
 PATIENCE = 300.0
-"""Seconds that a trial may take, on a slow device whose frames come first: starting Python, loading, three runs."""
+"""Seconds that a trial may take: it starts Python, loads the model and runs it three times, and frames come first."""
 
-_OURS = 192 << 20  # bytes: Python and numpy take 65 MiB here
-_FRAMES, _ARENAS, _CONTENTS = 16, 16, 8  # of each so many; a third of it was seen
+_OURS = 192 << 20  # bytes; Python and numpy take 65 MiB as measured
+_FRAMES, _ARENAS, _CONTENTS = 16, 16, 8  # so many times each; a third of that was measured
 _JOB = "edge.child.trial_job:run"
-_ABOUT = ("height", "width", "channels", "ends", "block", "is_compiled")
 
 
 class Trial:
@@ -37,16 +36,21 @@ class Trial:
         self._stopped = False
 
     def of(self, model: ModelFile, shape: tuple[int, ...], threads: int, overlap: int | None = None) -> None:
-        """Load ``model``, the very bytes, run its golden frame, and frames of ``shape`` ``(H, W, C)``, whole and at
-        half the size, through the same code as the live ones, with limits of time and memory.
+        """Load ``model`` in a child process with limits of time and memory, and run it by the code of live frames.
+
+        It runs its golden frame, and frames of ``shape`` ``(H, W, C)`` at their own size and at half of it.
+
+        Args:
+            model: to be tried.
+            shape: of the frames that it is meant for.
+            threads, overlap: as for :class:`edge.network.denoiser.Denoiser`.
 
         Raises:
-            ModelError: anything went wrong. Nothing of it has happened in this process.
+            ModelError: anything went wrong there. This process is not affected.
         """
         manifest = dump_json(model.manifest.to_dict()).encode() if model.manifest else b"null"
         argument = {
-            "path": str(model.path),
-            "about": {name: getattr(model, name) for name in _ABOUT},
+            "about": model.about(),
             "shape": shape,
             "threads": threads,
             "overlap": overlap,
@@ -57,12 +61,12 @@ class Trial:
                     raise ChildError("It sent what is no answer")
         except (ChildError, OSError) as error:
             raise ModelError(
-                "A model must run whole frames in a process of its own before it takes over. Received: "
+                "A model must run whole frames in a child process before it takes over. Received: "
                 f"{model.path}: {str(error).rstrip('.')}. Remedy: convert the model again with `quietcam convert`."
             ) from error
 
     def stop(self) -> None:
-        """End what is under way, which raises there, and let nothing begin any more."""
+        """End the running trial, which then raises, and let no other begin."""
         with self._lock:
             self._stopped = True
             if self._child is not None:
@@ -76,8 +80,8 @@ class Trial:
                 if self._stopped:
                     raise ChildError("The run has ended")
                 child = self._child = Child(_JOB, argument, shared, memory=memory)
-            stack.callback(child.join, GRACE)  # its memory is free before the same is taken here
-            stack.callback(child.kill)  # there is nothing in it that should end by itself
+            stack.callback(child.join, GRACE)  # so that its memory is free before this process takes as much
+            stack.callback(child.kill)  # it has nothing to clean up
             try:
                 yield child
             finally:
@@ -86,22 +90,31 @@ class Trial:
 
 
 def try_unknown(model: ModelFile | None, size: tuple[int, int] | None, threads: int | None) -> None:
-    """What comes before a model is loaded in a process of its user: one without manifest is tried for frames of
-    ``size`` ``(width, height)``, so that a damaged one ends the command with a message and not with a signal. One whose
-    manifest has its hash is what ``convert`` made, and is loaded without waiting for another process.
+    """Try a model without a manifest before this process loads it.
+
+    A damaged model then ends the command with a message and not with a signal. A model whose manifest holds its hash
+    was made by ``convert`` and is not tried.
+
+    Args:
+        model: None, and models compiled for the Edge TPU, are not tried.
+        size: ``(width, height)`` of the frames. Defaults to the model's own.
+        threads: as for :class:`edge.network.denoiser.Denoiser`.
 
     Raises:
         ModelError: it fails.
         UsageError: ``threads`` is below 1.
     """
-    if model is not None and model.manifest is None and not model.is_compiled:  # such a one never runs in this process
+    if (
+        model is not None and model.manifest is None and not model.is_compiled
+    ):  # compiled ones never run in this process
         width, height = size or (model.width, model.height)
         Trial().of(model, (height, width, 3), check_threads(threads))
 
 
 def _memory(model: ModelFile, shape: tuple[int, ...]) -> int:
-    """Bytes that the trial may take: several times what such a model and such frames need, and no more than any child
-    may. What takes more there would take it here, too.
+    """Bytes that the trial may take: several times what such a model and such frames need, but no more than any child.
+
+    A model that needs more would need it in this process, too.
     """
     needed = _OURS + _FRAMES * math.prod(shape) + _ARENAS * model.arena + _CONTENTS * len(model.content)
     return min(needed, memory_limit())

@@ -1,4 +1,4 @@
-"""What the child process of a trial does: everything with a model that the live process is going to do with it."""
+"""The job of a trial's child process: it does everything with a model that the live process would do."""
 
 from __future__ import annotations
 
@@ -19,21 +19,16 @@ from quietcam.tflite.manifest import Manifest
 
 __all__ = ["run"]
 
-_NICE = 10  # a tenth of the processor, where frames take all of it
+_NICE = 10  # about a tenth of the processor where frames use all of it
 
 
 def run(link: Link) -> None:
-    """Try the model whose bytes and manifest are shared, as ``link.argument`` says, and answer."""
+    """Try the model whose bytes and manifest lie in shared memory, as ``link.argument`` says, and answer."""
     _step_back()
     wanted = link.argument
     content, manifest = (each[:] for each in link.shared)
     values = parse_json(manifest)
-    model = ModelFile(
-        Path(wanted["path"]),
-        content,
-        manifest=None if values is None else Manifest.from_dict(values),
-        **wanted["about"],
-    )
+    model = ModelFile.rebuilt(wanted["about"], content, None if values is None else Manifest.from_dict(values))
     with Denoiser(model, wanted["threads"], wanted["overlap"]) as denoiser:
         _golden(denoiser)
         for half in (False, True):
@@ -42,7 +37,7 @@ def run(link: Link) -> None:
 
 
 def _step_back() -> None:
-    """Live frames go first. Where each session has its own share of the processor, that share must be small, too."""
+    """Let live frames go first. Where the kernel groups processes (autogroup), this one's group must be nice, too."""
     with contextlib.suppress(OSError):
         os.nice(_NICE)
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
@@ -54,15 +49,15 @@ def _golden(denoiser: Denoiser) -> None:
     found = check_golden(denoiser.interpreter)
     if found is not None and found[0] > found[1]:
         raise ModelError(
-            "A model gives the pixels here that it gave where it was made. Received: "
-            f"{denoiser.model.path}: its golden frame is up to {found[0]} of 255 off, {found[1]} are allowed. "
+            "A model must give the same pixels here as on the machine that made it. Received: "
+            f"{denoiser.model.path}: its golden frame differs by up to {found[0]} of 255, {found[1]} is allowed. "
             "Remedy: copy the model again, or convert it again with `quietcam convert`."
         )
 
 
 def _frame(denoiser: Denoiser, shape: tuple[int, ...], half: bool) -> None:
     noisy = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    if half:  # as the ladder has it, but for OpenCV: loading that may take longer than all the rest
+    if half:  # as on the ladder, but without OpenCV, which may take longer to load than all the rest
         noisy = noisy[::2, ::2]
     wanted = (*noisy.shape[:2], 3 if denoiser.model.channels == 3 else shape[2])
     try:
@@ -73,11 +68,11 @@ def _frame(denoiser: Denoiser, shape: tuple[int, ...], half: bool) -> None:
         numbers = False
     if not numbers:
         raise ModelError(
-            f"A model gives numbers. Received: {denoiser.model.path}: infinite ones, or none, for a frame of "
+            f"A model must give finite numbers. Received: {denoiser.model.path}: infinity or NaN for a frame of "
             f"{wanted[1]}x{wanted[0]}. Remedy: convert the model again with `quietcam convert`."
         )
     if treatment.model is None or denoised.shape != wanted:
         raise ModelError(
-            f"A model gives a frame for a frame. Received: {denoiser.model.path}: {treatment.words}, "
+            f"A model must give a frame for each frame. Received: {denoiser.model.path}: {treatment.words}, "
             f"{list(denoised.shape)} for {list(noisy.shape)}. Remedy: convert the model again with `quietcam convert`."
         )

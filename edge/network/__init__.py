@@ -1,1 +1,1 @@
-"""A network on the device: its file, interpreters and devices, and what becomes of a frame."""
+"""A network on the device: its model file, the interpreters that run it, and the denoiser for frames of any size."""

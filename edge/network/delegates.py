@@ -1,4 +1,4 @@
-"""Where a network runs: on the CPU, or on an Edge TPU through its delegate library."""
+"""The devices that a network runs on: the CPU, or an Edge TPU through its delegate library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["CPU", "DEVICE_MEANS", "Device", "library_name", "load_delegate", "pa
 
 DEVICE_MEANS = "cpu, usb[:N] or pci[:N], or several of these with commas between them"
 LIBRARY_VARIABLE = "QUIETCAM_EDGETPU_LIBRARY"
-"""This environment variable may name another delegate library than the system's libedgetpu."""
+"""An environment variable. It may name another delegate library than the system's libedgetpu."""
 
 _LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
 _MOST = 64
@@ -24,7 +24,12 @@ _MOST = 64
 
 @dataclass(frozen=True)
 class Device:
-    """One place to run. ``kind`` is cpu, usb or pci; ``index`` counts the Edge TPUs of a kind, None takes any."""
+    """A device that runs a network.
+
+    Attributes:
+        kind: ``cpu``, ``usb`` or ``pci``.
+        index: the number of an Edge TPU among those of its kind, from 0; None takes any.
+    """
 
     kind: str
     index: int | None = None
@@ -41,10 +46,10 @@ CPU = Device("cpu")
 
 
 def parse_devices(text: str) -> tuple[Device, ...]:
-    """``usb:0,usb:1`` as devices.
+    """Read a list of devices such as ``usb:0,usb:1``.
 
     Raises:
-        UsageError: it is not what ``DEVICE_MEANS`` says, or names an Edge TPU twice.
+        UsageError: the text is not as ``DEVICE_MEANS`` says, or it names an Edge TPU twice.
     """
     devices = tuple(_parse(part.strip(), text) for part in text.lower().split(","))
     tpus = [each for each in devices if not each.is_cpu]
@@ -52,8 +57,8 @@ def parse_devices(text: str) -> tuple[Device, ...]:
         indices = [each.index for each in tpus if each.kind == kind]
         if len(set(indices)) < len(indices) or (None in indices and len(indices) > 1):
             raise UsageError(
-                f"Several Edge TPUs are told apart by their numbers. Received: {text}. "
-                f"Remedy: for example --device {kind}:0,{kind}:1"
+                f"Each of several Edge TPUs needs a number of its own. Received: {text}. "
+                f"Remedy: for example `device={kind}:0,{kind}:1`."
             )
     return devices
 
@@ -63,35 +68,36 @@ def _parse(part: str, text: str) -> Device:
     known = kind in ("cpu", "usb", "pci")
     counted = re.fullmatch(r"[0-9]{1,3}", number) is not None and int(number) < _MOST and kind != "cpu"
     if not known or (colon and not counted):
-        raise UsageError(f"A device is {DEVICE_MEANS}. Received: {text}. Remedy: for example --device usb:0")
+        raise UsageError(f"A device is {DEVICE_MEANS}. Received: {text}. Remedy: for example `device=usb:0`.")
     return Device(kind, int(number) if colon else None)
 
 
 def library_name() -> str:
-    """The delegate library that is loaded: a path, or a name that the system's loader looks for."""
+    """The delegate library that is loaded: a path, or a name that the system's loader searches."""
     return os.environ.get(LIBRARY_VARIABLE) or _LIBRARIES.get(sys.platform, "libedgetpu.so.1")
 
 
 def load_delegate(device: Device | None) -> Any:
-    """The delegate of one Edge TPU, None: of any, to be handed to an interpreter and kept as long as that lives.
+    """Load the delegate of an Edge TPU, of any one for None. An interpreter takes it; keep it as long as that lives.
 
-    It may hang with Python's lock held, or end the process: only a child process calls it (:mod:`edge.child.tpu_job`).
+    The library may hang while it holds Python's lock, or crash. So call this in a child process only
+    (:mod:`edge.child.tpu_job`).
 
     Raises:
-        DeviceError: the library is missing, or it finds no such device.
+        DeviceError: the library is missing, or it does not find the device.
         MissingExtraError: no runtime is installed.
     """
     load = runtime().load_delegate
     library = library_name()
     try:
-        # Asked for here first: the runtime's own loader, where this fails, leaves an exception in a destructor.
+        # Tried here first: when this fails in the runtime's own loader, an exception is raised in a destructor.
         found = ctypes.PyDLL(library)
         for function in ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"):
             getattr(found, function)
     except (OSError, AttributeError) as error:
         raise DeviceError(
             f"{_named(device)} needs the library libedgetpu. Received: {error}. "
-            f"Remedy: install libedgetpu, or say where it lies with {LIBRARY_VARIABLE}=FILE"
+            f"Remedy: install libedgetpu, or name its file with {LIBRARY_VARIABLE}=FILE."
         ) from error
     try:
         return load(library, {} if device is None else {"device": str(device)})
@@ -99,8 +105,8 @@ def load_delegate(device: Device | None) -> Any:
         said = one_line(error)
     raise DeviceError(
         f"{_named(device)} does not start. Received: {said}. "
-        "Remedy: look whether it is plugged in (lsusb, ls /dev/apex*), may be opened by this user, and is not "
-        "taken by another program"
+        "Remedy: check that it is plugged in (lsusb, ls /dev/apex*), that this user may open it, and that no other "
+        "program uses it."
     )
 
 

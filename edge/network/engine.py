@@ -1,4 +1,4 @@
-"""The engine: one network on one or several devices that share its work, and the CPU that steps in for them."""
+"""The engine: one network on one or several devices that share its work. The CPU replaces those that fail."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ _CLOSING = GRACE + 0.5  # seconds
 
 @dataclass(frozen=True)
 class Patience:
-    """How long an Edge TPU that does not answer is waited for, in seconds.
+    """How long the engine waits for an Edge TPU, in seconds.
 
     Attributes:
-        start: when the engine starts and the CPU can stand in; the device goes on starting in the background.
-        opening: until the library has the network ready, and again until it has run once; else it is given up. The
-            firmware and the model are sent to the device meanwhile.
-        answering: until it has run the network later.
-        frame: until the frame goes on without it, or four times as long as its answers usually take.
+        start: for its first answer when the engine starts, if the CPU can do the work. The device goes on starting in
+            the background.
+        opening: for its library to load the network, and again for its first run. Then the device is given up. In this
+            time the firmware and the model are sent to it.
+        answering: for each later run of the network. Then the device is given up.
+        frame: until the others or the CPU take over the frame, or four times its usual seconds if that is more.
     """
 
     start: float = 3.0
@@ -50,24 +51,23 @@ class Patience:
 
 
 class Engine:
-    """Runs a network wherever it can.
+    """Runs a network on the devices that are wanted, and on the CPU where these fail.
 
-    The CPU alone runs in the caller's thread. Every Edge TPU has a process of its own, so that one that hangs or
-    crashes takes nothing with it. One that is missing, fails or does not answer is said aloud, its work goes to the
-    others or to the CPU, and it is tried again in the background until it comes back. Frames do not wait until one that
-    does not answer is given up: the others or the CPU do its work meanwhile.
+    The CPU alone runs in the caller's thread. Every Edge TPU has a child process, so that a hang or a crash hurts
+    nothing else. If one is missing, fails or does not answer, the log says so, the other devices or the CPU do its
+    work, and it is tried again in the background until it works. No frame waits for a device that does not answer.
 
     Args:
-        model: a model file, or its path. With Edge TPUs the compiled one or its twin on the CPU: the other is looked
-            for beside it (``NAME_edgetpu.tflite`` and ``NAME.tflite``).
-        device: what :func:`edge.network.delegates.parse_devices` reads.
-        threads: of each CPU interpreter.
-        retry: seconds until a lost device is first tried again, and at most, since the wait doubles.
-        patience: how long a device that does not answer is waited for.
+        model: a model file, its path, or what :func:`edge.network.variants.load_variants` gives. For Edge TPUs either
+            the compiled model or that for the CPU: the other one is loaded from the same folder.
+        device: as for :func:`edge.network.delegates.parse_devices`.
+        threads: of each interpreter on the CPU. Defaults to one per core, up to 4.
+        retry: seconds until a lost device is tried again: the first wait, which doubles each time, and the longest.
+        patience: how long to wait for a device.
 
     Raises:
-        UsageError: no such model, a wrong device, threads below 1.
-        ModelError: a model that cannot be used.
+        UsageError: the model does not exist, or ``device`` or ``threads`` is not valid.
+        ModelError: the model cannot be used.
         DeviceError: no Edge TPU starts, and there is no model for the CPU.
     """
 
@@ -88,17 +88,17 @@ class Engine:
         self._cpu_model, self._tpu_model, self.model = variants.cpu, variants.tpu, variants.shown
         self._results: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._workers: list[Worker] = []
-        self._late: set[Worker] = set()  # of them, whose answer no frame waits for any more
+        self._late: set[Worker] = set()  # workers whose answer no frame waits for any more
         self._cpu: Interpreter | None = None
         self._reasons: dict[Device, str] = {}
         self._retries = 0
         self._since = time.time()
         self._returned: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._lock = threading.Lock()  # held while a device is handed over, which must not happen after closing
+        self._lock = threading.Lock()  # held while a device is handed over: that must not happen after closing
         self._opening: dict[Device, Tpu] = {}
         self._openers: dict[Device, threading.Thread] = {}
-        self._final: dict[str, Any] | None = None  # the state as of closing
+        self._final: dict[str, Any] | None = None  # the state when the engine was closed
         try:
             self._start()
         except BaseException:
@@ -107,20 +107,22 @@ class Engine:
 
     @property
     def interpreter(self) -> Interpreter:
-        """One that works now, to time its ``invoke``."""
+        """An interpreter that works now, to measure its ``invoke``."""
         return self._workers[0].interpreter if self._workers else self._stand_in() or _nothing()
 
     @property
     def running(self) -> str | None:
-        """Name of the model that runs now: the compiled one, or its twin on the CPU; None where nothing can run."""
+        """Name of the model that runs now: the compiled one, or that for the CPU; None where none can run."""
         if any(not worker.device.is_cpu for worker in self._punctual()):
             return None if self._tpu_model is None else self._tpu_model.name
         return None if self._cpu_model is None else self._cpu_model.name
 
     @property
     def state(self) -> dict[str, Any]:
-        """``wanted`` and ``used`` as text (``used`` is none where frames pass untouched), ``reason`` for their
-        difference or None, ``since`` when so (seconds since 1970), ``retries`` so far.
+        """The state of the devices, for JSON.
+
+        ``wanted`` and ``used``: devices as text; ``used`` is none where frames pass untouched. ``reason``: why they
+        differ, or None. ``since``: time of the last change, in seconds since 1970. ``retries``: their number so far.
         """
         return self._final or {
             "wanted": ",".join(map(str, self._devices)),
@@ -131,14 +133,14 @@ class Engine:
         }
 
     def run(self, count: int, part: Callable[[int], Image], take: Callable[[int, Interpreter], None]) -> bool:
-        """Run the network on ``count`` pictures, no one of which is larger than the model's.
+        """Run the network on ``count`` pictures, none of which is larger than the model's.
 
         Args:
-            part: gives picture number i; it is read until ``take`` was called for it.
-            take: fetches the result of picture number i from the interpreter; called in this thread, in any order.
+            part: gives picture number i. The engine reads it until ``take`` was called for it.
+            take: fetches the result of picture number i from the interpreter. Called in this thread, in any order.
 
         Returns:
-            False where nothing is left that could run the network; some of the pictures may have been taken.
+            False if no device is left that can run the network. Some of the pictures may have been taken then.
 
         Raises:
             ModelError: the model fails on the CPU.
@@ -170,7 +172,7 @@ class Engine:
                     take(index, worker.interpreter)
                 elif index is not None:
                     todo.appendleft(index)
-        finally:  # of a frame that failed the CPUs read a little longer; whatever else comes is late
+        finally:  # if the frame failed, CPU workers may still read it; answers of others are late now
             while any(worker.device.is_cpu for worker in busy):
                 worker, _ = self._results.get()
                 self._late.discard(worker)
@@ -179,7 +181,7 @@ class Engine:
         return True
 
     def close(self) -> None:
-        """Give all devices back. Waits about a second for one that hangs, and leaves it behind. May be called twice."""
+        """Free all devices. Waits about a second for a device that hangs, then leaves it. May be called twice."""
         self._final = self._final or self.state
         with self._lock:
             self._closing.set()
@@ -205,8 +207,8 @@ class Engine:
             return
         if self._tpu_model is not None and not self._tpu_model.is_compiled:
             log.warning(
-                f"{self._tpu_model.path.name} was not compiled for the Edge TPU: what its library does not take runs "
-                "on the CPU. Remedy: `quietcam coral compile`"
+                f"{self._tpu_model.path.name} was not compiled for the Edge TPU, so most of it may run on the CPU. "
+                "Remedy: `quietcam coral compile`"
             )
         for device in self._devices:
             if device.is_cpu:
@@ -214,7 +216,7 @@ class Engine:
                 self._workers.append(Worker(device, Interpreter(self._cpu_model, self.threads), self._results))
             else:
                 self._reasons[device] = f"The Edge TPU {device} is still starting"
-        # With something to run on, a device that takes long to start comes in later.
+        # If the CPU can do the work, devices that start slowly join later.
         alone = self._cpu_model is None
         end = time.monotonic() + (2 * self._patience.opening + 3 * GRACE if alone else self._patience.start)
         for tried in [self._watch(device, 0.0) for device in self._reasons]:
@@ -223,9 +225,9 @@ class Engine:
         if not self._workers and self._stand_in() is None:
             raise DeviceError("; ".join(self._reasons.values()))
         if not any(worker.device.is_cpu for worker in self._workers):
-            self._stand_in()  # now: where a device is lost in the middle of a frame, the frame must not wait for it
+            self._stand_in()  # now, so that no frame waits for this when a device is lost
         for reason in list(self._reasons.values()):
-            log.warning(f"{reason}; until then {self._instead()}")
+            log.warning(f"{reason}; until then, {self._instead()}")
 
     def _run_here(
         self, todo: deque[int], part: Callable[[int], Image], take: Callable[[int, Interpreter], None]
@@ -240,13 +242,13 @@ class Engine:
         return True
 
     def _stand_in(self) -> Interpreter | None:
-        """The CPU's interpreter, made when it is first needed; None without a model for it."""
+        """The CPU's interpreter, made when it is first needed; None without a model for the CPU."""
         if self._cpu is None and self._cpu_model is not None:
             self._cpu = Interpreter(self._cpu_model, self.threads)
         return self._cpu
 
     def _open(self, device: Device) -> Worker:
-        """A worker that has answered once."""
+        """Open a device. Gives a worker that has answered once."""
         model = self._tpu_model
         assert model is not None
         tpu = Tpu.take(device)
@@ -266,7 +268,7 @@ class Engine:
         return [worker for worker in self._workers if worker not in self._late]
 
     def _heard(self, worker: Worker, error: Exception | None) -> bool:
-        """Whether a worker that has answered works. One of the CPU must."""
+        """Whether the worker that has answered works. An error on the CPU is raised."""
         was_late = worker in self._late
         self._late.discard(worker)
         if error is None:
@@ -279,7 +281,7 @@ class Engine:
         return error is None
 
     def _note(self, device: Device, reason: str | None) -> None:
-        """Why a device is not used now; None: it is."""
+        """Keep why a device is not used now; None where it is used."""
         if reason is None:
             self._reasons.pop(device, None)
         else:
@@ -290,13 +292,13 @@ class Engine:
         self._workers.remove(worker)
         worker.leave()
         self._note(worker.device, f"{worker.device}: {reason}")
-        log.warning(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back {self._instead()}")
+        log.warning(f"The Edge TPU {worker.device} is lost: {reason.rstrip('.')}; until it is back, {self._instead()}")
         self._watch(worker.device, self._retry[0])
 
     def _instead(self) -> str:
         used = self._used()
         if used == "none":
-            return "frames pass as they are, since there is no model for the CPU beside the compiled one"
+            return "frames pass as they are, because there is no model for the CPU beside the compiled one"
         return f"the network runs on {used}"
 
     def _used(self) -> str:
@@ -305,9 +307,7 @@ class Engine:
         return "none" if self._cpu_model is None else "cpu"
 
     def _watch(self, device: Device, wait: float) -> threading.Event:
-        """Have a device opened, in a thread of its own, in ``wait`` seconds and then over and over until it works. The
-        event is set when it was tried once.
-        """
+        """Start a thread that tries to open a device, first after ``wait`` seconds. The event follows the first try."""
         tried, name = threading.Event(), f"quietcam-{device}-opening"
         opener = threading.Thread(target=self._keep_trying, args=(device, wait, tried), name=name, daemon=True)
         self._openers[device] = opener
@@ -320,7 +320,7 @@ class Engine:
             self._retries += wait > 0
             try:
                 worker = self._open(device)
-            except (QuietcamError, RuntimeError) as error:  # the latter: no more threads
+            except (QuietcamError, RuntimeError) as error:  # RuntimeError: no more threads can be started
                 self._reasons[device] = str(error)
                 wait = backoff.failed()
             else:
@@ -328,13 +328,13 @@ class Engine:
                     if self._closing.is_set():
                         worker.leave()
                     else:
-                        self._returned.put(worker)  # the next frame takes it in
+                        self._returned.put(worker)  # the next frame uses it
                 return
             finally:
                 tried.set()
 
     def _adopt(self, aloud: bool = True) -> None:
-        """Take in devices that came, or came back."""
+        """Use devices that have started, or have come back."""
         while not self._returned.empty():
             worker = self._returned.get()
             self._workers.append(worker)
@@ -344,9 +344,9 @@ class Engine:
 
 
 def _longest(due: float) -> float | None:
-    """Seconds until then; None without end."""
+    """Seconds until ``due``; None where it never comes."""
     return None if math.isinf(due) else max(due - time.monotonic(), 0.0)
 
 
 def _nothing() -> Interpreter:
-    raise DeviceError("No device is left that could run the network. Remedy: plug one in")
+    raise DeviceError("No device is left that can run the network. Remedy: plug one in.")

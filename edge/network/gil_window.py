@@ -1,8 +1,8 @@
-"""The moment at which the network begins to run: what then holds Python's lock for long holds up no frame.
+"""The window in which Python's global lock (GIL) may be held for long without delaying a frame.
 
-The runtime loads a model, and gives its memory back, with that lock held: 10 to 160 ms for frames of 640x480 to
-1920x1088 on a desktop, nearly all of it the kernel's, which hands out zeroed pages. It runs a network without the lock,
-for about as long. So a thread that makes another model ready waits until one has just begun to run.
+The runtime holds the GIL while it loads a model and while it frees its memory: 10 to 160 ms for frames of 640x480 to
+1920x1088 on a desktop, nearly all of it spent by the kernel on zeroed pages. It does not hold the GIL while a network
+runs, which takes about as long. So a thread that prepares another model waits until a network has just begun to run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 __all__ = ["background_work", "invoke_begins", "no_more_invokes", "wait_for_invoke"]
 
-_LONGEST = 2.0  # seconds: where none ran for so long, there is none to wait for
+_LONGEST = 2.0  # seconds; if no network has run for so long, there is nothing to wait for
 
 _began = threading.Event()
 _last = float("-inf")
@@ -24,7 +24,7 @@ _here = threading.local()
 
 
 def invoke_begins() -> None:
-    """A network begins to run. Called right before that, every time: it must cost nothing."""
+    """Call this right before a network runs. It is called for every frame, so it must cost nothing."""
     global _last
     _last = time.monotonic()
     if _waiting:
@@ -32,7 +32,7 @@ def invoke_begins() -> None:
 
 
 def no_more_invokes() -> None:
-    """No network runs any more: whoever waits for one goes on."""
+    """Call this when no network will run any more. Threads that wait for one go on."""
     global _last
     _last = float("-inf")
     _began.set()
@@ -40,7 +40,7 @@ def no_more_invokes() -> None:
 
 @contextlib.contextmanager
 def background_work() -> Iterator[None]:
-    """While the block runs, ``wait_for_invoke`` does wait in this thread: frames run in another one."""
+    """Mark this thread as one that works in the background of frames: in it, ``wait_for_invoke`` really waits."""
     _here.waits = True
     try:
         yield
@@ -49,7 +49,10 @@ def background_work() -> Iterator[None]:
 
 
 def wait_for_invoke() -> None:
-    """Return when another thread has just begun to run a network; at once where none does, or it does not matter."""
+    """Wait until another thread has just begun to run a network.
+
+    Returns at once outside of ``background_work``, and where no network has run for two seconds.
+    """
     global _waiting
     if not getattr(_here, "waits", False):
         return

@@ -1,8 +1,8 @@
-"""The golden frame: a small noisy picture in a model's manifest, and what came out of it where the model was made.
+"""The golden frame: a small noisy picture in a model's manifest, with the model's output on the machine that made it.
 
-On any other machine the same picture must give the same, up to what processors round differently. A hash of the output
-would not do: x86-64 and arm64 differ in one value of sixty, by 2 of 255 as a rule and by 3 now and then. The pixels lie
-there as they are, in base64: what packs them would put other bytes into the file with another version.
+On any other machine the same picture must give the same output, except where processors round differently. A hash of
+the output would not do: x86-64 and arm64 differ in one value of sixty, usually by 2 of 255 and sometimes by 3. The
+pixels are stored uncompressed, in base64: another version of a compressor would write other bytes for the same model.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from quietcam.sensor.scenes import make_pair
 __all__ = ["SIDE", "TOLERANCE", "check_golden", "make_golden"]
 
 SIDE = 32
-"""Pixels; the model sees it mirrored up to its own size."""
+"""Width and height in pixels. The model sees the picture mirrored up to its own size."""
 
 TOLERANCE = 8
-"""Steps of 255 that a value may be off: kernels of another runtime or processor round otherwise, by up to 5 as seen."""
+"""Steps of 255 by which a value may differ. Other runtimes and processors round differently, by up to 5 as measured."""
 
-_SEED, _BAND = 1, (22.0, 24.0)  # a picture with edges, and more noise than a network can pass over
+_SEED, _BAND = 1, (22.0, 24.0)  # a picture with edges, and with so much noise that every network changes it
 
 
 def make_golden(interpreter: Interpreter) -> dict[str, Any]:
-    """What a manifest holds as ``golden``: ``noisy``, ``denoised``, their ``shape``, and the ``tolerance``."""
+    """The entry ``golden`` of a manifest: ``noisy``, ``denoised``, their ``shape``, and the ``tolerance``."""
     height, width, channels = interpreter.shape
     noisy = make_pair(_SEED, SIDE, channels=channels, band=_BAND)[0][:height, :width]
     return {
@@ -41,12 +41,14 @@ def make_golden(interpreter: Interpreter) -> dict[str, Any]:
 
 
 def check_golden(interpreter: Interpreter) -> tuple[int, int] | None:
-    """How far the loaded model is off its golden frame here, at most, and how far it may be, both in steps of 255.
+    """Run the golden frame of a loaded model.
 
-    None where its manifest has none.
+    Returns:
+        The largest difference from its expected output, and the largest that is allowed, both in steps of 255. None
+        where the manifest has no golden frame.
 
     Raises:
-        ModelError: the golden frame is not of this model's size.
+        ModelError: the golden frame does not fit into the model.
     """
     golden = interpreter.model.manifest.golden if interpreter.model.manifest else None
     if golden is None:
@@ -55,7 +57,7 @@ def check_golden(interpreter: Interpreter) -> tuple[int, int] | None:
     most = interpreter.shape
     if height > most[0] or width > most[1] or channels != most[2]:
         raise ModelError(
-            "A golden frame is no larger than its model's frame. Received: "
+            "A golden frame must not be larger than its model's frame. Received: "
             f"{interpreter.model.path}: {width}x{height}x{channels} for a model of {most[1]}x{most[0]}x{most[2]}. "
             "Remedy: convert the model again with `quietcam convert`."
         )

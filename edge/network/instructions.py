@@ -1,4 +1,4 @@
-"""Which of the processor's instructions the network's kernels use, and what that means for the speed of int8."""
+"""Which instructions of the processor the network's kernels use, and what this means for the speed of int8."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Instructions", "instructions", "instructions_here"]
 
 @dataclass(frozen=True)
 class Instructions:
-    """The instructions that XNNPACK chooses on a processor.
+    """The instructions that XNNPACK, which holds the CPU's kernels, chooses on a processor.
 
     Attributes:
-        name: for a reader, such as ``AVX512 with VNNI``.
-        int8_dot_product: whether one of them multiplies and sums four int8 values at once, which is what makes an int8
-            network faster than its float twin; None where that is not known.
+        name: for people, as ``AVX512 with VNNI``.
+        int8_dot_product: whether one of them multiplies and sums four int8 values at once. Only then is an int8 network
+            much faster than its float twin. None where this is not known.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Instructions:
 
     @property
     def meaning(self) -> str:
-        """What to expect of int8, in one sentence."""
+        """What speed to expect of int8, in one sentence."""
         if self.int8_dot_product is None:
             return "Measure an int8 model beside its float twin to see which is faster here."
         if self.int8_dot_product:
@@ -52,16 +52,16 @@ _ARM = (
     ("asimd", Instructions("NEON without dot products", False)),
     ("neon", Instructions("NEON without dot products", False)),
 )
-"""Flags of ``/proc/cpuinfo``, best first, in the order in which XNNPACK prefers them."""
+"""Words of ``/proc/cpuinfo``, in the order in which XNNPACK prefers the instructions."""
 
 
 def instructions(cpuinfo: str, architecture: str) -> Instructions:
-    """What a processor with this ``/proc/cpuinfo`` has.
+    """The instructions of a processor with this ``/proc/cpuinfo``.
 
-    Of cores of several kinds the least one decides, as in XNNPACK.
+    Where its cores differ, only what all of them have counts, as in XNNPACK.
 
     Args:
-        cpuinfo: the file's text; empty where there is none.
+        cpuinfo: text of the file; empty where there is no such file.
         architecture: as ``platform.machine()`` names it.
     """
     is_arm = architecture.startswith(("aarch64", "arm"))
@@ -73,7 +73,7 @@ def instructions(cpuinfo: str, architecture: str) -> Instructions:
 
 
 def instructions_here() -> Instructions:
-    """Those of this machine."""
+    """The instructions of this machine's processor."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -23,38 +23,38 @@ from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.quantization import int8_to_pixels, pixels_to_int8
 from quietcam.tiling import mirror
 
-__all__ = ["Interpreter", "check_threads", "default_threads"]
+__all__ = ["Interpreter", "check_threads", "closed", "default_threads"]
 
 
 def default_threads() -> int:
-    """One per core that this process may use, at most 4: beyond that small networks do not get faster."""
+    """One thread for each core that this process may use, at most 4: small networks do not get faster beyond that."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(4, cores)
 
 
 def check_threads(threads: int | None) -> int:
-    """``threads`` when it is 1 to 256; of None the default.
+    """Gives ``threads`` back, or the default for None.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is not 1 to 256.
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"The interpreter has 1 to {MOST_THREADS} threads. Received: threads={threads}.")
+        raise UsageError(f"The number of threads must be 1 to {MOST_THREADS}. Received: threads={threads}.")
     return default_threads() if threads is None else threads
 
 
 class Interpreter:
-    """A loaded model. ``run`` takes pixels and gives pixels; nothing is allocated between two runs.
+    """A loaded model. ``run`` takes pixels and gives pixels, without allocating memory.
 
     Args:
         model: a model file, or its path.
-        threads: of the CPU kernels, at least 1. Defaults to one per core, up to 4.
-        delegate: of :func:`edge.network.delegates.load_delegate`; None runs on the CPU.
+        threads: of the CPU's kernels, 1 to 256. Defaults to one per core, up to 4.
+        delegate: from :func:`edge.network.delegates.load_delegate`; None runs on the CPU.
 
     Raises:
-        UsageError: there is no such file, or ``threads`` is below 1.
-        ModelError: the model breaks the contract, or this runtime cannot run it.
-        MissingExtraError: no runtime is installed, or one that does not go with this numpy.
+        UsageError: there is no such file, or ``threads`` is not 1 to 256.
+        ModelError: the model does not keep the contract, or this runtime cannot run it.
+        MissingExtraError: no runtime is installed, or it does not work with the installed numpy.
     """
 
     def __init__(self, model: ModelFile | Path | str, threads: int | None = None, delegate: Any = None) -> None:
@@ -62,7 +62,7 @@ class Interpreter:
         self.model = model if isinstance(model, ModelFile) else load_model(model)
         self.runtime = runtime().name
         self._native: Any
-        # Views are asked for anew at every run: one that is kept would forbid `invoke`.
+        # Functions that give views of the tensors: the runtime refuses `invoke` while a view exists.
         self._input: Callable[[], NDArray[Any]]
         self._output: Callable[[], NDArray[Any]]
         self._load(delegate)
@@ -71,11 +71,11 @@ class Interpreter:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """``(height, width, channels)`` of what goes in and of what comes out."""
+        """``(height, width, channels)`` of the input and of the output."""
         return self.model.height, self.model.width, self.model.channels
 
     def run(self, noisy: Image, denoised: Image) -> None:
-        """Denoise ``noisy`` into ``denoised``: uint8 of one shape, which is ``shape`` or has smaller sides.
+        """Denoise ``noisy`` into ``denoised``, both uint8 of the same shape: ``shape``, or smaller in height or width.
 
         A smaller picture is mirrored at its right and lower edge.
         """
@@ -84,7 +84,7 @@ class Interpreter:
         self.get(denoised)
 
     def put(self, noisy: Image) -> None:
-        """Lay ``noisy`` into the input: the first of the three steps of ``run``."""
+        """Write ``noisy`` into the input. ``run`` calls this, then ``invoke``, then ``get``."""
         height, width = noisy.shape[:2]
         tensor = self._input()[0]
         if self.model.is_int8:
@@ -96,7 +96,7 @@ class Interpreter:
         mirror(tensor, height, width)
 
     def invoke(self) -> None:
-        """Run the network on what its input holds now."""
+        """Run the network on its input."""
         failure = ""
         gil_window.invoke_begins()
         try:
@@ -107,7 +107,7 @@ class Interpreter:
             raise ModelError(f"{self.model.path} failed while running. Received: {failure}.")
 
     def get(self, denoised: Image) -> None:
-        """Take the output, or its upper left part, into ``denoised``."""
+        """Write the output, or its upper left part, into ``denoised``."""
         height, width = denoised.shape[:2]
         tensor = self._output()[0]
         if self.model.block:
@@ -126,13 +126,13 @@ class Interpreter:
             np.copyto(denoised, floats, casting="unsafe")
 
     def tensors(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The input and the output themselves, with their batch of 1. They must be gone before ``invoke``."""
+        """The input and the output tensor, with a batch of 1. Drop both before ``invoke``."""
         return self._input(), self._output()
 
     def close(self) -> None:
-        """Give the native memory back. May be called twice."""
+        """Free the native memory. May be called twice."""
         self._native = None
-        self._input = self._output = None  # type: ignore[assignment]
+        self._input = self._output = closed
 
     def __enter__(self) -> Interpreter:
         return self
@@ -146,14 +146,14 @@ class Interpreter:
         if self.model.is_compiled and delegate is None:
             raise ModelError(
                 f"A model that was compiled for the Edge TPU runs on nothing else. Received: {self.model.path} for "
-                "the CPU. Remedy: --device usb or pci, or the model that it was compiled from"
+                "the CPU. Remedy: set `device` to usb or pci, or use the model that this one was compiled from."
             )
         installed = runtime()
         native: Any = None
         failure = ""
         delegates = {} if delegate is None else {"experimental_delegates": [delegate]}
         gil_window.wait_for_invoke()
-        # With a delegate this is a child process, whose chatter is kept there: its last words must come through.
+        # With a delegate this is a child process: its parent needs the native output to explain a crash.
         with native_output_caught() if delegate is None else contextlib.nullcontext():
             try:
                 native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
@@ -161,8 +161,7 @@ class Interpreter:
                 self._input, self._output = _ends(native, self.model)
             except (ValueError, RuntimeError) as error:
                 failure = _first_line(error)
-        # Raised out here it is the only line on the terminal. Of the error itself the words are enough: its traceback
-        # would keep the native side alive, and with it the device.
+        # Raised outside of the handler: the runtime's error would keep the native side, and its device, alive.
         if failure:
             raise ModelError(
                 f"{self.runtime} cannot run {self.model.path}. Received: {failure}. "
@@ -172,7 +171,11 @@ class Interpreter:
 
 
 def _ends(native: Any, model: ModelFile) -> tuple[Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]:
-    """What gives the input and the output. ValueError: the graph, as it was built, has others than the file says."""
+    """Functions that give views of the input and of the output.
+
+    Raises:
+        ValueError: shape or type of the built graph is not what the file says.
+    """
     block = model.block or 1
     picture = 1, model.height, model.width, model.channels
     blocks = 1, model.height // block, model.width // block, model.channels * block**2
@@ -187,6 +190,11 @@ def _ends(native: Any, model: ModelFile) -> tuple[Callable[[], NDArray[Any]], Ca
         views.append(native.tensor(details["index"]))
         views[-1]()  # of a graph without operators it has no memory
     return views[0], views[1]
+
+
+def closed() -> NDArray[Any]:
+    """Stands in for the tensors of an interpreter that is closed."""
+    raise ModelError("A closed interpreter runs no network.")
 
 
 def _first_line(error: Exception) -> str:

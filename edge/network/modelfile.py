@@ -1,10 +1,11 @@
-"""A model file as the device takes it: read once, checked against the contract, with its manifest."""
+"""A model file as a device uses it: read once, checked against the contract, with its manifest."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from quietcam.tflite.quantization import Quantization
 
 __all__ = ["ModelFile", "load_model"]
 
-_STRIDE = 8  # of a model without manifest, where its size allows
+_STRIDE = 8  # of a model without a manifest, if its size allows it
 _OVERLAP = 32
 _MOST_ARENA, _LEAST_ARENA, _ARENA_OF_A_PIXEL = 1 << 30, 64 << 20, 4 << 10  # bytes; `base` in float32 takes 108 a pixel
 _COMPILED = "edgetpu-custom-op"
-"""The one operator that the Edge TPU's compiler puts in the place of all that it mapped."""
+"""The operator by which the Edge TPU's compiler replaces all operators that it mapped."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,13 @@ class ModelFile:
     """A model that keeps the contract: one input and one output, ``(1, height, width, channels)`` on both.
 
     Attributes:
-        content: the very bytes that were checked, so that what is loaded is what was looked at.
-        ends: ``int8``, of the pixel identity; ``uint8``, pixels as they are; or ``float32``, in [0, 1].
-        manifest: None where the file has none.
-        block: the graph ends before depth-to-space with blocks of so many pixels; 0: it gives the picture.
-        is_compiled: for the Edge TPU, and runs on nothing else.
-        arena: bytes of what lies between its operators at once, at least; what runs it takes a multiple.
+        content: the bytes that were checked. The runtime loads these, and not the file again.
+        ends: type of input and output: ``int8`` with the pixel identity, ``uint8`` for pixels as they are, or
+            ``float32`` in [0, 1].
+        manifest: None if the file has none.
+        block: side in pixels of the blocks that the graph leaves for depth-to-space; 0 if it gives the picture itself.
+        is_compiled: the model was compiled for the Edge TPU and runs on nothing else.
+        arena: least number of bytes that its intermediate tensors need. The runtime takes several times as many.
     """
 
     path: Path
@@ -53,29 +55,46 @@ class ModelFile:
 
     @property
     def is_int8(self) -> bool:
-        """int8 at both ends."""
+        """Whether input and output are int8."""
         return self.ends == "int8"
 
     @property
     def stride(self) -> int:
-        """The total stride: frames are cut into tiles at multiples of it."""
+        """The total stride in pixels. Frames are cut into tiles at multiples of it."""
         return self.manifest.stride if self.manifest else math.gcd(_STRIDE, self.height, self.width)
 
     @property
     def reach(self) -> int | None:
-        """How far from a pixel, in pixels, the network looks at most; None where nobody says.
+        """How far from a pixel the network looks at most, in pixels; None if that is not known.
 
-        That is more than half of the receptive field, since a pixel may lie at the edge of its cell of the stride.
+        It is more than half of the receptive field, since a pixel may lie at the edge of its cell of the stride.
         """
         field = self.manifest.receptive_field if self.manifest else None
         return None if field is None else (field + self.stride) // 2
 
     @property
     def overlap(self) -> int:
-        """What neighbouring tiles share: twice the reach, up to a quarter of a tile."""
+        """Pixels that neighbouring tiles share: twice the reach, up to a quarter of a tile."""
         side = min(self.height, self.width)
         wanted = _OVERLAP if self.reach is None else 2 * self.reach
         return min(wanted, side // 4, side - self.stride)
+
+    def about(self) -> dict[str, Any]:
+        """Plain values for JSON, by which a child process rebuilds the model: all but its bytes and its manifest."""
+        return {
+            "path": str(self.path),
+            "height": self.height,
+            "width": self.width,
+            "channels": self.channels,
+            "ends": self.ends,
+            "block": self.block,
+            "is_compiled": self.is_compiled,
+        }
+
+    @classmethod
+    def rebuilt(cls, about: dict[str, Any], content: bytes, manifest: Manifest | None = None) -> ModelFile:
+        """The model of which another process gave ``about``. It was checked there."""
+        return cls(content=content, manifest=manifest, **about | {"path": Path(about["path"])})
 
 
 def load_model(path: Path | str) -> ModelFile:
@@ -83,8 +102,8 @@ def load_model(path: Path | str) -> ModelFile:
 
     Raises:
         UsageError: there is no such file.
-        ModelError: it cannot be read, is no whole TensorFlow Lite model, does not keep the contract, or its
-            manifest is damaged or another model's.
+        ModelError: it cannot be read, is damaged or no TensorFlow Lite model, does not keep the contract, or its
+            manifest is damaged or belongs to another model.
     """
     path = Path(path)
     if not path.is_file():
@@ -97,7 +116,7 @@ def load_model(path: Path | str) -> ModelFile:
     except OSError as error:
         raise ModelError(
             f"A model must be a readable file. Received: {path}: {error.strerror}. Remedy: make it readable, or choose "
-            "another one."
+            "another model."
         ) from error
     outline = read_outline(content, str(path))
     manifest = read_manifest(path, content)
@@ -118,7 +137,7 @@ def load_model(path: Path | str) -> ModelFile:
 
 
 def _block(manifest: Manifest | None, path: Path) -> int:
-    """The side of the blocks that are left to the host; 0 where nothing is."""
+    """Side of the blocks that the graph leaves to the host; 0 if it leaves nothing."""
     if manifest is None or manifest.tail is None:
         return 0
     if manifest.tail != "depth_to_space" or manifest.block not in (2, 4):
@@ -131,11 +150,11 @@ def _block(manifest: Manifest | None, path: Path) -> int:
 
 
 def _check_manifest(manifest: Manifest, path: Path, size: tuple[int, int, int]) -> None:
-    """A manifest is believed where it tells more than the graph, and must not tell otherwise."""
+    """A manifest may say more than the graph, but must not contradict it."""
     told, stride = (manifest.width, manifest.height, manifest.channels), manifest.stride
     if told != size or size[0] % stride or size[1] % stride:
         raise ModelError(
-            "A manifest tells the size of its model's frame, a multiple of its stride. Received: "
+            "The size in a manifest must be that of its graph, and a multiple of its stride. Received: "
             f"{path}: {told[0]}x{told[1]}x{told[2]} with stride {stride}, for a graph of "
             f"{size[0]}x{size[1]}x{size[2]}. "
             "Remedy: convert the model again with `quietcam convert`."
@@ -153,15 +172,15 @@ def _check_ends(manifest: Manifest, path: Path, outline: Outline) -> None:
             told.dtype != end.dtype or (known and known != (float(np.float32(told.scale)), told.zero_point))
         ):
             raise ModelError(
-                f"A manifest tells type and scale of its model's ends. Received: {path}: {word} {told.dtype} of scale "
-                f"{told.scale:.8g} and zero point {told.zero_point}, for a graph with {end.dtype}"
+                f"Type and scale in a manifest must be those of its graph. Received: {path}: {word} {told.dtype} of "
+                f"scale {told.scale:.8g} and zero point {told.zero_point}, for a graph with {end.dtype}"
                 + (f" of scale {known[0]:.8g} and zero point {known[1]}. " if known else ". ")
                 + "Remedy: convert the model again with `quietcam convert`."
             )
 
 
 def _check(outline: Outline, path: Path, block: int) -> End:
-    """The input of an outline that keeps the contract."""
+    """Check an outline against the contract. Gives its input."""
     if outline.subgraphs != 1 or len(outline.inputs) != 1 or len(outline.outputs) != 1:
         raise _refused(
             path,

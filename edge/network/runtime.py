@@ -16,7 +16,13 @@ __all__ = ["Runtime", "runtime"]
 
 @dataclass(frozen=True)
 class Runtime:
-    """An installed runtime: its name and version, its interpreter class, its loader of delegates."""
+    """An installed runtime.
+
+    Attributes:
+        name: name and version, as ``ai-edge-litert 2.3.0``.
+        interpreter: its interpreter class.
+        load_delegate: its function that loads a delegate library.
+    """
 
     name: str
     interpreter: Callable[..., Any]
@@ -24,10 +30,10 @@ class Runtime:
 
 
 def runtime() -> Runtime:
-    """The runtime of this installation.
+    """The runtime that is installed.
 
     Raises:
-        MissingExtraError: none is installed, or one that does not go with this numpy.
+        MissingExtraError: no runtime is installed, or it does not work with the installed numpy.
     """
     try:
         import ai_edge_litert
@@ -39,7 +45,7 @@ def runtime() -> Runtime:
         return Runtime(_name("ai-edge-litert", ai_edge_litert), litert.Interpreter, litert.load_delegate)
     if _installed("tflite_runtime") and int(np.__version__.split(".")[0]) >= 2:
         raise MissingExtraError(
-            f"tflite-runtime runs with numpy 1 only. Received: numpy {np.__version__}. "
+            f"tflite-runtime works with numpy 1 only. Received: numpy {np.__version__}. "
             "Remedy: pip install 'quietcam[edge]', or pip install 'numpy<2' 'opencv-python-headless<4.12'"
         )
     try:
@@ -56,7 +62,7 @@ def _installed(module: str) -> bool:
 
 def _name(package: str, module: Any) -> str:
     found = getattr(module, "__version__", None)
-    if found is None:  # asking the installation delays the first frame by 25 ms
+    if found is None:  # only then: to ask the installation delays the first frame by 25 ms
         from importlib.metadata import version
 
         found = version(package)

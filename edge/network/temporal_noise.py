@@ -1,4 +1,4 @@
-"""Noise over time: what changes from frame to frame where nothing moves, and that the network takes away."""
+"""Temporal noise: what changes from frame to frame where nothing moves, and what the network removes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from quietcam.image import Image
 
 __all__ = ["FIRST", "TemporalNoiseEstimator"]
 
-_SIDE, _STRIDE = 8, 2  # samples of a block, and pixels between them: what lies in 16x16 pixels, smooth noise too
+_SIDE, _STRIDE = 8, 2  # samples on a side of a block, and pixels between them: 16x16 pixels, so that smooth noise shows
 _FOOTPRINT = (_SIDE - 1) * _STRIDE + 1
-_SHORT, _LONG = 8, 16  # sampled blocks along the sides of a frame
-_GROUPS = 4  # of blocks, by brightness
-_CALM = 0.25  # this share of each group, those that change least once they are denoised, is taken for unmoving
-_FEWEST = 0.25  # of all blocks must have changed at all: codecs copy blocks, and a still picture changes nowhere
-_KEPT = 1.5  # so often is what changes after the network held against what changes before it
-_PATIENCE = 2  # looks at an unchanging picture until it is no late frame, but a still picture
-_EVERY = 8  # frames from one look to the next
-_MEMORY = 3  # looks that the estimate rests on
+_SHORT, _LONG = 8, 16  # sampled blocks along the shorter and the longer side of a frame
+_GROUPS = 4  # of blocks with similar brightness
+_CALM = 0.25  # the part of each group that changes least after the network is taken as not moving
+_FEWEST = 0.25  # part of all blocks that must have changed: codecs copy blocks, and still pictures do not change
+_KEPT = 1.5  # weight of what changes after the network, against what changes before it
+_PATIENCE = 2  # looks without any change until the picture counts as still, and no longer as a late frame
+_EVERY = 8  # frames between two looks
+_MEMORY = 3  # looks that are averaged
 
 FIRST = 3
-"""Frames of a stream that are looked at one after the other."""
+"""So many frames at the start of a stream are all looked at."""
 
 _Floats = NDArray[np.float32]
 
@@ -35,18 +35,18 @@ class _Sample(NamedTuple):
 
 
 class TemporalNoiseEstimator:
-    """Estimates noise that has no fine grain, such as a video codec leaves, from frames of one shape.
+    """Estimates noise without fine grain, such as a video codec leaves, from frames of one shape.
 
-    Blocks at fixed places are compared with themselves one and eight frames earlier, before and after the network.
-    Noise is what changes before it and no longer after it. What moves, and light that changes, changes after it too:
-    so of the variances over time noise = before - 1.5 * after, in the quarter of the blocks that change least after it
-    (of each brightness, since noise depends on it). Of the two distances in time the larger value counts: near frames
-    have moved less, far ones hold noise that a codec did not copy.
+    It compares blocks at fixed places with the same blocks one and eight frames earlier, before and after the network.
+    Noise changes before the network and no longer after it. Motion and changing light still change after it. So, as
+    variances over time, noise = before - 1.5 * after, in the quarter of the blocks that change least after the network
+    (of each brightness, because noise depends on brightness). Of the two distances in time the larger value counts:
+    near frames have moved less, and far frames contain noise that a codec did not copy.
 
-    A mean of the block is no noise, so lamps that flicker do not count. Frames that repeat the last one tell nothing.
+    The mean of a block does not count as noise, so a lamp may flicker. Frames that repeat the last one are ignored.
 
     Attributes:
-        power: of the noise that the network takes away, variance in squared steps of 255; the mean of three looks.
+        power: variance of the noise that the network removes, in squared steps of 255; the mean of three looks.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -68,17 +68,17 @@ class TemporalNoiseEstimator:
 
     @staticmethod
     def fits(shape: tuple[int, ...]) -> bool:
-        """Is a frame of this shape large enough?"""
+        """Whether a frame of this shape is large enough."""
         return min(shape[:2]) > _FOOTPRINT
 
     def expect(self, other: TemporalNoiseEstimator) -> None:
-        """Begin with another's estimate; its samples went through another network."""
+        """Start with the estimate of another estimator. Its samples are not used: they went through another network."""
         self._seen, self.power = other._seen, other.power
 
     def look(self, noisy: Image) -> float | None:
-        """The most noise, as a variance, that this frame can hold; None for one that is not looked at.
+        """The most noise that this frame can contain, as a variance; None for a frame that is not looked at.
 
-        Two frames in a row of eight are, and the first three.
+        Two consecutive frames of every eight are looked at, and the first three.
         """
         frame, self._frames = self._frames, self._frames + 1
         self._now = None
@@ -92,7 +92,7 @@ class TemporalNoiseEstimator:
         return most
 
     def weigh(self, denoised: Image | None) -> bool:
-        """Take the network's picture of the last frame, None where it did not run. Is there a new estimate?"""
+        """Take the denoised last frame, or None if the network did not run. Gives whether there is a new estimate."""
         if self._now is None:
             return False
         now = _Sample(self._now, None if denoised is None else self._take(denoised))
@@ -124,7 +124,7 @@ class TemporalNoiseEstimator:
 
 
 def _variance(first: _Floats, second: _Floats) -> _Floats:
-    """Of each block ``(N,)``: of one frame's values around the block's mean, if two frames differ by noise alone."""
+    """Variance of one frame's noise in each block, ``(N,)``, if two frames differ by noise alone."""
     change = first - second
     change -= change.mean(axis=1, keepdims=True)
     variance: _Floats = np.einsum("cin,cin->n", change, change)
@@ -133,7 +133,7 @@ def _variance(first: _Floats, second: _Floats) -> _Floats:
 
 
 def _calm(values: _Floats, before: _Floats, after: _Floats) -> tuple[float, float]:
-    """Means of ``before`` and ``after`` over the blocks that change least after the network; zeros where few change."""
+    """Means of ``before`` and ``after`` in the blocks that change least after the network; zeros if few change."""
     changed = np.flatnonzero(before)
     if len(changed) < _FEWEST * len(before):
         return 0.0, 0.0

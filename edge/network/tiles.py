@@ -1,4 +1,4 @@
-"""Tiles: how frames of one size are cut for a model, and the memory that this takes, made once."""
+"""Tiles: how frames of one size are cut for a model, with memory that is allocated once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Tiles", "grid_of"]
 
 
 def grid_of(model: ModelFile, height: int, width: int, overlap: int | None = None) -> TileGrid:
-    """The grid for frames of ``height`` x ``width``. ``overlap`` defaults to what the model asks for."""
+    """The grid of tiles for frames of ``height`` x ``width`` pixels. ``overlap`` defaults to the model's own."""
     overlap = model.overlap if overlap is None else overlap
     reach = model.reach
     covered = reach is not None and 2 * reach <= overlap
@@ -30,7 +30,7 @@ def grid_of(model: ModelFile, height: int, width: int, overlap: int | None = Non
 
 
 class Tiles:
-    """The memory that frames of one size need."""
+    """Puts frames of one size through a model, tile by tile. Its memory is allocated once."""
 
     def __init__(self, grid: TileGrid, channels: int) -> None:
         self.grid = grid
@@ -38,12 +38,12 @@ class Tiles:
         self._tile = np.empty((grid.tile_height, grid.tile_width, channels), np.uint8)
 
     def run(self, engine: Engine, noisy: Image, out: Image) -> bool:
-        """``noisy`` through ``engine`` into ``out``; False where nothing can run it."""
+        """Denoise ``noisy`` into ``out``, both uint8 ``(H, W, C)``. False if no device can run the network."""
 
         def take(index: int, interpreter: Interpreter) -> None:
             interpreter.get(self._tile)
             self._mosaic.put(index, self._tile)
 
         whole = engine.run(len(self.grid), lambda index: self.grid.part(noisy, index), take)
-        self._mosaic.finish(out)  # of a broken frame, too: the next one starts afresh
+        self._mosaic.finish(out)  # also after a failure: the next frame must start from nothing
         return whole

@@ -24,20 +24,20 @@ class Rung(Enum):
 
 UNTOUCHED = "untouched"
 KINDS = (Rung.FULL.value, Rung.SMALLER.value, Rung.HALF_SIZE.value, UNTOUCHED)
-"""What a frame can have got, by which frames are counted."""
+"""The kinds of treatment, by which frames are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What was done to one frame. It goes with the frame to all that show, store or count it.
+    """What was done to one frame. It travels with the frame to everything that shows, stores or counts it.
 
     Attributes:
-        step: what the ladder allowed for this frame.
+        step: how much work the degrade ladder allowed for this frame.
         model: name of the network that ran on it; None where none ran.
-        size: the network saw the ``whole`` frame, or one of ``half`` its width and height.
-        gate, strength: the shares of the network that the gate and the user let in, 0 to 1.
-        sigma: the frame's noise in steps of 255, as the gate estimated it; None where nobody looked.
-        why: why nothing of the network is in the picture; None where something is.
+        size: ``whole`` where the network saw the frame at its own size, ``half`` where at half its width and height.
+        gate, strength: how much of the network the do-no-harm gate and the user let through, 0 to 1.
+        sigma: the frame's noise in steps of 255, as the gate estimated it; None without an estimate.
+        why: why the network has no share in the picture; None where it has one.
     """
 
     step: Rung = Rung.FULL
@@ -50,12 +50,12 @@ class Treatment:
 
     @property
     def share(self) -> float:
-        """The network's share in the picture, 0 to 1. 0: the picture is the camera's, bit for bit."""
+        """The network's share in the picture, 0 to 1. At 0 the picture is the camera's, bit for bit."""
         return 0.0 if self.model is None else self.gate * self.strength
 
     @property
     def lessened(self) -> bool:
-        """The ladder took work away from this frame."""
+        """Whether the ladder reduced the work on this frame."""
         return self.step is not Rung.FULL
 
     @property
@@ -69,14 +69,14 @@ class Treatment:
 
     @property
     def percent(self) -> int:
-        """``share`` for people: 100 only where all of the network is there, 0 only where nothing is."""
+        """``share`` in percent, rounded: 100 only for all of the network, and 0 only for none of it."""
         if self.share in (0.0, 1.0):
             return int(100 * self.share)
         return min(99, max(1, round(100 * self.share)))
 
     @property
     def words(self) -> str:
-        """For people, in ASCII: ``denoised`` where all of the network is there, else in what way not."""
+        """For people, in ASCII: ``denoised``, or how and why the frame got less than that."""
         if self.share == 0.0:
             return f"not denoised: {self.why or 'no network ran'}"
         said = "denoised" if self.percent == 100 else f"{self.percent} % denoised"
@@ -85,7 +85,7 @@ class Treatment:
         return f"{said} by a smaller model" if self.lessened else said
 
     def report(self) -> dict[str, Any]:
-        """For JSON: what a picture file says of itself."""
+        """Plain values for JSON, as picture files carry them."""
         return {
             "words": self.words,
             "kind": self.kind,
@@ -100,7 +100,7 @@ class Treatment:
 
 
 def caption(treatment: Treatment | None) -> str | None:
-    """What a picture file says of itself, in one line of JSON; None where nothing is known."""
+    """The caption of a picture file: the treatment in one line of JSON; None where it is not known."""
     return None if treatment is None else dump_json({"quietcam": treatment.report()})
 
 

@@ -11,31 +11,42 @@ from quietcam.errors import ModelError
 
 __all__ = ["ModelVariants", "load_variants"]
 
-_COMPILED = "_edgetpu"  # ends the name of a compiled model
+_COMPILED = "_edgetpu"  # the end of a compiled model's name
 
 
 @dataclass(frozen=True)
 class ModelVariants:
-    """One network for the CPU and for Edge TPUs; None where there is none, or none is wanted. One of
-    them is there."""
+    """One network as a model for the CPU and as one for Edge TPUs. At least one of the two is not None.
+
+    Attributes:
+        cpu: the model for the CPU; None where there is none.
+        tpu: the model for Edge TPUs; None where there is none, or where no Edge TPU is wanted.
+    """
 
     cpu: ModelFile | None
     tpu: ModelFile | None
 
     @property
     def shown(self) -> ModelFile:
-        """The one that a report names."""
+        """The model that reports name: that for Edge TPUs where there is one."""
         shown = self.tpu or self.cpu
         assert shown is not None
         return shown
 
 
 def load_variants(model: ModelFile | Path | str, device: str) -> ModelVariants:
-    """A model and, with Edge TPUs, its twin that lies beside it.
+    """Load a model and, where an Edge TPU is wanted, its other variant from the same folder.
+
+    Of ``NAME.tflite`` and ``NAME_edgetpu.tflite``, either may be given.
+
+    Args:
+        model: a model file, or its path.
+        device: as for :func:`edge.network.delegates.parse_devices`.
+
 
     Raises:
-        UsageError: no such model, a wrong device.
-        ModelError: one cannot be used, or they do not fit each other.
+        UsageError: the model does not exist, or the device is not valid.
+        ModelError: a model cannot be used, the two have different sizes, or the CPU has no model.
     """
     devices = parse_devices(device)
     given = model if isinstance(model, ModelFile) else load_model(model)
@@ -51,12 +62,13 @@ def load_variants(model: ModelFile | Path | str, device: str) -> ModelVariants:
         cpu, tpu = given, load_model(other) if other.is_file() else given
     if cpu is not None and (cpu.height, cpu.width, cpu.channels) != (tpu.height, tpu.width, tpu.channels):
         raise ModelError(
-            f"A compiled model and its twin for the CPU have one size. Received: {tpu.path}: {tpu.width}x{tpu.height}, "
-            f"{cpu.path}: {cpu.width}x{cpu.height}. Remedy: compile the model again."
+            "A compiled model and that for the CPU must have the same size. "
+            f"Received: {tpu.path}: {tpu.width}x{tpu.height}, {cpu.path}: {cpu.width}x{cpu.height}. "
+            "Remedy: compile the model again."
         )
     if cpu is None and any(each.is_cpu for each in devices):
         raise ModelError(
-            f"The CPU needs the model that {given.path.name} was compiled from. Received: none beside it. "
-            "Remedy: put it there, or leave cpu out of --device"
+            f"The CPU needs the model that {given.path.name} was compiled from. Received: no such file beside it. "
+            "Remedy: put it there, or leave cpu out of `device`."
         )
     return ModelVariants(cpu, tpu)

@@ -1,4 +1,4 @@
-"""A thread that runs one interpreter, so that several devices can share a frame."""
+"""Worker: a thread that runs one interpreter, so that several devices can share a frame."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from quietcam.image import Image
 
 __all__ = ["Answer", "Worker"]
 
-_SEVERAL = 4  # times as long as usual is late: it has other work, too, or the machine has
-_KILLED = 0.2  # seconds: so soon is a process gone that was killed, unless it hangs in the kernel
+_SEVERAL = 4  # an answer is late after so many times its usual time: the device or the machine may be busy
+_KILLED = 0.2  # seconds in which a killed process ends, unless it hangs in the kernel
 
 
 class Worker:
-    """Runs one interpreter in a thread of its own. The thread that waits for the answer fetches the result.
+    """Runs one interpreter in a thread of its own. The thread that waits for an answer fetches the result.
 
     Args:
-        device, interpreter: where, and what.
-        answers: where answers go.
-        patience: seconds after which an answer is late; several times the usual ones where these take longer.
-        usual: seconds that an answer took.
+        device: that the interpreter runs on.
+        interpreter: what the thread runs.
+        answers: the queue that answers are put into.
+        patience: seconds after which an answer is late; or four times the usual seconds, where that is more.
+        usual: seconds that an answer took so far.
 
     Attributes:
-        due: when the answer to come is late, as ``time.monotonic`` has it.
+        due: time from which the next answer is late, on the clock ``time.monotonic``.
     """
 
     def __init__(
@@ -47,21 +48,21 @@ class Worker:
         self._thread.start()
 
     def submit(self, noisy: Image) -> None:
-        """Have the network run on ``noisy``; the answer is ``(self, error or None)``."""
+        """Run the network on ``noisy``, uint8 ``(H, W, C)``. The answer will be ``(self, error or None)``."""
         self.due = time.monotonic() + max(self._patience, _SEVERAL * self._usual)
         self._inbox.put(noisy)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it would begin at once. A device that is loading another network, of a model to come, would not."""
+        """Whether it would start at once. It would not while its device loads another network."""
         return not (isinstance(self.interpreter, TpuInterpreter) and self.interpreter.tpu.is_loading)
 
     def leave(self) -> None:
-        """Let its thread end and close the interpreter when it can. Waits for nothing."""
+        """Let its thread end and close the interpreter as soon as it can. Returns at once."""
         self._inbox.put(None)
 
     def join(self, seconds: float) -> None:
-        """After ``leave``, wait until its device is given back, and about so long at most: one that hangs is killed."""
+        """After ``leave``, wait about ``seconds`` at most until its device is free. A process that hangs is killed."""
         end = time.monotonic() + seconds
         self._thread.join(max(seconds, 0.0))
         if isinstance(self.interpreter, TpuInterpreter):
@@ -74,7 +75,9 @@ class Worker:
             began = time.monotonic()
             error = self._try(noisy)
             del noisy
-            if (now := time.monotonic()) < self.due:  # else a device that has become slow would hold up every frame
+            if (
+                now := time.monotonic()
+            ) < self.due:  # a late answer does not count: else a slow device would delay every frame
                 self._usual += (now - began - self._usual) / _SEVERAL
             self._answers.put((self, error))
             del error
@@ -84,7 +87,7 @@ class Worker:
         try:
             self.interpreter.put(noisy)
             self.interpreter.invoke()
-        except Exception as error:  # noqa: BLE001  whatever it is: without an answer the frame would wait for ever
+        except Exception as error:  # noqa: BLE001  without an answer the frame would wait for ever
             return error
         return None
 

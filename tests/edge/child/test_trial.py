@@ -98,8 +98,7 @@ class TestOf:
 
         class Here:
             argument: ClassVar = {
-                "path": str(small),
-                "about": {name: getattr(model, name) for name in module._ABOUT},
+                "about": model.about(),
                 "shape": (71, 90, 1),
                 "threads": 1,
                 "overlap": None,
@@ -114,7 +113,7 @@ class TestOf:
     @pytest.mark.parametrize(("place", "bit"), ABORTS)
     def test_an_abort_is_an_error(self, flipped: Any, place: int, bit: int) -> None:
         model = load_model(flipped(place, bit))
-        with pytest.raises(ModelError, match=r"in a process of its own .*: Its process was ended by SIG.*Remedy: "):
+        with pytest.raises(ModelError, match=r"in a child process .*: Its process was ended by SIG.*Remedy: "):
             Trial().of(model, (32, 32, 3), 1)
 
     @pytest.mark.parametrize(("place", "bit"), OTHER_ENDS + NO_TEXT)
@@ -146,7 +145,7 @@ class TestOf:
             Trial().of(load_model(small), (32, 32, 3), 1)
 
     def test_numbers_must_be_numbers(self, nan: Path) -> None:
-        with pytest.raises(ModelError, match=r"A model gives numbers\. Received: .*nan"):
+        with pytest.raises(ModelError, match=r"A model must give finite numbers\. Received: .*nan"):
             Trial().of(load_model(nan), (50, 60, 3), 1)
 
     def test_the_golden_frame_must_come_out(self, models: Path, tmp_path: Path) -> None:
@@ -163,7 +162,7 @@ class TestOf:
             stride=2,
             golden=golden | {"denoised": golden["noisy"], "tolerance": 1},
         )
-        with pytest.raises(ModelError, match=r"its golden frame is up to \d+ of 255 off, 1 are allowed"):
+        with pytest.raises(ModelError, match=r"its golden frame differs by up to \d+ of 255, 1 is allowed"):
             Trial().of(load_model(wrong), (32, 32, 3), 1)
 
     def test_the_very_bytes_are_tried(self, small: Path) -> None:
@@ -314,7 +313,7 @@ class TestStart:
         for words in (run, ["bench", "--frames", "3", "--model", model]):
             assert cli.run(words) == 1
             (line,) = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
-            assert "in a process of its own" in line
+            assert "in a child process" in line
 
     def test_a_compiled_model_is_no_work_for_the_cpu(self, models: Path, children: list[Child]) -> None:
         model = load_model(models / "small_32x32_int8_edgetpu.tflite")

@@ -76,7 +76,7 @@ def test_a_missing_device_is_said_and_replaced_and_taken_when_it_comes(bus: Bus,
     assert engine.state["used"] == "cpu"
     assert "no Edge TPU at usb1" in engine.state["reason"]
     assert len(said) == 1
-    assert said[0].endswith("until then the network runs on cpu")
+    assert said[0].endswith("until then, the network runs on cpu")
     before = engine.state["since"]
     bus.plug("usb1")
 
@@ -257,7 +257,7 @@ def test_the_cpu_beside_an_edge_tpu_needs_the_plain_model(bus: Bus, models: Path
 def test_twins_of_two_sizes_are_refused(bus: Bus, models: Path, tmp_path: Path) -> None:
     shutil.copy(models / "small_32x32_int8_edgetpu.tflite", tmp_path / "m_edgetpu.tflite")
     shutil.copy(models / "small_80x64_int8.tflite", tmp_path / "m.tflite")
-    with pytest.raises(ModelError, match="have one size"):
+    with pytest.raises(ModelError, match="must have the same size"):
         Engine(tmp_path / "m.tflite", "usb")
     assert bus.log == []
 

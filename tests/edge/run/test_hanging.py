@@ -94,7 +94,7 @@ def test_whatever_it_does_at_the_start_the_cpu_goes_on_and_the_device_comes_when
         assert (out == here).all() or (out == 255 - noisy).all()
     if where in ("create", "prepare", "init", "invoke"):
         assert engine.state["used"] == "cpu"
-        assert said[0].endswith("until then the network runs on cpu")
+        assert said[0].endswith("until then, the network runs on cpu")
         until(lambda: engine.state["retries"] >= 2)
         until(lambda: re.search(REASONS[how], engine.state["reason"]), lambda: engine.state["reason"])
         bus.misbehave(where, "")

@@ -44,10 +44,6 @@ NOT_YET = {
     "edge/config.py",
     "edge/options.py",
     # edge/network
-    "edge/network/delegates.py",
-    "edge/network/harm.py",
-    "edge/network/interpreter.py",
-    "edge/network/variants.py",
     # edge/run
     "edge/run/degrade.py",
     "edge/run/health.py",
