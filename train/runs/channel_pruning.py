@@ -100,8 +100,6 @@ def _plans(
         scores = importance(config.model, model, kind, patches_to_measure(data, config))
         path = plan_widths(config.model, model, scores, (1.0 - share) * config.model.gmacs(), measure, multiple)
         end = path[-1]
-        log.info(
-            "%s: widths %s, %.3f GMACs, %.2f dB before fine-tuning", kind, list(end.widths), end.gmacs, end.psnr
-        )
+        log.info("%s: widths %s, %.3f GMACs, %.2f dB before fine-tuning", kind, list(end.widths), end.gmacs, end.psnr)
         plans[kind] = path, scores
     return plans

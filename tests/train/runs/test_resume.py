@@ -11,8 +11,8 @@ from tensorflow.python.framework.config import disable_op_determinism
 from quietcam.errors import StoppedError, UsageError
 from train import trainer
 from train.config import load_config
-from train.patches.sets import load_training_data
 from train.model import convolutions
+from train.patches.sets import load_training_data
 from train.run_directory.read import read_run
 from train.runs.channel_pruning import prune_channels
 from train.runs.magnitude_pruning import prune_weights

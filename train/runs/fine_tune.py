@@ -1,0 +1,117 @@
+"""Fine-tuning: the network of one run, changed, is trained on and becomes another run. Pruning and QAT both do this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import tf_keras as keras
+
+from quietcam.evaluation import Treatments
+from quietcam.files.atomic import write_text
+from train.config import PruningConfig, QatConfig, RunConfig, dump_config
+from train.patches.sets import TrainingData
+from train.run_directory.lock import run_lock
+from train.run_directory.read import TrainedRun, read_run
+from train.runs.finish import finish_run
+from train.runs.recipe import recipe_of
+from train.schedule import Budget
+from train.trainer import Loop
+
+__all__ = ["FineTuning", "fine_tune"]
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """A network that is ready to be trained on, and how that goes.
+
+    Attributes:
+        phase: its name in history, checkpoint and progress.
+        section: of the config, with the steps, the minutes and the learning rate.
+        config: of the new run.
+        network: what is trained, with the wrappers of pruning or quantization in it.
+        export: makes the plain network of it when training has ended.
+        treatments: what ``evaluation.json`` tells was done to the network, now and before.
+        seed: of the order of patches.
+        precision, average, least_steps, xla: as in ``Loop``.
+        recipe: what else decides about a step, so that a run is not resumed with something else.
+    """
+
+    phase: str
+    section: Literal["pruning", "qat"]
+    config: RunConfig
+    network: keras.Model
+    export: Callable[[], keras.Model]
+    treatments: Treatments
+    seed: int
+    precision: str
+    average: float = 0.0
+    least_steps: int = 1
+    xla: bool = False
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fine_tune(
+    source: Path,
+    data: TrainingData,
+    run: Path,
+    prepare: Callable[[TrainedRun, keras.Model], FineTuning],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    keep_history: bool = False,
+) -> keras.Model:
+    """Train the network of the run ``source`` on, into the run directory ``run``.
+
+    Args:
+        prepare: changes the plain network of ``source``; called when ``run`` is locked.
+        resume: go on with what an interrupted fine-tuning left in ``run``.
+        overwrite: delete what is in ``run``.
+        keep_history: let ``history.csv`` of the new run begin with that of ``source``.
+
+    Returns:
+        The network that was written to ``run``.
+
+    Raises:
+        UsageError: ``source`` is no run; ``run`` holds a run already, and neither ``resume`` nor ``overwrite`` is
+            set; or as in ``Loop.fit``.
+        ModelError: a file of ``source`` is damaged.
+        StorageError: another process is at work in ``run``.
+    """
+    begun = read_run(source)
+    model, before = begun.load_model(), begun.evaluation
+    with run_lock(run, resume=resume, overwrite=overwrite):
+        tuning = prepare(begun, model)
+        config = tuning.config
+        settings: PruningConfig | QatConfig = config.pruning if tuning.section == "pruning" else config.qat
+        if not resume:
+            write_text(run / "config.toml", dump_config(config))
+            if keep_history and (source / "history.csv").exists():
+                write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
+        recipe = {"source": begun.sha256, **tuning.recipe}
+        loop = Loop(
+            tuning.phase,
+            tuning.network,
+            Budget(settings.steps, settings.minutes),
+            settings.learning_rate,
+            tuning.seed,
+            run,
+            least_steps=tuning.least_steps,
+            average=tuning.average,
+            loss_scaling=tuning.precision == "mixed_float16",
+            recipe=recipe_of(tuning.section, config, data, tuning.precision, recipe),
+            xla=tuning.xla,
+        )
+        loop.fit(
+            data.training,
+            data.validation,
+            patch=config.training.patch,
+            batch=config.training.batch,
+            extra=config.noise,
+            resume=resume,
+        )
+        tuned = tuning.export()
+        finish_run(run, tuned, data, config, tuning.treatments, earlier_data=before.data)
+    return tuned

@@ -1,0 +1,84 @@
+"""The end of a run: its network is measured, and config, network and ``evaluation.json`` are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from quietcam.evaluation import Evaluation, SetScore, Treatments, Validation, write_evaluation
+from quietcam.files.atomic import atomic_path, write_text
+from quietcam.terminal.log import log
+from quietcam.worse import worse_than_noisy
+from train.config import RunConfig, dump_config
+from train.evaluation.validation import Denoise, inference, validate
+from train.patches.sets import TrainingData
+from train.pruning.magnitude import sparsity
+from train.run_directory.origin import add_earlier
+
+__all__ = ["finish_run", "mean_psnr"]
+
+_TOOLS = ("quietcam", "tensorflow", "tf_keras", "tensorflow-model-optimization")
+
+
+def finish_run(
+    run: Path,
+    model: keras.Model,
+    data: TrainingData,
+    config: RunConfig,
+    treatments: Treatments,
+    *,
+    earlier_data: Mapping[str, Any],
+) -> None:
+    """Write the config, the model and ``evaluation.json``; warn of each data set on which the network does harm.
+
+    Args:
+        model: the plain network, or the one with its ranges in it.
+        treatments: what was done to the network.
+        earlier_data: what its weights were trained on before this run; empty where that is nothing.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    write_text(run / "config.toml", dump_config(config))
+    with atomic_path(run / "model.keras") as temporary:
+        model.save(temporary, overwrite=True, save_format="keras")
+    denoise = inference(model)
+    scores = {
+        name: SetScore(round(validate(denoise, crops), 3), data.origin["noisy_by_set"][name])
+        for name, crops in data.validation.items()
+    }
+    for sentence in worse_than_noisy({name: (score.psnr, score.noisy_psnr) for name, score in scores.items()}):
+        log.warning(sentence)
+    evaluation = Evaluation(
+        architecture=config.model,
+        gmacs_256=round(config.model.gmacs(), 4),
+        parameters=config.model.parameters,
+        sparsity=round(sparsity(model), 4),
+        validation=Validation(
+            psnr=round(float(np.mean([score.psnr for score in scores.values()])), 3),
+            noisy_psnr=data.origin["noisy_validation_psnr"],
+            crops=data.origin["validation_crops"],
+            by_set=scores,
+        ),
+        data=add_earlier(data.origin, earlier_data),
+        extra_noise=asdict(config.noise),
+        tools={name: version(name) for name in _TOOLS},
+        treatments=treatments,
+    )
+    write_evaluation(run, evaluation)
+
+
+def mean_psnr(network: keras.Model | Denoise, data: TrainingData) -> float:
+    """PSNR in dB on the validation crops, the mean over their sets.
+
+    Args:
+        network: a model; or a graph that ``inference`` made of one, which is faster to use again.
+    """
+    denoise = inference(network) if isinstance(network, keras.Model) else network
+    return float(np.mean([validate(denoise, crops) for crops in data.validation.values()]))

@@ -1,0 +1,134 @@
+"""Pruning with plain values: ``prune`` makes the network of a run smaller, by weights or by channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from quietcam.errors import UsageError
+from quietcam.terminal.log import log
+from train.config import RunConfig
+from train.patches.sets import load_training_data
+from train.pruning.before_after import PLOT, plot_channels, plot_sensitivity
+from train.pruning.channels import check_importance
+from train.run_directory.lock import check_free
+from train.run_directory.read import TrainedRun, read_run
+from train.runs.channel_pruning import prune_channels
+from train.runs.magnitude_pruning import fit_steps_to_minutes, measured_step_seconds, prune_weights
+
+__all__ = ["prune"]
+
+
+def prune(
+    run: str | Path,
+    data: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    validation: Sequence[str | Path] = (),
+    sparsity: float | None = None,
+    channels: float | None = None,
+    importance: str | None = None,
+    multiple: int = 8,
+    minutes: float | None = None,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    scan: bool = True,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> TrainedRun:
+    """Make the network of a run smaller, and fine-tune what is left.
+
+    Weights are set to zero, which makes the compressed file smaller; or, with ``channels``, whole channels are taken
+    out, which also makes the network faster. To do both, take channels out first. The new run holds ``pruning.png``:
+    what each step of either would cost without fine-tuning.
+
+    Args:
+        run: a run directory that ``train`` wrote.
+        data: data sets, as of ``train``.
+        out: the new run directory. Defaults to ``RUN-pruned``, with ``channels`` to ``RUN-narrow``.
+        validation: folders of pairs that are validated on, whole. Defaults to the validation scenes of ``data``.
+        sparsity: share of the weights that become zero, in [0, 1). Defaults to the config's.
+        channels: how much less the network shall compute, a share in (0, 1).
+        importance: of channels: ``"l1"`` or ``"taylor"``. Defaults to trying both; the better one wins.
+        multiple: widths stay multiples of it, 8 or 16.
+        minutes: wall-clock budget. Defaults to the config's, as do the following.
+        steps: of fine-tuning, at least 10; fewer are taken where they do not fit into the minutes.
+        learning_rate: its peak, in (0, 1).
+        scan: measure beforehand what each convolution alone would lose. Of ``sparsity`` only.
+        resume: go on with an interrupted pruning.
+        overwrite: delete the run that is in ``out``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UsageError: a value is wrong, ``run`` is no run, or ``out`` holds one already.
+        DataError: a data set cannot be used.
+        ModelError: a file of ``run`` is damaged.
+        StorageError: the disk is full, or another process is at work in ``out``.
+        StoppedError: Ctrl-C; the message says what is kept.
+
+    Example:
+        >>> import quietcam
+        >>> smaller = quietcam.prune("runs/mine", data=["pairs/"], channels=0.4)  # doctest: +SKIP
+        >>> smaller.evaluation.architecture.widths  # doctest: +SKIP
+        (16, 24, 40, 56)
+    """
+    source = read_run(run)
+    _check(sparsity, channels, importance, multiple)
+    config = _config(source, sparsity, minutes, steps, learning_rate)
+    target = (
+        Path(out) if out else source.path.with_name(f"{source.path.name}-{'pruned' if channels is None else 'narrow'}")
+    )
+    how = {"resume": resume, "overwrite": overwrite}
+    check_free(target, reads=[source.path], **how)
+    if source.evaluation.treatments.quantization_aware_training is not None:
+        log.warning(
+            "%s is ready for int8, and the pruned network will not be: run 'quietcam train %s --qat' on it afterwards",
+            source.path,
+            target,
+        )
+    pruned = TrainedRun(target)
+    with load_training_data(data, config, validation) as loaded:
+        if channels is None:
+            prune_weights(source.path, config, loaded, target, scan=scan, **how)
+        else:
+            prune_channels(
+                source.path, config, loaded, target, share=channels, kind=importance, multiple=multiple, **how
+            )
+    if channels is not None:
+        plot_channels(target / PLOT, pruned.evaluation)
+    elif scan:
+        plot_sensitivity(target / PLOT, pruned.evaluation)
+    return pruned
+
+
+def _check(sparsity: float | None, channels: float | None, importance: str | None, multiple: int) -> None:
+    if channels is not None and sparsity is not None:
+        raise UsageError(
+            "Channels or single weights are pruned, one after another. Received: `channels` and `sparsity`. "
+            "Remedy: prune with `channels` first, then prune the new run with `sparsity`."
+        )
+    if channels is not None and not 0.0 < channels < 1.0:
+        raise UsageError(f"`channels` must be in (0, 1). Received: {channels:g}. Remedy: choose such a share.")
+    if multiple not in (8, 16):
+        raise UsageError(f"Widths stay multiples of 8 or 16. Received: `multiple` {multiple}. Remedy: choose one.")
+    if importance is not None:
+        check_importance(importance)
+
+
+def _config(
+    source: TrainedRun, sparsity: float | None, minutes: float | None, steps: int | None, learning_rate: float | None
+) -> RunConfig:
+    """The config of the run, with the given values in place of its own."""
+    config = source.config
+    pruning = config.pruning
+    pruning = replace(
+        pruning,
+        sparsity=pruning.sparsity if sparsity is None else sparsity,
+        steps=pruning.steps if steps is None else steps,
+        learning_rate=pruning.learning_rate if learning_rate is None else learning_rate,
+    )
+    budget = pruning.minutes if minutes is None else minutes
+    return fit_steps_to_minutes(replace(config, pruning=pruning), budget, measured_step_seconds(source.path))
