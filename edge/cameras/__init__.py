@@ -39,18 +39,34 @@ KINDS = (
 def open_camera(
     source: str | None, size: tuple[int, int] | None = None, fps: float | None = None, allow_still: bool = False
 ) -> Camera:
-    """The camera that ``source`` means, not yet opened: enter it as a context manager. Cameras that may vanish are
-    watched and opened again.
+    """The camera that ``source`` names. ``with`` opens and closes it; iterating over it gives its frames.
+
+    A live camera that vanishes or freezes is opened again for as long as frames are asked for.
 
     Args:
-        source: one of ``KINDS``; None: the camera that is there.
-        size: ``(width, height)`` to ask a device for. Defaults to the device's own.
-        fps: frames a second to ask a device for. Defaults to the device's own.
-        allow_still: as for :class:`edge.cameras.supervised.SupervisedCamera`.
+        source: one of ``KINDS``, as ``/dev/video0``, ``picamera2``, ``rtsp://…``, a path or ``synthetic``. None: the
+            first camera of this machine.
+        size: ``(width, height)`` in pixels to ask a device for. Defaults to the device's own.
+        fps: frames a second to ask a device for, above 0, up to 1000. Defaults to the device's own.
+        allow_still: accept a live camera whose picture never changes, as a test pattern. Defaults to False: such a
+            camera counts as frozen and is opened again.
+
+    Returns:
+        A camera that is not open yet. Each :class:`edge.run.frame.Frame` has ``image``, uint8 ``(H, W, 3)`` RGB or
+        ``(H, W, 1)``, ``timestamp`` in seconds and ``index``. A live camera uses the memory of ``image`` again after
+        ``frame.done()``; a caller that never calls it may keep the image.
 
     Raises:
-        UsageError: it means none; the message lists the kinds.
-        DataError: it is a folder without pictures.
+        UsageError: ``source`` names no camera (the message lists the kinds), or ``size`` or ``fps`` does not fit it.
+        DataError: ``source`` is a folder without pictures.
+
+    Example:
+        >>> with open_camera("synthetic:size=64x48,frames=3,fps=max") as camera:
+        ...     for frame in camera:
+        ...         print(frame.index, frame.image.shape)
+        0 (48, 64, 3)
+        1 (48, 64, 3)
+        2 (48, 64, 3)
     """
     if fps is not None and not 0.0 < fps <= 1000.0:
         raise UsageError(

@@ -130,10 +130,11 @@ class Hub:
         if not wanted:
             return
         with self._changed:
-            slot = self._pending or self._free.pop()  # a frame that still waits for the encoder is given up
-            slot.noisy = _copied(frame.image, slot.noisy) if any(key.needs_noisy for key in wanted) else None
-            slot.denoised = _copied(denoised, slot.denoised) if any(key.needs_denoised for key in wanted) else None
-            slot.index, slot.taken, slot.treatment = frame.index, self.clock(), frame.treatment
+            slot, self._pending = self._pending or self._free.pop(), None  # a frame that still waits is given up
+        slot.noisy = _copied(frame.image, slot.noisy) if any(key.needs_noisy for key in wanted) else None
+        slot.denoised = _copied(denoised, slot.denoised) if any(key.needs_denoised for key in wanted) else None
+        slot.index, slot.taken, slot.treatment = frame.index, self.clock(), frame.treatment
+        with self._changed:
             self._pending = slot
             self._changed.notify_all()
 

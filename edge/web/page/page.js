@@ -7,12 +7,12 @@ const context = canvas.getContext("2d");
 let split = 0.5;
 let bitmap = null; // the newest frame, both halves
 let lastFrame = 0; // when it came, performance.now()
-let streamSays = ""; // why there is no stream, in the server's words
+let streamSays = ""; // why there is no stream, as the server says it
 let stopped = null; // AbortController of the running stream
-let changing = 0; // until when the strength slider is the user's, performance.now()
+let changing = 0; // until this time, by performance.now(), the user moves the strength slider
 
 const STALL_MS = 3000;
-const MOST_BYTES = 64 << 20; // of one frame; more is no stream of ours
+const MOST_BYTES = 64 << 20; // of one frame; a larger one is not from quietcam
 
 function draw() {
   if (!bitmap) return;
@@ -39,7 +39,7 @@ const drag = (event) => {
 canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); drag(event); });
 canvas.addEventListener("pointermove", (event) => { if (event.buttons) drag(event); });
 
-// What was done to the frame that is shown, as its head says: the words beside the divider are about that very frame.
+// What was done to the frame that is shown, as its header says: the words beside the divider describe this frame.
 let work = null; // { share, words }
 function workOf(head) {
   const share = /x-share: *([\d.]+)/i.exec(head), words = /x-work: *(.+)\r/i.exec(head);
@@ -77,7 +77,7 @@ function headEnd(bytes, from, to) {
   return -1;
 }
 
-// Takes the stream apart into frames. The buffer grows to one frame and stays.
+// Splits the stream into frames. The buffer grows to the size of one frame and is kept.
 async function read(body) {
   const reader = body.getReader(), text = new TextDecoder();
   let buffer = new Uint8Array(1 << 20), length = 0;
@@ -111,7 +111,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function stream() {
   for (;;) {
-    if (document.hidden) { await pause(300); continue; } // nobody looks: the device need not encode
+    if (document.hidden) { await pause(300); continue; } // nobody watches, so the device need not encode
     stopped = new AbortController();
     try {
       const answer = await fetch("/stream.mjpg?view=both", { signal: stopped.signal });
@@ -153,8 +153,8 @@ function showStatus(status) {
   const model = status.model || {};
   byId("model-name").textContent = model.name || "";
   const now = status.work || {};
-  const runs = now.model ? now.model + (now.size === "half" ? ", on frames of half the size" : "") : "none";
-  byId("model").replaceChildren(...Object.entries({ "runs now": runs, ...model }).filter(([, value]) => value !== null).map(([key, value]) => {
+  const runs = now.model ? now.model + (now.size === "half" ? ", on frames of half size" : "") : "none";
+  byId("model").replaceChildren(...Object.entries({ "running now": runs, ...model }).filter(([, value]) => value !== null).map(([key, value]) => {
     const row = document.createElement("tr"), head = document.createElement("th"), cell = document.createElement("td");
     head.textContent = key.replaceAll("_", " ");
     cell.textContent = typeof value === "object" ? JSON.stringify(value) : String(value);
@@ -182,20 +182,20 @@ async function poll() {
         reachable = answer.ok;
         if (answer.ok) { status = await answer.json(); showStatus(status); lastReached = Date.now() / 1000; }
       } catch { reachable = false; }
-      if (!reachable) { showNumbers({}); byId("notice").textContent = ""; } // what is old is not so any more
+      if (!reachable) { showNumbers({}); byId("notice").textContent = ""; } // old numbers would mislead
     }
     await pause(1000);
   }
 }
 
-// Says plainly that the picture is old, whatever the cause: camera, server, network, or too many viewers.
+// Says that the picture is old, whatever the cause: camera, server, network, or too many viewers.
 function watch() {
   let says = "";
   if (!reachable || !status) says = status ? `No live video since ${clock(lastReached)}: the device does not answer` : "";
   else if (!status.live) says = `No live video since ${clock(status.health.since)}: ${status.health.reason}`;
   else if (streamSays) says = streamSays;
   else if (lastFrame && performance.now() - lastFrame > STALL_MS && !document.hidden) {
-    says = `No live video since ${clock((Date.now() - performance.now() + lastFrame) / 1000)}: the stream stands still`;
+    says = `No live video since ${clock((Date.now() - performance.now() + lastFrame) / 1000)}: the stream has stopped`;
   }
   const gone = byId("gone"), badge = byId("badge");
   gone.hidden = !says;

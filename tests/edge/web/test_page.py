@@ -239,7 +239,7 @@ def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
     assert says("network") == says("noise") == "–", "no old number"
     assert says("share") == "0 %"
     assert says("notice").startswith("degraded: pass-through (95 °C, of at most 80), since ")
-    assert "runs now" in says("model")
+    assert "running now" in says("model")
     amber = "rgb(232, 176, 75)"
     for name in ("done", "badge"):
         assert page.evaluate(f"getComputedStyle(document.getElementById('{name}')).backgroundColor") == amber
