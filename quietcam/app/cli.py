@@ -1,4 +1,4 @@
-"""The command line: mounts the stages' commands, turns our errors into one line and an exit code.
+"""The command line: the commands of all stages in one program; errors become one line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a quality gate did not hold, 130 interrupted.
 """
@@ -45,8 +45,8 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "QUIETCAM", "help_option_names": ["-h", "--help"]},
 )
 
-_CAREFUL = frozenset({"run"})
-"""Commands that end by themselves when they are told to: see ``quietcam.process.stopping``."""
+_STOPS_ITSELF = frozenset({"run"})
+"""Commands that handle signals to stop by themselves, see ``quietcam.process.stopping``."""
 
 _EXTRA_OF_MODULE = {
     "cv2": "edge",
@@ -81,9 +81,9 @@ def _root(
 ) -> None:
     """Train, quantize and run a compact denoising autoencoder on live camera frames.
 
-    The whole way at once: `quietcam demo`
+    To see every stage in one run: `quietcam demo`
     """
-    if context.invoked_subcommand not in _CAREFUL:
+    if context.invoked_subcommand not in _STOPS_ITSELF:
         process.interrupt_main()
     if debug:
         os.environ["QUIETCAM_DEBUG"] = "1"
@@ -104,7 +104,7 @@ for _stage in (
 
 
 def main() -> None:
-    """Run the command line and leave the process with the contract's exit code."""
+    """Run the command line, and end the process with its exit code."""
     process.install()
     with command_stderr(), log_shown(alone=True):
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; return the exit code, having said on the standard error stream what went wrong."""
+    """Run one command line; print errors on the standard error stream and return the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     with log_shown(), flags_named(lambda: flags_of(typer.main.get_command(app), words)):
         return _run(words)
@@ -144,21 +144,21 @@ def _run(words: list[str]) -> int:
         return _explain(error, 1, given) if known is None else _explain(known, known.exit_code, given)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Exception as error:  # noqa: BLE001  the last line of defence: a user sees one line, never a traceback
+    except Exception as error:  # noqa: BLE001  whatever goes wrong, a user sees one line and no traceback
         return _wrong_usage(error, given) if hasattr(error, "format_message") else _explain(error, 1, given)
-    if code == 130:  # typer turns Ctrl-C into this
+    if code == 130:  # from typer, after Ctrl-C
         say("quietcam: interrupted; what was finished is kept")
     return code if isinstance(code, int) else 0
 
 
 def _environment() -> list[str]:
-    """Options that stand in the environment, as words of a command line: a message may quote them, too."""
+    """Options from the environment, as words of a command line: messages may quote them, too."""
     ours = {name: value for name, value in os.environ.items() if name.startswith("QUIETCAM_")}
     return [word for name, value in ours.items() for word in (f"--{name.lower()}", value)]
 
 
 def _wrong_usage(error: Any, words: Sequence[str]) -> int:
-    """What typer found wrong with the command line, in one line."""
+    """Print in one line what is wrong with the command line."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "quietcam"
     if isinstance(error, OutOfBounds):
@@ -183,7 +183,7 @@ def _explain(error: Exception, code: int, words: Sequence[str]) -> int:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback, with further lines of a message below its first: none of them looks like one that Python wrote."""
+    """The traceback. Further lines of a message are indented, so that none looks like a line of the traceback."""
     text = "".join(traceback.format_exception(error))
     each: BaseException | None = error
     while each is not None:
@@ -193,28 +193,28 @@ def _traceback(error: BaseException) -> str:
 
 
 def _unusable(error: OSError) -> QuietcamError | None:
-    """What the system says of a path that somebody named; None where it says nothing of one."""
+    """Explain an error about a path. None if it is not about a path."""
     if error.errno == errno.ENAMETOOLONG:
         return UsageError(
-            f"A path has at most 4095 bytes, and each name in it 255. Received: {error.filename}. "
-            "Remedy: give a shorter one."
+            f"A path must have at most 4095 bytes, and each name in it at most 255. Received: {error.filename}. "
+            "Remedy: choose a shorter one."
         )
     if not isinstance(error.filename, str | os.PathLike):
         return None
     return QuietcamError(
-        f"Each path that is named must be one that can be used. Received: {os.fspath(error.filename)}: "
-        f"{error.strerror or error}. Remedy: check the path, and the disk that it is on."
+        f"Each path must be usable. Received: {os.fspath(error.filename)}: "
+        f"{error.strerror or error}. Remedy: check the path, and its disk."
     )
 
 
 def _cut(text: str) -> str:
-    """A message without words that fill a screen."""
+    """The message with very long words cut."""
     return re.sub(r"\S{300,}", lambda found: f"{found[0][:120]}…", text)
 
 
 def _forbidden(error: PermissionError) -> QuietcamError:
-    place = error.filename if isinstance(error.filename, str | os.PathLike) else "one that it needs"
+    place = error.filename if isinstance(error.filename, str | os.PathLike) else "a path that it needs"
     return QuietcamError(
-        f"This user must be allowed to use each path that is named, and to enter the folder where it works. Received: "
-        f"{place}: {error.strerror or error}. Remedy: check who may: namei -l {place}"
+        f"This user must have permission for each path, and for the current folder. Received: "
+        f"{place}: {error.strerror or error}. Remedy: check the permissions with: namei -l {place}"
     )

@@ -1,4 +1,4 @@
-"""The demo: every stage on one data set, each a process of its own, and the promises held against what came out."""
+"""The demo: every stage on one data set, each in a process of its own, and whether the result keeps the promises."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from quietcam.app.promises import check_promises
 from quietcam.data.generated import ORIGIN, write_pairs
 from quietcam.errors import DataError, GateError, MissingExtraError, QuietcamError, StoppedError
 from quietcam.files.atomic import make_folder, write_json
@@ -24,25 +25,25 @@ from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
 from quietcam.process.native_output import stderr_for_children
 from quietcam.terminal.progress import say
 
-__all__ = ["ADAPTING", "FROM_SCRATCH", "PROMISES", "Plan", "Promise", "StepFailedError", "judge", "run_demo"]
+__all__ = ["ADAPTING", "FROM_SCRATCH", "Plan", "StepFailedError", "run_demo"]
 
 _BEGINNING = "small_256x256_float32.tflite"
-_LEAST_MINUTES = 0.05  # that train and prune take
+_LEAST_MINUTES = 0.05  # the least that train and prune accept
 _HELD_OUT_PAIRS = 24
 _HELD_OUT_SEED = 1_000_000
 _TRAINING_BAND = (18.0, 30.0)
 _HELD_OUT_BAND = (20.0, 26.0)
 _SIZES = ("256x256", "640x480")
 _CAMERA = "synthetic:sensor=imx219,gain=32"
-_CLIP = "before_after.mp4"  # a .webm costs twenty times as much to write
-_PATIENCE = 20.0  # seconds for a step that is interrupted
+_CLIP = "before_after.mp4"  # writing a .webm takes twenty times as long
+_PATIENCE = 20.0  # seconds that an interrupted step gets to end
 
 
 class StepFailedError(QuietcamError):
-    """A step of the demo ended with an error, which it has explained itself."""
+    """A step of the demo failed. The step has printed the reason itself."""
 
     def __init__(self, step: str, code: int) -> None:
-        super().__init__(f"The demo stopped at '{step}' (exit code {code}); what was finished is kept.")
+        super().__init__(f"The demo stopped at '{step}' (exit code {code}). The results of earlier steps are kept.")
         self.exit_code = code
 
 
@@ -51,12 +52,12 @@ class Plan:
     """How the demo trains.
 
     Attributes:
-        steps: of training and of pruning; None: those of the config, which never end before the minutes.
-        minutes: of training and pruning at most.
-        rates: peak learning rates of training and of pruning; None: the config's.
-        pairs: how many are generated to train on.
-        folder: of theirs. Each plan has its own, so that one does not find the other's pairs.
-        begins_with_small: whether training begins with the weights of the model ``small``, else with random ones.
+        steps: of training and of pruning. None: those of the config, so many that the minutes end first.
+        minutes: most minutes of training and of pruning.
+        rates: peak learning rates of training and of pruning. None: those of the config.
+        pairs: number of generated pairs to train on.
+        folder: folder of these pairs. Each plan has its own, so that no plan uses the pairs of another.
+        begins_with_small: whether training begins with the weights of the model ``small``, or with random weights.
     """
 
     steps: tuple[int, int] | None
@@ -67,7 +68,7 @@ class Plan:
     begins_with_small: bool
 
     def within(self, minutes: float | None) -> Plan:
-        """The plan with ``minutes`` in all in place of its own, shared as they were; as it is for None."""
+        """The plan with ``minutes`` in total, in the same proportion as before. Unchanged for None."""
         if minutes is None:
             return self
         shares = (each / sum(self.minutes) for each in self.minutes)
@@ -76,63 +77,21 @@ class Plan:
 
 
 ADAPTING = Plan((150, 60), (3.0, 1.5), (3e-4, 3e-4), 120, "adapting", begins_with_small=True)
-"""``small``'s weights meet another camera. Steps end it, so that it gives the same on every machine; the minutes are a
-cap for one that is very slow. Every step has the promised quality: the weights have it before the first."""
+"""Adapts the weights of ``small`` to another camera. The steps end it, so that the result is the same on every machine;
+the minutes limit it on a very slow one. The promised quality holds at every step, since the weights have it before."""
 
 FROM_SCRATCH = Plan(None, (4.55, 1.95), None, 800, "training", begins_with_small=False)
-"""Minutes end it, hours too early."""
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A figure that the default demo must reach, in dB."""
-
-    text: str
-    value: float
-    bound: float
-    at_least: bool
-
-    @property
-    def holds(self) -> bool:
-        """Whether it does."""
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
-
-    def __str__(self) -> str:
-        sign = "at least" if self.at_least else "at most"
-        return f"{'holds ' if self.holds else 'MISSED'}  {self.text}: {self.value:.2f} dB ({sign} {self.bound:g})"
-
-
-PROMISES = {"gain": 6.0, "over_classic": 1.0, "drop": 0.3}
-"""dB: int8 over the noisy frames, int8 over the best classical filter at its best strength, float over int8."""
-
-
-def judge(comparison: dict[str, Any]) -> list[Promise]:
-    """Hold the report of ``quietcam compare … --json`` against the demo's promises."""
-    psnr = {row["name"]: float(row["psnr"]) for row in comparison["rows"]}
-    kinds = {row["name"]: row["kind"] for row in comparison["rows"]}
-    noisy = next(psnr[name] for name in psnr if kinds[name] == "noisy")
-    floating = next(psnr[name] for name in psnr if name.endswith("float32"))
-    quantized = next(psnr[name] for name in psnr if name.endswith("int8"))
-    classic = max(psnr[name] for name in psnr if kinds[name] == "classic")
-    return [
-        Promise("int8 over the noisy frames", quantized - noisy, PROMISES["gain"], True),
-        Promise(
-            "int8 over the best classical filter at its best strength",
-            quantized - classic,
-            PROMISES["over_classic"],
-            True,
-        ),
-        Promise("lost from float to int8", floating - quantized, PROMISES["drop"], False),
-    ]
+"""The minutes end it, hours before the network is good."""
 
 
 def run_demo(data: Path | None, out: Path, minutes: float | None, from_scratch: bool = False) -> None:
-    """Run all the steps; leave models, ``comparison.json``, ``report.html``, ``live/`` and ``demo.json`` in ``out``.
+    """Run all steps. Writes models, ``comparison.json``, ``report.html``, ``live/`` and ``demo.json`` to ``out``.
 
     Args:
-        data: pairs to train on, whose test scenes are compared on. Defaults to generated scenes.
-        minutes: of training, at most. Defaults to the plan's.
-        from_scratch: train a network from nothing, for minutes, instead of adapting ``small`` for some steps.
+        data: pairs to train on; the comparison uses their test scenes. Defaults to generated scenes.
+        out: folder for the results.
+        minutes: most minutes of training. Defaults to those of the plan.
+        from_scratch: train a network from random weights, for minutes, instead of adapting ``small`` for some steps.
 
     Raises:
         StepFailedError: a step failed.
@@ -183,19 +142,19 @@ def run_demo(data: Path | None, out: Path, minutes: float | None, from_scratch: 
         *("run", "--source", _CAMERA, "--model", model, "--frames", 90, "--sink", "null"),
         *("--json", live / "latency.json"),
     )
-    # As fast as it goes instead of live: the clip shall hold every frame.
+    # As fast as possible instead of live, so that the clip holds every frame.
     steps.run(
         "run: a clip of it",
         *("run", "--source", f"{_CAMERA},fps=max", "--model", model, "--frames", 60),
         *("--sink", live / _CLIP, "--before-after", "--overwrite"),
     )
-    # Last, so that its table is what the reader is left with.
+    # Last, so that its table stays on the screen.
     steps.run(
         "compare",
         *("compare", *models, "--data", held_out, "--split", side, "--classic", "blur", "--classic", "nlm"),
         *("--json", out / "comparison.json", "--html", out / "report.html"),
     )
-    promises = judge(read_object(out / "comparison.json", MOST_OF_A_LIST))
+    promises = check_promises(read_object(out / "comparison.json", MOST_OF_A_LIST))
     write_json(
         out / "demo.json",
         {
@@ -212,7 +171,7 @@ def run_demo(data: Path | None, out: Path, minutes: float | None, from_scratch: 
     for promise in promises:
         say(str(promise))
     if not enforced:
-        say("The bounds are those of the default demo. Here they are printed, not enforced.")
+        say("These are the bounds of the default demo. In this run they are printed, but not enforced.")
     say("")
     say(f"{(time.monotonic() - start) / 60:.1f} minutes. Look at:")
     for path in (out / "report.html", live / _CLIP):
@@ -226,33 +185,33 @@ def run_demo(data: Path | None, out: Path, minutes: float | None, from_scratch: 
 
 
 def _check_extra() -> None:
-    """See that training can begin, before scenes are made for it."""
+    """Check that training can begin, before scenes are generated for it."""
     for module in ("tensorflow", "tf_keras", "tensorflow_model_optimization"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError.of("train", module)
 
 
 def _about(plan: Plan) -> str:
-    """What is going to happen."""
+    """What the demo is going to do."""
     minutes = sum(plan.minutes)
     if not plan.begins_with_small or plan.steps is None:
         return (
-            f"The demo trains a network from nothing for {minutes:g} minutes. A good one takes hours, so this one "
-            "will be worse than the models that ship."
+            f"The demo trains a network from random weights for {minutes:g} minutes. A good network takes hours, so "
+            "this one will be worse than the models that ship."
         )
     return (
-        f"The demo begins with the float weights of the model 'small', which were trained for hours. It adapts them to "
-        f"another camera in {plan.steps[0]} steps, prunes them in {plan.steps[1]}, and quantizes them to int8. "
+        f"The demo begins with the float weights of the model 'small', which was trained for hours. It adapts them to "
+        f"another camera in {plan.steps[0]} steps, prunes them in {plan.steps[1]} steps, and quantizes them to int8. "
         f"Training takes at most {minutes:g} minutes."
     )
 
 
 def _next(plan: Plan, training: Path) -> str:
-    """Where to read on."""
+    """What the reader can do next."""
     if plan.begins_with_small:
         return (
-            "This network began with weights that were trained for hours. To train one from nothing, or to adapt one "
-            "longer, read docs/how-to/train.md; 'quietcam demo --from-scratch' shows how far minutes go."
+            "This network began with weights that were trained for hours. To train one from random weights, or to "
+            "adapt one longer, read docs/how-to/train.md. 'quietcam demo --from-scratch' shows what minutes achieve."
         )
     command = f"quietcam train small --data {shlex.quote(str(training))}"
     return f"To train for hours instead: {command}. See docs/how-to/train.md."
@@ -268,19 +227,19 @@ def _budget(plan: Plan, phase: int) -> list[object]:
 
 
 def _generate(folder: Path, **options: Any) -> None:
-    """Scenes of the demo; those of an earlier one are used again, or made anew where they were made otherwise."""
+    """Generate scenes. Scenes of an earlier demo are used again, or replaced if they were generated differently."""
     try:
         write_pairs(folder, **options)
     except DataError:
-        if not (folder / ORIGIN).is_file():  # not the demo's
+        if not (folder / ORIGIN).is_file():  # not from a demo
             raise
-        say(f"The scenes in {folder} were made otherwise. They are made anew.")
+        say(f"The scenes in {folder} were generated with other settings. They are generated again.")
         shutil.rmtree(folder)
         write_pairs(folder, **options)
 
 
 class _Steps:
-    """Runs the verbs one after another, and keeps how long each took."""
+    """Runs steps one after another, and measures the time of each."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -290,7 +249,7 @@ class _Steps:
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Announce it, and time what is done in it."""
+        """Announce the step, and measure its time."""
         self._count += 1
         say("")
         say(f"[{self._count}/{self._total}] {title}")
@@ -300,7 +259,7 @@ class _Steps:
         self.processor_seconds[title] = round(_processor_seconds() - used, 1)
 
     def run(self, title: str, *arguments: object) -> None:
-        """A step that is a verb of the command line.
+        """Run a step that is a command of quietcam.
 
         Raises:
             StepFailedError: it failed.
@@ -309,20 +268,20 @@ class _Steps:
         with self.step(title):
             code = _run(arguments)
             if code in (130, -signal.SIGINT):
-                raise StoppedError(f"the demo was interrupted at '{title}'; what was finished is kept")
+                raise StoppedError(f"The demo was interrupted at '{title}'. The results of earlier steps are kept.")
             if code:
                 raise StepFailedError(title, code if code > 0 else 1)
 
 
 def _run(arguments: Sequence[object]) -> int:
-    """The exit code of the command line with these arguments; 130 after Ctrl-C."""
+    """Run quietcam with these arguments. Returns its exit code; 130 after Ctrl-C."""
     command = [sys.executable, "-P", "-m", "quietcam", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=stderr_for_children())
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # The terminal has told the child too; whoever ended this process alone has not. Either way the child needs time
-        # to put its files in order, and nothing of the demo shall go on after it.
+        # Ctrl-C at a terminal reaches the child, too; a signal to this process alone does not. In both cases the child
+        # gets time to finish its files, and the demo ends only after the child.
         for last in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
                 process.wait(_PATIENCE)
@@ -333,6 +292,6 @@ def _run(arguments: Sequence[object]) -> int:
 
 
 def _processor_seconds() -> float:
-    """Of this process and of those that it waited for: beside a load they say more than seconds do."""
+    """Processor time of this process and its children: on a busy machine it says more than elapsed time."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)

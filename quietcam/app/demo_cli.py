@@ -20,27 +20,29 @@ def demo(
         Path | None,
         typer.Option(help="Pairs to train on: SIDD, or a folder with noisy/ and clean/. Default: generated scenes."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder for models, report and clip.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for models, report and clip.")] = Path("runs/demo"),
     from_scratch: Annotated[
         bool,
-        typer.Option("--from-scratch", help="Train a network from nothing, for minutes. A good one takes hours."),
+        typer.Option(
+            "--from-scratch", help="Train a network from random weights, for minutes. A good network takes hours."
+        ),
     ] = False,
     minutes: Annotated[
         float | None,
         typer.Option(
             parser=number(0.1, 10**6),
-            help="Minutes of training at most. Default: 4.5, which only a very slow machine needs; with --from-scratch "
-            "6.5, all of which are used.",
+            help="Most minutes of training. Default: 4.5, which only a very slow machine needs; with --from-scratch "
+            "6.5, which are always used.",
         ),
     ] = None,
 ) -> None:
-    """The whole way: adapt a network, prune it, quantize it to int8, compare, denoise a simulated camera.
+    """Show every stage: adapt a network, prune it, quantize it to int8, compare, denoise a simulated camera.
 
-    Begins with the float weights of the model 'small', which were trained for hours, and adapts them to the camera of
-    --data in a fixed number of steps. So the result does not depend on how fast the machine is.
+    The demo begins with the float weights of the model 'small', which was trained for hours, and adapts them to the
+    camera of --data in a fixed number of steps. So the result does not depend on the speed of the machine.
 
-    Ends with a table and report.html. The exit code is 3 if the network misses the promised quality; with --data or
-    --from-scratch the promises are printed and not enforced.
+    It ends with a table and report.html. The exit code is 3 if the network misses the promised quality. With --data or
+    --from-scratch the promises are printed, but not enforced.
 
     Example: `quietcam demo --data SIDD_Small_sRGB_Only`
     """

@@ -1,4 +1,4 @@
-"""The description of a network: its costs by hand, its rules, its way through a dictionary."""
+"""The architecture: costs worked out by hand, rules, conversion to a dictionary and back."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from quietcam.architecture import Architecture
 from quietcam.errors import UsageError
 
 
-def test_costs_of_a_tiny_network_by_hand():
+def test_costs_of_a_tiny_network_are_as_worked_out_by_hand():
     # stem 2 on RGB: 12 channels at half size. down0_0: 3x3, 12 -> 8. residual: 3x3, 8 -> 12. Nothing else.
     network = Architecture(stem=2, widths=(8,), depths=(1,))
     assert network.parameters == (9 * 12 + 1) * 8 + (9 * 8 + 1) * 12
@@ -14,7 +14,7 @@ def test_costs_of_a_tiny_network_by_hand():
     assert network.stride == 2
 
 
-def test_two_levels_by_hand():
+def test_a_network_of_two_levels_is_as_worked_out_by_hand():
     network = Architecture(channels=1, stem=2, widths=(8, 16), depths=(1, 1))
     expected = {
         "down0_0": (9 * 4 * 8, 2),
@@ -29,7 +29,7 @@ def test_two_levels_by_hand():
     assert network.gmacs(16, 16) == pytest.approx(sum(n * (16 // s) ** 2 for n, s in expected.values()) / 1e9)
 
 
-def test_dictionary_round_trip():
+def test_a_dictionary_gives_the_architecture_back():
     network = Architecture(channels=1, stem=4, widths=(32, 48), depths=(2, 3))
     assert Architecture.from_dict(network.to_dict()) == network
 
@@ -58,6 +58,6 @@ def test_dictionary_round_trip():
         (None, "a table"),
     ],
 )
-def test_refuses_what_no_network_can_be(values, said):
+def test_impossible_architectures_are_refused(values, said):
     with pytest.raises(UsageError, match=said):
         Architecture.from_dict(values)

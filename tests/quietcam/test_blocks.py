@@ -1,4 +1,4 @@
-"""Depth-to-space on the host, against its formula and TensorFlow's words for it."""
+"""Depth-to-space on the host, against its formula and the example in the documentation of TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quietcam.blocks import depth_to_space
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.sampled_from([2, 4]), st.sampled_from([1, 3]))
-def test_the_formula(rows: int, columns: int, block: int, channels: int) -> None:
+def test_every_value_is_where_the_formula_says(rows: int, columns: int, block: int, channels: int) -> None:
     rng = np.random.default_rng(0)
     blocks = rng.integers(-128, 128, (rows, columns, channels * block**2)).astype(np.int8)
     out = np.empty((rows * block, columns * block, channels), np.int8)

@@ -48,7 +48,7 @@ def test_exit_codes_and_builtins(error, code, builtin, capsys, monkeypatch):
     assert capsys.readouterr().err == "quietcam: The rule. Received: this. Remedy: that.\n"
 
 
-def test_every_error_is_in_the_drawn_tree():
+def test_every_error_is_in_the_tree_of_the_docstring():
     classes = {
         name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, QuietcamError)
     }
@@ -93,5 +93,5 @@ def test_missing_extra_says_how_to_install_it():
         (OSError(errno.EIO, "Input/output error", "/x"), "[Errno 5] Input/output error: '/x'"),
     ],
 )
-def test_an_error_of_somebody_else_as_one_line(error, expected):
+def test_any_error_becomes_one_line(error, expected):
     assert one_line(error) == expected

@@ -1,4 +1,4 @@
-"""Noise estimates against noise that is known: by formula, by construction, and from real pairs."""
+"""Estimates of noise against known noise: by formula, by construction, and from real pairs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def steps() -> Image:
-    """A scene of eight grey levels, far from both ends."""
+    """A scene of eight gray levels, far from black and white."""
     levels = np.linspace(60, 200, 8).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(np.repeat(levels, 32)[:, np.newaxis, np.newaxis], (256, 256, 3)))
 
 
 def signal_noise(clean: Image, shot: float, read: float, seed: int = 0) -> Image:
-    """Of variance shot * value + read, in image values."""
+    """Add noise of variance shot * value + read, for values in [0, 1]."""
     value = clean / 255.0
     noisy = value + rng(seed).standard_normal(clean.shape) * np.sqrt(shot * value + read)
     return np.rint(np.clip(noisy, 0.0, 1.0) * 255.0).astype(np.uint8)
@@ -48,7 +48,7 @@ def test_pair_and_burst_find_a_known_sigma(sigma: float, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("shot", "read"), [(2e-3, 1e-4), (0.0, 1e-3), (3e-3, 0.0)])
-def test_shot_and_read_come_back(shot: float, read: float) -> None:
+def test_shot_and_read_noise_are_found(shot: float, read: float) -> None:
     clean = steps()
     truth = 255.0 * math.sqrt(shot * float(clean.mean()) / 255.0 + read)
     found = [
@@ -62,7 +62,7 @@ def test_shot_and_read_come_back(shot: float, read: float) -> None:
         assert estimate.read == pytest.approx(read, rel=tolerance, abs=2e-4 * tolerance / 0.1)
 
 
-def test_without_noise_there_is_none() -> None:
+def test_a_picture_without_noise_gives_zero() -> None:
     clean = steps()
     nothing = NoiseEstimate(0.0, 0.0, 0.0)
     assert estimate_pair(clean, clean) == nothing
@@ -83,15 +83,15 @@ def test_blind_finds_white_noise_on_a_flat_picture(sigma: float, channels: int) 
     assert estimate_blind(noisy).sigma == pytest.approx(math.sqrt(sigma**2 + 1 / 12), rel=0.08)
 
 
-def test_three_equal_channels_are_a_grey_picture() -> None:
+def test_three_equal_channels_give_the_estimate_of_one() -> None:
     grey = gaussian(np.full((256, 256, 1), 120, np.uint8), 8.0, rng())
     assert estimate_blind(np.repeat(grey, 3, axis=2)).sigma == pytest.approx(8.0, rel=0.08)
 
 
 @pytest.mark.parametrize("kind", DEMOSAICS)
 @pytest.mark.parametrize("shot", [3e-4, 2e-3, 8e-3])
-def test_blind_finds_grain_behind_a_scene(kind: str, shot: float) -> None:
-    """Grain correlates over neighbours: what takes it for white is wrong by 40 %."""
+def test_blind_finds_grain_in_a_scene(kind: str, shot: float) -> None:
+    """Neighboring pixels of grain are correlated: an estimate that assumes white noise is wrong by 40 %."""
     camera = SensorCamera(SensorNoise(shot, 0.3 * shot**1.5), Isp(demosaic=kind))
     found = []
     for seed in range(5):
@@ -101,7 +101,7 @@ def test_blind_finds_grain_behind_a_scene(kind: str, shot: float) -> None:
     assert 0.85 < float(np.median(found)) < 1.2
 
 
-def test_a_stream_is_judged_from_a_few_frames() -> None:
+def test_a_stream_is_estimated_from_a_few_frames() -> None:
     clean, stream = generate_scene(240, 320, 5), rng()
     estimator = BlindEstimator((240, 320, 3))
     for _ in range(6):
@@ -112,7 +112,7 @@ def test_a_stream_is_judged_from_a_few_frames() -> None:
     assert sigma == pytest.approx(20.0, rel=0.15), "after four frames the old noise is forgotten"
 
 
-def test_a_stream_does_not_care_how_frames_lie_in_memory() -> None:
+def test_the_memory_layout_of_frames_makes_no_difference() -> None:
     frame = gaussian(generate_scene(120, 160, 1), 6.0, rng())
     wide = np.zeros((120, 200, 3), np.uint8)
     wide[:, :160] = frame
@@ -121,14 +121,14 @@ def test_a_stream_does_not_care_how_frames_lie_in_memory() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(8, 40), st.integers(8, 40), st.sampled_from([1, 3]), st.integers(0, 2**32))
-def test_every_size_gives_numbers(height: int, width: int, channels: int, seed: int) -> None:
+def test_every_size_gives_finite_estimates(height: int, width: int, channels: int, seed: int) -> None:
     image = rng(seed).integers(0, 256, (height, width, channels), np.uint8)
     for estimate in (estimate_blind(image), BlindEstimator(image.shape).update(image)):
         assert math.isfinite(estimate.sigma)
         assert min(estimate.sigma, estimate.shot, estimate.read) >= 0.0
 
 
-def test_what_cannot_be_estimated_is_refused() -> None:
+def test_unsuitable_pictures_are_refused() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     with pytest.raises(DataError, match="the same shape"):
         estimate_pair(image, image[:8])

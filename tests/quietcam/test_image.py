@@ -1,4 +1,4 @@
-"""Conversions and checks of arrays."""
+"""Images: conversions and the check."""
 
 import cv2
 import numpy as np

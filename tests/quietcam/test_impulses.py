@@ -1,4 +1,4 @@
-"""Salt and pepper without a clean twin, against what was put there."""
+"""Estimates of impulse noise against known impulses."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from quietcam.sensor.noise import gaussian, salt_and_pepper
 from quietcam.sensor.scenes import generate_scene
 
 
-def test_on_gray_it_is_what_is_there_but_for_those_that_touch():
-    """Alone among its eight neighbours, but for such of the other kind, stands (1 - p/2)^8 of a share p."""
+def test_the_share_on_gray_is_that_of_isolated_impulses():
+    """Of a share p, (1 - p/2)^8 have no impulse of the same color among their eight neighbors."""
     share = 0.01
     gray = np.full((480, 9600, 3), 128, np.uint8)
     noisy = salt_and_pepper(gray, share, np.random.default_rng(0))
@@ -20,13 +20,13 @@ def test_on_gray_it_is_what_is_there_but_for_those_that_touch():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_scenes_and_their_noise_are_none(channels):
+def test_scenes_with_sensor_noise_have_no_impulses(channels):
     scene = generate_scene(240, 320, 3)[..., :channels]
     assert estimate_impulses(scene).share < 0.001
     assert estimate_impulses(gaussian(scene, 20, np.random.default_rng(1))).share < 0.001
 
 
-def test_lines_are_none_however_thin_and_a_light_more_or_less_says_nothing():
+def test_thin_lines_and_single_lights_are_no_impulses():
     picture = generate_scene(240, 320, 3)
     picture[::7] = 255
     picture[:, ::31] = 0
@@ -38,7 +38,7 @@ def test_lines_are_none_however_thin_and_a_light_more_or_less_says_nothing():
     assert estimate_impulses(small).share == 0.0
 
 
-def test_one_black_channel_is_a_colour():
+def test_a_pixel_with_one_black_channel_is_no_impulse():
     picture = np.full((40, 40, 3), 200, np.uint8)
     picture[::2, ::2] = 0
     assert estimate_impulses(picture).share > 0.1
@@ -46,5 +46,5 @@ def test_one_black_channel_is_a_colour():
     assert estimate_impulses(picture) == (0.0, 0.0)
 
 
-def test_a_picture_of_two_columns_has_none():
+def test_a_picture_of_two_columns_has_no_impulses():
     assert estimate_impulses(np.zeros((9, 2, 3), np.uint8)) == (0.0, 0.0)

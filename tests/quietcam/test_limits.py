@@ -1,4 +1,4 @@
-"""Bounds of numbers and names: through every door, in our own words, with exit code 2."""
+"""Bounds of numbers and names: on every way in, with our own message and exit code 2."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_number_or_a_name_out_of_its_bounds_is_wrong_usage(
 
 @pytest.mark.parametrize(("key", "value"), [("fps", "1e-9"), ("strength", "nan"), ("threads", "99999999")])
 @pytest.mark.parametrize("door", ["line", "environment", "file"])
-def test_bounds_hold_through_every_door(
+def test_bounds_hold_on_the_command_line_in_files_and_in_the_environment(
     key: str,
     value: str,
     door: str,

@@ -1,4 +1,4 @@
-"""PSNR against the formula by hand, SSIM against scikit-image."""
+"""PSNR against its formula, SSIM against scikit-image."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_psnr_does_not_wrap_around():
     assert psnr(low, high) == psnr(high, low) == pytest.approx(20 * math.log10(255 / 247), abs=1e-12)
 
 
-def test_equal_pictures():
+def test_equal_pictures_have_infinite_psnr_and_ssim_1():
     a = noise((12, 10, 3))
     assert psnr(a, a.copy()) == math.inf
     assert ssim(a, a.copy()) == pytest.approx(1.0, abs=1e-12)
@@ -63,7 +63,7 @@ def test_psnr_is_the_formula(height, width, channels, seed):
 
 @settings(deadline=None)
 @given(st.integers(7, 40), st.integers(7, 40), st.sampled_from([1, 3]), st.floats(0, 80), st.integers(0, 99))
-def test_ssim_is_scikit_image(height, width, channels, sigma, seed):
+def test_ssim_equals_that_of_scikit_image(height, width, channels, sigma, seed):
     a = noise((height, width, channels), seed)
     b = noisier(a, sigma, seed)
     assert ssim(a, b) == pytest.approx(reference(a, b), abs=1e-9)
@@ -90,7 +90,7 @@ def test_bands_of_rows_leave_no_seam(height):
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim])
-def test_what_cannot_be_compared(measure):
+def test_pictures_that_cannot_be_compared_are_refused(measure):
     a = noise((16, 16, 3))
     with pytest.raises(DataError, match=r"shapes must be equal.*\(16, 16, 3\) and \(16, 15, 3\)"):
         measure(a, a[:, :15])

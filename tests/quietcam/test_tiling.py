@@ -1,4 +1,4 @@
-"""TileGrid: properties for any size, and tiled against whole through a network of known reach."""
+"""TileGrid: properties for any size; a network of known receptive field gives the same on tiles as on the whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quietcam.tiling import ONE, Mosaic, TileGrid
 
 @st.composite
 def grids(draw: st.DrawFn) -> TileGrid:
-    """Any grid that the rules allow, the frame from one pixel to several tiles."""
+    """Any valid grid, for frames from one pixel to several tiles."""
     stride = draw(st.sampled_from([1, 2, 4, 8]))
     tile_height, tile_width = (stride * draw(st.integers(2, 6)) for _ in range(2))
     overlap = draw(st.integers(0, min(tile_height, tile_width) - stride))
@@ -65,7 +65,7 @@ def test_split_and_merge_give_the_picture_back(grid: TileGrid, channels: int) ->
 
 
 @given(grids())
-def test_padding_is_numpys_reflection(grid: TileGrid) -> None:
+def test_padding_equals_reflect_of_numpy(grid: TileGrid) -> None:
     image = picture(grid.height, grid.width)
     below, right = grid.padded_height - grid.height, grid.padded_width - grid.width
     expected = np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
@@ -79,7 +79,7 @@ def test_a_flat_field_has_no_seam(grid: TileGrid, level: int) -> None:
 
 
 @given(grids())
-def test_a_margin_counts_nothing(grid: TileGrid) -> None:
+def test_a_margin_has_no_weight(grid: TileGrid) -> None:
     margin = grid.overlap // 4 if grid.margin is None else grid.margin
     for index in range(len(grid)):
         y, x = grid.origin(index)
@@ -95,7 +95,7 @@ def test_a_margin_counts_nothing(grid: TileGrid) -> None:
 
 
 def filter_with_phase(image: Image) -> Image:
-    """A 5x5 box with zeros outside, and a pattern of period 4: a network of reach 2 and total stride 4."""
+    """A 5x5 box filter with zeros outside, times a pattern of period 4: as a network of reach 2 and stride 4."""
     wide = np.pad(image.astype(np.int64), ((2, 2), (2, 2), (0, 0)))
     height, width = image.shape[:2]
     total = sum(wide[y : y + height, x : x + width] for y in range(5) for x in range(5))
@@ -122,14 +122,14 @@ def test_tiled_differs_from_whole_without_a_margin() -> None:
     assert (tiled != filter_with_phase(image)).any()
 
 
-def test_the_blend_by_hand() -> None:
+def test_the_blend_is_as_worked_out_by_hand() -> None:
     grid = TileGrid(1, 12, 1, 8, overlap=0, stride=1, margin=0)
     assert grid.columns == (0, 4)
     tiles = [np.zeros((1, 8, 1), np.uint8), np.full((1, 8, 1), 160, np.uint8)]
     assert grid.merge(tiles)[0, :, 0].tolist() == [0] * 4 + [80] * 4 + [160] * 4
 
 
-def test_the_ramp_by_hand() -> None:
+def test_the_ramp_is_as_worked_out_by_hand() -> None:
     tile = np.ones((8, 12, 1), np.uint8)
     grid = TileGrid(8, 16, 8, 12, overlap=7, stride=1, margin=2)
     assert grid.columns == (0, 4)
@@ -143,14 +143,14 @@ def test_the_ramp_by_hand() -> None:
     assert (grid.merge([tile, tile]) == 1).all()
 
 
-def test_4k_and_strips() -> None:
+def test_grids_of_4k_frames_and_of_strips() -> None:
     for height, width in ((2160, 3840), (1, 700), (700, 1), (1, 1)):
         grid = TileGrid(height, width, 256, 256)
         image = picture(height, width)
         np.testing.assert_array_equal(grid.merge(list(grid.split(image))), image)
 
 
-def test_a_mosaic_forgets_the_last_frame_and_writes_where_it_is_told() -> None:
+def test_a_mosaic_starts_anew_after_each_frame_and_writes_into_out() -> None:
     grid = TileGrid(20, 30, 16, 16, 4, 4)
     mosaic = Mosaic(grid, 3)
     out = np.empty((20, 30, 3), np.uint8)

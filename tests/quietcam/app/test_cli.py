@@ -1,4 +1,4 @@
-"""The command line as a whole: speed of start without TensorFlow, exit codes, help, errors in one line."""
+"""The command line as a whole: what it imports at start, exit codes, help, errors in one line."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_every_verb_has_help_with_an_example(verb, capsys):
     assert "Example: " in " ".join(capsys.readouterr().out.split())
 
 
-def test_all_listed_verbs_are_known():
+def test_the_verbs_are_exactly_these():
     assert {verb[0] for verb in verbs()} == {
         "demo", "data", "train", "prune", "evaluate", "calibrate", "lint", "convert", "compare", "coral",
         "run", "capture", "bench", "models", "doctor",
@@ -107,7 +107,7 @@ def test_an_error_is_one_line_and_its_exit_code(monkeypatch, capsys, error, code
         assert "pip install 'quietcam[train]'" in said
 
 
-def test_debug_shows_where(monkeypatch, capsys):
+def test_debug_shows_the_traceback(monkeypatch, capsys):
     def fail(**_):
         raise errors.DataError("rule")
 

@@ -1,4 +1,4 @@
-"""The demo: its promises by hand, and the whole way on a small SIDD-like tree."""
+"""The demo: its promises, worked out by hand, and all steps on a small tree like that of SIDD."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 
 from quietcam.app import demo
 from quietcam.app.cli import run
+from quietcam.app.promises import check_promises
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import DataError, GateError, StoppedError
@@ -27,8 +28,8 @@ def report(noisy, classic, floating, quantized):
     return {"rows": rows}
 
 
-def test_promises_by_hand():
-    found = demo.judge(report(23.0, 28.0, 29.5, 29.25))
+def test_promises_have_the_values_worked_out_by_hand():
+    found = check_promises(report(23.0, 28.0, 29.5, 29.25))
     assert [promise.value for promise in found] == pytest.approx([6.25, 1.25, 0.25])
     assert all(promise.holds for promise in found)
 
@@ -37,12 +38,12 @@ def test_promises_by_hand():
     ("figures", "missed"),
     [((23.5, 28.0, 29.5, 29.25), 0), ((23.0, 28.5, 29.5, 29.25), 1), ((23.0, 28.0, 29.6, 29.25), 2)],
 )
-def test_a_missed_promise_is_seen(figures, missed):
-    assert [promise.holds for promise in demo.judge(report(*figures))].index(False) == missed
+def test_a_missed_promise_does_not_hold(figures, missed):
+    assert [promise.holds for promise in check_promises(report(*figures))].index(False) == missed
 
 
 def small_world(monkeypatch, comparison, tmp_path):
-    """The demo with its steps replaced by the report that they would leave; returns the words of each step."""
+    """Replace the steps of the demo by the report that they would write; returns the arguments of each step."""
     (tmp_path / "comparison.json").write_text(json.dumps(comparison))
     monkeypatch.setattr(demo, "write_pairs", lambda *_, **__: None)
     monkeypatch.setattr(demo, "_check_extra", lambda: None)
@@ -55,27 +56,27 @@ def option(words, name):
     return words[words.index(name) + 1]
 
 
-def test_default_run_fails_by_a_missed_promise(monkeypatch, tmp_path):
+def test_the_default_demo_fails_if_it_misses_a_promise(monkeypatch, tmp_path):
     small_world(monkeypatch, report(23.0, 28.0, 29.6, 29.25), tmp_path)
     with pytest.raises(GateError, match="lost from float to int8"):
         demo.run_demo(None, tmp_path, None)
     assert json.loads((tmp_path / "demo.json").read_text())["promises"][2]["holds"] is False
 
 
-def test_it_is_held_to_its_promises_however_short_the_training_is(monkeypatch, tmp_path):
+def test_promises_are_enforced_however_short_the_training_is(monkeypatch, tmp_path):
     small_world(monkeypatch, report(23.0, 28.0, 29.6, 29.25), tmp_path)
     with pytest.raises(GateError, match="lost from float to int8"):
         demo.run_demo(None, tmp_path, 0.1)
 
 
 @pytest.mark.parametrize("given", [{"data": "pairs"}, {"from_scratch": True}])
-def test_own_pairs_and_training_from_nothing_only_print_them(monkeypatch, tmp_path, capsys, given):
+def test_with_own_pairs_or_from_scratch_promises_are_only_printed(monkeypatch, tmp_path, capsys, given):
     small_world(monkeypatch, report(23.0, 28.0, 29.6, 29.25), tmp_path)
     demo.run_demo(out=tmp_path, minutes=1.0, **({"data": None} | given))
     assert "MISSED  lost from float to int8" in capsys.readouterr().err
 
 
-def test_it_begins_with_the_weights_of_small_and_steps_end_it(monkeypatch, tmp_path):
+def test_it_begins_with_the_weights_of_small_and_ends_after_its_steps(monkeypatch, tmp_path):
     words = small_world(monkeypatch, report(23.0, 28.0, 29.5, 29.25), tmp_path)
     demo.run_demo(None, tmp_path, None)
     small = Path(str(option(words["train"], "--weights")))
@@ -89,14 +90,14 @@ def test_it_begins_with_the_weights_of_small_and_steps_end_it(monkeypatch, tmp_p
 @pytest.mark.parametrize(
     ("minutes", "expected"), [(None, [3.0, 1.5]), (9.0, [6.0, 3.0]), (0.3, [0.2, 0.1]), (0.1, [0.067, 0.05])]
 )
-def test_minutes_are_a_cap_for_training_in_all(monkeypatch, tmp_path, minutes, expected):
+def test_minutes_limit_training_and_pruning_together(monkeypatch, tmp_path, minutes, expected):
     words = small_world(monkeypatch, report(23.0, 28.0, 29.5, 29.25), tmp_path)
     demo.run_demo(None, tmp_path, minutes)
     assert [option(words[verb], "--minutes") for verb in ("train", "prune")] == expected
     assert [option(words[verb], "--steps") for verb in ("train", "prune")] == [150, 60]
 
 
-def test_training_from_nothing_takes_all_of_its_minutes(monkeypatch, tmp_path, capsys):
+def test_training_from_scratch_takes_all_of_its_minutes(monkeypatch, tmp_path, capsys):
     words = small_world(monkeypatch, report(23.0, 28.0, 29.5, 29.25), tmp_path)
     demo.run_demo(None, tmp_path, None, from_scratch=True)
     assert [option(words[verb], "--minutes") for verb in ("train", "prune")] == [4.55, 1.95]
@@ -106,7 +107,7 @@ def test_training_from_nothing_takes_all_of_its_minutes(monkeypatch, tmp_path, c
     assert "docs/how-to/train.md" in said
 
 
-def test_scenes_of_an_earlier_demo_are_used_or_made_anew(tmp_path, capsys):
+def test_scenes_of_an_earlier_demo_are_used_or_generated_again(tmp_path, capsys):
     folder = tmp_path / "data"
     demo._generate(folder, count=1, size=32, band=(20.0, 26.0))
     first = (folder / "noisy" / "scene_000000.png").stat().st_mtime_ns
@@ -115,10 +116,10 @@ def test_scenes_of_an_earlier_demo_are_used_or_made_anew(tmp_path, capsys):
     capsys.readouterr()
     demo._generate(folder, count=1, size=48, band=(20.0, 26.0))
     assert read_picture(folder / "noisy" / "scene_000000.png").shape == (48, 48, 3)
-    assert "made anew" in capsys.readouterr().err
+    assert "generated again" in capsys.readouterr().err
 
 
-def test_pairs_that_are_not_the_demos_stay(tmp_path):
+def test_pairs_that_are_not_from_a_demo_are_kept(tmp_path):
     for side in ("noisy", "clean"):
         (tmp_path / side).mkdir()
         (tmp_path / side / "mine.png").write_bytes(b"mine")
@@ -131,7 +132,7 @@ def test_pairs_that_are_not_the_demos_stay(tmp_path):
     ("code", "error", "exit_code"),
     [(1, demo.StepFailedError, 1), (3, demo.StepFailedError, 3), (130, StoppedError, 130)],
 )
-def test_a_step_that_ends_early_is_named(monkeypatch, tmp_path, code, error, exit_code):
+def test_a_step_that_fails_is_named(monkeypatch, tmp_path, code, error, exit_code):
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\nexit {code}\n")
     program.chmod(0o755)
@@ -141,8 +142,8 @@ def test_a_step_that_ends_early_is_named(monkeypatch, tmp_path, code, error, exi
     assert caught.value.exit_code == exit_code
 
 
-def test_a_step_that_does_not_hear_an_interrupt_ends_with_the_demo(monkeypatch, tmp_path):
-    """As after SIGTERM to the demo alone: the step is told, and waited for, before the demo ends."""
+def test_a_step_that_gets_no_interrupt_ends_with_the_demo(monkeypatch, tmp_path):
+    """As after SIGTERM to the demo alone: the demo ends the step, and waits for it, before it ends itself."""
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\ntrap 'exit 130' TERM\ntouch begun\nwhile :; do sleep 0.05; done\n")
     program.chmod(0o755)
@@ -174,7 +175,7 @@ def test_a_step_is_a_command_line_in_a_process_of_its_own(capfd):
 
 
 @pytest.mark.slow
-def test_the_whole_way_on_a_sidd_tree(tmp_path, monkeypatch, capfd):
+def test_all_steps_on_a_tree_like_that_of_sidd(tmp_path, monkeypatch, capfd):
     """Real training, pruning, conversion, comparison and edge run: its verbs in this process, which has TensorFlow
     already, and with less to do."""
     pytest.importorskip("tensorflow", reason="needs the extra 'train'")

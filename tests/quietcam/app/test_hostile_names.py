@@ -1,4 +1,4 @@
-"""Names that strangers chose: nothing of them acts on a terminal or adds a line to a journal, on any way out."""
+"""Hostile names of files: on no way out do they control a terminal or add a line to a journal."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=lambda words: " ".join(words).replace("{}", "NAME"),
 )
 @pytest.mark.usefixtures("at")
-def test_an_error_names_it_and_lets_it_do_nothing(
+def test_an_error_names_the_file_harmlessly(
     words: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUIETCAM_DEBUG", "")
@@ -73,7 +73,7 @@ def test_an_error_names_it_and_lets_it_do_nothing(
     harmless(told.out + told.err)
 
 
-def test_tables_of_a_data_set_that_is_called_so(at: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_tables_show_a_hostile_name_harmlessly(at: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = at / NAME
     write_pairs(folder, count=2, size=300)
     (folder / "noisy" / f"{NAME}.png").write_bytes(b"broken")
@@ -99,7 +99,7 @@ def test_a_saved_array_with_odd_keys(at: Path, capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_a_command_in_a_process_of_its_own(at: Path, encoding: str) -> None:
+def test_a_command_shows_a_hostile_name_harmlessly_in_any_encoding(at: Path, encoding: str) -> None:
     folder = at / NAME
     write_pairs(folder, count=1, size=32)
     done = subprocess.run(
@@ -113,7 +113,7 @@ def test_a_command_in_a_process_of_its_own(at: Path, encoding: str) -> None:
     harmless((done.stdout + done.stderr).decode(encoding))
 
 
-def test_a_cell_shows_what_it_holds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_is_not_taken_for_markup(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     table = Table(title=NAME)
     table.add_column(NAME)
@@ -128,7 +128,7 @@ def test_a_cell_shows_what_it_holds(capsys: pytest.CaptureFixture[str], monkeypa
     assert not {each for each in told if unicodedata.category(each) in ("Cc", "Cf", "Cs")} - {"\n"}
 
 
-def test_the_columns_of_a_table_stay_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_columns_of_a_table_stay_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table()
     for cells in (("\x1b[2J", "one"), ("plain", "two")):
         table.add_row(*cells)
@@ -138,7 +138,7 @@ def test_the_columns_of_a_table_stay_below_each_other(capsys: pytest.CaptureFixt
 
 
 class _Ways(ast.NodeVisitor):
-    """Finds what writes to a terminal without going through the one function."""
+    """Finds code that writes to a terminal without the function for it."""
 
     def __init__(self) -> None:
         self.found: list[int] = []
@@ -154,7 +154,7 @@ class _Ways(ast.NodeVisitor):
         self.generic_visit(node)
 
 
-def test_nobody_prints_past_it() -> None:
+def test_all_output_goes_through_say_or_report_console() -> None:
     """``say`` for the error stream, ``report_console`` for the standard output."""
     allowed = {
         "quietcam/process/native_output.py": 1,  # write_line

@@ -76,14 +76,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_ours_run(started: dict[str, tuple[int, str, str]], way: str) -> None:
+def test_our_packages_run(started: dict[str, tuple[int, str, str]], way: str) -> None:
     code, error, said = started[way]
     assert (code, "somebody" in error) == (0, False), error
     expected = "" if "workers" in way else "# Written by" if way == "unit" else "quietcam "
     assert said.startswith(expected)
 
 
-def test_a_child_process_finds_ours(tmp_path: Path) -> None:
+def test_a_child_process_finds_our_packages(tmp_path: Path) -> None:
     words = [sys.executable, "-P", "-c", _START, json.dumps([str(own_files(tmp_path)), *sys.path])]
     done = subprocess.run(words, cwd=HOME, capture_output=True, text=True, check=False)
     assert ("main() missing" in done.stderr, "somebody" in done.stderr) == (True, False), done.stderr
@@ -103,7 +103,7 @@ def test_every_package_of_the_wheel_is_found_first() -> None:
 
 
 def test_a_checkout_that_is_not_installed_runs_too(tmp_path: Path) -> None:
-    """There, the folder that Python is started in is the only way to the stages."""
+    """There, Python finds the stages only in the folder that it is started in."""
     for name in ("quietcam", *OWN):
         (tmp_path / name).symlink_to(Path(HOME) / name)
     environment = {**os.environ, "PYTHONPATH": str(Path(typer.__file__).parents[1])}  # -S: no .pth file adds a checkout

@@ -1,4 +1,4 @@
-"""Files are there whole or not at all: on a full disk, on Ctrl-C, on any error."""
+"""Files are written whole or not at all: on a full disk, after Ctrl-C, after any error."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_is_written_is_there(tmp_path):
+def test_a_written_file_has_its_content(tmp_path):
     write_bytes(tmp_path / "new" / "a.bin", b"\0\1")
     write_text(tmp_path / "b.txt", "grün\n")
     write_json(tmp_path / "c.json", {"x": [1, 2.5, None]})
@@ -78,7 +78,7 @@ def test_full_disk_while_writing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_write_that_the_kernel_cuts_leaves_nothing(tmp_path):
+def test_a_write_that_fails_halfway_leaves_nothing(tmp_path):
     # The kernel's limit on the size of a file stops a write in the middle, just as a full disk does.
     code = (
         "import resource, sys; from pathlib import Path; from quietcam.files.atomic import write_bytes;"
@@ -134,8 +134,8 @@ def test_long_names_in_any_letters(tmp_path, name):
 
 
 @pytest.mark.parametrize("write", [write_text, lambda path, text: _by_path(path, text)], ids=["bytes", "path"])
-def test_what_is_no_file_is_not_replaced(tmp_path, write):
-    """A pipe stands for a device: as root ``--json /dev/null`` would put a file in its place."""
+def test_only_files_are_replaced(tmp_path, write):
+    """The pipe is an example of a device: for root, ``--json /dev/null`` would replace the device by a file."""
     pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)
     link.symlink_to(pipe)
@@ -161,7 +161,7 @@ def test_a_link_is_replaced_and_never_followed(tmp_path, there):
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "nothing"])
-def test_a_temporary_name_that_is_no_file_any_more_never_takes_the_name(tmp_path, kind):
+def test_a_temporary_path_that_is_no_file_any_more_never_gets_the_final_name(tmp_path, kind):
     path, other = tmp_path / "a.txt", tmp_path / "other"
     other.write_text("mine")
 
@@ -190,8 +190,8 @@ def test_permissions_follow_the_umask(tmp_path, mask):
 
 
 @pytest.mark.parametrize(("number", "raised"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False)])
-def test_a_folder_that_is_not_synced_for_a_fault_of_the_disk_is_an_error(tmp_path, monkeypatch, number, raised):
-    """That a file system cannot sync folders is none."""
+def test_a_disk_that_fails_to_sync_a_folder_is_an_error(tmp_path, monkeypatch, number, raised):
+    """A file system that cannot sync folders is no error."""
     real = os.fsync
 
     def fsync(handle):
@@ -208,8 +208,8 @@ def test_a_folder_that_is_not_synced_for_a_fault_of_the_disk_is_an_error(tmp_pat
             write(tmp_path / "a.txt", "x")
 
 
-def test_in_a_folder_that_is_held_the_path_says_the_name_alone(tmp_path):
-    """The folder was moved, and another one stands in its place: what is written goes where the descriptor is."""
+def test_with_a_folder_descriptor_only_the_name_of_the_path_counts(tmp_path):
+    """The folder is moved and replaced by another: the file is written to the folder of the descriptor."""
     (tmp_path / "held").mkdir()
     handle = os.open(tmp_path / "held", os.O_RDONLY)
     (tmp_path / "held").rename(tmp_path / "moved")
@@ -222,7 +222,7 @@ def test_in_a_folder_that_is_held_the_path_says_the_name_alone(tmp_path):
     assert json.loads((tmp_path / "moved" / "c.json").read_text()) == {"x": 1}
 
 
-def test_a_disk_that_takes_a_part_at_a_time(tmp_path, monkeypatch):
+def test_a_disk_that_writes_parts_gets_all_of_them(tmp_path, monkeypatch):
     real = os.write
     monkeypatch.setattr(os, "write", lambda handle, content: real(handle, content[:7]))
     write_bytes(tmp_path / "a.bin", bytes(range(100)))
@@ -235,7 +235,7 @@ def _by_path(path, text):
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
-def test_a_new_file_takes_no_place_that_is_taken(tmp_path, kind):
+def test_a_new_file_does_not_replace_anything(tmp_path, kind):
     other = tmp_path / "other"
     other.write_bytes(b"mine")
     path = tmp_path / "new"
@@ -253,7 +253,7 @@ def test_a_new_file_takes_no_place_that_is_taken(tmp_path, kind):
     assert kind != "file" or path.read_bytes() == b"mine"
 
 
-def test_a_draft_that_may_replace_nothing_waits_for_another_name(tmp_path):
+def test_a_draft_that_may_not_replace_a_file_can_be_kept_under_another_name(tmp_path):
     (tmp_path / "a").write_bytes(b"mine")
     draft = Draft(tmp_path / "a")
     draft.temporary.write_bytes(b"x")

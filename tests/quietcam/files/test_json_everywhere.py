@@ -1,4 +1,4 @@
-"""Every file of JSON that may come from elsewhere is read by the one strict reader, and a hostile one is named."""
+"""All JSON from outside is read by the strict reader, and a hostile file is named."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _calls() -> Iterator[tuple[str, int, str]]:
                     yield name, node.lineno, node.attr
 
 
-def test_nobody_else_reads_or_writes_json() -> None:
+def test_no_other_module_reads_or_writes_json() -> None:
     found = [f"{name}:{line}: {what}" for name, line, what in _calls() if name not in _OURS]
     assert not found, found
 
@@ -97,7 +97,7 @@ def test_a_hostile_file_of_a_data_set_is_named(
 
 
 @pytest.mark.parametrize("content", _HOSTILE.values(), ids=list(_HOSTILE))
-def test_pairs_are_not_added_to_others_of_unknown_making(tmp_path: Path, content: bytes) -> None:
+def test_pairs_are_not_added_to_pairs_of_unknown_origin(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "noisy").mkdir()
     (tmp_path / "noisy" / "scene_000000.png").write_bytes(b"")
     (tmp_path / ORIGIN).write_bytes(content)
@@ -125,7 +125,7 @@ def test_pairs_are_not_added_to_others_of_unknown_making(tmp_path: Path, content
         {"pictures": [{"name": "a", "instance": "", "scene": "", "side": "", "noisy_bytes": "1", "clean_bytes": 1}]},
     ],
 )
-def test_a_plan_of_wrong_values_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_plan_with_wrong_values_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     plan = Plan("data", 16, 3, 1, None, "all", "rule", ()).to_dict()
     write_json(tmp_path / PLAN, plan)
     assert read_plan(tmp_path).patch == 16

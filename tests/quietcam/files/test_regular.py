@@ -1,4 +1,4 @@
-"""Reading files that somebody may name: a pipe, a device, a folder or too large a file is refused, at once."""
+"""Reading files that a stranger may name: pipes, devices, folders and files that are too large are refused at once."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def huge(path: Path) -> None:
 
 
 def nothing(path: Path) -> None:
-    """There is none."""
+    """The path does not exist."""
 
 
 ODD = [pipe, folder, device, terminal, listener, huge, nothing]
 
 
-def test_what_is_there_is_read(tmp_path: Path) -> None:
+def test_a_regular_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ünï\udcff"
     for size in (0, 1, 70_000, 200_000):
         content = os.urandom(size)
@@ -71,7 +71,7 @@ def test_what_is_there_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", ODD)
-def test_what_is_no_file_is_refused_without_waiting(make: Callable[[Path], None], tmp_path: Path) -> None:
+def test_anything_but_a_regular_file_is_refused_without_waiting(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "odd")
     tracemalloc.start()
     try:
@@ -84,7 +84,7 @@ def test_what_is_no_file_is_refused_without_waiting(make: Callable[[Path], None]
     assert caught.value.filename == str(tmp_path / "odd")
 
 
-def test_too_large_a_file_is_refused_by_its_size_and_not_read(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_refused_without_reading(tmp_path: Path) -> None:
     huge(tmp_path / "odd")
     tracemalloc.start()
     try:
@@ -105,7 +105,7 @@ def test_too_large_a_file_is_refused_by_its_size_and_not_read(tmp_path: Path) ->
     ],
     ids=["configuration", "token", "model"],
 )
-def test_every_file_that_a_user_names_is_read_so(
+def test_every_file_that_a_user_names_is_read_this_way(
     read: Callable[[Path], object], make: Callable[[Path], None], tmp_path: Path
 ) -> None:
     make(tmp_path / "odd.tflite")

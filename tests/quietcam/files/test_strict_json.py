@@ -1,4 +1,4 @@
-"""JSON from outside is believed only where all readers agree on it; what is written, every reader takes."""
+"""JSON is accepted only where all parsers agree on it, and every parser can read what is written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VALUES = st.recursive(
 
 
 @given(_VALUES, st.booleans())
-def test_what_is_written_is_read_back(value: object, ascii_only: bool) -> None:
+def test_written_values_are_read_back(value: object, ascii_only: bool) -> None:
     text = dump_json(value, ascii_only=ascii_only)
     assert parse_json(text) == parse_json(text.encode()) == json.loads(text) == value
 
@@ -66,14 +66,14 @@ def test_what_is_written_is_read_back(value: object, ascii_only: bool) -> None:
         ('"' + "é" * (1 << 19) + '"', "more than 1048576 bytes"),
     ],
 )
-def test_what_readers_disagree_on_is_refused(text: str | bytes, why: str) -> None:
+def test_json_on_which_parsers_disagree_is_refused(text: str | bytes, why: str) -> None:
     with pytest.raises(JsonError, match=why) as caught:
         parse_json(text)
     assert len(str(caught.value)) < 200
     assert str(caught.value).isascii()
 
 
-def test_what_stands_in_a_string_is_no_level_and_a_pair_of_surrogates_is_one_sign() -> None:
+def test_brackets_in_a_string_are_no_levels_and_a_surrogate_pair_is_one_character() -> None:
     marks = "[{" * 1000 + '\\"['
     assert parse_json(json.dumps([[marks, "]"]])) == [[marks, "]"]]
     assert parse_json(r'"\ud83d\ude00 \\ud800"') == "\U0001f600 \\ud800"
@@ -82,8 +82,8 @@ def test_what_stands_in_a_string_is_no_level_and_a_pair_of_surrogates_is_one_sig
 
 
 @pytest.mark.parametrize("unit", ['"', '\\"', '"\\', "[]", "{}", '""', "[1e5,", '{"\\\\', "]", "\\u"])
-def test_no_text_takes_longer_than_its_length_asks_for(unit: str) -> None:
-    """Each ends within seconds, where a pattern that looked twice at each sign would take hours."""
+def test_the_time_is_linear_in_the_length_of_the_text(unit: str) -> None:
+    """Each ends within seconds; a pattern that backtracks would take hours."""
     program = (
         "import sys\nfrom quietcam.errors import JsonError\nfrom quietcam.files.strict_json import parse_json\n"
         "unit = sys.argv[1]\nn = (1 << 20) // len(unit)\n"
@@ -93,14 +93,14 @@ def test_no_text_takes_longer_than_its_length_asks_for(unit: str) -> None:
     assert subprocess.run([sys.executable, "-c", program, unit], timeout=120, check=False).returncode == 0
 
 
-def test_many_keys_of_which_the_last_stands_twice_take_no_longer_than_others() -> None:
+def test_a_duplicate_among_many_keys_is_found_in_linear_time() -> None:
     keys = [f'"{number}":0' for number in range(80_000)]
     with pytest.raises(JsonError, match="'79999' twice"):
         parse_json("{" + ",".join([*keys, keys[-1]]) + "}")
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
-def test_only_one_exception_is_raised(text: str | bytes) -> None:
+def test_any_text_gives_values_or_a_json_error(text: str | bytes) -> None:
     try:
         value = parse_json(text)
     except JsonError:
@@ -109,7 +109,7 @@ def test_only_one_exception_is_raised(text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(("text", "kind"), [("[]", "an array"), ("1", "a number"), ("null", "null"), ('"a"', "text")])
-def test_an_object_is_one(tmp_path: Path, text: str, kind: str) -> None:
+def test_only_an_object_is_read_as_an_object(tmp_path: Path, text: str, kind: str) -> None:
     (tmp_path / "a.json").write_text(text)
     for read in (lambda: parse_object(text), lambda: read_object(tmp_path / "a.json")):
         with pytest.raises(JsonError, match=f"{kind} where an object is expected"):
@@ -117,7 +117,7 @@ def test_an_object_is_one(tmp_path: Path, text: str, kind: str) -> None:
     assert parse_object("{}") == {}
 
 
-def test_a_file_is_read_as_far_as_its_limit_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_file_over_its_limit_and_a_pipe_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"a": 1}')
     assert read_json(path) == read_object(path) == {"a": 1}
@@ -131,7 +131,7 @@ def test_a_file_is_read_as_far_as_its_limit_and_a_pipe_is_not_waited_for(tmp_pat
         read_json(tmp_path / "none.json")
 
 
-def test_a_report_holds_null_for_what_is_not_finite_and_plain_values_for_numpys(tmp_path: Path) -> None:
+def test_a_report_has_null_for_values_that_are_not_finite_and_plain_values_for_numpy(tmp_path: Path) -> None:
     report = {
         "psnr": math.inf,
         "noise": [math.nan, np.float32("nan"), np.float64(1.5)],
@@ -158,7 +158,7 @@ def test_a_report_holds_null_for_what_is_not_finite_and_plain_values_for_numpys(
 
 
 @given(st.binary(min_size=1, max_size=12))
-def test_names_that_are_no_text_are_told_in_one(name: bytes) -> None:
+def test_names_that_are_not_utf8_are_escaped(name: bytes) -> None:
     told = parse_json(dump_json({os.fsdecode(name): [os.fsdecode(name)]}))
     (key, (value,)) = next(iter(told.items()))
     assert key == value == valid_text(os.fsdecode(name))
@@ -167,7 +167,7 @@ def test_names_that_are_no_text_are_told_in_one(name: bytes) -> None:
 
 
 @given(st.text(max_size=12))
-def test_any_text_becomes_valid_and_valid_text_stays(text: str) -> None:
+def test_any_text_becomes_valid_and_valid_text_is_unchanged(text: str) -> None:
     assert valid_text(text).encode().decode() == valid_text(text)
     assert valid_text(valid_text(text)) == valid_text(text)
     assert valid_text("a\ud800\udce9") == "a\\ud800\\udce9"

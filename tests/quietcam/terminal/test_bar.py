@@ -1,4 +1,4 @@
-"""The bar on a terminal, in a command whose libraries print."""
+"""The progress bar on a terminal, in a command whose libraries print."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def on_a_terminal(program: str) -> str:
     return told.decode()
 
 
-def test_the_bar_is_drawn_and_what_is_said_in_between_stands_above_it():
+def test_lines_printed_meanwhile_appear_above_the_bar():
     told = on_a_terminal("""
 from quietcam.terminal.progress import progress
 with native_output_caught():

@@ -1,4 +1,4 @@
-"""A message names parameters; the command line shows its own flags in their place."""
+"""Messages name parameters; the command line shows its own flags in their place."""
 
 from __future__ import annotations
 

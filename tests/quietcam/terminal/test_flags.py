@@ -35,7 +35,7 @@ NOT_YET = {
     # convert/quantize
     "convert/quantize/rescue.py",
     # convert/sources
-    "convert/sources/keras_model.py",
+    "convert/sources/loaded_model.py",
     # compare
     "compare/comparison.py",
     "compare/contenders.py",
@@ -91,11 +91,11 @@ def test_library_code_names_no_flags_and_does_not_print() -> None:
         ("Remedy: pip install --upgrade x, then --out", ["--out"]),
     ],
 )
-def test_a_flag_may_stand_in_a_whole_command_alone(text: str, flags: list[str]) -> None:
+def test_a_flag_is_allowed_only_in_a_whole_command(text: str, flags: list[str]) -> None:
     assert _flags(text) == flags
 
 
-def test_texts_are_found_where_python_joins_them() -> None:
+def test_flags_are_found_in_joined_strings() -> None:
     source = 'def f(x):\n    """Docs with --doc."""\n    raise E("a " f"{x} --joined " "b")\n    print(x)\n    say(x)\n'
     source += '    run([x, "--argument", f"{machine.pip} --upgrade x"])\n'
     assert list(_faults_of(source, prints=False)) == [
@@ -107,7 +107,7 @@ def test_texts_are_found_where_python_joins_them() -> None:
 
 
 def _library() -> Iterator[str]:
-    """Modules that are no commands, as paths from the root."""
+    """Modules that are not commands, as paths from the root."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
@@ -150,7 +150,7 @@ def _text(node: ast.expr) -> str:
 
 
 def _flags(text: str) -> list[str]:
-    """Flags in a text that stand outside of any whole command, which ends where its sentence does."""
+    """Flags in a text outside of whole commands. A command ends at the end of its sentence."""
     flags = []
     for found in _FLAG.finditer(text):
         starts = [each.end() for each in _COMMAND.finditer(text, 0, found.start())]

@@ -1,4 +1,4 @@
-"""What the library has to say: one line each on the command line, with its level in the journal; caplog hears it."""
+"""The log: one line for each record on the command line, with its level in the journal; caplog gets the records."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_debug_records_are_shown_only_when_asked_for(capsys):
 
 
 @pytest.mark.usefixtures("_shown")
-def test_an_exception_is_the_end_of_its_line(capsys, monkeypatch):
+def test_an_exception_is_shown_at_the_end_of_the_line(capsys, monkeypatch):
     monkeypatch.delenv("QUIETCAM_DEBUG", raising=False)
     try:
         raise TimeoutError
@@ -92,18 +92,18 @@ def test_nested_blocks_show_a_record_once(capsys):
     assert capsys.readouterr().err == "once\nand again\n"
 
 
-def test_afterwards_the_logger_is_as_it_was():
+def test_the_logger_is_restored_after_the_block():
     with log_shown(alone=True):
         assert (log.handlers != [], log.level, log.propagate) == (True, logging.INFO, False)
     assert (log.handlers, log.level, log.propagate) == ([], logging.NOTSET, True)
 
 
-def test_caplog_hears_the_library(caplog):
+def test_caplog_gets_records_of_the_library(caplog):
     log.info("it begins")
     assert caplog.messages == ["it begins"]
 
 
-def test_caplog_and_capsys_hear_a_command(caplog, capsys, monkeypatch):
+def test_caplog_and_capsys_get_records_of_a_command(caplog, capsys, monkeypatch):
     monkeypatch.setattr("quietcam.app.demo.run_demo", lambda **_: log.warning("`out` is full"))
     assert cli.run(["demo"]) == 0
     assert (caplog.messages, capsys.readouterr().err) == (["`out` is full"], "--out is full\n")
@@ -148,7 +148,7 @@ def test_a_replaced_error_stream_gets_no_level(capsys, monkeypatch):
     assert capsys.readouterr().err == "a line\n"
 
 
-def test_a_library_prints_warnings_alone_and_nothing_at_import():
+def test_without_configuration_only_warnings_are_printed():
     code = "from quietcam.terminal.log import log; log.info('it begins'); log.warning('it is slow')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "it is slow\n")

@@ -1,4 +1,4 @@
-"""What reaches a terminal cannot act there, and can be encoded."""
+"""Text for a terminal has no control characters, and can be encoded."""
 
 import os
 import unicodedata
@@ -22,16 +22,16 @@ from quietcam.terminal.printable import printable
         ("tab\tnbsp\xa0", "tab\\tnbsp\\xa0"),
     ],
 )
-def test_what_acts_is_written_out(text, seen):
+def test_control_characters_are_escaped(text, seen):
     assert printable(text) == seen
 
 
-def test_several_lines_stay_several():
+def test_line_ends_stay_in_a_text_of_several_lines():
     assert printable("one\n\ttwo\x1b[0m\r", lines=True) == "one\n\ttwo\\x1b[0m\\r"
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Z", "Cc", "Cf", "Co", "Cs", "Cn"])), st.booleans())
-def test_any_text_can_be_encoded_and_holds_nothing_that_acts(text, lines):
+def test_any_text_becomes_encodable_and_printable(text, lines):
     seen = printable(text, lines)
     seen.encode("utf-8")
     assert {unicodedata.category(each) for each in seen if each not in ("\n\t" if lines else "")}.isdisjoint(

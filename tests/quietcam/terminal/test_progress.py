@@ -36,7 +36,7 @@ def test_plain_lines_now_and_then(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines() == ["read: 10, 10 s", "read: 20, 20 s", "read: 25, 25 s"]
 
 
-def test_plain_lines_say_how_long_it_will_take(capsys, monkeypatch):
+def test_plain_lines_estimate_the_time_left(capsys, monkeypatch):
     now = 0.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     with progress("pack", 1000) as bar:
@@ -54,13 +54,13 @@ def test_plain_lines_say_how_long_it_will_take(capsys, monkeypatch):
     ]
 
 
-def test_what_ended_early_has_nothing_left(capsys):
+def test_work_that_ends_early_shows_no_time_left(capsys):
     with progress("watch", 400) as bar:
         bar.advance(4)
     assert capsys.readouterr().err == "watch: 4 of 400, 0 s\n"
 
 
-def test_a_job_that_fails_is_not_called_done(capsys):
+def test_work_that_fails_is_not_reported_as_done(capsys):
     def fails():
         with progress("cut", 2) as bar:
             bar.advance()

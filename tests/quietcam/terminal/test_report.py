@@ -1,4 +1,4 @@
-"""Reports: one that could not be written is refused before the work, and none tells a secret."""
+"""Reports: a target that cannot be written is refused before the work, and no report contains a secret."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def test_a_folder_that_this_user_may_not_write_to(at: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.json", "new/folder/x.json", "file", "a" * 255, "-"])
-def test_a_report_that_can_be_written_goes_on_to_the_work(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_report_that_can_be_written_is_not_refused(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*COMMANDS[2], name]) != 0
     assert "nowhere" in capfd.readouterr().err
 
 
-def test_no_report_tells_a_secret(at: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_report_contains_a_secret(at: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = {
         "source": Path("rtsp:/user:secret@camera/live"),
         "names": ("rtsp://user:secret@camera",),

@@ -1,4 +1,4 @@
-"""What of a URL may be shown."""
+"""Secrets in URLs and other text are hidden, and nothing else is."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from quietcam.terminal.secrets import shown, shown_values, shown_words
         ("http://10.0.0.9:8080 is lost: mail me@home", "http://10.0.0.9:8080 is lost: mail me@home"),
     ],
 )
-def test_what_is_secret_is_left_out_and_the_rest_is_not(text: str, expected: str) -> None:
+def test_secrets_are_hidden_and_the_rest_is_shown(text: str, expected: str) -> None:
     assert shown(text) == expected
     assert shown(expected) == expected
 
@@ -92,7 +92,7 @@ def test_no_part_of_a_password_is_ever_shown(
 
 
 @given(PASSWORDS, PASSWORDS)
-def test_words_of_a_command_line_are_hidden_also_where_they_hold_spaces(one: str, other: str) -> None:
+def test_secrets_of_a_command_line_are_hidden_even_with_spaces(one: str, other: str) -> None:
     word = f"--source=rtsp://user:{one} {other}@camera/live"
     said = shown_words(f"Got unexpected extra argument ({word})", [word])
     hold_nothing(said, one, "Got unexpected extra argument (--source=rtsp://user:@camera/live)")
@@ -136,9 +136,7 @@ def test_words_of_a_command_line_are_hidden_also_where_they_hold_spaces(one: str
         ("a ratio of 16:9 @ 30 Hz", None),
     ],
 )
-def test_what_stands_behind_the_name_of_a_secret_is_hidden_and_prose_is_left_alone(
-    text: str, expected: str | None
-) -> None:
+def test_a_value_after_the_name_of_a_secret_is_hidden_and_prose_is_not(text: str, expected: str | None) -> None:
     assert shown(text) == (text if expected is None else expected)
     assert shown(shown(text)) == shown(text)
 
@@ -151,14 +149,14 @@ LETTERS = st.text("qxzjvkQXZJVK0123456789!$%^&()-_=+;:,.<>/?#~| ", min_size=6, m
     st.sampled_from([" = {!r}", "={!r}", ' = "{}"', "='{}'", "': {!r}", '": "{}"', " = [{!r}]", "=['a', {!r}]"]),
     LETTERS,
 )
-def test_no_notation_of_a_secret_tells_it(key: str, notation: str, secret: str) -> None:
+def test_a_secret_is_hidden_in_every_notation(key: str, notation: str, secret: str) -> None:
     told = shown(f"Received: it.toml: {key}{notation.format(secret)} there")
     assert secret.strip() not in told
     assert told.endswith(" there")
 
 
 @given(LETTERS)
-def test_a_report_tells_no_secret_at_any_depth(secret: str) -> None:
+def test_a_report_hides_secrets_at_any_depth(secret: str) -> None:
     secret = secret.replace(" ", "_")
     report = {
         "camera": {"source": f"rtsp://user:{secret}@camera/live", "password": secret, "size": [640, 480]},
@@ -172,13 +170,13 @@ def test_a_report_tells_no_secret_at_any_depth(secret: str) -> None:
 
 
 @given(LETTERS.filter(lambda text: not text.startswith("@")), st.booleans())
-def test_what_stands_behind_an_option_of_a_secret_is_hidden_wherever_it_is_quoted(secret: str, joined: bool) -> None:
+def test_the_value_of_a_secret_option_is_hidden_wherever_it_is_quoted(secret: str, joined: bool) -> None:
     words = ["run", f"--token={secret}", "x"] if joined else ["run", "--token", secret, "x"]
     assert secret not in shown_words(f"Got unexpected extra arguments ({' '.join(words)})", words)
     assert secret not in shown_words(f"KeyError: {secret!r}", words)
 
 
-def test_a_short_value_and_a_files_name_are_no_secrets_to_look_for() -> None:
+def test_a_short_value_and_the_name_of_a_file_are_not_hidden() -> None:
     assert shown_words("in a run, of run", ["--token", "run"]) == "in a run, of run"
     assert shown_words("no file @/etc/t", ["--token", "@/etc/t"]) == "no file @/etc/t"
 
@@ -191,8 +189,8 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_no_text_takes_longer_than_its_length_asks_for(unit: str) -> None:
-    """Each ends within seconds, where a pattern that looked twice at each sign would take hours."""
+def test_the_time_is_linear_in_the_length_of_the_text(unit: str) -> None:
+    """Each ends within seconds; a pattern that backtracks would take hours."""
     program = (
         "import sys\nfrom quietcam.terminal.secrets import shown, shown_values, shown_words\nunit = sys.argv[1]\n"
         "for end in ('', '@', '@h', 'x', '\\n'):\n"
@@ -203,7 +201,7 @@ def test_no_text_takes_longer_than_its_length_asks_for(unit: str) -> None:
 
 
 def hold_nothing(told: str, password: str, rest: str) -> None:
-    """Neither the password nor three letters of it in a row, but for those that stand elsewhere in what was given."""
+    """Check that neither the password nor three letters of it in a row are shown, unless they occur elsewhere."""
     assert password not in told
     for part in re.findall(r"(?=(\w{3}))", password):
         assert part not in told or part in rest or part in "It failed: and more. no such word", (told, part)
