@@ -73,7 +73,7 @@ def make_run(tmp_path):
 
 @pytest.fixture
 def quietcam(capsys):
-    """The command line: its exit code, and what it said on both streams."""
+    """The command line: gives the exit code, and the text of both streams."""
 
     def main(*words):
         code = run(list(map(str, words)))

@@ -1,4 +1,4 @@
-"""Configs: what ships, the way through TOML, what is refused."""
+"""Configs: those that ship, writing and reading TOML, and what is refused."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Whatever a config holds is read back from its TOML: text of every kind, numbers of every size."""
+"""A config is read back from its TOML as it was: text of every kind, numbers of every size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several devices and several workers: what one device computes, whoever takes part; and what cannot be shared."""
+"""Several devices or workers compute what one device computes; a batch that they cannot share equally is refused."""
 
 import json
 import os

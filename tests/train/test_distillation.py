@@ -1,4 +1,4 @@
-"""Learning from a run: told in the config or by a flag, resumed bit for bit, refused where it cannot be."""
+"""Learning from a teacher: set in the config or by an option, resumed bit for bit, refused where it does not fit."""
 
 import hashlib
 import json

@@ -69,7 +69,7 @@ def test_receptive_field_holds_every_influence(network):
 
 
 def test_values_fill_the_range_of_a_relu6_from_the_start():
-    """On a picture of even noise the first convolution gives up to 6, and all other levels some share of it."""
+    """On a picture of uniform noise the first convolution gives values up to 6, other levels a share of that."""
     keras.utils.set_random_seed(1)
     model = build(Architecture())
     picture = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
@@ -112,7 +112,7 @@ def test_output_and_activations_stay_in_their_ranges():
 
 
 def test_a_network_learns_behind_its_last_clip(tiny):
-    """Salt that is pushed up further has a gradient back only where nothing clips."""
+    """A value above white has a gradient only where nothing clips it."""
     keras.utils.set_random_seed(0)
     model = build(tiny)
     bias = model.get_layer("residual").bias

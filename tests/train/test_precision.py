@@ -1,4 +1,4 @@
-"""Which CPUs are given bfloat16: those on which it was measured to be faster."""
+"""bfloat16 is chosen on the CPUs on which we measured that it is faster."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Quantization-aware training: rounds where int8 does, keeps zeros, and comes out as a plain graph that converts."""
+"""Quantization-aware training rounds where int8 does, keeps zeros, and gives a plain graph that can be converted."""
 
 import json
 
@@ -165,7 +165,7 @@ def test_it_converts_to_int8_with_exact_ends(tuned, fit, tiny):
 
 
 def test_convolutions_can_multiply_in_bfloat16(fit, crops, tiny):
-    """Eight bits of a number are left, so the outputs are near; all else is float32."""
+    """bfloat16 keeps eight bits of a number, so the outputs are near; everything else is float32."""
     noisy = tf.constant(crops.noisy[:4].astype(np.float32) / 255)
     whole, halved = (quantizable(tiny, *fit, precision)(noisy) for precision in ("float32", "mixed_bfloat16"))
     assert whole.dtype == halved.dtype == tf.float32

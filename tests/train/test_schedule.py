@@ -1,4 +1,4 @@
-"""A budget of steps and minutes: which of the two ends a phase, on machines of several speeds."""
+"""A budget of steps and minutes: which of the two ends a phase, on slow and on fast machines."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One step: its loss by hand, with a teacher and without, by XLA and without; and what is said when memory is full."""
+"""One step: its loss by hand, with and without a teacher, with and without XLA; and the error when memory is full."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_xla_computes_the_same(crops, tiny, precision, tolerance):
 
 
 def full_above(most):
-    """The loss, on a device that has memory for no more patches than that."""
+    """The loss, on a device that has memory for at most that many patches."""
 
     def loss(clean, denoised):
         if clean.shape[0] > most:

@@ -1,4 +1,4 @@
-"""Weights to begin with: of a run, of a float twin; what is told of them, and what is refused."""
+"""Weights to begin with: those of a run or of a float32 model; what the new run tells of them, and what it refuses."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""evaluate: figures against another library, groups, pictures, and what is refused."""
+"""The command evaluate: its figures against another library, groups, pictures, and what it refuses."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def sidd_pairs(tmp_path):
 
 
 def expected(noisy, clean):
-    """PSNR and SSIM of what a network that adds SHIFT makes of it."""
+    """PSNR and SSIM of a network that adds SHIFT: denoised, then noisy."""
     denoised = np.clip(noisy.astype(int) + 16, 0, 255).astype(np.uint8)
     return (
         peak_signal_noise_ratio(clean, denoised, data_range=255),

@@ -1,4 +1,4 @@
-"""Networks that are judged in turn: what comes out, and that nothing but that is said."""
+"""Networks that are validated in turn: the graph gives what the network gives, and TensorFlow warns of nothing."""
 
 import logging
 
@@ -13,7 +13,7 @@ from train.model import build
 
 @pytest.fixture
 def warned():
-    """Messages of TensorFlow's own logger, which go to the reader's terminal."""
+    """Messages of TensorFlow's own logger, which appear on the terminal."""
     messages = []
 
     class Kept(logging.Handler):
@@ -39,7 +39,7 @@ def test_many_networks_and_sizes_give_what_the_network_gives_and_no_warning(tiny
 
 
 def test_a_graph_reads_the_weights_as_they_are(tiny):
-    """So the scan makes one graph for all that it tries."""
+    """So the scan of pruning can use one graph for all weights that it tries."""
     model = build(tiny)
     denoise = inference(model)
     noisy = tf.constant(np.random.default_rng(0).random((1, 32, 32, 3), np.float32))

@@ -1,4 +1,4 @@
-"""Each mistake that training may be given: one line that says the rule and the remedy, and the exit code."""
+"""Wrong input of training: each gives one line with the rule and the remedy, and the right exit code."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ NETWORK = "[model]\nwidths = [8, 16]\ndepths = [1, 1]\n[training]\npatch = 32\nc
 
 
 def one_line(shown):
-    """What was said last, and that it was said in one line."""
+    """The last line that was shown, where no traceback was."""
     assert "Traceback" not in shown
     return shown.rstrip().splitlines()[-1]
 

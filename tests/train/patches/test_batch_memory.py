@@ -1,4 +1,4 @@
-"""The memory of batches is used again only once nobody holds a batch in it, or any view of one."""
+"""The memory of a batch is used again only when nobody holds the batch, or a view of it, any more."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_tensorflow_holds_a_batch_that_it_took_over() -> None:
 
 
 def test_nobody_counts_references() -> None:
-    """What CPython counts is its own affair: 3.14 counts otherwise."""
+    """Reference counts are an internal matter of CPython: 3.14 counts differently."""
     root = Path(train.__file__).parents[1]
     for stage in ("quietcam", "calibration", "train", "convert", "edge"):
         for path in (root / stage).rglob("*.py"):

@@ -110,7 +110,7 @@ def test_float_is_uint8_over_255(shards):
 
 
 def test_eight_ways_are_numpys(shards):
-    """Each batch holds the patches of the one without augmentation, each laid in one of the eight ways."""
+    """Each batch holds the patches of the batch without augmentation, each turned in one of the eight ways."""
     source, options = ShardSource(shards), {"patch": 16, "batch": 6, "seed": 2}
     for plain, turned in zip(
         steps(source, augment=False, **options).take(4), steps(source, **options).take(4), strict=True
@@ -162,7 +162,7 @@ def test_nothing_to_cut_from(count):
 
 
 def test_the_interpreter_ends_while_a_stream_is_open():
-    """TensorFlow's threads must not be in Python by then: they would never come back."""
+    """TensorFlow's threads must not be in Python when the interpreter ends: it would hang."""
     code = (
         "import numpy as np; from quietcam.data.crops import Crops; "
         "from train.patches.dataset import training_patches; "
@@ -175,7 +175,7 @@ def test_the_interpreter_ends_while_a_stream_is_open():
 
 
 def tinted(value, count, size=32):
-    """Crops whose red tells their source, and whose green their number."""
+    """Crops whose red value tells their source, and whose green value their number."""
     pairs = np.zeros((count, 2, size, size, 3), np.uint8)
     pairs[..., 0], pairs[..., 1] = value, np.arange(count)[:, None, None, None]
     return CropSource(Crops(pairs, []))

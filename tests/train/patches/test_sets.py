@@ -1,4 +1,4 @@
-"""What a run trains and validates on: opened by name, weighted, kept apart."""
+"""The data that a run trains and validates on: opened by name, weighted, kept apart."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Channel pruning: which channels stand or fall together, which go, and that dead ones cost nothing."""
+"""Channel pruning: which channels are kept together, which are removed, and that dead channels cost nothing."""
 
 import json
 from itertools import pairwise

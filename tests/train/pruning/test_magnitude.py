@@ -1,4 +1,4 @@
-"""Magnitude pruning: the share of zeros, which weights they are, and that the plain network comes back."""
+"""Magnitude pruning: the share of zeros, which weights become zero, and that the plain network comes back."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A run directory: nothing that was there is lost before there is something new, and what failed leaves nothing."""
+"""The lock of a run directory: an old run is kept until the new one has begun, and a failed run leaves nothing."""
 
 import subprocess
 import sys
@@ -67,7 +67,7 @@ def test_after_a_kill_the_next_process_puts_it_in_order(old, has_begun):
 
 @pytest.mark.parametrize("name", ["checkpoints", "model.keras", ".replaced"])
 def test_what_a_link_leads_to_is_never_deleted(old, tmp_path, name):
-    """Checkpoints that lie on a larger disk, say. The link itself is the run's."""
+    """For example checkpoints on a larger disk. Only the link belongs to the run."""
     other = tmp_path / "other"
     other.mkdir()
     (other / "state").write_text("somebody's own")

@@ -1,4 +1,4 @@
-"""What weights were trained on before is not forgotten: neither its licence, nor that it is no longer unseen."""
+"""Data that weights were trained on before is remembered: its licence holds, and it does not count as unseen."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A checkpoint comes back as it was written, and one that somebody spoiled is refused by name."""
+"""A checkpoint comes back as it was written; a damaged one is refused, and the message names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run, read back from its files by TensorFlow's own protocol."""
+"""The files for TensorBoard, read back by TensorFlow's own protocol."""
 
 import numpy as np
 import pytest

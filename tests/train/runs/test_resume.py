@@ -1,4 +1,4 @@
-"""Pruning and training for int8 that were interrupted: resumed they equal what never was, bit for bit."""
+"""Pruning and training for int8, interrupted and resumed, equal a run that was never interrupted, bit for bit."""
 
 import shutil
 from dataclasses import replace
@@ -81,6 +81,6 @@ def test_from_the_command_line(trained, tmp_path, pair_folder, quietcam):
         assert "resumed from a checkpoint" in shown
         assert not (tmp_path / out).exists()
         assert quietcam(*words, "--data", pair_folder)[0] == 0
-        # Of one that ended nothing is left to do.
+        # Resuming a run that has ended does nothing more.
         code, shown = quietcam(*words, "--data", pair_folder, "--resume")
         assert code == 0, shown
