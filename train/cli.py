@@ -64,7 +64,9 @@ def train_command(
     ],
     data: _Data,
     validation: _Validation = None,
-    out: Annotated[Path | None, typer.Option(help="The run directory. Default: runs/CONFIG.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory. Default: runs/CONFIG, with --qat RUN-qat.")
+    ] = None,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
     teacher: Annotated[

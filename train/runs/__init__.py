@@ -1,0 +1,1 @@
+"""What makes a run directory: training, both prunings, training for int8."""
