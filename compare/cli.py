@@ -38,36 +38,41 @@ def compare_command(
             "about the first. A quantized model is compared with the float model of the same weights."
         ),
     ],
-    data: Annotated[Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
+    data: Annotated[
+        Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder that holds noisy/ and clean/.")
+    ],
     split: Side = "all",
     limit: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="At most so many pairs, evenly spread.")
+        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="Use at most so many pairs, evenly spread.")
     ] = None,
-    twin: Annotated[
+    twins: Annotated[
         list[str] | None,
         typer.Option(
+            "--twin",
             metavar="INT8=FLOAT",
-            help="The float model that a quantized one was made of, if their manifests do not tell; may be given "
-            "several times.",
+            help="The float model that a quantized model was made from, where their manifests do not tell. Repeat it "
+            "for more models.",
         ),
     ] = None,
     classic: Annotated[
         list[Classic] | None,
-        typer.Option(help="Add a filter, each picture at its best strength; may be given several times."),
+        typer.Option(help="Add a filter, at its best strength for each picture. Repeat it for more filters."),
     ] = None,
-    threads: Annotated[int, typer.Option(parser=whole(1, MOST_THREADS), help="That times are measured with.")] = 1,
+    threads: Annotated[
+        int, typer.Option(parser=whole(1, MOST_THREADS), help="How many threads the timed runs use.")
+    ] = 1,
     blame: Annotated[bool, typer.Option(help="Find the layer that int8 hurts most.")] = True,
     json: Json = None,
     html: Annotated[
-        Path | None, typer.Option(callback=writable, help="Write a report with pictures there, one file.")
+        Path | None, typer.Option(callback=writable, help="Write a report with pictures to this file.")
     ] = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
             metavar="DB",
             parser=number(0, 100),
-            help="Exit with 3 when a quantized model loses more to its float twin, over all pictures or in an ISO "
-            "bucket of at least 3.",
+            help="Exit with 3 when a quantized model loses more than this to its float model, over all pictures or "
+            "over the pictures of one ISO bucket (of at least 3).",
         ),
     ] = None,
     max_drop_iso: Annotated[
@@ -77,60 +82,53 @@ def compare_command(
         ),
     ] = None,
 ) -> None:
-    """Compare float and quantized models on the same pairs: quality, size, cost, layers, pictures.
+    """Compare float and quantized models on the same pairs: quality, size, time, layers, pictures.
 
     Example: `quietcam compare m_float32.tflite m_int8.tflite --data pairs/ --classic nlm --html report.html`
 
-    The .tflite files need the extra `edge` alone, so this runs on the device, too.
+    For .tflite files the extra `edge` is enough, so this runs on the device too.
     """
-    from compare.comparison import compare
+    from compare.api import compare_folder
+    from compare.page.report import write_html
     from compare.table import show_comparison
-    from quietcam.data.load import load_pairs
     from quietcam.errors import GateError
     from quietcam.files.atomic import make_folder
     from quietcam.terminal.report import report_console, write_report
 
-    if max_drop_iso is not None and max_drop is None:
-        raise UsageError("--max-drop-iso goes with --max-drop. Received: it alone. Remedy: add --max-drop DB.")
     for target in (html, json):
         if target is not None and str(target) != "-":
             make_folder(Path(target).parent)  # before a long comparison, not after it
-    paths = [_path(each) for each in models]
-    twins = _twins(twin or [], dict(zip(map(str, models), paths, strict=True)))
-    pairs = load_pairs(data, split=split).pairs
-    compared = compare(
-        paths,
-        pairs,
-        data=data.resolve().name if split == "all" else f"{data.resolve().name} ({split} scenes)",
-        twins=twins,
-        classic=[each.value for each in dict.fromkeys(classic or [])],
+    compared, pairs = compare_folder(
+        models,
+        data,
+        split=split,
         limit=limit,
+        classic=[each.value for each in classic or []],
+        twins=dict(map(_twin, twins or [])),
         max_drop=max_drop,
         max_drop_iso=max_drop_iso,
         threads=threads,
-        with_blame=blame,
+        blame=blame,
     )
     show_comparison(compared.scores, report_console(json))
     write_report(json, compared.scores.to_dict())
     if html is not None:
-        from compare.page.report import write_html
-
         write_html(html, compared, pairs)
     missed = [check for check in compared.scores.gate if not check.holds]
     if missed:
         culprits = {each.model: each.verdict for each in compared.scores.blame if each.culprit}
         raise GateError(
-            "A quantized model may lose no more to its float twin than --max-drop allows. Received: "
+            "A quantized model may lose at most --max-drop to its float model. Received: "
             + "; ".join(f"{c.model} loses {c.drop:.3f} dB ({c.where}, at most {c.limit:g})" for c in missed)
             + ". "
             + "".join(f"{culprits[name]} " for name in dict.fromkeys(c.model for c in missed) if name in culprits)
-            + "Remedy: convert with a representative set closer to the data, or "
+            + "Remedy: convert with a representative set that is closer to the data, or "
             + _qat(compared.scores, missed[0].model)
         )
 
 
 def _qat(scores: Comparison, name: str) -> str:
-    """How the model of that row is trained with quantization: by us, where it is of our family."""
+    """How the model of that row is trained with quantization: by quietcam, if quietcam built its network."""
     from quietcam.tflite.twins import FOREIGN_QAT
 
     if (scores.row(name).manifest or {}).get("architecture"):
@@ -138,25 +136,12 @@ def _qat(scores: Comparison, name: str) -> str:
     return FOREIGN_QAT
 
 
-def _path(model: Path) -> Path:
-    """The file or folder; of a name, the model that ships."""
-    from edge.models import resolve_model
-
-    return model if model.exists() else resolve_model(str(model))
-
-
-def _twins(told: list[str], models: dict[str, Path]) -> dict[Path, Path]:
-    """What ``--twin`` says, as paths; the quantized model as it was given, or by its file's name or stem."""
-    from quietcam.tflite.twins import parse_twin
-
-    found = {}
-    for text in told:
-        name, floating = parse_twin(text)
-        fits = {path for given, path in models.items() if name in (given, str(path), path.name, path.stem)}
-        if len(fits) != 1:
-            raise UsageError(
-                f"--twin names one of the models that are compared. Received: {text!r}, and {len(fits) or 'none'} of "
-                f"{', '.join(models)} is called {name}. Remedy: write the model as it stands in the command."
-            )
-        found[fits.pop()] = _path(Path(floating))
-    return found
+def _twin(text: str) -> tuple[str, str]:
+    """INT8=FLOAT as the two names."""
+    quantized, _, floating = text.partition("=")
+    if not quantized or not floating:
+        raise UsageError(
+            "--twin names a quantized model and the float model that it was made from. Received: "
+            f"{text!r}. Remedy: --twin m_int8.tflite=m_float32.tflite"
+        )
+    return quantized, floating

@@ -1,36 +1,33 @@
-"""Compares models, and classical filters, on the same pairs: quality, size, cost, and which layer int8 hurts."""
+"""Compares models and classical filters on the same pairs: quality, size, cost, and the layer that int8 hurts most."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
-from compare.blame.blame import Blame, blame
+from compare.blame.blame import blame
+from compare.blame.values import Blame
 from compare.classic import FILTERS, Tuned
 from compare.contenders import Contender, load_contenders, subject_of
-from compare.costs import measure_times, runtime_of
+from compare.costs import measure_times
 from compare.gate import check_drops
+from compare.provenance import machine, tools
 from compare.scores import Comparison, ModelScore
 from compare.tally import Tally
 from compare.worst import Patch, WorstPatches, patch_errors
-from edge.network.instructions import instructions_here
 from quietcam.data.samples import Sample, SampleSet
 from quietcam.data.sets.pairs import Pair
 from quietcam.data.sets.problems import log_problems
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, to_rgb
 from quietcam.quality_gate import QualityGate
-from quietcam.terminal.progress import progress, say
+from quietcam.terminal.log import log
+from quietcam.terminal.progress import progress
 from quietcam.tflite.manifest import strip_manifest
 
-__all__ = ["NOISY", "Compared", "compare"]
+__all__ = ["NOISY", "Compared", "compare_pairs"]
 
 NOISY = "noisy"
 """The name of the row of the noisy pictures."""
@@ -38,14 +35,14 @@ NOISY = "noisy"
 
 @dataclass(frozen=True)
 class Compared:
-    """The report's values, and the pixels of its worst patches: in the order of ``scores.worst`` and ``.costliest``."""
+    """The values of a comparison, and the pixels of its patches in the order of ``scores.worst`` and ``.costliest``."""
 
     scores: Comparison
     worst: list[Patch]
     costliest: list[Patch]
 
 
-def compare(
+def compare_pairs(
     models: Sequence[Path],
     pairs: Sequence[Pair],
     *,
@@ -58,28 +55,30 @@ def compare(
     threads: int = 1,
     with_blame: bool = True,
 ) -> Compared:
-    """Run everything over the pairs, one picture at a time in memory, and keep sums alone.
+    """Run everything over the pairs. One picture at a time is in memory, and only sums are kept.
 
     Args:
         models: ``.tflite`` files of one frame size, and ``.keras`` files or run directories. The report is about the
-            first one; where that is a float model, about what was quantized from it.
-        data: the data set's name, for the report.
-        twins: by the path of a quantized model, its float twin, where the manifests do not tell.
+            first one; if that is a float model, about the model that was quantized from it.
+        data: name of the data set, for the report.
+        twins: the float twin of a quantized model, by the path of the latter, where the manifests do not tell.
         classic: names of filters (``compare.classic.FILTERS``); each picture gets the strength that suits it best.
         limit: at most so many pairs, evenly spread.
         max_drop: dB that a quantized model may lose to its float twin, over all pictures. Defaults to no gate.
-        max_drop_iso: likewise in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
-        threads: that times are measured with.
-        with_blame: take each quantized model apart, layer by layer, where its float twin is among the models.
+        max_drop_iso: the same in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
+        threads: how many threads the timed runs use.
+        with_blame: measure each layer of each quantized model whose float twin is among the models.
 
     Raises:
-        UsageError: frame sizes that differ, a quantized model without a twin where there is a gate, a missing file.
-        ModelError: a file that is no model, or breaks the contract.
+        UsageError: frame sizes differ, a file is missing, or a quantized model has no twin although there is a gate.
+        ModelError: a file is no model, or breaks the contract.
         DataError: no pair can be used.
-        MissingExtraError: a ``.keras`` file, and no TensorFlow.
+        MissingExtraError: a ``.keras`` file is given, and TensorFlow is not installed.
     """
     if threads < 1:
-        raise UsageError(f"Times are measured with at least 1 thread. Received: threads={threads}.")
+        raise UsageError(
+            f"Times are measured with at least 1 thread. Received: threads={threads}. Remedy: give `threads` 1 or more."
+        )
     contenders = load_contenders(models, twins=twins, needs_twins=max_drop is not None)
     subject = subject_of(contenders)
     samples = SampleSet(pairs, limit)
@@ -103,7 +102,10 @@ def compare(
     for known in tuned.values():
         if known.at_end:
             strongest = f"{known.filter.unit} {known.filter.strengths[-1]:g}"
-            say(f"{known.filter.title}: {known.at_end} pictures wanted the strongest one tried, {strongest}.")
+            log.info(
+                f"{known.filter.title}: {known.at_end} pictures came out best at the strongest setting that was tried, "
+                f"{strongest}; a stronger one may be better."
+            )
     first = next(iter(samples)).noisy
     files = {each.name: each.file for each in contenders if each.file is not None}
     times = measure_times(files, tuned, first, threads, size=(subject.width, subject.height))
@@ -142,29 +144,29 @@ def compare(
         gate=[] if max_drop is None else check_drops(rows, tally.samples, QualityGate(max_drop, max_drop_iso)),
         problems=samples.problems,
         notes=notes,
-        tools={"quietcam": version("quietcam"), **_runtimes(contenders), "numpy": np.__version__},
-        machine={"cpu": _cpu(), "cores": _cores(), "timed_threads": threads},
+        tools=tools(contenders),
+        machine=machine(threads),
     )
     return Compared(scores, *kept)
 
 
 def _without_twin(contenders: Sequence[Contender]) -> list[str]:
-    """Said of each quantized model beside a float one that is not told to be its twin: no drop is claimed of it."""
+    """A note on each quantized model whose float twin is not known, if there are float models: it gets no drop."""
     if all(each.is_quantized for each in contenders):
         return []
     notes = [
-        f"{each.name} is compared with no float model: none of those given is known to have the same weights. Remedy: "
-        f"give the float32 model that was converted with it, or --twin {each.path}=FLOAT."
+        f"{each.name} gets no drop: no float model here is known to have the same weights. Remedy: add the float32 "
+        "model that was converted with it, or name its float model in `twins`."
         for each in contenders
         if each.is_quantized and each.reference is None
     ]
     for note in notes:
-        say(note)
+        log.warning(note)
     return notes
 
 
 def _references(contenders: Sequence[Contender]) -> dict[str, str]:
-    """Whom each model's values are compared with: its float twin, else the first model of all."""
+    """By model, the one that it is compared with: its float twin, else the first float model, else the first."""
     first = next((each.name for each in contenders if not each.is_quantized), contenders[0].name)
     return {each.name: each.reference or first for each in contenders if each.name != (each.reference or first)}
 
@@ -194,7 +196,7 @@ def _filter_row(name: str, tuned: Tuned, tally: Tally, times: dict[str, float]) 
 
 
 def _blame_all(contenders: Sequence[Contender], samples: SampleSet, notes: list[str]) -> list[Blame]:
-    """Every quantized ``.tflite`` against its float twin; why not, where one cannot be taken apart."""
+    """The layers of every quantized ``.tflite`` that has a float twin; a note where one cannot be taken apart."""
     by_name = {each.name: each for each in contenders}
     found = []
     for each in contenders:
@@ -208,28 +210,6 @@ def _blame_all(contenders: Sequence[Contender], samples: SampleSet, notes: list[
             content = strip_manifest(each.file.content)
             found.append(blame(floating, content, pictures, model=each.name, reference=each.reference))
         except (ModelError, MissingExtraError) as error:
-            notes.append(f"Layers of {each.name} are not blamed: {error}")
-            say(notes[-1])
+            notes.append(f"The layers of {each.name} were not compared: {error}")
+            log.warning(notes[-1])
     return found
-
-
-def _runtimes(contenders: Sequence[Contender]) -> dict[str, str]:
-    found = {}
-    if any(each.loaded is not None for each in contenders):
-        found["tensorflow"] = version("tensorflow")
-    file = next((each.file for each in contenders if each.file is not None), None)
-    return found | ({"runtime": runtime_of(file)} if file else {})
-
-
-def _cpu() -> str:
-    """The processor's name where Linux tells it, else the architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return f"{names[0] if names else platform.machine()} ({instructions_here().name})"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

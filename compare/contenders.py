@@ -1,4 +1,4 @@
-"""What is compared: `.tflite` files as the device runs them, and `.keras` files as TensorFlow runs them."""
+"""The models that are compared: `.tflite` files, run as the device runs them, and `.keras` files, run by TensorFlow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _KERAS = (".keras", ".h5", ".hdf5")
 
 
 class Denoises(Protocol):
-    """What an opened contender does."""
+    """An opened contender."""
 
     def denoise(self, noisy: Image) -> Image:
         """uint8 ``(H, W, 3)`` to the same."""
@@ -49,9 +49,9 @@ class Contender:
     Attributes:
         name: unique among those that are compared.
         width, height, channels: of the frames that it works on.
-        is_quantized: measured against its float twin, where there is one.
-        file: of a ``.tflite``. loaded: of a ``.keras``. One of them is there.
-        reference: the name of its float twin; None of float models, and where nobody tells of one.
+        is_quantized: whether it is measured against a float twin.
+        file: set for a ``.tflite``. loaded: set for a ``.keras``.
+        reference: the name of its float twin; None for float models, and where no twin is known.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Contender:
 
     @property
     def origin(self) -> Origin:
-        """What it tells of the weights that it was made of."""
+        """What it says about the weights that it was made from."""
         return self.loaded.origin if self.loaded else Origin.of_manifest(self.file.manifest if self.file else None)
 
     def open(self) -> AbstractContextManager[Denoises]:
@@ -96,7 +96,7 @@ class Contender:
         }
 
     def float_content(self) -> bytes | None:
-        """The float network as a ``.tflite`` without manifest; None where there is none to be had."""
+        """The float network as a ``.tflite`` without manifest; None for a quantized model."""
         if self.file is not None:
             return None if self.is_quantized else strip_manifest(self.file.content)
         assert self.loaded is not None
@@ -112,18 +112,18 @@ def load_contenders(
 ) -> list[Contender]:
     """Read and check the models, and find the float twin of each quantized one (``quietcam.tflite.twins``).
 
-    A twin is the first float model of the same weights, as the manifests tell; else the one that ``twins`` names; else
-    there is none. ``.keras`` files work at the size they were built for; those that take any, at that
-    of the others, or at 256x256.
+    A twin is the float model that ``twins`` names, else the first one that has the same weights by the manifests, else
+    there is none. ``.keras`` files work at the size they were built for; those that take any size, at that of the
+    others, or at 256x256.
 
     Args:
-        twins: by the path of a quantized model, its float twin; added where it is not in ``paths``.
-        needs_twins: refuse where there is no quantized model, or one without a twin.
+        twins: the float twin by the path of the quantized model; it is added where it is not in ``paths``.
+        needs_twins: refuse unless there is a quantized model and each one has a twin.
 
     Raises:
-        UsageError: frame sizes that differ, a missing file, twins that are none, or what ``needs_twins`` says.
-        ModelError: a file that is no model, or breaks the contract.
-        MissingExtraError: a ``.keras`` file, and no TensorFlow.
+        UsageError: frame sizes differ, a file is missing, twins are none, or ``needs_twins`` is not met.
+        ModelError: a file is no model, or breaks the contract.
+        MissingExtraError: a ``.keras`` file is given, and TensorFlow is not installed.
     """
     given = {each.resolve() for each in paths}
     named = {one.resolve(): other.resolve() for one, other in (twins or {}).items()}
@@ -151,7 +151,7 @@ def load_contenders(
 
 
 def subject_of(contenders: Sequence[Contender]) -> Contender:
-    """What a comparison is about: the first model; where that is a float one, the first that was quantized from it."""
+    """The model that a comparison is about: the first, or if that is a float model, the first quantized from it."""
     first = contenders[0]
     return next((each for each in contenders if each.reference == first.name), first)
 
@@ -247,15 +247,19 @@ def _check_one_size(contenders: Sequence[Contender]) -> None:
         others = [each.file for each in contenders if (each.width, each.height) != (first.width, first.height)]
         command = resize_command(others[0], first.width, first.height) if others and others[0] else None
         raise UsageError(
-            "Models that are compared must have one frame size, or they see different pictures. Received: "
+            "Models that are compared must have one frame size, or they would see different pictures. Received: "
             + ", ".join(f"{name} {size}" for size, name in sizes.items())
             + ". Remedy: "
-            + (f"`{command}` makes one of {first.width}x{first.height}." if command else "convert them for one --size.")
+            + (
+                f"`{command}` makes one of {first.width}x{first.height}."
+                if command
+                else f"convert them all for one size: quietcam convert RUN --size {first.width}x{first.height}."
+            )
         )
 
 
 def _unique_names(contenders: Sequence[Contender]) -> list[str]:
-    """Stems; with the folder in front, or a number behind, where two are alike."""
+    """The stems; where two are alike, with the folder in front or a number behind."""
     names: list[str] = []
     for each in contenders:
         alike = sum(other.name == each.name for other in contenders) > 1
@@ -275,24 +279,24 @@ def _check_twin(quantized: Contender, floating: Contender) -> None:
         wrong = floating if quantized.is_quantized else quantized
         kind = "is quantized" if quantized.is_quantized else "is a float model"
         raise UsageError(
-            "--twin names a quantized model first, then the float model that it was made of. Received: "
+            "`twins` gives quantized models the float models that they were made from. Received: "
             f"{quantized.path.name}={floating.path.name}, and {wrong.path.name} {kind}. "
-            "Remedy: --twin m_int8.tflite=m_float32.tflite"
+            "Remedy: `twins=m_int8.tflite=m_float32.tflite`"
         )
 
 
 def _check_twins(contenders: Sequence[Contender]) -> None:
-    """Refuse what cannot be gated."""
+    """Refuse models that the quality gate cannot check."""
     alone = [each for each in contenders if each.is_quantized and each.reference is None]
     names = ", ".join(each.name for each in contenders)
-    rule = "--max-drop compares each quantized model with the float model of the same weights."
+    rule = "`max_drop` compares each quantized model with the float model of the same weights."
     if alone:
         raise UsageError(
-            f"{rule} Received: {names}, and none is known to be the float twin of {alone[0].name}. Remedy: give the "
-            f"float32 model that `quietcam convert` made with it, or --twin {alone[0].path}=FLOAT, or leave "
+            f"{rule} Received: {names}, and none is known to be the float twin of {alone[0].name}. Remedy: add the "
+            f"float32 model that `quietcam convert` made with it, or name one, `twins={alone[0].path}=FLOAT`, or leave "
             f"{alone[0].name} out."
         )
     if not any(each.is_quantized for each in contenders):
         raise UsageError(
-            f"{rule} Received: {names}, and no quantized one. Remedy: give the int8 model too, or leave --max-drop out."
+            f"{rule} Received: {names}, and no quantized one. Remedy: add the int8 model, or leave `max_drop` out."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from compare.blame.blame import Blame
+from compare.blame.values import Blame
 from compare.worst import PatchScore
 
 __all__ = ["Comparison", "Difference", "GateCheck", "GroupScore", "ModelScore", "PairScore", "RegionScore"]

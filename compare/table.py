@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from compare.blame.blame import LEAST_COST
+from compare.blame.values import LEAST_COST
 from compare.regions import LIGHTS, REGIONS
 from compare.scores import Comparison, ModelScore
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DESKTOP = "tensorflow tf_keras keras tensorflow_model_optimization scipy h5py jinja2 matplotlib skimage PIL"
+DESKTOP = "tensorflow tf_keras keras tensorflow_model_optimization scipy h5py matplotlib skimage PIL"
 CODE = f"""
 import sys
 import pytest

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from compare.blame.blame import Blame
+from compare.blame.values import Blame
 from compare.scores import Comparison
 
 __all__ = ["Bar", "Dot", "LayerBar", "Spread", "SpreadLine", "histogram", "layer_bars", "spread"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compare.blame.blame import Blame, Layer
+from compare.blame.values import Blame, Layer
 from compare.regions import LIGHTS, REGIONS
 from compare.scores import Comparison, ModelScore
 from compare.table import COLUMNS, cells, sort_values

@@ -56,7 +56,7 @@ _EXTRA_OF_MODULE = {
     "tensorflow": "train",
     "tf_keras": "train",
     "tensorflow_model_optimization": "train",
-    "jinja2": "train",
+    "jinja2": "edge",
     "scipy": "train",
     "h5py": "train",
     "tomli_w": "train",

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quietcam.errors import UsageError
-
 if TYPE_CHECKING:
     from quietcam.tflite.manifest import Manifest
 
-__all__ = ["FOREIGN_QAT", "Origin", "are_twins", "parse_twin", "weights_sha256"]
+__all__ = ["FOREIGN_QAT", "Origin", "are_twins", "weights_sha256"]
 
 FOREIGN_QAT = "train it with quantization where it was built, fake quantization in the graph (docs/how-to/convert.md)"
 """The last resort of a network that is not of our family: we train our own alone."""
@@ -77,18 +75,3 @@ def weights_sha256(weights: Iterable[Any]) -> str:
         digest.update(f"{values.shape}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-def parse_twin(text: str) -> tuple[str, str]:
-    """``INT8=FLOAT`` of ``--twin`` as the two names.
-
-    Raises:
-        UsageError: it is no such text.
-    """
-    quantized, _, floating = text.partition("=")
-    if not quantized or not floating:
-        raise UsageError(
-            f"--twin names a quantized model and the float model that it was made of. Received: {text!r}. "
-            "Remedy: --twin m_int8.tflite=m_float32.tflite"
-        )
-    return quantized, floating

@@ -18,7 +18,7 @@ from quietcam.image import to_gray
 from quietcam.representative.set import RepresentativeSet
 from tests.browser import Browser
 
-pytest.importorskip("jinja2", reason="needs the extra 'train'")
+pytest.importorskip("jinja2", reason="needs the extra 'edge'")
 
 
 @pytest.fixture

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import gzip
-import hashlib
 import json
-import tracemalloc
 from collections import Counter
 from contextlib import ExitStack
 
@@ -17,23 +14,18 @@ from ai_edge_litert.interpreter import Interpreter as LiteRt
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from compare.classic import FILTERS
-from compare.comparison import compare
+from compare.comparison import compare_pairs
 from compare.regions import REGIONS, classify
-from compare.tally import Tally
-from compare.worst import WorstPatches, patch_errors
 from convert.converter import convert_model, describe
 from convert.files import write_model
 from convert.recipes import get_recipe
-from convert.sources.keras_model import load_keras
-from edge.models import shipped_models
 from edge.network.denoiser import Denoiser
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.sets.pairs import Pair, find_pairs
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.data.sets.sidd import Instance
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.tflite.manifest import read_manifest, strip_manifest
-from quietcam.tflite.twins import Origin, are_twins
-from tests.convert.conftest import SIZE, build_tiny, noisy_pictures
+from tests.convert.conftest import noisy_pictures
 
 
 @pytest.fixture(scope="module")
@@ -43,35 +35,12 @@ def pairs(pair_folder):
 
 def scores_of(*arguments, **options):
     """Without blame, which has tests of its own."""
-    return compare(*arguments, **{"with_blame": False, **options}).scores
-
-
-@pytest.fixture(scope="module")
-def other_files(representative, tmp_path_factory):
-    """Another network of the same architecture: ``float32`` and ``int8``."""
-    folder = tmp_path_factory.mktemp("other")
-    model = build_tiny()
-    model.set_weights([each * 0.5 for each in model.get_weights()])
-    model.save(folder / "other.keras")
-    loaded = load_keras(folder / "other.keras")
-    found = {}
-    for recipe in ("float32", "int8"):
-        made = convert_model(loaded, get_recipe(recipe), width=SIZE, height=SIZE, representative=representative)
-        found[recipe] = write_model(folder, made.content, describe(made, loaded, "other", representative))
-    return found
-
-
-@pytest.fixture(scope="module")
-def bare(other_files):
-    """Its int8 model without manifest: nothing tells what it was made of."""
-    path = other_files["int8"].with_name("bare.tflite")
-    path.write_bytes(strip_manifest(other_files["int8"].read_bytes()))
-    return path
+    return compare_pairs(*arguments, **{"with_blame": False, **options}).scores
 
 
 @pytest.fixture(scope="module")
 def compared(model_files, pairs):
-    return compare(list(model_files.values()), pairs, data="blocks", classic=["blur"], max_drop=20.0)
+    return compare_pairs(list(model_files.values()), pairs, data="blocks", classic=["blur"], max_drop=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +178,7 @@ def test_the_worst_patches_are_those_of_a_search_through_all(model_files, tmp_pa
         write_picture(tmp_path / "noisy" / f"{index}.png", noisy)
         write_picture(tmp_path / "clean" / f"{index}.png", clean[:, :])
     pairs = find_pairs(tmp_path).pairs
-    found = compare(list(model_files.values()), pairs, with_blame=False)
+    found = compare_pairs(list(model_files.values()), pairs, with_blame=False)
     errors, growth = [], []
     with ExitStack() as stack:
         floating, quantized = (stack.enter_context(Denoiser(model_files[each])) for each in ("float32", "int8"))
@@ -265,81 +234,9 @@ def test_the_report_is_about_the_first_network_that_is_given(model_files, pairs,
         assert scores_of(models, pairs[:1]).subject.name == subject
 
 
-def test_a_second_float_model_is_a_peer_and_not_gated(model_files, pairs, tmp_path):
-    peer = tmp_path / "peer.tflite"
-    peer.write_bytes(strip_manifest(model_files["float32"].read_bytes()))
-    comparison = scores_of([*model_files.values(), peer], pairs[:1], max_drop=1.0)
-    assert comparison.row("peer").drop is None
-    assert comparison.row("peer").difference.largest == 0
-    assert comparison.subject.name == "tiny_64x64_int8"
-    assert {check.model for check in comparison.gate} == {"tiny_64x64_int8"}
-
-
-def test_no_drop_is_told_of_a_model_whose_twin_is_not_known(model_files, other_files, pairs):
-    """Two networks of one name and one architecture, from two runs: the float one of the other is no twin."""
-    found = compare([model_files["int8"], other_files["float32"]], pairs[:2]).scores
-    row = found.row(found.about)
-    assert (row.reference, row.drop, found.reference, found.blame, found.gate) == (None, None, None, [], [])
-    assert "compared with no float model" in found.notes[0]
-    assert "--twin" in found.notes[0]
-    with pytest.raises(UsageError, match=r"none is known to be the float twin of .*Remedy: .*--twin"):
-        scores_of([model_files["int8"], other_files["float32"]], pairs[:1], max_drop=1.0)
-    files = [*other_files.values(), *model_files.values()]
-    both = scores_of(files, pairs[:1])
-    assert len({row.name for row in both.models}) == 4
-    expected = {}
-    for floating, quantized in (files[:2], files[2:]):
-        expected[str(quantized)] = str(floating)
-    paths = {row.name: row.path for row in both.models}
-    assert {row.path: paths[row.reference] for row in both.models if row.is_quantized} == expected
-
-
-def test_a_twin_that_is_named_counts_and_is_added(model_files, other_files, bare, pairs):
-    found = scores_of([bare], pairs[:1], twins={bare: other_files["float32"]}, max_drop=50.0)
-    assert [row.name for row in found.models] == ["bare", "other_64x64_float32"]
-    assert (found.reference, found.subject.reference) == ("other_64x64_float32",) * 2
-    assert [check.model for check in found.gate] == ["bare"]
-    with pytest.raises(UsageError, match="is a float model"):
-        scores_of([model_files["float32"]], pairs[:1], twins={model_files["float32"]: other_files["float32"]})
-    with pytest.raises(UsageError, match="is quantized"):
-        scores_of([bare], pairs[:1], twins={bare: model_files["int8"]})
-
-
-def test_what_is_recorded_of_the_weights_makes_twins_and_names_do_not(model_files, loaded):
-    floating, quantized = (read_manifest(model_files[each]) for each in ("float32", "int8"))
-    # By hand: every weight's shape and float32 bytes, in Keras's order.
-    digest = hashlib.sha256()
-    for each in loaded.model.get_weights():
-        digest.update(str(each.shape).encode() + each.astype("<f4").tobytes())
-    assert floating.weights_sha256 == quantized.weights_sha256 == digest.hexdigest()
-
-    def twins(one, other):
-        return are_twins(Origin.of_manifest(one), Origin.of_manifest(other))
-
-    renamed = dataclasses.replace(quantized, name="else", architecture=None)
-    assert twins(renamed, floating)
-    assert not twins(dataclasses.replace(quantized, weights_sha256="0" * 64), floating)
-    old = [dataclasses.replace(each, weights_sha256=None) for each in (quantized, floating)]
-    assert not twins(*old)  # no hash of the data: the run is not told
-    told = [dataclasses.replace(each, training=each.training | {"sha256": "1" * 64}) for each in old]
-    assert twins(*told)
-    assert not twins(told[0], dataclasses.replace(told[1], metrics=told[1].metrics | {"psnr": 30.0}))
-    assert not twins(told[0], dataclasses.replace(told[1], architecture={"stem": 4}))
-
-
-def test_every_model_that_ships_has_its_own_float_twin():
-    models = {path.name: Origin.of_manifest(read_manifest(path)) for path in shipped_models()}
-    floats = {name for name in models if "float32" in name}
-    assert floats
-    for name, origin in models.items():
-        if "int8" in name:
-            wanted = {each for each in floats if each.split("_")[0] == name.split("_")[0]}
-            assert {each for each in floats if are_twins(origin, models[each])} == wanted, name
-
-
 @pytest.fixture(scope="module")
 def with_keras(run_folder, model_files, pairs):
-    return compare([run_folder, model_files["int8"], model_files["float32"]], pairs, data="blocks")
+    return compare_pairs([run_folder, model_files["int8"], model_files["float32"]], pairs, data="blocks")
 
 
 def test_a_keras_run_stands_beside_tflite(with_keras, run_folder):
@@ -367,58 +264,12 @@ def test_keras_alone_and_qat_are_compared_too(run_folder, qat_file, pairs):
 
 def test_layers_that_cannot_be_matched_are_a_note_and_no_failure(model_files, pairs, monkeypatch):
     def refuse(*_, **__):
-        raise ModelError("Layers can be blamed where a float model has the same layers.")
+        raise ModelError("Layers are compared with those of a float model that has the same layers.")
 
     monkeypatch.setattr("compare.comparison.blame", refuse)
-    comparison = compare(list(model_files.values()), pairs[:1]).scores
+    comparison = compare_pairs(list(model_files.values()), pairs[:1]).scores
     assert comparison.blame == []
-    assert "tiny_64x64_int8 are not blamed" in comparison.notes[0]
-
-
-def least_growth(rounds, count=60):
-    """Bytes that stay after each further round of ``count`` samples, in the round that left least; and what was fed.
-
-    What something else in the process keeps for itself, once, is in one round; what grows with the samples is in each.
-    """
-    noisy, clean = (each[0] for each in noisy_pictures(1, 16))
-    instance = Instance.parse("0001_001_S6_00100_00060_3200_L")
-    tally, worst = Tally({"m": "noisy"}), WorstPatches()
-    held = []
-    tracemalloc.start()
-    try:
-        for _ in range(rounds):
-            for index in range(count):
-                name = f"sample {tally.samples} {index}"
-                tally.add(name, Pair(name, None, None, instance), clean, {"noisy": noisy, "m": clean})
-                worst.offer(name, patch_errors(clean, noisy), clean, {"m": noisy}, "m", None)
-            gc.collect()
-            held.append(tracemalloc.get_traced_memory()[0])
-    finally:
-        tracemalloc.stop()
-    return int(np.diff(held).min()), tally, worst
-
-
-def test_memory_does_not_grow_with_the_pairs(monkeypatch):
-    kept, _, _ = least_growth(3)  # fewer than are listed: the scores of every sample stay
-    monkeypatch.setattr("compare.tally.KEPT_PAIRS", 8)
-    growth, tally, worst = least_growth(5)
-    assert tally.samples == 300
-    assert len(tally.pairs) == 8
-    assert len(worst.patches()) == 10
-    assert growth < kept / 4
-    assert tally.quality("m", "noisy")["groups"]["iso"]["up to 100"].pictures == 300
-
-
-def test_the_samples_that_are_listed_are_an_even_choice(monkeypatch):
-    monkeypatch.setattr("compare.tally.KEPT_PAIRS", 50)
-    tally = Tally({})
-    picture = np.zeros((8, 8, 3), np.uint8)
-    for index in range(500):
-        tally.add(str(index), Pair(str(index), None, None), picture, {"noisy": picture})
-    numbers = [int(pair.name) for pair in tally.pairs]
-    assert numbers == sorted(numbers)
-    assert np.mean(numbers) == pytest.approx(249.5, abs=60)  # three standard deviations
-    assert len({number // 100 for number in numbers}) == 5
+    assert "tiny_64x64_int8 were not compared" in comparison.notes[0]
 
 
 def test_models_of_one_name_stay_apart(model_files, pairs, tmp_path):
@@ -438,15 +289,7 @@ def test_other_frame_sizes_are_refused(model_files, loaded, pairs, tmp_path):
     other = convert_model(loaded, get_recipe("float32"), width=80, height=64)
     path = write_model(tmp_path, other.content, describe(other, loaded, "other", None))
     with pytest.raises(UsageError, match=r"one frame size.*80x64.*Remedy: "):
-        compare([model_files["int8"], path], pairs)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "words"), [("int8", "none is known to be the float twin"), ("float32", "no quantized one")]
-)
-def test_a_gate_needs_a_float_and_a_quantized_model(model_files, pairs, recipe, words):
-    with pytest.raises(UsageError, match=rf"{words}.*Remedy"):
-        compare([model_files[recipe]], pairs, max_drop=0.1)
+        compare_pairs([model_files["int8"], path], pairs)
 
 
 @pytest.mark.parametrize("length", [0, 50, 3000])
@@ -454,4 +297,4 @@ def test_a_model_that_is_cut_short_is_refused(model_files, pairs, tmp_path, leng
     path = tmp_path / "cut.tflite"
     path.write_bytes(model_files["int8"].read_bytes()[:length])
     with pytest.raises(ModelError, match=r"cut\.tflite"):
-        compare([path], pairs)
+        compare_pairs([path], pairs)

@@ -20,7 +20,7 @@ from quietcam.sensor.scenes import make_pair
 pytestmark = [pytest.mark.install, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-DESKTOP_ONLY = {"tensorflow", "tf-keras", "tf_keras", "keras", "tensorflow-model-optimization", "scipy", "jinja2"}
+DESKTOP_ONLY = {"tensorflow", "tf-keras", "tf_keras", "keras", "tensorflow-model-optimization", "scipy"}
 NO_NETWORK = ("Temporary failure in name resolution", "Network is unreachable", "Failed to establish a new connection")
 
 

@@ -10,8 +10,10 @@ import pytest
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter as LiteRt
 
-from compare.blame.blame import blame, match_layers
+from compare.blame.blame import blame
+from compare.blame.cause import cause_of
 from compare.blame.isolate import isolate
+from compare.blame.match import match_layers
 from convert.converter import convert_model
 from convert.recipes import get_recipe
 from convert.sources.loaded_model import LoadedModel
@@ -125,16 +127,15 @@ def test_an_outlier_in_values_is_told_from_one_in_channels(pictures):
     floating, quantized = contents(model, noisy)
     found = blame(floating, quantized, zip(noisy, clean, strict=True))
     layer = next(each for each in found.layers if each.name == "middle")
-    from compare.blame.blame import _cause
 
     wide = dataclasses.replace(layer, low=0.0, high=40 * layer.percentiles["99.95"], cost_weights=None)
     wide = dataclasses.replace(wide, channel_peak=wide.high, typical_peak=wide.high / 2, levels=6)
-    assert "outliers: the range is" in _cause(wide)
-    assert "on 6 of 256 levels" in _cause(wide)
+    assert "outliers: the range is" in cause_of(wide)
+    assert "on 6 of 256 levels" in cause_of(wide)
     clipped = dataclasses.replace(layer, clipped=0.02, clipped_error=0.9, cost_weights=None)
-    assert _cause(clipped).startswith("clipping: 2 %")
+    assert cause_of(clipped).startswith("clipping: 2 %")
     weights = dataclasses.replace(layer, cost=1.0, cost_weights=0.8)
-    assert _cause(weights).startswith("its weights")
+    assert cause_of(weights).startswith("its weights")
 
 
 def test_ratios_ranges_and_levels_are_those_of_litert_and_numpy(healthy, pictures):
@@ -208,7 +209,7 @@ def test_networks_that_have_nothing_in_common_are_refused(healthy, pictures):
 
     function = tf.function(lambda x: {"y": tf.abs(x)}).get_concrete_function(tf.TensorSpec([1, 8, 8, 3]))
     other = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
-    with pytest.raises(ModelError, match=r"not one matches.*Remedy"):
+    with pytest.raises(ModelError, match=r"no layer matches.*Remedy"):
         blame(other, healthy[1], zip(*pictures, strict=True), model="a", reference="b")
 
 

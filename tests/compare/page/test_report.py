@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from compare.comparison import compare
+from compare.comparison import compare_pairs
 from compare.page.report import render, write_html
 from compare.page.showcase import CROP, choose_exhibits, error_map, most_detailed
 from quietcam.data.pictures.files import write_picture
@@ -28,7 +28,7 @@ def pairs(pair_folder):
 def compared(model_files, pairs):
     iso = Instance.parse("0001_001_S6_00100_00060_3200_L")
     named = [dataclasses.replace(pair, instance=iso) for pair in pairs]
-    return compare(list(model_files.values()), named, data="blocks & <ramps>", classic=["blur"], max_drop=0.0)
+    return compare_pairs(list(model_files.values()), named, data="blocks & <ramps>", classic=["blur"], max_drop=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_pictures_in_the_page_are_those_of_the_pair(page, exhibits, pairs):
 
 
 def test_one_picture_and_one_model_are_enough(model_files, pairs, tmp_path):
-    alone = compare([model_files["int8"]], pairs[:1])
+    alone = compare_pairs([model_files["int8"]], pairs[:1])
     write_html(tmp_path / "report.html", alone, pairs[:1])
     page = (tmp_path / "report.html").read_text()
     assert len([tag for tag, _ in _parse(page).found if tag == "img"]) == 2 + 4 + 4
@@ -157,7 +157,7 @@ def test_large_pictures_are_shown_in_part(model_files, tmp_path):
     for side in ("noisy", "clean"):
         write_picture(tmp_path / side / "large.png", clean)
     pairs = find_pairs(tmp_path).pairs
-    (exhibit,) = choose_exhibits(compare([model_files["int8"]], pairs).scores, pairs)
+    (exhibit,) = choose_exhibits(compare_pairs([model_files["int8"]], pairs).scores, pairs)
     assert exhibit.noisy.shape == (384, 384, 3)
     assert exhibit.crops["clean"].shape == (CROP, CROP, 3)
     x, y, width, height = (round(384 * share) for share in exhibit.box)

@@ -22,7 +22,7 @@ from quietcam.representative.audit import read_samples
 from quietcam.representative.set import load_set
 
 _ROOT = Path(quietcam.__file__).parents[1]
-_STAGES = ("quietcam", "calibration", "train", "convert", "edge")
+_STAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge")
 _OURS = {
     "quietcam/files/strict_json.py": "the reader and the writer",
     "edge/child/tpu_job.py": "what its own parent gave",

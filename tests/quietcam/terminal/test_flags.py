@@ -15,8 +15,6 @@ ROOT = Path(quietcam.__file__).parents[1]
 PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge", "deploy")
 
 NOT_YET = {
-    # quietcam/tflite
-    "quietcam/tflite/twins.py",
     # convert
     "convert/converter.py",
     "convert/files.py",
@@ -36,9 +34,6 @@ NOT_YET = {
     "convert/quantize/rescue.py",
     # convert/sources
     "convert/sources/loaded_model.py",
-    # compare
-    "compare/comparison.py",
-    "compare/contenders.py",
     # edge
     "edge/capture.py",
     "edge/config.py",

@@ -1,0 +1,86 @@
+"""What taking a quantized model apart finds: its layers, and the one that costs most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["LEAST_COST", "Blame", "Layer"]
+
+LEAST_COST = 0.01
+"""dB: a layer that costs less is no culprit."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator of the quantized model and its twin in the float one.
+
+    Attributes:
+        name: the layer's as training called it, as far as the file tells. kind: the operator's.
+        sqnr: of the output, both models running, dB: what this and all layers before it have lost.
+        own_sqnr: of the float output rounded to this layer's codes, dB; None where the output is not quantized.
+        cost: PSNR that the float model loses when this layer alone is quantized, dB.
+        cost_weights: likewise, its weights alone; None where that was not looked into.
+        low, high: the least and the greatest value that the codes stand for; None where the output is not quantized.
+        least, greatest: of the float output. percentiles: of the float output, by percent.
+        levels: codes that the middle 99.9 % of the output make use of, of ``levels_total``.
+        read_levels: levels that each channel makes use of, averaged with the weights that the next layers give it.
+        clipped: share of the float values that no code stands for. clipped_error: their share of the squared error that
+            rounding to the codes makes.
+        channel, channel_peak: the channel of the greatest absolute value, and that value.
+        typical_peak: the median of the channels' greatest absolute values.
+        is_passed_on: the output has the very scale of the input, so the range was chosen by an earlier layer.
+        starved: layers that read the outlier channel with weights which come out too small for their scale; what they
+            lose by that counts with this layer.
+        cause: why it costs, in words.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    sqnr: float
+    own_sqnr: float | None
+    cost: float
+    cost_weights: float | None
+    low: float | None
+    high: float | None
+    least: float
+    greatest: float
+    percentiles: dict[str, float]
+    levels: int | None
+    levels_total: int | None
+    read_levels: float | None
+    clipped: float
+    clipped_error: float
+    channel: int
+    channel_peak: float
+    typical_peak: float
+    is_passed_on: bool
+    starved: tuple[str, ...] = ()
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Blame:
+    """What came out.
+
+    Attributes:
+        model, reference: names of the quantized model and its twin.
+        pictures: how many were looked at, each one frame of the models' size.
+        drop: float above quantized on these frames, dB.
+        layers: in the order of the network.
+        culprit: name of the layer that costs most; None where none costs 0.01 dB.
+        verdict: one sentence for people.
+    """
+
+    model: str
+    reference: str
+    pictures: int
+    drop: float
+    layers: list[Layer] = field(default_factory=list)
+    culprit: str | None = None
+    verdict: str = ""
+
+    @property
+    def worst(self) -> list[Layer]:
+        """The layers by what they cost, the dearest first; those that pass a range on are left out."""
+        return sorted((each for each in self.layers if not each.is_passed_on), key=lambda layer: -layer.cost)
