@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from train.runs.finish import finish_run
 
 from quietcam.architecture import Architecture
 from quietcam.data.pictures.files import write_picture
@@ -18,6 +17,7 @@ from quietcam.evaluation import Treatments, read_evaluation, write_evaluation
 from quietcam.metrics import psnr
 from train.config import RunConfig
 from train.model import build
+from train.runs.finish import finish_run
 
 SHIFT = 16 / 255
 

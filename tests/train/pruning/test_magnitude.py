@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tf_keras as keras
-from train.runs.magnitude_pruning import fit_steps_to_minutes
 
 from train.config import PruningConfig, RunConfig
 from train.model import build, convolutions
 from train.pruning import magnitude as pruning
+from train.runs.magnitude_pruning import fit_steps_to_minutes
 from train.schedule import Budget
 from train.trainer import Loop
 
