@@ -1,0 +1,11 @@
+"""What tests of packed sets share."""
+
+from pathlib import Path
+
+SIDD = "{:04d}_{:03d}_S6_00100_00060_3200_L"
+"""A name of SIDD, of an instance and a scene."""
+
+
+def content(folder):
+    """Every file of a packed set, by its name."""
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
