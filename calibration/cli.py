@@ -82,7 +82,7 @@ def _show(coverage: Coverage, console: Any) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    unseen = f", {coverage.unseen} more not looked at" if coverage.unseen else ""
+    unseen = f", {coverage.unseen} more were not read" if coverage.unseen else ""
     table.add_row(
         "patches",
         f"{coverage.patches} of {coverage.width}x{coverage.height}, from {coverage.pictures} of "
@@ -102,7 +102,7 @@ def _show(coverage: Coverage, console: Any) -> None:
         table.add_row(f"{words}, data", f"{_sparkline(spread, spread.data)}  {spread.overlap:.0%} alike")
     console.print(table)
     if coverage.missing:
-        console.print(f"in the data and not in the set: {', '.join(coverage.missing)}", soft_wrap=True)
+        console.print(f"in the data, but not in the set: {', '.join(coverage.missing)}", soft_wrap=True)
     show_findings(list(coverage.findings), console)
 
 

@@ -1,4 +1,4 @@
-"""Coverage: what is in a representative set, against what is in the data it was chosen from.
+"""Coverage: what is in a representative set, compared with the data that it was chosen from.
 
 The report as JSON (``quietcam calibrate … --json FILE``)::
 
@@ -44,7 +44,7 @@ _NOISE_EDGES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40)
 
 @dataclass(frozen=True)
 class Group:
-    """Patches of one kind, their share, and the same of the data's pictures."""
+    """How many patches of the set are of one kind, and how many pictures of the data; each also as a share, 0 to 1."""
 
     patches: int
     share: float
@@ -57,8 +57,9 @@ class Spread:
     """Two histograms over the same bins, each with the sum 1.
 
     Attributes:
-        edges: of the bins, one more than there are bins where the last one ends, else as many.
-        overlap: what both have in common, 0 to 1.
+        edges: of the bins. Where there are as many edges as bins, the last bin has no upper edge.
+        set, data: the share of each bin.
+        overlap: how much both have in common, 0 to 1.
     """
 
     edges: tuple[int, ...]
@@ -110,7 +111,7 @@ class Coverage:
 
 
 def cover(representative: RepresentativeSet, found: Survey) -> Coverage:
-    """Hold a set against the survey that it was chosen from."""
+    """Compare a set with the survey that it was chosen from."""
     patches = representative.patches
     sigma = np.array([estimate_blind(patch).sigma for patch in patches])
     groups = _groups(representative, found, judge_content(patches, sigma))

@@ -53,7 +53,7 @@ def _figures(coverage: Coverage) -> list[tuple[str, str, str]]:
     """Value, unit and meaning of what matters most."""
     found = [(f"{coverage.patches}", "", f"patches of {coverage.width}x{coverage.height}")]
     of = "" if coverage.pictures == coverage.data_pictures else f"of {coverage.data_pictures}"
-    found.append((f"{coverage.pictures}", of, "pictures they come from"))
+    found.append((f"{coverage.pictures}", of, "pictures that they come from"))
     found.append(("{}–{}".format(*coverage.range), "", "pixel values"))
     found.append((f"{100 * coverage.luminance.overlap:.0f}", "%", "of the data's brightness covered alike"))
     found.append((f"{100 * coverage.noise.overlap:.0f}", "%", "of the data's noise covered alike"))

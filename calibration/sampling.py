@@ -1,7 +1,7 @@
-"""Which patches stand for the camera: balanced over phone, ISO, brightness, content, luminance and noise at once.
+"""Which patches represent the camera: balanced over phone, ISO, brightness, content, luminance and noise at once.
 
-The rule is minimization (Pocock and Simon, Biometrics 31, 1975), as clinical trials balance groups: patch after patch,
-that candidate is taken whose own kinds have been taken least so far. So every prefix of a set is balanced, too.
+The rule is minimization (Pocock and Simon, Biometrics 31, 1975), with which clinical trials balance groups: the next
+patch is the candidate whose kinds have been taken least so far. So every prefix of a set is balanced, too.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def sample(
     """Choose ``count`` of the candidates. The same survey gives the same set.
 
     Args:
-        seed: that the survey was made with.
-        data: what the data set is called in the set's origin.
-        told: what else belongs into the origin.
+        seed: the one that the survey was made with.
+        data: the name of the data set, for the set's origin.
+        told: what else the origin shall tell.
 
     Raises:
         UsageError: ``count`` under 1.
@@ -77,7 +77,7 @@ def sample(
 
 
 def choose(found: Survey, count: int) -> NDArray[np.intp]:
-    """Indices of up to ``count`` candidates, in the order they were taken. Pixels that are equal are taken once."""
+    """Indices of up to ``count`` candidates, in the order in which they were taken. Equal patches are taken once."""
     kinds = _kinds(found)
     taken_of = [np.zeros(kind.values) for kind in kinds]
     free = _first_of_equals(found)
@@ -132,7 +132,7 @@ def _quantiles(values: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
 
 
 def _first_of_equals(found: Survey) -> NDArray[np.bool_]:
-    """Which candidates show pixels that none before them shows."""
+    """Which candidates are not equal to an earlier one."""
     seen: set[str] = set()
     free = np.zeros(len(found.patches), bool)
     for index, patch in enumerate(found.patches):
@@ -150,7 +150,7 @@ def _shared(boxes: NDArray[np.int32], box: NDArray[np.int32]) -> NDArray[np.floa
 
 
 def _holders(found: Survey) -> list[NDArray[np.bool_]]:
-    """Which candidates hold the data's least value, and which the greatest."""
+    """Which candidates contain the least value of the data, and which the greatest."""
     flat = found.patches.reshape(len(found.patches), -1)
     ends = flat.min(axis=1) == found.low, flat.max(axis=1) == found.high
     return [holds for holds in ends if holds.any()]

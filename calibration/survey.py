@@ -1,4 +1,4 @@
-"""The candidates: patches of every picture of a data set, with what is measured of each."""
+"""The candidates: patches of every picture of a data set, and what is measured of each patch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["CONTENTS", "MOST_PICTURES", "Survey", "judge_content", "luminance", 
 CONTENTS = ("flat", "edge", "texture")
 
 MOST_PICTURES = 400
-"""Of a larger data set so many are looked at, or as many as patches are wanted."""
+"""Pictures to look at in a larger data set, or as many as patches are wanted."""
 
 _CANDIDATES = 32
 """Boxes looked at in each picture, while all of them fit into the memory below."""
@@ -41,12 +41,12 @@ _BT601 = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Survey:
-    """What a data set offers. The first five arrays have one entry per candidate, those of a picture side by side.
+    """What a data set offers. Arrays from ``patches`` to ``content`` have an entry per candidate, picture by picture.
 
     Attributes:
-        pictures: those that could be read, in the order they were looked at.
-        problems: one line for each that could not.
-        unseen: how many pictures were not looked at.
+        pictures: the pictures that could be read, in the order in which they were read.
+        problems: one line for each picture that could not be used.
+        unseen: how many pictures were not read.
         patches: uint8 ``(M, size, size, C)``.
         picture: index into ``pictures``.
         box: int32 ``(M, 4)``, x0 y0 x1 y1.
@@ -72,10 +72,10 @@ class Survey:
 
 
 def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int = 0, channels: int = 3) -> Survey:
-    """Look at every picture once. The same arguments give the same candidates, whatever the order of ``pictures``.
+    """Read every picture once. The same arguments give the same candidates, whatever the order of ``pictures``.
 
-    In each picture boxes are drawn by its name and the seed; two more hold its darkest and its brightest pixel. A
-    picture that cannot be used is skipped and said.
+    The name of a picture and the seed decide its boxes; two more boxes hold its darkest and its brightest pixel. A
+    picture that cannot be used is skipped and logged.
 
     Raises:
         DataError: no picture can be used.
@@ -140,17 +140,17 @@ def luminance(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def judge_content(patches: NDArray[np.uint8], sigma: NDArray[np.float64]) -> NDArray[np.intp]:
-    """What patches ``(N, H, W, C)`` with noise of ``sigma`` show, as indices into ``CONTENTS``.
+    """What patches ``(N, H, W, C)`` with noise of ``sigma`` (steps of 255) show: ``(N,)`` indices into ``CONTENTS``.
 
-    Brightness is averaged over cells of 4x4 pixels, and the share of cells that differ from their neighbours is
+    Brightness is averaged over cells of 4x4 pixels, and the share of cells that differ from their neighbors is
     counted: under 2 % is flat, under 25 % an edge, more is texture.
     """
     cell = _CELL if min(patches.shape[1:3]) >= 8 * _CELL else 2
     found = np.empty(len(patches), np.intp)
     for index, patch in enumerate(patches):
         height, width = (side - side % cell for side in patch.shape[:2])
-        grey = to_gray(patch)[:height, :width, 0].astype(np.float32)
-        cells = grey.reshape(height // cell, cell, width // cell, cell).mean(axis=(1, 3))
+        gray = to_gray(patch)[:height, :width, 0].astype(np.float32)
+        cells = gray.reshape(height // cell, cell, width // cell, cell).mean(axis=(1, 3))
         down, right = np.abs(np.diff(cells, axis=0))[:, :-1], np.abs(np.diff(cells, axis=1))[:-1]
         # Grain is wider than a pixel: a cell's mean keeps up to twice the deviation that white noise would leave.
         least = _STEP + 3.0 * float(sigma[index]) * 2.0 / cell
@@ -160,7 +160,7 @@ def judge_content(patches: NDArray[np.uint8], sigma: NDArray[np.float64]) -> NDA
 
 
 def _take_turns(pictures: Sequence[NoisyPicture], seed: int) -> list[NoisyPicture]:
-    """The pictures in an order in which scenes take turns; which comes first, the seed decides."""
+    """The pictures in an order in which scenes take turns. The seed decides which comes first."""
 
     def drawn(picture: NoisyPicture) -> bytes:
         return hashlib.sha256(f"{seed}:{picture.name}".encode(errors="surrogateescape")).digest()

@@ -24,51 +24,59 @@ def mount(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """Data sets: what is in them and what is broken, packed patches, generated pairs."""
+    """Data sets: list what is in them and what is broken, pack patches, generate pairs."""
 
 
 def generate(
-    out: Annotated[Path, typer.Option(help="The folder; takes noisy/ and clean/.")],
+    out: Annotated[Path, typer.Option(help="Write the pairs to this folder, in noisy/ and clean/.")],
     count: Annotated[int, typer.Option(parser=whole(1, 200_000), help="How many pairs.")] = 400,
     size: Annotated[int, typer.Option(parser=whole(32, 4096), help="Side of a picture in pixels.")] = 256,
     seed: Annotated[
-        int, typer.Option(parser=whole(0, MOST_SEED), help="Of the first pair; each further pair takes the next.")
+        int,
+        typer.Option(
+            parser=whole(0, MOST_SEED), help="Seed of the first pair. Each further pair takes the next number."
+        ),
     ] = 0,
     band: Annotated[
         str | None,
-        typer.Option(help="Lowest and highest PSNR of the noisy side, LOW:HIGH in dB. Default: as drawn."),
+        typer.Option(help="Lowest and highest PSNR of the noisy pictures, LOW:HIGH in dB. Default: no limits."),
     ] = None,
     sensor: Annotated[
         str | None,
-        typer.Option(help="The noise of this sensor: imx219, imx477, imx708 or ov5647. Default: levels as SIDD's."),
+        typer.Option(help="Noise of this sensor: imx219, imx477, imx708 or ov5647. Default: noise levels as in SIDD."),
     ] = None,
     gain: Annotated[
-        float | None, typer.Option(parser=number(1, 64), help="The sensor's analogue gain, 1 to 64. Default: 1.")
+        float | None, typer.Option(parser=number(1, 64), help="Analog gain of the sensor, 1 to 64. Default: 1.")
     ] = None,
     clean: Annotated[
         Path | None,
-        typer.Option(metavar="DIR|VIDEO", help="Take scenes from these pictures or frames. Default: generated ones."),
+        typer.Option(
+            metavar="DIR|VIDEO", help="Take clean scenes from these pictures or this video. Default: generated scenes."
+        ),
     ] = None,
     aliased: Annotated[
         bool,
-        typer.Option("--aliased", help="As of frames shrunk without a filter: white grain, jagged edges."),
+        typer.Option(
+            "--aliased", help="Pairs as from frames that were shrunk without a filter: white grain, jagged edges."
+        ),
     ] = False,
     all_cameras: Annotated[
         bool,
         typer.Option(
             "--all-cameras",
-            help="Draw each pair's camera from every kind: phones, phones at night, Raspberry Pi and machine cameras. "
-            "Some scale and compress their frames.",
+            help="Draw the camera of each pair from all kinds: phones, phones at night, Raspberry Pi and machine "
+            "cameras. Some of them scale and compress their frames.",
         ),
     ] = False,
     sheet: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Also draw the first 24 pairs into this .png or .jpg, each with what made it."
+            metavar="FILE",
+            help="Also draw the first 24 pairs into this .png or .jpg file, each with the camera that made it.",
         ),
     ] = None,
 ) -> None:
-    """Take clean scenes, generated or your own, through a random camera's sensor noise.
+    """Add the sensor noise of random cameras to clean scenes, generated ones or your own.
 
     Example: `quietcam data generate --out pairs/ --sensor imx219 --gain 8 --clean clip.mp4`
     """
@@ -78,19 +86,19 @@ def generate(
 
     limits = read_band(band)
     if gain is not None and sensor is None:
-        raise UsageError(f"--gain belongs to a sensor. Received: {gain:g}. Remedy: add --sensor imx219, for example.")
+        raise UsageError(
+            f"--gain needs --sensor. Received: --gain {gain:g} alone. Remedy: for example, add --sensor imx219."
+        )
     if sensor is not None and limits is not None:
         raise UsageError(
-            f"--sensor sets the noise, and so does --band. Received: {sensor} and {band}. Remedy: choose one of them."
+            f"--sensor and --band both set the noise. Received: {sensor} and {band}. Remedy: leave one of them out."
         )
     if aliased and limits is not None:
-        raise UsageError(
-            f"--aliased takes noise as it is drawn. Received: --band {band}. Remedy: leave one of them out."
-        )
+        raise UsageError(f"--aliased cannot limit the noise. Received: --band {band}. Remedy: leave one of them out.")
     chosen = {"--band": band, "--sensor": sensor, "--aliased": aliased}
     if all_cameras and (others := [name for name, value in chosen.items() if value]):
         raise UsageError(
-            f"--all-cameras draws the noise and the camera. Received: {' and '.join(others)} beside it. "
+            f"--all-cameras draws both the noise and the camera. Received: also {' and '.join(others)}. "
             "Remedy: leave one of them out."
         )
     if sheet is not None:
@@ -119,34 +127,33 @@ def generate(
 
 
 def pack_command(
-    data: Annotated[Path, typer.Argument(help="Pairs: SIDD as it is downloaded, or a folder with noisy/ and clean/.")],
-    out: Annotated[Path, typer.Option(help="The folder that takes the packed set.")],
+    data: Annotated[Path, typer.Argument(help="Pairs: SIDD as downloaded, or a folder with noisy/ and clean/.")],
+    out: Annotated[Path, typer.Option(help="Write the packed set to this folder.")],
     patch: Annotated[int, typer.Option(parser=whole(16, 4096), help="Side of a patch in pixels.")] = 256,
     per_picture: Annotated[
         int | None,
         typer.Option(
             parser=whole(1, 10**6),
-            help="At most so many patches of a picture, at random places. Default: a dense grid.",
+            help="Take at most this many patches from a picture, at random places. Default: all of a dense grid.",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(parser=whole(0, MOST_SEED), help="Of the random places; another seed, others.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(parser=whole(0, MOST_SEED), help="Another seed gives other random places.")] = 0,
     split: Annotated[
         str,
         typer.Option(
             metavar="SIDE|RULE",
-            help="Only train, validation or test; or all, split by a rule as in data index. Training wants all.",
+            help="Pack only train, validation or test. Or pack all, split by a rule as in data index; train needs all.",
         ),
     ] = "all",
     gray: Annotated[
-        bool, typer.Option("--gray", help="One channel, for networks of one; colour gives its luma.")
+        bool,
+        typer.Option("--gray", help="Patches of one channel, for networks of one. Color pictures give their luma."),
     ] = False,
     json: Json = None,
 ) -> None:
     """Decode each picture once and pack its patches for training, as raw pixels that are mapped into memory.
 
-    Run it again after an interruption and it goes on; run it again on a finished set and it checks every patch.
+    Run the command again to go on after an interruption, or to check every patch of a finished set.
 
     Example: `quietcam data pack SIDD_Small_sRGB_Only --out packed/ --per-picture 100`
     """

@@ -61,13 +61,13 @@ def cut_crops(
 
     Boxes are drawn from the name of the pair and ``seed`` alone, so other pairs do not move them, and start at even
     pixels, so that a Bayer pattern keeps its phase. A picture that allows fewer distinct boxes gives fewer. Pairs that
-    cannot be used, or are smaller than a crop, are skipped, counted in ``problems``, and said.
+    cannot be used, or are smaller than a crop, are skipped, listed in ``problems``, and logged.
 
     Args:
         pairs: read in the order of their names.
         size: side of a crop in pixels.
         per_picture: the most crops of one pair.
-        seed: another seed, other boxes.
+        seed: another seed gives other boxes.
         limit: the most crops altogether. When it is less than all pairs would give, each pair gives fewer; when it is
             less than the number of pairs, pairs are drawn by name and seed.
         channels: 3 for RGB, 1 for gray.
@@ -104,7 +104,7 @@ def cut_crops(
         raise DataError(
             f"At least one pair must give a patch of {size}x{size} pixels. "
             f"Received: {list_problems(problems) or 'no pairs'}. "
-            "Remedy: mend these pictures, or choose a smaller patch."
+            "Remedy: repair these pictures, or choose a smaller patch."
         )
     log_problems(problems, "while cutting crops")
     return Crops(room[: len(source)], source, problems)

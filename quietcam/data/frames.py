@@ -107,7 +107,7 @@ def _large_enough(folder: Path, pictures: list[Path], least: int) -> tuple[Path,
     for path in pictures:
         try:
             width, height = picture_size(path)
-        except DataError:  # whoever reads it says what is wrong
+        except DataError:  # the error comes when the picture is read
             width = height = least
         if min(width, height) < least:
             small.append(f"{path.name} ({width}x{height})")

@@ -80,7 +80,7 @@ def write_pairs(
     made = f"sensor noise (quietcam {version('quietcam')})"
     told: dict[str, Any] = {"data": f"generated scenes with {made}", "licence": "generated: no rights of others"}
     if clean is not None:
-        told = {"data": f"{clean.name} with {made}", "licence": f"that of {clean.name}: ask whoever made the pictures"}
+        told = {"data": f"{clean.name} with {made}", "licence": f"that of {clean.name}: ask the author of the pictures"}
     told |= {
         "size": size,
         "band_db": None if band is None else list(band),

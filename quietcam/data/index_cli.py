@@ -26,26 +26,30 @@ def index_command(
     data: Annotated[
         Path,
         typer.Argument(
-            help="SIDD as it is downloaded: a folder, .zip or .mat; or a folder with noisy/ and clean/, or lq/ and gt/."
+            help="SIDD as downloaded: a folder, .zip or .mat. Or a folder with noisy/ and clean/, or lq/ and gt/."
         ),
     ],
     split: Annotated[
         str | None,
         typer.Option(
             metavar="test=SCENES,validation=SCENES",
-            help="Show this split: scenes joined by +, or a share. Default: test=0.15,validation=0.15,seed=0.",
+            help="Show this split. SCENES are joined by +, or a share. Default: test=0.15,validation=0.15,seed=0.",
         ),
     ] = None,
     max_shift: Annotated[
         float,
-        typer.Option(parser=number(0, 1000), metavar="PIXELS", help="Pairs shifted by more are called misregistered."),
+        typer.Option(
+            parser=number(0, 1000),
+            metavar="PIXELS",
+            help="Report pairs that are shifted by more than this as misregistered.",
+        ),
     ] = 0.5,
     noisy: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDER|PATTERN",
-            help="The folder of the noisy pictures, or a pattern such as '*_5000.JPG', where * stands for what both "
-            "files of a pair share. It is kept with the data, and every command uses it. Default: the usual names.",
+            help="Name of the folder of the noisy pictures, or a pattern such as '*_5000.JPG', where * stands for what "
+            "both files of a pair share. It is kept with the data and every command uses it. Default: the usual names.",
         ),
     ] = None,
     clean: Annotated[
@@ -53,7 +57,7 @@ def index_command(
     ] = None,
     json: Json = None,
 ) -> None:
-    """Open every picture of a data set: say what is there, how noisy it is, and everything that is wrong.
+    """Open every picture of a data set and report what is there, how noisy it is, and everything that is wrong.
 
     Example: `quietcam data index SIDD_Small_sRGB_Only.zip --split test=004,validation=001`
     """
@@ -82,7 +86,7 @@ def index_command(
     if not (index.facts or index.noisy_only):
         raise DataError(
             f"A data set must hold at least one pair that can be used. Received: {data}, where nothing can. "
-            "Remedy: mend what is listed above."
+            "Remedy: correct what is listed above."
         )
 
 

@@ -1,4 +1,4 @@
-"""The pictures that a score is taken of: whole ones, or crops of those too large to filter in reasonable time."""
+"""The pictures that scores are measured on: whole ones, or crops of those too large to filter in reasonable time."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Sample:
 class SampleSet:
     """Pairs that can be read again and again, one at a time in memory.
 
-    A picture of more than a megapixel is looked at in 4 crops of 512x512, the same ones every time; each counts as a
-    sample. Pairs that cannot be read are left out and named in ``problems``.
+    Of a picture of more than a megapixel, 4 crops of 512x512 are used, the same ones every time; each is a sample.
+    Pairs that cannot be read are left out and named in ``problems``.
 
     Args:
-        limit: at most so many pairs, evenly spread over the list. Defaults to all.
+        limit: the most pairs to use, evenly spread over the list. Defaults to all.
 
     Raises:
         DataError: there are no pairs.
@@ -72,11 +72,11 @@ class SampleSet:
         if len(problems) == len(self.pairs):
             raise DataError(
                 f"At least one pair must be readable. Received: {list_problems(problems)}. "
-                "Remedy: mend these pictures, or choose other data."
+                "Remedy: repair these pictures, or choose other data."
             )
 
     def spread(self, count: int = 6) -> Iterator[Sample]:
-        """About ``count`` samples, evenly spread over the pairs; those that cannot be read are passed over."""
+        """About ``count`` samples, evenly spread over the pairs; those that cannot be read are left out."""
         for index in np.linspace(0, len(self.pairs) - 1, min(count, len(self.pairs))).round().astype(int):
             pair = self.pairs[int(index)]
             try:

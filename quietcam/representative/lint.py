@@ -22,7 +22,7 @@ _REPEATED, _ALIKE = 0.1, 0.5  # shares of patches
 _QUIET = 1.4  # of 255; a quarter of the patches below it. Noisy sets have 4 and more there, clean ones 0.4 to 1.3
 _COLD = 1.08  # blue over red; of the sets of real pictures that were looked at, none had blue over red
 _COLD_SHARE = 0.75
-_UNLIKE_NEIGHBOURS = 0.15  # correlation of neighbouring pixels; pictures have 0.8 and more
+_UNLIKE_NEIGHBORS = 0.15  # correlation of neighboring pixels; pictures have 0.8 and more
 
 
 def lint(
@@ -68,7 +68,7 @@ def lint(
     found += _of_values(pixels)
     names = {each.name for each in found}
     if "constant" not in names:
-        found += _of_content(pixels, noise="dark" not in names, colours=not doubts) + _of_repetition(pixels)
+        found += _of_content(pixels, noise="dark" not in names, colors=not doubts) + _of_repetition(pixels)
     found += _of_capture(origin or {})
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
 
@@ -109,19 +109,19 @@ def _of_values(pixels: Image) -> list[LintFinding]:
     return []
 
 
-def _of_content(pixels: Image, noise: bool, colours: bool) -> list[LintFinding]:
-    """``noise`` and ``colours``: whether there is light enough, and whether values are as they were, to judge these."""
+def _of_content(pixels: Image, noise: bool, colors: bool) -> list[LintFinding]:
+    """``noise`` and ``colors``: whether there is light enough, and whether values are as they were, to judge these."""
     some = _some(pixels)
     values = some.astype(np.float32)
-    correlation = _neighbours(values)
-    if correlation < _UNLIKE_NEIGHBOURS:
-        return [_finding("random", f"neighbouring pixels that correlate by {correlation:.2f}")]
+    correlation = _neighbors(values)
+    if correlation < _UNLIKE_NEIGHBORS:
+        return [_finding("random", f"neighboring pixels that correlate by {correlation:.2f}")]
     found = []
     if noise and min(pixels.shape[1:3]) >= 8:
         quiet = float(np.quantile([estimate_blind(patch).sigma for patch in some], 0.25))
         if quiet < _QUIET:
             found.append(_finding("clean", f"a quarter of the patches with noise under {quiet:.1f} of 255"))
-    if colours and pixels.shape[3] == 3:
+    if colors and pixels.shape[3] == 3:
         red, _, blue = values.mean(axis=(1, 2), dtype=np.float64).T
         cold = float((blue > red).mean())
         if blue.mean() > _COLD * red.mean() and cold >= _COLD_SHARE:
@@ -130,8 +130,8 @@ def _of_content(pixels: Image, noise: bool, colours: bool) -> list[LintFinding]:
     return found
 
 
-def _neighbours(values: NDArray[np.float32]) -> float:
-    """Correlation of horizontally neighbouring values within patches, all patches together; 1 where nothing varies."""
+def _neighbors(values: NDArray[np.float32]) -> float:
+    """Correlation of horizontally neighboring values within patches, all patches together; 1 where nothing varies."""
     if values.shape[2] < 2:
         return 1.0
     centred = values - values.mean(axis=(1, 2), keepdims=True)

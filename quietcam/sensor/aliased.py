@@ -1,6 +1,6 @@
 """Pairs as of frames that were shrunk without a filter: their grain is white, their edges are jagged.
 
-Sensors that skip rows, cheap scalers, and SIDD's small copies do this: what lands in neighbouring pixels lay far apart
+Sensors that skip rows, cheap scalers, and SIDD's small copies do this: what lands in neighboring pixels lay far apart
 on the sensor, so nothing of the grain that demosaicing gives is left. The scene stands on a sensor of four times the
 size, each of its pixels a block of sites, and one place in each block, sampled bilinearly, becomes a pixel.
 """

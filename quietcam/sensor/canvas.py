@@ -18,7 +18,7 @@ class Canvas:
     """A picture while it is painted.
 
     Args:
-        vivid: spread of the colours' chroma.
+        vivid: spread of the colors' chroma.
         texture: how deep textures cut, 0 to 1.
         roughness: how fast the amplitude of 1/f noise falls with frequency.
 
@@ -38,7 +38,7 @@ class Canvas:
     ) -> None:
         self._rng = rng
         self._texture_depth = texture
-        self._palette = _colours(rng, 8, vivid)
+        self._palette = _colors(rng, 8, vivid)
         cell = 1 << (min(max(height, width), 512) - 1).bit_length()
         # Periodic, and large enough to cut a leaf out of it anywhere.
         self._grain = np.tile(_grain(rng, cell, roughness), (1 + math.ceil(height / cell), 1 + math.ceil(width / cell)))
@@ -71,20 +71,20 @@ class Canvas:
         cover = np.clip((1 - distance) * np.float32(radius / (1.0 + squeeze)) + np.float32(0.5), 0, 1)
         shade = self._texture(u, v, radius)
         spot = self.pixels[y0:y1, x0:x1]
-        paint = shade[..., np.newaxis] * self._colour()
+        paint = shade[..., np.newaxis] * self._color()
         paint -= spot
         paint *= cover[..., np.newaxis]
         spot += paint
 
-    def _colour(self) -> Plane:
+    def _color(self) -> Plane:
         """Near one of the palette's, brighter or darker."""
         rng = self._rng
         near = self._palette[int(rng.integers(len(self._palette)))]
-        colour: Plane = np.minimum(near * np.float32(math.exp(rng.normal(0.0, 0.5))), np.float32(0.95))
-        return colour
+        color: Plane = np.minimum(near * np.float32(math.exp(rng.normal(0.0, 0.5))), np.float32(0.95))
+        return color
 
     def _texture(self, u: Plane, v: Plane, radius: float) -> Plane:
-        """What the leaf's colour is multiplied by: a soft gradient, and on some 1/f noise or stripes."""
+        """What the leaf's color is multiplied by: a soft gradient, and on some 1/f noise or stripes."""
         rng = self._rng
         kind, depth, tilt, bend, pitch, gloss = rng.random(6).tolist()
         shade: Plane = 1 + np.float32(0.5 * (tilt - 0.5)) * u
@@ -122,7 +122,7 @@ class Canvas:
         y, x = int(rng.integers(height)), int(rng.integers(width))
         spot = self.pixels[y : y + ink.shape[0], x : x + ink.shape[1]]
         ink = ink[: spot.shape[0], : spot.shape[1], np.newaxis]
-        paper, letter = self._colour(), self._colour()
+        paper, letter = self._color(), self._color()
         if rng.random() < 0.6:
             spot[:] = paper
         if abs(float(letter.mean() - spot.mean())) < 0.1:
@@ -138,27 +138,27 @@ class Canvas:
         tint = np.exp(rng.normal(0.0, 0.4, 3)).astype(np.float32)
         self.pixels[y : y + size, x : x + size] = tint * np.float32(strength)
 
-    def light(self, colour: tuple[float, float, float]) -> None:
-        """Light of this colour and strength, falling off over the scene."""
+    def light(self, color: tuple[float, float, float]) -> None:
+        """Light of this color and strength, falling off over the scene."""
         height, width = self.pixels.shape[:2]
         slope_y, slope_x = self._rng.uniform(-0.5, 0.5, 2)
         ys = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, np.newaxis, np.newaxis]
         xs = np.linspace(-0.5, 0.5, width, dtype=np.float32)[:, np.newaxis]
         fall = np.exp(np.float32(slope_y) * ys) * np.exp(np.float32(slope_x) * xs)
-        self.pixels *= fall * np.array(colour, np.float32)
+        self.pixels *= fall * np.array(color, np.float32)
 
     def blur(self, sigma: float) -> None:
         """A lens out of focus: Gaussian of ``sigma`` pixels, mirrored at the edges."""
         self.pixels = _blur(self.pixels, sigma)
 
 
-def _colours(rng: np.random.Generator, count: int, vivid: float) -> Plane:
+def _colors(rng: np.random.Generator, count: int, vivid: float) -> Plane:
     """Reflectances float32 ``(count, 3)``: log-normal brightness, and chroma that is mostly small."""
     brightness = np.clip(np.exp(rng.normal(-1.5, 0.9, (count, 1))), 0.01, 0.95)
     chroma = rng.normal(0.0, 1.0, (count, 1)) * (1.0, 0.0, -1.0)  # warm or cool
     chroma = chroma + rng.normal(0.0, 0.4, (count, 1)) * (-0.5, 1.0, -0.5)  # green or purple, less often
-    colours = brightness * np.exp(vivid * chroma * rng.exponential(1.0, (count, 1)))
-    reflectances: Plane = np.clip(colours, 0.003, 0.95).astype(np.float32)
+    colors = brightness * np.exp(vivid * chroma * rng.exponential(1.0, (count, 1)))
+    reflectances: Plane = np.clip(colors, 0.003, 0.95).astype(np.float32)
     return reflectances
 
 

@@ -36,11 +36,11 @@ class Isp:
 
     Attributes:
         red_gain, blue_gain: white balance, relative to green; at least 1 in most cameras.
-        matrix: 3x3, from white-balanced camera colours to linear sRGB; rows that sum to 1 keep greys.
+        matrix: 3x3, from white-balanced camera colors to linear sRGB; rows that sum to 1 keep grays.
         exposure: the share of the sensor's range that white reaches, in (0, 1]; the pipeline divides by it.
         demosaic: one of ``DEMOSAICS``.
         detail: how much of its correction the "malvar" demosaic gives red, green and blue: 1 all, 0 none, which is
-            "bilinear"; at least 0. It sets the grain: how far noise spreads, and how its colours go together.
+            "bilinear"; at least 0. It sets the grain: how far noise spreads, and how its colors go together.
         contrast: 0 is the plain curve of ``tone``, 1 a full smoothstep on top of it; in [0, 1].
         tone: one of ``TONES``: the sRGB curve, the plain power 1/2.2, or none, as machine cameras deliver.
         phase: one of ``PHASES``.
@@ -72,9 +72,9 @@ class Isp:
                 f"White-balance gains must be positive. Received: red {self.red_gain}, blue {self.blue_gain}."
             )
         if not (len(self.detail) == 3 and all(0.0 <= share < math.inf for share in self.detail)):
-            raise UsageError(f"detail is a share of at least 0 for each of three colours. Received: {self.detail}.")
+            raise UsageError(f"detail is a share of at least 0 for each of three colors. Received: {self.detail}.")
         if np.shape(self.matrix) != (3, 3) or not abs(np.linalg.det(np.array(self.matrix))) > 1e-6:
-            raise UsageError(f"The colour matrix must be 3x3 and invertible. Received: {self.matrix}.")
+            raise UsageError(f"The color matrix must be 3x3 and invertible. Received: {self.matrix}.")
 
     @property
     def gains(self) -> NDArray[np.float32]:
@@ -83,13 +83,13 @@ class Isp:
 
 
 def to_linear(scene: Image, isp: Isp) -> NDArray[np.float32]:
-    """The light that gives ``scene`` when ``isp`` develops it: the colour pipeline backwards.
+    """The light that gives ``scene`` when ``isp`` develops it: the color pipeline backwards.
 
     Args:
         scene: uint8 ``(H, W, 3)`` sRGB, or ``(H, W, 1)``.
 
     Returns:
-        float32 ``(H, W, C)`` in [0, 1], in the sensor's own colours, where 1 is its full scale.
+        float32 ``(H, W, C)`` in [0, 1], in the sensor's own colors, where 1 is its full scale.
     """
     light = _decoding(isp.contrast, isp.tone)[scene]
     if scene.shape[2] == 3:
@@ -101,7 +101,7 @@ def to_linear(scene: Image, isp: Isp) -> NDArray[np.float32]:
 
 
 def mosaic(light: NDArray[np.float32], phase: str = "RGGB") -> Raw:
-    """Each site of the Bayer filter keeps one colour. ``(H, W, 1)`` is a sensor without a filter."""
+    """Each site of the Bayer filter keeps one color. ``(H, W, 1)`` is a sensor without a filter."""
     if light.shape[2] == 1:
         return light[..., 0].copy()
     raw = light[..., 1].copy()
@@ -116,7 +116,7 @@ def demosaic(
 ) -> NDArray[np.float32]:
     """A mosaic ``(H, W)``, 3x3 or larger, to float32 ``(H, W, 3)``; mirrored edges, which keep the phase.
 
-    "bilinear" is the mean of the nearest neighbours. "malvar" corrects it by the Laplacian of the colour that
+    "bilinear" is the mean of the nearest neighbors. "malvar" corrects it by the Laplacian of the color that
     the site itself holds, with the 5x5 kernels of Malvar, He and Cutler, "High-quality linear interpolation
     for demosaicing of Bayer-patterned color images" (ICASSP 2004); it wants white balance first, and can
     overshoot. ``detail`` is the share of the correction that red, green and blue get.
@@ -149,24 +149,24 @@ def develop(raw: Raw, isp: Isp, channels: int = 3) -> Image:
     """A noisy or clean mosaic in [0, 1] to the picture that a camera delivers: uint8 ``(H, W, channels)``."""
     if channels == 1:
         return _encode(np.clip(raw / np.float32(isp.exposure), 0.0, 1.0), isp)[..., np.newaxis]
-    balanced = raw * isp.gains[1]  # before the demosaic, which reads one colour's detail from another
+    balanced = raw * isp.gains[1]  # before the demosaic, which reads one color's detail from another
     y, x = PHASES[isp.phase]
     balanced[y::2, x::2] = raw[y::2, x::2] * isp.gains[0]
     balanced[1 - y :: 2, 1 - x :: 2] = raw[1 - y :: 2, 1 - x :: 2] * isp.gains[2]
     np.clip(balanced, 0.0, 1.0, out=balanced)
-    colours = np.clip(demosaic(balanced, isp.demosaic, isp.phase, isp.detail), 0.0, 1.0)
-    planes = _mix(np.moveaxis(colours, 2, 0), np.array(isp.matrix))
+    colors = np.clip(demosaic(balanced, isp.demosaic, isp.phase, isp.detail), 0.0, 1.0)
+    planes = _mix(np.moveaxis(colors, 2, 0), np.array(isp.matrix))
     return np.stack([_encode(np.clip(plane, 0.0, 1.0, out=plane), isp) for plane in planes], axis=2)
 
 
 def _mix(planes: NDArray[np.float32], matrix: NDArray[np.float64]) -> list[Raw]:
-    """``matrix`` times each pixel's colour, plane by plane: several times as fast as a product of rows."""
+    """``matrix`` times each pixel's color, plane by plane: several times as fast as a product of rows."""
     red, green, blue = planes
     return [red * row[0] + green * row[1] + blue * row[2] for row in matrix.astype(np.float32)]
 
 
 class _Site:
-    """One of the four phases of a mosaic padded by 2, and what its neighbours say of the colours it lacks."""
+    """One of the four phases of a mosaic padded by 2, and what its neighbors say of the colors it lacks."""
 
     def __init__(self, wide: Raw, y: int, x: int, height: int, width: int) -> None:
         self._wide, self._y, self._x = wide, y, x
@@ -175,8 +175,8 @@ class _Site:
     def at(self, dy: int, dx: int) -> Raw:
         rows = slice(2 + self._y + dy, 2 + self._height + dy, 2)
         columns = slice(2 + self._x + dx, 2 + self._width + dx, 2)
-        neighbours: Raw = self._wide[rows, columns]
-        return neighbours
+        neighbors: Raw = self._wide[rows, columns]
+        return neighbors
 
     def cross(self, detail: float) -> Raw:
         """Green at a red or blue site."""
@@ -194,11 +194,11 @@ class _Site:
         return near
 
     def along_row(self, detail: float) -> Raw:
-        """At a green site, the colour that its row holds."""
+        """At a green site, the color that its row holds."""
         return self._along(self._in_row(1), self._in_row(2), self._in_column(2), detail)
 
     def along_column(self, detail: float) -> Raw:
-        """At a green site, the colour that its column holds."""
+        """At a green site, the color that its column holds."""
         return self._along(self._in_column(1), self._in_column(2), self._in_row(2), detail)
 
     def _along(self, near: Raw, far: Raw, far_across: Raw, detail: float) -> Raw:

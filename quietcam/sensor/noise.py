@@ -263,10 +263,10 @@ def sensor(name: str, gain: float = 1.0) -> SensorNoise:
 def random_isp(rng: np.random.Generator) -> Isp:
     """A pipeline as phones and small cameras have them. Deterministic by the state of ``rng``.
 
-    White balance runs from daylight to lamp light. Colour matrices, gains and the demosaic's detail lie around those
+    White balance runs from daylight to lamp light. Color matrices, gains and the demosaic's detail lie around those
     that were fitted to the noise of SIDD's five phones (training pictures only): of what red loses most goes to green,
     and it may gain from blue; green may gain from red and from blue; blue loses to green. One camera in twelve has the
-    bilinear demosaic, whose colours share no noise: no picture of SIDD looks like that.
+    bilinear demosaic, whose colors share no noise: no picture of SIDD looks like that.
     """
     warmth = rng.random()  # 0 daylight: much red gain, 1 lamp light: much blue gain
     red = (rng.uniform(0.25, 0.95), rng.uniform(-0.5, 0.3) - 0.1 * warmth)  # what red loses of green and of blue

@@ -26,7 +26,7 @@ class Postprocessing:
     Attributes:
         scale: pixels of the sensor for one of the frame: above 1 the frame is shrunk by area, which leaves fine, white
             grain; below 1 it is enlarged, as digital zoom and viewers do, which leaves coarse grain.
-        chroma: sigma in pixels of the sensor by which colours are blurred, brightness is not: what the denoisers of
+        chroma: sigma in pixels of the sensor by which colors are blurred, brightness is not: what the denoisers of
             most cameras do first.
         smooth: strength of an edge-keeping filter in steps of 255: the sigma of its range.
         sharpen: how much of what a blur of one pixel takes away is added again.

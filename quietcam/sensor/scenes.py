@@ -151,7 +151,7 @@ class _Style:
     largest: float
     cover: float  # the area of the leaves above the ground, by that of the scene
     exposure: float
-    lamp: tuple[float, float, float]  # the light's colour and strength
+    lamp: tuple[float, float, float]  # the light's color and strength
     vivid: float  # spread of the leaves' chroma
     texture: float  # how deep textures cut, 0 to 1
     roughness: float  # fall of the amplitude of 1/f noise with frequency

@@ -23,7 +23,7 @@ class Traits:
     """A camera's traits; all are off by default, and then nothing changes.
 
     Attributes:
-        binning: 1, or 2 where 2x2 sites of one colour are read and averaged into one.
+        binning: 1, or 2 where 2x2 sites of one color are read and averaged into one.
         row: standard deviation of what all sites of a row share in a frame, 1 is the sensor's range.
         hot: the share of sites that leak charge; where they are, and how much, stays with the camera.
         bits: of the converter, 8 to 16; or None for no steps at all.
@@ -111,7 +111,7 @@ def compressed(image: Image, codec: str, quality: int) -> Image:
 
     Args:
         codec: "jpeg", or "vp8": a key frame of that video codec, as WebP holds it. Like H.264's, it predicts blocks
-            from their neighbours and smooths their borders.
+            from their neighbors and smooths their borders.
         quality: 1 to 100, of the codec's own scale.
 
     Raises:
@@ -122,9 +122,9 @@ def compressed(image: Image, codec: str, quality: int) -> Image:
     whole, content = cv2.imencode(suffix, swap_red_blue(image), [flag, quality])
     if not whole:
         raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as {codec}.")
-    colour = image.shape[2] == 3
+    color = image.shape[2] == 3
     coded = content.tobytes()
-    decoded = decode_image(coded, glance(coded), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    decoded = decode_image(coded, glance(coded), cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE)
     return swap_red_blue(np.asarray(decoded, np.uint8).reshape(image.shape))
 
 

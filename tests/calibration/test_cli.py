@@ -49,7 +49,7 @@ def test_what_is_missing_is_named(pictures: Path, tmp_path: Path, capsys: pytest
     shown = capsys.readouterr()
     report = json.loads(shown.out)
     assert len([each for each in report["missing"] if each.startswith("iso ")]) == 3
-    assert "in the data and not in the set: iso " in shown.err
+    assert "in the data, but not in the set: iso " in shown.err
 
 
 @pytest.mark.parametrize("of", ["set", "report"])

@@ -77,7 +77,7 @@ class Plan:
         split: the side that was packed, or all.
         rule: how the pictures were split into sides.
         pictures: in the order in which they are packed.
-        patches_per_shard: each shard but the last holds so many.
+        patches_per_shard: how many each shard holds, except the last.
     """
 
     data: str

@@ -83,9 +83,9 @@ def pack(
 
     Args:
         patch: side of a patch in pixels.
-        per_picture: at most so many patches of each picture, at places drawn from its name and ``seed``. Defaults to
+        per_picture: the most patches of each picture; its name and ``seed`` decide their places. Defaults to
             a dense grid without overlap.
-        seed: other places.
+        seed: another seed gives other places.
         split: pack one side of the default split by scene (train, validation, test), or all; or a split of your own,
             as ``SplitRule`` reads it. Where all is packed, the side of every patch is noted, so that a training run
             keeps them apart.
@@ -262,7 +262,7 @@ def _nothing(patch: int, reasons: list[str]) -> DataError:
     return DataError(
         f"At least one pair must give a patch of {patch}x{patch} pixels. Received: {listed}"
         f"{f' (and {len(reasons) - 3} more)' if len(reasons) > 3 else ''}. "
-        "Remedy: mend these pictures, or choose a smaller patch."
+        "Remedy: repair these pictures, or choose a smaller patch."
     )
 
 

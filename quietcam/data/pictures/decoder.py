@@ -81,7 +81,7 @@ def _is_decoders(line: str) -> bool:
 
 
 def _tells_damage(line: str, coded: bytes) -> bool:
-    """Whether libjpeg says that pixels are missing or made up: it hands out grey, and says nothing in another way.
+    """Whether libjpeg says that pixels are missing or made up: it hands out gray, and says nothing in another way.
 
     Bytes of padding before the end of the ``coded`` pixels do no harm, however many.
     """

@@ -24,7 +24,7 @@ class Header:
         adobe_rgb: Exif tells Adobe RGB, as cameras do that embed no profile.
         end: where a JPEG's coded pixels end.
         unusual: what no picture for a camera's network is: "CMYK", "3 pages"; or nothing.
-        least: bytes that its way of coding takes for so many pixels at the least, were they all of one colour.
+        least: bytes that its way of coding takes for so many pixels at the least, were they all of one color.
     """
 
     kind: str

@@ -1,6 +1,6 @@
 """What a picture's file tells before it is decoded, and whether all of the file is there.
 
-Decoders hand out half a picture, grey below, and call it success; and a few bytes may claim more pixels than memory
+Decoders hand out half a picture, gray below, and call it success; and a few bytes may claim more pixels than memory
 holds. So the file's structure is walked first, from its first byte to its last. What it cannot tell is a bit that
 flipped inside of coded pixels, except in a PNG, which has checksums. Of a JPEG with a hole libjpeg tells afterwards,
 unless the coded blocks join again behind it, as they may where the hole is short or lies between progressive scans.
@@ -22,7 +22,7 @@ from quietcam.data.pictures.tiff import ORIENTATION, Directory, read_directories
 __all__ = ["glance", "read_header", "read_size"]
 
 # How many times a byte grows at most, by the ways of coding. Codes for faxes, Zstandard and LZMA have no such bound,
-# and neither has lossless WebP: of one colour all over, 100 million pixels are 34 bytes.
+# and neither has lossless WebP: of one color all over, 100 million pixels are 34 bytes.
 _DEFLATE, _LZW, _PACKBITS = 1032, 4096, 128
 _VP8 = 2048  # pixels: of each 16x16 a bit is told at least
 _RUNS = 256  # pixels: a run of 255 takes two bytes
@@ -91,8 +91,8 @@ def _png(content: bytes) -> Header:
         if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", view, end)[0]:
             raise ValueError(f"the checksum of its {ascii(kind.decode('latin-1'))[1:-1]} chunk is wrong")
         if kind == b"IHDR":
-            width, height, bits, colours = struct.unpack_from(">IIBB", data)
-            row = -(-width * bits * {2: 3, 4: 2, 6: 4}.get(colours, 1) // 8)
+            width, height, bits, colors = struct.unpack_from(">IIBB", data)
+            row = -(-width * bits * {2: 3, 4: 2, 6: 4}.get(colors, 1) // 8)
             header = replace(header, width=width, height=height, bits=bits, least=row * height // _DEFLATE)
         elif kind == b"iCCP":
             header = replace(header, profile=_inflate(bytes(data).partition(b"\0")[2][1:]))

@@ -16,7 +16,7 @@ from quietcam.image import Image
 
 __all__ = ["find_identical", "picture_sha256"]
 
-_HEAD = 1 << 18  # bytes of a PNG: enough for the first row of the widest, and for a colour profile before it
+_HEAD = 1 << 18  # bytes of a PNG: enough for the first row of the widest, and for a color profile before it
 _WIDEST = 1 << 15
 
 
@@ -75,7 +75,7 @@ def _read_bytes(place: Place, count: int = -1) -> bytes:
     if not isinstance(place, Path):
         try:
             return place.read_bytes(count)
-        except DataError:  # damaged: whoever reads the picture says so
+        except DataError:  # damaged: the error comes when the picture is read
             return str(place).encode(errors="surrogateescape")
     try:
         with place.open("rb") as file:
@@ -95,10 +95,10 @@ def _png_first_row(head: bytes) -> bytes | None:
     """
     if not head.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") or len(head) < 33:
         return None
-    width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", head, 16)
-    if depth != 8 or colour not in (0, 2) or interlace or width > _WIDEST:
+    width, height, depth, color, _, _, interlace = struct.unpack_from(">IIBBBBB", head, 16)
+    if depth != 8 or color not in (0, 2) or interlace or width > _WIDEST:
         return None
-    step = 3 if colour == 2 else 1
+    step = 3 if color == 2 else 1
     row = _inflate(head, 1 + width * step)
     if row is None:
         return None

@@ -217,7 +217,7 @@ def _check_inner(stored: Any) -> None:
 
 
 def _is_numpy_order(shape: tuple[int, ...]) -> bool:
-    """Whether the colours come last in the file, as when Python wrote it; MATLAB's own come first."""
+    """Whether the colors come last in the file, as when Python wrote it; MATLAB's own come first."""
     return len(shape) in (4, 5) and shape[-1] == 3 and shape[0] != 3
 
 

@@ -140,7 +140,7 @@ def _windows(noisy: Image, clean: Image) -> Iterator[tuple[NDArray[np.float64], 
 
 
 def _smooth(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over 9x9 neighbours, around the edges: one frequency's noise power alone is a throw of dice."""
+    """The mean over 9x9 neighbors, around the edges: one frequency's noise power alone is a throw of dice."""
     for axis in (0, 1):
         power = np.mean([np.roll(power, step, axis) for step in range(-4, 5)], axis=0)
     return power
