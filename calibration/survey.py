@@ -21,7 +21,8 @@ from quietcam.terminal.progress import progress
 
 __all__ = ["CONTENTS", "MOST_PICTURES", "Survey", "judge_content", "luminance", "survey"]
 
-CONTENTS = ("flat", "edge", "texture")
+CONTENTS = ("plain", "some detail", "much detail")
+"""What a patch shows, by how much of it changes. Flat, edge and texture are regions of pixels: ``compare.regions``."""
 
 MOST_PICTURES = 400
 """Pictures to look at in a larger data set, or as many as patches are wanted."""
@@ -34,7 +35,7 @@ _SHOWN = 1 << 20  # pixels of a picture that its histogram is taken from
 
 _CELL = 4  # pixels averaged along each side, which quiets the noise before gradients are judged
 _STEP = 6.0  # of 255: a change from cell to cell that counts, above what the noise does
-_EDGE, _TEXTURE = 0.02, 0.25  # of the cells change: fewer is flat, more is texture, between them an edge
+_SOME, _MUCH = 0.02, 0.25  # share of the cells that change
 
 _BT601 = np.array([0.299, 0.587, 0.114])
 
@@ -143,7 +144,7 @@ def judge_content(patches: NDArray[np.uint8], sigma: NDArray[np.float64]) -> NDA
     """What patches ``(N, H, W, C)`` with noise of ``sigma`` (steps of 255) show: ``(N,)`` indices into ``CONTENTS``.
 
     Brightness is averaged over cells of 4x4 pixels, and the share of cells that differ from their neighbors is
-    counted: under 2 % is flat, under 25 % an edge, more is texture.
+    counted: under 2 % is plain, under 25 % has some detail, more has much detail.
     """
     cell = _CELL if min(patches.shape[1:3]) >= 8 * _CELL else 2
     found = np.empty(len(patches), np.intp)
@@ -155,7 +156,7 @@ def judge_content(patches: NDArray[np.uint8], sigma: NDArray[np.float64]) -> NDA
         # Grain is wider than a pixel: a cell's mean keeps up to twice the deviation that white noise would leave.
         least = _STEP + 3.0 * float(sigma[index]) * 2.0 / cell
         share = float((np.maximum(down, right) > least).mean()) if down.size else 0.0
-        found[index] = 0 if share < _EDGE else 1 if share < _TEXTURE else 2
+        found[index] = 0 if share < _SOME else 1 if share < _MUCH else 2
     return found
 
 

@@ -1,4 +1,4 @@
-"""Classical filters, each picture at the strength that suits it best: what a network has to beat."""
+"""Classical filters at the best strength for each picture: the bar that a network has to clear."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from quietcam.metrics import psnr
 
 __all__ = ["FILTERS", "Filter", "Tuned"]
 
-_LEVEL = 0.02  # dB
+_LEVEL = 0.02  # dB: a smaller loss counts as no change
 
 
 @dataclass(frozen=True)
 class Filter:
     """A filter: ``apply(noisy, strength)``, uint8 ``(H, W, C)`` in and out, and the strengths to try, ascending.
 
-    ``guess`` gives about the best strength for noise of a deviation in steps of 255.
+    ``guess`` takes the standard deviation of the noise in steps of 255 and gives about the best strength.
     """
 
     name: str
@@ -33,13 +33,13 @@ class Filter:
 
 
 class Tuned:
-    """A filter that is told the clean picture and picks its best strength by it, which nobody can do in the field.
+    """A filter that finds its best strength with the help of the clean picture, which no device has.
 
-    The search climbs from a guess by the noise that there is to the nearest maximum of PSNR. From the weak side it
-    could not: non-local means far too weak changes nothing, and a little less weak still nothing.
+    The search climbs from a guess, made from the noise of the picture, to the nearest maximum of PSNR. It does not
+    start at the weakest strength: there non-local means changes nothing, and at the next one still nothing.
 
     Attributes:
-        chosen: how many pictures wanted each strength.
+        chosen: for how many pictures each strength was the best.
     """
 
     def __init__(self, filter_: Filter) -> None:
@@ -48,16 +48,16 @@ class Tuned:
 
     @property
     def strength(self) -> float:
-        """The median of those that were chosen."""
+        """The median of the chosen strengths."""
         return statistics.median_low(self.chosen.elements()) if self.chosen else self.filter.strengths[0]
 
     @property
     def at_end(self) -> int:
-        """How many pictures wanted the strongest one, so that a stronger one might be better."""
+        """For how many pictures the strongest was the best, so that a stronger one might be better."""
         return self.chosen[self.filter.strengths[-1]]
 
     def denoise(self, noisy: Image, clean: Image) -> Image:
-        """The filtered picture of the highest PSNR against ``clean``."""
+        """The filtered picture with the highest PSNR against ``clean``."""
         tried: dict[int, tuple[float, Image]] = {}
 
         def quality(index: int) -> float:
@@ -77,8 +77,8 @@ class Tuned:
         return tried[best][1]
 
     def _better(self, best: int, step: int, quality: Callable[[int], float]) -> int | None:
-        """The next strength on that side if it is better, or the one behind it where the next is as good: too weak a
-        filter changes nothing at all."""
+        """The next strength on that side if it is better. If it is as good, the one after it may be better: a filter
+        that is too weak changes nothing at all."""
         ahead = [index for index in (best + step, best + 2 * step) if 0 <= index < len(self.filter.strengths)]
         if not ahead:
             return None
@@ -88,7 +88,7 @@ class Tuned:
         return ahead[1] if is_level and quality(ahead[1]) > quality(best) else None
 
     def __call__(self, noisy: Image) -> Image:
-        """At the median strength, as it would run on a device."""
+        """``noisy`` filtered at the median strength, as a device would do it."""
         return self.filter.apply(noisy, self.strength)
 
 
@@ -100,7 +100,7 @@ def _blur(noisy: Image, sigma: float) -> Image:
 
 
 def _nlm(noisy: Image, h: float) -> Image:
-    """Non-local means (Buades, Coll and Morel, CVPR 2005) as OpenCV has it, in Lab; one ``h`` for light and colour."""
+    """Non-local means (Buades, Coll and Morel, CVPR 2005) as OpenCV does it: in Lab, one ``h`` for light and colour."""
     import cv2
 
     if noisy.shape[2] == 1:

@@ -26,7 +26,7 @@ _SECONDS = 4.0
 
 
 def read_costs(file: ModelFile) -> dict[str, Any]:
-    """Size and cost of a model, read from the file; from its manifest where LiteRT's schema is not installed."""
+    """Size and cost of a model, read from the file, or from its manifest where LiteRT's schema is not installed."""
     manifest = file.manifest
     found: dict[str, Any] = {
         "path": str(file.path),
@@ -57,9 +57,9 @@ def measure_times(
     *,
     size: tuple[int, int],
 ) -> dict[str, float]:
-    """Median milliseconds for one frame of ``size`` (width, height): bare ``invoke``, or the filter.
+    """Median milliseconds for one frame of ``size`` (width, height): of a bare ``invoke``, or of the filter.
 
-    All take turns, so that heat and neighbours hit them alike. ``noisy`` is repeated to fill the frame.
+    All take turns, so that heat and other processes slow all of them alike. ``noisy`` is repeated to fill the frame.
     """
     import cv2
 
@@ -82,7 +82,7 @@ def measure_times(
 
 
 def _take_turns(work: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each run, up to a number of runs or of seconds each."""
+    """Seconds of each run; each name runs 30 times, or for 4 seconds."""
     taken: dict[str, list[float]] = {name: [] for name in work}
     with progress("Timing", None) as bar:
         while waiting := [name for name, t in taken.items() if len(t) < _RUNS and sum(t) < _SECONDS]:

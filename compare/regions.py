@@ -1,6 +1,7 @@
 """Where in a picture an error lies: flat, edge and texture regions, light and dark; and the false contours of banding.
 
-Everything is judged by the clean picture, so that all methods are measured on the same pixels.
+The clean picture alone decides, so that all methods are measured on the same pixels. This is what "flat",
+"edge" and "texture" mean in every report.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from quietcam.image import Image, to_gray
 __all__ = ["LIGHTS", "REGIONS", "classify", "contours", "lights"]
 
 REGIONS = ("flat", "edge", "texture")
-"""By number in what ``classify`` gives."""
+"""The names of the numbers that ``classify`` gives."""
 
 LIGHTS = ("shadows", "middle", "highlights")
-"""By number in what ``lights`` gives: luma under 64, under 192, and above."""
+"""The names of the numbers that ``lights`` gives: luma under 64, under 192, and 192 or more."""
 
 _FLAT = 3.0  # steps of 255 a pixel, root mean square: below it, what slopes is shading and the rest of the noise
 _COHERENT = 0.6  # of 1: from there on, the gradients around a pixel have one direction

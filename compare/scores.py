@@ -1,4 +1,4 @@
-"""What a comparison comes to, as plain values: rows, groups, regions, and the whole report."""
+"""The result of a comparison as plain values: rows, groups, regions, and the whole report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Difference:
         equal, within_1, within_2: shares, 0 to 1, of values that differ by at most so many steps of 255.
         largest: the greatest difference, steps.
         mean: of model minus reference, steps. deviation: the root mean square.
-        histogram: how many values differ by each number of steps, model minus reference; what occurs alone.
+        histogram: how many values differ by each number of steps, model minus reference; steps that occur only.
     """
 
     against: str
@@ -75,9 +75,9 @@ class ModelScore:
         banding: false contours in each 1000 flat pixels (``compare.regions.contours``); None where nothing is flat.
         groups: by ``phone``, ``iso`` and ``brightness``, then by value. regions: flat, edge, texture. lights: shadows,
             middle, highlights.
-        ms: median of the bare network for one frame of the models' size; a filter's likewise; None of a ``.keras``.
-        strength: of a filter, the median of the best for each picture. strengths: how many pictures wanted each.
-        path: of a model.
+        ms: median time of the bare network, or of the filter, for one frame of the models' size; None for a ``.keras``.
+        strength: the median of a filter's best strengths. strengths: for how many pictures each was the best.
+        path: of a model, its file.
     """
 
     name: str
@@ -139,22 +139,22 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out. Plain values throughout; ``to_dict`` is the JSON report.
+    """The result: plain values throughout; ``to_dict`` gives the JSON report.
 
     Attributes:
         data: the data set's name.
         pictures: how many samples were compared.
         rows: noisy first, then filters, then models in the order they were given.
-        pairs: the samples one by one; of very many, an even choice.
-        about: the name of the model that the report is about: the first one; where that is a float model, what was
-            quantized from it.
+        pairs: the samples one by one, at most 2048, evenly chosen.
+        about: the name of the model that the report is about: the first one, or if that is a float model, the model
+            that was quantized from it.
         reference: its float twin; None without one.
         width, height: the models' frame size, which the times are for.
         clean_banding: false contours in each 1000 flat pixels of the clean pictures; None where nothing is flat.
         worst: the patches of the subject's lowest PSNR. costliest: those where it loses most to the reference.
-        blame: layer by layer, of each quantized model whose float twin can be taken apart.
+        blame: layer by layer, of each quantized model that has a float twin.
         gate: each limit of the quality gate; empty without one.
-        problems: pairs that were left out. notes: what could not be done, and why.
+        problems: pairs that were left out, and why. notes: what was not measured, and why.
     """
 
     data: str
@@ -186,7 +186,7 @@ class Comparison:
 
     @property
     def subject(self) -> ModelScore:
-        """What the comparison is about."""
+        """The row of the model that the comparison is about."""
         return self.row(self.about)
 
     def to_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _LAYERS = 3
 
 
 def cells(row: ModelScore) -> list[str]:
-    """One row in the order of ``COLUMNS``; what a row does not have stays empty."""
+    """One row in the order of ``COLUMNS``; a value that the row does not have is an empty text."""
     return [
         row.title,
         f"{row.psnr:.2f}",
@@ -41,7 +41,7 @@ def cells(row: ModelScore) -> list[str]:
 
 
 def sort_values(row: ModelScore) -> list[float | str | None]:
-    """What the cells of a row are sorted by."""
+    """The values that the cells of a row are sorted by."""
     return [
         *(row.title, row.psnr, None if row.kind == "noisy" else row.gain, row.drop, row.ssim),
         *(row.bytes, row.bytes_gzipped, row.sparsity, row.gmacs_256, row.ms),
@@ -49,7 +49,7 @@ def sort_values(row: ModelScore) -> list[float | str | None]:
 
 
 def show_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the tables, and what their numbers are for."""
+    """Print the tables, and under them what was measured."""
     table = _table(COLUMNS)
     for row in comparison.rows:
         table.add_row(*cells(row), style=_style(comparison, row))
@@ -74,7 +74,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def footnote(comparison: Comparison) -> str:
-    """What the numbers are for."""
+    """What was measured: pictures, data, units, frame size and threads."""
     drop = "drop in dB against the float twin; " if comparison.reference else ""
     skipped = f", {len(comparison.problems)} pairs left out" if comparison.problems else ""
     threads = comparison.machine["timed_threads"]
@@ -85,7 +85,7 @@ def footnote(comparison: Comparison) -> str:
 
 
 def _groups(comparison: Comparison, kind: str, title: str) -> Table:
-    """PSNR of every row in each group, and what the subject drops there."""
+    """PSNR of every row in each group, and the subject's drop there."""
     subject = comparison.subject
     heads = [title, "pictures", *(row.name for row in comparison.rows)]
     table = _table([*heads, "drop"] if subject.reference else heads, fold_heads=True)

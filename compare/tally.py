@@ -20,7 +20,7 @@ from quietcam.metrics import psnr, ssim
 __all__ = ["KEPT_PAIRS", "Tally"]
 
 KEPT_PAIRS = 2048
-"""Samples whose scores are listed one by one; of more, an even choice."""
+"""At most so many samples are listed one by one, evenly chosen."""
 
 _MOST_DB = 100.0  # stands for the infinite PSNR of equal pictures, which no mean and no JSON can hold
 _DECIMALS = 8
@@ -42,7 +42,7 @@ class _Mean:
 
 @dataclass
 class _Sums:
-    """What is gathered of one row."""
+    """The sums of one row."""
 
     whole: _Mean = field(default_factory=_Mean)
     groups: dict[tuple[str, str], _Mean] = field(default_factory=dict)
@@ -52,10 +52,10 @@ class _Sums:
 
 
 class Tally:
-    """Add samples one by one; then ask for each row's figures.
+    """Takes samples one by one, and then gives the figures of each row.
 
     Args:
-        references: by row, the row that its values are compared with, for ``Difference``.
+        references: for each row, the row that ``Difference`` compares its values with.
     """
 
     def __init__(self, references: Mapping[str, str]) -> None:
@@ -69,7 +69,7 @@ class Tally:
         self._rng = np.random.default_rng(0)
 
     def add(self, name: str, pair: Pair, clean: Image, pictures: Mapping[str, Image]) -> PairScore:
-        """One sample: what each row made of it, uint8 of ``clean``'s shape."""
+        """Add one sample: by row, the picture that it made, uint8 of the shape of ``clean``."""
         score = PairScore(
             name,
             pair.scene,
@@ -103,7 +103,7 @@ class Tally:
         return score
 
     def quality(self, row: str, reference: str | None) -> dict[str, Any]:
-        """The fields of a row that come of its pictures. ``reference`` is the row that a drop is measured against."""
+        """The fields of a row that its pictures decide. ``reference`` is the row that the drop is measured against."""
         sums = self._rows[row]
         noisy = self._rows[next(iter(self._rows))]
         other = self._rows[reference] if reference else None

@@ -1,4 +1,4 @@
-"""The patches where a model does worst, kept with their pixels while everything else streams by."""
+"""The patches where a model does worst: their pixels are kept, those of all others are not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["COUNT", "SIDE", "Patch", "PatchScore", "WorstPatches", "patch_errors
 
 COUNT = 10
 SIDE = 64
-"""Pixels: pictures are cut into squares of this side, what is left over at the right and below looked at in part."""
+"""Pixels: pictures are cut into squares of this side; those at the right and lower edge are smaller."""
 
 _MOST_DB = 100.0
 
@@ -35,14 +35,14 @@ class PatchScore:
 
 @dataclass(frozen=True)
 class Patch:
-    """The same with its pixels, uint8 ``(H, W, C)`` by row name, ``clean`` among them."""
+    """A score and its pixels: uint8 ``(H, W, C)`` by row name, and ``clean``."""
 
     score: PatchScore
     pictures: dict[str, Image]
 
 
 class WorstPatches:
-    """The ``COUNT`` patches of the highest error of all that were offered, highest first."""
+    """Of all patches that are offered, the ``COUNT`` with the highest error."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Patch]] = []
@@ -57,7 +57,8 @@ class WorstPatches:
         subject: str,
         reference: str | None,
     ) -> None:
-        """Look at one sample: ``errors`` of its patches as ``patch_errors`` lays them out, and what to keep of it."""
+        """Look at the patches of one sample, whose ``errors`` are those of ``patch_errors``; cut those to keep from
+        ``pictures``."""
         for place in np.argsort(errors, axis=None)[::-1][:COUNT]:
             row, column = np.unravel_index(int(place), errors.shape)
             error = float(errors[row, column])
@@ -76,7 +77,7 @@ class WorstPatches:
                 heapq.heappop(self._heap)
 
     def patches(self) -> list[Patch]:
-        """What was kept, the highest error first."""
+        """The patches, the highest error first."""
         return [patch for _, _, patch in sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))]
 
 

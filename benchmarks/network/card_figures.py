@@ -14,6 +14,7 @@ from quietcam.data.sets.groups import group_order, iso_bucket
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.image import Image
 from quietcam.metrics import psnr
+from quietcam.quality_gate import mean_drops
 from quietcam.sensor.noise import gaussian, salt_and_pepper
 
 SETS = ("sidd_native/valid", "sidd_small_256/valid")
@@ -104,13 +105,13 @@ def summary(found: dict[str, list[Found]], times: dict[str, float]) -> dict[str,
 
 
 def iso_drops(found: dict[str, list[Found]]) -> dict[str, float]:
-    """What int8 loses in each ISO bucket of three pictures or more, of both sets."""
-    buckets: dict[str, list[float]] = {}
-    for row in (row for each in SETS for row in found[each]):
-        bucket = iso_bucket(int(row.name.split("_")[3]))
-        buckets.setdefault(bucket, []).append(row.by_model["float32"] - row.by_model["int8"])
-    ordered = sorted(buckets.items(), key=lambda item: group_order(("iso", item[0])))
-    return {name: mean(drops) for name, drops in ordered if len(drops) >= 3}
+    """What int8 loses in each ISO bucket that counts for the quality gate, over both sets."""
+    rows = [row for each in SETS for row in found[each]]
+    drops = mean_drops(
+        (iso_bucket(int(row.name.split("_")[3])), row.by_model["float32"] - row.by_model["int8"]) for row in rows
+    )
+    ordered = sorted(drops.items(), key=lambda item: group_order(("iso", item[0])))
+    return {name: round(group.drop, 2) for name, group in ordered if group.counts}
 
 
 def judge(name: str, figures: dict[str, float]) -> list[str]:

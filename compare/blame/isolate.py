@@ -1,4 +1,4 @@
-"""A float graph with one layer in int8 and the rest untouched: what that layer alone costs."""
+"""Makes a float model in which one layer is quantized and the rest is as it was, to measure what that layer costs."""
 
 from __future__ import annotations
 

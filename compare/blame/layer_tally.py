@@ -1,4 +1,4 @@
-"""What is gathered of one layer while a quantized model and its float twin run on the same pictures."""
+"""Sums over one layer while a quantized model and its float twin run on the same pictures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from quietcam.tflite.graph import Op, Tensor
 __all__ = ["STRETCHED", "LayerTally", "Weights", "starved_weights"]
 
 STRETCHED = 4.0
-"""A range that many times wider than what most values need is called stretched."""
+"""A range is stretched if it is that many times wider than most values need."""
 
 Weights = dict[int, NDArray[np.float32]]
-"""By the number of a constant in the float model, values that take its place: what ``isolate`` is told."""
+"""New values for constants of the float model, by their number, for ``isolate``."""
 
 _CODES = ("int8", "int16", "uint8")
 
@@ -52,7 +52,7 @@ class LayerTally:
 
     @property
     def rounding(self) -> tuple[int, float, int, str] | None:
-        """What ``isolate`` is told of the output; None where it is not quantized."""
+        """How ``isolate`` rounds the output; None where the output is not quantized."""
         if self._scale is None:
             return None
         return self.tensor.index, self._scale, self._zero, self.op.outputs[0].dtype

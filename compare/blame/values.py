@@ -15,15 +15,15 @@ class Layer:
     """One operator of the quantized model and its twin in the float one.
 
     Attributes:
-        name: the layer's as training called it, as far as the file tells. kind: the operator's.
-        sqnr: of the output, both models running, dB: what this and all layers before it have lost.
-        own_sqnr: of the float output rounded to this layer's codes, dB; None where the output is not quantized.
+        name: as in training, where the file tells it. kind: of the operator.
+        sqnr: signal to quantization noise ratio of the output, both models running, dB: this layer and all before it.
+        own_sqnr: the same of the float output rounded to this layer's codes; None where the output is not quantized.
         cost: PSNR that the float model loses when this layer alone is quantized, dB.
-        cost_weights: likewise, its weights alone; None where that was not looked into.
+        cost_weights: the same with only its weights quantized; None where that was not measured.
         low, high: the least and the greatest value that the codes stand for; None where the output is not quantized.
         least, greatest: of the float output. percentiles: of the float output, by percent.
-        levels: codes that the middle 99.9 % of the output make use of, of ``levels_total``.
-        read_levels: levels that each channel makes use of, averaged with the weights that the next layers give it.
+        levels: how many of ``levels_total`` codes the middle 99.9 % of the output use.
+        read_levels: levels that a channel uses, averaged over the channels by the weights of the layers that read them.
         clipped: share of the float values that no code stands for. clipped_error: their share of the squared error that
             rounding to the codes makes.
         channel, channel_peak: the channel of the greatest absolute value, and that value.
@@ -61,7 +61,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Blame:
-    """What came out.
+    """The layers of one quantized model, and the one that costs most.
 
     Attributes:
         model, reference: names of the quantized model and its twin.
@@ -82,5 +82,5 @@ class Blame:
 
     @property
     def worst(self) -> list[Layer]:
-        """The layers by what they cost, the dearest first; those that pass a range on are left out."""
+        """The layers by their cost, the highest first, without those that pass a range on."""
         return sorted((each for each in self.layers if not each.is_passed_on), key=lambda layer: -layer.cost)

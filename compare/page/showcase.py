@@ -1,4 +1,4 @@
-"""Pictures for a report: the worst, the median and the best sample, with the crop that says most and error maps."""
+"""Pictures for a report: the worst, the median and the best sample, each with its most detailed crop and error maps."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["DIFFERENCE_GAIN", "ERROR_GAIN", "Exhibit", "choose_exhibits", "error
 CROP = 96
 FRAME = 384
 DIFFERENCE_GAIN = 32
-"""Of the map of quantized against float: 8 steps of 255 are full scale."""
+"""Amplifies the map of quantized against float: 8 steps of 255 are full scale."""
 ERROR_GAIN = 8
-"""Of the map of denoised against clean: 32 steps of 255 are full scale."""
+"""Amplifies the map of denoised against clean: 32 steps of 255 are full scale."""
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One sample on show.
+    """One sample that the report shows.
 
     Attributes:
         rank: ``worst``, ``median`` or ``best``, by the PSNR of the comparison's subject.

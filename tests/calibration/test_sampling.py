@@ -144,4 +144,4 @@ def test_content_is_told_under_noise() -> None:
     for sigma in (0.0, 5.0, 12.0):
         noisy = np.clip(clean + rng.normal(0, sigma, clean.shape), 0, 255).astype(np.uint8)
         told = judge_content(noisy, np.full(3, sigma))
-        assert [CONTENTS[i] for i in told] == ["flat", "edge", "texture"], sigma
+        assert [CONTENTS[i] for i in told] == ["plain", "some detail", "much detail"], sigma
