@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from quietcam.errors import UsageError
 from quietcam.files.regular import read_regular_text
 from quietcam.files.strict_toml import parse_toml
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 from quietcam.terminal.secret_names import is_secret
 from quietcam.terminal.secrets import shown, shown_values
 
@@ -29,11 +29,11 @@ _MEANINGS: dict[type, str] = {
 
 
 class Config(dict[str, Any]):
-    """What a file says, checked: values by option name."""
+    """The checked values of a file, by option name."""
 
 
 def options_of(command: Callable[..., Any]) -> dict[str, type]:
-    """The options of a command's function that a file may give, and what they are: ``str``, ``int``, ``list`` …"""
+    """The options of a command's function that a file may set, and their types: ``str``, ``int``, ``list`` …"""
     kinds = {name: _kind(hint) for name, hint in get_type_hints(command).items()}
     return {name: kind for name, kind in kinds.items() if kind in _MEANINGS and name not in _NOT_IN_FILES}
 
@@ -45,7 +45,7 @@ def read_config(path: Path, options: Mapping[str, type]) -> Config:
         options: as ``options_of`` gives them.
 
     Raises:
-        UsageError: the file cannot be read, is no TOML, has an unknown key or a value of the wrong type.
+        UsageError: the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type.
     """
     text = _read(path)
     try:
@@ -53,14 +53,14 @@ def read_config(path: Path, options: Mapping[str, type]) -> Config:
     except ValueError as error:
         raise UsageError(
             f"A configuration must be TOML. Received: {path}: {error}. "
-            'Remedy: lines such as sink = "web"; python -P -m edge.service config prints an example.'
+            'Remedy: write lines such as sink = "web"; `python -P -m edge.service config` prints an example.'
         ) from None
     for key, value in values.items():
         if key not in options:
             near = _nearest(key, options)
             raise UsageError(
                 f"A configuration has the keys {', '.join(sorted(options))}. Received: {path}: {key}. "
-                f"Remedy: {f'is {near} meant?' if near else 'take it out.'}"
+                f"Remedy: {f'is {near} meant?' if near else 'remove it.'}"
             )
         kind = options[key]
         if not _fits(value, kind):
@@ -77,10 +77,12 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise UsageError(
             f"A configuration must be a readable file. Received: {path}: {error.strerror}. "
-            "Remedy: check the path, or python -P -m edge.service config > FILE for an example."
+            "Remedy: check the path; `python -P -m edge.service config` prints an example."
         ) from None
     except UnicodeDecodeError:
-        raise UsageError(f"A configuration must be UTF-8 text. Received: {path}, which is not.") from None
+        raise UsageError(
+            f"A configuration must be UTF-8 text. Received: {path}, which is not. Remedy: save it as UTF-8."
+        ) from None
 
 
 def _kind(hint: Any) -> Any:
@@ -108,7 +110,7 @@ def _nearest(key: str, known: Iterable[str]) -> str | None:
 
 
 def _shown(key: str, value: Any) -> str:
-    """A value of the wrong kind, as far as it is no secret: it may be one that only lacks its quotes."""
+    """A value of the wrong type, unless it is a secret: it may be a token that only lacks its quotes."""
     if is_secret(key):
         return "a value that is not shown"
     values = value if isinstance(value, list) else [value]
@@ -120,6 +122,8 @@ def _shown(key: str, value: Any) -> str:
 def _warn_of_token(path: Path, values: dict[str, Any]) -> None:
     token = values.get("token")
     if token and not token.startswith("@") and token != "auto" and path.stat().st_mode & stat.S_IROTH:
-        say(
-            f"{path} holds a token and everybody may read it. Remedy: QUIETCAM_TOKEN=… in the environment, or chmod 640"
+        log.warning(
+            "%s holds a token and every user can read it. Remedy: chmod 640 %s, or set QUIETCAM_TOKEN instead",
+            path,
+            path,
         )

@@ -15,8 +15,8 @@ __all__ = ["Device", "Model", "Threads", "frame_size"]
 Model = Annotated[
     str | None,
     typer.Option(
-        help="A .tflite file, or the name of a model that ships. Default: the best of these, in the frames' size "
-        "where there is one."
+        help="A .tflite file, or the name of a model that ships (see `quietcam models`). Default: the best one, in the "
+        "size of the frames if it exists."
     ),
 ]
 
@@ -24,7 +24,8 @@ Device = Annotated[
     str,
     typer.Option(
         metavar="cpu|usb[:N]|pci[:N]",
-        help="Where the network runs: the CPU or an Edge TPU; several, with commas, share the tiles of a frame.",
+        help="Where the network runs: on the CPU or on an Edge TPU. Devices that are separated by commas share the "
+        "tiles of a frame.",
     ),
 ]
 
@@ -35,10 +36,10 @@ Threads = Annotated[
 
 
 def frame_size(text: str | None) -> tuple[int, int] | None:
-    """What ``--size`` says, ``(width, height)`` in pixels; None where it is not given.
+    """``WIDTHxHEIGHT`` as ``(width, height)`` in pixels; None where it is not given.
 
     Raises:
-        UsageError: it is no such size.
+        UsageError: it is not a size.
     """
     from edge.cameras.options import SIZE_MEANS, read_size
 
@@ -47,4 +48,4 @@ def frame_size(text: str | None) -> tuple[int, int] | None:
     try:
         return read_size(text)
     except ValueError:
-        raise UsageError(f"--size is {SIZE_MEANS}. Received: {text}. Remedy: for example --size 640x480") from None
+        raise UsageError(f"`size` is {SIZE_MEANS}. Received: {text}. Remedy: for example `size=640x480`") from None

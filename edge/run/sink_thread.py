@@ -14,7 +14,7 @@ from quietcam.backoff import Backoff
 from quietcam.errors import one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 
 __all__ = ["SinkThread", "Slot"]
 
@@ -26,7 +26,7 @@ _OPENING = 3.0  # seconds that a run's start waits for a sink; a page without fr
 
 
 class Slot:
-    """A treated frame on its way through all sinks; ``end`` is called when the last one is done with it.
+    """A denoised frame on its way through all sinks; ``end`` is called when the last sink is done with it.
 
     Attributes:
         pooled: its image lies in memory that is used again.
@@ -61,30 +61,30 @@ class Slot:
 
 
 _Item = tuple[Slot, Frame | None]
-"""A frame on its way through all sinks; and the same frame as it is, where that is what this one gets of it."""
+"""A frame on its way through all sinks; and, for a sink that gets the frame as it is, that frame instead."""
 
 
 class SinkThread:
-    """Writes slots into one sink.
+    """Writes frames into one sink.
 
-    Of a file every frame is written, and an error ends the run. In a live run a sink that cannot keep up loses frames,
-    counted, and one that fails is closed, said, and opened again later, while the others go on; only a sink that is
-    alone and never took a frame ends the run, since nobody would see anything. A sink that is opened here and fails
-    while the start waits for it ends the run, too: that may be the user's mistake.
+    From a file, every frame is written, and an error ends the run. From a live camera, a sink that cannot keep up loses
+    frames, which are counted. A sink that fails is closed and opened again later, while the other sinks go on. Two
+    failures end a live run: that of a sink that is alone and never took a frame, since nobody would see anything; and
+    that of a sink which is opened here while the start waits for it, since the user may have made a mistake.
 
     Args:
-        sink: finished here, in the thread that wrote it.
-        live: as the camera says.
+        sink: is finished in this thread, which also wrote it.
+        live: whether the camera is live.
         alone: there is no other sink.
         clock: seconds, monotonic.
-        report: what ``Sink.status`` is told.
-        opens: the sink is opened here, too; else it is open already.
+        report: gives what ``Sink.status`` is told.
+        opens: the sink is opened in this thread; otherwise it is open already.
 
     Attributes:
         thread: its own.
         error: what ended it; None where nothing did.
-        opened: it has been, or the first try has failed.
-        ended: it takes nothing any more.
+        opened: the sink is open, or the first attempt to open it has failed.
+        ended: the sink takes no more frames.
     """
 
     def __init__(
@@ -118,8 +118,8 @@ class SinkThread:
         self.thread = threading.Thread(target=self._run, name=f"quietcam-sink-{sink.name}", daemon=True)
 
     def report(self) -> dict[str, Any]:
-        """For JSON: ``frames`` it took and how many of them ``untouched`` by a network, ``dropped`` ones, how often it
-        ``failed``, and the ``error`` it has now, a disk or driver that hangs included.
+        """For JSON: the ``frames`` that the sink took, how many of them were ``untouched`` by a network, how many were
+        ``dropped``, how often the sink ``failed``, and its present ``error``, which may be a disk that hangs.
         """
         return {
             "name": self.sink.name,
@@ -145,21 +145,22 @@ class SinkThread:
 
     @property
     def awaited(self) -> bool:
-        """Whether a run's start waits for it: it is being opened, and has not taken too long."""
+        """Whether the start of a run waits for this sink: it is being opened, and has not taken too long."""
         return not (self.opened or self.ended) and self._clock() < self._awaited_until
 
     def wants(self, frame: Frame) -> bool:
-        """Whether the sink keeps the coming frame as a picture; one that is not open wants nothing."""
+        """Whether the sink keeps the next frame as a picture. A sink that is not open wants nothing."""
         return self._selects and self.opened and not self.ended and self._failure is None and self.sink.wants(frame)
 
     def put(self, slot: Slot, instead: Frame | None = None) -> None:
-        """Give it a frame, or ``instead`` of that the same as it is; waits for room where every frame counts."""
+        """Hand over a denoised frame, or ``instead`` of it the noisy one. Waits for room where every frame counts."""
         if not self._box.put((slot, instead)):
             slot.done(False)
 
     def close(self, keep: bool) -> None:
-        """Let nothing more in. What is inside is written; then the sink is finished, or what is not finished is thrown
-        away. All sinks do so at once, so that none waits for one that hangs. Told twice, the first counts.
+        """Take no more frames. Those that wait are written. Then the sink is finished (``keep``), or what is not
+        finished is thrown away. All sinks do so at the same time, so that none waits for one that hangs. Of two calls,
+        the first counts.
         """
         if not self._closed.is_set():
             self._keep = keep
@@ -167,7 +168,7 @@ class SinkThread:
         self._box.close()
 
     def leave(self) -> None:
-        """It has not ended in time: its thread finishes the sink, should it ever wake."""
+        """The thread has not ended in time: it finishes the sink if it ever wakes up."""
         self.sink.busy = True
         self._left = True
         self._failure = "it did not end in time"
@@ -225,10 +226,10 @@ class SinkThread:
             slot.done(written and not self.sink.observer)
         if written and self._backoff.failing:
             self._backoff.reset()
-            say(f"The sink {self.sink.name} takes frames again")
+            log.info("The sink %s takes frames again", self.sink.name)
 
     def _try(self, work: Callable[[], None]) -> bool:
-        """Whether it went well; what ends the thread is raised."""
+        """Whether ``work`` succeeded. An error that ends the thread is raised."""
         self._busy_since = self._clock()
         try:
             work()
@@ -247,9 +248,13 @@ class SinkThread:
         self._failed += 1
         self._failure = one_line(error)
         pause = self._backoff.failed()
-        say(f"The sink {self.sink.name} failed, the run goes on without it: {self._failure}")
-        say(f"Trying {self.sink.name} again in {pause:.0f} s")
-        with contextlib.suppress(Exception):  # what can be saved of what it took is saved; why it failed is said
+        log.warning(
+            "The sink %s failed, the run goes on without it and tries it again in %.0f s: %s",
+            self.sink.name,
+            pause,
+            self._failure,
+        )
+        with contextlib.suppress(Exception):  # saves what can be saved; why the sink failed is in the log
             self.sink.close()
 
     def _opened_again(self) -> bool:

@@ -1,4 +1,4 @@
-"""SIGHUP: the configuration is read again, and its model and strength take over without losing a frame."""
+"""SIGHUP: the configuration is read again. Its model and strength take effect, and no frame is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from edge.service.notify import Notifier
 from quietcam.errors import QuietcamError, one_line
 from quietcam.process.stopping import process
-from quietcam.terminal.progress import say
+from quietcam.terminal.log import log
 from quietcam.terminal.secrets import shown
 
 __all__ = ["Reloader", "on_hangup"]
@@ -20,12 +20,12 @@ _GRACE = 2.0  # seconds that a reload under way may take at the end
 
 
 class Reloader:
-    """Does ``work`` in a thread of its own, once for all that asked while it was busy.
+    """Does ``work`` in a thread of its own. Requests that come while it is busy count as one.
 
     Args:
-        work: reads, checks and applies. A QuietcamError means that all stays as it was.
-        refused: told why in one line.
-        notifier: told that a reload begins and ends.
+        work: reads, checks and applies the configuration. A QuietcamError means that nothing has changed.
+        refused: told the reason in one line.
+        notifier: told when a reload begins and ends.
     """
 
     def __init__(self, work: Callable[[], None], refused: Callable[[str], None], notifier: Notifier) -> None:
@@ -40,13 +40,13 @@ class Reloader:
         self._thread.start()
 
     def request(self) -> None:
-        """Ask for a reload. For signal handlers: returns at once and takes no lock."""
+        """Request a reload. For signal handlers: returns at once and takes no lock."""
         with contextlib.suppress(BlockingIOError):  # full of requests already
             os.write(self._ask, b"r")
 
     def close(self) -> None:
-        """End the thread. A reload under way is finished first, if that does not take long; else it is left behind, and
-        says nothing more.
+        """End the thread. A reload under way is finished first if that does not take long; otherwise it is left behind
+        and logs nothing more.
         """
         self._closed = True
         os.close(self._ask)
@@ -71,14 +71,14 @@ class Reloader:
 
     def _refuse(self, how: str, why: str) -> None:
         if not self._closed:
-            say(f"The reload {how}, all goes on as it was: {shown(why)}")
+            log.warning("The reload %s, so nothing changes: %s", how, shown(why))
             self._refused(shown(why))
 
 
 @contextlib.contextmanager
 def on_hangup(reloader: Reloader) -> Iterator[None]:
-    """SIGHUP asks ``reloader`` while the block runs; one that came before does so, too. Without effect outside the main
-    thread.
+    """While the block runs, SIGHUP requests a reload; so does a SIGHUP that came before. Without effect outside the
+    main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -14,24 +14,24 @@ from quietcam.terminal.log import log
 __all__ = ["RELOADABLE", "Settings", "use_config"]
 
 RELOADABLE = ("model", "strength")
-"""Keys that a reload takes up; a change of another one needs a restart."""
+"""Keys that take effect at a reload. Other keys take effect at a restart."""
 
-_FIXED = ("COMMANDLINE", "ENVIRONMENT")  # where an option comes from that no file overrules
+_FIXED = ("COMMANDLINE", "ENVIRONMENT")  # where an option comes from that overrides the file
 
 
 def use_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Callback of an eager ``--config``: the file's values become the command's defaults."""
+    """Callback of an eager option ``config``: the file's values become the command's defaults."""
     if path is not None:
         context.default_map = {**(context.default_map or {}), **read_config(path, _options(context))}
     return path
 
 
 class Settings:
-    """Reads the file again and says what a reload is to do.
+    """Reads the file again and says what a reload has to do.
 
     Args:
         context: of the running command.
-        path: the file; None: there is none, and a reload reads the model's file anew.
+        path: the file. None: there is no file, and a reload reads the model's file again.
     """
 
     def __init__(self, context: typer.Context, path: Path | None) -> None:
@@ -53,7 +53,7 @@ class Settings:
         was set on the page meanwhile stays. What needs a restart is logged.
 
         Raises:
-            UsageError: the file is not as it must be; nothing was applied.
+            UsageError: the file is wrong; nothing was applied.
             QuietcamError: raised by ``apply``.
         """
         if self._path is None:

@@ -164,7 +164,7 @@ class TestSinks:
 
 class TestReload:
     def test_one_that_hangs_is_left_and_says_nothing_later(
-        self, hang: threading.Event, capsys: pytest.CaptureFixture[str]
+        self, hang: threading.Event, caplog: pytest.LogCaptureFixture
     ) -> None:
         begun, over = threading.Event(), threading.Event()
         ready: list[str] = []
@@ -185,7 +185,7 @@ class TestReload:
         hang.set()
         assert over.wait(WAIT)
         until(lambda: not reloader._thread.is_alive())
-        assert (ready, capsys.readouterr().err) == ([], "")
+        assert (ready, caplog.messages) == ([], [])
 
     def test_a_run_that_has_ended_takes_nothing_up(self, small: Path) -> None:
         options = RunOptions("synthetic:size=64x48", model=small, frames=2)
@@ -197,7 +197,7 @@ class TestReload:
 
     @pytest.mark.parametrize("error", [None, ModelError("it is broken")])
     def test_a_model_that_is_ready_or_refused_after_the_end_is_no_news(
-        self, error: ModelError | None, hang: threading.Event, capsys: pytest.CaptureFixture[str]
+        self, error: ModelError | None, hang: threading.Event, caplog: pytest.LogCaptureFixture
     ) -> None:
         begun, over = threading.Event(), threading.Event()
 
@@ -221,10 +221,10 @@ class TestReload:
         assert over.wait(WAIT)
         until(lambda: not reloading._thread.is_alive())
         assert pipeline.health.report()["reload"] == {"count": 0, "error": None}
-        assert capsys.readouterr().err == ""
+        assert caplog.messages == []
 
     def test_a_model_that_is_ready_after_the_end_is_closed_without_a_word(
-        self, small: Path, hang: threading.Event, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, small: Path, hang: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         closed: list[Engine] = []
         begun = threading.Event()
@@ -253,7 +253,7 @@ class TestReload:
         until(lambda: closed)
         report = pipeline.health.report()["reload"]
         assert report == {"count": 0, "error": None}
-        assert capsys.readouterr().err == ""
+        assert caplog.messages == []
 
 
 def test_a_page_that_hangs_is_left(hang: threading.Event) -> None:

@@ -88,16 +88,19 @@ def test_the_example_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert {"source", "model", "listen", "sink"} == set(read(written(tmp_path, "\n".join(lines))))
 
 
-def test_a_token_that_everybody_may_read_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_names_a_file_that_shows_its_token_to_every_user(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = written(tmp_path, 'token = "a long enough token"')
     path.chmod(0o644)
     read(path)
-    said = capsys.readouterr().err
-    assert "everybody may read it" in said
+    said = caplog.text
+    assert "every user can read it" in said
     assert "a long enough token" not in said
+    caplog.clear()
     path.chmod(0o640)
     read(path)
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
 
 
 class TestPrecedence:
