@@ -14,11 +14,11 @@ __all__ = ["BufferPool"]
 class BufferPool:
     """Pictures of one shape at a time, handed out and taken back by any thread.
 
-    A picture that large comes fresh from the kernel, which clears each of its pages when it is first touched: at 1080p
-    that takes longer than writing it. So nothing is allocated while what was handed out comes back.
+    The kernel clears each page of a new picture when it is first touched: at 1080p that takes longer than writing the
+    picture. So the pool allocates nothing as long as pictures come back.
 
     Args:
-        most: how many are kept for later; more than that are let go.
+        most: how many pictures are kept for later; others are freed.
     """
 
     def __init__(self, most: int = 8) -> None:
@@ -28,7 +28,7 @@ class BufferPool:
         self._free: list[Image] = []
 
     def take(self, shape: tuple[int, ...]) -> Image:
-        """uint8 of ``shape``, holding anything. Another shape than before lets go of what is kept."""
+        """uint8 of ``shape`` with any content. A shape other than before frees the pictures that are kept."""
         with self._lock:
             if shape != self._shape:
                 self._shape, self._free = shape, []
@@ -37,7 +37,7 @@ class BufferPool:
         return np.empty(shape, np.uint8)
 
     def give(self, image: Image) -> None:
-        """Take back what ``take`` handed out, once nobody reads it."""
+        """Take back a picture of ``take`` that nobody reads any more."""
         with self._lock:
             if image.shape == self._shape and len(self._free) < self._most:
                 self._free.append(image)

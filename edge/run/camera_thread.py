@@ -17,7 +17,7 @@ _QUEUE = 2  # frames: one to be taken at once, one on its way
 
 
 class Captured(NamedTuple):
-    """A frame, and two times: when the sensor took it (of a file: when it was read), and when it was queued."""
+    """A frame; ``since`` when the sensor took it (from a file: when it was read); and when it was ``queued``."""
 
     frame: Frame
     since: float
@@ -25,17 +25,17 @@ class Captured(NamedTuple):
 
 
 class CameraThread:
-    """Frames of a file in order, each of them; of a live camera the newest, and older ones are dropped and counted.
+    """From a file, every frame in order. From a live camera, the newest frame; older ones are dropped and counted.
 
     Args:
-        camera: open already.
-        took: how long each frame took.
+        camera: is open already.
+        took: is told how long each frame took.
         clock: seconds, monotonic.
 
     Attributes:
-        thread: closes ``box`` when it ends.
-        box: frames to be taken.
-        error: what ended it; None where nothing did.
+        thread: reads the camera, and closes ``box`` when it ends.
+        box: frames that wait for the network.
+        error: what ended the thread; None where the camera simply ended.
     """
 
     def __init__(self, camera: Camera, took: Latency, clock: Callable[[], float]) -> None:
@@ -47,14 +47,14 @@ class CameraThread:
         self._camera, self._took, self._clock = camera, took, clock
 
     def close(self) -> None:
-        """Let it end soon; what it still has is given back."""
+        """Let the thread end soon. Frames that wait are given back to the camera."""
         self._camera.stop()
         self.box.close()
         while (captured := self.box.get(0)) is not None:
             captured.frame.done()
 
     def leave(self) -> None:
-        """It has not ended in time: its thread closes the camera, should it ever wake."""
+        """The thread has not ended in time: it closes the camera if it ever wakes up."""
         self._camera.busy = True
 
     def _run(self) -> None:

@@ -16,12 +16,12 @@ class Frame:
     """One picture of a camera.
 
     Attributes:
-        image: uint8 ``(H, W, C)``; not to be written to, since a camera may hand out the same memory again.
+        image: uint8 ``(H, W, C)``. Do not write to it: a camera may hand out the same memory again.
         timestamp: seconds, monotonic: of ``time.monotonic`` for a live camera, in the clip for a file.
-        index: counts the camera's frames from 0, dropped ones included.
-        name: what the source calls the picture, without a suffix; None where it has no names.
-        release: gives the memory back to a camera that recycles it; None where nothing is to be given back.
-        treatment: what was done to the picture that goes with it; None while nothing was.
+        index: counts the frames of the camera from 0, including dropped ones.
+        name: the name of the picture in its source, without a suffix; None where the source has no names.
+        release: gives the memory back to a camera that recycles it; None where there is nothing to give back.
+        treatment: what was done to make the denoised picture; None before that.
     """
 
     image: Image
@@ -32,6 +32,6 @@ class Frame:
     treatment: Treatment | None = None
 
     def done(self) -> None:
-        """Nobody reads ``image`` any more. Who forgets to say so costs the camera memory, nothing else."""
+        """Nobody reads ``image`` any more. Without this call the camera takes new memory; nothing else happens."""
         if self.release is not None:
             self.release()

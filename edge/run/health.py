@@ -17,13 +17,13 @@ from edge.network.treatment import KINDS, Rung, Treatment
 __all__ = ["STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
 
 STAGES = ("capture", "wait", "denoise", "sink", "end_to_end")
-"""Getting a frame; its wait for the network; the network, where it ran; from there until the last sink took it; and all
-the way from the sensor (of a file: from having been read) until then."""
+"""Getting a frame; its wait for the network; the network, where it ran; from there until the last sink took the frame;
+and the whole way from the sensor (from a file: from when it was read) to the last sink."""
 
 _KEPT = 4096
 _PERCENTILES = (50, 95, 99)
-_RECENT = 64  # frames by which the present rate is measured
-_STALE = 5.0  # seconds: what is older does not count as present
+_RECENT = 64  # frames over which the present rate is measured
+_STALE = 5.0  # seconds: older values do not count as present
 
 
 class Latency:
@@ -35,14 +35,14 @@ class Latency:
         self._ended = np.zeros(kept, np.float64)
 
     def add(self, seconds: float, now: float = 0.0) -> None:
-        """One more, which ended at ``now``."""
+        """Add a duration that ended at ``now``."""
         place = self.count % len(self._ring)
         self._ring[place], self._ended[place] = seconds, now
         self.count += 1
 
     def report(self, since: float | None = None) -> dict[str, float]:
-        """``count`` of all, and ``mean``, ``p50``, ``p95``, ``p99``, ``max`` of those kept, in ms; or of those among
-        them that ended at ``since`` or later, and ``count`` alone where none did.
+        """``count`` of all durations; and ``mean``, ``p50``, ``p95``, ``p99``, ``max`` in ms of those that are kept and
+        ended at ``since`` or later. ``count`` alone where there are none.
         """
         count = self.count
         kept: NDArray[np.float64] = self._ring[:count] * 1000
@@ -62,11 +62,11 @@ class Latency:
 class Health:
     """Counts and latencies of one run. Each stage is timed by one thread at a time; any thread may ask for a report.
 
-    What the parts of a run say of themselves is asked for when a report is made: see ``watch``.
+    A report asks the parts of a run for what they know: see ``watch``.
 
     Attributes:
-        frames: that at least one sink took.
-        worked: how many frames got what, by :data:`edge.network.treatment.KINDS`.
+        frames: how many at least one sink took.
+        worked: how many frames were treated in each way of :data:`edge.network.treatment.KINDS`.
         seconds: from the first capture to the last sink, or until now.
         failing: why the network fails now, and since when (seconds since 1970); None while it works.
     """
@@ -101,17 +101,17 @@ class Health:
 
     @property
     def fps(self) -> float:
-        """Frames a second over the whole run, its start included."""
+        """Frames per second over the whole run, including its start."""
         return self.frames / self.seconds if self.seconds else 0.0
 
     @property
     def dropped(self) -> int:
-        """Frames given up for newer ones, from a live camera."""
+        """Frames of a live camera that were dropped for newer ones."""
         return self._dropped()
 
     @property
     def fps_now(self) -> float:
-        """Frames a second in the last seconds; less and less where none come any more, then 0."""
+        """Frames per second in the last seconds. It falls to 0 when no more frames come."""
         count = min(self.frames, _RECENT)
         newest = self._written[(self.frames - 1) % _RECENT]
         now = newest if self._ended is not None else max(newest, self._clock())
@@ -123,7 +123,7 @@ class Health:
 
     @property
     def treatment(self) -> Treatment | None:
-        """What a live view gets now, or got last where the run has ended; None where no frame came for some seconds."""
+        """What a live view gets now, or got last where the run has ended. None after some seconds without frames."""
         treated = self._treated
         if treated is None or (self._ended is None and self._clock() - treated[0] > _STALE):
             return None
@@ -138,17 +138,17 @@ class Health:
         self._ended = self._clock()
 
     def written(self, now: float) -> None:
-        """One more frame went all the way."""
+        """A frame has reached its sinks."""
         self._written[self.frames % _RECENT] = now
         self.frames += 1
 
     def treated(self, now: float, best: Treatment, view: Treatment) -> None:
-        """A frame got ``best``, and a live view sees what ``view`` says of it."""
+        """A frame was treated by ``best``, and a live view shows it treated by ``view``."""
         self.worked[best.kind] += 1
         self._treated = now, view
 
     def count_dropped(self, count: Callable[[], int]) -> None:
-        """Let ``count`` tell how many frames were given up."""
+        """Let ``count`` tell how many frames were dropped."""
         self._dropped = count
 
     def watch(self, part: str, tell: Callable[[], Any]) -> None:
@@ -201,17 +201,15 @@ _NO_WORK = dict.fromkeys(Treatment().report())
 
 
 class Degradation(NamedTuple):
-    """In what way a run does less than it was asked to: ``words``, and ``since`` when (unix seconds) where that is
-    known.
-    """
+    """How a run does less than it was asked to: ``words``, and ``since`` when (unix seconds), None where unknown."""
 
     words: str
     since: float | None = None
 
 
 def degradation(report: dict[str, Any]) -> Degradation | None:
-    """In what way frames get less than the whole network, or are not kept, by a ``Health.report``; None where it is
-    not so. What the user (strength) or the gate (clean frames) wants is none.
+    """In what way frames get less than the whole network, or are not kept, according to a ``Health.report``; None where
+    all is well. A lower strength and clean frames that the do-no-harm gate leaves alone do not count.
 
     Anybody may read it, so it names no file: the log and ``sinks`` say more.
     """

@@ -1,4 +1,4 @@
-"""The degrade ladder: less work, step by step, when the device gets hot or frames come late; and back up again."""
+"""The degrade ladder: less work, rung by rung, while the device is hot or frames come late; then back up again."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Ladder", "LadderRules"]
 
 @dataclass(frozen=True)
 class LadderRules:
-    """When a step is taken.
+    """When the ladder changes its rung.
 
     Attributes:
-        hot, cool: °C; from ``hot`` on the ladder goes down, up to ``cool`` it may go up again.
-        late, punctual: the shares of late frames at which it does so.
-        settle: seconds that trouble must last before a step down, and between two of them: what a step brings
+        hot, cool: °C. At ``hot`` or above it goes down, at ``cool`` or below it may go up again.
+        late, punctual: the same for the share of late frames.
+        settle: seconds that trouble must last before it goes down, and between two moves down: the effect of a move
             shows only after a while.
-        recover: seconds without trouble before a step up. Where the step up brought the trouble back, the next one
-            takes twice as long, up to ``longest``.
+        recover: seconds without trouble before it goes up. Where going up brought the trouble back, the next attempt
+            waits twice as long, up to ``longest``.
     """
 
     hot: float = 80.0
@@ -35,15 +35,15 @@ class LadderRules:
 
 
 class Ladder:
-    """Decides, from what it is told, which step to take. It reads no clock and no sensor itself.
+    """Decides which rung to stand on. It is told the time and the temperature, and measures nothing itself.
 
     Args:
-        steps: from the most work to the least.
-        rules: when to take one.
+        rungs: from the most work to the least.
+        rules: when to change the rung.
     """
 
-    def __init__(self, steps: Sequence[Rung] = tuple(Rung), rules: LadderRules | None = None) -> None:
-        self._steps = tuple(steps)
+    def __init__(self, rungs: Sequence[Rung] = tuple(Rung), rules: LadderRules | None = None) -> None:
+        self._rungs = tuple(rungs)
         self._rules = rules or LadderRules()
         self._place = 0
         self._trouble_since: float | None = None
@@ -54,27 +54,27 @@ class Ladder:
         self.reason: str | None = None
 
     @property
-    def step(self) -> Rung:
-        """The step taken now."""
-        return self._steps[self._place]
+    def rung(self) -> Rung:
+        """The present rung."""
+        return self._rungs[self._place]
 
     def report(self) -> dict[str, Any]:
-        """For JSON: ``step``, and the ``reason`` for it, None at the top."""
-        return {"step": self.step.value, "reason": self.reason}
+        """For JSON: the present rung as ``step``, and the ``reason`` for it; None on the top rung."""
+        return {"step": self.rung.value, "reason": self.reason}
 
     def update(
         self, now: float, temperature: float | None = None, throttled: str | None = None, late: float | None = None
     ) -> bool:
-        """Tell it how things are; about once a second.
+        """Tell it how things are, about once a second.
 
         Args:
             now: seconds, monotonic.
-            temperature: °C; None where it is not known.
-            throttled: what the firmware says is holding the processor back; None where nothing does.
-            late: the share of frames since the last update that missed their deadline; None where none came.
+            temperature: °C; None where it is unknown.
+            throttled: what holds the processor back, as the firmware says; None where nothing does.
+            late: the share of frames since the last update that missed their deadline; None without frames.
 
         Returns:
-            whether the step changed.
+            whether the rung changed.
         """
         trouble = self._trouble(temperature, throttled, late)
         calm = trouble is None and self._calm(temperature, late)
@@ -86,7 +86,7 @@ class Ladder:
             self._calm_since = None
         elif self._calm_since is None:
             self._calm_since = now
-        if trouble is not None and self._trouble_since is not None and self._place + 1 < len(self._steps):
+        if trouble is not None and self._trouble_since is not None and self._place + 1 < len(self._rungs):
             return self._maybe_down(now, min(now - self._trouble_since, now - self._changed), trouble)
         if self._calm_since is not None and now - self._calm_since >= self._patience.next:
             return self._up(now)

@@ -121,7 +121,7 @@ class LadderDenoiser(FrameDenoiser):
 
     def plan(self, now: float) -> Plan:
         self._tick(now)
-        rung = self._ladder.step
+        rung = self._ladder.rung
         if rung is Rung.PASS_THROUGH:
             self._last = None
             return Plan(rung, passes=_PASSED)
@@ -135,7 +135,7 @@ class LadderDenoiser(FrameDenoiser):
         self._tick(now)
 
     def treat(self, noisy: Image, out: Image | None = None) -> Treated:
-        rung = self._ladder.step
+        rung = self._ladder.rung
         denoiser, half = self._choose(rung, noisy.shape)
         image, treatment = self._after_the_last(denoiser).treat(noisy, out, half)
         return Treated(image, treatment if rung is Rung.FULL else replace(treatment, step=rung))
@@ -178,7 +178,7 @@ class LadderDenoiser(FrameDenoiser):
         if self._ladder.update(now, self._thermometer.celsius(), self._thermometer.throttled(), late):
             self._since = self._wall()
             reason = self._ladder.reason
-            log.info("Work per frame is now: %s%s", self._ladder.step.value, f" ({reason})" if reason else "")
+            log.info("Work per frame is now: %s%s", self._ladder.rung.value, f" ({reason})" if reason else "")
 
     def _after_the_last(self, denoiser: ScalableDenoiser) -> ScalableDenoiser:
         if denoiser is not self._last:

@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Holds up to ``capacity`` items between one that puts and one that gets.
+    """Holds up to ``capacity`` items between a thread that puts and a thread that gets.
 
     Args:
         capacity: at least 1.
-        newest_wins: a full box gives up its oldest item, counted in ``dropped``; otherwise ``put`` waits.
-        on_drop: called with each item that is given up, in the thread that puts.
+        newest_wins: a full box drops its oldest item and counts it in ``dropped``; otherwise ``put`` waits.
+        on_drop: called with each dropped item, in the thread that puts.
     """
 
     def __init__(self, capacity: int, newest_wins: bool = False, on_drop: Callable[[T], None] | None = None) -> None:
@@ -32,11 +32,11 @@ class Mailbox(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Closed and empty: nothing will ever come."""
+        """Closed and empty: no more items will come."""
         return self._closed and not self._items
 
     def put(self, item: T) -> bool:
-        """Add an item; False when the box is closed and nobody will take it."""
+        """Add an item. False where the box is closed and nobody will take the item."""
         given_up: list[T] = []
         with self._changed:
             if not self._newest_wins:
@@ -54,7 +54,7 @@ class Mailbox(Generic[T]):
         return True
 
     def get(self, timeout: float | None = None) -> T | None:
-        """The oldest item, waiting for one; None when the box has ended, or after ``timeout`` seconds."""
+        """Wait for the oldest item. None where the box has ended, or after ``timeout`` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._items), timeout)
             item = self._items.popleft() if self._items else None
@@ -62,7 +62,7 @@ class Mailbox(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Let nothing more in. What is inside can still be taken. May be called twice."""
+        """Accept no more items. Those inside can still be taken. May be called twice."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

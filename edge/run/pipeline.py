@@ -34,22 +34,23 @@ _SHAPES = 8  # kinds of frames whose shape is remembered: by camera and plan the
 class Pipeline:
     """Brings frames from a camera through a denoiser into sinks. Runs once.
 
-    Files: every frame, in order, at the pace of the slowest, and any error ends the run. Live cameras: where the
-    network or a sink is busy the newest frame waits, and older ones are dropped and counted; a sink or a network that
-    fails after it worked does not stop the others. The network runs in the caller's thread, each sink in one of its
-    own. Denoised frames lie in memory that is used again.
+    From a file, every frame is processed in order, at the pace of the slowest part, and any error ends the run. From a
+    live camera, the newest frame waits while the network or a sink is busy; older frames are dropped and counted. A
+    sink or a network that fails after it has worked does not stop the others. The network runs in the caller's thread,
+    each sink in a thread of its own. The memory of denoised frames is used again.
 
-    While the denoiser plans less than all of the network, each sink is asked before a frame whether it keeps that one
-    as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are the other sinks
-    get this one as it is, too, so that a video does not blink; else they get what was made of it.
+    While the denoiser plans less than all of the network, the pipeline asks each sink before a frame whether it keeps
+    that frame as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are, the
+    other sinks get this frame as it is, too, so that a video does not blink; otherwise they get the denoised frame.
 
     Args:
-        camera, denoiser, sinks: open already.
-        clock: seconds, monotonic; the one of a live camera's timestamps.
-        opens: the sinks are opened here, all at once, each in its thread: a disk that hangs holds up nothing else.
+        camera, denoiser, sinks: are open already, except the sinks where ``opens``.
+        clock: seconds, monotonic; the clock of a live camera's timestamps.
+        opens: the pipeline opens the sinks, all at the same time, each in its thread. A disk that hangs delays nothing
+            else.
 
     Attributes:
-        health: what is counted and timed, for any thread.
+        health: counts and times, for any thread.
 
     Example:
         >>> with open_camera("clip.mp4") as camera, Denoiser(model) as denoiser, open_sink("out") as sink:
@@ -77,14 +78,14 @@ class Pipeline:
         self._lost = 0  # frames that no sink took, or that were left out
         self._started = self._stopping = False
         self._worked = False  # the network, at least once
-        self._watch()
+        self._connect_health()
 
     def open(self) -> None:
-        """Begin with the sinks, and wait until they are open. One that needs longer than a few seconds is not waited
-        for: it loses frames until then, counted, and ``health`` says so. ``run`` does this where nobody did.
+        """Start the sinks and wait until they are open, but only for a few seconds: a slower sink loses frames until it
+        is open. They are counted, and ``health`` shows it. ``run`` calls this if nobody did.
 
         Raises:
-            QuietcamError: what a sink raised meanwhile. All threads have ended then, but for one that hangs.
+            QuietcamError: what a sink raised meanwhile. All threads have ended, except one that hangs.
         """
         if self._started:
             return
@@ -100,9 +101,9 @@ class Pipeline:
             raise
 
     def run(self, frames: int | None = None, on_frame: Callable[[Health], None] | None = None) -> Health:
-        """Run until the camera ends, ``frames`` went through, ``stop``, an error or Ctrl-C.
+        """Run until the camera ends, ``frames`` are denoised, or ``stop``, an error or Ctrl-C ends it.
 
-        All threads have ended then, but for one that hangs in a driver.
+        At the end all threads have ended, except one that hangs in a driver.
 
         Args:
             frames: how many to denoise at most.
@@ -110,7 +111,7 @@ class Pipeline:
 
         Raises:
             QuietcamError: what a camera, the model or a sink raised.
-            KeyboardInterrupt: on Ctrl-C, after the sinks took what was denoised.
+            KeyboardInterrupt: on Ctrl-C, after the sinks took the frames that were denoised.
         """
         self.open()
         self.health.began()
@@ -129,14 +130,14 @@ class Pipeline:
         return self.health
 
     def stop(self) -> None:
-        """Let ``run`` end soon, as if the camera had ended; the sinks take what is denoised. Returns at once, may be
-        called twice, by any thread and by signal handlers.
+        """Let ``run`` end soon, as if the camera had ended. The sinks take the frames that are denoised. Returns at
+        once and may be called twice, by any thread and by signal handlers.
         """
         self._stopping = True
 
     def end(self) -> None:
-        """As ``stop``, also where the network hangs: the sinks take what is denoised, and are finished. For any thread,
-        but not for signal handlers.
+        """Like ``stop``, but works while the network hangs, too: the sinks take the frames that are denoised and are
+        finished. For any thread, but not for signal handlers.
         """
         self._stopping = True
         self._camera_thread.box.close()
@@ -189,8 +190,8 @@ class Pipeline:
         return True
 
     def _one(self, frame: Frame, plan: Plan, whole: bool) -> tuple[Treated, bool]:
-        """The frame denoised, and whether it lies in the pool's memory; of a live camera the frame as it is where the
-        network fails that worked before.
+        """The denoised frame, and whether it lies in the pool's memory. Where the network of a live run fails after it
+        has worked, the frame as it is.
         """
         if plan.passes is not None:
             return Treated(frame.image, plan.passes), False
@@ -213,7 +214,7 @@ class Pipeline:
         return treated, pooled
 
     def _treat(self, noisy: Image, rung: Rung, whole: bool) -> tuple[Treated, bool]:
-        # Which shape comes out is known after the first frame: a color model makes three channels of one.
+        # The shape of the result is known after the first frame: a color model turns one channel into three.
         key = rung, noisy.shape
         shape = self._shapes.get(key)
         out = None if shape is None else self._pool.take(shape)
@@ -229,7 +230,7 @@ class Pipeline:
         return treated, False
 
     def _end(self, slot: Slot, written: bool) -> None:
-        """The last sink is done with a frame."""
+        """All sinks are done with a frame."""
         now = self._clock()
         with self._lock:
             if written:
@@ -243,7 +244,7 @@ class Pipeline:
         slot.frame.done()
 
     def _finish(self, whole: bool, keep: bool) -> None:
-        """End all threads, those of the sinks first: when nothing hurries after all was written, else soon."""
+        """End all threads, first those of the sinks. ``whole``: they may write everything; otherwise they end soon."""
         process.ends_itself()
         if not whole:
             self._denoiser.end()
@@ -260,7 +261,7 @@ class Pipeline:
         late: list[threading.Thread] = []
         try:
             late = process.wait([each.thread for each in self._sink_threads], _GRACE, hurried)
-        except KeyboardInterrupt:  # where one waits for a reader
+        except KeyboardInterrupt:  # while a sink waits for its reader
             self.end()
             late = process.wait([each.thread for each in self._sink_threads], _GRACE)
             raise
@@ -268,7 +269,7 @@ class Pipeline:
             for each in self._sink_threads:
                 if each.thread in late:
                     each.leave()
-        # Reading a file ends by itself, unless its disk hangs; a live camera sees to its own readers.
+        # A file's reader ends by itself, unless its disk hangs. A live camera ends its own readers.
         late = process.wait([self._camera_thread.thread], _SOON, lambda: self._camera.live or hurried())
         if late and not self._camera.live:
             self._camera_thread.leave()
@@ -281,7 +282,7 @@ class Pipeline:
                 raise error
 
     def _sinks_ended(self) -> bool:
-        """One ended by an error, or nobody takes frames any more."""
+        """Whether a sink ended with an error, or no sink takes frames any more."""
         return any(each.error for each in self._sink_threads) or (
             bool(self._sink_threads) and all(each.ended for each in self._sink_threads)
         )
@@ -289,8 +290,8 @@ class Pipeline:
     def _dropped(self) -> int:
         return self._camera_thread.box.dropped + self._camera.dropped + self._lost
 
-    def _watch(self) -> None:
-        """Tell ``health`` whom to ask."""
+    def _connect_health(self) -> None:
+        """Connect the parts to ``health``."""
         self.health.watch("camera", lambda: self._camera.state.report())
         self.health.watch("sinks", lambda: [each.report() for each in self._sink_threads])
         self.health.count_dropped(self._dropped)

@@ -1,4 +1,4 @@
-"""What a run says of itself: behind the bar while it runs, and when it has ended."""
+"""What a run reports: beside the progress bar while it runs, and when it has ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["log_report", "lost_by", "note_of", "report_of"]
 
 
 def note_of(health: Health) -> str:
-    """What stands behind the bar; nothing where each frame is denoised."""
+    """The note beside the progress bar; empty while every frame is denoised in full."""
     dropped, treatment = health.dropped, health.treatment
     notes = [f"{dropped} dropped"] if dropped else []
     if treatment is not None and treatment.words != "denoised":
@@ -25,7 +25,7 @@ def note_of(health: Health) -> str:
 
 
 def report_of(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, Any]:
-    """All of it, for JSON, also of parts that are closed already."""
+    """The whole report, for JSON. The parts may be closed already."""
     model = denoiser.model
     return {
         "source": shown(camera.name),
@@ -39,7 +39,7 @@ def report_of(health: Health, camera: Camera, denoiser: Denoiser) -> dict[str, A
 
 
 def lost_by(report: dict[str, Any]) -> list[str]:
-    """Each sink that did not take all frames to the end, and why."""
+    """Each sink that did not take all frames to the end, and the reason."""
     troubles = [(each["name"], each["error"] or each.get("waiting")) for each in report["sinks"]]
     return [f"{name}: {trouble}" for name, trouble in troubles if trouble]
 

@@ -23,17 +23,17 @@ _FRESH = 0.5  # seconds for which a temperature is not read again
 
 
 def hot_by_default() -> float:
-    """°C from which on a processor of this kind is about to be throttled: a Raspberry Pi's at 80 to 85, a desktop's
-    works at 90 for years.
+    """°C at which a processor of this kind is about to be throttled. A Raspberry Pi throttles at 80 to 85 °C; a desktop
+    processor works at 90 °C for years.
     """
     return 80.0 if platform.machine().startswith(("arm", "aarch")) else 95.0
 
 
 class Temperature:
-    """Reads the kernel's thermal zones, and on a Raspberry Pi the firmware's flags. Where there are none it says None.
+    """Reads the kernel's thermal zones and, on a Raspberry Pi, the firmware's flags. What does not exist is None.
 
     Args:
-        root: where sysfs is.
+        root: the folder of sysfs.
         clock: seconds, monotonic.
         ask: gives what ``vcgencmd get_throttled`` prints. Defaults to running it where it is installed.
     """
@@ -62,7 +62,7 @@ class Temperature:
         return self._temperature
 
     def throttled(self) -> str | None:
-        """What holds the processor back now, in words; None where nothing does, or nobody knows."""
+        """What holds the processor back now, in words; None where nothing does, or where it is unknown."""
         text: str | None = None
         with contextlib.suppress(OSError):
             text = self._flags.read_text(encoding="ascii")
@@ -79,7 +79,7 @@ class Thermometer:
     kernel or the firmware does. After ``_STALE`` seconds without an answer nothing is known.
 
     Args:
-        make: gives the ``Temperature``, in that thread.
+        make: makes the ``Temperature``, in that thread.
         clock: seconds, monotonic.
     """
 
@@ -97,16 +97,16 @@ class Thermometer:
         return degrees if self._clock() - at < _STALE else None
 
     def throttled(self) -> str | None:
-        """What holds the processor back now, in words; None where nothing does, or nobody knows."""
+        """What holds the processor back now, in words; None where nothing does, or where it is unknown."""
         at, _, words = self._newest
         return words if self._clock() - at < _STALE else None
 
     def start(self) -> None:
-        """Begin to measure. Once only."""
+        """Start to measure. Once only."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, or leave it where it hangs."""
+        """End the thread, or leave it behind if it hangs."""
         self._stopped.set()
         process.wait([self._thread], _GRACE)
 
@@ -119,7 +119,7 @@ class Thermometer:
 
 
 def _zones(folder: Path) -> list[Path]:
-    """The zones of the processor; all where none is called so."""
+    """The zones of the processor; all zones where none has the name of a processor."""
     zones: list[tuple[Path, str]] = []
     for zone in sorted(folder.glob("thermal_zone*")):
         with contextlib.suppress(OSError):

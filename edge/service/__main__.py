@@ -1,6 +1,6 @@
 """Prints the unit file or an example of the configuration: ``python -P -m edge.service unit``.
 
-``-P``: else somebody's own edge.py in the folder that Python is started in would be taken for this package.
+With ``-P``, Python does not take an edge.py in the present folder for this package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _FILES = {"unit": "quietcam.service", "config": "quietcam.toml"}
 
 
 def unit(python: str = sys.executable) -> str:
-    """The unit file, with this Python in it."""
+    """The unit file with the path of this Python."""
     return _text("unit").replace("@PYTHON@", python)
 
 

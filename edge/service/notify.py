@@ -1,4 +1,4 @@
-"""What systemd wants to hear of a service (sd_notify(3)): datagrams to the socket that it names."""
+"""Messages of a service to systemd (sd_notify(3)): datagrams to the socket that systemd names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LONGEST = 1800.0  # seconds that loading may take in all
 
 
 class Notifier:
-    """Sends states to the service manager; without one it sends nothing.
+    """Sends states to the service manager. Without a service manager it sends nothing.
 
     Args:
-        environment: where ``NOTIFY_SOCKET`` stands.
+        environment: holds ``NOTIFY_SOCKET``.
         pulse: seconds between two requests for more time.
     """
 
@@ -35,13 +35,13 @@ class Notifier:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody listens."""
+        """Whether a service manager listens."""
         return bool(self._address)
 
     def loading(self) -> None:
-        """Ask for more time to start, again and again until ``ready`` or ``loaded``, for as long as this process runs:
-        on a slow processor with cold caches loading takes minutes. A process that hangs asks for nothing more, and what
-        takes longer than ``_LONGEST`` is ended by the manager.
+        """Ask for more time to start, again and again, until ``ready`` or ``loaded``: on a slow processor with cold
+        caches, loading takes minutes. A process that hangs asks no more, and the manager ends a process that needs
+        longer than ``_LONGEST``.
         """
         if not self._address or self._loading is not None:
             return
@@ -49,7 +49,7 @@ class Notifier:
         threading.Thread(target=self._extend, args=(self._loading,), name="quietcam-loading", daemon=True).start()
 
     def loaded(self) -> None:
-        """Loading is over, whatever came of it."""
+        """Loading is over, with or without success."""
         if self._loading is not None:
             self._loading.set()
 
@@ -58,7 +58,7 @@ class Notifier:
         self._send("READY=1")
 
     def alive(self) -> None:
-        """Feed the watchdog."""
+        """Tell the watchdog that the run makes progress."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The service manager as a sink: told that the run is ready, and alive for as long as frames really come through."""
+"""The service manager as a sink: it hears that the run is ready, and that it is alive while frames come through."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from quietcam.image import Image
 __all__ = ["Progress", "WatchdogSink"]
 
 PATIENCE = 600.0
-"""Seconds for which a camera that is known to be lost, and is being looked for, counts as progress. After that a
-restart of the whole process is worth trying: some drivers need it."""
+"""Seconds for which a lost camera counts as progress while it is opened again. After that the service manager restarts
+the process: some drivers need it."""
 
 
 class Progress:
-    """Decides whether a run deserves to live, by its reports.
+    """Decides by the reports of a run whether it makes progress.
 
     Args:
         clock: seconds, monotonic.
@@ -32,21 +32,21 @@ class Progress:
         self._moved = clock()
 
     def made(self, report: dict[str, Any]) -> bool:
-        """Whether frames came through since the last report, or there is a good reason why not."""
+        """Whether frames came through since the last report, or there is a good reason that none did."""
         now = self._clock()
         if report.get("frames", 0) != self._frames:
             self._frames = report.get("frames", 0)
             self._moved = now
             return True
         if (report.get("camera") or {}).get("waiting"):
-            return True  # it was never there: a restart brings none
+            return True  # the camera was never connected: a restart does not help
         return lost(report) and now - self._moved < PATIENCE
 
 
 class WatchdogSink(Sink):
-    """Takes frames without a look; says ``READY``, ``WATCHDOG``, ``STATUS`` and ``STOPPING``.
+    """Counts frames, and sends ``READY``, ``WATCHDOG``, ``STATUS`` and ``STOPPING``.
 
-    Ready is a run whose first frame came through, or one that says that its camera is lost.
+    A run is ready when its first frame has come through, or when it reports that its camera is lost.
     """
 
     name = "systemd"
@@ -81,7 +81,7 @@ class WatchdogSink(Sink):
 
 
 def lost(report: dict[str, Any]) -> bool:
-    """Whether the camera is known to be gone."""
+    """Whether the report says that the camera is lost."""
     return (report.get("camera") or {}).get("state") == "lost"
 
 

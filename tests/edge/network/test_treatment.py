@@ -296,7 +296,7 @@ class TestSpoolUnderTheLadder:
         kinds = [treatment.kind for _, _, treatment in viewer.taken if treatment is not None]
         assert kinds[0] == kinds[-1] == "full"
         assert {"fewer pixels", "untouched"} < set(kinds)
-        assert ladder.step is Rung.FULL
+        assert ladder.rung is Rung.FULL
         assert sum(health.worked.values()) == health.frames == 2000
 
     def test_frames_that_are_kept_as_pictures_are_not_late(self, tmp_path: Path) -> None:

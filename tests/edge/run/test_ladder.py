@@ -18,7 +18,7 @@ STEPS = (Rung.FULL, Rung.HALF_SIZE, Rung.EVERY_SECOND, Rung.PASS_THROUGH)
 def run(ladder: Ladder, start: float, seconds: int, **told: object) -> list[tuple[float, Rung]]:
     """Tell it the same once a second; when it changed, and to what."""
     times = np.arange(start, start + seconds, 1.0).tolist()
-    return [(now, ladder.step) for now in times if ladder.update(now, **told)]  # type: ignore[arg-type]
+    return [(now, ladder.rung) for now in times if ladder.update(now, **told)]  # type: ignore[arg-type]
 
 
 class TestLadder:
@@ -33,7 +33,7 @@ class TestLadder:
     def test_it_goes_up_only_when_cool_for_long(self) -> None:
         ladder = Ladder(STEPS, RULES)
         run(ladder, 0, 7, temperature=85.0)
-        assert ladder.step is Rung.HALF_SIZE
+        assert ladder.rung is Rung.HALF_SIZE
         assert run(ladder, 10, 500, temperature=76.0) == [], "between cool and hot nothing changes"
         assert run(ladder, 1000, 59, temperature=70.0) == []
         assert run(ladder, 1059, 30, temperature=70.0) == [(1060.0, Rung.FULL)]
@@ -50,8 +50,8 @@ class TestLadder:
         ladder = Ladder(STEPS, RULES)
 
         def goes_up(now: float) -> bool:
-            changed = ladder.update(now, temperature=85.0 if ladder.step is Rung.FULL else 60.0)
-            return changed and ladder.step is Rung.FULL
+            changed = ladder.update(now, temperature=85.0 if ladder.rung is Rung.FULL else 60.0)
+            return changed and ladder.rung is Rung.FULL
 
         waits = np.diff([now for now in np.arange(0.0, 4000.0).tolist() if goes_up(now)])
         assert 60 < waits[0] < 140
@@ -72,8 +72,8 @@ class TestLadder:
         last, place = -1e9, 0
         for now, (temperature, throttled, late) in enumerate(told):
             if ladder.update(float(now), temperature, throttled, late):
-                moved = STEPS.index(ladder.step) - place
+                moved = STEPS.index(ladder.rung) - place
                 assert moved in (-1, 1)
                 assert now - last >= (RULES.settle if moved == 1 else 0)
                 last, place = now, place + moved
-            assert STEPS[place] is ladder.step
+            assert STEPS[place] is ladder.rung

@@ -258,11 +258,11 @@ class TestWhatFeedsTheLadder:
 class TestOptions:
     def test_what_a_user_chooses(self, small: Path) -> None:
         with open_ladder(Full(), LadderOptions(hot=60, smaller=small), SetThermometer()) as denoiser:
-            assert Rung.HALF_SIZE not in denoiser._ladder._steps
+            assert Rung.HALF_SIZE not in denoiser._ladder._rungs
             assert denoiser._ladder._rules.hot - denoiser._ladder._rules.cool == 8
         with open_ladder(Full(), LadderOptions(), SetThermometer()) as denoiser:
             assert denoiser._ladder._rules.hot == hot_by_default()
-            assert Rung.SMALLER not in denoiser._ladder._steps
+            assert Rung.SMALLER not in denoiser._ladder._rungs
 
     def test_what_cannot_be_meant_is_refused(self) -> None:
         with pytest.raises(UsageError, match="`hot`"):
