@@ -38,15 +38,15 @@ NIGHT_LEVELS = Levels(math.log(1.5e-2), 0.7, 4e-3, 9e-2, -1.193, 1.534, 0.504)
 
 @dataclass(frozen=True)
 class DrawnCamera:
-    """One camera, what it looks at, and the way of its frames.
+    """One camera, the light on its scene, and what happens to its frames.
 
     Attributes:
         kind: a key of ``KIND_SHARES``.
         noise, isp, traits: as of a ``SensorCamera``.
-        tint: what a scene's red, green and blue light is multiplied by, 0 to 1: a dim scene, a color cast that no
-            white balance takes away.
-        gray: a monochrome sensor, delivered as three equal channels.
-        postprocessing: from the pipeline to the viewer.
+        tint: factors of the scene's red, green and blue light, 0 to 1: a dim scene, or a color cast that no white
+            balance removes.
+        gray: whether the sensor is monochrome; its frames have three equal channels.
+        postprocessing: what happens to frames after the pipeline.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class DrawnCamera:
     gray: bool = False
 
     def photograph(self, scene: Image, rng: np.random.Generator) -> tuple[Image, Image]:
-        """``(noisy, clean)`` of a scene: uint8 of its shape. The clean side is what a long burst averages to."""
+        """``(noisy, clean)`` of a scene: uint8 of its shape. The clean picture is the mean of an endless burst."""
         height, width, channels = check_image(scene).shape
         seen = self.postprocessing.before(_lit(scene, self.tint))
         if self.gray:
@@ -99,10 +99,10 @@ def draw_camera(rng: np.random.Generator) -> DrawnCamera:
 
 
 def draw_postprocessing(rng: np.random.Generator) -> Postprocessing:
-    """What happens to frames, drawn; half of all frames arrive as their pipeline made them.
+    """Draw what happens to frames after the pipeline: nothing in half of all cases.
 
-    Of the other half, each of these holds for itself: three in ten are shrunk, by 1.2 to 3; three in ten enlarged, by
-    1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten were smoothed a little;
+    In the other half, each of these is drawn on its own: three in ten are shrunk, by 1.2 to 3; three in ten enlarged,
+    by 1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten were smoothed a little;
     three in ten are sharpened by up to 1; half are compressed, two thirds of them as JPEG of quality 50 to 96, the
     others as video of quality 35 to 90.
     """
@@ -175,7 +175,7 @@ def _with_patterns(traits: Traits, noise: SensorNoise, rng: np.random.Generator)
 
 
 def _lit(scene: Image, tint: tuple[float, float, float]) -> Image:
-    """A scene under other light: each channel's linear light multiplied, shown with the sRGB curve again."""
+    """A scene under other light: each channel is multiplied in linear light."""
     if tint == (1.0, 1.0, 1.0):
         return scene
     light = to_light(np.arange(256) / 255.0)

@@ -1,4 +1,4 @@
-"""The raw pipeline of a camera, and its way back: scene to Bayer mosaic, mosaic to picture."""
+"""The raw pipeline of a camera, and its inverse: from a mosaic to a picture, from a scene to a mosaic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quietcam.sensor.srgb import to_light
 __all__ = ["DEMOSAICS", "IDENTITY", "PHASES", "TONES", "Isp", "demosaic", "develop", "mosaic", "to_linear"]
 
 Raw = NDArray[np.float32]
-"""float32 ``(H, W)``: what the sensor reads behind its Bayer filter, or without one; 0 black, 1 white."""
+"""float32 ``(H, W)``: what the sensor reads, with or without a Bayer filter; 0 is black, 1 is white."""
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
@@ -39,8 +39,8 @@ class Isp:
         matrix: 3x3, from white-balanced camera colors to linear sRGB; rows that sum to 1 keep grays.
         exposure: the share of the sensor's range that white reaches, in (0, 1]; the pipeline divides by it.
         demosaic: one of ``DEMOSAICS``.
-        detail: how much of its correction the "malvar" demosaic gives red, green and blue: 1 all, 0 none, which is
-            "bilinear"; at least 0. It sets the grain: how far noise spreads, and how its colors go together.
+        detail: the share of its correction that the "malvar" demosaic adds to red, green and blue, at least 0: 1 is all
+            of it, 0 is "bilinear". It decides the grain: how far noise spreads, and how alike it is in the colors.
         contrast: 0 is the plain curve of ``tone``, 1 a full smoothstep on top of it; in [0, 1].
         tone: one of ``TONES``: the sRGB curve, the plain power 1/2.2, or none, as machine cameras deliver.
         phase: one of ``PHASES``.

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def gaussian(image: Image, sigma: float, rng: np.random.Generator) -> Image:
-    """White Gaussian noise of standard deviation ``sigma``, in steps of 255, rounded and clipped to uint8.
+    """Add white Gaussian noise of standard deviation ``sigma``, in steps of 255; round and clip to uint8.
 
     Raises:
         UsageError: ``sigma`` is negative or not finite.
@@ -44,7 +44,7 @@ def gaussian(image: Image, sigma: float, rng: np.random.Generator) -> Image:
 
 
 def salt_and_pepper(image: Image, share: float, rng: np.random.Generator) -> Image:
-    """A ``share`` of the pixels, in all their channels, becomes black or white, half each on average.
+    """Make a ``share`` of the pixels, 0 to 1, black or white in all channels, half of them each on average.
 
     Raises:
         UsageError: ``share`` does not lie in [0, 1].
@@ -73,7 +73,7 @@ class SensorNoise:
 
     @property
     def shadows(self) -> float:
-        """Its standard deviation at 2 % of the range."""
+        """Standard deviation of the noise at 2 % of the range."""
         return math.sqrt(self.read + 0.02 * self.shot)
 
     def scaled(self, factor: float) -> SensorNoise:
@@ -81,13 +81,13 @@ class SensorNoise:
         return SensorNoise(self.shot * factor, self.read * factor)
 
     def variance(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of each value of a clean raw signal in [0, 1]."""
+        """Variance of the noise at each value of a clean raw signal in [0, 1]."""
         return signal * np.float32(self.shot) + np.float32(self.read)
 
     def expose(self, raw: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """A noisy reading of the clean mosaic ``raw``, clipped at black and at white as raw pipelines do.
 
-        Photon counts are taken as normal; below some ten photons they are more skewed than that.
+        Photon counts are drawn from a normal distribution; real counts below about ten photons are more skewed.
         """
         noisy = np.sqrt(np.maximum(self.variance(raw), 0.0))
         noisy *= rng.standard_normal(raw.shape, np.float32)
@@ -95,7 +95,7 @@ class SensorNoise:
         return np.clip(noisy, 0.0, 1.0, out=noisy)
 
     def average(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What endless exposures of the clean mosaic ``raw`` average to: clipping lifts black, lowers white.
+        """The mean of endless exposures of the clean mosaic ``raw``: clipping makes black lighter and white darker.
 
         A limit at a distance d moves the mean of a normal value of deviation s by s * e(d / s), where
         e(t) = phi(t) - t * (1 - Phi(t)).
@@ -117,9 +117,9 @@ _CUT = (_STEPS, np.array([_cut(t) for t in _STEPS[:-1]] + [0.0]))
 
 
 class SensorCamera:
-    """One sensor and its pipeline, looking at scenes: fast where the same scene is exposed again and again.
+    """One sensor and its pipeline. It is fast where the same scene is exposed again and again.
 
-    Its traits, none by default, touch the noisy frames only: the ground truth is free of hot pixels, steps and JPEG.
+    Its traits, none by default, change only the noisy frames: the clean ones have no hot pixels, steps or JPEG.
 
     Example:
         >>> camera = SensorCamera(sensor("imx219", gain=8), Isp())
@@ -136,7 +136,7 @@ class SensorCamera:
     def look(self, scene: Image) -> NDArray[np.float32]:
         """The clean mosaic of ``scene``: float32 ``(H, W)``.
 
-        It is kept while the very same array is asked for, so a scene must not be changed in place.
+        It is kept for the next call with the same array, so a scene must not be changed in place.
 
         Raises:
             DataError: ``scene`` is no image, or has a side below 3.

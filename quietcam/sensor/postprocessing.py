@@ -1,4 +1,4 @@
-"""What happens to a frame between its sensor's pipeline and a viewer: it is smoothed, scaled, sharpened, compressed."""
+"""What happens to a frame after the sensor's pipeline: it is smoothed, scaled, sharpened and compressed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ CODECS = ("jpeg", "vp8")
 
 @dataclass(frozen=True)
 class Postprocessing:
-    """The way of a frame. All is off by default, and then nothing changes.
+    """The steps after the pipeline. All are off by default.
 
     In this order: the camera's own denoiser smooths (the noisy side alone), the frame is scaled and sharpened (both
     sides alike: a clean frame has the same softness and the same halos), and it is compressed (the noisy side alone).
 
     Attributes:
-        scale: pixels of the sensor for one of the frame: above 1 the frame is shrunk by area, which leaves fine, white
-            grain; below 1 it is enlarged, as digital zoom and viewers do, which leaves coarse grain.
-        chroma: sigma in pixels of the sensor by which colors are blurred, brightness is not: what the denoisers of
-            most cameras do first.
-        smooth: strength of an edge-keeping filter in steps of 255: the sigma of its range.
-        sharpen: how much of what a blur of one pixel takes away is added again.
-        codec: one of ``CODECS``; None: none.
-        quality: 1 to 100, of the codec's own scale.
+        scale: pixels of the sensor for one pixel of the frame. Above 1 the frame is shrunk by area, which leaves fine,
+            white grain; below 1 it is enlarged, as digital zoom and viewers do, which leaves coarse grain.
+        chroma: sigma, in pixels of the sensor, of a blur of the colors alone: what the denoisers of most cameras do
+            first.
+        smooth: strength of a bilateral filter: the sigma of its range, in steps of 255.
+        sharpen: strength of an unsharp mask with a sigma of one pixel.
+        codec: one of ``CODECS``, or None for no compression.
+        quality: 1 to 100, on the scale of the codec.
     """
 
     scale: float = 1.0
@@ -54,12 +54,12 @@ class Postprocessing:
             raise UsageError(f"quality must lie in 1 to 100. Received: {self.quality}.")
 
     def before(self, scene: Image) -> Image:
-        """A scene, uint8 ``(H, W, C)`` as it shall look, at the size of the sensor."""
+        """A scene, uint8 ``(H, W, C)``, enlarged or shrunk to the size of the sensor."""
         height, width = (max(3, round(side * self.scale)) for side in scene.shape[:2])
         return _resized(scene, height, width)
 
     def noisy(self, frame: Image, height: int, width: int) -> Image:
-        """The noisy frame as it arrives: uint8 ``(height, width, C)``."""
+        """The noisy frame after all steps: uint8 ``(height, width, C)``."""
         import cv2
 
         if self.chroma and frame.shape[2] == 3:

@@ -1,4 +1,4 @@
-"""What sensors and cameras add to shot and read noise: binning, rows, columns, hot pixels, lamps, few bits, JPEG."""
+"""What cameras add to shot and read noise: binning, row and column noise, hot pixels, flicker, few bits, JPEG."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Raw = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Traits:
-    """A camera's traits; all are off by default, and then nothing changes.
+    """What one camera adds to its frames. All is off by default.
 
     Attributes:
-        binning: 1, or 2 where 2x2 sites of one color are read and averaged into one.
-        row: standard deviation of what all sites of a row share in a frame, 1 is the sensor's range.
-        hot: the share of sites that leak charge; where they are, and how much, stays with the camera.
-        bits: of the converter, 8 to 16; or None for no steps at all.
-        jpeg: the quality of the JPEG that the camera delivers, 1 to 100; or None.
-        serial: another camera of the kind, with hot pixels, columns and sensitivities of its own.
-        column: standard deviation of what all sites of a column share in every frame, 1 is the sensor's range.
-        uneven: standard deviation of the sites' sensitivity, 1 is the mean one; it stays with the camera.
-        lamps: by how much of its mean the light of lamps swings, 0 to 1: bands of rows, which move from frame to frame.
+        binning: 1, or 2 where the sensor averages 2x2 sites of one color into one.
+        row: standard deviation of the row noise, which changes in every frame; 1 is the sensor's range.
+        hot: the share of hot pixels, 0 to 1. Their places and strengths belong to the camera.
+        bits: of the converter, 8 to 16, or None for no steps.
+        jpeg: the quality of the JPEG that the camera delivers, 1 to 100, or None for no JPEG.
+        serial: a number of the camera; each has its own hot pixels, columns and sensitivities.
+        column: standard deviation of the column noise, the same in every frame; 1 is the sensor's range.
+        uneven: standard deviation of the sites' sensitivity, the same in every frame; 1 is the mean.
+        lamps: how far flickering lamps change the light, as a share of its mean, 0 to 1: bands of rows that move.
     """
 
     binning: int = 1
@@ -50,7 +50,7 @@ class Traits:
             (math.isfinite(self.row) and self.row >= 0.0, "row noise must be at least 0", self.row),
             (math.isfinite(self.column) and self.column >= 0.0, "column noise must be at least 0", self.column),
             (0.0 <= self.uneven < 1.0, "the spread of sensitivities must lie in [0, 1)", self.uneven),
-            (0.0 <= self.lamps < 1.0, "the swing of lamps must lie in [0, 1)", self.lamps),
+            (0.0 <= self.lamps < 1.0, "the flicker of lamps must lie in [0, 1)", self.lamps),
             (0.0 <= self.hot <= 1.0, "the share of hot pixels must lie in [0, 1]", self.hot),
             (self.bits is None or 8 <= self.bits <= 16, "bits must lie in 8 to 16", self.bits),
             (self.jpeg is None or 1 <= self.jpeg <= 100, "the quality of a JPEG must lie in 1 to 100", self.jpeg),
@@ -61,7 +61,7 @@ class Traits:
                 raise UsageError(f"{rule[0].upper()}{rule[1:]}. Received: {received}.")
 
     def leak(self, raw: Raw) -> Raw:
-        """The mosaic with the dark current of hot pixels: added before noise, up to the whole range."""
+        """Add the dark current of hot pixels to a mosaic, before noise, up to the whole range."""
         if self.hot == 0.0:
             return raw
         rng = np.random.Generator(np.random.PCG64(self.serial))
@@ -71,7 +71,7 @@ class Traits:
         return np.minimum(leaky, np.float32(1.0), out=leaky)
 
     def fixed(self, raw: Raw) -> Raw:
-        """The mosaic through this camera's uneven sites and columns: the same in every frame, before noise."""
+        """Apply this camera's uneven sites and columns to a mosaic, before noise: the same in every frame."""
         if self.uneven == 0.0 and self.column == 0.0:
             return raw
         rng = np.random.Generator(np.random.PCG64([self.serial, 1]))
@@ -80,17 +80,17 @@ class Traits:
         return np.asarray(seen, np.float32)
 
     def light(self, height: int, rng: np.random.Generator) -> Raw:
-        """What lamps multiply each row of one frame by: ``(height, 1)``, a wave of 24 to 600 rows around 1."""
+        """Factors of the light on each row of one frame, ``(height, 1)``: a wave around 1, 24 to 600 rows long."""
         period, phase = math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
         wave = 1.0 + self.lamps * np.sin(2.0 * math.pi / period * np.arange(height) + phase)
         return np.asarray(wave, np.float32)[:, np.newaxis]
 
     def rows(self, height: int, rng: np.random.Generator) -> Raw:
-        """What each row of one frame is shifted by: ``(height, 1)``."""
+        """The row noise of one frame: ``(height, 1)``."""
         return rng.standard_normal((height, 1), np.float32) * np.float32(self.row)
 
     def convert(self, raw: Raw) -> Raw:
-        """The mosaic in the converter's steps, of which black and white are two."""
+        """Round a mosaic to the steps of the converter."""
         if self.bits is None:
             return raw
         steps = np.float32(2**self.bits - 1)
@@ -98,7 +98,7 @@ class Traits:
         return stepped
 
     def deliver(self, image: Image) -> Image:
-        """The picture as it leaves the camera.
+        """The picture as the camera delivers it.
 
         Raises:
             MissingExtraError: JPEG needs OpenCV.
@@ -129,13 +129,13 @@ def compressed(image: Image, codec: str, quality: int) -> Image:
 
 
 def random_traits(rng: np.random.Generator, deviation: float) -> Traits:
-    """Traits as they are met in the crowd. Deterministic by the state of ``rng``.
+    """Draw the traits of a camera. Deterministic by the state of ``rng``.
 
-    Half of all cameras convert to 10 bits and three in ten to 12. One in eight bins, one in six has row noise of 5 to
+    Of all cameras, half have 10 bits and three in ten have 12. One in eight bins, one in six has row noise of 5 to
     25 % of ``deviation``, one in ten has hot pixels, one in six delivers JPEG of quality 80 to 97.
 
     Args:
-        deviation: of the camera's shot and read noise in its shadows, 1 is the sensor's range.
+        deviation: standard deviation of the camera's noise in its shadows; 1 is the sensor's range.
     """
     binning, bits, row, hot, jpeg = rng.random(5).tolist()
     row_share, hot_share, quality = rng.random(3).tolist()

@@ -1,4 +1,4 @@
-"""Packed sets: patches in files of raw pixels that are mapped into memory, and an index that only ever grows.
+"""Packed sets: patches in files of raw pixels that are mapped into memory, and an index that only grows.
 
 A packed set is a folder:
 
@@ -7,8 +7,8 @@ A packed set is a folder:
     index.jsonl       per patch its source, instance, box and the SHA-256 of its pixels; or a source that was skipped
     complete.json     how many patches there are, and the SHA-256 of the index; written last
 
-A patch counts once its line stands whole in the index, and lines are written after their pixels are on the disk
-(fsync). So whatever stops the packing, the patches that count are right, and what came after them is written again.
+A patch counts when its whole line is in the index, and a line is written after its pixels are on the disk (fsync). So
+whatever stops the packing, the patches that count are right, and the next run writes the others again.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class PackedPicture:
     Attributes:
         name: the pair's, unique in its data set.
         instance: SIDD's name of the scene instance; empty where there is none.
-        scene: what splits go by.
+        scene: the scene that splits keep together.
         side: train, validation or test; empty where there were too few scenes to split.
-        noisy_bytes: length of the noisy file, to tell when another one has taken its place.
-        clean_bytes: the same of the clean one.
+        noisy_bytes: length of the noisy file, to notice that the file was replaced.
+        clean_bytes: length of the clean file.
     """
 
     name: str
@@ -66,13 +66,13 @@ class PackedPicture:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a packed set is to hold; the same plan and the same pictures give the same bytes.
+    """What a packed set shall hold. The same plan and the same pictures give the same bytes.
 
     Attributes:
         data: name of the data set's folder.
         patch: side of a patch in pixels.
         channels: 3 for RGB, 1 for grayscale.
-        seed: of the boxes; without meaning in a dense grid.
+        seed: decides the places of patches; unused in a dense grid.
         per_picture: the most patches of one picture; None is a dense grid.
         split: the side that was packed, or all.
         rule: how the pictures were split into sides.
@@ -96,7 +96,7 @@ class Plan:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of one patch in a shard: noisy and clean, rows, columns, channels."""
+        """Shape of one patch in a shard: 2 for noisy and clean, rows, columns, channels."""
         return (2, self.patch, self.patch, self.channels)
 
     @property
@@ -119,7 +119,7 @@ class Plan:
         return plan
 
     def _check(self) -> None:
-        """Whether it can be one that was written, since it may come from anywhere."""
+        """Refuse a plan that no writer writes: the file may come from anywhere."""
         sizes = (self.patch, self.patches_per_shard, 1 if self.per_picture is None else self.per_picture)
         if not all(type(each) is int and 0 < each < _MOST for each in sizes) or self.channels not in (1, 3):
             raise ValueError(f"patches of {self.patch} pixels and {self.channels} channels")
@@ -134,7 +134,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the index: a patch, or, where ``skipped`` says why, a picture that gives none.
+    """A line of the index: a patch, or a picture that gives none (``skipped`` says why).
 
     Attributes:
         source: name of the pair.
@@ -161,7 +161,7 @@ class Entry:
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Of the shard with that number."""
+    """The path of the shard with that number."""
     return folder / f"shard_{number:05d}.u8"
 
 

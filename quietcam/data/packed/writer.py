@@ -34,7 +34,7 @@ from quietcam.image import Image
 __all__ = ["ShardWriter"]
 
 _PENDING_BYTES = 1 << 26
-"""So much may be written before it is made to count: an fsync per small picture would take longer than the packing."""
+"""Bytes that are written before a commit: an fsync per small picture would take longer than the packing."""
 
 _OURS = re.compile(r"pack\.json|index\.jsonl|complete\.json|shard_\d{5}\.u8|\.(pack|complete)\.[0-9a-f]{8}\.json")
 _LEFT_OVER = re.compile(r"\.(pack|complete)\.[0-9a-f]{8}\.json")
@@ -48,9 +48,9 @@ class ShardWriter:
     Attributes:
         kept: how many patches counted when it was opened.
         patches: how many there are by now.
-        complete: whether the set was finished already; then there is nothing to add.
-        last: the picture of the last line that counted then: those before it are done, it may be half done.
-        lines_of_last: its lines.
+        complete: whether the set was finished already, so that there is nothing to add.
+        last: the picture of the last line in the index then. Pictures before it are done; this one may be half done.
+        lines_of_last: the lines of that picture.
 
     Raises:
         DataError: the folder holds something else, or a set of another plan.
@@ -132,14 +132,14 @@ class ShardWriter:
             raise self._stopped(error) from error
 
     def discard(self) -> None:
-        """Take away a set that came out empty."""
+        """Remove a set that has no patch."""
         self._pending.clear()
         for path in self.folder.iterdir():
             if _OURS.fullmatch(path.name):
                 path.unlink()
 
     def close(self) -> None:
-        """Let the files go; what was not committed does not count. May be called twice."""
+        """Close the files. What was not committed does not count. May be called twice."""
         for descriptor in (self._shard[1] if self._shard else -1, self._index, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -153,10 +153,10 @@ class ShardWriter:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
                 raise StorageError(
-                    f"One process at a time may pack into a folder. Received: {self.folder}, which another one holds. "
+                    f"Only one process at a time may pack into a folder. Received: {self.folder}, in use by another. "
                     "Remedy: wait for it, or choose another place with `out`."
                 ) from error
-            # A network file system without locks: then it is up to the user.
+            # A network file system without locks: the user must take care.
         return descriptor
 
     def _settle_plan(self) -> None:
@@ -252,7 +252,7 @@ class ShardWriter:
             raise self._stopped(error) from error
 
     def _write(self, descriptor: int, content: memoryview, offset: int) -> None:
-        """At a place of its own, so that a write that was cut short is written over."""
+        """Write at a fixed offset, so that a write that was cut short is overwritten."""
         try:
             while content:
                 written = os.pwrite(descriptor, content, offset)
@@ -283,6 +283,6 @@ def _compare_plans(folder: Path, there: Plan, asked: Plan) -> None:
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         differing.append(f"{len(changed)} pictures have changed, come or gone since ({', '.join(changed[:3])})")
     raise DataError(
-        f"A set is resumed with the pictures and options that it was begun with. Received: {folder}: "
+        f"A packed set is continued with the pictures and options that it was started with. Received: {folder}: "
         f"{'; '.join(differing)}. Remedy: choose another place with `out`, or delete this one."
     )

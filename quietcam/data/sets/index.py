@@ -55,10 +55,10 @@ of different sizes. "different pictures": twins that do not show the same. "dupl
 names, or a noisy picture equal to its twin."""
 
 MAX_SHIFT = 0.5
-"""Pixels. Pairs aligned with care lie within 0.1; from half a pixel on, a network learns to blur."""
+"""Pixels. Carefully aligned pairs lie within 0.1; from half a pixel on, a network learns to blur."""
 
 _LEAST_LIKENESS = 0.5
-_SMALLEST = 16  # pixels of a side: what smaller pictures show cannot be registered
+_SMALLEST = 16  # pixels of a side: smaller pictures cannot be registered
 
 
 @dataclass(frozen=True)
@@ -145,23 +145,23 @@ class DataIndex:
 def index_data(
     path: Path, *, rule: SplitRule | None = None, max_shift: float = MAX_SHIFT, layout: Layout | None = None
 ) -> DataIndex:
-    """Open every picture of a data set and say what is there.
+    """Open every picture of a data set and list what is there.
 
-    PSNR is of whole pictures; noise and shift are taken from up to nine tiles of 512x512, so that frames of 16
-    megapixels take a second more and no more memory than their pixels.
+    PSNR is measured on whole pictures, noise and shift on up to nine tiles of 512x512, so that a frame of 16 megapixels
+    takes one second more and no more memory than its pixels.
 
     Args:
         path: a folder, a ``.zip`` or a ``.mat`` file, as ``find_pairs`` reads them.
         rule: the split to show. Defaults to the one that training uses.
-        max_shift: pixels.
+        max_shift: pixels; pairs that are shifted by more are reported as misregistered.
         layout: as ``list_data`` takes it.
 
     Raises:
-        UsageError: there is no such data set, a rule names a scene that it has not, or a shift below 0.
+        UsageError: there is no such data set, ``rule`` names an unknown scene, or ``max_shift`` is negative.
         DataError: the archive or ``.mat`` file is refused, or it holds nothing that looks like a data set.
     """
     if not max_shift >= 0:
-        raise UsageError(f"A shift is not negative, in pixels. Received: {max_shift}. Remedy: try {MAX_SHIFT}.")
+        raise UsageError(f"`max_shift` must be at least 0 pixels. Received: {max_shift}. Remedy: try {MAX_SHIFT}.")
     listing = list_data(path, layout)
     if not (listing.pairs or listing.noisy_only or listing.problems):
         raise nothing_left(path, listing)
@@ -197,7 +197,7 @@ def summarize(facts: Iterable[PairFacts]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads pairs, and remembers what was wrong and which picture was seen where."""
+    """Reads pairs, and keeps what was wrong and which picture was read where."""
 
     def __init__(self, max_shift: float, problems: list[Problem]) -> None:
         self.problems = problems
@@ -215,7 +215,7 @@ class _Reader:
         return picture
 
     def measure(self, pair: Pair) -> PairFacts | None:
-        """What the table needs of a pair, or None where it cannot be used."""
+        """Measure a pair; None where it cannot be used."""
         noisy = self.read(pair.name, pair.noisy, "noisy", pair.scene)
         clean = self.read(pair.name, pair.clean, "clean", pair.scene)
         if noisy is None or clean is None:

@@ -33,7 +33,7 @@ _VARIABLE = re.compile(r"(Validation|Benchmark)(Noisy|Gt)BlocksSrgb")
 _PLUS = re.compile(r"(siddplus\w*?|)_?(noisy|gt)_?(\w*)", re.IGNORECASE)
 _FILE_NAME = re.compile(r"(validation|benchmark|siddplus).*(noisy|gt).*srgb.*\.mat", re.IGNORECASE)
 _MOST_BYTES = 1 << 30
-"""Of one array in memory; SIDD's take 240 MiB."""
+"""Bytes of one array in memory; an array of SIDD takes 240 MiB."""
 _MOST_PIECE = 1 << 30  # bytes that are unpacked together
 
 
@@ -58,7 +58,7 @@ class Block:
 
     @property
     def name(self) -> str:
-        """What stands for a file name."""
+        """The variable and both indices, in place of a file name."""
         return f"{self.variable}[{self.picture}, {self.block}]"
 
     def read(self) -> Image:
@@ -104,7 +104,7 @@ class Blocks:
 
 
 def is_blocks_file(path: PurePath) -> bool:
-    """Whether the name is that of SIDD's sRGB blocks; raw frames, ``NOISY_RAW_010.MAT``, are none."""
+    """Whether the name is one of SIDD's sRGB blocks. Raw frames, such as ``NOISY_RAW_010.MAT``, are not."""
     return _FILE_NAME.fullmatch(path.name) is not None
 
 

@@ -22,10 +22,10 @@ from quietcam.image import Image
 __all__ = ["LARGEST_ERROR", "Shift", "find_likeness", "find_shift", "spread_tiles"]
 
 TILE = 512
-"""Pixels of a side: what one transform looks at. A shift of up to half of it can be found."""
+"""Side of a tile that one transform takes, in pixels. A shift of up to half of it can be found."""
 
 LARGEST_ERROR = 0.1
-"""Pixels, one standard deviation: what is known no better than this counts as unknown."""
+"""Pixels, one standard deviation: a shift with a larger error counts as unknown."""
 
 _TILES_A_SIDE = 3
 _BLOCK = 16
@@ -46,8 +46,9 @@ class Shift:
     Attributes:
         x: pixels to the right.
         y: pixels down.
-        error: standard deviation in pixels, in the direction that is known worst; infinity where nothing is.
-        distance: pixels, of what is known: stripes tell the shift across them alone. None where nothing is.
+        error: standard deviation in pixels, in the direction that is known worst; infinity where the shift is unknown.
+        distance: length of the known part of the shift in pixels: stripes tell only the shift across them. None where
+            the shift is unknown.
     """
 
     x: float
@@ -59,8 +60,8 @@ class Shift:
 def find_shift(noisy: Image, clean: Image) -> Shift:
     """The shift of ``noisy`` against ``clean``, both uint8 ``(H, W, C)``.
 
-    Of a large picture, up to nine tiles of 512x512 spread over it are looked at together, so it takes as much time and
-    memory as any other.
+    Of a large picture, up to nine tiles of 512x512, spread over it, are used together, so it takes no more time and
+    memory than a small one.
 
     Raises:
         DataError: the shapes differ, or a side is under 16 pixels.

@@ -185,7 +185,7 @@ def test_nothing_there(tmp_path):
         index_data(tmp_path)
     with pytest.raises(UsageError, match="nothing there"):
         index_data(tmp_path / "none")
-    with pytest.raises(UsageError, match="A shift is not negative"):
+    with pytest.raises(UsageError, match="`max_shift` must be at least 0 pixels"):
         index_data(tmp_path, max_shift=float("nan"))
 
 
