@@ -72,7 +72,7 @@ class MissingExtraError(QuietcamError, ImportError):
     def of(cls, extra: str, package: str | None = None) -> MissingExtraError:
         """``extra`` is an optional dependency group of quietcam, ``package`` the module that is missing."""
         missed = f" (missing: {package})" if package else ""
-        return cls(f"This command needs the extra '{extra}'{missed}. Install it with: pip install 'quietcam[{extra}]'")
+        return cls(f"This needs the extra '{extra}'{missed}. Install it with: pip install 'quietcam[{extra}]'")
 
 
 class GateError(QuietcamError):

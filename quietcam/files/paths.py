@@ -25,7 +25,7 @@ def is_dir(path: Path) -> bool:
 
 def lack(path: Path) -> str:
     """Why ``path`` is no file, for an error."""
-    return "a folder" if is_dir(path) else "no file" if exists(path) else "which is not there"
+    return "a folder" if is_dir(path) else "no file" if exists(path) else "which does not exist"
 
 
 def may_look(path: Path) -> bool:

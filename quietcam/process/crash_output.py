@@ -28,13 +28,13 @@ class CrashOutput:
 
     Args:
         file: descriptor of the :class:`quietcam.process.native_log.NativeLog`.
-        reader: descriptor that the shell writes to.
+        target: descriptor that the shell writes to.
 
     Attributes:
         waits: whether the shell runs.
     """
 
-    def __init__(self, file: int, reader: int) -> None:
+    def __init__(self, file: int, target: int) -> None:
         self._line: int | None = None
         self._told = 0
         self.waits = False
@@ -47,7 +47,7 @@ class CrashOutput:
             self._shell = subprocess.Popen(
                 ["/bin/sh", "-c", _SCRIPT.format(file=file, most=_MOST), "quietcam-crash-output"],
                 stdin=listens,
-                stdout=reader,
+                stdout=target,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(file,),
                 start_new_session=True,  # else Ctrl-C would end the shell, too

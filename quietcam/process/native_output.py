@@ -36,7 +36,7 @@ __all__ = [
 
 _FORWARD_SECONDS = 0.2
 _PIECE = 1 << 14  # bytes that are passed on at once
-_LAST_SECONDS = 1.0  # for a reader who is slow when all else has ended
+_LAST_SECONDS = 1.0  # for a slow reader at the end
 
 
 class _State:
@@ -45,10 +45,10 @@ class _State:
     def __init__(self) -> None:
         self.lock = threading.Lock()  # never held during a native call or a write to the original error stream
         self.blocks = 0
-        self.reader: int | None = None
+        self.original: int | None = None
         """Descriptor of the original error stream while descriptor 2 is redirected."""
         self.place: int | None = None
-        """The descriptor that ``reader`` has each time. It is never closed: code that still uses its number must not
+        """The descriptor that ``original`` has each time. It is never closed: code that still uses its number must not
         write into another file.
         """
         self.log: NativeLog | None = None
@@ -121,12 +121,12 @@ def native_lines_read(ours: Callable[[str], bool]) -> Iterator[list[str]]:
 
 def write_line(line: str) -> None:
     """Write one line to the original error stream, also while native output is caught."""
-    stream, reader = sys.stderr, _state.reader
+    stream, original = sys.stderr, _state.original
     if isinstance(stream, ErrorStream):
         stream.say(line)
-    elif stream is not None and reader is not None and stream is sys.__stderr__:
+    elif stream is not None and original is not None and stream is sys.__stderr__:
         with contextlib.suppress(OSError):
-            os.write(reader, f"{line}\n".encode(errors="backslashreplace"))
+            os.write(original, f"{line}\n".encode(errors="backslashreplace"))
     elif stream is not None:
         print(line, file=stream, flush=True)
 
@@ -135,7 +135,7 @@ def stderr_for_children() -> int:
     """The descriptor that a child process gets as its error stream: the original one."""
     if _state.writer is not None:
         return _state.writer.descriptor
-    return 2 if _state.reader is None else _state.reader
+    return 2 if _state.original is None else _state.original
 
 
 def stderr_for_native_code() -> int:
@@ -193,21 +193,21 @@ def _begin() -> NativeLog | None:
     with _state.lock:
         if _state.parent:
             return None
-        if _state.reader is None:
+        if _state.original is None:
             command = _state.writer is not None
             try:
-                reader = _state.writer.descriptor if _state.writer else _place()
+                original = _state.writer.descriptor if _state.writer else _place()
             except OSError:
                 return None
             if _state.log is None:
                 _state.log = NativeLog()
-                _state.crash = CrashOutput(_state.log.file, reader)
+                _state.crash = CrashOutput(_state.log.file, original)
                 atexit.register(_state.crash.end)
             os.dup2(_state.log.file, 2)
-            _state.reader = reader
+            _state.original = original
             if command:
                 _state.blocks += 1  # until the command ends
-                _begin_command(2 if _state.crash and _state.crash.waits else reader)
+                _begin_command(2 if _state.crash and _state.crash.waits else original)
         _state.blocks += 1
         return _state.log
 
@@ -221,22 +221,22 @@ def _place() -> int:
 
 
 def _end(log: NativeLog) -> None:
-    reader, crash = None, _state.crash
+    original, crash = None, _state.crash
     if crash is not None:
         crash.shown_up_to(log.position)
     with _state.lock:
         if _state.log is not log:  # the command that the block belonged to has ended
             return
         _state.blocks -= 1
-        if _state.blocks == 0 and _state.reader is not None:
-            reader, _state.reader = _state.reader, None
-            os.dup2(reader, 2)
-    if reader is not None:
+        if _state.blocks == 0 and _state.original is not None:
+            original, _state.original = _state.original, None
+            os.dup2(original, 2)
+    if original is not None:
         rest, missed = log.rest(last=True)
         if crash is not None:
             crash.shown_up_to(log.position)
         with contextlib.suppress(OSError):
-            _write(reader, _clean(rest, missed))
+            _write(original, _clean(rest, missed))
 
 
 def _begin_command(faults: int) -> None:
@@ -253,7 +253,7 @@ def _leave_command(writer: LineWriter) -> None:
     with _state.lock:
         old, _state = _state, _State()
     old.ending.set()
-    if old.reader is not None and old.log is not None and old.crash is not None:
+    if old.original is not None and old.log is not None and old.crash is not None:
         import faulthandler
 
         faulthandler.disable()
@@ -275,12 +275,12 @@ def _forward() -> None:
 
 def _show(words: bytes) -> None:
     """Show what native code wrote in a block that failed."""
-    writer, reader = _state.writer, _state.reader
+    writer, original = _state.writer, _state.original
     if writer is not None:
         _write_lines(writer, words)
-    elif reader is not None:
+    elif original is not None:
         with contextlib.suppress(OSError):
-            _write(reader, _clean(words))
+            _write(original, _clean(words))
 
 
 def _write_lines(writer: LineWriter, words: bytes, missed: int = 0) -> None:
@@ -311,7 +311,7 @@ def _write(descriptor: int, words: bytes) -> None:
 
 def _divert() -> Callable[[bytes], object] | None:
     """Where Python code writes to while its thread is inside a block that catches native output."""
-    if getattr(_inside, "depth", 0) and _state.reader is not None:
+    if getattr(_inside, "depth", 0) and _state.original is not None:
         return lambda words: os.write(2, words)
     return None
 
@@ -338,8 +338,8 @@ def _forked() -> None:
     old, _state = _state, _State()
     if old.crash is not None:
         old.crash.forget()
-    if old.reader is not None:
-        os.dup2(old.reader, 2)
+    if old.original is not None:
+        os.dup2(old.original, 2)
     if old.writer is not None:
         old.writer.forked()
         _state.writer = old.writer

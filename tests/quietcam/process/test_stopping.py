@@ -170,7 +170,7 @@ with process.stopped_by(told):
     again.until("told")
     again.send(signal.SIGINT)
     code_, said = again.end()
-    assert (code_, "once more" in said) == (130, True)
+    assert (code_, "a second time" in said) == (130, True)
     assert script.process.poll() is None
     script.process.kill()
     script.end()
