@@ -217,7 +217,7 @@ def _claims_much(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "said"),
     [
-        (lambda _: None, 2, "not there"),
+        (lambda _: None, 2, "does not exist"),
         (lambda path: path.write_bytes(b""), 1, "damaged"),
         (lambda path: path.write_text("no set"), 1, "damaged"),
         (lambda path: path.write_bytes(b"PK\x03\x04 cut short"), 1, "damaged"),

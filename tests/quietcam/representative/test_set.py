@@ -191,7 +191,7 @@ def test_a_folder_is_not_called_missing(reader: Callable[[Path], object], tmp_pa
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         load_set(tmp_path / "rep.npz")
 
 
