@@ -197,7 +197,7 @@ def _check_types(graph: Graph, recipe: Recipe) -> None:
     types = {each.dtype for op in graph.ops for each in op.inputs if each.is_constant and len(each.shape) == 4}
     if types and recipe.weights not in types and any(op.weights is not None for op in graph.ops):
         remedy = (
-            "choose --recipe float32: TFLite leaves small weights as they are (under 1024 values with dynamic_int8)"
+            "choose `recipe=float32`: TFLite leaves small weights as they are (under 1024 values with dynamic_int8)"
         )
         raise _broken(f"{recipe.weights} weights", ", ".join(sorted(types)), remedy)
 
@@ -282,13 +282,13 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
         if not recipe.is_full_int8:
             raise UsageError(
                 f"Recipe {recipe.name} takes a model without fake quantization, which is for int8. Received: "
-                f"{loaded.path}, with it. Remedy: convert the run that QAT started from, or choose --recipe int8."
+                f"{loaded.path}, with it. Remedy: convert the run that QAT started from, or choose `recipe=int8`."
             )
         return
     if representative is None:
         raise UsageError(
-            f"Recipe {recipe.name} needs noisy pictures to take its ranges from. Received: no --representative. "
-            "Remedy: quietcam calibrate --data DIR --out representative.npz, then --representative representative.npz"
+            f"Recipe {recipe.name} needs noisy pictures to take its ranges from. Received: no `representative`. "
+            "Remedy: quietcam calibrate --data DIR --out representative.npz, then `representative=representative.npz`"
         )
     if representative.channels != loaded.channels:
         raise UsageError(

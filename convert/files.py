@@ -32,7 +32,7 @@ def read_tile(text: str) -> tuple[int, int]:
     """
     if not re.fullmatch(r"[1-9]\d{0,4}", text):
         raise UsageError(
-            f"--tile is a square's side in pixels. Received: {printable(text)[:_SHOWN]}. Remedy: for example --tile 256"
+            f"`tile` is a square's side in pixels. Received: {printable(text)[:_SHOWN]}. Remedy: for example `tile=256`"
         )
     return read_size(f"{text}x{text}")
 
@@ -47,7 +47,7 @@ def check_name(name: str) -> str:
         raise UsageError(
             "A model's name has up to 100 letters, digits, dots, dashes and underscores. Received: "
             f"{printable(name)[:_SHOWN]}. "
-            "Remedy: give another one with --name."
+            "Remedy: give another one with `name`."
         )
     return name
 
@@ -61,8 +61,8 @@ def read_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
     if found is None or int(found[1]) * int(found[2]) > MOST_FRAME_PIXELS:
         raise UsageError(
-            f"--size is WIDTHxHEIGHT in pixels, at most {MOST_FRAME_PIXELS // 10**6} million. Received: "
-            f"{printable(text)[:_SHOWN]}. Remedy: for example --size 640x480"
+            f"`size` is WIDTHxHEIGHT in pixels, at most {MOST_FRAME_PIXELS // 10**6} million. Received: "
+            f"{printable(text)[:_SHOWN]}. Remedy: for example `size=640x480`"
         )
     return int(found[1]), int(found[2])
 

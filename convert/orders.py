@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from convert.converter import Conversion, convert_model, describe, prepare
+from convert.converter import convert_model, describe, prepare
 from convert.files import write_model
-from convert.quantize.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured, score
-from convert.quantize.rescue import Rescue, advice, qat_advice, rescue
+from convert.outcome import ConvertedModel, Outcome
+from convert.quantize.loss import ASSUMED_PSNR, Estimated, Judge, Measured, score
+from convert.quantize.rescue import advice, qat_advice, rescue
 from convert.quantize.scheme import Prepared, Scheme
-from convert.quantize.soundness import Fault, find_fault, some_frames
+from convert.quantize.soundness import find_fault, some_frames
 from convert.recipes import RECIPES, Recipe
 from convert.sources.converted import float_content
 from convert.sources.loaded_model import LoadedModel
@@ -22,13 +24,13 @@ from quietcam.errors import ModelError, UsageError
 from quietcam.files.atomic import make_folder
 from quietcam.quality_gate import QualityGate
 from quietcam.representative.lint import lint
-from quietcam.representative.rules import LintFinding
 from quietcam.representative.set import RepresentativeSet
-from quietcam.terminal.progress import progress, say
-from quietcam.tflite.activations import Activation, Range, layer_name
+from quietcam.terminal.log import log
+from quietcam.terminal.progress import progress
+from quietcam.tflite.activations import layer_name
 from quietcam.worse import worse_in_validation, worse_than_noisy
 
-__all__ = ["Done", "Order", "convert_run"]
+__all__ = ["Order", "Outcome", "carry_out"]
 
 _SHOWN = 3  # collapsed layers that are named one by one
 _SCARCE = 64  # levels as the channels are read: a layer with more is not suspected
@@ -46,40 +48,13 @@ class Order:
     rescue: bool
 
 
-@dataclass
-class Done:
-    """What was written, and what is known of it.
-
-    Attributes:
-        findings: of the linter, about the representative set.
-        collapsed: tensors that int8 leaves too few levels, with their ranges, worst first.
-        fault: what is wrong with the float network; then nobody says what int8 loses to it.
-        harms: on which data it is worse than the noisy picture, and by how much.
-        loss: of int8 to float; None where int8 was not made from ranges.
-        kept: what the finished int8 file loses, which has other ranges; None where there is none.
-        holds: the loss is within the gate.
-        advice: what to try when it is not.
-    """
-
-    written: list[tuple[Path, Conversion]] = field(default_factory=list)
-    findings: list[LintFinding] = field(default_factory=list)
-    collapsed: list[tuple[Activation, Range]] = field(default_factory=list)
-    fault: Fault | None = None
-    harms: list[str] = field(default_factory=list)
-    loss: Loss | None = None
-    kept: Loss | None = None
-    rescue: Rescue | None = None
-    holds: bool = True
-    advice: str = ""
-
-
-def convert_run(
+def carry_out(
     loaded: LoadedModel,
     order: Order,
     out: Path,
     representative: RepresentativeSet | None,
     pairs: Sequence[Pair] | None,
-) -> Done:
+) -> Outcome:
     """Convert ``loaded`` to every size and recipe of ``order``, into the folder ``out``.
 
     Args:
@@ -89,34 +64,34 @@ def convert_run(
     Raises:
         UsageError, ModelError, DataError, StorageError: as the parts do.
     """
-    done = Done()
+    outcome = Outcome(order.gate)
     for size in order.sizes:
         loaded.check_size(*size)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     has_int8 = any(each.is_full_int8 for each in order.recipes)
     scheme, prepared, is_judged = Scheme(), None, False
     if representative is not None and any(each.needs_ranges for each in order.recipes):
-        _lint(done, loaded, representative)
+        _lint(outcome, loaded, representative)
     _spare_sources(loaded, order, out)
     make_folder(out)
-    _warn_of_harm(done, worse_in_validation(loaded.evaluation.get("validation")))
+    _warn_of_harm(outcome, worse_in_validation(loaded.evaluation.get("validation")))
     if has_int8 and not loaded.carries_ranges and representative is not None:
         prepared = prepare(loaded, representative)
-    _find_fault(done, loaded, order, prepared)
+    _find_fault(outcome, loaded, order, prepared)
     if prepared is not None and representative is not None:
         start = _begin(prepared, loaded)
         if not start.kept:
-            _warn_of_collapse(done, prepared, start)
-        if done.fault is None:
+            _warn_of_collapse(outcome, prepared, start)
+        if outcome.fault is None:
             judge = _judge(loaded, order, prepared, representative, pairs)
             if isinstance(judge, Measured):
                 is_judged = True
-                _warn_of_harm(done, worse_than_noisy({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
-            scheme = _decide(done, order, judge, prepared, loaded, start)
+                _warn_of_harm(outcome, worse_than_noisy({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
+            scheme = _decide(outcome, order, judge, prepared, loaded, start)
             if start.widened:
-                done.kept = judge.loss(Scheme(kept=True))
-                if done.loss is not None and done.kept.drop < done.loss.drop:
-                    done.advice = f"With its own ranges the model loses {done.kept}: leave --representative out"
+                outcome.kept = judge.loss(Scheme(kept=True))
+                if outcome.loss is not None and outcome.kept.drop < outcome.loss.drop:
+                    outcome.advice = f"With its own ranges the model loses {outcome.kept}: leave `representative` out"
     with progress("Converting", len(order.recipes) * len(order.sizes)) as bar:
         for width, height in order.sizes:
             for recipe in order.recipes:
@@ -130,15 +105,17 @@ def convert_run(
                     scheme=scheme,
                     is_coral=order.is_coral,
                 )
-                manifest = describe(conversion, loaded, order.name, representative, done.loss, done.fault)
-                done.written.append((write_model(out, conversion.content, manifest, created), conversion))
-                bar.advance(note=done.written[-1][0].name)
+                manifest = describe(conversion, loaded, order.name, representative, outcome.loss, outcome.fault)
+                outcome.models.append(
+                    ConvertedModel(write_model(out, conversion.content, manifest, created), conversion)
+                )
+                bar.advance(note=outcome.models[-1].path.name)
     if pairs is not None and not is_judged:
-        path, _ = done.written[0]
+        path = outcome.models[0].path
         denoised, noisy = score(path, SampleSet(pairs))
-        say(f"On the pairs given {path.name} has {denoised:.2f} dB, the noisy pictures have {noisy:.2f} dB.")
-        _warn_of_harm(done, worse_than_noisy({"the pairs given": (denoised, noisy)}))
-    return done
+        log.info(f"On the pairs given {path.name} has {denoised:.2f} dB, the noisy pictures have {noisy:.2f} dB.")
+        _warn_of_harm(outcome, worse_than_noisy({"the pairs given": (denoised, noisy)}))
+    return outcome
 
 
 def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
@@ -149,35 +126,42 @@ def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
             if any(path.exists() and path.samefile(each.path) for each in loaded.finished.values()):
                 raise UsageError(
                     f"A model is not written over the one that it is made of. Received: {path}. "
-                    "Remedy: another folder with --out, or another name with --name."
+                    "Remedy: choose another folder with `out`, or another name with `name`."
                 )
 
 
-def _lint(done: Done, loaded: LoadedModel, representative: RepresentativeSet) -> None:
+def _lint(outcome: Outcome, loaded: LoadedModel, representative: RepresentativeSet) -> None:
     field_of_view = loaded.architecture.receptive_field if loaded.architecture else None
-    done.findings = lint(representative, channels=loaded.channels, receptive_field=field_of_view)
-    for finding in done.findings:
-        say(f"{finding.severity}: {finding}")
+    outcome.findings = lint(representative, channels=loaded.channels, receptive_field=field_of_view)
+    for finding in outcome.findings:
+        level = logging.INFO if finding.severity in ("note", "ok") else logging.WARNING
+        log.log(level, f"{finding.severity}: {finding}")
 
 
-def _find_fault(done: Done, loaded: LoadedModel, order: Order, prepared: Prepared | None) -> None:
+def _find_fault(outcome: Outcome, loaded: LoadedModel, order: Order, prepared: Prepared | None) -> None:
     """Look at what the float network gives, and say what is wrong with it."""
     if prepared is not None:
-        done.fault = find_fault(prepared.content, prepared.frames())
-        if done.fault is not None and done.fault.kind == "not finite":
-            raise ModelError(f"A network that becomes int8 must give numbers. Received: {loaded.path}: {done.fault}.")
+        outcome.fault = find_fault(prepared.content, prepared.frames())
+        if outcome.fault is not None and outcome.fault.kind == "not finite":
+            raise ModelError(
+                f"A network that becomes int8 must give numbers. Received: {loaded.path}: {outcome.fault}."
+            )
     elif not loaded.carries_ranges and not loaded.finished:  # fake quantization holds a network to its range
         width, height = order.sizes[0]
         frames = some_frames(height, width, loaded.channels)
-        done.fault = find_fault(float_content(loaded, width, height), frames)
-    if done.fault is not None:
-        say(f"warning: {done.fault}.")
+        outcome.fault = find_fault(float_content(loaded, width, height), frames)
+    if outcome.fault is not None:
+        _warn(f"{outcome.fault}.")
 
 
-def _warn_of_harm(done: Done, found: list[str]) -> None:
-    done.harms += found
+def _warn(text: str) -> None:
+    log.warning(text[:1].upper() + text[1:])
+
+
+def _warn_of_harm(outcome: Outcome, found: list[str]) -> None:
+    outcome.harms += found
     for each in found:
-        say(f"warning: {each}")
+        _warn(each)
 
 
 def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
@@ -190,14 +174,14 @@ def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
         return Scheme()
     beyond = prepared.exceeded()
     if not beyond:
-        say("These pictures stay within the model's ranges. The ranges are kept as they are.")
+        log.info("These pictures stay within the model's ranges. The ranges are kept as they are.")
         return Scheme(kept=True)
     names = [
         f"{layer_name(name)} {had.low:.3g} to {had.high:.3g}, now {wide.low:.3g} to {wide.high:.3g}"
         for name, (had, wide) in beyond.items()
     ]
     more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    say(
+    log.info(
         f"These pictures go beyond {len(names)} of the model's ranges, which are widened: "
         f"{'; '.join(names[:_SHOWN])}{more}."
     )
@@ -205,19 +189,19 @@ def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
     return Scheme(bias=not trained, widened=True)
 
 
-def _warn_of_collapse(done: Done, prepared: Prepared, scheme: Scheme) -> None:
-    done.collapsed = prepared.collapsed(scheme)
-    for each, span in done.collapsed[:_SHOWN]:
-        say(f"warning: int8 will collapse in layer {each.layer}: {each.cause(span)}.")
-    if others := done.collapsed[_SHOWN:]:
-        say(f"warning: so will {len(others)} more: {', '.join(each.layer for each, _ in others)}.")
+def _warn_of_collapse(outcome: Outcome, prepared: Prepared, scheme: Scheme) -> None:
+    outcome.collapsed = prepared.collapsed(scheme)
+    for each, span in outcome.collapsed[:_SHOWN]:
+        log.warning(f"Int8 will collapse in layer {each.layer}: {each.cause(span)}.")
+    if others := outcome.collapsed[_SHOWN:]:
+        log.warning(f"So it will in {len(others)} more: {', '.join(each.layer for each, _ in others)}.")
 
 
 def _name_suspect(prepared: Prepared, scheme: Scheme) -> None:
     """No layer has collapsed, and int8 loses too much all the same: say where it has the fewest levels."""
     each, span = next(iter(prepared.by_levels(scheme)), (None, None))
     if each is not None and each.read_levels(span) < _SCARCE:
-        say(f"warning: int8 has the fewest levels in layer {each.layer}: {each.cause(span)}.")
+        log.warning(f"Int8 has the fewest levels in layer {each.layer}: {each.cause(span)}.")
 
 
 def _judge(
@@ -248,7 +232,9 @@ def _judge(
     return Measured(write, SampleSet(pairs))
 
 
-def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel, scheme: Scheme) -> Scheme:
+def _decide(
+    outcome: Outcome, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel, scheme: Scheme
+) -> Scheme:
     """How int8 is made: as ``scheme`` says, or as the rescue found best. Says what that loses."""
     loss = judge.loss(scheme)
     holds = loss.holds(order.gate)
@@ -262,15 +248,15 @@ def _decide(done: Done, order: Order, judge: Judge, prepared: Prepared, loaded: 
                 may_mix=not order.is_coral,
                 progress=bar,
             )
-        done.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
-    done.loss, done.holds = loss, holds
+        outcome.rescue, scheme, loss, holds = found, found.scheme, found.loss, found.holds
+    outcome.loss, outcome.holds = loss, holds
     if not holds:
-        if not done.collapsed and not scheme.kept:
+        if not outcome.collapsed and not scheme.kept:
             _name_suspect(prepared, scheme)
         if prepared.kept is not None:
-            done.advice = "This is an estimate on the set itself; --data DIR measures it on pairs"
+            outcome.advice = "This is an estimate on the representative set itself; `data` measures it on pairs"
             return scheme
         trained = qat_advice(loaded.path, is_ours=loaded.architecture is not None)
         tried = f"nothing that comes after training was enough; {trained}"
-        done.advice = tried if order.rescue else advice(prepared, trained, scheme)
+        outcome.advice = tried if order.rescue else advice(prepared, trained, scheme)
     return scheme

@@ -16,7 +16,7 @@ class Recipe:
     """One way from Keras to TFLite.
 
     Attributes:
-        name: as in ``--recipe`` and in the file's name.
+        name: as users give it, and in the file's name.
         summary: one line for people.
         needs_ranges: int8 or int16 ranges of activations must come from somewhere: a representative set, or QAT.
         is_full_int8: every operator int8, both ends the pixel identity, clips taken out. The others have float ends.

@@ -68,7 +68,7 @@ def check_stride(stride: int, width: int, height: int) -> None:
     if height % stride or width % stride:
         raise UsageError(
             f"Width and height must be multiples of the network's total stride, {stride}. Received: {width}x{height}. "
-            f"Remedy: --size {max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"
+            f"Remedy: `size={max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}`"
         )
 
 

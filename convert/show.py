@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convert.converter import Conversion
 from convert.coral.check import check_content
 from convert.coral.memory import measure
-from convert.orders import Done
+from convert.outcome import ConvertedModel, Outcome
 from convert.quantize.rescue import Rescue
 from quietcam.tflite.graph import Graph, Op
 from quietcam.tflite.receptive_field import receptive_field
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["conversion_report", "show_conversions"]
 
 
-def conversion_report(done: Done) -> dict[str, Any]:
+def conversion_report(outcome: Outcome) -> dict[str, Any]:
     """Plain values for JSON."""
     return {
-        "models": [_model(*each) for each in done.written],
-        "findings": [] if done.fault is None else [str(done.fault)],
-        "harms": done.harms,
-        "loss": None if done.loss is None else done.loss.to_dict() | {"holds": done.holds},
-        "kept": None if done.kept is None else done.kept.to_dict(),
-        "rescue": None if done.rescue is None else done.rescue.to_dict(),
-        "collapsed": [each.to_dict(span) | {"cause": each.cause(span)} for each, span in done.collapsed],
-        "representative": [each.to_dict() for each in done.findings],
+        "models": [_model(each) for each in outcome],
+        "findings": [] if outcome.fault is None else [str(outcome.fault)],
+        "harms": outcome.harms,
+        "loss": None if outcome.loss is None else outcome.loss.to_dict() | {"holds": outcome.holds},
+        "kept": None if outcome.kept is None else outcome.kept.to_dict(),
+        "rescue": None if outcome.rescue is None else outcome.rescue.to_dict(),
+        "collapsed": [each.to_dict(span) | {"cause": each.cause(span)} for each, span in outcome.collapsed],
+        "representative": [each.to_dict() for each in outcome.findings],
     }
 
 
-def _model(path: Path, conversion: Conversion) -> dict[str, Any]:
+def _model(model: ConvertedModel) -> dict[str, Any]:
+    path, conversion = model.path, model.conversion
     graph = conversion.graph
     return {
         "path": str(path),
@@ -59,7 +60,7 @@ def _model(path: Path, conversion: Conversion) -> dict[str, Any]:
     }
 
 
-def show_conversions(done: Done, console: Console) -> None:
+def show_conversions(outcome: Outcome, console: Console) -> None:
     """Tables: the models, the operators of each recipe, what the rescue tried; and what int8 loses."""
     from rich.table import Table
 
@@ -67,7 +68,7 @@ def show_conversions(done: Done, console: Console) -> None:
     heads = ("model", "kB", "ops", "int8", "parameters", "activations kB", "GMACs", "sees px", "zeros", "ends")
     for index, head in enumerate(heads):
         table.add_column(head, justify="right" if 0 < index < 9 else "left", no_wrap=True)
-    for path, conversion in done.written:
+    for path, conversion in _pairs(outcome):
         graph = conversion.graph
         reach = receptive_field(graph)
         table.add_row(
@@ -84,33 +85,37 @@ def show_conversions(done: Done, console: Console) -> None:
         )
     console.print(table)
     seen: set[str] = set()
-    for _, conversion in done.written:
+    for _, conversion in _pairs(outcome):
         if conversion.recipe_name not in seen:
             seen.add(conversion.recipe_name)
             console.print(_operators(conversion.recipe_name, conversion.graph))
-    removed = sorted({kind for _, conversion in done.written for kind in conversion.removed})
+    removed = sorted({kind for _, conversion in _pairs(outcome) for kind in conversion.removed})
     if removed:
         console.print(f"Taken out of int8, since they change no value: {', '.join(removed)}")
-    if any(conversion.block for _, conversion in done.written):
+    if any(conversion.block for _, conversion in _pairs(outcome)):
         console.print("Ends before DEPTH_TO_SPACE, which the runtime does on the host: the same pixels.")
-    for path, conversion in done.written:
+    for path, conversion in _pairs(outcome):
         if conversion.block:
             preflight = check_content(conversion.content, path.name)
             console.print(f"{path.name}: {preflight.verdict} (`quietcam coral check` says more).")
-    if done.rescue is not None:
-        _show_rescue(done.rescue, console)
-    if done.fault is not None:
+    if outcome.rescue is not None:
+        _show_rescue(outcome.rescue, console)
+    if outcome.fault is not None:
         console.print("What int8 loses is not told: the float network itself does not give pictures, see above.")
-    if done.loss is not None:
-        how = "measured on the pairs" if done.loss.is_measured else "estimated on the representative set"
-        console.print(f"int8 loses {done.loss} to the float network, {how}.")
-    if done.kept is not None:
-        console.print(f"With the ranges that it had, the model loses {done.kept}.")
-    made = [each for each in done.written if each[1].recipe.is_full_int8]
-    if made and done.fault is None:
+    if outcome.loss is not None:
+        how = "measured on the pairs" if outcome.loss.is_measured else "estimated on the representative set"
+        console.print(f"int8 loses {outcome.loss} to the float network, {how}.")
+    if outcome.kept is not None:
+        console.print(f"With the ranges that it had, the model loses {outcome.kept}.")
+    made = [each for each in _pairs(outcome) if each[1].recipe.is_full_int8]
+    if made and outcome.fault is None:
         path, conversion = made[-1]
         word, step = ("Compile it", ["coral", "compile"]) if conversion.block else ("Run it", ["run", "--model"])
         console.print(f"{word}: {shlex.join(['quietcam', *step, str(path)])}", soft_wrap=True)
+
+
+def _pairs(outcome: Outcome) -> list[tuple[Path, Conversion]]:
+    return [(each.path, each.conversion) for each in outcome]
 
 
 def _operators(recipe: str, graph: Graph) -> Any:

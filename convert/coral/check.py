@@ -151,7 +151,7 @@ def _whole(graph: Graph, memory: Memory | None, on_chip: int) -> tuple[tuple[str
     if dynamic:
         faults.append(
             f"{many(len(dynamic), 'tensor')} of dynamic size, the first is {dynamic[0]}: the compiler takes static "
-            "sizes only. Remedy: convert with a fixed --size, batch 1"
+            "sizes only. Remedy: convert with a fixed size, batch 1"
         )
     twice = [number for number, count in Counter(each.index for each in graph.outputs).items() if count > 1]
     if twice:

@@ -109,9 +109,9 @@ def compile_model(
         log = parse_log(said)
         if run.timed_out:
             raise ModelError(
-                f"The Edge TPU's compiler must end within --timeout. Received: {model.name}, not done after "
+                f"The Edge TPU's compiler must end within `timeout`. Received: {model.name}, not done after "
                 f"{seconds:g} s; it was stopped, and what it said is in {log_path}. "
-                "Remedy: a smaller --size or --tile (a 1080p model did not compile in 12 hours), or a larger --timeout."
+                "Remedy: a smaller size or tile (a 1080p model did not compile in 12 hours), or a larger `timeout`."
             )
         if log is None or not made.is_file():
             failure = explain_failure(said, run.code)

@@ -63,9 +63,9 @@ class Compiler:
         if found is None:
             said = (run.said.strip().splitlines() or ["nothing"])[-1][:200]
             raise ModelError(
-                "The Edge TPU's compiler must answer to --version. "
+                "The Edge TPU's compiler must tell its version. "
                 f"Received: {shlex.join(self.command)} {'did not end' if run.timed_out else f'said: {said}'}. "
-                f"Remedy: name another one with --compiler or {ENVIRONMENT}."
+                f"Remedy: name another one with `compiler` or {ENVIRONMENT}."
             )
         return found
 
@@ -94,7 +94,7 @@ class Compiler:
         except OSError as error:
             raise ModelError(
                 f"The Edge TPU's compiler must start. Received: {shlex.join(command)}: {error.strerror}. "
-                f"Remedy: name another one with --compiler or {ENVIRONMENT}."
+                f"Remedy: name another one with `compiler` or {ENVIRONMENT}."
             ) from error
         try:
             said, _ = process.communicate(timeout=seconds)
@@ -126,7 +126,7 @@ def find_compiler(wanted: str | None, environment: Mapping[str, str] | None = No
         found = shutil.which(words[0], path=path)
         if found is None:
             raise UsageError(
-                f"--compiler or {ENVIRONMENT} names the Edge TPU's compiler: a program, or a command with its words. "
+                f"`compiler` or {ENVIRONMENT} names the Edge TPU's compiler: a program, or a command with its words. "
                 f"Received: {wanted}, whose program {words[0]} is not there. Remedy: {_where_to_get_it()}."
             )
         return Compiler((str(Path(found).resolve()), *words[1:]))
@@ -164,9 +164,9 @@ def _words(text: str) -> list[str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise UsageError(f"--compiler is a command. Received: {text}: {error}. Remedy: close the quotes.") from None
+        raise UsageError(f"`compiler` is a command. Received: {text}: {error}. Remedy: close the quotes.") from None
     if not words:
-        raise UsageError("--compiler names the Edge TPU's compiler. Received: nothing but blanks.")
+        raise UsageError("`compiler` names the Edge TPU's compiler. Received: nothing but blanks.")
     return words
 
 

@@ -113,9 +113,9 @@ EVERY_OP: tuple[Condition, ...] = (
         "8-bit tensors (int8 or uint8), int32 for biases and sizes",
         is_8_bit,
         REQUIREMENTS,
-        "convert with --recipe int8 and a representative set",
+        "convert with recipe int8 and a representative set",
     ),
-    Condition("sizes known beforehand, none dynamic", is_static, REQUIREMENTS, "convert with a fixed --size, batch 1"),
+    Condition("sizes known beforehand, none dynamic", is_static, REQUIREMENTS, "convert with a fixed size, batch 1"),
     Condition(
         "batch 1: only the three inner sides above 1", has_three_sides, REQUIREMENTS, "convert with a batch of 1"
     ),
@@ -123,7 +123,7 @@ EVERY_OP: tuple[Condition, ...] = (
         "one scale and zero point for each activation",
         is_quantized,
         REQUIREMENTS,
-        "convert with --recipe int8 and a representative set",
+        "convert with recipe int8 and a representative set",
     ),
     Condition("weights and biases that are constants", has_constant_weights, REQUIREMENTS, CONVERT),
     Condition(
@@ -211,7 +211,7 @@ SIZE = Condition(
     "an output of at most 128 on each side (256 and more was seen to stay on the CPU)",
     is_small_enough,
     issue(31, 187, 597),
-    "a smaller tile (--tile 256 for models that double to half size)",
+    "a smaller tile (256 pixels for models that double to half size)",
 )
 FROM_A_PIXEL = Condition(
     "more than one pixel to begin with, where corners are aligned (a single one spread over a plane stays on the CPU)",

@@ -93,9 +93,9 @@ _SAYINGS: tuple[tuple[str, str, str], ...] = (
         "it does not know version {1} of {0}",
         "convert with an older TensorFlow (2.8 for compiler 16), or take that operator out",
     ),
-    (r"dynamic-sized tensors", "the model has tensors of dynamic size", "convert with a fixed --size, batch 1"),  # 829
-    (r"due to large activation tensors", "the activations are too large", "a smaller --size or --tile"),  # 508
-    (r"not quantized", "the model is not quantized", "convert with --recipe int8 and a representative set"),
+    (r"dynamic-sized tensors", "the model has tensors of dynamic size", "convert with a fixed size, batch 1"),  # 829
+    (r"due to large activation tensors", "the activations are too large", "a smaller size or tile"),  # 508
+    (r"not quantized", "the model is not quantized", "convert with recipe int8 and a representative set"),
     (
         r"unresolved custom op: ([\w-]+)",
         "it does not know the custom operator {0}",
@@ -105,7 +105,7 @@ _SAYINGS: tuple[tuple[str, str, str], ...] = (
     (
         r"[Tt]imed out",
         "its own time limit ended it",
-        "a larger --timeout, a smaller tile",
+        "a larger `timeout`, or a smaller tile",
     ),
     (r"Segmentation fault", "it crashed", "run it again, it does not always; else a smaller tile"),  # 643
     (r"Internal compiler error", "it crashed", "run it again, it does not always; else a smaller tile"),  # 189, 211

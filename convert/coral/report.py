@@ -203,7 +203,7 @@ def memory_fault(memory: Memory) -> str:
         parts.append(
             f"activations take up to {memory.activations / MIB:.1f} MiB at number {memory.widest}, beside "
             f"{memory.parameters / MIB:.1f} MiB of parameters, where 8 fit in all: a run may take many times as long "
-            "(google-coral/edgetpu #502). Remedy: a smaller --size or --tile"
+            "(google-coral/edgetpu #502). Remedy: a smaller size or tile"
         )
     return "; ".join(parts)
 

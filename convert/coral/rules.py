@@ -74,7 +74,7 @@ def _never(kind: str, source: Source, why: str, remedy: str, newest: int | None 
 
 _LAST = "put it last, or replace it by builtin operators"
 _USE_RELU = "train with ReLU or ReLU6 instead"
-_NO_FLOAT = "convert with --recipe int8, whose ends are int8, too"
+_NO_FLOAT = "convert with recipe int8, whose ends are int8, too"
 
 RULES: dict[str, Rule] = {
     rule.kind: rule
@@ -171,7 +171,7 @@ RULES: dict[str, Rule] = {
         _never("REVERSE_V2", ask.issue(340), "there is no such operator on the chip", "", newest=3),
         _never("ARG_MAX", ask.TABLE, "there is no such operator on the chip", "take the maximum on the host", newest=2),
         _never(
-            "SHAPE", ask.REQUIREMENTS, "a size computed while running", "convert with a fixed --size, batch 1", newest=1
+            "SHAPE", ask.REQUIREMENTS, "a size computed while running", "convert with a fixed size, batch 1", newest=1
         ),
         _never("IF", ask.REQUIREMENTS, "a choice made while running", "take the branches out", newest=1),
         _never("WHILE", ask.REQUIREMENTS, "a loop", "unroll it", newest=1),

@@ -16,7 +16,7 @@ _SCALE = 64  # of the frame that the bytes are counted on, a multiple of every s
 
 
 def coral_tile(architecture: Architecture) -> int:
-    """The side in pixels of the square tile to convert ``architecture`` for: ``convert --target coral`` without a size.
+    """The side in pixels of the square tile to convert ``architecture`` for: with target ``coral``, without a size.
 
     The largest multiple of the total stride at which parameters and activations take at most half of the chip and no
     bilinear doubling gives more than ``LARGEST_DOUBLED`` on a side. At least one stride.

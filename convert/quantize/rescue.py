@@ -115,7 +115,7 @@ def advice(prepared: Prepared, trained: str, scheme: Scheme = Scheme()) -> str:
     worst = [each for each, _ in prepared.collapsed(scheme)]
     named = f" (first suspect: {worst[0].layer})" if worst else ""
     return (
-        "--rescue tries other ranges, equalized channels, more samples and, last, single layers in float"
+        "`rescue` tries other ranges, equalized channels, more samples and, last, single layers in float"
         f"{named}; a set closer to the camera's pictures (quietcam calibrate --count 512, quietcam capture) may help "
         f"too; what always helps: {trained}"
     )

@@ -80,7 +80,7 @@ class LoadedModel:
             wanted = "x".join(map(str, self.fit(width, height)))
             raise UsageError(
                 f"A model with a fixed input size is converted at that size. Received: {self.path}, built for {own}, "
-                f"and a size of {width}x{height}. Remedy: --size {wanted}, or build it with "
+                f"and a size of {width}x{height}. Remedy: `size={wanted}`, or build it with "
                 f"Input((None, None, {self.channels}))."
             )
         check_stride(self.architecture.stride if self.architecture else 1, width, height)

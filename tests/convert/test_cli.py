@@ -92,10 +92,10 @@ def test_nothing_but_our_own_words_reaches_the_terminal(elsewhere):
     """In a process of its own: what TensorFlow says on the file descriptor is not to be seen by capsys."""
     _, done = elsewhere
     # Progress speaks every ten seconds, so on a busy machine more than once.
-    # The linter has something to say of so small a set.
+    # The linter has something to say of so small a set, and the network was never trained.
     words = {line.split(":")[0] for line in done.stderr.splitlines()}
     assert "Converting" in words
-    assert words <= {"Converting", "note", "warning", "error"}
+    assert words <= {"Converting", "note", "warning", "error", "The float network's output is far from its input"}
 
 
 @pytest.mark.parametrize(

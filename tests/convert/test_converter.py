@@ -97,12 +97,12 @@ def test_the_float_twin_of_fake_quantization_has_its_weights(qat_file):
 
 
 def test_int8_without_anything_to_take_ranges_from_is_wrong_usage(loaded):
-    with pytest.raises(UsageError, match=r"--representative.*quietcam calibrate"):
+    with pytest.raises(UsageError, match=r"`representative`.*quietcam calibrate"):
         convert_model(loaded, get_recipe("int8"), width=SIZE, height=SIZE)
 
 
 def test_a_size_that_does_not_divide_is_wrong_usage_with_a_size_that_does(loaded, representative):
-    with pytest.raises(UsageError, match=r"multiples of .* 4\. Received: 65x62\. Remedy: --size 64x6[04]"):
+    with pytest.raises(UsageError, match=r"multiples of .* 4\. Received: 65x62\. Remedy: `size=64x6[04]`"):
         convert_model(loaded, get_recipe("int8"), width=65, height=62, representative=representative)
 
 

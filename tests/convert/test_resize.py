@@ -67,7 +67,7 @@ def test_a_model_that_ships_is_the_same_graph_at_both_sizes(name):
 
 @pytest.mark.parametrize(("size", "remedy"), [((98, 32), "96x32"), ((1, 64), "4x64"), ((65, 63), "64x64")])
 def test_a_size_that_the_stride_does_not_divide_is_refused_with_the_nearest_that_it_does(conversions, size, remedy):
-    with pytest.raises(UsageError, match=f"total stride, 4.*Remedy: --size {remedy}"):
+    with pytest.raises(UsageError, match=f"total stride, 4.*Remedy: `size={remedy}`"):
         resize(conversions["int8"].content, *size)
 
 

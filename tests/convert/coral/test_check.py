@@ -70,7 +70,7 @@ def test_dynamic_sizes_are_a_fault_of_the_whole():
     report = check("dynamic")
     assert not report.holds
     assert "dynamic size" in report.faults[0]
-    assert "--size" in report.faults[0]
+    assert "convert with a fixed size" in report.faults[0]
     assert report.on_tpu == 0
 
 

@@ -152,7 +152,7 @@ def test_a_hanging_compiler_is_stopped_with_all_that_it_started(model, behave, t
 
     monkeypatch.setattr(subprocess, "Popen", Begun)
     compiler = Compiler((sys.executable, str(STAND_IN)))
-    with pytest.raises(ModelError, match=r"not done after 1 s.*--timeout"):
+    with pytest.raises(ModelError, match=r"not done after 1 s.*`timeout`"):
         compile_model(model, tmp_path, compiler, check_model(model), 1.0)
     assert "Started a compilation timeout timer" in (tmp_path / "tiny_64x64_int8_edgetpu.log").read_text()
     child = int((tmp_path / "pid").read_text())
@@ -257,7 +257,7 @@ def test_a_compiler_that_is_not_there_is_wrong_usage(wanted):
 
 def test_something_else_than_the_compiler_is_refused(model, behave):
     behave("unknown")
-    with pytest.raises(ModelError, match=r"must answer to --version.*usage: something else"):
+    with pytest.raises(ModelError, match=r"must tell its version.*usage: something else"):
         compile_it(model)
 
 

@@ -139,7 +139,7 @@ def test_convert_warns_says_what_to_try_and_does_it(files, pictures, tmp_path, c
     arguments += ["--representative", str(tmp_path / "rep.npz"), "--out", str(tmp_path)]
     assert run([*arguments, "--max-drop", "0.5"]) == 3
     said = capsys.readouterr().err
-    assert "int8 will collapse in layer second" in said
+    assert "Int8 will collapse in layer second" in said
     assert "--rescue" in said.splitlines()[-1]
     assert "train it with quantization where it was built" in said.splitlines()[-1]  # we train our own family alone
     assert "quietcam train" not in said
@@ -162,5 +162,5 @@ def test_short_of_a_collapse_the_layer_with_the_fewest_levels_is_named(files, pi
     assert run([*arguments, "--representative", str(tmp_path / "rep.npz"), "--out", str(tmp_path)]) == 3
     said = capsys.readouterr().err
     assert "collapse" not in said
-    assert "int8 has the fewest levels in layer second" in said
+    assert "Int8 has the fewest levels in layer second" in said
     assert "channel 5 reaches" in said

@@ -89,7 +89,7 @@ def test_convert_tells_no_loss_of_a_network_that_gives_no_pictures(white, capsys
     words += ["--representative", str(white / "r.npz"), "--json", str(white / "c.json")]
     assert run(words) == 0
     shown = capsys.readouterr()
-    assert "warning: the float network's output is 255 of 255 whatever the picture is" in shown.err
+    assert "The float network's output is 255 of 255 whatever the picture is" in shown.err
     assert "built for pixels of 0 to 255" in shown.err
     assert "int8 loses 0" not in shown.out + shown.err
     assert "int8 loses about" not in shown.out + shown.err
@@ -114,7 +114,7 @@ def test_convert_says_that_a_run_is_worse_than_the_noisy_picture(run_folder, tmp
     words = ["--out", str(tmp_path), "--size", "64x64", "--recipe", "float32", "--json", str(tmp_path / "c.json")]
     assert run(["convert", str(worse), *words]) == 0
     sentence = "the network is 0.87 dB worse than the noisy picture on its validation crops: 24.13 dB denoised"
-    assert f"warning: {sentence}" in capsys.readouterr().err
+    assert f"T{sentence[1:]}" in capsys.readouterr().err
     assert json.loads((tmp_path / "c.json").read_text())["harms"][0].startswith(sentence)
 
 

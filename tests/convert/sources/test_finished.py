@@ -274,7 +274,7 @@ def test_it_never_writes_over_what_it_is_made_of(model_files, tmp_path, capsys):
     alone = copied(model_files["int8"], tmp_path)
     before = alone.read_bytes()
     assert run(["convert", str(alone), "--out", str(tmp_path)]) == 2
-    assert "Remedy: another folder with --out, or another name" in capsys.readouterr().err
+    assert "Remedy: choose another folder with --out, or another name with --name" in capsys.readouterr().err
     assert alone.read_bytes() == before
 
 

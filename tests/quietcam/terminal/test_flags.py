@@ -15,25 +15,6 @@ ROOT = Path(quietcam.__file__).parents[1]
 PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge", "deploy")
 
 NOT_YET = {
-    # convert
-    "convert/converter.py",
-    "convert/files.py",
-    "convert/orders.py",
-    "convert/recipes.py",
-    "convert/resize.py",
-    # convert/coral
-    "convert/coral/check.py",
-    "convert/coral/compile.py",
-    "convert/coral/compiler.py",
-    "convert/coral/conditions.py",
-    "convert/coral/log.py",
-    "convert/coral/report.py",
-    "convert/coral/rules.py",
-    "convert/coral/tile.py",
-    # convert/quantize
-    "convert/quantize/rescue.py",
-    # convert/sources
-    "convert/sources/loaded_model.py",
     # edge
     "edge/capture.py",
 }

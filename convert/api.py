@@ -1,0 +1,179 @@
+"""``quietcam.convert``: from a trained network, or a finished model, to model files.
+
+The command of that name words its parameters as options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from convert.converter import check_ranges
+from convert.files import check_name, read_size
+from convert.orders import Order, carry_out
+from convert.outcome import Outcome
+from convert.recipes import Recipe, get_recipe
+from convert.sources.finished import find_source, load_finished
+from convert.sources.loaded_model import LoadedModel
+from quietcam.data.sets.pairs import Pair
+from quietcam.errors import UsageError
+from quietcam.quality_gate import QualityGate
+from quietcam.representative.set import RepresentativeSet, load_set
+
+__all__ = ["MAX_DROP", "MAX_DROP_ISO", "convert"]
+
+MAX_DROP = 0.1
+"""dB that int8 may lose to its float twin before it is warned of."""
+
+MAX_DROP_ISO = 0.25
+"""The same for the worst ISO bucket."""
+
+_SIDE = 256  # pixels of a square, where nobody names a size
+_CORAL_SIDE = 128  # likewise for an Edge TPU, of a network that is not of our family
+
+Size = str | tuple[int, int]
+"""``"640x480"`` or ``(640, 480)``: width and height in pixels."""
+
+
+def convert(
+    run_or_model: str | Path,
+    recipe: str | Sequence[str] | None = None,
+    size: Size | Sequence[Size] | None = None,
+    representative: str | Path | RepresentativeSet | None = None,
+    out: str | Path = "models",
+    *,
+    target: Literal["cpu", "coral"] = "cpu",
+    data: str | Path | Sequence[Pair] | None = None,
+    split: str = "all",
+    max_drop: float | None = None,
+    max_drop_iso: float = MAX_DROP_ISO,
+    rescue: bool = False,
+    name: str | None = None,
+) -> Outcome:
+    """Convert a trained network, or a finished model, to TFLite: ``NAME_WxH_RECIPE.tflite`` and its manifest.
+
+    Args:
+        run_or_model: a run directory, a ``.keras`` or ``.h5`` file, a SavedModel folder, the name of a model that
+            ships, or a float32 or int8 ``.tflite`` that was converted before.
+        recipe: ``float32``, ``float16``, ``dynamic_int8``, ``int8`` or ``int8x16``, or several of them. Defaults to
+            float32 and int8; of a ``.tflite`` and for a Coral to int8.
+        size: of the frames; or several sizes. Defaults to the size that the file was built for, else 256x256.
+        representative: the representative set, or its file: int8 ranges are measured on it. A ``.tflite`` has ranges
+            already, and those that this set exceeds are widened.
+        out: the folder for the models; those for a Coral go into its subfolder ``coral``.
+        target: ``coral`` for int8 throughout, an end before depth-to-space and a tile size chosen by memory.
+        data: pairs, or their folder, to measure on what int8 loses. Without them the loss is estimated.
+        split: the side of the pairs' split by scene, as ``validation``; where ``data`` is a folder.
+        max_drop: what int8 may lose to its float twin, dB. Defaults to 0.1; where it is given, a network of which no
+            loss can be told is refused.
+        max_drop_iso: the same for the worst ISO bucket of at least 3 pictures.
+        rescue: when int8 loses more, try what may help.
+        name: what the files' names begin with. Defaults to the run's name.
+
+    Returns:
+        The models that were written, as a sequence, and what was measured. ``outcome.holds`` tells whether int8 loses
+        no more than it may.
+
+    Raises:
+        UsageError: a parameter is wrong, or they do not go together.
+        ModelError: the network cannot be converted, or what came out breaks the contract of model files.
+        DataError: the representative set or the pairs cannot be used.
+        StorageError: a model cannot be written.
+        MissingExtraError: TensorFlow is not installed, and this conversion needs it.
+
+    Example:
+        >>> import tempfile
+        >>> from convert.api import convert
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> [model] = convert("nano", recipe="int8", size="64x64", out=folder.name)
+        >>> model.path.name, model.recipe, model.size
+        ('nano_64x64_int8.tflite', 'int8', (64, 64))
+        >>> folder.cleanup()
+    """
+    # All that can be wrong about the parameters comes before TensorFlow takes its seconds.
+    is_coral = target == "coral"
+    source = find_source(Path(run_or_model))
+    recipes = _recipes(recipe, is_coral, source.suffix == ".tflite")
+    sizes = [read_size(each) if isinstance(each, str) else each for each in _several(size)]
+    if name is not None:
+        check_name(name)
+    chosen = load_set(Path(representative)) if isinstance(representative, str | Path) else representative
+    pairs = _pairs(data, split)
+    loaded = _load(source)
+    for each in recipes:
+        check_ranges(loaded, each, chosen)
+    if max_drop is not None:
+        _check_gated(loaded, recipes, chosen)
+    order = Order(
+        recipes,
+        list(dict.fromkeys(sizes or [_default_size(loaded, is_coral)])),
+        check_name(name or loaded.name),
+        is_coral=is_coral,
+        gate=QualityGate(MAX_DROP if max_drop is None else max_drop, max_drop_iso),
+        rescue=rescue,
+    )
+    folder = Path(out)
+    return carry_out(loaded, order, folder / "coral" if is_coral else folder, chosen, pairs)
+
+
+def _several(size: Size | Sequence[Size] | None) -> list[Size]:
+    if size is None:
+        return []
+    if isinstance(size, str):
+        return [size]
+    if len(size) == 2 and isinstance(size[0], int) and isinstance(size[1], int):
+        return [(size[0], size[1])]
+    return [each if isinstance(each, str) else (each[0], each[1]) for each in size if not isinstance(each, int)]
+
+
+def _recipes(names: str | Sequence[str] | None, is_coral: bool, is_finished: bool) -> list[Recipe]:
+    usual = ["int8"] if is_coral or is_finished else ["float32", "int8"]
+    recipes = [get_recipe(each) for each in dict.fromkeys([names] if isinstance(names, str) else names or usual)]
+    if is_coral and any(not each.is_full_int8 for each in recipes):
+        raise UsageError(
+            "For a Coral only int8 models are made: nothing else maps to an Edge TPU. Received: "
+            f"{', '.join(each.name for each in recipes)}. Remedy: `recipe=int8`, or `target=cpu` for the others."
+        )
+    return recipes
+
+
+def _pairs(data: str | Path | Sequence[Pair] | None, split: str) -> Sequence[Pair] | None:
+    if not isinstance(data, str | Path):
+        return data
+    from quietcam.data.load import load_pairs
+
+    return load_pairs(data, split=split).pairs
+
+
+def _load(source: Path) -> LoadedModel:
+    if source.suffix == ".tflite":
+        return load_finished(source)
+    from convert.sources.keras_model import load_keras
+
+    return load_keras(source)
+
+
+def _check_gated(loaded: LoadedModel, recipes: Sequence[Recipe], chosen: RepresentativeSet | None) -> None:
+    """Refuse a limit where no int8 model is made from ranges, so that there is no loss to hold against it."""
+    has_ranges = loaded.carries_ranges or (bool(loaded.finished) and chosen is None)
+    if has_ranges or not any(each.is_full_int8 for each in recipes):
+        raise UsageError(
+            "`max_drop` compares int8 with the float network that it is made of. Received: "
+            + ("a network that has its ranges already." if has_ranges else "no `recipe=int8`.")
+            + " Remedy: quietcam compare FLOAT.tflite INT8.tflite --data DIR --max-drop DB"
+        )
+
+
+def _default_size(loaded: LoadedModel, is_coral: bool) -> tuple[int, int]:
+    finished = next(iter(loaded.finished.values()), None)
+    if finished is not None and not is_coral:
+        return finished.manifest.width, finished.manifest.height
+    if not is_coral or all(loaded.fixed):
+        return loaded.fit(_SIDE, _SIDE)
+    from convert.coral.tile import coral_tile
+
+    if loaded.architecture is None:
+        return loaded.fit(_CORAL_SIDE, _CORAL_SIDE)
+    side = coral_tile(loaded.architecture)
+    return side, side
