@@ -1,10 +1,10 @@
-"""How right the noise estimates are, and what the blind one costs a frame.
+"""How accurate the noise estimates are, and how long the estimate from one frame takes.
 
     python -m benchmarks.data.estimation [--data ../shared/data] [--out FOLDER] [--calibrate] [--clean-sides]
 
 The truth is the standard deviation of noisy - clean over the whole picture, all channels together, in steps of 255. A
-ratio is the estimate by the truth; of clean sides the reading itself is shown, in steps. "stream" is
-``BlindEstimator`` after its first frame. Sets that are not there are skipped. Writes estimation.csv.
+ratio is the estimate divided by the truth. For clean sides the estimate itself is shown, in steps. "stream" is
+``BlindEstimator`` after its first frame. Sets that do not exist are skipped. Writes estimation.csv.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@
 
 One pipeline stands for all cameras. Its colour matrix, gains and demosaic were fitted to the 23 crops of one phone in
 ``sidd_native/train`` (``--fit`` does it again). Of each picture only shot and read noise are fitted, on its left half;
-all figures are of its right half. Exposure stays at 1: where nothing saturates it cannot be told from shot and read.
-The clean side is taken for the average of an endless burst, and turned back into what the sensor saw.
+all figures are those of its right half. Exposure stays at 1: where nothing saturates, its effect looks like that of
+shot and read noise. The clean side is treated as the average of an endless burst and converted back into what the
+sensor saw.
 
-``--own-colours`` is a diagnosis, not a result: matrix and gains too are fitted to each picture's left half. What then
-still misses is the pipeline's form; what does not was the phone's colours, which differ from phone to phone.
+``--own-colours`` is a diagnosis, not a result: matrix and gains, too, are fitted to each picture's left half. Errors
+that remain come from the form of the pipeline; errors that vanish came from the colours of the phone.
 
 Writes noise_realism.csv and noise_realism.png. Lines end in "ok" where the target holds: variance within 15 % in every
 bin of 4,000 pixels or more, lag-1 autocorrelation within 0.05, correlation between channels within 0.1.
@@ -320,7 +321,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--fit", action="store_true", help="fit the pipeline to the train crops, print it, and stop")
     parser.add_argument(
-        "--own-colours", action="store_true", help="a diagnosis: matrix and gains by picture; writes nothing"
+        "--own-colours", action="store_true", help="fit matrix and gains to each picture; writes nothing"
     )
     arguments = parser.parse_args()
     folder = arguments.data / "sidd_native"

@@ -1,23 +1,23 @@
-"""What does it cost that an Edge TPU's library lives in a process of its own? One run, rounds in turns.
+"""What it costs to run an Edge TPU's library in a process of its own: all ways in turns, in one run.
 
     python -m benchmarks.device.child [--frames 200] [--rounds 10] [--before CHECKOUT] [--csv FILE]
 
 The tests' delegate library (tests/edge/fake_edgetpu.c; it needs a C compiler) stands for an Edge TPU: it inverts the
-picture, which takes almost no time, so that what lies around it is seen. At 640x480, of one picture in, through the
-network, and out again:
+picture, which takes almost no time, so that everything around it shows. Measured at 640x480, for one picture in,
+through the network, and out again:
 
 - in process: the library is loaded in this process, as it was before
 - child: it is loaded in a child process
 - cpu: the network on the CPU, on one thread, in this process
-- memory: what the child holds (its share, PSS, and all of it, RSS), and what it is given
+- memory: what the child holds (PSS and RSS), and how much it may take
 
-"adds" is the median over the rounds of the child's median above that of in process. With --before, a checkout of
+"adds" is the median over the rounds of the child's median minus that of "in process". With --before, a checkout of
 another commit, the denoiser on the CPU is measured with the code of both, in processes of their own, in turns: "cpu
 after by before". A checkout of the same commit tells how far the machine can be trusted. Nothing here was run on an
 Edge TPU.
 
-It needs a machine that is idle: two processes that take turns wait for a processor where others want it. Of the
-results of 2026-11-30 only those of commit 0699693 come from one: adds was 0.12 ms. The others had a load average of 10
+Run it on an idle machine: two processes that take turns wait for a processor that others use. Of the results of
+2026-11-30 only those of commit 0699693 come from an idle machine: adds was 0.12 ms. The others had a load average of 10
 to 15 on two cores: adds was 0.12 to 0.47 ms in five of seven and 2.2 and 7.4 in two, and the same code by itself gave
 1.074.
 
@@ -75,9 +75,9 @@ print(1000 * statistics.median(times[3:]))
 def main() -> int:
     """Measure, print, append, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=200, help="of each kind and round")
+    parser.add_argument("--frames", type=int, default=200, help="frames of each kind in each round")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--before", type=Path, help="a checkout of another commit")
+    parser.add_argument("--before", type=Path, help="checkout of another commit, to compare with")
     parser.add_argument("--csv", type=Path, default=RESULTS / "child.csv")
     options = parser.parse_args()
     missed: list[str] = []

@@ -1,13 +1,13 @@
-"""How fast is int8 where the processor lacks some of this one's instructions? Each kind of kernel, one after another.
+"""How fast int8 is on a processor with fewer instructions than this one: each kind of kernel, one after another.
 
     python -m benchmarks.device.kernels [--threads 1] [--peer nafnet_rgb_small.tflite] [--csv FILE]
 
-XNNPACK asks the processor what it can do, by the instruction CPUID, and chooses its kernels by the answer. This script
+XNNPACK asks the processor for its instructions (by CPUID) and chooses its kernels by the answer. This script
 copies the installed LiteRT, replaces each CPUID in the copy by an instruction that traps, and answers the trap without
-the features that are to be hidden. So a processor with AVX512-VNNI runs the very kernels of one that has AVX2 alone.
+the features that are to be hidden. So a processor with AVX512-VNNI runs the same kernels as one that has only AVX2.
 What stays different is the processor around them: caches, clock, how many instructions it starts at a time.
 
-All models take turns in one process for each kind. x86-64 with a C compiler and objdump (Debian: gcc, binutils) only.
+All models take turns in one process for each kind. Needs x86-64, a C compiler and objdump (Debian: gcc, binutils).
 """
 
 from __future__ import annotations

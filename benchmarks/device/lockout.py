@@ -1,10 +1,10 @@
-"""Who can shut the owner out of his page? How often he is served, and how soon, while strangers do their worst.
+"""Whether strangers can shut the owner out of the page: how often and how soon the owner is served during attacks.
 
     python -m benchmarks.device.lockout [--seconds 20] [ATTACK ...]
 
-The page is served with a token on 127.0.0.1, to strangers that are another process and have addresses 127.1.x.y, all
-of which count as this machine's: nothing here is helped by loopback being served first. The owner asks four times a
-second, on a new connection each time:
+The page is served with a token on 127.0.0.1. The strangers are another process with addresses 127.1.x.y, all of which
+count as this machine's, so the rule that serves loopback first helps nobody here. The owner asks four times a second,
+each time on a new connection:
 
 - cookie: a browser that has been let in
 - browser: the same, which opens six connections at once for a page
@@ -13,13 +13,13 @@ second, on a new connection each time:
 - form: the login form, from the browser's address
 - same: ``Authorization: Bearer`` from an address that strangers use too, as behind one router or proxy
 
-Where no token is asked for, all are strangers, and he asks from an address of his own:
+Without a token everybody is a stranger, and the owner asks from an address that no attacker uses:
 
 - page, snapshot, watch: ``/status.json``, ``/snapshot.jpg``, the head of ``/stream.mjpg``
 
-"served" counts answers that are what he asked for, "worst" is the longest of them in ms. Exit code 3 when any but
-same was refused once, or waited for more than a second. In "same" nobody can be told apart, unless the token is one
-that ``--token auto`` made.
+"served" counts correct answers, "worst" is the slowest of them in ms. Exit code 3 when any way but "same" was refused
+once or waited for more than a second. In "same" the owner cannot be told from the strangers, unless ``--token auto``
+made the token.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ ATTACKS = {
 def main() -> int:
     """Attack, ask, print a table, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"all of them if none: {'; '.join(ATTACKS)}")
-    parser.add_argument("--seconds", type=float, default=20, help="of each attack")
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"default: all. {'; '.join(ATTACKS)}")
+    parser.add_argument("--seconds", type=float, default=20, help="how long each attack lasts")
     parser.add_argument("--strangers", nargs=3, metavar=("ATTACK", "PORT", "SECONDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.strangers:

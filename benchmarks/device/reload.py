@@ -1,11 +1,11 @@
-"""How long do frames wait while another model is made ready? The worst gap between two frames, in turns in one run.
+"""How long frames wait while another model is loaded: the worst gap between two frames, all ways in turns in one run.
 
     python -m benchmarks.device.reload [--size 640x480] [--models A B] [--rounds 8] [--threads N] [--fps 30]
 
-A live synthetic camera, its frames through the denoiser into a sink that notes when each came. Two models take over
-from each other, in turns in these ways, each over the same time:
+A synthetic camera feeds the denoiser, and a sink notes when each frame comes. Two models take over from each other
+in these ways, each for the same time:
 
-- none: nothing is taken up, which is the measure for the rest.
+- none: no model is loaded; the others are compared with this.
 - in place: the model is built and run once in a thread of this process, and what frames need beside it when the first
   one comes, as it was before there was a trial.
 - at once: tried in a child process, and all is made ready; the runtime loads the model whenever that is.

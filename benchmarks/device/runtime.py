@@ -1,13 +1,13 @@
-"""Does the runtime keep up with the bare network? Ratios of one run each, start, memory, tiles.
+"""How close the runtime comes to the bare network: speed, start, memory, tiles.
 
     python -m benchmarks.device.runtime [--frames 300] [--csv benchmarks/results/runtime.csv] [--models FOLDER]
 
 Nets of the shapes `small` and `nano` at 640x480 and 1920x1088 are made first (TensorFlow, a process of its own, kept in
-FOLDER) or taken from there; they pass their input through, so that the gate stands open, which costs the most. Then:
+FOLDER) or taken from there; they pass their input through, so that the do-no-harm gate is open, which costs most. Then:
 
 - speed: bare invoke, the denoiser around it (gate on) and the whole pipeline from the synthetic camera to the null
-  sink, in turns in one process, for 1 and 2 threads. "share" is the pipeline's throughput by that of bare invoke,
-  "adds" the denoiser's mean above that of invoke, both the median over ten rounds; "blended" is the same with
+  sink, in turns in one process, for 1 and 2 threads. "share" is the pipeline's throughput divided by that of bare
+  invoke, "adds" the denoiser's mean minus that of invoke, both the median over ten rounds; "blended" is the same with
   strength 0.5: every pixel is blended.
 - start: from the start of the process until its first denoised frame comes out of it.
 - memory: what `quietcam run` holds after --frames frames.
@@ -51,7 +51,7 @@ SHARE, ADDS, START, MEMORY, TAIL = 0.95, {480: 0.6, 1080: 2.0}, 1.0, {480: 150, 
 def main() -> int:
     """Measure, print, append, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=300, help="of each kind")
+    parser.add_argument("--frames", type=int, default=300, help="frames of each kind")
     parser.add_argument("--csv", type=Path, default=RESULTS / "runtime.csv")
     parser.add_argument("--models", type=Path, default=ROOT / ".cache" / "runtime")
     parser.add_argument("--only", action="append", help="speed, start, memory, tail or tiles; default: all")

@@ -1,9 +1,9 @@
-"""Does memory stay flat? A run of many frames, watched from inside.
+"""Whether memory stays flat over a run of many frames.
 
     python -m benchmarks.device.soak [--frames 100000] [--model demo_256x256_int8] [--size 256x256]
 
-Frames of the synthetic camera go through the pipeline into the null sink, gate on. After a tenth of them resident
-memory, threads and open files are noted, then a hundred times until the end. Exit code 3 when memory grew by 1 MiB or
+Frames of the synthetic camera go through the pipeline into the null sink, gate on. After a tenth of them, and then a
+hundred times until the end, resident memory, threads and open files are noted. Exit code 3 when memory grew by 1 MiB or
 more, or when there are more threads or files than there were.
 """
 

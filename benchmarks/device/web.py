@@ -1,4 +1,4 @@
-"""What does it cost that people watch? Ratios of one run, and how old a frame is when a viewer has it.
+"""What viewers of the page cost, and how old a frame is when a viewer has it.
 
     python -m benchmarks.device.web [--frames 300] [--rounds 5] [--model demo_640x480_int8] [--csv FILE]
 
@@ -6,12 +6,12 @@ The synthetic camera gives 640x480 at 30 frames a second to the network on one t
 turns, several rounds of each:
 
 - none: the page is served and nobody watches
-- encode: nobody watches, and every frame is encoded once, in a thread of its own: what viewers cannot do without
-- 1, 4 viewers: who read all that comes
-- stuck: 4 viewers who never read
+- encode: nobody watches, and every frame is encoded once in a thread of its own, the least that viewers need
+- 1, 4 viewers: they read everything
+- stuck: 4 viewers that never read
 
-"denoise_ms" is the median time in the network, "to_none" and "to_encode" its ratio by those of the same round (median
-of the rounds), "fps" what went through, "latency" from the sensor's timestamp until a viewer had the last byte of the
+"denoise_ms" is the median time in the network, "to_none" and "to_encode" its ratio to theirs in the same round (median
+of the rounds), "fps" the frames a second, "latency" from the sensor's timestamp until a viewer had the last byte of the
 frame (ms), "delivered" the share of frames that each viewer got.
 
 What must hold (exit code 3 when it does not): 4 viewers at most 1.10 of encode; stuck at most 1.05 of none; the median
@@ -56,7 +56,7 @@ FOUR_TO_ENCODE, STUCK_TO_NONE, FRAME_TIMES = 1.10, 1.05, 2
 def main() -> int:
     """Measure, print, append, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=300, help="of each kind and round")
+    parser.add_argument("--frames", type=int, default=300, help="frames of each kind in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default="demo_640x480_int8")
     parser.add_argument("--csv", type=Path, default=RESULTS / "web.csv")

@@ -1,4 +1,4 @@
-"""The figures of a model card: every picture through every model, and what is asked of them."""
+"""The figures of a model card, from every picture and every model, and the least that is asked of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a comparison take under a minute, and no more memory for more pairs? The command itself, on generated pairs.
+"""Whether a comparison takes under a minute, and no more memory for more pairs: the command on generated pairs.
 
     python -m benchmarks.network.comparison [--pairs 100] [--csv benchmarks/results/compare.csv]
 

@@ -1,11 +1,11 @@
-"""What the do-no-harm gate keeps and what it costs: every set with the gate off and on, alone and as a stream.
+"""What the do-no-harm gate keeps and what it costs: every set with it off and on, as pictures and as a stream.
 
     python -m benchmarks.network.harm [--data ../shared/data] [--model demo_256x256_int8] [--csv FILE]
 
-PSNR in dB against the clean side, means over a set; untouched pictures count as 80 dB. "clean" is the clean side given
-as the input, held against itself. "stream" is the first frame of a stream for noisy sides, the sixth for clean ones.
-Sets that are not there are skipped. Exit code 3 when a clean side of sidd_native/valid or a generated scene keeps less
-than 45 dB, those of sidd_small_256/valid less than 40 dB in the mean, or noisy sides of sidd_native/valid or of
+PSNR in dB against the clean side, means over a set; untouched pictures count as 80 dB. "clean" means that the clean
+side is the input, compared with itself. "stream" is the first frame of a stream for noisy sides, the sixth for clean
+ones. Sets that do not exist are skipped. Exit code 3 when a clean side of sidd_native/valid or a generated scene keeps
+less than 45 dB, those of sidd_small_256/valid less than 40 dB in the mean, or noisy sides of sidd_native/valid or of
 generated pairs lose more than 0.1 dB in the mean.
 """
 

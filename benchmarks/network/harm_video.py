@@ -1,17 +1,17 @@
-"""What the do-no-harm gate shows of streams: sensor noise and none, raw, as MJPEG and as H.264, moving and still.
+"""What the do-no-harm gate does to streams: with and without noise, raw, MJPEG and H.264, moving and still.
 
-    python -m benchmarks.network.harm_video [--data ../shared/data] [--model small_640x480_int8] [--before GATE.PY]
+    python -m benchmarks.network.harm_video [--data ../shared/data] [--model small_640x480_int8] [--before HARM.PY]
 
-Scenes are real clips, pictures that stand still or are panned, and generated ones; those that are not there are
-skipped. They are put behind a simulated imx219 at a gain of 8 and 24, or left clean, and go through ffmpeg (libx264,
-veryfast, no B-frames, a key frame every 50, constant bit rate at 25 frames a second; MJPEG by its quality scale),
-which must be installed (`apt install ffmpeg`). PSNR in dB against the clean frames, at most 80, means from frame 16
-of 32 on: "noisy" is the stream as it comes, "off" all of the network, "on" with the gate, and "before" with the gate
-of another edge/network/harm.py. "kept" is what the gate shows against the stream as it comes. "share" is the mean
-share of the network, "ran" that of the frames for which it ran, "step" the largest change of the share from one frame
-to the next. Each stream is appended to the CSV as soon as it is measured. Exit code 3 when the gate lets a clean
-stream change to less than 45 dB of itself and lose 0.1 dB, or takes more than 0.3 dB and more than a third of what
-the network brings to a noisy one.
+Scenes are real clips, pictures that stand still or are panned, and generated ones; missing ones are skipped. They are
+put behind a simulated imx219 at a gain of 8 and 24, or left clean, and go through ffmpeg (libx264, veryfast, no
+B-frames, a key frame every 50, constant bit rate at 25 frames a second; MJPEG by its quality scale), which must be
+installed (`apt install ffmpeg`). PSNR in dB against the clean frames, at most 80, means from frame 16 of 32 on: "noisy"
+is the stream as it comes, "off" all of the network, "on" with the gate, and "before" with the gate of another
+edge/network/harm.py. "kept" compares the gate's output with the stream as it comes. "share" is the mean share of the
+network, "ran" that of the frames for which it ran, "step" the largest change of the share from one frame to the next.
+Each stream is appended to the CSV as soon as it is measured. Exit code 3 when the gate lets a clean stream change to
+less than 45 dB of itself and lose 0.1 dB, or takes more than 0.3 dB and more than a third of what the network brings to
+a noisy one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--model", default="small_640x480_int8")
-    parser.add_argument("--before", type=Path, help="another edge/network/harm.py, to hold this one against")
+    parser.add_argument("--before", type=Path, help="another edge/network/harm.py, to compare with")
     parser.add_argument("--csv", type=Path, default=RESULTS / "gate_video.csv")
     options = parser.parse_args()
     if shutil.which("ffmpeg") is None:

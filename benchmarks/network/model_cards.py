@@ -1,4 +1,4 @@
-"""What can the models that ship do, and what not? Measures them and writes their cards.
+"""Measures what the models that ship can and cannot do, and writes their cards.
 
     python -m benchmarks.network.model_cards [NAME ...] [--data ../shared/data] [--peer nafnet_rgb_small.tflite]
 
@@ -6,8 +6,8 @@ For each NAME (default: all but the demo's) it writes edge/models/NAME.md and do
 to benchmarks/results/models.csv. Measured on the central 256x256 crops of sidd_native/valid and sidd_small_256/valid,
 uint8 RGB, without the gate: noisy, float twin, int8 and the peer; what the clean sides keep, with the gate ("left
 alone") and without; white Gaussian noise of sigma 25 and 5 % salt and pepper on the clean sides. The picture shows the
-worst of 48 generated scenes that nothing was trained on, and the worst of their dark flat areas, magnified: they are
-the project's own.
+worst of 48 generated scenes that no model was trained on, and the worst of their dark plain areas, magnified. The
+scenes are the project's own.
 
 Exit code 3 when a model misses what is asked of it (``card_figures.ASKED``).
 """

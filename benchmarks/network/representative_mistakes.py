@@ -1,12 +1,12 @@
-"""What each mistake in representative data costs, in dB, by really converting the shipped demo network with it.
+"""What each mistake in representative data costs, in dB, measured by converting the shipped demo network with it.
 
     python -m benchmarks.network.representative_mistakes [--frames 32] [--pictures 16] [--calibrate DIR] [--data DIR]
 
-Twice each: as TensorFlow's own converter calibrates (least and greatest value), and with quietcam's ranges (a small
-tail given up, both ends held at [0, 1]); the checks that would refuse some of these sets are gone around. The judge is
-the mean PSNR of held-out pairs. ``drop`` is against the float network. ``linter`` is what
-``quietcam.representative.lint`` says of the set. Pairs are generated; those of --calibrate and --data take
-their places. Writes representative_mistakes.csv.
+Each twice: calibrated as TensorFlow's converter does it (least and greatest value), and with quietcam's ranges (a small
+tail is cut off, both ends stay at [0, 1]). The checks that would refuse some of these sets are left out. The figure is
+the mean PSNR over held-out pairs. ``drop`` is the loss to the float network. ``linter`` is what
+``quietcam.representative.lint`` finds. Pairs are generated unless --calibrate and --data name others. Writes
+representative_mistakes.csv.
 """
 
 from __future__ import annotations
@@ -155,10 +155,10 @@ def show(rows: list[tuple[Any, ...]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=32, help="of each representative set")
-    parser.add_argument("--pictures", type=int, default=16, help="to judge on")
-    parser.add_argument("--calibrate", type=Path, help="pairs for the sets, in the place of generated ones")
-    parser.add_argument("--data", type=Path, help="pairs to judge on, likewise")
+    parser.add_argument("--frames", type=int, default=32, help="frames in each representative set")
+    parser.add_argument("--pictures", type=int, default=16, help="pairs that PSNR is measured on")
+    parser.add_argument("--calibrate", type=Path, help="pairs for the sets. Default: generated ones")
+    parser.add_argument("--data", type=Path, help="pairs that PSNR is measured on. Default: generated ones")
     parser.add_argument("--out", type=Path, default=RESULTS / "representative_mistakes.csv")
     arguments = parser.parse_args()
     pairs = read_pairs(arguments.data, arguments.pictures, JUDGE_SEED, JUDGE_BAND)

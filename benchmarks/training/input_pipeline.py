@@ -1,4 +1,4 @@
-"""Is the input pipeline fast enough? Packed patches against a bare copy and against a training step, in one run.
+"""Whether the input pipeline is fast enough: packed patches against a bare copy and a training step, in one run.
 
     python -m benchmarks.training.input_pipeline [--seconds 20] [--csv benchmarks/results/input_pipeline.csv]
 
@@ -7,7 +7,7 @@ It packs generated pictures into shards, then takes turns, so that a machine tha
 - copy: a bare loop that copies the crops of that stream from the mapped shards into a preallocated uint8 batch;
 - gather: the stream of uint8 batches before augmentation;
 - pipeline: the whole stream, shuffled, cropped, mirrored and turned, float32;
-- step: one training step (forward, backward, Adam) of a 0.4-GMAC network on a batch that is there already.
+- step: one training step (forward, backward, Adam) of a 0.4-GMAC network on a batch that is in memory.
 
 All with batches of 32 at 128x128 out of packed patches of 256x256. Figures are medians over the turns. Two must hold
 (exit code 3 when one does not): pipeline at least 5 times step, gather at least half of copy.

@@ -4,10 +4,10 @@
 
 Each run is converted to int8 at 256x256 and 640x480 (by its own ranges after `train --qat`, else by the representative
 set: PTQ), and to its float twin. Bare `invoke` of all models is timed in turns in one process, on one thread, so that
-the columns can be compared with each other, and with nothing else. PSNR is the mean over each --data set's pairs.
+the columns can be compared with each other, but not with other runs. PSNR is the mean over each --data set's pairs.
 
 The first RUN is what the others are compared with. Exit code 3 when a run of the same GMACs as the first is faster or
-slower than it by more than a tenth: zeros alone must not change the time, or what the docs say of them is wrong.
+slower than it by more than a tenth: the docs say that zeros alone do not change the time.
 """
 
 from __future__ import annotations

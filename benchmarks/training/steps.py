@@ -1,10 +1,10 @@
-"""What is a training step faster in: float32 or bfloat16, and with XLA or without? Of each config's network.
+"""How fast a training step is in float32 and in bfloat16, with and without XLA, for each config's network.
 
     python -m benchmarks.training.steps [CONFIG ...] [--csv benchmarks/results/steps.csv]
 
 Medians of whole steps of the config's batch (default configs: nano, small, base), in turns in one process, so that the
-columns can be compared with each other, and with nothing else. Exit code 3 when what ``auto`` takes here is slower
-than another choice by more than a fifth.
+columns can be compared with each other, but not with other runs. Exit code 3 when the choice of ``auto`` is slower than
+another one by more than a fifth.
 """
 
 from __future__ import annotations
