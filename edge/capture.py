@@ -1,4 +1,4 @@
-"""Captured frames: noisy pictures of the very camera that a model will run on, to calibrate it with."""
+"""Capture: save noisy frames of the camera that a model will run on, to calibrate the model with them."""
 
 from __future__ import annotations
 
@@ -24,25 +24,30 @@ from quietcam.estimation import estimate_blind
 from quietcam.files.atomic import write_json
 from quietcam.terminal.secrets import shown
 
-__all__ = ["EVERY", "Capture", "capture", "prepare_folder"]
+__all__ = ["EVERY", "CaptureReport", "capture", "prepare_folder"]
 
 EVERY = 0.5
-"""Seconds between two frames of a live camera: 256 frames are spread over two minutes."""
+"""Seconds between two saved frames of a live camera, so that 256 frames are spread over two minutes."""
 
 _NAME = re.compile(r"frame_\d{6}\.png")
-_GIVE_UP = 120  # frames in a row that were saved before: a source that repeats itself, or a frozen camera
+_GIVE_UP = 120  # equal frames in a row: the source repeats itself, or the camera is frozen
 
 
 @dataclass
-class Capture:
-    """What was saved, and of what.
+class CaptureReport:
+    """What was saved, and from which source.
 
     Attributes:
-        isp_denoise: whether the camera denoises its frames itself; None where it does not tell.
-        frames: saved pictures.
-        repeated: frames that were passed over since they equal one that is saved.
+        source: the camera's name, without secrets.
+        isp_denoise: whether the camera denoises its frames by itself; None if that is not known.
+        every: seconds between two frames; None for a file.
+        frames: number of saved pictures.
+        repeated: number of frames that were skipped because they equal a saved one.
+        bytes: size of all saved pictures.
+        seconds: from the first saved frame to the last.
+        sizes: of the frames, as ``640x480``.
         sigma: noise of each saved frame, estimated from it alone, in steps of 255.
-        low, high: least and greatest value.
+        low, high: smallest and largest value of all pixels.
     """
 
     source: str
@@ -58,7 +63,7 @@ class Capture:
     high: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As in ``capture.json``."""
+        """Plain values, as ``capture.json`` holds them."""
         return {
             "format": 1,
             "source": self.source,
@@ -76,11 +81,11 @@ class Capture:
 
 
 def prepare_folder(folder: Path, overwrite: bool) -> None:
-    """Make an empty folder for frames; with ``overwrite``, remove those of an earlier capture.
+    """Make an empty folder for frames. With ``overwrite``, remove an earlier capture from it.
 
     Raises:
-        UsageError: it is a file; or it is not empty, and ``overwrite`` is not given or what lies there is no capture's;
-            or another process captures into it.
+        UsageError: it is a file; or it is not empty, and ``overwrite`` is not set or it holds other files than a
+            capture's; or another process captures into it.
         StorageError: it cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
@@ -95,11 +100,11 @@ def _empty(folder: Path, overwrite: bool) -> None:
     if there and not overwrite:
         raise UsageError(
             f"The folder for captured frames must be empty. Received: {folder}, with {len(there)} files. "
-            "Remedy: choose another one, or replace an earlier capture with --overwrite."
+            "Remedy: choose another folder with `out`, or replace an earlier capture with `overwrite`."
         )
     if foreign:
         raise UsageError(
-            f"--overwrite replaces an earlier capture and nothing else. Received: {folder}, which holds {foreign[0]}. "
+            f"`overwrite` replaces an earlier capture and nothing else. Received: {folder}, which holds {foreign[0]}. "
             "Remedy: choose another folder."
         )
     for name in there:
@@ -115,25 +120,26 @@ def capture(
     *,
     count: int,
     every: float | None = None,
-    on_frame: Callable[[Capture], None] = lambda _: None,
-) -> Capture:
-    """Save ``count`` different frames as PNG, each there whole or not at all, and ``capture.json`` beside them.
+    on_frame: Callable[[CaptureReport], None] = lambda _: None,
+) -> CaptureReport:
+    """Save ``count`` different frames as PNG, and ``capture.json`` beside them.
 
-    It is written also when Ctrl-C or an error ends the capture early, of the frames that are there by then.
+    Each file is written completely or not at all. ``capture.json`` is also written when Ctrl-C or an error ends the
+    capture early.
 
     Args:
         camera: opened.
         folder: empty; see ``prepare_folder``.
-        every: seconds between two frames, by their timestamps. Defaults to 0.5 for a live camera; frames of a file are
-            spread over all of it.
+        every: seconds between two frames, by their timestamps. Defaults to 0.5 for a live camera. Of a file, frames are
+            taken evenly from its beginning to its end.
         on_frame: called after each saved frame.
 
     Raises:
         DataError: no frame came.
-        UsageError: another process captures into the folder, or did so since it was made empty.
-        StorageError: the disk has no room for so many frames (told after the first one), or fails.
+        UsageError: another process captures into the folder, or has captured since the folder was emptied.
+        StorageError: the disk fails, or has no room for so many frames (known after the first one).
     """
-    done = Capture(shown(camera.name), every=every if every is not None else EVERY if camera.live else None)
+    done = CaptureReport(shown(camera.name), every=every if every is not None else EVERY if camera.live else None)
     with LockedFolder(folder):
         _empty(folder, overwrite=False)
         try:
@@ -146,7 +152,9 @@ def capture(
     return done
 
 
-def _save_all(camera: Camera, folder: Path, count: int, done: Capture, on_frame: Callable[[Capture], None]) -> None:
+def _save_all(
+    camera: Camera, folder: Path, count: int, done: CaptureReport, on_frame: Callable[[CaptureReport], None]
+) -> None:
     seen: set[bytes] = set()
     in_a_row = 0
     start: float | None = None
@@ -169,8 +177,8 @@ def _save_all(camera: Camera, folder: Path, count: int, done: Capture, on_frame:
             return
 
 
-def _chosen(camera: Camera, count: int, done: Capture) -> Iterator[Frame]:
-    """The frames to save. One that turns out to be saved already costs no turn: the next one is tried at once."""
+def _chosen(camera: Camera, count: int, done: CaptureReport) -> Iterator[Frame]:
+    """The frames to save. After a frame that equals a saved one, the next frame is tried at once."""
     if done.every is None:
         yield from _spread_over(camera, count)
         return
@@ -181,12 +189,12 @@ def _chosen(camera: Camera, count: int, done: Capture) -> Iterator[Frame]:
         before = done.frames
         yield frame
         if done.frames > before:
-            # From this frame on, not from when it was due: a stall must not be made up for in a burst.
+            # Counted from this frame, and not from when it was due: after a stall no burst of frames follows.
             due = frame.timestamp + done.every
 
 
 def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
-    """Of a source that tells how many frames it has, ``count`` from its beginning to its end; else each."""
+    """``count`` frames, evenly spread, of a source that knows how many frames it has; else every frame."""
     total = camera.count() if isinstance(camera, VideoCamera) else camera.total
     step = max(1.0, total / count) if total else 1.0
     due = 0.0
@@ -197,7 +205,7 @@ def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
 
 
 def _given_back(camera: Camera) -> Iterator[Frame]:
-    """Its frames, each valid until the next one is asked for: their memory may be the camera's own."""
+    """The camera's frames. Each is valid until the next one is asked for: its memory may belong to the camera."""
     for frame in camera:
         try:
             yield frame
@@ -205,7 +213,7 @@ def _given_back(camera: Camera) -> Iterator[Frame]:
             frame.done()
 
 
-def _save(frame: Frame, path: Path, count: int, done: Capture) -> None:
+def _save(frame: Frame, path: Path, count: int, done: CaptureReport) -> None:
     write_picture(path, frame.image)
     size = path.stat().st_size
     if done.frames == 0:
@@ -213,8 +221,8 @@ def _save(frame: Frame, path: Path, count: int, done: Capture) -> None:
         if size * (count - 1) > free:
             path.unlink()
             raise StorageError(
-                f"There must be room for all frames. Received: {count} of about {size / 1e6:.1f} MB, and "
-                f"{free / 1e6:.0f} MB free at {path.parent}. Remedy: a smaller --count, or another place."
+                f"The disk must have room for all frames. Received: {count} frames of about {size / 1e6:.1f} MB, and "
+                f"{free / 1e6:.0f} MB free at {path.parent}. Remedy: a smaller `count`, or another folder with `out`."
             )
     height, width = frame.image.shape[:2]
     done.frames += 1

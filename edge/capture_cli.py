@@ -12,7 +12,7 @@ from quietcam.files.paths import exists, resolved
 from quietcam.terminal.options import Json, number, whole
 
 if TYPE_CHECKING:
-    from edge.capture import Capture
+    from edge.capture import CaptureReport
 
 __all__ = ["capture_command"]
 
@@ -20,26 +20,26 @@ _QUIET = 1.4  # of 255
 
 
 def capture_command(
-    out: Annotated[Path, typer.Option(help="The folder for the frames; empty or new.")],
+    out: Annotated[Path, typer.Option(help="Folder for the frames. It must be empty or new.")],
     source: Annotated[
         str | None,
         typer.Option(help="A camera, a video or pictures, as for `quietcam run`. Default: the camera that is there."),
     ] = None,
-    count: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many frames.")] = 256,
+    count: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Number of frames.")] = 256,
     every: Annotated[
         float | None,
         typer.Option(
             parser=number(0, 10**7),
             metavar="SECONDS",
-            help="Time between two frames. Default: 0.5 for a live camera; frames of a file are spread over all of it.",
+            help="Seconds between two frames. Default: 0.5 for a live camera; of a file, frames from all of it.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier capture there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier capture in that folder.")] = False,
     json: Json = None,
 ) -> None:
-    """Save noisy frames of this camera, as they come, for `quietcam calibrate --data DIR --out rep.npz` on the desktop.
+    """Save noisy frames of this camera, to be used on the desktop: `quietcam calibrate --data DIR --out rep.npz`.
 
-    Let the scene change meanwhile: day and night, near and far. Equal frames are saved once.
+    Let the scene change meanwhile: day and night, near and far. Of equal frames only one is saved.
 
     Example: `quietcam capture --source synthetic --count 64 --every 0.1 --out frames`
     """
@@ -54,7 +54,9 @@ def capture_command(
     source = source or find_camera()
     camera = open_camera(source)
     if exists(Path(source)) and resolved(Path(source)) == resolved(out):
-        raise UsageError(f"The frames must not go where they come from. Received: {out}. Remedy: choose another --out.")
+        raise UsageError(
+            f"Frames cannot be saved where they are read from. Received: {out}. Remedy: choose another `out`."
+        )
     prepare_folder(out, overwrite)
     with camera, progress("Capturing", count) as bar:
         done = capture(camera, out, count=count, every=every, on_frame=lambda _: bar.advance())
@@ -62,7 +64,7 @@ def capture_command(
     _tell(done, out, count)
 
 
-def _tell(done: Capture, out: Path, count: int) -> None:
+def _tell(done: CaptureReport, out: Path, count: int) -> None:
     from quietcam.terminal.progress import say
 
     told = done.to_dict()
@@ -73,21 +75,21 @@ def _tell(done: Capture, out: Path, count: int) -> None:
         + f", values {done.low} to {done.high}"
     )
     if done.frames < count:
-        why = "the source repeats itself" if done.repeated else "the source has no more"
+        why = "the source repeats itself" if done.repeated else "the source has no more frames"
         say(f"{done.frames} of {count}: {why}")
     elif done.repeated:
-        say(f"{done.repeated} frames were equal to saved ones and passed over")
+        say(f"{done.repeated} frames equal saved ones and were skipped")
     say(
         {
             False: "the camera's own denoiser is off",
-            True: "warning: the camera's own denoiser is on, so these frames are not as noisy as its sensor. "
+            True: "warning: the camera's own denoiser is on, so these frames have less noise than its sensor. "
             "Remedy: turn it off and capture again.",
-            None: "nothing tells whether the camera denoises by itself; calibrate only on frames that it has not",
+            None: "it is not known whether the camera denoises by itself; if it does, do not calibrate with its frames",
         }[done.isp_denoise]
     )
     if noise and noise["median"] < _QUIET:
         say(
-            f"warning: hardly any noise in these frames ({noise['median']:.1f} of 255): the camera or the recorder has "
-            "taken it out, or the light is very good. A set of them will not stand for noisy ones."
+            f"warning: hardly any noise in these frames ({noise['median']:.1f} of 255): the camera or the recorder "
+            "has removed it, or the light is very good. A representative set of them does not represent noisy frames."
         )
     say(f"next: quietcam calibrate --data {out} --out representative.npz")

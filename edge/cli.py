@@ -1,4 +1,4 @@
-"""The commands of the edge stage: `bench` and `models`; `run`, `capture` and `doctor` have files of their own."""
+"""The commands of the edge stage: `bench` and `models` here; `run`, `capture` and `doctor` have files of their own."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ def mount(app: typer.Typer) -> None:
 def bench_command(
     model: Model = None,
     compare: Annotated[
-        list[str] | None, typer.Option(metavar="MODEL", help="Another model to measure in turns with the first.")
+        list[str] | None, typer.Option(metavar="MODEL", help="Another model, measured in turns with the first one.")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Of the frames. Default: the model's own.")
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the frames. Default: the model's own.")
     ] = None,
     threads: Threads = None,
     device: Device = "cpu",
-    gate: Annotated[bool, typer.Option("--gate/--no-gate", help="With the do-no-harm gate, as `run` has it.")] = True,
-    frames: Annotated[int, typer.Option(parser=whole(1, 10**6), help="How many to measure of each kind.")] = 200,
+    gate: Annotated[bool, typer.Option("--gate/--no-gate", help="Use the do-no-harm gate, as `run` does.")] = True,
+    frames: Annotated[
+        int, typer.Option(parser=whole(1, 10**6), help="Number of frames to measure of each kind.")
+    ] = 200,
     json: Json = None,
 ) -> None:
     """Measure latency, throughput and memory, and what the runtime adds to the bare network.
@@ -76,7 +78,7 @@ def bench_command(
 
 
 def models_command(json: Json = None) -> None:
-    """List the models that ship: size, cost, quality, licence of the training data.
+    """List the models that ship: their size, cost, quality, and the licence of their training data.
 
     Example: `quietcam models`
     """
@@ -96,8 +98,8 @@ def models_command(json: Json = None) -> None:
     notes = ["no model ships with this installation"]
     if models:
         notes = [
-            f"{default_model()} is the default and means {resolve_model().stem}. PSNR is the network's before it was "
-            "converted, on its own validation crops: demo's are generated scenes, the others' SIDD.",
+            f"{default_model()} is the default and stands for {resolve_model().stem}. PSNR is the network's before it "
+            "was converted, on validation crops: of generated scenes for demo, of SIDD for the others.",
             f"The files, and a card of each model: {resolve_model().parent}",
         ]
     _show(

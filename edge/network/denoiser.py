@@ -1,4 +1,4 @@
-"""Frames of any size through a model of one size, by a share that harms no clean frame."""
+"""The denoiser: puts frames of any size through a model of one size, and blends the result as the gate decides."""
 
 from __future__ import annotations
 
@@ -28,29 +28,42 @@ from quietcam.tiling import TileGrid
 __all__ = ["Denoiser"]
 
 _CLEAN = "it is clean"
-_TRIALS = 3  # of one model: frames may change their size meanwhile
+_TRIALS = 3  # of one model: the frames may change their size meanwhile
 
 
 class Denoiser(FrameDenoiser):
-    """A model, ready for frames. The memory for a frame size is taken at its first frame and kept.
+    """Denoises frames of any size with one model.
 
-    A frame that fits into the model goes through it at once, mirrored at its right and lower edge where it is
-    smaller; a larger one goes in overlapping tiles.
+    A frame that fits into the model goes through it at once; where it is smaller, it is mirrored at its right and lower
+    edge. A larger frame goes through in overlapping tiles. Memory for a frame size is allocated at its first frame.
 
     Args:
-        model: a model file, or its path; or the variants of :func:`edge.network.variants.load_variants`.
-        threads: as for :class:`edge.network.interpreter.Interpreter`.
-        overlap: what neighbouring tiles share, in pixels. Defaults to what the model's receptive field asks
-            for, up to a quarter of a tile.
-        device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them, which share the tiles.
-        strength: the network's share in what is shown, 0 to 1. Can be set while frames run.
-        gate: let the network in only as far as a frame is noisy (:class:`edge.network.harm.HarmGate`).
-        stream: frames come from one camera; the gate then moves smoothly from one to the next. Otherwise each
-            picture is judged alone.
+        model: the name of a model that ships, as ``small``; or a path, a :class:`edge.network.modelfile.ModelFile`, or
+            variants from :func:`edge.network.variants.load_variants`. ``quietcam models`` lists the models that ship.
+        threads: of the CPU's kernels, 1 to 256. Defaults to one per core, up to 4.
+        overlap: pixels that neighbouring tiles share. Defaults to what the model's receptive field needs, up to a
+            quarter of a tile.
+        device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several of them with commas, which share the tiles.
+        strength: the network's share in the result, 0 to 1. It can be changed between frames.
+        gate: use the do-no-harm gate (:class:`edge.network.harm.HarmGate`): the cleaner a frame is, the less of the
+            network it gets. Defaults to all of the network for every frame.
+        stream: the frames come from one camera, one after another, so the gate moves smoothly between them. Otherwise
+            each picture is judged alone.
+
+    Raises:
+        UsageError: the model does not exist, or an option is not valid.
+        ModelError: the model cannot be used.
+        DeviceError: no device starts.
+        MissingExtraError: no runtime is installed.
 
     Example:
-        >>> with Denoiser("demo_256x256_int8.tflite") as denoiser:
+        >>> import numpy as np
+        >>> from edge.network.denoiser import Denoiser
+        >>> noisy = np.random.default_rng(0).integers(100, 156, (120, 160, 3), np.uint8)
+        >>> with Denoiser("small") as denoiser:
         ...     denoised = denoiser.denoise(noisy)
+        >>> denoised.shape, denoised.dtype, bool(denoised.std() < noisy.std())
+        ((120, 160, 3), dtype('uint8'), True)
     """
 
     def __init__(
@@ -80,27 +93,27 @@ class Denoiser(FrameDenoiser):
 
     @property
     def model(self) -> ModelFile:
-        """The one that runs; another after ``reload``."""
+        """The model that runs; another one after ``reload``."""
         return self._engine.model
 
     @property
     def interpreter(self) -> Interpreter:
-        """One that works now, to time its ``invoke``."""
+        """An interpreter that works now, to measure its ``invoke``."""
         return self._engine.interpreter
 
     @property
     def runtime(self) -> str:
-        """Name and version of the runtime that the networks run on."""
+        """Name and version of the runtime."""
         return self._engine.runtime
 
     @property
     def threads(self) -> int:
-        """Of the CPU's kernels."""
+        """Number of threads of the CPU's kernels."""
         return self._engine.threads
 
     @property
     def strength(self) -> float:
-        """The network's share in what is shown, 0 to 1; setting it holds from the next frame on."""
+        """The network's share in the result, 0 to 1. A new value holds from the next frame on."""
         return self._strength
 
     @strength.setter
@@ -109,12 +122,12 @@ class Denoiser(FrameDenoiser):
 
     @property
     def noise_sigma(self) -> float | None:
-        """The last frame's noise in steps of 255, as the gate estimated it; None without a gate or a frame."""
+        """Noise of the last frame in steps of 255, as the gate estimated it; None without a gate, or before a frame."""
         return None if self._gate is None else self._gate.sigma
 
     @property
     def device_state(self) -> dict[str, Any]:
-        """Which device was wanted and which is used: :attr:`edge.network.engine.Engine.state`."""
+        """Which devices are wanted and which are used: :attr:`edge.network.engine.Engine.state`."""
         return self._engine.state
 
     def report(self) -> dict[str, Any]:
@@ -122,24 +135,31 @@ class Denoiser(FrameDenoiser):
         return {"device": self.device_state}
 
     def denoise(self, noisy: Image, out: Image | None = None) -> Image:
-        """The denoised frame: uint8 ``(H, W, C)``, in ``out`` where that has its shape (a reload may change it).
+        """Denoise one frame.
 
-        A grayscale frame goes through an RGB model as three equal channels and comes out as RGB. An RGB frame
-        goes through a grayscale model channel by channel. Where every device is lost and nothing is left to run
-        on, the frame comes back as it is.
+        An RGB model takes a grayscale frame as three equal channels, and gives RGB. A grayscale model takes an RGB
+        frame channel by channel. If no device is left that can run the network, the frame comes back as it is.
+
+        Args:
+            noisy: uint8 ``(H, W, 3)`` RGB, or ``(H, W, 1)``.
+            out: memory for the result. It is used if it has the result's shape, which a reload may change.
+
+        Returns:
+            The denoised frame, uint8 ``(H, W, C)``.
 
         Raises:
             DataError: ``noisy`` is not uint8 ``(H, W, 3)`` or ``(H, W, 1)``.
-            ModelError: the model fails.
+            ModelError: the model fails while it runs.
         """
         return self.treat(noisy, out).image
 
     def treat(self, noisy: Image, out: Image | None = None, half: bool = False) -> Treated:
-        """As ``denoise``, and what was done.
+        """Denoise one frame as ``denoise`` does, and say what was done.
 
         Args:
-            half: let the network see the frame at half its width and height: a quarter of the work. What it takes
-                away is judged, and blended, at the frame's own size.
+            noisy, out: as for ``denoise``.
+            half: the network sees the frame at half its width and height, which is a quarter of the work. The gate
+                judges, and blends, at the frame's own size.
         """
         check_image(noisy, "A frame")
         with self._lock:
@@ -163,11 +183,13 @@ class Denoiser(FrameDenoiser):
                 self._gate.resume()
 
     def reload(self, model: ModelFile | Path | str) -> None:
-        """Take another model between two frames, after it ran a frame like the last one in a process of its own
-        (:mod:`edge.child.trial`). The present one runs until then. May be called from another thread while frames run.
+        """Switch to another model between two frames. May be called from another thread while frames run.
+
+        The new model first runs a frame like the last one in a child process (:mod:`edge.child.trial`). The present
+        model runs until then.
 
         Raises:
-            ModelError: it cannot be used, and the present one goes on; or this was closed meanwhile.
+            ModelError: the new model cannot be used, and the present one goes on; or the denoiser was closed meanwhile.
         """
         try:
             with self._reloading, gil_window.background_work():
@@ -177,7 +199,7 @@ class Denoiser(FrameDenoiser):
         self._warn()
 
     def _make_ready(self, variants: ModelVariants) -> tuple[Engine, HarmGate | None, dict[tuple[int, int], Tiles]]:
-        """All that frames need, so that none of them waits for it."""
+        """Prepare all that frames need, so that no frame waits for it."""
         model = variants.shown
         gate = self._make_gate(model)
         for _ in range(_TRIALS):
@@ -189,7 +211,7 @@ class Denoiser(FrameDenoiser):
         engine = Engine(variants, self._device, self._threads)
         try:
             tiles = {size: self._cut(model, size) for size in {shape[:2], *self._tiles} if not _fits(model, size)}
-            if variants.tpu is not None:  # it has a process of its own
+            if variants.tpu is not None:  # it has a child process
                 noisy = np.zeros((*shape[:2], model.channels), np.uint8)
                 if not _run(engine, tiles.get(shape[:2]), noisy, np.empty_like(noisy)):
                     raise ModelError(f"No device runs {model.path}. Received: {engine.state['reason']}.")
@@ -204,24 +226,24 @@ class Denoiser(FrameDenoiser):
             if not closed:
                 engine, self._engine = self._engine, engine
                 if gate is not None and self._gate is not None:
-                    gate.follow(self._gate)  # or each change of the model would be seen as a flash of noise
+                    gate.follow(self._gate)  # else each change of the model would show as a flash of noise
                 self._gate, self._tiles = gate, tiles
         gil_window.wait_for_invoke()
         engine.close()
         if closed:
-            raise ModelError("A denoiser that is closed takes no other model.")
+            raise ModelError("A closed denoiser takes no other model.")
 
     def _warn(self) -> None:
-        """Say what was found wrong with the model when it was converted."""
+        """Warn of what ``quietcam convert`` found wrong with the model."""
         for finding in describe(self.model)["findings"] or ():
-            log.warning(f"{self.model.name} was found unfit when it was converted: {finding}")
+            log.warning(f"{self.model.name} was converted with a fault: {finding}")
 
     def tiles(self, height: int, width: int) -> int:
-        """How often the network runs for one channel group of a frame of this size."""
+        """How often the network runs for a frame of this size; for a grayscale model, for each of its channels."""
         return len(grid_of(self.model, height, width, self._asked_overlap))
 
     def close(self) -> None:
-        """Give the model's memory and the devices back. May be called twice."""
+        """Free the model's memory and the devices. May be called twice."""
         self._trial.stop()
         with self._lock:
             self._closed = True
@@ -259,7 +281,7 @@ class Denoiser(FrameDenoiser):
         )
 
     def _network(self, noisy: Image, out: Image, half: bool = False) -> bool:
-        """All of the network's picture into ``out``; False where nothing can run it."""
+        """Write the network's picture into ``out``. False if no device can run the network."""
         channels = self.model.channels
         return all(
             self._run(noisy[..., first : first + channels], out[..., first : first + channels], half)
@@ -267,7 +289,7 @@ class Denoiser(FrameDenoiser):
         )
 
     def _half(self, noisy: Image, out: Image) -> bool:
-        """The same at half the size, enlarged again."""
+        """The same at half the size; the result is enlarged again."""
         import cv2
 
         height, width, channels = noisy.shape
@@ -285,7 +307,7 @@ class Denoiser(FrameDenoiser):
         size = noisy.shape[:2]
         tiles = self._tiles.get(size)
         if tiles is None and not _fits(self.model, size):
-            if len(self._tiles) > 1:  # the frames' own size, and half of it
+            if len(self._tiles) > 1:  # the frames' own size and half of it are kept
                 self._tiles = {}
             tiles = self._tiles[size] = self._cut(self.model, size, advise=not half)
         return _run(self._engine, tiles, noisy, out)
@@ -304,8 +326,8 @@ class Denoiser(FrameDenoiser):
             return HarmGate(self._stream, float(levels.get("low", LOW)), float(levels.get("high", HIGH)))
         except (TypeError, ValueError) as error:
             raise ModelError(
-                f"A manifest's gate holds two noise levels, low and high. Received: {model.path}: gate={levels}. "
-                "Remedy: convert the model again with `quietcam convert`."
+                "The gate in a manifest must hold two noise levels, low and high. "
+                f"Received: {model.path}: gate={levels}. Remedy: convert the model again with `quietcam convert`."
             ) from error
 
 
@@ -325,5 +347,5 @@ def _advice(model: ModelFile, grid: TileGrid) -> str | None:
     command = resize_command(model, width, height)
     return command and (
         f"{model.name} takes a frame of {grid.width}x{grid.height} in {len(grid)} tiles; "
-        f"`{command}` makes one that takes it whole, and faster"
+        f"`{command}` makes a model that takes it at once, and faster"
     )

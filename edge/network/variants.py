@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.models import resolve_model
 from edge.network.delegates import parse_devices
 from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import ModelError
@@ -40,7 +41,7 @@ def load_variants(model: ModelFile | Path | str, device: str) -> ModelVariants:
     Of ``NAME.tflite`` and ``NAME_edgetpu.tflite``, either may be given.
 
     Args:
-        model: a model file, or its path.
+        model: a model file, its path, or the name of a model that ships.
         device: as for :func:`edge.network.delegates.parse_devices`.
 
 
@@ -49,6 +50,8 @@ def load_variants(model: ModelFile | Path | str, device: str) -> ModelVariants:
         ModelError: a model cannot be used, the two have different sizes, or the CPU has no model.
     """
     devices = parse_devices(device)
+    if isinstance(model, str):
+        model = resolve_model(model)
     given = model if isinstance(model, ModelFile) else load_model(model)
     if all(each.is_cpu for each in devices):
         return ModelVariants(given, None)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.cameras import Camera
-from edge.capture import EVERY, Capture, capture, prepare_folder
+from edge.capture import EVERY, CaptureReport, capture, prepare_folder
 from edge.run.frame import Frame
 from quietcam.app.cli import run
 from quietcam.data.pictures.files import read_picture, write_picture
@@ -240,7 +240,7 @@ def test_two_captures_do_not_share_a_folder(tmp_path: Path) -> None:
     """Neither takes the other's frames away, nor replaces them."""
     folder = tmp_path / "frames"
 
-    def meddle(done: Capture) -> None:
+    def meddle(done: CaptureReport) -> None:
         for overwrite in (False, True):
             with pytest.raises(UsageError, match="belongs to one process"):
                 prepare_folder(folder, overwrite)

@@ -325,7 +325,7 @@ class TestModels:
         monkeypatch.setattr(edge.models, "_HERE", shipped)
         assert run(["models"]) == 0
         table = capsys.readouterr().out
-        for word in ("demo_32x32_int8", "80x64", "31.25", "Apache-2.0", "means demo_32x32_int8"):
+        for word in ("demo_32x32_int8", "80x64", "31.25", "Apache-2.0", "stands for demo_32x32_int8"):
             assert word in table
         assert run(["models", "--json", "-"]) == 0
         told = json.loads(capsys.readouterr().out)

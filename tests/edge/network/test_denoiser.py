@@ -308,7 +308,7 @@ def test_a_stream_is_told_of_a_better_size_once(small: Path, said: list[str]) ->
             denoiser.denoise(picture(49, 61))
     assert said == [
         "small_32x32_int8 takes a frame of 61x49 in 6 tiles; "
-        f"`quietcam convert {small} --size 62x50` makes one that takes it whole, and faster"
+        f"`quietcam convert {small} --size 62x50` makes a model that takes it at once, and faster"
     ]
 
 
@@ -321,7 +321,7 @@ def test_a_better_size_is_told_by_the_name_of_what_ships_and_by_nothing_where_no
         with Denoiser(model, stream=True) as denoiser:
             denoiser.denoise(picture(272, 304))
     (line,) = said
-    assert "`quietcam convert nano --size 304x272` makes one" in line
+    assert "`quietcam convert nano --size 304x272` makes a model" in line
 
 
 def test_what_was_found_wrong_with_a_model_is_said_when_it_is_taken_up(
@@ -333,7 +333,7 @@ def test_what_was_found_wrong_with_a_model_is_said_when_it_is_taken_up(
         assert said == []
         denoiser.reload(unfit)
     Denoiser(unfit).close()
-    assert said == [f"small_80x64_int8 was found unfit when it was converted: {finding}"] * 2
+    assert said == [f"small_80x64_int8 was converted with a fault: {finding}"] * 2
 
 
 def test_a_manifest_may_name_the_gates_levels(models: Path, tmp_path: Path) -> None:

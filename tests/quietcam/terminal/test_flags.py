@@ -14,12 +14,6 @@ import quietcam
 ROOT = Path(quietcam.__file__).parents[1]
 PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge", "deploy")
 
-NOT_YET = {
-    # edge
-    "edge/capture.py",
-}
-"""Modules that still name flags, or call print or say. An entry that is not needed any more fails the test."""
-
 PRINTS = {
     "quietcam/process/native_output.py",  # `write_line`, on which `say` and the log stand
     "quietcam/terminal/report.py",  # JSON for standard output
@@ -39,8 +33,7 @@ _END = re.compile(r"[.;:,]\s|\n\s*\n|`|\)")
 
 def test_library_code_names_no_flags_and_does_not_print() -> None:
     found = {name: words for name in _library() if (words := list(_faults(name)))}
-    assert {name: words for name, words in found.items() if name not in NOT_YET} == {}
-    assert set(NOT_YET) - set(found) == set(), "take these off the list: they are done"
+    assert found == {}
 
 
 @pytest.mark.parametrize(
