@@ -39,12 +39,12 @@ from benchmarks.records import RESULTS, ROOT, append, commit, machine
 from edge.cameras import open_camera
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
-from edge.run.controls import RunControls
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
 from edge.sinks import Sink
 from edge.sinks.null import NullSink
 from edge.sinks.web import WebOptions, WebSink
+from edge.web.controls import RunControls
 from edge.web.encoding import Encoder, Key
 from quietcam.image import Image
 

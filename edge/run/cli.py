@@ -138,8 +138,8 @@ def run_command(
     -pix_fmt rgb24 -s 640x480 -r 30 -i - clip.mp4`, or `… | gst-launch-1.0 fdsrc ! rawvideoparse format=rgb width=640
     height=480 framerate=30/1 ! videoconvert ! autovideosink`
     """
-    from edge.run.command import run_in_process
     from edge.run.options import RunOptions
+    from edge.service.run_process import run_in_process
     from quietcam.terminal.progress import say
 
     options = RunOptions(

@@ -18,7 +18,6 @@ from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.harm import check_strength
 from edge.network.modelfile import load_model
 from edge.network.variants import load_variants
-from edge.run.controls import RunControls
 from edge.run.frame import Frame
 from edge.run.health import Health
 from edge.run.ladder_denoiser import LadderOptions, open_ladder
@@ -29,6 +28,7 @@ from edge.run.report import report_of
 from edge.run.temperature import Thermometer
 from edge.sinks import Sink, open_sink
 from edge.sinks.targets import checked_targets
+from edge.web.controls import RunControls
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.terminal.log import log

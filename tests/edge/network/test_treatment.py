@@ -21,7 +21,6 @@ from edge.network.denoiser import Denoiser
 from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.harm import HarmGate
 from edge.network.treatment import Rung, Treatment
-from edge.run.controls import RunControls
 from edge.run.frame import Frame
 from edge.run.health import Degradation, Health, degradation
 from edge.run.ladder import Ladder, LadderRules
@@ -34,6 +33,7 @@ from edge.sinks.folder import FolderSink
 from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.sink import SpoolSink
 from edge.sinks.web import WebOptions, WebSink
+from edge.web.controls import RunControls
 from edge.web.metrics import Metrics
 from quietcam.data.pictures.caption import caption_of
 from quietcam.data.pictures.files import read_picture

@@ -16,7 +16,6 @@ from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.network.denoiser import Denoiser
 from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.interpreter import Interpreter
-from edge.run.controls import RunControls
 from edge.run.ladder_denoiser import LadderOptions, open_ladder
 from edge.run.pipeline import Pipeline
 from edge.run.temperature import Thermometer
@@ -26,6 +25,7 @@ from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.sink import SpoolSink
 from edge.web.access import Access
 from edge.web.app import App
+from edge.web.controls import RunControls
 from edge.web.hub import Hub
 from edge.web.metrics import Metrics
 from edge.web.state import State

@@ -22,10 +22,10 @@ from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
-from edge.run.controls import RunControls
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
 from edge.sinks.web import WebOptions, WebSink
+from edge.web.controls import RunControls
 from quietcam.data.pictures.files import write_picture
 from quietcam.errors import DataError
 from quietcam.image import Image
