@@ -19,7 +19,7 @@ and next to harmless. ok: nothing is wrong.
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. ``quietcam doctor`` and ``quietcam lint`` report findings.
+    """What a check of ``quietcam doctor`` found. The linter's findings have the same severities.
 
     Attributes:
         subject: what was looked at, as ``numpy``.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from convert.coral.compiled import describe_compiled
 from convert.coral.memory import MIB, Estimate, Memory, estimate, largest_tile, measure
-from convert.coral.report import CheckReport, Frame, JudgedOp, many, memory_fault
-from convert.coral.rules import Finding, Verdict, judge
+from convert.coral.report import CheckReport, FrameRuns, JudgedOp, many, memory_fault
+from convert.coral.rules import JudgedCondition, Verdict, judge
 from edge.network.modelfile import load_model
 from quietcam.errors import ModelError, UsageError
 from quietcam.tflite.graph import Graph, Op, read_graph
@@ -51,14 +51,14 @@ def check_model(path: Path) -> CheckReport:
 def _naming(report: CheckReport, path: Path) -> CheckReport:
     """With the model's own path in the commands of its remedies."""
 
-    def named(finding: Finding) -> Finding:
+    def named(finding: JudgedCondition) -> JudgedCondition:
         return replace(finding, remedy=finding.remedy.replace(" MODEL ", f" {shlex.quote(str(path))} "))
 
     ops = (replace(op, findings=tuple(map(named, op.findings))) for op in report.ops)
     return replace(report, ops=tuple(ops))
 
 
-def _frames(path: Path) -> tuple[Frame, ...]:
+def _frames(path: Path) -> tuple[FrameRuns, ...]:
     """What common frames cost in tiles, as the device cuts them."""
     try:
         model = load_model(path)
@@ -70,7 +70,7 @@ def _frames(path: Path) -> tuple[Frame, ...]:
         TileGrid(height, width, model.height, model.width, overlap=model.overlap, stride=model.stride, margin=margin)
         for width, height in _FRAMES
     )
-    return tuple(Frame(each.width, each.height, len(each)) for each in grids)
+    return tuple(FrameRuns(each.width, each.height, len(each)) for each in grids)
 
 
 _FRAMES = ((640, 480), (1280, 720), (1920, 1080))

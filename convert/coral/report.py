@@ -8,9 +8,9 @@ from typing import Any
 
 from convert.coral.compiled import Compiled
 from convert.coral.memory import MIB, PARAMETERS_MOST, Estimate, Memory, assumptions
-from convert.coral.rules import Finding, Verdict
+from convert.coral.rules import JudgedCondition, Verdict
 
-__all__ = ["CheckReport", "Frame", "JudgedOp", "many", "memory_fault"]
+__all__ = ["CheckReport", "FrameRuns", "JudgedOp", "many", "memory_fault"]
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class JudgedOp:
     output: str
     macs: int
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    findings: tuple[JudgedCondition, ...]
     on_tpu: bool
 
     @property
-    def broken(self) -> tuple[Finding, ...]:
+    def broken(self) -> tuple[JudgedCondition, ...]:
         """Conditions that do not hold."""
         return tuple(each for each in self.findings if each.holds is False)
 
     @property
-    def open(self) -> tuple[Finding, ...]:
+    def open(self) -> tuple[JudgedCondition, ...]:
         """Conditions of which nobody knows whether they hold."""
         return tuple(each for each in self.findings if each.holds is None)
 
@@ -55,8 +55,8 @@ class JudgedOp:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A frame size, and how many runs of the model it takes, overlaps included."""
+class FrameRuns:
+    """How many runs of the model a frame of this size takes, overlaps included."""
 
     width: int
     height: int
@@ -85,7 +85,7 @@ class CheckReport:
     memory: Memory | None
     estimates: tuple[Estimate, ...]
     per_channel: int
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[FrameRuns, ...] = ()
 
     @property
     def refused(self) -> bool:

@@ -17,7 +17,7 @@ from convert.coral import conditions as ask
 from convert.coral.conditions import Condition, Source
 from quietcam.tflite.graph import Op
 
-__all__ = ["COMPILED_OP", "RULES", "Finding", "Rule", "Verdict", "judge"]
+__all__ = ["COMPILED_OP", "RULES", "JudgedCondition", "OperatorRule", "Verdict", "judge"]
 
 COMPILED_OP = "CUSTOM edgetpu-custom-op"
 """What the compiler leaves in the place of the operators that it mapped."""
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class OperatorRule:
     """One operator.
 
     Attributes:
@@ -54,7 +54,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Finding:
+class JudgedCondition:
     """A condition and whether it holds for one operator; None: nobody knows."""
 
     text: str
@@ -63,20 +63,20 @@ class Finding:
     remedy: str
 
 
-def _plain(kinds: dict[str, int | None], *conditions: Condition) -> Iterable[Rule]:
+def _plain(kinds: dict[str, int | None], *conditions: Condition) -> Iterable[OperatorRule]:
     """Operators that share their conditions, with the newest version of each."""
-    return (Rule(kind, ask.TABLE, True, newest, conditions) for kind, newest in kinds.items())
+    return (OperatorRule(kind, ask.TABLE, True, newest, conditions) for kind, newest in kinds.items())
 
 
-def _never(kind: str, source: Source, why: str, remedy: str, newest: int | None = None) -> Rule:
-    return Rule(kind, source, False, newest, (), why, remedy)
+def _never(kind: str, source: Source, why: str, remedy: str, newest: int | None = None) -> OperatorRule:
+    return OperatorRule(kind, source, False, newest, (), why, remedy)
 
 
 _LAST = "put it last, or replace it by builtin operators"
 _USE_RELU = "train with ReLU or ReLU6 instead"
 _NO_FLOAT = "convert with recipe int8, whose ends are int8, too"
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, OperatorRule] = {
     rule.kind: rule
     for rule in (
         # Versions: #631 (CONV_2D 6) and #845 (TRANSPOSE_CONV 4) agree with what is derived.
@@ -139,7 +139,7 @@ RULES: dict[str, Rule] = {
                 "an order that maps; nobody says which do", lambda _: None, ask.issue(433), "keep NHWC throughout"
             ),
         ),
-        Rule(
+        OperatorRule(
             "TRANSPOSE_CONV",
             ask.TABLE,
             newest=3,
@@ -152,8 +152,8 @@ RULES: dict[str, Rule] = {
                 ),
             ),
         ),
-        Rule("UNIDIRECTIONAL_SEQUENCE_LSTM", ask.TWINS, True, 3),
-        Rule("TILE", ask.TWINS, True, 3),
+        OperatorRule("UNIDIRECTIONAL_SEQUENCE_LSTM", ask.TWINS, True, 3),
+        OperatorRule("TILE", ask.TWINS, True, 3),
         _never(
             "DEPTH_TO_SPACE",
             ask.issue(386),
@@ -180,16 +180,16 @@ RULES: dict[str, Rule] = {
 """By operator. One that is not here is not in Coral's table, and stays on the CPU."""
 
 
-def judge(op: Op) -> tuple[Verdict, tuple[Finding, ...]]:
+def judge(op: Op) -> tuple[Verdict, tuple[JudgedCondition, ...]]:
     """What the compiler is expected to do with ``op``, and every condition with whether it holds."""
     if op.kind.startswith("CUSTOM "):
-        return Verdict.CPU, (Finding("a custom operator stays on the CPU", False, str(ask.CUSTOM), _LAST),)
+        return Verdict.CPU, (JudgedCondition("a custom operator stays on the CPU", False, str(ask.CUSTOM), _LAST),)
     rule = RULES.get(op.kind) or _never(op.kind, ask.TABLE, "it is not in Coral's table", "replace it by one that is")
-    findings = [] if rule.maps else [Finding(rule.why, False, str(rule.source), rule.remedy)]
+    findings = [] if rule.maps else [JudgedCondition(rule.why, False, str(rule.source), rule.remedy)]
     if rule.newest is not None:
         fits = op.version <= rule.newest
         text = f"needs version {rule.newest} at most, has {op.version}" if rule.newest else "needs a newer compiler"
-        findings.append(Finding(text, fits, str(ask.VERSIONS), "" if fits else _OLDER))
+        findings.append(JudgedCondition(text, fits, str(ask.VERSIONS), "" if fits else _OLDER))
         if not fits:
             return Verdict.REFUSED, tuple(findings)
     general = [_find(condition, op) for condition in ask.EVERY_OP]
@@ -204,9 +204,9 @@ def judge(op: Op) -> tuple[Verdict, tuple[Finding, ...]]:
 _OLDER = "convert with an older TensorFlow (2.8 for compiler 16), or without what needs the new version"
 
 
-def _find(condition: Condition, op: Op) -> Finding:
+def _find(condition: Condition, op: Op) -> JudgedCondition:
     try:
         holds = condition.holds(op)
     except IndexError:  # fewer inputs than such an operator has: nobody can say
         holds = None
-    return Finding(f"needs {condition.text}", holds, str(condition.source), "" if holds else condition.remedy)
+    return JudgedCondition(f"needs {condition.text}", holds, str(condition.source), "" if holds else condition.remedy)

@@ -29,7 +29,7 @@ __all__ = [
     "TAIL",
     "Frames",
     "Range",
-    "Rule",
+    "RangeRule",
     "choose_ranges",
     "measure_ranges",
     "quantize",
@@ -48,7 +48,7 @@ _STEPS = 255
 
 
 @dataclass(frozen=True)
-class Rule:
+class RangeRule:
     """How a range is taken from what occurred.
 
     Attributes:
@@ -72,10 +72,12 @@ class Rule:
         return _cut(activation.counts, activation.low, activation.high, self.tail)
 
 
-DEFAULT_RULE = Rule()
+DEFAULT_RULE = RangeRule()
 
 
-def choose_ranges(content: bytes, activations: Iterable[Activation], rule: Rule = DEFAULT_RULE) -> dict[str, Range]:
+def choose_ranges(
+    content: bytes, activations: Iterable[Activation], rule: RangeRule = DEFAULT_RULE
+) -> dict[str, Range]:
     """A range for each activation, by its tensor's name.
 
     Tensors that hold pixels, at both ends of the network, get exactly [0, 1], so that they quantize to 1/255 and -128.
@@ -90,7 +92,7 @@ def choose_ranges(content: bytes, activations: Iterable[Activation], rule: Rule 
 
 def measure_ranges(content: bytes, frames: Frames, tail: float = TAIL) -> dict[str, Range]:
     """The range of each activation over all frames, at most ``tail`` of the values beyond each end."""
-    return choose_ranges(content, measure_activations(content, frames).values(), Rule(tail))
+    return choose_ranges(content, measure_activations(content, frames).values(), RangeRule(tail))
 
 
 def stored_ranges(content: bytes) -> dict[str, Range]:

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from convert.quantize.loss import Judge, Loss
-from convert.quantize.ranges import Rule
+from convert.quantize.ranges import RangeRule
 from convert.quantize.scheme import Prepared, Scheme
 from quietcam.quality_gate import QualityGate
 from quietcam.terminal.progress import Progress
 from quietcam.tflite.activations import layer_name
 from quietcam.tflite.twins import FOREIGN_QAT
 
-__all__ = ["Rescue", "Step", "advice", "qat_advice", "rescue"]
+__all__ = ["Rescue", "RescueStep", "advice", "qat_advice", "rescue"]
 
-_RULES = (Rule(0.0), Rule(1e-5), Rule(5e-4), Rule(1e-3), Rule(None))
+_RULES = (RangeRule(0.0), RangeRule(1e-5), RangeRule(5e-4), RangeRule(1e-3), RangeRule(None))
 _LEAST_GAIN = 0.002  # dB: what brings less is not worth being different
 _TRIED = 6  # tensors with the fewest levels that are tried in float
 _MOST_EXCLUDED = 3
 
 
 @dataclass(frozen=True)
-class Step:
+class RescueStep:
     """One thing that was tried, what int8 then loses, and whether it was kept."""
 
     title: str
@@ -39,7 +39,7 @@ class Rescue:
 
     scheme: Scheme
     loss: Loss
-    steps: tuple[Step, ...]
+    steps: tuple[RescueStep, ...]
     holds: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def rescue(
         may_mix: leave layers in float as the last resort.
     """
     best, loss = start, judge.loss(start)
-    steps = [Step(f"as by default: {start}", loss, True)]
+    steps = [RescueStep(f"as by default: {start}", loss, True)]
     for kind in _kinds(prepared, may_mix):
         rounds = _MOST_EXCLUDED if kind is _excluding else 1
         for _ in range(rounds):
@@ -87,7 +87,7 @@ def rescue(
                 break
             winner = min(tried, key=lambda each: each[2].drop)
             is_better = winner[2].drop < loss.drop - _LEAST_GAIN
-            steps += [Step(title, each, is_better and scheme == winner[1]) for title, scheme, each in tried]
+            steps += [RescueStep(title, each, is_better and scheme == winner[1]) for title, scheme, each in tried]
             if not is_better:
                 break
             best, loss = winner[1:]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.quantize.bias import add_shifts, measure_shifts
 from convert.quantize.equalize import apply_scales, channel_scales
-from convert.quantize.ranges import DEFAULT_RULE, Rule, choose_ranges, quantize, stored_ranges, widened
+from convert.quantize.ranges import DEFAULT_RULE, RangeRule, choose_ranges, quantize, stored_ranges, widened
 from convert.resize import resize
 from quietcam.image import to_float
 from quietcam.representative.set import RepresentativeSet
@@ -42,7 +42,7 @@ class Scheme:
         kept: take the finished int8 file as it is, with its own ranges; the rest plays no part.
     """
 
-    rule: Rule = DEFAULT_RULE
+    rule: RangeRule = DEFAULT_RULE
     bias: bool = True
     equalize: bool = False
     turned: bool = False

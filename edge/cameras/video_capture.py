@@ -18,12 +18,12 @@ from edge.run.frame import Frame
 from quietcam.data.pictures.opencv import check_frame_size
 from quietcam.errors import DataError
 
-__all__ = ["CaptureCamera", "quiet_opencv"]
+__all__ = ["VideoCaptureCamera", "quiet_opencv"]
 
 _BELIEVED = 5.0  # seconds: a driver's time stamp further away than that is of another clock
 
 
-class CaptureCamera(Camera):
+class VideoCaptureCamera(Camera):
     """A VideoCapture as frames in RGB, in memory that is used again. A read that fails ends the iteration.
 
     OpenCV hands out BGR whatever the camera's own format is, so channels can only be swapped by a driver that

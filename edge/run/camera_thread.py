@@ -11,12 +11,12 @@ from edge.run.frame import Frame
 from edge.run.health import Latency
 from edge.run.mailbox import Mailbox
 
-__all__ = ["CameraThread", "Captured"]
+__all__ = ["CameraThread", "QueuedFrame"]
 
 _QUEUE = 2  # frames: one to be taken at once, one on its way
 
 
-class Captured(NamedTuple):
+class QueuedFrame(NamedTuple):
     """A frame; ``since`` when the sensor took it (from a file: when it was read); and when it was ``queued``."""
 
     frame: Frame
@@ -40,7 +40,7 @@ class CameraThread:
 
     def __init__(self, camera: Camera, took: Latency, clock: Callable[[], float]) -> None:
         self.error: BaseException | None = None
-        self.box = Mailbox[Captured](
+        self.box = Mailbox[QueuedFrame](
             1 if camera.live else _QUEUE, newest_wins=camera.live, on_drop=lambda captured: captured.frame.done()
         )
         self.thread = threading.Thread(target=self._run, name="quietcam-capture", daemon=True)
@@ -73,7 +73,7 @@ class CameraThread:
             now = self._clock()
             self._took.add(now - began, now)
             since = frame.timestamp if self._camera.live else now
-            if not self.box.put(Captured(frame, since, now)):
+            if not self.box.put(QueuedFrame(frame, since, now)):
                 frame.done()
                 return
             began = self._clock()

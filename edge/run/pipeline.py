@@ -12,7 +12,7 @@ from edge.network import gil_window
 from edge.network.frame_denoiser import FrameDenoiser, Plan
 from edge.network.treatment import Rung, Treated, Treatment
 from edge.run.buffers import BufferPool
-from edge.run.camera_thread import CameraThread, Captured
+from edge.run.camera_thread import CameraThread, QueuedFrame
 from edge.run.frame import Frame
 from edge.run.health import Health
 from edge.run.sink_thread import SinkThread, Slot
@@ -162,7 +162,7 @@ class Pipeline:
             if on_frame is not None:
                 on_frame(self.health)
 
-    def _work(self, captured: Captured) -> bool:
+    def _work(self, captured: QueuedFrame) -> bool:
         """Denoise a frame and hand it to the sinks; False where it is left out."""
         frame, began = captured.frame, self._clock()
         plan = self._denoiser.plan(began)

@@ -9,13 +9,13 @@ from typing import Any
 
 from edge.run.health import degradation
 
-__all__ = ["STUCK_SECONDS", "State", "Verdict"]
+__all__ = ["STUCK_SECONDS", "HealthAnswer", "State"]
 
 STUCK_SECONDS = 5.0
 """Without a frame for so long a camera counts as lost, whatever it says of itself."""
 
 
-class Verdict(dict[str, Any]):
+class HealthAnswer(dict[str, Any]):
     """Of /healthz: ``state``, ``ok``, ``reason``, and ``since`` (unix seconds) where the state is ``degraded`` or
     ``lost``; else it is ``live``, or ``starting`` before the first frame. Degraded is ok: there is live video, and the
     reason says what the frames lack, or that a sink does not keep them.
@@ -66,7 +66,7 @@ class State:
         with self._lock:
             return self._report
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> HealthAnswer:
         """Whether there is live video, and if not, since when and why; and whether it gets all that was asked for."""
         with self._lock:
             silent = self._clock() - self._last_frame
@@ -75,13 +75,13 @@ class State:
         camera = report.get("camera") or {}
         if camera.get("state") == "lost":
             reason = camera.get("reason") or "the camera is lost"
-            return Verdict(state="lost", ok=False, reason=reason, since=camera.get("since", since))
+            return HealthAnswer(state="lost", ok=False, reason=reason, since=camera.get("since", since))
         if self._live and silent > STUCK_SECONDS:
             reason = "no frame came for some seconds" if frames else "no frame has come yet"
-            return Verdict(state="lost", ok=False, reason=reason, since=since)
+            return HealthAnswer(state="lost", ok=False, reason=reason, since=since)
         if not frames:
-            return Verdict(state="starting", ok=True, reason="starting")
+            return HealthAnswer(state="starting", ok=True, reason="starting")
         degraded = degradation(report)
         if degraded is not None:
-            return Verdict(state="degraded", ok=True, reason=f"degraded: {degraded.words}", since=degraded.since)
-        return Verdict(state="live", ok=True, reason="live")
+            return HealthAnswer(state="degraded", ok=True, reason=f"degraded: {degraded.words}", since=degraded.since)
+        return HealthAnswer(state="live", ok=True, reason="live")

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.estimation import estimate_blind
+from quietcam.finding import SEVERITIES, Severity
 from quietcam.image import Image
 from quietcam.representative.array_pixels import as_pixels
-from quietcam.representative.rules import BRIGHT, DARK, FEW, RULES, SEVERITIES, STRIDE, TINY, LintFinding, Severity
+from quietcam.representative.rules import BRIGHT, DARK, FEW, RULES, STRIDE, TINY, LintFinding
 from quietcam.representative.set import RepresentativeSet, patch_sha256
 
 __all__ = ["lint"]

@@ -8,14 +8,10 @@ is a note. The figures are of the demo network: how much PSNR it loses beyond wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-__all__ = ["RULES", "SEVERITIES", "LintFinding", "LintRule", "Severity"]
+from quietcam.finding import Severity
 
-Severity = Literal["error", "warning", "note"]
-
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""Worst first. error: the model will be ruined. warning: it may lose quality. note: next to harmless."""
+__all__ = ["RULES", "LintFinding", "LintRule"]
 
 FEW = 16
 """Different patches that a set should hold at least."""
@@ -168,7 +164,8 @@ class LintFinding:
 
     Attributes:
         name: a key of ``RULES``.
-        severity: one of ``SEVERITIES``: that of the rule, or a milder one.
+        severity: that of the rule, or a milder one. error: the model will be ruined. warning: it may lose quality.
+            note: next to harmless.
         received: what was found in the set.
     """
 

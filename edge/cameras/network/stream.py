@@ -7,7 +7,7 @@ from typing import Any
 
 from edge.cameras.network.lookup import connect, look_up
 from edge.cameras.network.url import CameraUrl
-from edge.cameras.video_capture import CaptureCamera
+from edge.cameras.video_capture import VideoCaptureCamera
 from edge.run.frame import Frame
 from quietcam.data.pictures.opencv import open_capture
 from quietcam.data.video import warn_of_old_opencv
@@ -22,7 +22,7 @@ _LOOKING_UP, _REACHING = 4.0, 2.0  # seconds
 _BLACK, _STEP = 50, 8  # pictures from the start on that are black in every eighth pixel
 
 
-class NetworkCamera(CaptureCamera):
+class NetworkCamera(VideoCaptureCamera):
     """A stream as a live camera. Frames are stamped with their arrival: no stream says when a sensor took them.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.cameras.options import RATE, SIZE
 from edge.cameras.v4l2.devices import current_size, unknown_reason, why_not
-from edge.cameras.video_capture import CaptureCamera
+from edge.cameras.video_capture import VideoCaptureCamera
 from quietcam.data.pictures.opencv import open_capture
 from quietcam.errors import DataError
 from quietcam.terminal.key_values import Key, parse_key_values
@@ -48,7 +48,7 @@ class V4l2Options:
         return replace(options or cls(), **given)
 
 
-class V4l2Camera(CaptureCamera):
+class V4l2Camera(VideoCaptureCamera):
     """A video device. Frames bear the time at which the driver filled them.
 
     Raises:

@@ -103,6 +103,6 @@ def test_a_stream_that_is_black_from_its_start_is_told_once(
             image = picture(16, 16) if number >= pictures else np.zeros((16, 16, 3), np.uint8)
             yield Frame(image, 0.0, number)
 
-    monkeypatch.setattr("edge.cameras.video_capture.CaptureCamera.__iter__", frames)
+    monkeypatch.setattr("edge.cameras.video_capture.VideoCaptureCamera.__iter__", frames)
     assert len(list(stream("rtsp://user:secret@camera/"))) == 200
     assert caplog.text.count("interlaced") == says
