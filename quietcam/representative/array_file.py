@@ -1,4 +1,4 @@
-"""Arrays of pictures in .npz and .npy files of whatever origin, for the linter to look at."""
+"""Arrays of pictures in .npz and .npy files of any origin, for the linter."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez.
 
 @dataclass(frozen=True)
 class PictureArray:
-    """An array out of a file.
+    """An array of a file.
 
     Attributes:
-        key: what it is called there; empty in an .npy file.
-        others: keys of the arrays that were passed over.
-        origin: as a set of quietcam has it, else empty.
-        is_set: the file has all that a set of quietcam has.
+        key: its name in the file; empty for an .npy file.
+        others: names of the arrays that were not read.
+        origin: ``RepresentativeSet.origin`` of a set that quietcam wrote, else empty.
+        is_set: whether the file has all arrays of a set that quietcam wrote.
     """
 
     array: NDArray[Any]
@@ -66,7 +66,7 @@ def read_array(path: Path, key: str | None = None) -> PictureArray:
         if isinstance(error, (DataError, UsageError)):
             raise
         objects = "pickle" in str(error).lower() or "object array" in str(error).lower()
-        what = "with Python objects, which are not read" if objects else "which is none or is damaged"
+        what = "with Python objects, which are not read" if objects else "which is another kind of file or damaged"
         raise DataError(
             f"A set must be a whole .npz or .npy file of numbers. Received: {path}, {what}. {_REMEDY}"
         ) from error

@@ -1,4 +1,4 @@
-"""Arrays that claim to be pictures, as uint8 pixels: foreign layouts and value ranges are recognized and named."""
+"""Any array of pictures as uint8 pixels: other layouts and value ranges are recognized and named."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from quietcam.image import Image
 
 __all__ = ["as_pixels"]
 
-_CHUNK = 1 << 24  # values turned at a time, so that a large array of floats needs little memory beside itself
+_CHUNK = 1 << 24  # values converted at a time, so that a large array of floats needs little more memory
 
 
 _OVERSHOOT = 512.0  # up to where values are taken for pixels of 8 bits with something added
 
 
 def as_pixels(array: NDArray[Any]) -> tuple[Image, list[tuple[str, str]]]:
-    """``array`` as uint8 ``(N, H, W, C)`` in whatever way it makes sense as pictures.
+    """Convert an array of pictures to uint8 ``(N, H, W, C)``, whatever its layout and its range of values.
 
     Returns:
-        The pixels, and what had to be made good: names of rules of ``quietcam.representative.rules``
-        with what was received.
+        The pixels, and what had to be corrected: pairs of a rule's name (in ``quietcam.representative.rules``) and what
+        was received.
 
     Raises:
         DataError: it cannot be pictures.
@@ -98,6 +98,6 @@ def _judge_range(dtype: np.dtype[Any], low: float, high: float, doubts: list[tup
 
 def _no_pictures(array: NDArray[Any]) -> DataError:
     return DataError(
-        "Patches must be numbers of shape (count, height, width, 3) or (…, 1), and not none. "
+        "Patches must be numbers of shape (count, height, width, 3) or (…, 1), with a count of at least 1. "
         f"Received: {array.dtype}, shape {array.shape}. Remedy: write the set with `quietcam calibrate`."
     )

@@ -1,6 +1,6 @@
-"""Audit of a representative set: every sample is cut again from the data and held against what the set says.
+"""Audit of a representative set: every sample is cut again from the data and compared with what the set says.
 
-A set can also be rebuilt so, from its file or from the JSON report that `quietcam calibrate` wrote of it.
+The same code rebuilds a set, from its file or from the JSON report that `quietcam calibrate` wrote about it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from quietcam.terminal.progress import progress
 __all__ = ["VERDICTS", "Audit", "Sample", "SampleList", "SampleVerdict", "audit", "read_samples", "rebuild"]
 
 VERDICTS = {
-    "matches": "the data holds these very pixels there",
-    "changed": "the patch in the file is not what its own SHA-256 says",
-    "gone": "the data holds no picture of that name",
+    "matches": "the data has the same pixels there",
+    "changed": "the patch in the file does not have the SHA-256 beside it",
+    "gone": "the data has no picture of that name",
     "unreadable": "the picture cannot be read",
-    "outside": "the picture is smaller than the crop box reaches",
+    "outside": "the crop box reaches beyond the picture",
     "instance": "the picture is of another scene instance",
     "clean": "it was cut from the clean twin",
     "swapped": "red and blue are swapped",
-    "differs": "the data holds other pixels there",
+    "differs": "the data has other pixels there",
 }
 
 _Boxed = tuple[int, int, int, int]
@@ -61,7 +61,7 @@ class SampleList:
     Attributes:
         origin: the set's.
         channels: of its patches.
-        changed: numbers of patches in the file that are not what their own SHA-256 says.
+        changed: numbers of the patches in the file that do not have the SHA-256 beside them.
     """
 
     samples: list[Sample]
@@ -72,7 +72,7 @@ class SampleList:
 
 @dataclass(frozen=True)
 class SampleVerdict:
-    """What became of one sample: ``verdict`` is a key of ``VERDICTS``."""
+    """The verdict on one sample: ``verdict`` is a key of ``VERDICTS``."""
 
     number: int
     sample: Sample
@@ -91,7 +91,7 @@ class Audit:
 
     @property
     def wrong(self) -> list[SampleVerdict]:
-        """Those of samples that do not match."""
+        """The verdicts on samples that do not match."""
         return [each for each in self.verdicts if each.verdict != "matches"]
 
     def counts(self) -> dict[str, int]:
@@ -123,8 +123,8 @@ def read_samples(path: Path) -> SampleList:
     found = read_array(path)
     if not found.is_set:
         raise DataError(
-            "A set that can be audited says of each patch its source, instance, box and sha256. "
-            f"Received: {path}, which does not. Remedy: write the set with `quietcam calibrate`."
+            "A set that can be audited has a source, instance, box and sha256 for each patch. "
+            f"Received: {path}, which has not. Remedy: write the set with `quietcam calibrate`."
         )
     source, instance, sha256 = (list(map(str, read_array(path, key).array)) for key in ("source", "instance", "sha256"))
     box = read_array(path, "box").array
@@ -142,7 +142,7 @@ def read_samples(path: Path) -> SampleList:
 
 
 def audit(listed: SampleList, data: Path) -> Audit:
-    """Cut every sample again from ``data`` and compare; each picture is read once.
+    """Cut every sample again from ``data`` and compare it; each picture is read once.
 
     Raises:
         UsageError: there is no such data set.
@@ -152,7 +152,7 @@ def audit(listed: SampleList, data: Path) -> Audit:
 
 
 def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
-    """The set again, cut from its data.
+    """Cut a set again from its data.
 
     Raises:
         UsageError: there is no such data set.
@@ -163,8 +163,8 @@ def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
     if wrong:
         first = "; ".join(map(str, wrong[:3]))
         raise DataError(
-            f"A set is rebuilt from the very data it was cut from. Received: {data}, where {len(wrong)} of {len(cut)} "
-            f"samples do not match: {first}. Remedy: give that data, or choose new patches without `rebuild`."
+            f"A set is rebuilt from the data that it was cut from. Received: {data}, where {len(wrong)} of "
+            f"{len(cut)} samples do not match: {first}. Remedy: give that data, or choose patches without `rebuild`."
         )
     samples = listed.samples
     return RepresentativeSet(

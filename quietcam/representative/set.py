@@ -1,4 +1,4 @@
-"""The representative set: noisy patches whose activations stand for the camera's, in one file with their origin.
+"""The representative set: noisy patches that represent a camera, in one file with their origin.
 
 The converter runs them through the float network and takes every int8 range from what it sees. The file is a plain
 ``.npz``; per patch it says from which picture and box it was cut, and the SHA-256 of its pixels, so that a set can
@@ -76,7 +76,7 @@ class RepresentativeSet:
         changed = [i for i, patch in enumerate(patches) if patch_sha256(patch) != self.sha256[i]]
         if changed:
             raise DataError(
-                "Every patch of a representative set must have the SHA-256 that stands beside it. "
+                "Every patch of a representative set must have the SHA-256 beside it. "
                 f"Received: {len(changed)} that have not, the first one from {self.source[changed[0]]}. {_REMEDY}"
             )
 
@@ -90,7 +90,7 @@ class RepresentativeSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all patches in their order, hexadecimal: what the set is called in a manifest."""
+        """SHA-256 over all patches in their order, hexadecimal. A manifest names the set by it."""
         return hashlib.sha256("".join(self.sha256).encode()).hexdigest()
 
     def frames(self, height: int, width: int) -> Iterator[Image]:
@@ -130,7 +130,7 @@ def patch_sha256(patch: Image) -> str:
 
 
 def save_set(path: Path, representative: RepresentativeSet) -> None:
-    """Write the set to ``path`` (.npz), whole or not at all. The same set gives the same bytes: numpy dates nothing.
+    """Write the set to ``path`` (.npz), whole or not at all. The same set gives the same bytes.
 
     Raises:
         StorageError: it cannot be written.
@@ -168,7 +168,7 @@ def load_set(path: Path) -> RepresentativeSet:
                 raise DataError(
                     "A representative set holds patches, source, instance, box and sha256. "
                     f"Received: {path} without {', '.join(sorted(missing))}. {_REMEDY} "
-                    "(`quietcam lint` says what a foreign file is like.)"
+                    "(`quietcam lint` describes any file of pictures.)"
                 )
             try:
                 origin = parse_object(str(stored["origin"]), MOST_OF_A_LIST) if "origin" in stored.files else {}
@@ -186,5 +186,5 @@ def load_set(path: Path) -> RepresentativeSet:
         raise DataError(f"{path}: {error}") from None
     except (OSError, ValueError, TypeError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"A representative set must be a whole .npz file. Received: {path}, which is none or is damaged. {_REMEDY}"
+            f"A representative set must be a whole .npz file. Received: {path}, another kind or damaged. {_REMEDY}"
         ) from error

@@ -1,4 +1,4 @@
-"""OpenCV's decoders, and what they only mutter: a JPEG's missing pixels are told on the error stream alone."""
+"""OpenCV's decoders, and what they print: they report a JPEG's missing pixels only on the error stream."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def decode(path: object, content: bytes, header: Header) -> Any:
     It is as stored, not turned upright, but for a TIFF, whose decoder turns it in any case.
 
     Args:
-        path: says in errors where the content came from.
-        content: the file's.
-        header: what ``read_header`` told of it.
+        path: the name of the picture in errors.
+        content: of the file.
+        header: what ``read_header`` gave for it.
 
     Raises:
         DataError: no decoder can read it, or pixels are missing.
@@ -55,7 +55,7 @@ def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str
 
 
 _ALONE = threading.Lock()
-"""One picture at a time: what a decoder says does not tell of which. It works on memory alone and waits for nothing."""
+"""One picture at a time, since a decoder's lines do not say which picture they are about. It waits for nothing."""
 
 
 def what_it_is(content: bytes) -> str:
@@ -81,7 +81,7 @@ def _is_decoders(line: str) -> bool:
 
 
 def _tells_damage(line: str, coded: bytes) -> bool:
-    """Whether libjpeg says that pixels are missing or made up: it hands out gray, and says nothing in another way.
+    """Whether libjpeg reports pixels that are missing or made up. It returns gray for them and reports no error.
 
     Bytes of padding before the end of the ``coded`` pixels do no harm, however many.
     """
@@ -106,8 +106,8 @@ def _silent_opencv() -> Iterator[None]:
 
 
 def damaged(path: object, how: str) -> DataError:
-    """The error that says of a picture how it is damaged; ``path`` says which."""
+    """The error for a damaged picture. ``path`` is its name, ``how`` is what is wrong."""
     return DataError(
         f"A picture must be whole and of a known format. Received: {path} ({how}). "
-        "Remedy: copy or download it again, write it anew (magick IN OUT.png), or take it out."
+        "Remedy: copy or download it again, convert it (magick IN OUT.png), or remove it from the data."
     )

@@ -45,32 +45,32 @@ _SIZE_HEAD = 1 << 18  # bytes that tell the size of nearly all pictures
 
 
 class Source(Protocol):
-    """A picture that is no file of its own: a member of an archive, a block of an array.
+    """A picture without a file of its own: a member of an archive, a block of an array.
 
     ``str()`` of it says where it lies. It can be pickled, so that workers can read it.
     """
 
     @property
     def name(self) -> str:
-        """The last part of where it lies, as ``Path.name``."""
+        """The last part of its path, as ``Path.name``."""
 
     def read(self) -> Image:
         """The picture, uint8 ``(H, W, 3)`` RGB; DataError where it cannot be used."""
 
     def read_bytes(self, count: int = -1) -> bytes:
-        """The first ``count`` bytes of its file, all where negative; nothing where it has none of its own."""
+        """The first ``count`` bytes of its file, or all where ``count`` is negative; nothing where it has no file."""
 
 
 Place = Path | Source
-"""Where a picture lies."""
+"""Where a picture is read from."""
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as stored, not turned upright; the start of its file tells it nearly always.
+    """Width and height of a picture as stored, not turned upright. The start of its file is nearly always enough.
 
     Raises:
         UsageError: there is no such file.
-        DataError: it is no picture, or damaged so that its size is not told.
+        DataError: it is no picture, or so damaged that its size is unknown.
     """
     size = read_size(_content(path, _SIZE_HEAD))
     if size is None:
@@ -82,10 +82,10 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def read_picture(place: Place) -> Image:
-    """Read one picture, upright and in sRGB as a viewer shows it, whatever its name says of its format.
+    """Read one picture, upright and in sRGB as a viewer shows it. Its content decides its format, not its name.
 
-    A grayscale picture comes back as three equal channels, and an embedded color profile is applied; the first of each
-    in a run is said so.
+    A grayscale picture comes back as three equal channels, and an embedded color profile is applied. The log names the
+    first picture of each kind.
 
     Returns:
         uint8 ``(H, W, 3)`` RGB.
@@ -102,10 +102,10 @@ def read_picture(place: Place) -> Image:
 
 
 def decode_picture(content: bytes, path: Place) -> Image:
-    """``read_picture`` for a file's content; ``path`` says in errors where it came from.
+    """``read_picture`` for a file's content. ``path`` is its name in errors.
 
     Raises:
-        DataError: as there.
+        DataError: as ``read_picture``.
     """
     header = _header(path, content)
     if header.unusual:
@@ -113,7 +113,7 @@ def decode_picture(content: bytes, path: Place) -> Image:
     if (why := header.excess()) is not None:
         raise DataError(
             f"A picture must have at most {MOST_PIXELS // 10**6} million pixels, and sides of at most {MOST_SIDE}. "
-            f"Received: {path}: {why}. Remedy: scale it down or cut it, or take it out."
+            f"Received: {path}: {why}. Remedy: scale it down, cut it, or remove it from the data."
         )
     if (why := header.lack(len(content))) is not None:
         raise damaged(path, why)
@@ -127,14 +127,14 @@ def decode_picture(content: bytes, path: Place) -> Image:
     if header.profile:
         profile = read_profile(header.profile)
         if profile is None:
-            _say_once(
+            _log_once(
                 "table", f"Color profiles made of tables, or damaged, are not applied. The first one is in {path}."
             )
     if profile is not None and profile.curves.shape[1] == pixels.shape[2] and not profile.is_srgb:
-        _say_once("profile", f"Pictures with a color profile become sRGB. The first one is {path} ({profile.name}).")
+        _log_once("profile", f"Pictures with a color profile become sRGB. The first one is {path} ({profile.name}).")
         pixels = to_srgb(pixels, profile)
     if pixels.shape[2] == 1:
-        _say_once(
+        _log_once(
             "grayscale", f"Grayscale pictures are read as RGB with three equal channels; the first one is {path}."
         )
         return np.repeat(pixels, 3, axis=2)
@@ -168,7 +168,7 @@ def write_picture(path: Path, image: Image) -> None:
 
 
 def encode_picture(image: Image, suffix: str) -> bytes:
-    """What ``write_picture`` would write.
+    """The bytes that ``write_picture`` writes.
 
     Raises:
         DataError: not such an image.
@@ -176,7 +176,7 @@ def encode_picture(image: Image, suffix: str) -> bytes:
     import cv2
 
     options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    # Encoded in memory, because OpenCV's own writer says nothing of a disk that fills.
+    # Encoded in memory, because OpenCV's own writer does not report a full disk.
     whole, content = cv2.imencode(suffix, swap_red_blue(check_image(image)), options)
     if not whole:
         raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as {suffix}. Remedy: write .png.")
@@ -195,7 +195,7 @@ def _content(path: Path, count: int = -1) -> bytes:
         if error.errno == errno.EFBIG:
             raise DataError(
                 f"A picture's file must be smaller than {MOST_CODED >> 30} GiB. Received: {path}. "
-                "Remedy: take it out, if it is no picture."
+                "Remedy: remove it from the data if it is no picture."
             ) from error
         raise DataError(
             f"A picture must be readable. Received: {path} ({error.strerror or error}). "
@@ -204,7 +204,7 @@ def _content(path: Path, count: int = -1) -> bytes:
 
 
 def _header(path: Place, content: bytes) -> Header:
-    """What a file's content tells.
+    """What a file's content says about its picture.
 
     Raises:
         DataError: it is empty, damaged, or of a kind that is not read.
@@ -223,7 +223,7 @@ def _header(path: Place, content: bytes) -> Header:
         header = read_header(content)
     except ValueError as error:
         raise damaged(path, str(error)) from error
-    if not header.kind:  # never given to a decoder, since nothing has judged its size
+    if not header.kind:  # never given to a decoder: nothing has checked its size
         raise damaged(path, what_it_is(content))
     return header
 
@@ -279,7 +279,7 @@ def _unusual(path: Place, what: str) -> DataError:
 _said: set[str] = set()
 
 
-def _say_once(key: str, message: str) -> None:
+def _log_once(key: str, message: str) -> None:
     if key not in _said:
         _said.add(key)
         log.info("%s", message)

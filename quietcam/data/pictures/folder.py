@@ -24,9 +24,9 @@ _VIDEO_SUFFIXES = frozenset({".gif", ".mjpg", ".mjpeg"})
 
 
 def is_picture_file(path: Path) -> bool:
-    """Whether a file is a picture by its name or its first bytes, of a kind that is read or not.
+    """Whether a file is a picture by its name or its first bytes, even of a kind that is not read.
 
-    ``read_picture`` says of those that are not read what to do. GIF and Motion JPEG are left to readers of videos.
+    For a kind that is not read, the error of ``read_picture`` says what to do. GIF and Motion JPEG count as videos.
     """
     if path.suffix.lower() in _VIDEO_SUFFIXES:
         return False
@@ -41,9 +41,9 @@ def is_picture_file(path: Path) -> bool:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures that lie directly in ``folder``, ``frame_2`` before ``frame_10``.
+    """The pictures directly in ``folder``, ``frame_2`` before ``frame_10``.
 
-    Photographs that are not read, such as HEIC, are counted and named on the standard error stream.
+    The log counts photographs that are not read, such as HEIC, and names the first one.
 
     Raises:
         UsageError: the folder is missing.

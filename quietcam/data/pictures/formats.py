@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes; and the photographs that are not read, each with what converts it."""
+"""The kind of a file by its first bytes; and the photographs that are not read, each with the command to convert it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 HEAD = 64
-"""Bytes of a file that tell its kind."""
+"""How many bytes of a file are enough to know its kind."""
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -40,7 +40,7 @@ PICTURE_SUFFIXES = frozenset(
         ".pgm",
     }
 )
-"""Names that end so, in upper or lower case, are taken for pictures in a folder. What each is, its content tells."""
+"""Files in a folder with these suffixes, in upper or lower case, are pictures. Their content decides their format."""
 
 _HIDDEN_FOLDERS = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"}
@@ -49,11 +49,11 @@ _HIDDEN_FOLDERS = frozenset(
 
 @dataclass(frozen=True)
 class Unread:
-    """A kind of photograph that is not read, since no decoder that every installation has reads it right.
+    """A kind of photograph that is not read, because not every installation has a decoder that reads it right.
 
     Attributes:
-        name: as people call it.
-        convert: the command that makes a picture of it.
+        name: its usual name.
+        convert: the command that converts it to PNG.
     """
 
     name: str
@@ -140,12 +140,12 @@ def unread_by_name(path: PurePath) -> Unread | None:
 
 
 def is_picture(path: PurePath) -> bool:
-    """Whether the name is a picture's; hidden files (``._x.png`` that macOS leaves in archives) are none."""
+    """Whether the name is that of a picture. Hidden files, such as macOS's ``._x.png`` in archives, are not."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def is_hidden(folder: str) -> bool:
-    """Whether a folder's name says that nobody's pictures are in it: hidden, macOS's, a file server's thumbnails."""
+    """Whether a folder's name says that it has no pictures for people: hidden ones, a file server's thumbnails."""
     return folder.startswith(".") or folder.lower() in _HIDDEN_FOLDERS
 
 

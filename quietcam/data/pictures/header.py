@@ -1,4 +1,4 @@
-"""What a picture's file tells of the picture, whatever its kind."""
+"""What the header of a picture's file says, in the same form for all formats."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Header:
     """What the file tells.
 
     Attributes:
-        kind: as ``kind_of`` names it; "" where it is none of these, and nothing else is told.
+        kind: as ``kind_of`` names it; "" where it is none of these, and nothing else is known.
         width: pixels, as stored.
         height: pixels, as stored.
-        bits: of a channel; 0 where it is not told.
+        bits: of a channel; 0 where unknown.
         orientation: 1 to 8, as Exif defines it; 1 is upright.
-        profile: the ICC profile that is embedded, or nothing.
-        adobe_rgb: Exif tells Adobe RGB, as cameras do that embed no profile.
+        profile: the embedded ICC profile, or nothing.
+        adobe_rgb: whether Exif says Adobe RGB, as cameras write that embed no profile.
         end: where a JPEG's coded pixels end.
-        unusual: what no picture for a camera's network is: "CMYK", "3 pages"; or nothing.
-        least: bytes that its way of coding takes for so many pixels at the least, were they all of one color.
+        unusual: why the picture cannot be used, such as "CMYK" or "3 pages"; or nothing.
+        least: the fewest bytes that its coding needs for its pixels, even if all had one color.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Header:
     least: int = 0
 
     def excess(self, most: int = MOST_PIXELS) -> str | None:
-        """Why its pixels must not be decoded, for their number; None where they may be.
+        """Why there are too many pixels to decode; None where there are not.
 
         Args:
             most: pixels.

@@ -1,9 +1,9 @@
-"""What a picture's file tells before it is decoded, and whether all of the file is there.
+"""Read the header of a picture's file before it is decoded, and check that the whole file is there.
 
-Decoders hand out half a picture, gray below, and call it success; and a few bytes may claim more pixels than memory
-holds. So the file's structure is walked first, from its first byte to its last. What it cannot tell is a bit that
-flipped inside of coded pixels, except in a PNG, which has checksums. Of a JPEG with a hole libjpeg tells afterwards,
-unless the coded blocks join again behind it, as they may where the hole is short or lies between progressive scans.
+Decoders return half a picture, gray below, without an error, and a few bytes may claim more pixels than memory holds.
+So the structure of the file is read first, from its first byte to its last. This finds no flipped bit inside coded
+pixels, except in a PNG, which has checksums. libjpeg reports a hole in a JPEG afterwards, unless the coded blocks fit
+together again behind it, as they may where the hole is short or between progressive scans.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_TILE = 1 << 24  # pixels of a TIFF's tile
 
 
 def read_header(content: bytes) -> Header:
-    """What a whole file tells.
+    """Read the header of a whole file.
 
     Raises:
         ValueError: it is cut short or damaged; the text says how.
@@ -45,7 +45,7 @@ def read_header(content: bytes) -> Header:
 
 
 def glance(content: bytes) -> Header:
-    """As ``read_header``, but of a JPEG only what stands before its pixels: cameras end theirs in odd ways.
+    """As ``read_header``, but read only the part of a JPEG before its pixels: cameras end their files in odd ways.
 
     Raises:
         ValueError: it is cut short or damaged; the text says how.

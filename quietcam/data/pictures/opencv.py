@@ -1,4 +1,4 @@
-"""The one gate to OpenCV's readers and writers. Nothing else of ours calls them, which a test holds.
+"""The only calls of OpenCV's readers and writers. A test makes sure that no other module calls them.
 
 OpenCV's video code ends the process (SIGSEGV) where a name is not UTF-8, and its decoders take the memory that a file
 claims. So a name passes here before it gets there, and a picture is decoded only by who has read its header.

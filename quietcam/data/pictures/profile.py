@@ -37,7 +37,7 @@ _SRGB: _Matrix = np.array(
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What turns pixels into sRGB.
+    """How the pixels of a profile are converted to sRGB.
 
     Attributes:
         name: what the profile calls itself.
@@ -51,7 +51,7 @@ class Profile:
 
     @cached_property
     def is_srgb(self) -> bool:
-        """Whether it changes nothing that could be seen."""
+        """Whether the conversion makes no visible change."""
         ramp = np.linspace(0, 255, 18).round().astype(np.uint8)
         channels = self.curves.shape[1]
         if channels == 3:

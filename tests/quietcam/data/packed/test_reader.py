@@ -245,7 +245,7 @@ def test_ctrl_c_keeps_what_was_added(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    with ShardWriter(tmp_path, plan()), pytest.raises(StorageError, match="another one holds"):
+    with ShardWriter(tmp_path, plan()), pytest.raises(StorageError, match="in use by another"):
         ShardWriter(tmp_path, plan())
     ShardWriter(tmp_path, plan()).close()
 
