@@ -17,6 +17,11 @@ __all__ = ["start"]
 
 find_own_packages_first()  # at import, since worker processes import this module, too
 
+if "--multiprocessing-fork" in sys.orig_argv:  # a worker process of a command
+    from quietcam.terminal.log import show_log
+
+    show_log()
+
 
 def start() -> None:
     """As :func:`quietcam.app.cli.main`."""

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from quietcam.errors import one_line
 from quietcam.terminal.progress import say
 
-__all__ = ["log", "log_shown", "show_debug"]
+__all__ = ["log", "log_shown", "show_debug", "show_log"]
 
 log = logging.getLogger("quietcam")
 
@@ -61,16 +61,22 @@ def log_shown(alone: bool = False) -> Iterator[None]:
     if any(isinstance(each, _Lines) for each in log.handlers):
         yield
         return
-    handler, level, propagate = _Lines(), log.level, log.propagate
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    handlers, level, propagate = log.handlers[:], log.level, log.propagate
+    show_log()
     log.propagate = propagate and not alone
     try:
         yield
     finally:
-        log.removeHandler(handler)
+        log.handlers[:] = handlers
         log.setLevel(level)
         log.propagate = propagate
+
+
+def show_log() -> None:
+    """Show the log from now on, and by no other handler: for a process of ours, such as a worker of a command."""
+    log.addHandler(_Lines())
+    log.setLevel(logging.DEBUG if os.environ.get("QUIETCAM_DEBUG") else logging.INFO)
+    log.propagate = False
 
 
 def show_debug() -> None:

@@ -154,6 +154,27 @@ def test_without_configuration_only_warnings_are_printed():
     assert (done.stdout, done.stderr) == ("", "it is slow\n")
 
 
+def test_worker_processes_show_the_log_like_the_command(tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text(
+        """
+import multiprocessing
+from quietcam.__main__ import start
+from quietcam.terminal.log import log
+
+def work():
+    log.info("a \x1b[2J name, rtsp://admin:secret@10.0.0.9/live")
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("spawn").Process(target=work)
+    worker.start()
+    worker.join()
+"""
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stderr == "a \\x1b[2J name, rtsp://***@10.0.0.9/live\n"
+
+
 def _started(words, stderr=subprocess.PIPE, **environment):
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *words],
