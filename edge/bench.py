@@ -1,4 +1,4 @@
-"""What models cost on this machine, and what the runtime adds to them, measured in one run."""
+"""Bench: what models cost on this machine, and what the runtime adds, measured in one run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from quietcam.image import Image
 __all__ = ["bench"]
 
 _WARM_UP = 3  # frames
-_RENDERED = 4  # different frames: so many buffers does a camera's driver fill in turn
-_ROUNDS = 10  # in which all that is measured takes its turns, so that heat and neighbours hit all alike
-_BLOCK = 8  # frames of one kind in a row; the gate looks at every eighth, which counts as much as the others
+_RENDERED = 4  # different frames: a camera's driver fills about so many buffers in turn
+_ROUNDS = 10  # everything is measured in each round, so that heat and other programs affect all alike
+_BLOCK = 8  # frames of one kind in a row: the gate looks at every eighth, so its cost is in each block
 
 
 def bench(
@@ -37,23 +37,23 @@ def bench(
     strength: float = 1.0,
     on_frame: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure bare ``invoke``, the denoiser around it, and the whole pipeline around that, of each model in turn.
+    """Measure for each model, in turns: bare ``invoke``, the denoiser around it, and the pipeline around that.
 
     Args:
         size: ``(width, height)`` of the frames. Defaults to the first model's own.
         threads: as for :class:`edge.network.interpreter.Interpreter`.
-        frames: of each kind and model, at least 1.
+        frames: number of frames for each kind and model, at least 1.
         device, gate, strength: as for :class:`edge.network.denoiser.Denoiser`.
-        on_frame: called after each, three times ``frames`` for a model.
+        on_frame: called after each frame, three times ``frames`` for a model.
 
     Returns:
-        for each model, for JSON: ``invoke`` and ``denoise`` with latencies in ms, and like ``pipeline`` with ``fps``;
-        ``overhead_ms``, the denoiser's mean above that of the invokes of a frame, and ``pipeline_share``, the
-        pipeline's throughput by that of bare invoke: both are the median over the rounds; ``speedup``, bare invoke's
-        median of the first model by this one's; what was measured; ``peak_memory_mib`` of the process.
+        A report for each model, for JSON. ``invoke`` and ``denoise`` hold latencies in ms and ``fps``, ``pipeline``
+        holds ``fps``. ``overhead_ms`` is the denoiser's mean minus that of the invokes of a frame; ``pipeline_share``
+        is the pipeline's throughput divided by that of bare invoke; both are medians over the rounds. ``speedup`` is
+        the first model's median of bare invoke divided by this one's. ``peak_memory_mib`` is that of the process.
 
     Raises:
-        UsageError: ``frames`` or ``threads`` below 1, a wrong device.
+        UsageError: ``frames``, ``threads`` or ``device`` is not valid.
         ModelError: this runtime cannot run a model.
         DeviceError: no device starts.
     """
@@ -79,7 +79,7 @@ def bench(
 
 
 class _Subject:
-    """One model, and what was measured of it."""
+    """One model with its measurements."""
 
     def __init__(self, denoiser: Denoiser, images: list[Image], tick: Callable[[], None]) -> None:
         self.denoiser, self.bare, self.whole = denoiser, Latency(), Latency()
@@ -88,14 +88,14 @@ class _Subject:
         self._invokes = denoiser.tiles(self._height, self._width) * (3 // denoiser.model.channels)
         self._out = images[0].copy()
         self._frames, self._seconds = 0, 0.0
-        self._added: list[float] = []  # one for each round: seconds a frame
+        self._added: list[float] = []  # for each round: seconds per frame
         self._shares: list[float] = []
         for work in (self._denoise, self._invoke):
             for _ in range(_WARM_UP):
                 work()
 
     def measure(self, count: int, camera: SyntheticCamera) -> None:
-        """``count`` frames of each kind."""
+        """Measure ``count`` frames of each kind."""
         spent = [0.0, 0.0]
         for start in range(0, count, _BLOCK):
             for kind, (latency, work) in enumerate(((self.bare, self._invoke), (self.whole, self._denoise))):
@@ -131,7 +131,7 @@ class _Subject:
         }
 
     def _pipe(self, count: int, camera: SyntheticCamera) -> float:
-        """Seconds that ``count`` frames took in the pipeline. They follow others, which set it going."""
+        """Seconds that ``count`` frames take in the pipeline, after a few that warm it up."""
         ends: list[float] = []
 
         def note(_: Health) -> None:
@@ -151,7 +151,7 @@ class _Subject:
 
 
 def _rounds(frames: int) -> Iterator[int]:
-    """How many frames each round takes: all of them together, evenly."""
+    """The number of frames in each round: ``frames`` in all, spread evenly."""
     rounds = min(_ROUNDS, frames)
     for number in range(rounds):
         yield frames * (number + 1) // rounds - frames * number // rounds
@@ -164,5 +164,5 @@ def _seconds(work: Callable[[], None]) -> float:
 
 
 def _with_rate(report: dict[str, float]) -> dict[str, float]:
-    """With the frames a second that the mean duration allows."""
+    """``report`` and ``fps``: frames per second at its mean duration."""
     return report | {"fps": round(1000 / report["mean"], 2)}

@@ -1,7 +1,7 @@
 """What can be wrong between this machine and a Coral: library, pairing, permissions, bus, kernel pages.
 
-Every check is a pure function of a root folder (``/`` on a device, a made-up one in tests) and plain values. What is
-known comes from the sources named beside each rule. Nothing here was tried on a Coral.
+Every check is a pure function of a root folder (``/`` on a device, a made-up one in tests) and plain values. Each check
+names the source of its rule. None of them was tried on a real Coral.
 """
 
 from __future__ import annotations
@@ -72,15 +72,15 @@ def coral_checks(
     page_size: int = 4096,
     machine: str | None = None,
 ) -> list[Finding]:
-    """All checks that fit this machine, in the order in which to mend them.
+    """Findings of all checks that apply to this machine, in the order in which to repair them.
 
     Args:
-        root: where ``sys``, ``dev``, ``etc``, ``usr``, ``var``, ``proc`` and ``boot`` are looked for.
-        runtime: the interpreter's package and version, as ``("ai-edge-litert", "2.3.0")``; None without one.
+        root: the folder that holds ``sys``, ``dev``, ``etc``, ``usr``, ``var`` and ``proc``.
+        runtime: package and version of the interpreter, as ``("ai-edge-litert", "2.3.0")``; None if none is installed.
         groups: names of the groups that the process belongs to.
-        is_root: may it open every device anyway?
-        page_size: of the kernel, in bytes (``os.sysconf("SC_PAGE_SIZE")``).
-        machine: the processor, as ``aarch64``. Defaults to this one's.
+        is_root: whether the process may open every device anyway.
+        page_size: of the kernel's memory, in bytes (``os.sysconf("SC_PAGE_SIZE")``).
+        machine: architecture of the processor, as ``aarch64``. Defaults to this machine's.
     """
     corals = find_corals(root)
     library = find_library(root)
@@ -106,7 +106,7 @@ def check_devices(corals: Sequence[Coral]) -> Finding:
 
 
 def install_command(root: Path, machine: str) -> str:
-    """How to get a libedgetpu that goes with LiteRT, for the system at ``root``: a command where there is a package."""
+    """How to install a libedgetpu that works with LiteRT: a command if there is a package for this system."""
     named = re.search(r'^VERSION_CODENAME="?(\w+)', read_text(root / "etc/os-release"), re.MULTILINE)
     system, architecture = _SYSTEMS.get(named[1] if named else ""), _ARCHITECTURES.get(machine)
     if system is None or architecture is None:
@@ -116,7 +116,7 @@ def install_command(root: Path, machine: str) -> str:
 
 
 def check_library(library: Library | None, runtime: tuple[str, str] | None, install: str = _INSTALL) -> Finding:
-    """Is libedgetpu there, and of a build that does not take this interpreter down? ``install`` is how to get one.
+    """Is libedgetpu installed, in a build that does not crash this interpreter? ``install`` says how to get one.
 
     Google's builds (16.0 and older) were made against TensorFlow 2.5. With tflite-runtime 2.12 and newer, and so with
     LiteRT, a model ends in a segmentation fault (google-coral/edgetpu #812, #821; tensorflow #62371: read). The
@@ -152,10 +152,10 @@ def check_library(library: Library | None, runtime: tuple[str, str] | None, inst
 def check_permission(
     corals: Sequence[Coral], root: Path = Path("/"), groups: Iterable[str] = (), is_root: bool = False
 ) -> Finding:
-    """Do udev's rules give the devices to a group that this process belongs to?
+    """Do udev's rules give the devices to a group of this process?
 
-    A USB Coral changes its identity once its firmware is loaded, so both must be in the rule: with one of them it works
-    until it is plugged in anew.
+    A USB Coral changes its USB id when its firmware is loaded, so the rules must name both ids: with one of them it
+    works until it is plugged in again.
     """
     name = "Coral permission"
     if is_root:
@@ -173,8 +173,10 @@ def check_permission(
         is_open = all(any('mode="0666"' in line or "uaccess" in line for line in some) for some in lines)
         if needed and not needed & mine and not is_open:
             group = sorted(needed)[0]
-            remedy = f"sudo adduser $USER {group}, then log in anew (a service: SupplementaryGroups={group})"
-            return Finding(name, "error", f"the device belongs to the group {group}, this process does not", remedy)
+            remedy = f"sudo adduser $USER {group}, then log in again (a service: SupplementaryGroups={group})"
+            return Finding(
+                name, "error", f"the device belongs to the group {group}, and this process is not in it", remedy
+            )
     return Finding(name, "ok", "udev gives the device to a group of this process")
 
 
@@ -184,14 +186,14 @@ _RELOAD = "sudo udevadm control --reload-rules && sudo udevadm trigger"
 _RULE_REMEDY = {
     "usb": 'printf \'%s\\n\' \'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",ATTRS{idProduct}=="089a",GROUP="plugdev"\' '
     '\'SUBSYSTEM=="usb",ATTRS{idVendor}=="18d1",ATTRS{idProduct}=="9302",GROUP="plugdev"\' '
-    f"| sudo tee /etc/udev/rules.d/99-edgetpu-accelerator.rules && {_RELOAD}, then plug it in anew",
+    f"| sudo tee /etc/udev/rules.d/99-edgetpu-accelerator.rules && {_RELOAD}, then plug it in again",
     "pci": 'echo \'SUBSYSTEM=="apex", MODE="0660", GROUP="apex"\' | sudo tee /etc/udev/rules.d/65-apex.rules '
     f"&& sudo groupadd -f apex && {_RELOAD}",
 }
 
 
 def check_usb_speed(corals: Sequence[Coral]) -> list[Finding]:
-    """Is each USB Coral on USB 3? On USB 2 it works, and moving the pictures takes several times as long.
+    """Is each USB Coral on USB 3? On USB 2 it works, but moving the pictures takes several times as long.
 
     google-coral/edgetpu #782: 10 ms on USB 3 and 70 to 80 ms on USB 2 for one detector (read).
     """
@@ -209,7 +211,7 @@ def check_usb_speed(corals: Sequence[Coral]) -> list[Finding]:
 
 
 def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Finding:
-    """Has the kernel's driver (gasket and apex) taken the card, so that there is a /dev/apex_N?"""
+    """Does the kernel's driver (gasket and apex) serve the card, so that there is a /dev/apex_N?"""
     name = "Coral PCIe driver"
     cards = [each for each in corals if each.bus == "pci"]
     missing = [each.place for each in cards if each.node is None or not (root / each.node.lstrip("/")).exists()]
@@ -219,7 +221,7 @@ def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Finding:
         return Finding(
             name,
             "error",
-            f"no driver has taken {', '.join(missing)} (the module apex is not loaded)",
+            f"no driver serves {', '.join(missing)} (the module apex is not loaded)",
             "build and install gasket-dkms for this kernel (https://github.com/google/gasket-driver; kernels from 6.12 "
             "on need its open pull requests), then: sudo modprobe apex",
         )
@@ -230,7 +232,7 @@ def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Finding:
             "in /boot/firmware/config.txt: dtparam=pciex1, dtoverlay=pciex1-compat-pi5,no-mip and "
             f"dtoverlay=pcie-32bit-dma-pi5; reboot; else {remedy}"
         )
-    return Finding(name, "error", f"the module apex is loaded, and has not taken {', '.join(missing)}", remedy)
+    return Finding(name, "error", f"the module apex is loaded, but does not serve {', '.join(missing)}", remedy)
 
 
 def check_pages(root: Path, page_size: int) -> Finding:
@@ -254,13 +256,13 @@ def check_pages(root: Path, page_size: int) -> Finding:
 
 
 def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -> Finding:
-    """Load the delegate in a process of its own, so that a crash is a finding and not the end.
+    """Load the delegate in a child process, so that a crash becomes a finding.
 
-    A Coral that a run of ours holds cannot be opened a second time, so what does not load is no more than a warning.
+    A Coral that a run already uses cannot be opened a second time, so a device that does not open is only a warning.
 
     Args:
         load: :func:`edge.child.tpu.probe`.
-        library: that it loads: a path, or a name that the system's loader looks for.
+        library: that is loaded: a path, or a name that the system's loader searches.
     """
     name = "Edge TPU delegate"
     try:
@@ -277,7 +279,7 @@ def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -
 
 _FREE = (
     "sudo systemctl stop quietcam, which holds the Coral while it runs, then: quietcam doctor; else plug the Coral "
-    "in anew, with another cable or a powered hub"
+    "in again, with another cable or a powered hub"
 )
 
 

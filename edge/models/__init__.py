@@ -1,4 +1,4 @@
-"""The models that ship, found beside this file."""
+"""The models that ship lie in this folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SPARE = 32  # pixels of a side: 1080 rows go into a model of 1088
 
 
 def shipped_models() -> list[Path]:
-    """The model files that ship, by name."""
+    """The model files that ship, sorted by name."""
     return sorted(_HERE.glob(f"*{_SUFFIX}"))
 
 
 def default_model() -> str:
-    """The first word of the best that ships."""
+    """Name of the best model that ships, as ``small``."""
     ships = {model.stem.split("_")[0] for model in shipped_models()}
     return next((name for name in _BEST_FIRST if name in ships), _BEST_FIRST[0])
 
@@ -35,13 +35,13 @@ def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) 
     """The model file that a user means.
 
     Args:
-        name: a path, the stem of a shipped file (``demo_256x256_int8``), or its first word (``demo``), which
-            means the int8 one; of several the one that takes whole frames of ``size``, else the smallest. Defaults
-            to the best that ships.
-        size: ``(width, height)`` of the frames, where it is known.
+        name: a path, the stem of a file that ships (``demo_256x256_int8``), or its first word (``demo``), which means
+            the int8 model: of several sizes the one that takes frames of ``size`` at once, else the smallest.
+            Defaults to the best model that ships.
+        size: ``(width, height)`` of the frames, if it is known.
 
     Raises:
-        UsageError: it is none of these; the message lists what ships.
+        UsageError: there is no such model. The message lists what ships.
     """
     wanted = default_model() if name is None else name
     if is_file(Path(wanted)):
@@ -60,7 +60,7 @@ def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) 
 
 
 def _lacking(wanted: str) -> str:
-    """Why what is there, or reads like a path, is no model's; nothing for another name."""
+    """Why a path is no model file; an empty text for what does not look like a path."""
     path = Path(wanted)
     try:
         return ": it is a folder" if stat.S_ISDIR(path.stat().st_mode) else ": it is no regular file"
@@ -71,8 +71,10 @@ def _lacking(wanted: str) -> str:
 
 
 def smaller_model(path: Path) -> Path | None:
-    """What ships and does the work of ``path`` with clearly fewer operations: of the same frame size and kind the
-    largest that needs at most two thirds; None where there is none, or ``path`` does not say what it needs.
+    """The shipped model that replaces ``path`` with clearly fewer operations.
+
+    It is the largest one of the same frame size and kind that needs at most two thirds of the operations. None if there
+    is none, or if the manifest of ``path`` does not say how many it needs.
     """
     model = describe(path)
     if model["gmacs_256"] is None:
@@ -88,7 +90,7 @@ def smaller_model(path: Path) -> Path | None:
 
 
 def describe(model: ModelFile | Path) -> dict[str, Any]:
-    """A model file for people: what is in its manifest, None where it does not say."""
+    """A description of a model file, for JSON. Values that its manifest does not hold are None."""
     if isinstance(model, Path):
         model = load_model(model)
     manifest = model.manifest
@@ -109,13 +111,15 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
 
 
 def _findings(told: object) -> list[str] | None:
-    """What ``convert`` found wrong with the network; None where that is nothing."""
+    """What ``quietcam convert`` found wrong with the network; None if nothing."""
     return [str(each) for each in told] if isinstance(told, list) and told else None
 
 
 def resize_command(model: ModelFile, width: int, height: int) -> str | None:
-    """What makes ``model`` for frames of another size; None where nothing does: it tells nothing of itself, has another
-    recipe, or was made for a Coral, where frames go in tiles.
+    """The command that converts ``model`` for frames of another size.
+
+    None if no command does: the model has no manifest or another recipe, or it was made for a Coral, where frames go
+    through in tiles.
     """
     recipe = model.manifest.recipe if model.manifest else None
     if recipe not in ("float32", "int8") or model.block or model.is_compiled:
@@ -127,12 +131,12 @@ def resize_command(model: ModelFile, width: int, height: int) -> str | None:
 
 
 def _takes_whole(stem: str, size: tuple[int, int]) -> bool:
-    """Whether a frame fits into the model, and leaves no more of it unused than a total stride asks for."""
+    """Whether a frame fits into the model, and leaves less than 32 pixels of each side unused."""
     return all(0 <= model - frame < _SPARE for model, frame in zip(_size(stem), size, strict=True))
 
 
 def _size(stem: str) -> tuple[int, int]:
-    """``(width, height)`` of ``NAME_WxH_RECIPE``; 0 where the name has no size."""
+    """``(width, height)`` of ``NAME_WxH_RECIPE``; zeros if the name has no size."""
     for part in stem.split("_")[1:]:
         width, cross, height = part.partition("x")
         if cross and width.isdigit() and height.isdigit():
