@@ -40,13 +40,13 @@ def convert_command(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="The folder for the models. Those for a Coral go into its subfolder coral.")
+        Path, typer.Option(help="Folder for the models. Models for a Coral go into its subfolder coral.")
     ] = Path("models"),
     recipe: Annotated[
         list[str] | None,
         typer.Option(
             help="float32, float16, dynamic_int8, int8 or int8x16; may be given several times. "
-            "Default: float32 and int8; for a .tflite and for a Coral, int8 alone."
+            "Default: float32 and int8; only int8 for a .tflite or for a Coral."
         ),
     ] = None,
     size: Annotated[
@@ -66,29 +66,37 @@ def convert_command(
     representative: Annotated[
         Path | None,
         typer.Option(
-            help="The set that int8 ranges are measured on (`quietcam calibrate`). A .tflite has ranges already: "
-            "those that this set exceeds are widened."
+            help="Representative set that int8 ranges are measured on (`quietcam calibrate`). A .tflite already has "
+            "ranges; those that this set exceeds are widened."
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Pairs to measure on what int8 loses. Without them it is estimated.")
+        Path | None, typer.Option(help="Pairs to measure what int8 loses. Without them, the loss is estimated.")
     ] = None,
     split: Side = "all",
     max_drop: Annotated[
         float | None,
-        typer.Option(metavar="DB", parser=number(0, 100), help="Exit with 3 when int8 loses more to its float twin."),
+        typer.Option(
+            metavar="DB", parser=number(0, 100), help="Exit with 3 when int8 loses more than this to its float twin."
+        ),
     ] = None,
     max_drop_iso: Annotated[
         float,
         typer.Option(
-            metavar="DB", parser=number(0, 100), help="The same for the worst ISO bucket of at least 3 pictures."
+            metavar="DB", parser=number(0, 100), help="The same limit for the worst ISO bucket of at least 3 pictures."
         ),
     ] = _MAX_DROP_ISO,
     rescue: Annotated[
         bool,
-        typer.Option("--rescue", help="When int8 loses more than --max-drop (0.1 where not given), try what may help."),
+        typer.Option(
+            "--rescue",
+            help="When int8 loses more than --max-drop (default: 0.1), try other ranges, equalized channels, more "
+            "samples, and layers in float.",
+        ),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Front of the models' names. Default: the run's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the models' names begin with. Default: the run's name.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Convert a trained network, or a model that ships, to TFLite: NAME_WxH_RECIPE.tflite with its manifest.

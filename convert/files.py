@@ -1,4 +1,4 @@
-"""Model files by the contract's names: written whole, with manifest, and only after the device's code has run them."""
+"""Writes model files: under the agreed names, whole, with manifest, and only after the device's code has run them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carries out an order of conversions: warnings first, then what int8 loses, then every size and recipe, written."""
+"""Carries out an order of conversions: warns, finds out what int8 loses, then writes every size and recipe."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
             path = out / f"{order.name}_{width}x{height}_{recipe.name}.tflite"
             if any(path.exists() and path.samefile(each.path) for each in loaded.finished.values()):
                 raise UsageError(
-                    f"A model is not written over the one that it is made of. Received: {path}. "
+                    f"A model must not overwrite the model that it is made of. Received: {path}. "
                     "Remedy: choose another folder with `out`, or another name with `name`."
                 )
 
@@ -253,7 +253,7 @@ def _decide(
     if not holds:
         if not outcome.collapsed and not scheme.kept:
             _name_suspect(prepared, scheme)
-        if prepared.kept is not None:
+        if prepared.kept is not None and not loss.is_measured:
             outcome.advice = "This is an estimate on the representative set itself; `data` measures it on pairs"
             return scheme
         trained = qat_advice(loaded.path, is_ours=loaded.architecture is not None)

@@ -1,4 +1,4 @@
-"""What a conversion made, for people and as JSON: read back from the files, not repeated from the order."""
+"""Shows what a conversion made, as tables and as JSON: read back from the files, not repeated from the order."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def show_conversions(outcome: Outcome, console: Console) -> None:
     if outcome.rescue is not None:
         _show_rescue(outcome.rescue, console)
     if outcome.fault is not None:
-        console.print("What int8 loses is not told: the float network itself does not give pictures, see above.")
+        console.print("The loss of int8 is not reported: the float network itself does not give pictures, see above.")
     if outcome.loss is not None:
         how = "measured on the pairs" if outcome.loss.is_measured else "estimated on the representative set"
         console.print(f"int8 loses {outcome.loss} to the float network, {how}.")

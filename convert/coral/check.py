@@ -1,4 +1,4 @@
-"""The preflight: what the Edge TPU's compiler is expected to make of a model, told without it and without a Coral."""
+"""The preflight: predicts, without a compiler and without a Coral, what the Edge TPU's compiler does with a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model through the Edge TPU's compiler: run, log read, result read back, manifest appended again."""
+"""Compiles a model for the Edge TPU: runs the compiler, reads its log and its result, appends the manifest again."""
 
 from __future__ import annotations
 

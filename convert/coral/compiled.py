@@ -1,4 +1,4 @@
-"""What stands in a model that the Edge TPU's compiler has been over: an operator of its own, with the chip's program.
+"""What a compiled model holds: an operator of the compiler's own, with the chip's program in it.
 
 The layout of that program's package is libedgetpu's `executable/executable.fbs` (read): a flatbuffer of identifier
 DWN1, whose fields 0 and 4 are the least runtime version and the compiler's version.

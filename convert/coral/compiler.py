@@ -1,4 +1,4 @@
-"""Where the Edge TPU's compiler is, and how it is run: with a limit of time, its log kept, nothing left running."""
+"""Finds and runs the Edge TPU's compiler: with a time limit, with its log kept, and with no process left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Edge TPU's compiler asks of an operator: conditions, each with where it is known from.
+"""The conditions under which the Edge TPU's compiler maps an operator, each with its source.
 
 ``how`` says how something is known: ``read`` in the named source, ``derived`` from what was read by arithmetic,
 ``measured`` by this project, ``seen`` in models that were published before and after the compiler.

@@ -1,4 +1,4 @@
-"""The Edge TPU compiler's log, read: what it mapped, what it took of the chip's memory, why it gave up.
+"""Reads the Edge TPU compiler's log: what it mapped, how much of the chip's memory it took, why it gave up.
 
 The form is that of logs in google-coral/edgetpu's issues (#490, #433, #686 of compiler 16; #393, #358 of 15). It was
 never read from a compiler that this project ran.

@@ -1,4 +1,4 @@
-"""What a graph needs of the chip's memory, and how long it would take, by arithmetic. Nothing here was measured.
+"""How much of the chip's memory a graph needs, and how long a run takes: arithmetic, nothing was measured.
 
 The chip has 8 MiB for everything. Logs of the compiler show what that means: "used" and "remaining" for parameters sum
 to 8 MiB less what activations take (edgetpu #173: 0.06 + 7.96 MiB; #686: 2.99 + 0.04 MiB for a U-Net at 512x512).

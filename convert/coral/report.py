@@ -1,4 +1,4 @@
-"""What the preflight says of a model: operator by operator, of the whole, and in one line."""
+"""The preflight's report: for each operator, for the whole model, and in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Edge TPU's compiler maps: one table of operators, conditions, and where each of them is known from.
+"""What the Edge TPU's compiler maps: one table of operators with their conditions and sources.
 
 The compiler is closed; nothing here was tried with it. ``how`` says how a rule is known: ``read`` in the named
 source, ``derived`` from what was read by arithmetic, ``measured`` by this project, ``seen`` in models that Google

@@ -58,9 +58,9 @@ def show_compiled(report: CompileReport, console: Console) -> None:
     for line in _describe(report.compiled):
         console.print(line)
     for text in report.differences:
-        console.print(f"other than the preflight said: {text}")
+        console.print(f"differs from the preflight: {text}")
     if not report.differences:
-        console.print("as the preflight said")
+        console.print("no difference from the preflight")
     log = "" if report.log_path is None else f", and the compiler's log {report.log_path.name}"
     console.print(f"written: {report.path}{log}")
 

@@ -1,4 +1,4 @@
-"""How large a tile may be for a Coral: far from the chip's memory, and no doubling that the compiler leaves out."""
+"""The tile size for a Coral: its tensors stay far below the chip's memory, and the compiler maps every doubling."""
 
 from __future__ import annotations
 

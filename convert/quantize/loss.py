@@ -1,4 +1,4 @@
-"""What int8 loses to the float network: measured on pairs, or estimated on the representative set alone."""
+"""What int8 loses to the float network: measured on pairs, or estimated on the representative set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done when int8 loses too much, tried in order of what it costs, each step measured."""
+"""Remedies for an int8 model that loses too much: tried in order of their cost, each one measured."""
 
 from __future__ import annotations
 

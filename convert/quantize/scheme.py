@@ -1,4 +1,4 @@
-"""How int8 is made of a float network: ranges, samples, biases, layers left out; measured once for all sizes."""
+"""How int8 is made from a float network: ranges, samples, biases, layers left in float; measured once for all sizes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BIAS_FRAMES = 24
 
 @dataclass(frozen=True)
 class Scheme:
-    """What is done on the way to int8.
+    """The choices that make an int8 model from a float one.
 
     Attributes:
         rule: how ranges are taken from activations.

@@ -1,7 +1,8 @@
-"""Does a float network give pictures at all? Asked before anybody says what int8 loses to it.
+"""Checks that a float network gives pictures at all, before the loss of int8 to it is measured.
 
-Int8 loses nothing to a network whose output is white all over, and that is no praise. So the float output is looked at
-on the representative set first: is it finite, does it change with the picture, and is it the picture, apart from noise?
+Int8 loses nothing to a network whose output is white all over, which says nothing good about it. So the float output is
+checked on the representative set first: is it finite, does it change with the picture, and is it the picture, apart
+from noise?
 """
 
 from __future__ import annotations

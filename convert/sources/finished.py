@@ -1,7 +1,7 @@
 """Finished models as what is converted: those that ship, and others that `quietcam convert` wrote.
 
-A finished file is taken as it is, for frames of another size (``convert.resize``): float32, and int8 with the ranges
-that it has. What is made anew, as int8 from other pictures, begins with the float32 twin.
+A finished file is used as it is, for frames of another size (``convert.resize``): float32, and int8 with the ranges
+that it has. A recipe that is made anew, such as int8 from other pictures, starts from the float32 twin.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def find_source(given: Path) -> Path:
     what = "a folder without model.keras or saved_model.pb" if given.is_dir() else "which is not there"
     ships = ", ".join(sorted(name for name in names if "_" not in name))
     raise UsageError(
-        "What is converted is a run directory, a .keras or .h5 file, a SavedModel folder, a .tflite file that "
+        "Conversion takes a run directory, a .keras or .h5 file, a SavedModel folder, a .tflite file that "
         f"`quietcam convert` wrote, or a model that ships ({ships}). Received: {given}, {what}. "
         "Remedy: give the folder that `quietcam train` or `quietcam prune` wrote, or the name of a model that ships."
     )

@@ -55,7 +55,7 @@ def load_keras(path: Path) -> LoadedModel:
     if not file.is_file():
         what = "a folder without model.keras or saved_model.pb" if run else "which is not there"
         raise UsageError(
-            f"What is converted is a run directory, a .keras or .h5 file, or a SavedModel folder. Received: {path}, "
+            f"Conversion takes a run directory, a .keras or .h5 file, or a SavedModel folder. Received: {path}, "
             f"{what}. Remedy: give the folder that `quietcam train` or `quietcam prune` wrote, or a model of Keras."
         )
     config, is_new = _config(file)
@@ -200,5 +200,5 @@ def _about(run: Path | None) -> dict[str, Any]:
 
 def _refused(file: Path, received: str, remedy: str = "give a file that Keras wrote") -> ModelError:
     return ModelError(
-        f"A model to convert is a whole network that Keras saved. Received: {file}: {received}. Remedy: {remedy}."
+        f"A model to convert must be a whole network that Keras saved. Received: {file}: {received}. Remedy: {remedy}."
     )

@@ -1,4 +1,4 @@
-"""A float model file as a TensorFlow function: what the converter takes where the Keras model is not at hand."""
+"""A float model file as a TensorFlow function, for the converter, where there is no Keras model."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the activations of a float network are like over representative frames: ranges, percentiles, levels, channels.
+"""The activations of a float network over representative frames: ranges, percentiles, levels, channels.
 
-Int8 gives a tensor 256 levels between two ends. They are wasted when a few values lie far outside of the rest, or when
+Int8 gives a tensor 256 levels between two ends. They are wasted when a few values lie far outside the others, or when
 one channel is much wider than the others, which share its step. Both can be seen here before anything is quantized.
 """
 

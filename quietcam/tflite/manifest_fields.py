@@ -1,4 +1,4 @@
-"""What each field of a manifest may hold: read here once, so that nobody who uses one must doubt it again."""
+"""What each field of a manifest may hold. Checked here once, so that no user of a manifest has to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["FIELDS", "NAME", "check_fields"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-"""A model's name. Files are called by it, so it holds no slash, and leaves room in 255 bytes for size and recipe."""
+"""A model's name. Files are named after it, so it has no slash, and leaves room in 255 bytes for size and recipe."""
 
 _SIDE = 1 << 15  # pixels; larger than any frame
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")

@@ -1,4 +1,4 @@
-"""The receptive field, read from the graph: how far from a pixel the network looks."""
+"""The receptive field, read from the graph: how far around a pixel the network looks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What TensorFlow, Keras and the TFLite converter say when they refuse a model, in one line for people.
+"""Turns what TensorFlow, Keras and the TFLite converter raise when they refuse a model into one line.
 
-They raise anything: a ``ValueError`` that begins with "in user code:" and a traceback, a ``ConverterError`` with the
-whole graph behind it, a ``TypeError`` of their own. Everything that comes out of them goes through here, so that a
-reader gets the operator and the layer that it is about, and never a dump.
+They raise all kinds of errors: a ``ValueError`` that begins with "in user code:" and a traceback, a ``ConverterError``
+with the whole graph behind it, a ``TypeError`` of their own. All of these go through here, so that a reader gets the
+operator and the layer that the error is about, and never a dump.
 """
 
 from __future__ import annotations

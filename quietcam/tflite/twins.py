@@ -1,4 +1,4 @@
-"""Which float model a quantized one was made of: told by what conversion wrote, or by whoever compares, never guessed.
+"""Which float model a quantized one was made from: conversion records it, or the user names it; it is never guessed.
 
 Two models are twins when conversion recorded the same weights for both (``Manifest.weights_sha256``). Manifests that
 are older than that record hold the same network, the same training data and the same scores where both came from one

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from compare.classic import FILTERS, Filter, Tuned
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from tests.convert.conftest import noisy_pictures
+from tests.tiny_network import noisy_pictures
 
 
 def test_blur_is_a_gaussian() -> None:

@@ -22,7 +22,7 @@ from quietcam.app.cli import run
 from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.tflite.manifest import Manifest, attach_manifest, read_manifest, strip_manifest
 from quietcam.tflite.packing import pack, schema
-from tests.convert.conftest import SIZE
+from tests.tiny_network import SIZE
 
 ROOT = Path(__file__).parents[2]
 # What the extra `edge` does not bring.

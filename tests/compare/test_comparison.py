@@ -25,7 +25,7 @@ from quietcam.data.sets.pairs import find_pairs
 from quietcam.data.sets.sidd import Instance
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.tflite.manifest import read_manifest, strip_manifest
-from tests.convert.conftest import noisy_pictures
+from tests.tiny_network import noisy_pictures
 
 
 @pytest.fixture(scope="module")

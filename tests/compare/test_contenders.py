@@ -9,9 +9,9 @@ import tensorflow as tf
 from compare.contenders import open_contender
 from quietcam.errors import ModelError
 from quietcam.image import to_float, to_uint8
-from tests.convert.conftest import build_tiny, noisy_pictures
 from tests.edge.child.test_trial import ABORTS
 from tests.edge.conftest import MODELS
+from tests.tiny_network import build_tiny, noisy_pictures
 
 
 def test_many_keras_models_in_turn_warn_of_nothing(run_folder):

@@ -12,7 +12,7 @@ from compare.tally import Tally
 from compare.worst import WorstPatches, patch_errors
 from quietcam.data.sets.pairs import Pair
 from quietcam.data.sets.sidd import Instance
-from tests.convert.conftest import noisy_pictures
+from tests.tiny_network import noisy_pictures
 
 
 def least_growth(rounds, count=60):

@@ -17,7 +17,7 @@ from quietcam.data.sets.pairs import find_pairs
 from quietcam.errors import UsageError
 from quietcam.tflite.manifest import read_manifest, strip_manifest
 from quietcam.tflite.twins import Origin, are_twins
-from tests.convert.conftest import SIZE, build_tiny
+from tests.tiny_network import SIZE, build_tiny
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The smallest network of the family with weights that do something, its conversions, and pairs to compare on."""
+"""The tiny network as a run, as a QAT model and converted, and pairs to compare on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -17,48 +16,9 @@ from convert.converter import convert_model, describe
 from convert.files import write_model
 from convert.recipes import get_recipe
 from convert.sources.keras_model import load_keras
-from quietcam.architecture import Architecture
 from quietcam.data.pictures.files import write_picture
 from quietcam.evaluation import Evaluation, Validation, write_evaluation
-from quietcam.representative.set import RepresentativeSet, patch_sha256
-from train.model import build
-
-SIZE = 64
-TINY = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
-
-
-def set_of(patches):
-    """A representative set of the given patches."""
-    count, height, width, _ = patches.shape
-    return RepresentativeSet(
-        patches=patches,
-        source=("generated",) * count,
-        instance=("",) * count,
-        box=np.tile(np.array([0, 0, width, height], np.int32), (count, 1)),
-        sha256=tuple(patch_sha256(patch) for patch in patches),
-    )
-
-
-def noisy_pictures(count, size, seed=0, sigma=20.0):
-    """``(noisy, clean)``: ramps and blocks, and the same under noise; uint8 ``(count, size, size, 3)``."""
-    rng = np.random.default_rng(seed)
-    x = np.linspace(0, 1, size)
-    clean = np.empty((count, size, size, 3))
-    for picture in clean:
-        picture[:] = 255 * (rng.uniform(0, 0.6) + np.outer(x, x)[..., None] * rng.uniform(0, 0.8, 3))
-        for _ in range(4):
-            y0, x0 = rng.integers(0, size - 8, 2)
-            picture[y0 : y0 + 8, x0 : x0 + 8] = rng.uniform(0, 255, 3)
-    noisy = clean + rng.normal(0, sigma, clean.shape)
-    return [np.clip(np.rint(each), 0, 255).astype(np.uint8) for each in (noisy, clean)]
-
-
-def build_tiny(wrap=None):
-    """The network with seeded weights; the residual is scaled down so that outputs stay near the input."""
-    model = build(TINY) if wrap is None else build(TINY, wrap)
-    rng = np.random.default_rng(7)
-    model.set_weights([rng.normal(0, 0.5 / np.sqrt(np.prod(w.shape[:-1])), w.shape) for w in model.get_weights()])
-    return model
+from tests.tiny_network import SIZE, TINY, build_tiny, noisy_pictures, set_of
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from quietcam.metrics import psnr
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import attach_manifest, read_manifest
 from quietcam.tflite.receptive_field import receptive_field
-from tests.convert.conftest import SIZE, build_tiny, noisy_pictures, set_of
+from tests.tiny_network import SIZE, build_tiny, noisy_pictures, set_of
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))

@@ -20,7 +20,7 @@ from convert.sources.loaded_model import LoadedModel
 from quietcam.errors import ModelError
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.packing import pack, schema
-from tests.convert.conftest import SIZE, noisy_pictures, set_of
+from tests.tiny_network import SIZE, noisy_pictures, set_of
 
 LAYERS = ("early", "middle", "late")
 

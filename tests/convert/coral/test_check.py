@@ -1,10 +1,5 @@
 """The preflight on graphs that TensorFlow converts, each of which breaks one rule or none."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,11 +7,9 @@ from convert.coral.check import check_content, check_model
 from convert.coral.conditions import EVERY_OP
 from convert.coral.rules import RULES, Verdict, judge
 from edge.models import shipped_models
-from quietcam.app.cli import run
-from quietcam.errors import ModelError, UsageError
 from quietcam.tflite.graph import read_graph
 
-from .conftest import SIDE, compiled, edited, graph, package, too_many_parameters
+from .conftest import SIDE, edited, graph, too_many_parameters
 
 
 def check(name):
@@ -280,33 +273,6 @@ def test_a_remedy_names_the_model_that_was_checked(tmp_path):
     assert f"`quietcam convert '{path}' --target coral` makes such a graph" in check_model(path).verdict
 
 
-def test_a_compiled_model_is_recognised_and_described():
-    report = check_content(compiled(graph("good")), "good_edgetpu")
-    assert report.holds
-    assert (report.compiled.programs, report.compiled.runtime, report.compiled.compiler) == (1, 14, "16.0.384591198")
-    assert "compiled already" in report.verdict
-
-
-def test_a_compiled_model_that_was_split_says_what_stayed():
-    report = check_content(compiled(graph("leaky_relu"), left=2), "split_edgetpu")
-    assert not report.holds
-    assert report.compiled.on_cpu == ("LEAKY_RELU", "CONV_2D")
-    assert "Remedy: `quietcam coral check` of the model that it was compiled from" in report.verdict
-    assert "2 operators stayed on the CPU" in report.verdict
-
-
-@pytest.mark.parametrize(("text", "said"), [("cl/", None), ("cl/343520747", "cl/343520747"), ("", None)])
-def test_a_build_without_a_number_is_no_version(text, said):
-    report = check_content(compiled(graph("good"), options=package(12, text)), "build_edgetpu")
-    assert (report.compiled.runtime, report.compiled.compiler) == (12, said)
-
-
-@pytest.mark.parametrize("options", [b"", b"DWN1", b"\0\0\0\0DWN1\xff\xff", b"\xff\xff\xff\x7fDWN1" + b"\xff" * 40])
-def test_a_program_that_cannot_be_read_is_no_reason_to_fail(options):
-    report = check_content(compiled(graph("good"), options=options), "odd_edgetpu")
-    assert (report.compiled.runtime, report.compiled.compiler) == (None, None)
-
-
 def test_every_shipped_model_has_a_verdict_that_fits_its_kind():
     for path in shipped_models():
         report = check_model(path)
@@ -357,68 +323,6 @@ def test_too_few_inputs_are_no_crash():
     op = read_graph(graph("good")).ops[0]
     verdict, _ = judge(type(op)("PRELU", 1, op.inputs[:1], op.outputs, None))
     assert verdict is Verdict.OPEN
-
-
-def test_the_command_exits_with_3_and_one_line_when_something_falls_back(tmp_path, capsys):
-    file = tmp_path / "leaky.tflite"
-    file.write_bytes(graph("leaky_relu"))
-    assert run(["coral", "check", str(file), "--json", str(tmp_path / "report.json")]) == 3
-    said = capsys.readouterr()
-    assert said.err.count("\n") == 1
-    assert "LEAKY_RELU" in said.err
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["on_cpu"] == 2
-    assert [op["runs_on"] for op in report["ops"]] == ["TPU", "CPU", "CPU"]
-    assert report["ops"][1]["conditions"][0]["source"].endswith("(read)")
-
-
-def test_the_command_prints_the_estimate_with_its_assumptions(tmp_path, capsys):
-    file = tmp_path / "good.tflite"
-    file.write_bytes(graph("good"))
-    assert run(["coral", "check", str(file), "--all"]) == 0
-    said = capsys.readouterr().out
-    for word in ("USB 2", "not measured", "assumed: ", "Source: ", "all 2 operators"):
-        assert word in said
-
-
-def test_json_to_standard_output_is_json_alone(tmp_path, capsys):
-    file = tmp_path / "good.tflite"
-    file.write_bytes(graph("good"))
-    assert run(["coral", "check", str(file), "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["holds"] is True
-
-
-@pytest.mark.parametrize("name", ["nowhere.tflite", "."])
-def test_what_is_no_file_is_wrong_usage(name, capsys):
-    with pytest.raises(UsageError):
-        check_model(Path(name))
-    assert run(["coral", "check", name]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_what_is_no_model_is_refused(tmp_path):
-    file = tmp_path / "text.tflite"
-    file.write_text("not a model")
-    with pytest.raises(ModelError, match="TensorFlow Lite"):
-        check_model(file)
-    file.write_bytes(graph("good")[:700])
-    with pytest.raises(ModelError, match="cut short"):
-        check_model(file)
-
-
-def test_check_needs_no_tensorflow(tmp_path):
-    file = tmp_path / "good.tflite"
-    file.write_bytes(graph("good"))
-    blocked = (
-        "import sys; sys.modules['tensorflow'] = sys.modules['tf_keras'] = None; from quietcam.app.cli import run; "
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", f"{blocked} sys.exit(run(['coral', 'check', {str(file)!r}]))"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_side_of_the_test_graphs_is_what_the_shapes_say():

@@ -118,8 +118,8 @@ def test_streaming_that_nobody_expected_is_a_difference(model, behave):
         ("version", "version 6 of CONV_2D", "older TensorFlow"),
         ("crash", "it crashed", "run it again"),
         ("killed", "signal 9", "memory"),
-        ("dynamic", "dynamic size", "--size"),
-        ("large", "activations are too large", "--tile"),
+        ("dynamic", "dynamic size", "fixed size"),
+        ("large", "activations are too large", "smaller size or tile"),
         ("silent", "without a reason", "log"),
         ("nothing", "ended with 0", "log"),
     ],
@@ -288,7 +288,7 @@ def test_the_command_takes_the_compiler_from_the_environment(model, behave, monk
     assert run(["coral", "compile", str(model), "--out", str(tmp_path / "out"), "--json", str(report)]) == 0
     said = capsys.readouterr().out
     assert "Mapped to Edge TPU" in said
-    assert "other than the preflight said" in said
+    assert "differs from the preflight" in said
     assert json.loads(report.read_text())["compiler"] == "16.0.384591198"
 
 
@@ -299,7 +299,7 @@ def test_the_command_exits_with_3_when_something_stays_on_the_cpu(model, behave,
     assert run(["coral", "compile", str(model), "--compiler", COMMAND]) == 3
     said = capsys.readouterr()
     assert "1 DEPTH_TO_SPACE" in said.err
-    assert "as the preflight said" in said.out
+    assert "no difference from the preflight" in said.out
     assert model.with_name(compiled_name(model)).is_file()
 
 

@@ -9,7 +9,7 @@ from convert.quantize.bias import add_shifts, measure_shifts
 from quietcam.image import to_float
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.measurement import tensor_runner
-from tests.convert.conftest import noisy_pictures
+from tests.tiny_network import noisy_pictures
 
 
 @pytest.fixture(scope="module")

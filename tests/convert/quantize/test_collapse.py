@@ -19,7 +19,7 @@ from quietcam.app.cli import run
 from quietcam.image import to_float
 from quietcam.quality_gate import QualityGate
 from quietcam.representative.set import save_set
-from tests.convert.conftest import noisy_pictures, set_of
+from tests.tiny_network import noisy_pictures, set_of
 
 STRETCH = {"sound": 1.0, "tight": 8.0, "stretched": 300.0}
 

@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from convert.quantize.ranges import measure_ranges
 from quietcam.image import to_float
-from tests.convert.conftest import noisy_pictures
+from tests.tiny_network import noisy_pictures
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from quietcam.app.cli import run
 from quietcam.image import to_float
 from quietcam.representative.set import save_set
 from quietcam.tflite.manifest import read_manifest
-from tests.convert.conftest import noisy_pictures, set_of
+from tests.tiny_network import noisy_pictures, set_of
 
 SIDE = 32
 FRAMES = [to_float(each)[None] for each in noisy_pictures(4, SIDE)[0]]
@@ -93,7 +93,7 @@ def test_convert_tells_no_loss_of_a_network_that_gives_no_pictures(white, capsys
     assert "built for pixels of 0 to 255" in shown.err
     assert "int8 loses 0" not in shown.out + shown.err
     assert "int8 loses about" not in shown.out + shown.err
-    assert "What int8 loses is not told" in shown.out
+    assert "The loss of int8 is not reported" in shown.out
     assert "Run it" not in shown.out  # nobody is asked to run what gives no pictures
     report = json.loads((white / "c.json").read_text())
     assert report["loss"] is None

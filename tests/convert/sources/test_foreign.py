@@ -22,7 +22,7 @@ from quietcam.errors import ModelError, UsageError
 from quietcam.image import to_float
 from quietcam.representative.set import save_set
 from quietcam.tflite.tensorflow_errors import explain
-from tests.convert.conftest import noisy_pictures, set_of
+from tests.tiny_network import noisy_pictures, set_of
 
 HEIGHT, WIDTH = 24, 40
 

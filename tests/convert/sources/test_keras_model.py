@@ -14,7 +14,7 @@ import tf_keras as keras
 from convert.sources.float_twin import float_twin
 from convert.sources.keras_model import load_keras
 from quietcam.errors import ModelError, UsageError
-from tests.convert.conftest import TINY, build_tiny
+from tests.tiny_network import TINY, build_tiny
 from train.model import build, copy_convolutions
 
 

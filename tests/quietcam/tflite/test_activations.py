@@ -15,7 +15,7 @@ from quietcam.image import to_float
 from quietcam.tflite.activations import Range, collapsed, layer_name
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.measurement import measure_activations, tensor_runner
-from tests.convert.conftest import noisy_pictures
+from tests.tiny_network import noisy_pictures
 
 
 @pytest.fixture(scope="module")

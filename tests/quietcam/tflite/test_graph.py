@@ -11,7 +11,7 @@ from tensorflow.lite.python import schema_py_generated as tf_schema
 
 from quietcam.errors import ModelError
 from quietcam.tflite.graph import read_graph
-from tests.convert.conftest import SIZE, TINY
+from tests.tiny_network import SIZE, TINY
 
 
 def test_every_op_of_the_int8_model_is_int8_and_the_ends_are_pixels(conversions):

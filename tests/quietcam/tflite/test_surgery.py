@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.packing import schema
 from quietcam.tflite.surgery import remove_clips
-from tests.convert.conftest import build_tiny
+from tests.tiny_network import build_tiny
 
 
 def convert(model, size=32, span=(0.0, 1.0)):

@@ -1,0 +1,55 @@
+"""The smallest network of the family with weights that do something, and pictures for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quietcam.architecture import Architecture
+from quietcam.image import Image
+from quietcam.representative.set import RepresentativeSet, patch_sha256
+
+SIZE = 64
+TINY = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
+
+
+def set_of(patches: Image) -> RepresentativeSet:
+    """A representative set of the given patches."""
+    count, height, width, _ = patches.shape
+    return RepresentativeSet(
+        patches=patches,
+        source=("generated",) * count,
+        instance=("",) * count,
+        box=np.tile(np.array([0, 0, width, height], np.int32), (count, 1)),
+        sha256=tuple(patch_sha256(patch) for patch in patches),
+    )
+
+
+def noisy_pictures(count: int, size: int, seed: int = 0, sigma: float = 20.0) -> tuple[Image, Image]:
+    """``(noisy, clean)``: ramps and blocks, and the same under noise; uint8 ``(count, size, size, 3)``."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(0, 1, size)
+    clean = np.empty((count, size, size, 3))
+    for picture in clean:
+        picture[:] = 255 * (rng.uniform(0, 0.6) + np.outer(x, x)[..., None] * rng.uniform(0, 0.8, 3))
+        for _ in range(4):
+            y0, x0 = rng.integers(0, size - 8, 2)
+            picture[y0 : y0 + 8, x0 : x0 + 8] = rng.uniform(0, 255, 3)
+    noisy = clean + rng.normal(0, sigma, clean.shape)
+    return _pixels(noisy), _pixels(clean)
+
+
+def _pixels(values: NDArray[np.float64]) -> Image:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def build_tiny(wrap: Any = None) -> Any:
+    """The network with seeded weights; the residual is scaled down so that outputs stay near the input."""
+    from train.model import build
+
+    model = build(TINY) if wrap is None else build(TINY, wrap)
+    rng = np.random.default_rng(7)
+    model.set_weights([rng.normal(0, 0.5 / np.sqrt(np.prod(w.shape[:-1])), w.shape) for w in model.get_weights()])
+    return model
