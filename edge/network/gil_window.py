@@ -20,7 +20,13 @@ _began = threading.Event()
 _last = float("-inf")
 _waiting = 0
 _lock = threading.Lock()
-_here = threading.local()
+
+
+class _Here(threading.local):
+    waits = False  # whether this thread works in the background of frames
+
+
+_here = _Here()
 
 
 def invoke_begins() -> None:
@@ -54,7 +60,7 @@ def wait_for_invoke() -> None:
     Returns at once outside of ``background_work``, and where no network has run for two seconds.
     """
     global _waiting
-    if not getattr(_here, "waits", False):
+    if not _here.waits:
         return
     with _lock:
         _waiting += 1

@@ -1,4 +1,4 @@
-"""The gate on streams from codecs, with a model that ships: it opens for sensor noise, clean frames pass untouched."""
+"""The do-no-harm gate on video: it opens for sensor noise that codecs have smoothed, and leaves clean frames alone."""
 
 from __future__ import annotations
 
