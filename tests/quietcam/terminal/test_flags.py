@@ -68,8 +68,12 @@ def _library() -> Iterator[str]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
-            is_command = path.name == "cli.py" or path.name.endswith("_cli.py") or name.startswith("quietcam/app/")
-            if not is_command and name not in ("quietcam/terminal/options.py", KNOWS_FLAGS, "edge/service/__main__.py"):
+            is_command = (
+                path.name in ("cli.py", "__main__.py")
+                or path.name.endswith("_cli.py")
+                or name.startswith("quietcam/app/")
+            )
+            if not is_command and name not in ("quietcam/terminal/options.py", KNOWS_FLAGS):
                 yield name
 
 
