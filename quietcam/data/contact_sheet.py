@@ -1,4 +1,4 @@
-"""A contact sheet of generated pairs: each noisy beside clean, and what made it below."""
+"""A contact sheet of generated pairs: noisy beside clean, and below them the camera that made them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, all_cameras
 
     Args:
         numbers: the seeds of its pairs.
-        all_cameras: whether ``quietcam.sensor.camera_kinds`` drew their cameras, which are named then.
+        all_cameras: whether ``quietcam.sensor.camera_kinds`` drew their cameras; the sheet then names them.
 
     Raises:
         StorageError: the picture cannot be written.
@@ -41,7 +41,7 @@ def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, all_cameras
 
 
 def told_of(camera: DrawnCamera) -> str:
-    """What a camera is and does, in a few words."""
+    """Describe a camera in a few words."""
     way, traits = camera.postprocessing, camera.traits
     words = [camera.kind, f"shot {camera.noise.shot:.2g}"]
     words += ["gray"] if camera.gray else []

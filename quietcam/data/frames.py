@@ -1,4 +1,4 @@
-"""Clean frames out of somebody's pictures or video: their own noise averaged out, soft as a sensor sees."""
+"""Clean frames from a user's pictures or video: their own noise averaged out, as soft as a sensor sees."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class CleanFrames:
         return cls(source, (), length)
 
     def read(self, number: int) -> Image:
-        """A frame: uint8 ``(H, W, 3)`` RGB. Numbers go round; consecutive ones lie far apart in a video.
+        """A frame: uint8 ``(H, W, 3)`` RGB. Numbers wrap around; consecutive ones are far apart in a video.
 
-        In the place of a picture that cannot be read stands the next one.
+        A picture that cannot be read is replaced by the next one.
 
         Raises:
             DataError: it cannot be decoded, and neither can any other picture.
@@ -126,7 +126,7 @@ def _large_enough(folder: Path, pictures: list[Path], least: int) -> tuple[Path,
 
 
 def clean_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
-    """A clean scene out of a frame: uint8 ``(size, size, C)``, from anywhere in it.
+    """Cut a clean scene out of a frame: uint8 ``(size, size, C)``, from anywhere in it.
 
     The frame is shrunk by area, at least to half and to where its noise is under half a step, as far as its size
     allows, and softened.
@@ -147,7 +147,7 @@ def clean_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
 
 
 def aliased_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
-    """A scene with jagged edges out of a frame: uint8 ``(size, size, C)``, every few pixels of it, at some brightness.
+    """Cut a scene with jagged edges out of a frame: uint8 ``(size, size, C)``, subsampled, at a random brightness.
 
     Raises:
         DataError: the frame is smaller than ``size``.

@@ -33,7 +33,7 @@ from quietcam.terminal.progress import progress
 __all__ = ["ORIGIN", "make_generated_pair", "read_band", "write_pairs"]
 
 ORIGIN = "origin.json"
-"""Beside noisy/ and clean/: what the pictures are and on what terms they may be used. Training hands it on."""
+"""The file beside noisy/ and clean/ that says what the pictures are and their licence. Training passes it on."""
 
 
 def write_pairs(
@@ -54,7 +54,7 @@ def write_pairs(
     Pairs that are there already are kept, so an interrupted run goes on where it was. Other seeds give other scenes.
 
     Args:
-        band: lowest and highest PSNR of noisy against clean, dB. Defaults to whatever the drawn cameras give.
+        band: lowest and highest PSNR of noisy against clean, dB. Defaults to no limits.
         noise: of one sensor, for all pairs. Defaults to levels as SIDD's cameras have them.
         clean: a folder of pictures or a video to take scenes from. Defaults to generated ones.
         aliased: as of frames that were shrunk without a filter, see ``quietcam.sensor.aliased``. Not with ``band``.
@@ -112,10 +112,10 @@ def write_pairs(
 
 
 def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
-    """Refuse to go on with pairs that were made otherwise.
+    """Refuse to add pairs to others that were made with other options.
 
     Raises:
-        DataError: it is so.
+        DataError: the options differ.
     """
     if not (folder / ORIGIN).is_file() or not any((folder / "noisy").glob("*.png")):
         return
@@ -128,14 +128,14 @@ def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
     if differing := [key for key, value in told.items() if there.get(key) != value]:
         listed = ", ".join(f"{key} {there.get(key)} there, {told[key]} asked for" for key in differing)
         raise DataError(
-            f"Pairs are added to others that were made alike. Received: {folder}: {listed}. "
+            f"Pairs can be added only to others made with the same options. Received: {folder}: {listed}. "
             "Remedy: choose another folder, or empty this one."
         )
 
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait. Processes that are started meanwhile never see it: who started them hears it, and ends them."""
+    """Hold Ctrl-C back. Processes that start meanwhile never get it: this process gets it later and ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""A video through OpenCV: upright, in RGB, each frame with its time, and no number believed that is a guess."""
+"""A video read by OpenCV: upright, in RGB, each frame with its time. No figure that is a guess is used."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Video:
 
     Args:
         place: a file, or what OpenCV opens besides.
-        name: how it is called in messages; the file's own by default.
+        name: its name in messages. Defaults to that of the file.
 
     Attributes:
         size: ``(width, height)`` in pixels, upright.
-        total: how many frames it has at most, where it has an index of them; None: nobody knows without reading it.
-        container: what the file tells by its sizes.
+        total: the most frames that it has, by its index; None where it has no index.
+        container: what the sizes in the file tell.
         damaged: places that could not be decoded, up to the frame that was read last.
 
     Raises:
@@ -83,13 +83,13 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """Let go of it. May be called twice."""
+        """Close the video. May be called twice."""
         self._capture.release()
 
     def read(self) -> tuple[Image, float] | None:
         """The next frame, uint8 ``(H, W, 3)`` RGB, and its time in seconds from the start; None at the end.
 
-        Times grow from frame to frame: where the container has none, they are made of the rate.
+        Times increase from frame to frame. Where the container has none, they come from the frame rate.
         """
         cv2 = load_opencv()
         there, bgr = self._first() if not self._index else self._next()
@@ -107,7 +107,7 @@ class Video:
         return np.asarray(cv2.cvtColor(bgr, code), np.uint8), self._seconds
 
     def _first(self) -> tuple[bool, Any]:
-        """The first frame is looked at more closely: what FFmpeg cannot convert comes as black, or as old memory."""
+        """Read the first frame and check it: a frame that FFmpeg cannot convert comes as black, or as old memory."""
         with native_output_caught(show=False), native_lines_read(_tells_of_fields) as lines:
             there, bgr = self._next()
         if lines:
@@ -118,7 +118,7 @@ class Video:
         return there, bgr
 
     def _next(self) -> tuple[bool, Any]:
-        """OpenCV says of a damaged frame what it says of the end; behind the damage it goes on."""
+        """Read the next frame. OpenCV reports damage and the end alike; after damage, more frames may come."""
         began = time.monotonic()
         there, bgr = self._capture.read()
         # What gave up waiting may still hand out the frame that it had.
@@ -140,12 +140,12 @@ class Video:
 
     @cached_property
     def fps(self) -> float | None:
-        """Frames a second: of most frames where they come at different distances; None: nobody knows."""
+        """Frames per second: the most common rate where it varies; None where it is unknown."""
         return self._rate(self._announced)
 
     def seek(self, frame: int) -> None:
-        """Let ``read`` go on at this frame, by reading up to it where nothing can be looked up: in a raw stream, in
-        what a browser recorded.
+        """Let ``read`` continue at this frame. Without an index (a raw stream, a recording of a browser), all frames
+        before it are read.
         """
         cv2 = load_opencv()
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame)
@@ -176,7 +176,7 @@ class Video:
         )
 
     def _limits(self) -> list[int]:
-        """How long OpenCV may wait for a file behind a URL: else half a minute, also where the run is to stop."""
+        """Limits for a file behind a URL. Without them OpenCV waits half a minute, even if the run shall stop."""
         cv2 = load_opencv()
         if not self._remote:
             return []
@@ -184,7 +184,7 @@ class Video:
         return [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, most, cv2.CAP_PROP_READ_TIMEOUT_MSEC, most]
 
     def _rate(self, announced: float | None) -> float | None:
-        """The announced rate is the mean; frames that come in haste for a while need a higher one."""
+        """The frame rate. The announced rate is a mean; where frames come faster for a while, their rate counts."""
         cv2 = load_opencv()
         times: list[float] = []
         capture = self._opened()
@@ -235,7 +235,7 @@ def _tells_of_fields(line: str) -> bool:
 
 
 def _sensible(value: float, least: float, most: float) -> float | None:
-    """What a container says, where it can be true."""
+    """A number of the container, or None where it cannot be true."""
     return value if math.isfinite(value) and least <= value <= most else None
 
 

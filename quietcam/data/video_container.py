@@ -1,4 +1,4 @@
-"""What the container of a video tells by its own sizes, without decoding: MP4 and MOV, Matroska and WebM, AVI."""
+"""What the sizes in a video's container tell without decoding: MP4 and MOV, Matroska and WebM, AVI."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _MOST_BOXES = 1_000_000
 
 @dataclass(frozen=True)
 class Container:
-    """
+    """What is known about a video's file.
+
     Attributes:
-        counted: it has an index that holds every frame, so a count is one and no guess from its length.
-        missing: bytes that it announces and the file does not have.
-        without_index: it needs an index to be read at all, and has none: its recording was cut off.
+        counted: whether an index lists every frame, so that the number of frames is exact.
+        missing: how many bytes the file lacks of those that it announces.
+        without_index: whether it has no index although its format needs one: the recording was cut off.
     """
 
     counted: bool = False
@@ -27,7 +28,7 @@ class Container:
 
 
 def look_at_container(path: Path) -> Container:
-    """Of another kind of file, or one that cannot be read: nothing is known."""
+    """Read the sizes. Of a file of another kind, or one that cannot be read, nothing is known."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Pairs as of frames that were shrunk without a filter: their grain is white, their edges are jagged.
+"""Pairs as from frames that were shrunk without a filter: white grain and jagged edges.
 
 Sensors that skip rows, cheap scalers, and SIDD's small copies do this: what lands in neighboring pixels lay far apart
 on the sensor, so nothing of the grain that demosaicing gives is left. The scene stands on a sensor of four times the

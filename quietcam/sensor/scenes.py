@@ -183,7 +183,7 @@ class _Style:
         )
 
     def ground(self, rng: np.random.Generator, area: int) -> NDArray[np.float64]:
-        """Radii of large leaves, enough of them to hide what is below."""
+        """Radii of large leaves, enough to hide the background."""
         return _draw_radii(rng, min(4.0 * self.smallest, self.largest / 2.0), self.largest, 2.0 * area)
 
     def clutter(self, rng: np.random.Generator, area: int) -> NDArray[np.float64]:

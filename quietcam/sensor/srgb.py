@@ -18,5 +18,5 @@ def to_light(shown: Values) -> Values:
 
 
 def to_shown(light: Values) -> Values:
-    """What linear light is shown as, of the same shape: ``to_light`` backwards."""
+    """Shown values of linear light, of the same shape: the inverse of ``to_light``."""
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -1,4 +1,4 @@
-"""Zip archives of pictures, read in place: nothing is unpacked, and one that is made to harm is refused."""
+"""Zip archives of pictures, read in place: nothing is unpacked, and a harmful archive is refused."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from quietcam.image import Image
 __all__ = ["MOST_MEMBERS", "MOST_RATIO", "MOST_TOTAL", "Member", "is_archive", "list_members"]
 
 MOST_MEMBERS = 100_000
-"""Members of an archive. SIDD-Small has 320 pictures, all of SIDD's sRGB frames 30,000 pairs."""
+"""Most members of an archive. SIDD-Small has 320 pictures, all of SIDD's sRGB frames 30,000 pairs."""
 
 MOST_RATIO = 200
-"""Bytes that one byte may become. Pictures hardly shrink any more; deflate reaches 1032 on zeros."""
+"""Most unpacked bytes for one packed byte. Pictures hardly shrink further; deflate reaches 1032 with zeros."""
 
 MOST_TOTAL = 512 << 30
-"""Bytes of all members together."""
+"""Most unpacked bytes of all members together."""
 
 _MOST_PICTURE = 1 << 30  # bytes of one coded picture, which is held in memory
 _MOST_DIRECTORY = 32 << 20  # bytes of the archive's own list of members

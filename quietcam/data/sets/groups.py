@@ -1,4 +1,4 @@
-"""The groups that a score is told by: phone, ISO and brightness, as far as a pair's name and picture tell."""
+"""The groups of a score: phone, ISO and brightness, as far as they are known from a pair's name and picture."""
 
 from __future__ import annotations
 

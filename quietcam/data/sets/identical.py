@@ -1,4 +1,4 @@
-"""Which pictures of a data set are one and the same, however they are named and coded."""
+"""Which pictures of a data set have identical pixels, whatever their names and formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that somebody gave to the noisy and the clean side of a data set, and the file that keeps them."""
+"""The names that a user gave to the noisy and the clean side of a data set, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = [
 ]
 
 LAYOUT = "quietcam-layout.json"
-"""In a folder, or behind the name of an archive: the names of the sides, where they are none that are known."""
+"""The file of the names of the sides: in the folder, or with the name of an archive in front."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The sides of a data set by somebody's own names.
+    """The sides of a data set by a user's own names.
 
     Each is a folder's name, such as ``noisy25`` or ``data/low``, or a pattern in which ``*`` stands for what both files
     of a pair have in common: ``*_5000.JPG``, ``short/*_00``. Upper and lower case and the suffix do not matter.
@@ -91,7 +91,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def inside(data: Path, pattern: str) -> str:
-    """A side's name as it reads within ``data``: a shell that completes names puts the path of ``data`` in front."""
+    """A side's name relative to ``data``: a shell that completes names puts the path of ``data`` in front."""
     path = PurePath(pattern)
     if path == data or not path.is_relative_to(data):
         return pattern
@@ -124,7 +124,7 @@ def read_layout(data: Path) -> Layout | None:
 
 
 def write_layout(data: Path, layout: Layout) -> Path:
-    """Keep the layout of a data set, so that every command follows it, and say where.
+    """Keep the layout of a data set, so that every command uses it. Returns the path of the file.
 
     Raises:
         StorageError: it cannot be written.

@@ -1,4 +1,4 @@
-"""The noisy pictures of a data set, with or without clean twins: what calibration looks at."""
+"""The noisy pictures of a data set, with or without clean twins: the pictures for calibration."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class NoisyPicture:
 
     Attributes:
         name: unique in its data set.
-        place: where it lies.
-        instance: what SIDD's naming tells, or None.
-        scene: what it may share with others; its own name where nothing tells.
-        clean: where its clean twin lies, or None.
+        place: where it is read from.
+        instance: what SIDD's name of it says, or None.
+        scene: the scene that it may share with other pictures; its own name where the scene is unknown.
+        clean: where its clean twin is read from, or None.
     """
 
     name: str
@@ -45,7 +45,7 @@ class NoisyPicture:
 
 @dataclass(frozen=True)
 class NoisySet:
-    """Noisy pictures sorted by name, and what ``quietcam capture`` told about them, or None."""
+    """Noisy pictures sorted by name, and what ``quietcam capture`` noted about them, or None."""
 
     pictures: list[NoisyPicture]
     capture: dict[str, Any] | None = None
@@ -54,14 +54,14 @@ class NoisySet:
 def find_noisy(path: Path, side: str = "all") -> NoisySet:
     """All noisy pictures of a data set, without opening one.
 
-    Taken are the noisy sides of pairs, wherever ``find_pairs`` finds some; else SIDD's noisy blocks that never had a
-    twin; else the pictures that lie directly in the folder, or in a ``noisy`` folder in it.
+    These are the noisy sides of pairs, where ``find_pairs`` finds any; else SIDD's noisy blocks without a twin; else
+    the pictures directly in the folder, or in a ``noisy`` folder in it.
 
     Args:
         side: of pairs, as ``pairs_of_side`` takes it.
 
     Raises:
-        UsageError: there is no such data set, or a side is wanted of pictures that have no twins.
+        UsageError: there is no such data set, or ``side`` is not ``all`` and the pictures have no twins.
         DataError: it holds no noisy picture, or cannot be read.
     """
     path = Path(path)

@@ -41,11 +41,11 @@ class Pair:
 
     Attributes:
         name: unique in its data set; starts with the instance's name where that is known.
-        noisy: where the noisy picture lies.
-        clean: where the clean one lies.
-        instance: what SIDD's naming tells, or None.
-        group: what it may share a scene with where no instance tells, or None. All of SIDD's validation blocks are
-            one group: several of its pictures show one scene, and nothing in the files tells which.
+        noisy: where the noisy picture is read from.
+        clean: where the clean picture is read from.
+        instance: what SIDD's name of it says, or None.
+        group: name of the pairs that it may share a scene with, where ``instance`` is None; or None. All of SIDD's
+            validation blocks are one group: some of its pictures show one scene, and the files do not say which.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Pair:
 
     @property
     def scene(self) -> str:
-        """SIDD's scene number, "001"; else the group; else the pair's own name, since nothing tells more."""
+        """SIDD's scene number, "001"; else the group; else the pair's own name."""
         return self.instance.scene if self.instance else self.group or self.name
 
     @property
@@ -109,10 +109,10 @@ class Listing:
 
     Attributes:
         pairs: sorted by name.
-        noisy_only: names and places of pictures whose clean twins were never published (SIDD's benchmark).
+        noisy_only: names and places of pictures whose clean twins were not published (SIDD's benchmark).
         problems: what had to be skipped, and why.
-        folders: how many pictures lie directly in which folder.
-        sides: the names of the sides where somebody gave them, in words for an error.
+        folders: how many pictures are directly in each folder.
+        sides: the names of the sides, for an error, where a user gave them.
     """
 
     pairs: list[Pair]
@@ -123,9 +123,9 @@ class Listing:
 
 
 def find_pairs(path: Path, layout: Layout | None = None) -> PairList:
-    """Find all pairs of a data set, without opening a picture, and say what had to be skipped.
+    """Find all pairs of a data set, without opening a picture, and log what had to be skipped.
 
-    Understood are a folder, a zip archive, which is read in place, and a ``.mat`` file of SIDD's blocks. In the first
+    A data set is a folder, a zip archive, which is read in place, and a ``.mat`` file of SIDD's blocks. In the first
     two, at any depth, names in upper or lower case:
 
     - folders ``noisy`` and ``clean`` side by side, or other usual names of the two (``quietcam.data.sets.layout``),
@@ -134,7 +134,7 @@ def find_pairs(path: Path, layout: Layout | None = None) -> PairList:
       instance's number in front;
     - twins in one folder that differ in such a word, as PolyU's ``x_Real.JPG`` and ``x_mean.JPG``.
 
-    Where ``quietcam data index`` kept somebody's own names of the sides, these count instead. In a folder, ``.mat``
+    Where ``quietcam data index`` kept a user's own names of the sides, these count instead. In a folder, ``.mat``
     files of SIDD's blocks too.
 
     Raises:
@@ -151,15 +151,15 @@ def find_pairs(path: Path, layout: Layout | None = None) -> PairList:
 
 
 def list_data(path: Path, layout: Layout | None = None) -> Listing:
-    """What ``find_pairs`` finds, which may be no pair at all, with what is wrong sorted by kind.
+    """List what a data set holds, even if it holds no pair, and what is wrong with it.
 
     Args:
-        path: as there.
+        path: as for ``find_pairs``.
         layout: names of the sides. Defaults to those that were kept with the data set, else the usual ones.
 
     Raises:
         UsageError: there is no such data set.
-        DataError: the archive or ``.mat`` file cannot be used, or it is not told which folder is which side.
+        DataError: the archive or ``.mat`` file cannot be used, or it is unclear which folder is which side.
     """
     path = Path(path)
     if layout is not None and path.suffix.lower() == ".mat":

@@ -1,4 +1,4 @@
-"""Splits by scene: what is trained on, what is chosen by, and what is judged on never show the same thing."""
+"""Splits by scene: the training, validation and test sides never show the same scene."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["DEFAULT_SHARE", "SIDES", "Split", "SplitRule", "pairs_of_side", "spl
 SIDES = ("train", "validation", "test")
 
 DEFAULT_SHARE = 0.15
-"""Of the pairs, for the validation side and again for the test side; the rest is trained on."""
+"""Share of the pairs for the validation side, and also for the test side. The rest is for training."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class SplitRule:
-    """Which scenes go where: the arguments of ``split_by_scene``, as the command line and config files write them.
+    """Which scenes go to which side: the arguments of ``split_by_scene``, as config files write them.
 
     The default, fixed so that figures can be compared: 15 % of the pairs for test, 15 % for validation, seed 0.
     """

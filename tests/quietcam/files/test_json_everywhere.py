@@ -101,7 +101,7 @@ def test_pairs_are_not_added_to_pairs_of_unknown_origin(tmp_path: Path, content:
     (tmp_path / "noisy").mkdir()
     (tmp_path / "noisy" / "scene_000000.png").write_bytes(b"")
     (tmp_path / ORIGIN).write_bytes(content)
-    with pytest.raises(QuietcamError, match="made alike"):
+    with pytest.raises(QuietcamError, match="made with the same options"):
         write_pairs(tmp_path, count=1, size=32)
 
 
