@@ -86,8 +86,8 @@ class Run:
             access=Access(None, 80),
             names=frozenset(),
             viewers=1,
-            say=pytest.fail,
-            say_of_guesses=pytest.fail,
+            warn=pytest.fail,
+            warn_of_guesses=pytest.fail,
         )
 
     def reports(self) -> dict[str, Any]:
