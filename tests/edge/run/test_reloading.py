@@ -10,7 +10,7 @@ from edge.run.pipeline import Pipeline
 from edge.run.reloading import ReloadingDenoiser
 from quietcam.errors import ModelError
 from quietcam.image import Image
-from tests.edge.run.parts import Collector, Endless, PlusOne, in_background
+from tests.edge.run.parts import Collector, Endless, Numbers, PlusOne, in_background
 from tests.waiting import WAIT, until
 
 pytestmark = pytest.mark.usefixtures("nothing_is_stale", "no_thread_is_left")
@@ -100,3 +100,19 @@ def test_a_refusal_is_shown_also_when_a_reload_that_was_asked_for_before_it_ends
     pipeline.stop()
     thread.join(WAIT)
     reloading.close()
+
+
+def test_a_model_is_replaced_also_while_no_frames_come() -> None:
+    loaded = threading.Event()
+
+    def before(index: int) -> None:
+        if index == 1:  # frame 0 is denoised, and no other frame comes before the model is there
+            until(lambda: bool(sink.taken))
+            reloading.request("another.tflite")
+            assert loaded.wait(WAIT), "the reload waits for a frame"
+
+    sink = Collector()
+    reloading = ReloadingDenoiser(PlusOne(), lambda _: loaded.set())
+    Pipeline(Numbers(2, before=before), reloading, [sink]).run()
+    reloading.close()
+    assert reloading.count == 1
