@@ -93,8 +93,8 @@ def test_pairs_of_a_sensor_are_as_noisy_as_it_is(folder: Path, tmp_path: Path) -
     ("arguments", "says"),
     [
         (["--sensor", "imx999"], "imx219, imx477, imx708, ov5647"),
-        (["--gain", "8"], "--gain belongs to a sensor"),
-        (["--sensor", "imx219", "--band", "20:26"], "choose one of them"),
+        (["--gain", "8"], "--gain needs --sensor"),
+        (["--sensor", "imx219", "--band", "20:26"], "leave one of them out"),
         (["--clean", "/nowhere"], "folder or a video"),
         (["--all-cameras", "--sheet", "sheet.bmp"], "written as .png, .jpg or .jpeg"),
     ],
