@@ -79,7 +79,7 @@ def open_camera(
         options = SyntheticOptions.parse(rest)
         options = replace(options, size=size or options.size, fps=fps or options.fps)
         return SyntheticCamera(options, None if options.base is None else _of_path(str(options.base)))
-    # A folder may be called 20240517. Whoever has one that is called picamera2 says ./picamera2.
+    # A folder may be called 20240517. One that is called picamera2 is written ./picamera2.
     if kind == "picamera2" or source.startswith("/dev/") or not exists(Path(source)):
         if is_url(source):
             return _of_url(CameraUrl.parse(source), size, fps, allow_still)
@@ -103,14 +103,14 @@ def _made(source: str, size: tuple[int, int] | None, fps: float | None) -> Camer
 
 
 def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, allow_still: bool) -> Camera:
-    """A URL that answers with a file is a file; whatever else it is, and where nothing answers, it is a camera."""
+    """A URL that answers with a file is a video file; any other URL, also one that does not answer, is a camera."""
     http = url.scheme.startswith("http")
     kind = look(url) if http else None
-    away = http and kind is None  # and may be waited for: whether it has a rate shows later
+    away = http and kind is None  # the run may wait for it; whether it has a rate shows later
     if size is not None or (fps is not None and kind is not Kind.PICTURE and not away):
         raise UsageError(
-            f"A stream has the size and the rate that its camera is set to. Received: {url.name} with another one. "
-            "Remedy: set it at the camera."
+            f"The camera of a stream sets its size and rate. Received: {url.name} with `size` or `fps`. "
+            "Remedy: leave them out, and set them at the camera."
         )
     if kind is Kind.FILE:
         return VideoCamera(url)
@@ -122,7 +122,7 @@ def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, all
 def _device(
     source: str, kind: str, rest: str, size: tuple[int, int] | None, fps: float | None
 ) -> Callable[[], Camera] | None:
-    """What makes the camera of a device; None where ``source`` means none."""
+    """The function that makes the camera of a device; None if ``source`` names no device."""
     if kind == "picamera2":
         pi = PicameraOptions.parse(rest, PicameraOptions())
         pi = replace(pi, size=size or pi.size, fps=fps or pi.fps)
@@ -137,7 +137,7 @@ def _device(
 
 
 def _is_character_device(source: str) -> bool:
-    """As ``/dev/webcam``, which a udev rule makes."""
+    """Such as ``/dev/webcam``, which a udev rule makes."""
     path = Path(source)
     return source.startswith("/dev/") and exists(path) and path.is_char_device()
 
@@ -151,7 +151,7 @@ def _of_path(source: str) -> Camera:
     if not may_look(path):
         raise UsageError(
             f"This user must be allowed to enter the folders of a source. Received: {shown(source, whole=True)}: "
-            "Permission denied. Remedy: namei -l PATH shows who may; a relative path begins in the present folder."
+            "Permission denied. Remedy: namei -l PATH shows who may; a relative path starts in the current folder."
         )
     received = shown(source, whole=True) or path
     raise UsageError(

@@ -16,19 +16,19 @@ __all__ = ["Camera", "CameraState", "NotReadyError"]
 
 
 class NotReadyError(DataError):
-    """A device that has just appeared and may not be opened yet: the system is about to hand it over."""
+    """A device that has just appeared: the system does not let its users open it yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """Whether a camera delivers, for people.
+    """Whether a camera delivers frames.
 
     Attributes:
-        state: ``lost`` while a camera that is watched is gone or frozen.
-        since: seconds since 1970: of ``live``, since when; of ``lost``, when the last fresh frame came.
-        reopened: how often it had to be opened anew, with success.
-        reason: why it is lost, or was lost last; None where it never was.
-        waiting: it was never there since the start, and is waited for.
+        state: ``lost`` while a watched camera is gone or frozen.
+        since: seconds since 1970: when it became ``live``, or when the last fresh frame came before it was ``lost``.
+        reopened: how often it was lost and opened again.
+        reason: why it is lost, or was lost last; None if it never was.
+        waiting: the run waits for it; it has not been there since the start.
     """
 
     state: Literal["live", "lost"] = "live"
@@ -43,22 +43,22 @@ class CameraState:
 
 
 class Camera(ABC):
-    """A source of frames: a context manager to iterate over once.
+    """A source of frames: open it with ``with``, and iterate over it once.
 
     Attributes:
         name: for people and reports.
-        live: frames come whether or not somebody takes them, so the newest counts; otherwise each does.
-        still: the frames are pictures that have nothing to do with each other.
-        fps: frames a second, nominal; None where the source has no rate.
-        total: how many frames there will be at most; None where nobody knows.
+        live: frames come whether or not they are taken, so only the newest counts; False: every frame counts.
+        still: the frames are independent pictures.
+        fps: nominal frames a second; None if the source has no rate.
+        total: the most frames there will be; None if that is unknown.
         skipped: what could not be read, each with its reason.
-        dropped: frames that were given up for newer ones before anybody saw them.
+        dropped: frames that newer ones replaced before they were taken.
         state: whether it delivers; replaced as a whole, so any thread may read it.
-        frozen_after: seconds after which byte-identical pictures mean that it is frozen; None where they do not.
-        silence: seconds without a frame after which it counts as lost, never less than for every camera; may change
-            from frame to frame.
-        busy: an iteration hangs in the disk, and its thread will close the camera: nobody else may while it reads.
-        isp_denoise: whether it denoises its pictures itself; None where it does not tell.
+        frozen_after: seconds of byte-identical pictures after which it counts as frozen; None: never.
+        silence: seconds without a frame after which it counts as lost, where that is longer than for other cameras;
+            may change from frame to frame.
+        busy: the thread that iterates hangs in the disk. It closes the camera; no other thread may.
+        isp_denoise: whether the camera denoises its pictures itself; None if it does not tell.
     """
 
     name: str
@@ -79,24 +79,24 @@ class Camera(ABC):
     @property
     @abstractmethod
     def size(self) -> tuple[int, int] | None:
-        """``(width, height)`` in pixels; None where it is not known beforehand or changes."""
+        """``(width, height)`` in pixels; None if it is unknown or changes."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """The frames, in order."""
 
     def open(self) -> None:  # noqa: B027  a folder has nothing to open
-        """Take hold of the device or the file; called by ``with``."""
+        """Open the device or the file; called by ``with``."""
 
     def plug(self) -> object:
-        """What changes when the device is plugged in or handed over anew; None where nothing tells."""
+        """A value that changes when the device is plugged in or becomes accessible; None if nothing tells."""
         return None
 
-    def stop(self) -> None:  # noqa: B027  a file does not let anybody wait
-        """Let an iteration that waits for a frame end soon. Any thread may call it."""
+    def stop(self) -> None:  # noqa: B027  a file never waits
+        """Make an iteration that waits for a frame end soon. Any thread may call it."""
 
     def close(self) -> None:  # noqa: B027  nor to close
-        """Let go of it. May be called twice."""
+        """Close the device or the file. May be called twice."""
 
     def __enter__(self) -> Camera:
         self.open()

@@ -1,4 +1,4 @@
-"""The camera that is there, for those who name none."""
+"""The camera that is used when none is named: the first one of this machine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["FoundCamera", "find_camera"]
 
 
 class FoundCamera(Camera):
-    """The camera that is there when it is opened.
+    """The first camera of this machine at the time when it is opened.
 
     Args:
-        make: gives the camera that a name of ``find`` means.
-        find: as ``find_camera``.
+        make: makes the camera from the name that ``find`` returns.
+        find: finds the name of a camera. Defaults to ``find_camera``.
         folder: where video devices appear.
 
     Raises:
@@ -81,7 +81,7 @@ class FoundCamera(Camera):
 def find_camera(
     picameras: Callable[[], list[Any]] | None = None, devices: Callable[[], list[VideoDevice]] | None = None
 ) -> str:
-    """What ``open_camera`` takes: picamera2's first camera, else the first video device that gives pictures.
+    """The ``source`` of the first camera: of picamera2 if it has one, else the first video device that gives pictures.
 
     Raises:
         UsageError: there is none; the message says what to do.

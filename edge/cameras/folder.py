@@ -21,8 +21,8 @@ _SKIPS_SAID = 5
 class FolderCamera(Camera):
     """The pictures of a folder in the order of their names, numbers by value: ``a2.png`` before ``a10.png``.
 
-    A picture among others that cannot be read is skipped, named and counted. A frame is named after its file; where two
-    files differ in their suffix only, the later one keeps it in its name.
+    A picture that cannot be read is skipped, named and counted. A frame is named after its file; if two files differ
+    only in their suffix, the later frame keeps the suffix in its name.
 
     Args:
         path: a folder, or one picture.

@@ -17,17 +17,17 @@ __all__ = ["CameraReader"]
 
 
 class CameraReader:
-    """A thread that reads one camera into a box of one frame, and closes the camera whatever happens.
+    """Reads one camera in a thread, keeps its newest frame, and closes the camera whatever happens.
 
     Attributes:
         box: the newest frame.
         opened: the camera is open.
-        ended: nothing comes any more.
-        why: the reason, where it ended.
-        began: when it was started, monotonic.
+        ended: no more frames come.
+        why: the reason why it ended; None while it reads.
+        began: when it started, seconds, monotonic.
         frozen_after: as of the camera.
-        settling: it ended since the system has not handed the device over yet.
-        camera: the one that is read, once it is made.
+        settling: it ended because the system does not yet let its users open the device.
+        camera: the camera that is read; None until it is made.
     """
 
     def __init__(self, camera: Camera | None, make: Callable[[], Camera]) -> None:
@@ -52,11 +52,11 @@ class CameraReader:
 
     @property
     def silence(self) -> float | None:
-        """As of the camera, which may learn it from its frames."""
+        """The camera's ``silence``, which it may learn from its frames."""
         return None if self.camera is None else self.camera.silence
 
     def abandon(self) -> None:
-        """Let it end as soon as it can; what it still has is given back."""
+        """Make it end as soon as it can; frames that it still holds are given back."""
         self.box.close()
         camera = self.camera
         if camera is not None:
@@ -86,4 +86,4 @@ class CameraReader:
             if not self.box.put(frame):
                 frame.done()
                 return
-        self.why = "it ended without a word"
+        self.why = "it ended without an error"

@@ -26,9 +26,10 @@ class Stillness:
         self._equal = 0
 
     def seconds(self, image: Image, now: float) -> float:
-        """For how long the picture is the same, measured from the first of pictures that were compared byte by byte; 0
-        before the third of them. Where a sensor sees anything, its noise changes every frame; one in the dark, or
-        dazzled, may give a picture that is black or white all over, and then 0 is said.
+        """Seconds for which the picture has been the same, from the first equal picture on; 0 before the third.
+
+        The noise of a sensor that sees anything changes every frame. A sensor in the dark, or one that is dazzled, may
+        give pictures that are all black or all white: for them the answer is 0.
         """
         step = max(1, min(image.shape[:2]) // _SAMPLES)
         view = image[::step, ::step]

@@ -1,4 +1,4 @@
-"""A live camera under watch: one that vanishes, freezes or comes back different is noticed and opened again."""
+"""SupervisedCamera: watches a live camera and opens it again when it vanishes, freezes or falls silent."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _LOOK = 0.25  # seconds between two looks at a device that is away
 
 @dataclass(frozen=True)
 class WatchRules:
-    """How long what may take, in seconds.
+    """Time limits of a watched camera, in seconds.
 
     Attributes:
-        silence: without a new frame, until a camera counts as lost; three frames where those are longer.
-        opening: until an attempt to open it counts as failed.
+        silence: without a new frame, until a camera counts as lost; the time of three frames if that is longer.
+        opening: until an attempt to open the camera counts as failed.
         first_pause, longest_pause: between two attempts; each failure doubles the pause. A device that is plugged in
             anew is tried at once.
-        handing_over: between two attempts while the system hands the device over to its users.
-        proven: a camera that lived this long begins with the first pause again.
-        pulse: how often is looked.
+        handing_over: between two attempts while the system does not yet let its users open a new device.
+        proven: after a camera has lived this long, the pauses start again with the first.
+        pulse: between two looks at a camera that sends nothing.
     """
 
     silence: float = 3.0
@@ -49,24 +49,24 @@ class WatchRules:
 
 
 class SupervisedCamera(Camera):
-    """Frames of a live camera for as long as somebody wants them, whatever happens to the device.
+    """Frames of a live camera for as long as they are asked for, whatever happens to the device.
 
-    The camera is read in a thread of its own, because a driver may hang for ever. A thread that hangs is left alone and
-    closes its camera when it wakes; while two of them hang no third is started. Frames of another size pass on as they
-    are. ``state`` says how it is, the indices go on through all of it.
+    A thread of its own reads the camera, because a driver may hang for ever. A thread that hangs is left alone and
+    closes its camera when it wakes; while two hang, no third one starts. Frames of a new size are passed on. ``state`` says
+    whether the camera delivers; the indices of frames go on when it is opened again.
 
     Args:
-        make: gives the camera, not opened; called anew for each attempt.
-        rules: how long what may take.
-        allow_still: take byte-identical pictures for live ones: a test picture, a simulation without noise.
+        make: makes the camera, not opened; called again for each attempt.
+        rules: the time limits.
+        allow_still: accept byte-identical pictures, as from a test pattern or a simulation without noise.
 
     Attributes:
-        wait: a camera that is not there at the start is waited for.
+        wait: whether to wait for a camera that is not there at the start.
         on_found: called with the size of the first frame of a camera that was waited for, by the thread that iterates.
 
     Raises:
         QuietcamError: (when opened) what the camera raises at the first attempt, unless it is waited for. Later ones
-            only count. What a wait cannot mend, as a missing package, is raised in any case.
+            only count. What waiting cannot change, such as a missing package, is always raised.
     """
 
     live = True
@@ -78,7 +78,7 @@ class SupervisedCamera(Camera):
         self._make = make
         self._rules = rules or WatchRules()
         self._allow_still = allow_still
-        self._camera = make()  # the first one, which also knows the plug of all
+        self._camera = make()  # the first one; its plug tells of all later ones
         self._first: Camera | None = self._camera
         self.name = self._first.name
         self.fps = self._first.fps
@@ -125,7 +125,7 @@ class SupervisedCamera(Camera):
         self._wait_for(shown(one_line(error)))
 
     def _wait_for(self, reason: str) -> None:
-        """Show why none is there yet, and say it once: what has to be mended may change while it waits."""
+        """Show why the camera is not there yet, and log each reason once: reasons may change while it waits."""
         self.state = replace(self.state, reason=f"waiting for a camera: {reason}")
         if reason not in self._told and len(self._told) < _REASONS:
             self._told.add(reason)
@@ -178,11 +178,11 @@ class SupervisedCamera(Camera):
         return max(self._rules.silence, reader.silence or 0.0, 3.0 / self.fps if self.fps else 0.0)
 
     def _unchanged(self, image: Image, reader: CameraReader, now: float) -> float:
-        """For how many seconds the picture is the same; 0 where that means nothing."""
+        """For how many seconds the picture has been the same; 0 if that means nothing for this camera."""
         return 0.0 if self._allow_still or reader.frozen_after is None else self._still.seconds(image, now)
 
     def _welcome(self, frame: Frame, reader: CameraReader, now: float) -> None:
-        """The camera delivers: say so where it did not before, or not in this size."""
+        """The camera delivers: log it if it did not before, or if the size is new."""
         size = frame.image.shape[1], frame.image.shape[0]
         if self.state.waiting:
             self.state = CameraState(since=time.time())
@@ -216,7 +216,7 @@ class SupervisedCamera(Camera):
         self._abandon()
 
     def _abandon(self) -> None:
-        """Let go of the reader; it closes its camera itself, since nobody else may while it reads."""
+        """Leave the reader. It closes its camera itself: no other thread may while it reads."""
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.abandon()
@@ -238,7 +238,7 @@ class SupervisedCamera(Camera):
         if self._stopped.is_set():
             return
         if len(self._hanging) > 1:
-            self.state = replace(self.state, reason="two readers hang in the driver; a restart may free it")
+            self.state = replace(self.state, reason="two readers hang in the driver; restarting quietcam may free it")
             return
         self._start(None)
 
@@ -252,4 +252,4 @@ class SupervisedCamera(Camera):
 
 
 def _silence(reader: CameraReader, seconds: float) -> str:
-    return f"no frame for {seconds:.0f} s" if reader.opened else f"it does not open within {seconds:.0f} s"
+    return f"no frame for {seconds:.0f} s" if reader.opened else f"it did not open within {seconds:.0f} s"

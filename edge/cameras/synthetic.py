@@ -38,16 +38,16 @@ _PAINTED = (
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """What ``synthetic:KEY=VALUE,…`` says.
+    """The options in ``synthetic:KEY=VALUE,…``.
 
     Attributes:
         size: ``(width, height)`` of generated scenes; clean frames of ``base`` keep their own.
-        fps: the exact rate of a live camera; None: not live, a frame whenever one is asked for.
+        fps: the exact rate of a live camera; None: not live, each frame comes when it is asked for.
         sensor, gain: whose noise, as for :func:`quietcam.sensor.noise.sensor`.
         seed: of the scene and of the noise.
         frames: how many; None: endless.
-        rendered: how many different frames are drawn before it begins; None: as many as fit into some memory. Fewer
-            begin sooner.
+        rendered: how many different frames are drawn before the camera starts; None: as many as fit into 16 MiB. With
+            fewer it starts sooner.
         base: clean pictures or a clean video instead of a generated scene.
     """
 
@@ -72,7 +72,7 @@ class SyntheticOptions:
 
 
 class SyntheticCamera(Camera):
-    """Noisy frames, rendered beforehand so that noise costs no camera time, and replayed there and back.
+    """Noisy frames, rendered before the camera starts so that noise costs no time later, played forward and back.
 
     A generated scene is larger than the frame, which pans over it. Every rendered frame has noise of its own.
 
@@ -97,7 +97,7 @@ class SyntheticCamera(Camera):
             raise UsageError(
                 f"The synthetic camera's frames have at most {_MOST_PIXELS // 10**6} million pixels, and those "
                 f"that are rendered take {_MOST_MEMORY >> 20} MiB together. Received: size={width}x{height}, "
-                f"rendered={options.rendered or 1}. Remedy: fewer or smaller ones."
+                f"rendered={options.rendered or 1}. Remedy: lower `size` or `rendered`."
             )
         self.options = options
         self._base = base

@@ -44,7 +44,7 @@ class VideoCamera(Camera):
         self.fps, self.total = self._video.fps, self._video.total
 
     def count(self) -> int | None:
-        """How many frames there are, by reading all of it: an index lists also what a cut hides. None: a URL."""
+        """The number of frames, by reading the whole file: its index may list frames that are missing. None: a URL."""
         return count_frames(self._place) if isinstance(self._place, Path) else None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -62,7 +62,7 @@ class VideoCamera(Camera):
             self._tell(index, self._video)
 
     def _tell(self, frames: int, video: Video) -> None:
-        """What is missing, where there is evidence of it: a count that is a guess is none."""
+        """Report missing frames only where there is evidence: a frame count may be a guess."""
         if video.container.missing:
             self.skipped.append(f"what is missing at the end, {video.container.missing} bytes")
             log.warning(f"{self.name} is cut short by {video.container.missing} bytes; {frames} frames are there")

@@ -1,4 +1,4 @@
-"""What all live cameras behind OpenCV's VideoCapture share."""
+"""VideoCaptureCamera: what all live cameras that OpenCV's VideoCapture reads have in common."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _BELIEVED = 5.0  # seconds: a driver's time stamp further away than that is of a
 
 
 class VideoCaptureCamera(Camera):
-    """A VideoCapture as frames in RGB, in memory that is used again. A read that fails ends the iteration.
+    """Frames of a VideoCapture in RGB. Their memory is used again. A failed read ends the iteration.
 
-    OpenCV hands out BGR whatever the camera's own format is, so channels can only be swapped by a driver that
-    mislabels them, which nothing here can tell.
+    OpenCV always gives BGR, so channels can only be swapped by a driver that labels them wrongly, which cannot be
+    noticed here.
     """
 
     live = True
     stamped = False
-    """The backend says when a frame was taken, by the monotonic clock."""
+    """Whether the backend says when a frame was taken, by the monotonic clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class VideoCaptureCamera(Camera):
         while not self._stopped.is_set() and self._native is not None:
             there, bgr = self._native.read(bgr)
             if not there:
-                raise DataError("it gives no more frames")
+                raise DataError("it sends no more frames")
             now = time.monotonic()
             check_frame_size(bgr.shape[1], bgr.shape[0], self.name)  # a stream may change its size
             if bgr.dtype != np.uint8:
@@ -97,7 +97,7 @@ class VideoCaptureCamera(Camera):
 
 
 def quiet_opencv() -> None:
-    """Keep what OpenCV and FFmpeg print of each failed attempt from the reader: what fails is said once, by us."""
+    """Silence what OpenCV and FFmpeg print about each failed attempt: the error that is raised says it once."""
     import cv2
 
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -34,22 +34,22 @@ _BUFFERS = 6
 _LENT = 3  # buffers at most with the pipeline; the rest keeps the sensor running
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FRAME_WITHIN = 2.5  # seconds
-_BELIEVED = 5.0  # seconds: a time stamp further away than that is of another clock
+_MOST_AGE = 5.0  # seconds: an older time stamp must be of another clock
 _DENOISE = {"off": 0, "fast": 1, "hq": 2, "minimal": 3}  # libcamera's draft NoiseReductionModeEnum
 
 
 @dataclass(frozen=True)
 class PicameraOptions:
-    """What ``picamera2:KEY=VALUE,…`` says.
+    """The options in ``picamera2:KEY=VALUE,…``.
 
     Attributes:
-        camera: its number.
+        camera: the number of the camera, 0 to 63.
         size: ``(width, height)``.
         fps: frames a second.
-        stream: ``main`` gives its memory as it is; ``lores`` is scaled by the ISP, and YUV that is turned into RGB.
-        denoise: of the ISP: off, fast, hq, minimal. Off, since the network denoises, and learned from what is not.
-        sharpness: of the ISP, 0 to 16. 0, since sharpening makes grain coarser.
-        selftest: look at the start whether red and blue are swapped.
+        stream: ``main`` needs no copy; ``lores`` is scaled by the ISP and converted from YUV to RGB.
+        denoise: the ISP's denoiser: off, fast, hq or minimal. Off by default: the network was trained on noisy frames.
+        sharpness: of the ISP, 0 to 16. 0 by default: sharpening makes noise coarser.
+        selftest: test at the start whether red and blue are swapped.
     """
 
     camera: int = 0
@@ -74,8 +74,8 @@ class PicameraOptions:
 class PicameraCamera(Camera):
     """A ribbon-cable camera in RGB, with the sensor's time stamps.
 
-    A frame of the ``main`` stream is the camera's own memory, which ``Frame.done`` gives back; where too many are out,
-    it is a copy, so that the sensor never waits for anybody.
+    A frame of the ``main`` stream is the camera's own memory until ``Frame.done`` gives it back. If three frames are
+    not given back yet, the next one is a copy, so that the sensor never waits.
 
     Raises:
         MissingExtraError: (when opened) picamera2 is not there.
@@ -158,7 +158,7 @@ class PicameraCamera(Camera):
         if native is None:
             return
         native.stop()
-        with self._returned:  # frames that are still out lie in memory that closing takes away
+        with self._returned:  # closing frees the memory of frames that are not given back yet
             self._returned.wait_for(lambda: not self._lent, _FRAME_WITHIN)
         native.close()
 
@@ -187,7 +187,7 @@ class PicameraCamera(Camera):
         native.start()
 
     def _request(self) -> Any:
-        # Waiting in the job and not in the call: the call has no limit of time in older versions.
+        # The job is waited for, not the call: in older versions the call has no time limit.
         job = self._native.capture_request(wait=False)
         end = time.monotonic() + _FRAME_WITHIN
         while True:
@@ -198,7 +198,7 @@ class PicameraCamera(Camera):
                     raise DataError("it was stopped") from None
                 if time.monotonic() > end:
                     raise DataError(
-                        f"{self.name} gave no frame within {_FRAME_WITHIN:g} s, and no error. "
+                        f"{self.name} sent no frame within {_FRAME_WITHIN:g} s and no error. "
                         "Remedy: check the ribbon cable with the power off."
                     ) from None
 
@@ -244,7 +244,7 @@ class PicameraCamera(Camera):
                 self._returned.notify_all()
 
     def _test(self) -> None:
-        """Whether red and blue are where they should be, by turning the sensor's red up."""
+        """Test whether red and blue are swapped by turning up the sensor's red."""
         if "ColourGains" not in self._native.camera_controls:
             return
 
@@ -271,16 +271,16 @@ class PicameraCamera(Camera):
         said = "; ".join(chain)
         if "busy" in said.lower() or "in use" in said.lower():
             return DataError(
-                f"Another program uses {self.name}. Received: {said}. Remedy: end it; "
-                "`fuser -v /dev/media* /dev/video*` says which it is."
+                f"Another program uses {self.name}. Received: {said}. Remedy: end that program; "
+                "`fuser -v /dev/media* /dev/video*` names it."
             )
         return DataError(
-            f"{self.name} does not open. Received: {said}. Remedy: look whether rpicam-hello shows a picture."
+            f"{self.name} does not open. Received: {said}. Remedy: check whether rpicam-hello shows a picture."
         )
 
 
 class _Once:
-    """Calls what it holds the first time only."""
+    """Calls its work once, however often it is called."""
 
     def __init__(self, work: partial[None]) -> None:
         self._work: partial[None] | None = work
@@ -302,7 +302,7 @@ def _taken(metadata: dict[str, Any], now: float) -> float:
     with contextlib.suppress(AttributeError, OSError):
         asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     taken = float(stamp / 1e9 - asleep)
-    return taken if 0.0 <= now - taken <= _BELIEVED else now
+    return taken if 0.0 <= now - taken <= _MOST_AGE else now
 
 
 _KEYS = {

@@ -34,6 +34,6 @@ def picamera2() -> Any:
         ) from error
     except (ImportError, ValueError) as error:  # ValueError: built against another numpy
         raise MissingExtraError(
-            f"The system's picamera2 does not load. Received: {error}. Remedy: where numpy is named, "
+            f"The system's picamera2 does not load. Received: {error}. Remedy: if this names numpy, "
             "pip install 'numpy<2' 'opencv-python-headless<4.12'; else sudo apt install --reinstall python3-picamera2"
         ) from error

@@ -1,4 +1,4 @@
-"""The self-test for swapped channels: turn the sensor's red up, and look which channel follows."""
+"""The self-test for swapped channels: turn up the sensor's red, and see which channel becomes brighter."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def check_channels(
     set_controls: Callable[[dict[str, Any]], object],
     look: Callable[[], tuple[dict[str, Any], tuple[float, float]]],
 ) -> Channels:
-    """Whether the first channel of a camera's pictures is the red one. Automatic white balance is on again afterwards.
+    """Whether the first channel of a camera's pictures is red. Afterwards automatic white balance is on again.
 
     Args:
         set_controls: sets libcamera's controls.
-        look: takes the next frame: its metadata, and the means of its first and of its third channel, 0 to 255.
+        look: takes the next frame; returns its metadata and the means of its first and third channel, 0 to 255.
     """
     before, _ = look()
     try:
@@ -54,7 +54,7 @@ def _see(
     set_controls: Callable[[dict[str, Any]], object],
     look: Callable[[], tuple[dict[str, Any], tuple[float, float]]],
 ) -> tuple[float, float] | None:
-    """The channels' means once the sensor has these gains; None where it never gets them."""
+    """The means of the channels once the sensor has these gains; None if it never does."""
     set_controls({"AwbEnable": False, "ColourGains": gains})
     for _ in range(_FRAMES):
         metadata, means = look()

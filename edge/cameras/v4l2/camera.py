@@ -25,7 +25,7 @@ _FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
 
 @dataclass(frozen=True)
 class V4l2Options:
-    """What is asked of the camera; it may give something else, which is said.
+    """What the camera is asked for. It may give something else; that is logged.
 
     Attributes:
         size: ``(width, height)``; None: its default.
@@ -49,12 +49,13 @@ class V4l2Options:
 
 
 class V4l2Camera(VideoCaptureCamera):
-    """A video device. Frames bear the time at which the driver filled them.
+    """A video device. A frame has the time at which the driver filled it.
 
     Raises:
         UsageError: (when opened) there is no such device.
-        DataError: (when opened) it may not be read, is busy, is no camera, or gives what OpenCV cannot convert.
-        NotReadyError: (when opened) it has just appeared, and the system has not handed it over yet.
+        DataError: (when opened) this user may not read it, it is busy, it is no camera, or OpenCV cannot convert its
+            pictures.
+        NotReadyError: (when opened) it has just appeared, and the system does not let its users open it yet.
     """
 
     stamped = True
@@ -69,7 +70,7 @@ class V4l2Camera(VideoCaptureCamera):
     def _open(self) -> Any:
         import cv2
 
-        # So long may a frame take at most, seconds; read by OpenCV when it opens a device.
+        # The most seconds that a frame may take; OpenCV reads this when it opens a device.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
         known = why_not(self._path)
         if known is not None:
@@ -87,7 +88,7 @@ class V4l2Camera(VideoCaptureCamera):
         return native
 
     def plug(self) -> object:
-        """Another one where the node is made anew or given to somebody else; empty where there is none."""
+        """Changes when the device file is made again or gets another owner; empty if there is none."""
         try:
             node = self._path.stat()
         except OSError:
@@ -98,7 +99,7 @@ class V4l2Camera(VideoCaptureCamera):
         import cv2
 
         options = self._options
-        size = options.size or own  # OpenCV asks for 640x480 on its own account
+        size = options.size or own  # without a size OpenCV would ask for 640x480
         if options.format is not None:
             native.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*options.format))
         if size is not None:

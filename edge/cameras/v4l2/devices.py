@@ -28,14 +28,14 @@ __all__ = [
     "why_not",
 ]
 
-# linux/videodev2.h: what a device says of itself, and the taking of its buffers, which only one may hold.
+# linux/videodev2.h: what a device reports, and the request for its buffers, which only one program may hold.
 _QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
 _REQBUFS = 0xC0145608  # _IOWR('V', 8, struct v4l2_requestbuffers), 20 bytes
 _VIDEO_CAPTURE, _STREAMING, _HAS_DEVICE_CAPS = 0x1, 0x04000000, 0x80000000
 _CAPTURE_TYPE, _MEMORY_MMAP = 1, 1
 _G_FMT = {8: 0xC0D05604, 4: 0xC0CC5604}[struct.calcsize("P")]  # _IOWR('V', 4, struct v4l2_format), 208 or 204 bytes
 HANDED_OVER = 10.0
-"""Seconds after which udev is done with a new device."""
+"""Seconds after which udev has set the owner of a new device."""
 
 _LARGEST_NUMBER = 63
 
@@ -48,9 +48,9 @@ class VideoDevice:
 
     Attributes:
         path: as ``/dev/video0``.
-        driver, card: what it calls itself.
-        captures: it gives pictures.
-        raw: it is a stage of a camera that needs libcamera.
+        driver, card: the names that it reports.
+        captures: whether it gives pictures.
+        raw: whether it is part of a ribbon cable's camera, which needs libcamera.
     """
 
     path: Path
@@ -71,7 +71,7 @@ def is_number(text: str) -> bool:
 
 
 def current_size(path: Path, ioctl: Ioctl | None = None) -> tuple[int, int] | None:
-    """``(width, height)`` that a device is set to; None where it does not say."""
+    """``(width, height)`` that a device is set to; None if it does not say."""
     start = struct.calcsize("P")  # the union behind the type is aligned like a pointer
     about = bytearray(_G_FMT >> 16 & 0x3FFF)
     struct.pack_into("I", about, 0, _CAPTURE_TYPE)
@@ -84,7 +84,7 @@ def current_size(path: Path, ioctl: Ioctl | None = None) -> tuple[int, int] | No
 
 
 def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> list[VideoDevice]:
-    """The video devices of this machine by number; those that do not let themselves be asked are left out."""
+    """The video devices of this machine by number, without those that cannot be asked."""
     numbered = [path for path in folder.glob("video*") if path.name[5:].isdigit()]
     asked = [_ask_device(path, ioctl) for path in sorted(numbered, key=lambda path: int(path.name[5:]))]
     return [device for device in asked if isinstance(device, VideoDevice)]
@@ -97,12 +97,12 @@ def why_not(
     clock: Callable[[], float] = time.time,
     look: Callable[[Path], os.stat_result] = Path.stat,
 ) -> UsageError | DataError | None:
-    """What keeps a device from being used as a camera; None where nothing is seen.
+    """The error that keeps a device from being used as a camera; None if none is found.
 
     Args:
-        fully: look also whether somebody else uses it, for which its buffers are asked for: not while it works.
-        clock: seconds since 1970, by which the age of the device is known.
-        look: what the file system says of it.
+        fully: also check whether another program uses it, by requesting its buffers; not allowed while it delivers.
+        clock: seconds since 1970, to tell the age of the device.
+        look: what the file system reports of it.
     """
     try:
         node = look(path)
@@ -113,7 +113,7 @@ def why_not(
             f"Remedy: {f'choose one of {there}' if there else 'plug the camera in; there is none now'}."
         )
     if not stat.S_ISCHR(node.st_mode):
-        return UsageError(f"A video device is one as /dev/video0. Received: {path}, which is none.")
+        return UsageError(f"A video device is a device such as /dev/video0. Received: {path}, which is none.")
     asked = _ask_device(path, ioctl)
     if isinstance(asked, VideoDevice):
         if asked.raw:
@@ -129,24 +129,24 @@ def why_not(
     if asked.errno == errno.EBUSY:
         return _in_use(path)
     if asked.errno in (errno.ENOTTY, errno.EINVAL, errno.ENOSYS):  # the last one under emulation
-        return DataError(f"A camera must know Video4Linux. Received: {path}, which does not.")
-    return DataError(f"The camera {path} cannot be opened. Received: {asked.strerror}. Remedy: plug it in anew.")
+        return DataError(f"A camera must support Video4Linux. Received: {path}, which does not.")
+    return DataError(
+        f"The camera {path} cannot be opened. Received: {asked.strerror}. Remedy: unplug it and plug it in again."
+    )
 
 
 def _forbidden(path: Path, node: os.stat_result, error: OSError, age: float) -> DataError:
-    """A new device is the system's alone until udev gives it to a group, which takes some seconds on a slow machine."""
+    """Only root may open a new device until udev gives it to a group; on a slow machine that takes some seconds."""
     given = bool(node.st_mode & 0o066)
     if error.errno == errno.EACCES and not given and 0.0 <= age < HANDED_OVER:
-        return NotReadyError(f"{path} is there, and the system has not handed it over to its users yet")
+        return NotReadyError(f"{path} is there, but the system does not let its users open it yet")
     group = _group(node.st_gid)
     if error.errno == errno.EPERM or (given and node.st_gid in (os.getegid(), *os.getgroups())):
-        remedy = (
-            "a service or a container keeps it away: allow it the device (systemd: DeviceAllow=char-video4linux rw)"
-        )
+        remedy = "a service or a container blocks it: allow the device there (systemd: DeviceAllow=char-video4linux rw)"
     elif given:
         remedy = f"sudo usermod -aG {group} $USER, then log in again"
     else:
-        remedy = f"sudo chgrp video {path} && sudo chmod 660 {path}; if that does not last, look for a udev rule"
+        remedy = f"sudo chgrp video {path} && sudo chmod 660 {path}; if that does not last, write a udev rule"
     return DataError(f"This user may not read {path}. Received: {error.strerror}. Remedy: {remedy}.")
 
 
@@ -175,7 +175,7 @@ def _ask_device(path: Path, ioctl: Ioctl | None) -> VideoDevice | OSError:
 
 
 def _busy(path: Path, ioctl: Ioctl | None) -> DataError | None:
-    """Ask for one buffer and give it back: the driver refuses while somebody else holds any."""
+    """Request one buffer and give it back: the driver refuses while another program holds any."""
     try:
         _call(path, _REQBUFS, bytearray(struct.pack("IIIII", 1, _CAPTURE_TYPE, _MEMORY_MMAP, 0, 0)), ioctl)
     except OSError as error:
@@ -186,13 +186,13 @@ def _busy(path: Path, ioctl: Ioctl | None) -> DataError | None:
 def _in_use(path: Path) -> DataError:
     return DataError(
         f"Another program uses the camera {path}. Received: device busy. "
-        f"Remedy: end it; `fuser -v {path}` says which it is."
+        f"Remedy: end that program; `fuser -v {path}` names it."
     )
 
 
 def unknown_reason(path: Path) -> DataError:
     return DataError(
-        f"OpenCV cannot read the camera {path}, and nothing says why. "
+        f"OpenCV cannot read the camera {path} and does not say why. "
         f"Remedy: look at its formats with: v4l2-ctl -d {path} --list-formats-ext"
     )
 
