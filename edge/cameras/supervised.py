@@ -52,8 +52,8 @@ class SupervisedCamera(Camera):
     """Frames of a live camera for as long as they are asked for, whatever happens to the device.
 
     A thread of its own reads the camera, because a driver may hang for ever. A thread that hangs is left alone and
-    closes its camera when it wakes; while two hang, no third one starts. Frames of a new size are passed on. ``state`` says
-    whether the camera delivers; the indices of frames go on when it is opened again.
+    closes its camera when it wakes; while two hang, no third one starts. Frames of a new size are passed on. ``state``
+    says whether the camera delivers; the indices of frames go on when it is opened again.
 
     Args:
         make: makes the camera, not opened; called again for each attempt.

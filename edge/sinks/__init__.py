@@ -40,7 +40,7 @@ def open_sink(
     web: Callable[[], Sink] | None = None,
     live: bool = False,
 ) -> Sink:
-    """The sink that ``target`` means, not yet opened: enter it as a context manager.
+    """The sink that ``target`` names. ``with`` opens and closes it.
 
     Args:
         target: one of ``KINDS``.
@@ -48,12 +48,12 @@ def open_sink(
         before_after: put the noisy frame on the left of the denoised one.
         overwrite: replace what is there.
         size: ``(width, height)`` of the source's frames, where it is known.
-        live: the source is a camera whose frames may change their size, so clips have parts; and whoever opens the sink
-            checks it (``Sink.check``), since a disk may hang there.
-        web: makes the sink ``web``, which needs to know the run; None: there is none here.
+        live: the source is a camera whose frames may change their size, so clips have parts. The caller then checks the
+            sink (``Sink.check``) when it opens it, because a disk may hang there.
+        web: makes the sink ``web``, which needs to know the run; None: ``web`` is not offered.
 
     Raises:
-        UsageError: ``target`` means none (the message lists the kinds), or is there already.
+        UsageError: ``target`` names no sink (the message lists the kinds), or it exists already.
     """
     sink = _made(target, fps, before_after, overwrite, size, web, live)
     if not live:
@@ -94,7 +94,7 @@ def _made(
 
 
 def _is_slip(target: str) -> bool:
-    """Whether a name that is no folder yet looks like a misspelt kind, as ``webb``, ``spool`` or ``spol:frames``."""
+    """Whether a name that is not a folder yet looks like a misspelled kind, such as ``webb`` or ``spol:frames``."""
     if "/" in target.partition(":")[0] or is_dir(Path(target)):
         return False
     return ":" in target or bool(difflib.get_close_matches(target.lower(), _WORDS, cutoff=0.8))

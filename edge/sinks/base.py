@@ -15,62 +15,63 @@ __all__ = ["Sink", "SinkEnded", "side_by_side"]
 
 
 class SinkEnded(Exception):  # noqa: N818  it is no error
-    """Nobody takes what this sink gives any more: its reader left, its window was closed. It is written no more."""
+    """Nobody takes the frames of this sink any more: its reader left, or its window was closed."""
 
 
 class Sink(ABC):
-    """Takes frames from one thread. A context manager: left well or by Ctrl-C, what was taken is finished and
-    kept; left by another error, what is not finished is thrown away.
+    """Takes frames from one thread. A context manager: at its end, or after Ctrl-C, it finishes and keeps what it took;
+    after another error it throws away what is not finished.
     """
 
     name: str
     frames: int = 0
     """How many frames were taken."""
     observer: bool = False
-    """It only looks on: a frame that no other sink took went nowhere."""
+    """It only observes: a frame that no other sink took counts as not taken."""
     busy: bool = False
-    """A ``write`` hangs in the disk or the driver, and whoever called it will finish the sink."""
+    """A ``write`` hangs in the disk or the driver; the thread that called it will close the sink."""
 
     @abstractmethod
     def write(self, frame: Frame, denoised: Image) -> None:
-        """Take one frame: what the camera gave, and uint8 ``(H, W, C)``. ``frame.treatment`` says what was done to it.
+        """Take one noisy frame and its denoised picture, uint8 ``(H, W, C)``. ``frame.treatment`` says what was done to
+        it.
 
-        Both are valid during the call only, since their memory is used again: who keeps pixels copies them.
+        Both are valid only during the call, because their memory is used again: a sink that keeps pixels copies them.
 
         Raises:
             StorageError: the disk is full, read-only or gone.
-            DataError: the frame does not fit to those before it.
+            DataError: the frame does not fit the frames before it.
             SinkEnded: nobody takes frames any more.
         """
 
     def wants(self, frame: Frame) -> bool:  # noqa: ARG002
-        """Whether ``frame``, noisy still, will be kept as a picture of its own, as one of every ten seconds or a
-        snapshot. It then gets all of the network, even where the ladder takes work away; asked only then, in the thread
-        of the network, so it must be quick. A live view or a video takes what the device can do: False.
+        """Whether ``frame``, still noisy, will be kept as a picture, such as a snapshot or one every ten seconds. Such
+        a frame is denoised fully even when the ladder takes work away. It is only asked then, in the network's thread,
+        so it must be quick. A live view or a video returns False: it takes what the device can do.
         """
         return False
 
-    def status(self, report: dict[str, Any]) -> None:  # noqa: B027  most sinks have nobody to tell
-        """How the run is, as ``Health.report`` says it: about once a second, also while no frames come, in the
-        thread that writes.
+    def status(self, report: dict[str, Any]) -> None:  # noqa: B027  most sinks show no status
+        """Take the report of the run, as ``Health.report`` gives it: about once a second, also while no frames come, in
+        the thread that writes.
         """
 
     def report(self) -> dict[str, Any]:
-        """What else it counts, for ``Health.report``. Any thread may call it, so it must be quick."""
+        """Further counts for ``Health.report``. Any thread may call it, so it must be quick."""
         return {}
 
-    def stop(self) -> None:  # noqa: B027  most sinks never wait for anybody
-        """Let a ``write`` that waits for a reader end soon. Any thread may call it."""
+    def stop(self) -> None:  # noqa: B027  most sinks never wait
+        """Make a ``write`` that waits for a reader end soon. Any thread may call it."""
 
     def check(self) -> None:  # noqa: B027  most replace nothing
-        """Look whether something is in the way, once, before it is opened for the first time.
+        """Check once, before it is opened for the first time, that nothing is in the way.
 
         Raises:
-            UsageError: it is.
+            UsageError: something is.
         """
 
     def open(self) -> None:  # noqa: B027  not every sink has something to open
-        """Take hold of what is written to; called by ``with``."""
+        """Open what is written to; called by ``with``."""
 
     def close(self) -> None:  # noqa: B027  nor to finish
         """Finish what was taken. May be called twice.

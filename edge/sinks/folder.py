@@ -18,13 +18,13 @@ __all__ = ["FolderSink"]
 
 
 class FolderSink(Sink):
-    """One PNG a frame, each there whole or not at all, named as the source names it or else by its number. Its
-    comment says what was done to it.
+    """Writes one PNG for each frame, whole or not at all, named as the source names it or else by its number. Its
+    comment says what was done to the frame.
 
-    A folder that is gone is made again. One whose disk is gone is not: the disk beneath has no room for frames.
+    A folder that is gone is made again, but not if its disk is gone: the disk below has no room for frames.
 
     Args:
-        path: the folder; made where it is missing.
+        path: the folder; made if it is missing.
         before_after: the noisy frame on the left of the denoised one.
         overwrite: write into a folder that is not empty, or that another process writes to. Files of other names stay.
 
@@ -43,7 +43,7 @@ class FolderSink(Sink):
 
     def check(self) -> None:
         if self._path.exists() and not self._path.is_dir():
-            raise UsageError(f"The sink is to be a folder. Received: {self._path}, which is a file.")
+            raise UsageError(f"This sink must be a folder. Received: {self._path}, which is a file.")
         if self._must_be_empty and self._path.is_dir():
             self._check_empty(any(self._path.iterdir()))
 

@@ -23,11 +23,11 @@ from quietcam.terminal.log import log
 __all__ = ["StdoutSink", "pipe_lines"]
 
 _PIPE = 1 << 20  # bytes that the kernel may keep for the reader, so that it is woken a few times a frame at most
-_PATIENCE = 0.2  # seconds between two looks whether the run is to stop
+_PATIENCE = 0.2  # seconds between two checks whether the run is to stop
 
 
 def pipe_lines(width: int, height: int, fps: float) -> dict[str, str]:
-    """What reads these frames, for people to copy: program by command line."""
+    """Command lines that read these frames, for people to copy, by program."""
     rate, exact = f"{fps:g}", Fraction(fps).limit_denominator(1001)  # 30000/1001 is the rate of many cameras
     return {
         "ffmpeg": f"ffmpeg -f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i - clip.mp4",
@@ -39,11 +39,11 @@ def pipe_lines(width: int, height: int, fps: float) -> dict[str, str]:
 
 
 class StdoutSink(Sink):
-    """Frames one behind the other, 3 bytes a pixel: red, green, blue; no header, no padding.
+    """Writes raw frames, 3 bytes a pixel: red, green, blue; no header, no padding.
 
-    Between ``open`` and ``close`` nothing else reaches the standard output: what any code prints goes to the error
-    stream. The size is that of the first frame, since a reader cannot know of another: later frames are scaled to it.
-    A reader that leaves ends the sink quietly.
+    Between ``open`` and ``close`` nothing else reaches the standard output: other output goes to the error stream. All
+    frames have the size of the first one, because a reader cannot know of another: later ones are scaled to it. The
+    sink ends quietly when its reader leaves.
 
     Args:
         fps: frames a second, to be named in the line that says how to read.
@@ -114,7 +114,7 @@ class StdoutSink(Sink):
             raise SinkEnded
         whole = len(rest)
         while rest:
-            # Half a frame would shift all that follow, so one is left unfinished only where nobody takes it.
+            # Half a frame would shift all later ones, so a frame is left unfinished only if nobody takes it.
             if self._waits and not select.select([], [self._own], [], _PATIENCE)[1]:
                 if self._stopped.is_set():
                     raise SinkEnded
@@ -132,7 +132,7 @@ class StdoutSink(Sink):
                 ) from error
 
     def _take_back(self, count: int) -> None:
-        """Cut the part of a frame off a file, so that the next one begins where a reader expects it."""
+        """Cut an unfinished frame off a file, so that the next one begins where a reader expects it."""
         if self._own is not None and not self._waits and count:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._own, os.lseek(self._own, -count, os.SEEK_CUR))

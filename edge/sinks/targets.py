@@ -1,4 +1,4 @@
-"""Which sinks a run has: at least one, each another place, and none of them the source."""
+"""Checks the sinks of a run: at least one, each in another place, and none of them the source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quietcam.terminal.secrets import shown
 
 __all__ = ["checked_targets"]
 
-_LOOKING = 1.0  # seconds for which a disk is waited for
+_LOOKING = 1.0  # seconds to wait for a disk
 
 
 def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
@@ -42,18 +42,18 @@ def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
 
 
 def _path(sink: str) -> Path | str:
-    """Where a sink writes; what is no file is a place of its own."""
+    """Where a sink writes; a sink that is not a file is its own place."""
     if sink in ("web", "-", "window"):
         return sink
     return Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink)
 
 
 def _resolved(paths: set[Path]) -> dict[Path, Path]:
-    """Each path, absolute and without links; as it is where its disk does not answer."""
+    """Each path, absolute and without links; unchanged if its disk does not answer."""
     found = {path: path for path in paths}
 
     def look(path: Path) -> None:
-        with contextlib.suppress(ValueError):  # no path; who opens it says so
+        with contextlib.suppress(ValueError):  # not a path; opening it will say so
             found[path] = resolved(path)
 
     threads = [threading.Thread(target=look, args=(path,), name="quietcam-path", daemon=True) for path in paths]

@@ -11,10 +11,10 @@ __all__ = ["set_tempo"]
 
 
 def set_tempo(path: Path, slower: float) -> None:
-    """Let the clip at ``path`` last ``slower`` times as long, by the clock in its header: no picture is written anew.
+    """Make the clip at ``path`` last ``slower`` times as long by changing its header: no picture is written again.
 
     Args:
-        path: a .webm, .mp4 or .avi as FFmpeg finishes it. One without the fields that are looked for stays as it is.
+        path: a .webm, .mp4 or .avi as FFmpeg finishes it. One without the fields stays unchanged.
         slower: above 0; of a .webm 16 at most.
     """
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:

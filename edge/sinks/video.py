@@ -38,19 +38,17 @@ _LEAST_SHARE = 0.99  # of a clip's frames; the count may be rounded from its len
 class VideoSink(Sink):
     """A clip, written under a temporary name and renamed when it is whole.
 
-    It is written into the folder that ``path`` named when it was begun, wherever that is moved meanwhile.
-    OpenCV tells nobody when it cannot write. So the free space is watched at every frame, and a clip gets its
-    name only after its container, read back, says as many frames as were written.
+    It is written into the folder that ``path`` named at its start, even if that folder is moved meanwhile. OpenCV does
+    not say when it cannot write. So the free space is checked at every frame, and a clip gets its name only after its
+    container, read back, reports as many frames as were written.
 
     Args:
-        path: ends in one of ``CODECS``. Sides that are odd get one more row or column, as the codecs need.
-        fps: frames a second of the clip.
-        before_after: the noisy frame on the left of the denoised one.
-        overwrite: replace a file that is there. Else a clip whose name is taken meanwhile gets the next one, as a part.
-        parts: of a live camera: where the size changes, or after a gap or a failure, the next clip begins:
-            ``clip_2.webm``. Frames are missing here and there, or the camera's rate is another than it says, so each
-            clip is given the tempo at which its frames came. Of a file each frame is shown at its time, the one before
-            until then.
+        path: ends in one of ``CODECS``. An odd side gets one more row or column, because the codecs need even ones.
+        fps: frames a second of the clip. before_after: the noisy frame on the left of the denoised one. overwrite:
+        replace an existing file. If False, a clip whose name is taken meanwhile gets the name of the next part. parts:
+        True for a live camera: when the size changes, or after a gap or a failure, the next clip begins,
+            ``clip_2.webm``. Frames may be missing, and the camera's rate may differ from what it says, so each clip
+            plays as fast as its frames came. False for a file: each frame is shown at its time.
 
     Raises:
         UsageError: another suffix; or (when checked) a folder, or a file that is there already.
@@ -78,7 +76,7 @@ class VideoSink(Sink):
 
     def check(self) -> None:
         if self._path.is_dir():
-            raise UsageError(f"The sink is to be a video file. Received: {self._path}, which is a folder.")
+            raise UsageError(f"This sink must be a video file. Received: {self._path}, which is a folder.")
         if self._path.exists() and not self._overwrite:
             raise UsageError(
                 f"An output that exists is not replaced. Received: {self._path}. "
@@ -99,7 +97,7 @@ class VideoSink(Sink):
             self._last = None
         if picture.shape != self._size:
             raise DataError(
-                f"All frames of a clip have one size. Received: {picture.shape[1]}x{picture.shape[0]} after "
+                f"All frames of a clip must have one size. Received: {picture.shape[1]}x{picture.shape[0]} after "
                 f"{self._size[1]}x{self._size[0]}. Remedy: choose a folder as `sink`."
             )
         height, width = picture.shape[:2]
@@ -147,7 +145,7 @@ class VideoSink(Sink):
 
         self._size = picture.shape
         self._in_part = 0
-        if not self._held.is_there():  # another folder is taken for it, the disk beneath one that is gone is not
+        if not self._held.is_there():  # a new folder in its place is taken; the disk below a missing one is not
             self._held.take()
         self._check_room()
         self._next_part()
@@ -169,8 +167,8 @@ class VideoSink(Sink):
             )
 
     def _hold(self, now: float) -> None:
-        """Repeat the picture before until it is time for this one, where a file's frames come at different distances:
-        the codec's rate is a fixed one. A leap in time is a new beginning.
+        """Repeat the last picture until it is time for this one: a file's frames may come at varying intervals, and the
+        codec's rate is fixed. After a leap in time, counting starts again.
         """
         if self._last is None or now - self._newest > _LEAP:
             self._began = now - self._in_part / self._fps
@@ -181,7 +179,7 @@ class VideoSink(Sink):
             self._check_room()
 
     def _keep(self, draft: Draft) -> None:
-        """Give the clip its name, or the next one where something has been called so since it was begun."""
+        """Give the clip its name, or the next one if something has taken that name since the clip was begun."""
         wanted = self._path
         while True:
             try:
@@ -202,14 +200,14 @@ class VideoSink(Sink):
             set_tempo(clip, lasts / said)
 
     def _check_room(self) -> None:
-        """While there is still enough to finish what was begun; and what was begun is there."""
+        """Check that there is room to finish the clip, and that its file is still there."""
         if self._draft is not None and not self._draft.temporary.exists():
             raise self._held.gone()
         if _free(self._held.descriptor) < _RESERVE + _RESERVE_PER_FRAME * self._in_part:
             raise StorageError.writing(self._path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _next_part(self) -> None:
-        """The name of the next clip: the first one's, then ``clip_2`` and on, none that is there already."""
+        """Choose the name of the next clip: the first one's, then ``clip_2`` and on, skipping names that exist."""
         while True:
             self._part += 1
             if self._part > 1:
@@ -227,7 +225,7 @@ class VideoSink(Sink):
 
 
 def _frames(path: Path) -> int:
-    """How many frames the container at ``path`` says it holds; 0 or less where it is no whole one."""
+    """How many frames the container at ``path`` reports; 0 or less if it is not whole."""
     import cv2
 
     with native_output_caught():

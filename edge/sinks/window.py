@@ -22,8 +22,8 @@ _LEAVE = (ord("q"), 27)  # Escape
 class WindowSink(Sink):
     """Shows frames in a window of OpenCV until it is closed, or q or Escape is pressed.
 
-    Everything of the window is done by the thread that writes, as its toolkit asks. Its title says in what way frames
-    are denoised. While the camera is lost the window says so, and since when, in the place of the last frame.
+    Only the thread that writes uses the window, as its toolkit requires. The title says how frames are denoised. While
+    the camera is lost, the window says so and since when, in place of the last frame.
 
     Args:
         before_after: the noisy frame on the left of the denoised one.
@@ -57,7 +57,7 @@ class WindowSink(Sink):
 
         camera = report["camera"]
         lost = camera["state"] == "lost"
-        if lost:  # each time, since a frame may have been on its way
+        if lost:  # every time, because a frame may have been on its way
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(camera["since"]))
             self._show(_notice(f"no live video since {since}", self._size or (640, 480)))
         words = f"no live video ({camera['reason']})" if lost else (report.get("work") or {}).get("words")
@@ -85,7 +85,7 @@ class WindowSink(Sink):
         cv2.imshow(_TITLE, swap_red_blue(picture))
 
     def _look(self) -> None:
-        """Let the window work; end where the user closed it."""
+        """Let the window handle its events; end if the user closed it."""
         import cv2
 
         key = cv2.waitKey(1) & 0xFF

@@ -18,11 +18,11 @@ __all__ = ["Answer", "ask"]
 _CONNECTING = 4.0  # seconds until a camera takes a connection
 _SLOWEST = 20.0  # seconds of silence
 _CHUNK = 1 << 16
-_MOST_MOVES = 3  # from one address to another
+_MOST_MOVES = 3  # redirects
 
 
 class _Timed(io.RawIOBase):
-    """A connection's bytes as long as its time lasts: a limit of silence alone leaves a server that drips for ever."""
+    """The bytes of a connection until a deadline: a limit of silence never ends a server that sends byte by byte."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _Timed(io.RawIOBase):
 
 
 class Answer(http.client.HTTPResponse):
-    """Its head must come within the time that ``ask`` was given; for what follows ``within`` gives some."""
+    """An answer whose head must come within the time that ``ask`` was given; ``within`` sets the time for the rest."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
@@ -56,7 +56,7 @@ class Answer(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._timed)
 
     def within(self, seconds: float) -> None:
-        """What is read from now on must come within so many seconds."""
+        """Set a deadline, ``seconds`` from now, for all that is read."""
         self._timed.due = time.monotonic() + seconds
 
     def whole(self, most: int, seconds: float) -> bytes:
@@ -83,10 +83,10 @@ def ask(url: CameraUrl, answering: float) -> Answer:
     """The answer to a GET, its head read within ``answering`` seconds and its body not.
 
     Raises:
-        OSError: nobody answers, or with a refusal (``HTTPError``).
-        HTTPException: the answer is none that is understood.
+        OSError: there is no answer, or the camera refuses (``HTTPError``).
+        HTTPException: the answer cannot be understood.
     """
-    # Cameras sign their certificates themselves, and nobody else does.
+    # Cameras sign their certificates themselves.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -105,7 +105,7 @@ def ask(url: CameraUrl, answering: float) -> Answer:
         request = urllib.request.Request(url.bare, headers={"User-Agent": "quietcam", "Accept": "*/*"})
         answer = opener.open(request, timeout=answering)
     except (ValueError, IndexError, KeyError, AttributeError) as error:
-        # A kind of authentication that urllib does not know or cannot parse, a URL that it cannot ask for.
+        # An authentication that urllib does not know or cannot parse, or a URL that it cannot request.
         raise http.client.HTTPException(str(error)) from None
     if not isinstance(answer, Answer):
         raise http.client.HTTPException("no answer")
@@ -113,7 +113,7 @@ def ask(url: CameraUrl, answering: float) -> Answer:
 
 
 class _Patient(http.client.HTTPConnection):
-    """Whoever took the connection may take longer for its answer; all of it, with every move, has one deadline."""
+    """A server may take longer to answer than to accept; everything together, redirects too, has one deadline."""
 
     response_class = Answer
 
@@ -161,14 +161,14 @@ class _Secure(urllib.request.HTTPSHandler):
 
 
 class _Moves(urllib.request.HTTPRedirectHandler):
-    """Follows a camera to another address of HTTP, a few times, without reading what its server says besides."""
+    """Follows a few redirects to other HTTP addresses, without reading the bodies of those answers."""
 
     max_redirections = _MOST_MOVES
     max_repeats = 2
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if not newurl.lower().startswith(("http://", "https://")):
-            raise http.client.HTTPException("it leads away from HTTP")
+            raise http.client.HTTPException("it redirects to something else than HTTP")
         fp.close()
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -180,7 +180,7 @@ class _Moves(urllib.request.HTTPRedirectHandler):
 
 
 class _Digest(urllib.request.HTTPDigestAuthHandler):
-    """Lets go of the refusal before it asks again, which urllib leaves to chance."""
+    """Closes the refusal before it asks again; urllib does not."""
 
     def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         fp.close()

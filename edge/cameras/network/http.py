@@ -1,4 +1,4 @@
-"""Cameras that speak HTTP: a picture a request, pictures in one long answer, or what OpenCV has to read."""
+"""Cameras that speak HTTP: one picture for each request, many in one answer, or a stream that OpenCV reads."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from quietcam.terminal.log import log
 
 __all__ = ["HttpCamera", "Kind", "look"]
 
-_LOOKING = 4.0  # seconds until a camera tells what it is
-_ANSWERING = 10.0  # and until it answers: an old one takes some for a picture
+_LOOKING = 4.0  # seconds in which a camera must say what it is
+_ANSWERING = 10.0  # seconds in which it must answer: an old one takes some for a picture
 _CHUNK = 1 << 16
 _PLAYLIST = 1 << 20
-_POLLED = 5.0  # pictures a second that are asked for, at most
-_SLOWEST = 20.0  # seconds from one picture to the next, and of silence where no rate is known
-_GAPS = 3.0  # as many times the distance of two pictures is a camera's silence
-_FORGETS = 0.9  # of the longest distance with each picture
-_SNAPSHOT_FROZEN = 300.0  # some take a new picture every minute only
+_POLLED = 5.0  # the most pictures a second to ask for
+_SLOWEST = 20.0  # seconds between two pictures, and of silence if no rate is known
+_GAPS = 3.0  # silence is so many times the gap between two pictures
+_FORGETS = 0.9  # the longest gap shrinks by this factor with each picture
+_SNAPSHOT_FROZEN = 300.0  # some cameras take only one picture a minute
 _FROZEN = 4.0
 _BROKEN = 25  # pictures in a row that cannot be decoded
 
@@ -51,7 +51,7 @@ class Kind(Enum):
 
 
 def look(url: CameraUrl) -> Kind | None:
-    """What is there, by the head of one answer; None where nothing answers soon as it should."""
+    """The kind of what is there, by the head of one answer; None if no answer comes in time."""
     try:
         with contextlib.closing(ask(url, _LOOKING)) as answer:
             return _kind(answer)
@@ -60,11 +60,11 @@ def look(url: CameraUrl) -> Kind | None:
 
 
 class HttpCamera(Camera):
-    """A live camera behind HTTP. Frames are stamped with their arrival.
+    """A live camera behind HTTP. A frame has the time of its arrival.
 
     Args:
         url: of a picture, of a multipart stream, or of a stream that OpenCV can read.
-        fps: how often a picture is asked for; None: five times a second, or as often as the camera answers.
+        fps: pictures a second to ask for. Defaults to 5, or as many as the camera answers.
 
     Raises:
         DataError: (when opened) nothing answers, the camera refuses, or no picture comes.
@@ -90,8 +90,8 @@ class HttpCamera(Camera):
         self._first: np.ndarray | None = None
         self._parts = JpegSplitter()
         self._waiting: list[bytes] = []
-        self._due = 0.0  # when the next picture is asked for
-        self._gap = 0.0  # seconds between two pictures of a stream, the longest of late
+        self._due = 0.0  # when to ask for the next picture
+        self._gap = 0.0  # the longest recent gap between two pictures of a stream, seconds
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -108,15 +108,15 @@ class HttpCamera(Camera):
             self._polled = kind is Kind.PICTURE
             if self._wanted is not None and not self._polled:
                 log.warning(f"{self.name} is a stream: its camera sets the rate, so `fps` changes nothing")
-            self.silence = _SLOWEST  # of a stream until its second picture tells more
+            self.silence = _SLOWEST  # for a stream, until its second picture tells more
             self.frozen_after = _SNAPSHOT_FROZEN if self._polled else _FROZEN
             self._first = self._next()
             return
         self._let_go()
-        if kind is Kind.FILE:  # it did not answer when the run began; as a camera it would begin anew at its end
+        if kind is Kind.FILE:  # it did not answer when the run began; as a camera it would start again at its end
             raise DataError(
-                f"A camera's video has no end. Received: {self.name}, which is a file. Remedy: start the run again, "
-                "now that its server answers; it then ends with the file"
+                f"A camera's video has no end. Received: {self.name}, which is a file. Remedy: start the run again "
+                "now that its server answers; it will end with the file."
             )
         self._inner = NetworkCamera(self._url)
         self._inner.open()
@@ -160,7 +160,9 @@ class HttpCamera(Camera):
             image = _decoded(content)
             if image is not None:
                 return image
-        raise DataError(f"A camera must send pictures that can be decoded. Received: {self.name}, which sends others.")
+        raise DataError(
+            f"A camera must send pictures that can be decoded. Received: {self.name}, whose pictures cannot."
+        )
 
     def _snapshot(self) -> bytes | None:
         if self._answer is None:  # the one that it was opened with is the first
@@ -170,7 +172,7 @@ class HttpCamera(Camera):
             self._answer = self._asked()
         try:
             if self._answer is None:
-                raise http.client.HTTPException("it answers something else than HTTP")
+                raise http.client.HTTPException("its answer is not HTTP")
             content = self._answer.whole(MOST_FRAME_CODED, _SLOWEST)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise DataError(f"A picture must come whole. Received: {self.name}: {_said(error)}.") from None
@@ -183,7 +185,7 @@ class HttpCamera(Camera):
         if answer is None:
             raise DataError("it sends no more")
         if not self._waiting:
-            answer.within(_SLOWEST)  # for all of the next picture: a server that drips ends, too
+            answer.within(_SLOWEST)  # for the whole next picture: this also ends a server that sends byte by byte
         while not self._waiting:
             if self._stopped.is_set():
                 return None
@@ -206,7 +208,7 @@ class HttpCamera(Camera):
                 f"A camera must answer its URL with pictures. Received: {self.name}, which answers {error.code} "
                 f"({error.reason}). Remedy: {remedy}."
             ) from None
-        except http.client.HTTPException:  # an answer that is none of HTTP's: OpenCV may understand it
+        except http.client.HTTPException:  # the answer is not HTTP: OpenCV may understand it
             return None
         except OSError as error:
             raise DataError(
@@ -230,7 +232,7 @@ def _kind(answer: Answer | None) -> Kind:
         return Kind.PARTS
     if kind.startswith("image/") and kind != "image/gif":
         return Kind.PICTURE
-    if "mpegurl" in kind:  # a playlist: of a film it says where it ends
+    if "mpegurl" in kind:  # a playlist; that of a film says that it ends
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
             return Kind.FILE if b"#EXT-X-ENDLIST" in answer.whole(_PLAYLIST, _LOOKING) else Kind.OTHER
     whole = re.fullmatch(r"[0-9]{1,18}", answer.headers.get("Content-Length", ""))
@@ -242,7 +244,7 @@ def _decoded(content: bytes) -> np.ndarray | None:
 
     try:
         bgr = decode_image(content, glance(content), cv2.IMREAD_COLOR, MOST_FRAME_PIXELS)
-    except (DataError, ValueError, cv2.error):  # none of what cameras send, damaged, or of absurd size
+    except (DataError, ValueError, cv2.error):  # not a format of cameras, damaged, or far too large
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 

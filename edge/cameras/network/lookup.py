@@ -1,4 +1,4 @@
-"""Names of hosts, looked up within a time: the system has no deadline for it, and a name server may never answer."""
+"""Host names, looked up within a time limit: the system has none, and a name server may never answer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 __all__ = ["connect", "look_up"]
 
 _MOST = 8
-"""Look-ups under way at once. One that hangs cannot be ended, and whoever leads a camera astray could begin more."""
+"""Look-ups at the same time. One that hangs cannot be ended, and redirects to more names could start more of them."""
 
 _under_way: dict[tuple[str, int], Future[list[Any]]] = {}
 _lock = threading.Lock()
 
 
 def look_up(host: str, port: int, seconds: float) -> list[Any]:
-    """What ``socket.getaddrinfo`` says of ``host``. A look-up that hangs is left behind; who asks for the same name
-    again waits for that one.
+    """What ``socket.getaddrinfo`` returns for ``host``. A look-up that hangs goes on in its thread; the next call for
+    the same name waits for it.
 
     Raises:
-        OSError: there is no such host; or (``TimeoutError``) nobody says so within ``seconds``.
+        OSError: there is no such host; or (``TimeoutError``) no answer came within ``seconds``.
     """
     if _is_number(host):
         return _addresses(host, port)
@@ -31,7 +31,7 @@ def look_up(host: str, port: int, seconds: float) -> list[Any]:
         found = _under_way.get((host, port))
         if found is None:
             if len(_under_way) >= _MOST:
-                raise TimeoutError("earlier names are still looked up")
+                raise TimeoutError("too many earlier names are still being looked up")
             found = _under_way[host, port] = Future()
             threading.Thread(target=_run, args=(found, host, port), name="look-up", daemon=True).start()
     try:
@@ -41,10 +41,10 @@ def look_up(host: str, port: int, seconds: float) -> list[Any]:
 
 
 def connect(host: str, port: int, seconds: float) -> socket.socket:
-    """A connection, with all that it takes within ``seconds``. Its timeout is what is left of them.
+    """A connection that is made within ``seconds``, look-up included. Its timeout is the rest of them.
 
     Raises:
-        OSError: it is not made.
+        OSError: the connection failed.
     """
     due = time.monotonic() + seconds
     error: OSError = OSError("its name has no address")
@@ -68,7 +68,7 @@ def _run(found: Future[list[Any]], host: str, port: int) -> None:
     result: list[Any] | OSError
     try:
         result = _addresses(host, port)
-    except (OSError, UnicodeError) as error:  # a name that cannot be asked for
+    except (OSError, UnicodeError) as error:  # a name that cannot be looked up
         result = error if isinstance(error, OSError) else OSError(str(error))
     with _lock:
         del _under_way[host, port]

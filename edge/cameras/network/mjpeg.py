@@ -1,4 +1,4 @@
-"""JPEGs out of a stream of bytes, whatever stands between them."""
+"""JpegSplitter: finds JPEGs in a stream of bytes, whatever stands between them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _END, _SCAN, _FIRST_RESTART, _LAST_RESTART, _SOI, _TEM = 0xD9, 0xDA, 0xD0, 0xD7,
 class JpegSplitter:
     """Finds whole JPEGs by their own segments (ITU-T T.81, annex B).
 
-    Boundaries, lengths and headers of a multipart stream are not looked at: firmwares write them in too many ways. A
-    thumbnail inside a picture is a part of it, a picture that is cut short is left out.
+    Boundaries, lengths and headers of a multipart stream are ignored: firmwares write them in too many ways. A
+    thumbnail inside a picture is part of it; a picture that is cut short is left out.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class JpegSplitter:
         self._in_scan = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The pictures that end in ``data``, which goes on where the last call ended."""
+        """The pictures that end in ``data``, which continues the data of the last call."""
         self._bytes += data
         pictures: list[bytes] = []
         while True:
@@ -52,7 +52,7 @@ class JpegSplitter:
         self._at = None
 
     def _walk(self) -> int | None:
-        """Where the picture ends; minus that, where it is none; None: its end has not come yet."""
+        """The end of the picture; the negative end if it is no picture; None if its end has not come yet."""
         data, at = self._bytes, self._at or 0
         while True:
             if self._in_scan:

@@ -19,11 +19,11 @@ __all__ = ["NetworkCamera"]
 _OPENING_MS, _READING_MS = 5000, 3000
 _FROZEN_PICTURES, _FROZEN_VIDEO = 4.0, 30.0  # seconds; a video codec may repeat a picture until its next key frame
 _LOOKING_UP, _REACHING = 4.0, 2.0  # seconds
-_BLACK, _STEP = 50, 8  # pictures from the start on that are black in every eighth pixel
+_BLACK, _STEP = 50, 8  # pictures at the start that are black in every eighth pixel
 
 
 class NetworkCamera(VideoCaptureCamera):
-    """A stream as a live camera. Frames are stamped with their arrival: no stream says when a sensor took them.
+    """A stream as a live camera. A frame has the time of its arrival: no stream says when a sensor took it.
 
     Raises:
         DataError: (when opened) nothing answers, or no video comes.
@@ -61,7 +61,7 @@ class NetworkCamera(VideoCaptureCamera):
         raise DataError(self._why_not())
 
     def _check_name(self) -> None:
-        """FFmpeg looks a name up without a deadline: it gets none that does not answer."""
+        """Look up the name first: FFmpeg has no time limit for it."""
         try:
             look_up(self._url.host, self._url.port, _LOOKING_UP)
         except OSError as error:
@@ -73,7 +73,7 @@ class NetworkCamera(VideoCaptureCamera):
         except OSError as error:
             return self._silent(error)
         return (
-            f"A camera's URL must give video that OpenCV can read. Received: {self.name}, which answers without any. "
+            f"A camera's URL must give video that OpenCV can read. Received: {self.name}, which answers without video. "
             f"Remedy: check the path, the user and the password, for example with: ffplay {self.name}"
         )
 

@@ -1,4 +1,4 @@
-"""The URL of a camera, taken apart as its user means it: a password may hold every character."""
+"""CameraUrl: the URL of a camera, split as its user means it; a password may hold every character."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quietcam.terminal.secrets import shown
 __all__ = ["SCHEMES", "CameraUrl", "is_url"]
 
 SCHEMES = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-"""And their ports."""
+"""The schemes of cameras and their ports."""
 
 _FORM = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(/*)(.*)", re.DOTALL)
 _PLACE = re.compile(r"(\[[^\]/?#@]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?(?=[/?#]|$)")
@@ -23,7 +23,7 @@ _AS_IT_IS = "/?&=#:@+,;!$'()*~[]-._"
 
 
 def is_url(source: str) -> bool:
-    """Whether ``source`` is written as a URL of whatever scheme, or as one whose slashes were forgotten."""
+    """Whether ``source`` is written as a URL of any scheme, or as one without its slashes."""
     found = _FORM.match(source)
     if found is None:
         return False
@@ -33,14 +33,14 @@ def is_url(source: str) -> bool:
 
 @dataclass(frozen=True)
 class CameraUrl:
-    """Where a camera is, and who may see it.
+    """The parts of a camera's URL.
 
     Attributes:
         scheme: of ``SCHEMES``, in lower case.
-        user, password: as they are, without % codes; None where the URL has none. Never shown.
-        host, port: where it is.
-        tail: path, query and what follows, from the first slash on.
-        name: the URL as it may be shown.
+        user, password: decoded, without % codes; None if the URL has none. Never shown.
+        host, port: where the camera is.
+        tail: path, query and fragment, from the first slash on.
+        name: the URL as it may be shown, without secrets.
     """
 
     scheme: str
@@ -53,10 +53,10 @@ class CameraUrl:
 
     @classmethod
     def parse(cls, text: str) -> CameraUrl:
-        """Take it apart. A password may be written as it is, or with % codes.
+        """Split ``text``. A password may be written as it is or with % codes.
 
         Raises:
-            UsageError: it is no URL of a camera, or one that can be read in two ways.
+            UsageError: it is not the URL of a camera, or it can be read in two ways.
         """
         name = shown(text, whole=True)
         if len(text) > _LONGEST or not text.isprintable():  # bytes that are not UTF-8 are not printable, either
@@ -80,7 +80,7 @@ class CameraUrl:
 
     @property
     def full(self) -> str:
-        """With user and password in % codes: what a program takes that is to open it. Not to be shown."""
+        """The URL with user and password in % codes, for the program that opens it. Never show it."""
         user = ""
         if self.user is not None:
             user = quote(self.user, safe="")
@@ -89,21 +89,21 @@ class CameraUrl:
 
     @property
     def bare(self) -> str:
-        """Without user, password and fragment: what HTTP asks for. Not to be shown: a query may be secret."""
+        """The URL without user, password and fragment, for an HTTP request. Never show it: a query may be secret."""
         return f"{self.scheme}://{self._address.partition('#')[0]}"
 
     @property
     def _address(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port != SCHEMES[self.scheme] else ""
-        # A % that begins no code is one of the path's own letters.
+        # A % that starts no code is an ordinary character of the path.
         tail = quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", self.tail), safe=_AS_IT_IS + "%")
         return f"{host}{port}{tail}"
 
 
 def _split(rest: str, name: str) -> tuple[str | None, str, str]:
-    """User information, place and tail of what stands behind ``//``. Strictly the place ends at the first of ``/?#``;
-    people paste passwords that hold these, so the last ``@`` counts where the strict reading makes no place.
+    """Split what follows ``//`` into user information, place and tail. By the standard the place ends at the first of
+    ``/?#``. People paste passwords that hold these, so the last ``@`` counts if the strict reading gives no place.
     """
     place, tail = _cut(rest)
     user, at, host = place.rpartition("@")
@@ -116,9 +116,9 @@ def _split(rest: str, name: str) -> tuple[str | None, str, str]:
         return strict
     if not _is_place(host):
         return loose
-    # Both can be meant: rtsp://admin:12/34@camera/ as well as http://camera:80/a@2x. What is asked wrongly would tell
-    # the name server, and whoever answers, a part of a password.
-    bare = not at and ":" not in host  # no password can stand there
+    # Both readings make sense: rtsp://admin:12/34@camera/ and http://camera:80/a@2x. The wrong one would send a part of
+    # a password to the name server and to the host that answers.
+    bare = not at and ":" not in host  # no password fits there
     if bare or (_is_address(host) and not _is_address(loose[1])):
         return strict
     raise UsageError(
@@ -153,7 +153,9 @@ def _place(text: str, name: str) -> tuple[str, int | None]:
         raise _no_url(name)
     host = found[1].strip("[]")
     try:
-        if len(host.encode("idna")) > _LONGEST_HOST:  # as the name server is asked: 63 letters between two dots
+        if (
+            len(host.encode("idna")) > _LONGEST_HOST
+        ):  # as a name server is asked: at most 63 characters between two dots
             raise _no_url(name)
     except UnicodeError:
         if not _is_address(text):
@@ -167,7 +169,7 @@ def _decoded(text: str) -> str:
 
 def _no_url(name: str) -> UsageError:
     return UsageError(
-        f"The URL of a camera is one of {', '.join(f'{scheme}://HOST/…' for scheme in SCHEMES)}. A camera that asks "
-        f"for a password wants user, colon, password and @ before HOST. Received: {name}. Remedy: see the camera's "
-        "manual for its stream's URL."
+        f"The URL of a camera is one of {', '.join(f'{scheme}://HOST/…' for scheme in SCHEMES)}. If the camera asks "
+        f"for a password, write USER:PASSWORD@ before HOST. Received: {name}. Remedy: see the camera's manual for "
+        "the URL of its stream."
     )

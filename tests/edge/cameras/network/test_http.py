@@ -161,7 +161,7 @@ def test_a_picture_a_request_is_a_camera(server: Server) -> None:
     assert camera.state.reopened == 0
     assert len({image.tobytes() for image in images}) == 8
     assert server.asked >= 8
-    with pytest.raises(UsageError, match="the size and the rate"):
+    with pytest.raises(UsageError, match="sets its size and rate"):
         open_camera(server.url("snap.jpg"), size=(64, 48))
 
 
@@ -169,7 +169,7 @@ def test_a_rate_is_no_fault_of_a_camera_that_is_away(server: Server, caplog: pyt
     """It may be waited for; once it turns out to be a stream, it is said whose rate that is."""
     camera = open_camera(server.url("snap.jpg").replace("127.0.0.1", "127.0.0.2"), fps=2.0)
     assert isinstance(camera, SupervisedCamera)
-    with pytest.raises(UsageError, match="the size and the rate"):
+    with pytest.raises(UsageError, match="sets its size and rate"):
         open_camera(server.url("plain"), fps=2.0)
     assert len(first(HttpCamera(CameraUrl.parse(server.url("plain")), 2.0), 2)) == 2
     assert "its camera sets the rate" in caplog.text

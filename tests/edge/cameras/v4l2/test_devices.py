@@ -57,8 +57,8 @@ class TestVideoDevice:
         [
             (kernel(busy=True), "Another program uses .*fuser -v"),
             (kernel(error=errno.EBUSY), "Another program uses"),
-            (kernel(error=errno.ENOTTY), "must know Video4Linux"),
-            (kernel(error=errno.EIO), "cannot be opened.*plug it in anew"),
+            (kernel(error=errno.ENOTTY), "must support Video4Linux"),
+            (kernel(error=errno.EIO), "cannot be opened.*unplug it and plug it in again"),
             (kernel(flags=0x04000002), "gives none"),
             (kernel(driver=b"unicam"), "set `source` to picamera2"),
         ],
@@ -74,7 +74,7 @@ class TestVideoDevice:
             (0o660, 44, 1e6, r"may not read .*usermod -aG"),
             (0o600, 0, 60.0, "may not read .*udev rule"),
             (0o660, None, 60.0, "may not read .*DeviceAllow"),  # None: a group that this process is in
-            (0o600, 0, 0.5, "has not handed it over"),
+            (0o600, 0, 0.5, "does not let its users open it yet"),
         ],
     )
     def test_why_it_may_not_be_read_is_told_from_whose_it_is(
@@ -85,7 +85,7 @@ class TestVideoDevice:
         node = os.stat_result((stat.S_IFCHR | mode, 1, 1, 1, 0, number, 0, 0, 0, 1000))
         told = why_not(device, ioctl=kernel(error=errno.EACCES), clock=lambda: 1000.0 + age, look=lambda _: node)
         assert re.search(says, str(told))
-        assert isinstance(told, NotReadyError) == ("handed" in says)
+        assert isinstance(told, NotReadyError) == ("yet" in says)
 
     def test_the_size_that_a_device_is_set_to_is_asked_for(self, device: Path) -> None:
         """struct v4l2_format of linux/videodev2.h: the type, then width and height, aligned like a pointer."""
