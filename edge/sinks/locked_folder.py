@@ -1,4 +1,4 @@
-"""A folder that one process holds, known by what it is and not by its path; and what is done inside it."""
+"""LockedFolder: a folder that one process locks, known by its identity and not by its path; and work inside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quietcam.files.paths import is_dir, resolved
 __all__ = ["FOLDER", "LockedFolder", "move", "names", "remove", "sizes"]
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""How a folder is opened: itself, never what a link in its place points to."""
+"""How a folder is opened: never through a link in its place."""
 
 _NO_LIST = getattr(os, "O_PATH", 0)  # Linux: no right to read is needed
 _MOST_FILES = 64  # in a folder of ours; one of more is somebody else's
@@ -25,15 +25,15 @@ _TRIES = 10  # to lock a folder that is replaced meanwhile
 
 
 class LockedFolder:
-    """A folder that one process holds. All inside it is done by ``descriptor``, so no path leads elsewhere.
+    """A folder that one process locks. All work inside it uses ``descriptor``, so no path can lead elsewhere.
 
-    The lock is on the folder itself: it goes with the folder that is moved, and a new one of the same name is free. A
-    link at ``path``, of this user or root, is followed when the folder is taken for the first time, and never again.
+    The lock is on the folder itself: it moves with the folder, and a new folder of the same name is free. A link at
+    ``path`` that belongs to this user or root is followed when the folder is taken for the first time, and never again.
 
     Args:
-        path: made where it is missing.
-        shared: others may hold it, too: it is not locked, whoever made the link is trusted, and nobody need be able to
-            list what is in it.
+        path: made if it is missing.
+        shared: other processes may use it, too. It is not locked, a link of any user is followed, and it need not be
+            listable.
     """
 
     def __init__(self, path: Path, shared: bool = False) -> None:
@@ -42,11 +42,11 @@ class LockedFolder:
         self._real: Path | None = None
         self._descriptor: int | None = None
         self._identity = (-1, -1)
-        self._beneath: frozenset[int] = frozenset()  # disks that show where the folder's own is taken away
+        self._beneath: frozenset[int] = frozenset()  # disks that appear in its place if its own is removed
 
     @property
     def descriptor(self) -> int:
-        """Of the folder.
+        """The descriptor of the folder.
 
         Raises:
             StorageError: it is not held.
@@ -56,8 +56,8 @@ class LockedFolder:
         return self._descriptor
 
     def place(self) -> Path:
-        """The folder by what it is, for those who take a path alone; good for as long as it is held. Where the system
-        has no such paths it is the folder's own.
+        """A path to this very folder, valid as long as it is held, for code that needs a path. On systems without such
+        paths it is the folder's own.
 
         Raises:
             StorageError: it is not held.
@@ -66,11 +66,12 @@ class LockedFolder:
         return place if place.is_dir() else self._real or self.path
 
     def take(self) -> None:
-        """Hold the folder that ``path`` names now, whichever was held before.
+        """Hold the folder that ``path`` names now.
 
         Raises:
-            StorageError: it cannot be made or opened; or its disk was taken away since it was first held, and what
-                shows there now is the disk beneath.
+            StorageError: it cannot be made or opened; or its disk was removed since it was first held, and the disk
+            below
+                shows in its place.
             UsageError: another process holds it.
         """
         self.release()
@@ -83,7 +84,7 @@ class LockedFolder:
                 if identity is not None:
                     break
             else:
-                raise FileNotFoundError(errno.ENOENT, "It is replaced time and again")
+                raise FileNotFoundError(errno.ENOENT, "It is replaced again and again")
         except OSError as error:
             if isinstance(error, StorageError):
                 raise
@@ -92,7 +93,7 @@ class LockedFolder:
         self._beneath = frozenset(_disk(above) for above in real.parents) - {identity[0]}
 
     def release(self) -> None:
-        """Let go of it. May be called twice."""
+        """Release it. May be called twice."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             with contextlib.suppress(OSError):  # nothing was written by it
@@ -109,7 +110,7 @@ class LockedFolder:
         """Whether it is held and its path still names it: it was not deleted, moved, replaced or mounted over.
 
         Raises:
-            StorageError: nobody can tell, since the disk fails.
+            StorageError: the disk fails, so it is unknown.
         """
         if self._descriptor is None or self._real is None:
             return False
@@ -121,7 +122,7 @@ class LockedFolder:
             raise StorageError.writing(self.path, error) from error
 
     def gone(self) -> StorageError:
-        """What is to be said where the folder is not held, or is not the one any more that the path names."""
+        """The error for a folder that is not held, or that its path no longer names."""
         return StorageError(f"Cannot write {self.path}: it is gone. Remedy: bring it back, or choose another place.")
 
     def _first(self) -> Path:
@@ -141,7 +142,7 @@ class LockedFolder:
         make_folder(real)
 
     def _locked(self, real: Path, descriptor: int) -> tuple[int, int] | None:
-        """Lock the folder, and tell what it is; None where ``real`` names another one by now. Then it is closed."""
+        """Lock the folder and return its identity; None, and closed, if ``real`` names another one by now."""
         held = None
         try:
             if not self._shared:
@@ -188,7 +189,7 @@ def sizes(folder: int, name: str) -> dict[str, int] | None:
 
 
 def names(folder: int) -> Iterator[str]:
-    """Of all that is in ``folder``.
+    """The names of all that is in ``folder``.
 
     Raises:
         OSError: the disk fails.
@@ -199,7 +200,7 @@ def names(folder: int) -> Iterator[str]:
 
 
 def move(folder: int, name: str, to: str) -> None:
-    """Rename inside ``folder``. Nothing is replaced.
+    """Rename inside ``folder``, never replacing anything.
 
     Raises:
         OSError: the disk fails, or something of the name ``to`` is there.
@@ -252,7 +253,7 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 
 
 def _disk(path: Path) -> int:
-    """Number of the disk that ``path`` lies on; -1 where nobody may look."""
+    """Number of the disk that holds ``path``; -1 if that cannot be seen."""
     try:
         return path.lstat().st_dev
     except OSError:

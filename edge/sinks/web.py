@@ -1,4 +1,4 @@
-"""The web page as a sink: live picture, status, metrics and control for browsers and programs."""
+"""WebSink: the web page, with live picture, status, metrics and control for browsers and programs."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and what stra
 
 @dataclass(frozen=True)
 class WebOptions:
-    """How the page is served.
+    """How to serve the page. ``repr`` does not show the token.
 
     Attributes:
-        host, port: to listen on; port 0: any that is free.
-        token: None: no token is asked for.
-        generated: the token was made here, and nobody knows it yet.
-        names: host names by which the page may be called, besides this machine's.
-        viewers: streams at once.
-        quality: of JPEG, 1 to 100.
+        host, port: where to listen; port 0 takes any free one.
+        token: that viewers must enter to open the page; None: no token is needed.
+        generated: quietcam made the token, so the user must be told it.
+        names: host names of the page, besides those of this machine.
+        viewers: the most streams at the same time.
+        quality: JPEG quality, 1 to 100.
     """
 
     host: str = "127.0.0.1"
@@ -76,11 +76,11 @@ class WebOptions:
 
         Args:
             listen: ``HOST``, ``HOST:PORT``, ``:PORT`` or ``[IPv6]:PORT``.
-            token: itself, ``auto`` for a new one, or ``@FILE``.
-            open_to_all: an address that others can reach may do without a token.
+            token: the token, ``auto`` to make one, or ``@FILE`` to read it.
+            open_to_all: allow no token at an address that other machines can reach.
 
         Raises:
-            UsageError: one of them is not so, or a token is missing.
+            UsageError: one of them is wrong, or a token is missing.
         """
         host, port = _address(listen)
         if odd := [name for name in names if not _HOST.fullmatch(name)]:
@@ -104,18 +104,18 @@ class WebOptions:
 
 
 class WebSink(Sink):
-    """Serves the newest frame to who watches. Nobody watching costs nothing.
+    """Serves the newest frame to all viewers. It costs nothing while nobody watches.
 
     Args:
-        options: how.
+        options: how to serve the page.
         controls: what the page may see and change.
         live: the source is a camera, which must keep delivering.
-        limits: of connections. Defaults to what fits ``options``.
-        announce: told, once and line by line, where the page is; the address holds a token that was made here. Defaults
-            to the log, which shows no token.
+        limits: of connections. Defaults to limits that fit ``options``.
+        announce: called once for each line that says where the page is. The address holds the token if quietcam made
+            it. Defaults to the log, which hides it.
 
     Raises:
-        UsageError: (when opened) the port is in use, or the address is not this machine's.
+        UsageError: (when opened) the port is in use, or the address is not one of this machine.
     """
 
     name = "web"
@@ -143,7 +143,7 @@ class WebSink(Sink):
     def open(self) -> None:
         if self._server is not None:
             return
-        # Only who wants the page waits for the server's modules.
+        # Imported here, so that only runs with a page pay for it.
         from edge.web.app import App
         from edge.web.guard import Limits
         from edge.web.hub import Hub
@@ -212,21 +212,21 @@ class WebSink(Sink):
         self.close()
 
     def _lines(self, port: int) -> list[str]:
-        """What the user is told at the start. Only a token that was made here is printed, once."""
+        """What the user is told at the start. The token is shown only if quietcam made it."""
         query = f"?token={self.options.token}" if self.options.generated else ""
         lines = [f"Live picture: {self.address}{query}"]
         if is_loopback(self.options.host):
             lines.append(
-                f"Only this machine sees it. From another: ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}, "
+                f"Only this machine can open it. From another: ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}, "
                 "or set `listen` to 0.0.0.0 and `token` to auto"
             )
         elif self.options.token is None:
-            lines.append("No token is asked for: everybody who reaches this address sees the camera")
+            lines.append("No token is needed: everybody who can reach this address sees the camera")
         return lines
 
 
 class _LimitedLog:
-    """The log, a few lines a minute at most: strangers must not be able to fill it."""
+    """The log, limited to a few lines a minute: strangers must not be able to fill it."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=_LINES_A_MINUTE)
@@ -254,7 +254,7 @@ def _address(listen: str) -> tuple[str, int]:
 
 
 def _token(token: str) -> str:
-    """A token as given, or as it stands in ``@FILE``."""
+    """The token as given, or read from ``@FILE``."""
     if token.startswith("@"):
         path = Path(token[1:])
         try:
@@ -275,7 +275,7 @@ def _token(token: str) -> str:
 
 
 def _names(options: WebOptions) -> frozenset[str]:
-    """Host names that mean this machine."""
+    """The host names of this machine."""
     own = socket.gethostname().lower()
     names = {"localhost", *(name.lower().rstrip(".") for name in options.names)}
     if not is_loopback(options.host):
@@ -284,14 +284,14 @@ def _names(options: WebOptions) -> frozenset[str]:
 
 
 def _shown(host: str) -> str:
-    """The host as it stands in an address that another machine can open."""
+    """The host for an address that another machine can open."""
     if host in ("0.0.0.0", "::", ""):
         host = _outward_address() or socket.gethostname()
     return f"[{host}]" if ":" in host else host
 
 
 def _outward_address() -> str | None:
-    """This machine's address towards its network. Nothing is sent: a datagram socket only looks up the route."""
+    """This machine's address in its network. Nothing is sent: a datagram socket only looks up the route."""
     probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         probe.connect(("192.0.2.1", 9))  # reserved for documentation: no machine has it

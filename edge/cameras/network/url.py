@@ -170,6 +170,6 @@ def _decoded(text: str) -> str:
 def _no_url(name: str) -> UsageError:
     return UsageError(
         f"The URL of a camera is one of {', '.join(f'{scheme}://HOST/…' for scheme in SCHEMES)}. If the camera asks "
-        f"for a password, write USER:PASSWORD@ before HOST. Received: {name}. Remedy: see the camera's manual for "
-        "the URL of its stream."
+        f"for a password, put user, colon, password and @ before HOST. Received: {name}. Remedy: see the camera's "
+        "manual for the URL of its stream."
     )

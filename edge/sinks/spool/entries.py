@@ -1,4 +1,4 @@
-"""Entries of a store: what they are called, and what they take."""
+"""Entries of a store: their names and their sizes on the disk."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = [
 ]
 
 HIGH = 8_000_000_000
-"""No store comes so far by itself: entries from here on are numbered anew."""
+"""No store counts this far by itself: entries from this number on get new numbers."""
 
 _BLOCK = 4096  # bytes: what a file takes on the disk is a multiple of this
 _NAME = re.compile(r"[0-9]{10}_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
 _LEFTOVER = re.compile(r"\.new-[0-9a-f]{8}")
-_END = 9_000_000_000  # numbers from here on are not ours: ten digits end soon
+_END = 9_000_000_000  # higher numbers are not ours: ten digits end soon
 
 
 class Entry(NamedTuple):
-    """What was stored together, and the bytes it takes."""
+    """Files that were stored together, and the bytes that they take."""
 
     name: str
     size: int
@@ -42,23 +42,23 @@ def allocated(sizes: Mapping[str, int]) -> int:
 
 
 def entry_name(number: int, seconds: float, end: str) -> str:
-    """``0000000042_2026-05-17T08-30-00.250Z.jpg``: UTC, in letters that every file system takes.
+    """``0000000042_2026-05-17T08-30-00.250Z.jpg``: UTC, in characters that every file system accepts.
 
     Args:
         seconds: unix time.
-        end: ``.jpg``, or nothing of a folder.
+        end: ``.jpg``; empty for a folder.
     """
     millis = max(0, min(int(seconds * 1000), 253402300799999))
     return f"{number:010d}_{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(millis // 1000))}.{millis % 1000:03d}Z{end}"
 
 
 def temporary_name() -> str:
-    """Of what is being written, or removed: see ``is_leftover``."""
+    """A name for what is being written or removed: see ``is_leftover``."""
     return f".new-{secrets.token_hex(4)}"
 
 
 def is_entry(name: str) -> bool:
-    """Whether something of that name may be an entry."""
+    """Whether this may be the name of an entry."""
     return _NAME.fullmatch(name) is not None and number_of(name) < _END
 
 

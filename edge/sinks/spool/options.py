@@ -1,4 +1,4 @@
-"""What ``spool:FOLDER,KEY=VALUE,…`` says."""
+"""SpoolOptions: what the spool keeps, from ``spool:FOLDER,KEY=VALUE,…``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 @dataclass(frozen=True)
 class SpoolOptions:
-    """What ``spool:FOLDER,KEY=VALUE,…`` says.
+    """The options in ``spool:FOLDER,KEY=VALUE,…``.
 
     Attributes:
-        folder: where.
+        folder: where the frames are stored.
         size: bytes that the frames may take; the oldest go first.
-        daily: bytes that may be written within 24 hours, for the sake of an SD card; None: no limit.
+        daily: bytes that may be written within 24 hours, to spare an SD card; None: no limit.
         every: seconds between frames; None: only changes are kept. Defaults to 60, or None with ``change``.
-        change: steps of 255 by which a part of the picture must have moved; None: change is not looked for.
-        gap: seconds between two frames that are kept for a change.
+        change: steps of 255 by which a part of the picture must change for the frame to be kept; None: changes do not
+            count.
+        gap: the fewest seconds between two frames that are kept for a change.
         twin: keep the noisy frame beside the denoised one, as a pair.
         format: ``jpg`` (quality 95) or ``png``.
     """

@@ -1,4 +1,4 @@
-"""The spool as a sink: a field sensor's frames in a bounded folder, for months without anybody near."""
+"""SpoolSink: keeps a field sensor's frames in a folder of bounded size, unattended for months."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0  # seconds
 
 
 class SpoolSink(Sink):
-    """Keeps frames as :class:`SpoolOptions` says.
+    """Stores frames as :class:`SpoolOptions` says.
 
-    A frame counts as stored when it is on the disk. A disk that fills up or goes away stops nothing: the frame in hand
-    waits and is tried again, frames that would have been kept meanwhile are counted as ``missed``.
+    A frame counts as stored when it is on the disk. A disk that fills up or goes away does not stop the run: the
+    current frame waits and is tried again; frames that would have been kept meanwhile are counted as ``missed``.
 
-    What is kept got all of the network: of frames from which the ladder took work away none is kept; the next one,
-    which is asked for by ``wants``, is. Each file says in its comment what was done to it, and a picture that has
-    nothing of the network in it is called ``untouched``.
+    Only fully denoised frames are kept: not those from which the ladder took work away, but the next one, which
+    ``wants`` asks for. The comment of each file says what was done to it. A picture that the network did not change is
+    called ``untouched``.
 
     Args:
-        options: what is kept, and where.
-        frame_size: ``(width, height)`` of the camera; None where it is not known.
-        clock: seconds, monotonic. What is timed is timed by it.
-        wall: unix seconds, for file names alone.
+        options: what to keep, and where.
+        frame_size: ``(width, height)`` of the camera; None if unknown.
+        clock: seconds, monotonic, for all timing.
+        wall: unix seconds, for file names only.
 
     Raises:
         StorageError: (when opened) the folder cannot be written to.
-        UsageError: (when opened, or at the first frame) it is smaller than one frame, or another process's.
+        UsageError: (when opened, or at the first frame) it has no room for one frame, or another process uses it.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SpoolSink(Sink):
         self.options = options
         self.stored = self.stored_untouched = self.missed = self.over_budget = 0
         self.waiting: str | None = None
-        """Why the frame in hand cannot be stored now."""
+        """Why the current frame cannot be stored now; None if nothing waits."""
         self._frame_size = frame_size
         self._clock = clock
         self._store = Store(options.folder, options.size, wall, clock)
@@ -88,7 +88,7 @@ class SpoolSink(Sink):
         now = self._clock()
         if self._trigger.due(now):
             return True
-        # A change that only the noise shows must not ask for the network time and again.
+        # A change that is only noise must not ask for the network again and again.
         if now - self._asked < self.options.gap or not self._trigger.wants(frame.image, now):
             return False
         self._asked = now
@@ -113,7 +113,7 @@ class SpoolSink(Sink):
             self._check_room(_size(self._in_hand), "")
         self._keep()
 
-    def status(self, report: dict[str, Any]) -> None:  # noqa: ARG002  a tick, also while no frames come
+    def status(self, report: dict[str, Any]) -> None:  # noqa: ARG002  called also while no frames come
         if self._in_hand is None and (self.waiting is None or not self._backoff.left):
             try:
                 self._see_to_folder()
@@ -142,7 +142,7 @@ class SpoolSink(Sink):
         try:
             if self._in_hand is not None:
                 self._keep()
-            if self._in_hand is not None:  # nobody tries it again
+            if self._in_hand is not None:  # it is not tried again
                 self.missed += 1
             self._budget.close()
         finally:
@@ -166,7 +166,7 @@ class SpoolSink(Sink):
             self._keep()
 
     def _keep(self) -> None:
-        """Store the frame in hand; it stays there when the disk does not take it."""
+        """Store the current frame; it keeps waiting if the disk does not take it."""
         assert self._in_hand is not None
         size = _size(self._in_hand)
         try:
@@ -195,7 +195,7 @@ class SpoolSink(Sink):
         self._go_on()
 
     def _see_to_folder(self) -> None:
-        """Take the folder anew where it is not the one any more that was held; the day's budget goes with the run."""
+        """Take the folder that is there now if it is another one; the day's count moves along."""
         if self._store.ensure():
             log.warning(f"{self.name}: the folder was deleted, moved or replaced; the one that is there now is used")
             self._budget.moved()
@@ -221,7 +221,7 @@ class SpoolSink(Sink):
         self._backoff.reset()
 
     def _check_room(self, size: int, about: str) -> None:
-        """Refuse at the start what could never hold a frame."""
+        """Refuse limits that could never hold a frame."""
         for key, limit in (("size", self.options.size), ("daily", self.options.daily)):
             if limit is not None and limit < size:
                 raise UsageError(

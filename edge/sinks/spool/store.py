@@ -1,4 +1,4 @@
-"""The spool's folder: entries that are there whole or not at all, the oldest out first, within a number of bytes."""
+"""Store: the entries in the spool's folder, each whole or not there, within a limit of bytes; the oldest go first."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ _DISK_FAILS = {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV,
 
 
 class Store:
-    """Entries in a folder, in the order in which they were added, whatever the clock says.
+    """Entries in a folder, in the order in which they were added, even if the clock jumps.
 
-    An entry is a file, or a folder of several that belong together: it is written under a temporary name, synced, and
-    renamed, so it appears at once as a whole; it also goes as a whole. Names begin with a number that counts up.
+    An entry is a file, or a folder of files that belong together. It is written under a temporary name, synced and
+    renamed, so it appears as a whole; it also disappears as a whole. Names begin with a number that counts up.
 
-    Files of other names stay and are not counted; nor are links, pipes, devices and folders that hold any of these or
-    folders, whatever they are called. Nothing is done through a path: see :class:`LockedFolder`.
+    Files with other names stay and do not count; neither do links, pipes, devices, and folders that hold any of these
+    or folders, whatever their names. Nothing is done through a path: see :class:`LockedFolder`.
 
     Args:
-        folder: made where it is missing.
-        limit: bytes that all entries may take.
+        folder: made if it is missing.
+        limit: bytes that all entries together may take.
         wall: unix seconds, for names.
         clock: seconds, monotonic.
 
     Attributes:
-        evicted: entries that had to go.
+        evicted: how many entries were removed to make room.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class Store:
         self.evicted = 0
         self._wall, self._clock = wall, clock
         self._look_at = 0.0
-        self._changed = 0  # when the folder was changed last before it was looked at
+        self._changed = 0  # when the folder had last changed when it was counted
         self._held = LockedFolder(folder)
         self._entries: deque[Entry] = deque()
-        self._stuck: deque[Entry] = deque()  # that should be gone, and could not be removed
+        self._stuck: deque[Entry] = deque()  # entries and leftovers that could not be removed
         self._size = 0
         self._next = 0
 
     @property
     def size(self) -> int:
-        """Bytes that all entries take, and leftovers that cannot be removed."""
+        """Bytes of all entries, and of leftovers that cannot be removed."""
         return self._size
 
     @property
     def stuck(self) -> int:
-        """Entries and leftovers that should be gone, and could not be removed. They are tried again."""
+        """How many entries and leftovers could not be removed. They are tried again."""
         return len(self._stuck)
 
     @property
@@ -94,7 +94,7 @@ class Store:
         return self._held.descriptor
 
     def open(self) -> None:
-        """Take the folder: leftovers of a power cut go, the account is made anew from what is there.
+        """Lock the folder, remove leftovers of a power cut, and count what is there.
 
         Raises:
             StorageError: it cannot be made or written to.
@@ -108,15 +108,15 @@ class Store:
             raise
 
     def ensure(self) -> bool:
-        """Take the folder anew where it was deleted, moved, replaced or mounted over; whether it was.
+        """Lock the folder again if it was deleted, moved, replaced or mounted over; returns whether it was.
 
         Raises:
-            StorageError: it cannot be, or nobody can tell.
+            StorageError: it cannot be locked, or the disk does not tell.
         """
         if self._held.is_there():
             self._tidy()
             if self._clock() >= self._look_at:
-                self._look(where_changed=True)  # somebody may have fetched some
+                self._look(where_changed=True)  # somebody may have taken some away
             return False
         self._forget()
         try:
@@ -126,25 +126,26 @@ class Store:
         return True
 
     def close(self) -> None:
-        """Let go of the folder. May be called twice."""
+        """Unlock the folder. May be called twice."""
         self._held.release()
 
     def add(self, files: Mapping[str, bytes]) -> Entry:
         """Store an entry: when this returns it is on the disk.
 
         Args:
-            files: content by what ends its name (``.jpg``, one file) or by name (several).
+            files: content by the end of the name (``.jpg``) for one file, or by name for several.
 
         Raises:
-            StorageError: the disk is full, read-only or gone, or the folder is (see ``ensure``); nothing of the entry
-                is there.
-            UsageError: the entry alone is larger than the limit.
+            StorageError: the disk is full, read-only or gone, or the folder is gone (see ``ensure``). Then nothing of
+            the
+                entry is there.
+            UsageError: the entry is larger than the limit.
         """
         size = allocated({name: len(content) for name, content in files.items()})
         if size > self.limit:
             raise UsageError(
                 f"A spool must have room for one entry. Received: {self.limit:,} bytes, and one takes {size:,}. "
-                "Remedy: give it more, as size=…, or store without twin or as jpg."
+                "Remedy: raise its size=…, or store without twin, or as jpg."
             )
         if not self._held.is_there():
             raise self._held.gone()
@@ -153,7 +154,7 @@ class Store:
         entry = Entry(entry_name(self._next, self._wall(), next(iter(files)) if len(files) == 1 else ""), size)
         try:
             self._write(temporary, files)
-            self._next += 1  # also where that name is taken already
+            self._next += 1  # also if that name is taken already
             move(self.descriptor, temporary, entry.name)
         except OSError as error:
             self._clear(Entry(temporary, size))
@@ -181,7 +182,7 @@ class Store:
             os.close(inner)
 
     def _take_back(self, temporary: str) -> None:
-        """The newest entry was not stored: it goes. Where it cannot, it is there, and whole."""
+        """Remove the newest entry, which was not stored safely. If it cannot be removed, it is there, and whole."""
         entry = self._entries[-1]
         with contextlib.suppress(OSError):
             move(self.descriptor, entry.name, temporary)
@@ -197,10 +198,10 @@ class Store:
         self._size += entry.size
 
     def _look(self, where_changed: bool = False) -> None:
-        """Make the account anew; or only where the folder was changed since.
+        """Count all entries again, with ``where_changed`` only if the folder has changed since.
 
         Raises:
-            StorageError: the disk fails. The account is the one before.
+            StorageError: the disk fails. The old count stays.
         """
         before = self._entries, self._stuck, self._size
         began = self._clock()
@@ -215,11 +216,11 @@ class Store:
         finally:
             now = self._clock()
             self._look_at = now + max(_LOOK, _LOOK_SHARE * (now - began))
-        with contextlib.suppress(StorageError):  # said when there must be room
+        with contextlib.suppress(StorageError):  # it is raised when room is needed
             self._make_room(0)
 
     def _count_all(self, leftovers: bool) -> None:
-        """Make the account anew. Unknown ``leftovers`` go at a start alone: later, somebody may be writing one."""
+        """Count again. Unknown leftovers are removed only at the start: later, somebody may be writing one."""
         known = dict((*self._entries, *self._stuck))
         self._forget()
         ours = [
@@ -231,7 +232,7 @@ class Store:
             try:
                 there = sizes(self.descriptor, name)
                 size = None if there is None else allocated(there)
-            except PermissionError:  # one that was never seen is not ours
+            except PermissionError:  # if it was never seen, it is not ours
                 size = known.get(name)
             if size is not None:
                 (self._count if is_entry(name) else self._clear)(Entry(name, size))
@@ -239,7 +240,7 @@ class Store:
         self._next = max([self._next, *(number_of(entry.name) + 1 for entry in self._entries)])
 
     def _number_anew(self) -> None:
-        """Give entries whose numbers are so high that somebody else must have made them the next low ones."""
+        """Give the next low numbers to entries with numbers so high that somebody else must have made them."""
         high: deque[Entry] = deque()
         while self._entries and number_of(self._entries[-1].name) >= HIGH:
             high.appendleft(self._entries.pop())
@@ -251,18 +252,18 @@ class Store:
                     move(self.descriptor, entry.name, name)
             except FileNotFoundError:
                 self._size -= entry.size
-            except OSError:  # the first to go, then
+            except OSError:  # then it goes first
                 self._stuck.append(entry)
             else:
                 self._entries.append(Entry(name, entry.size))
 
     def _make_room(self, size: int) -> None:
-        """Let the oldest go until ``size`` more bytes fit; those that cannot be removed are passed over.
+        """Remove the oldest entries until ``size`` more bytes fit; skip those that cannot be removed.
 
         Raises:
             StorageError: there is no room.
         """
-        why = OSError(errno.ENOSPC, "Nothing is left that could be removed")
+        why = OSError(errno.ENOSPC, "Nothing is left that can be removed")
         again, tries = True, _MOST_TRIES
         while self._size + size > self.limit:
             entries = self._stuck if again and self._stuck else self._entries
@@ -270,16 +271,16 @@ class Store:
                 raise StorageError.writing(self.folder, why) from why
             try:
                 self._let_go(entries.popleft())
-                if entries is self._stuck:  # so may the others
+                if entries is self._stuck:  # so the others may go, too
                     self._entries.extendleft(sorted(filter(_is_shown, entries), reverse=True))
                     self._stuck = deque(each for each in entries if not _is_shown(each))
             except OSError as error:
                 why, again, tries = error, False, tries - 1
-                if error.errno in _DISK_FAILS:  # so will all others
+                if error.errno in _DISK_FAILS:  # all others would fail, too
                     tries = 0
 
     def _let_go(self, entry: Entry) -> None:
-        """Remove what no list holds any more. What cannot be removed is stuck, and stays in the account.
+        """Remove an entry that is in no list any more. If it cannot be removed, it is stuck and still counts.
 
         Raises:
             OSError: it cannot be removed.
@@ -287,7 +288,7 @@ class Store:
         name = entry.name
         try:
             there = sizes(self.descriptor, name)
-            if there is not None and "" in there and is_entry(name):  # so that nobody ever sees half of it
+            if there is not None and "" in there and is_entry(name):  # so that nobody sees half of it
                 aside = temporary_name()
                 move(self.descriptor, name, aside)
                 name = aside
@@ -303,7 +304,7 @@ class Store:
         self._size -= entry.size
 
     def _tidy(self) -> None:
-        """Try a leftover again that could not be removed."""
+        """Try again to remove one leftover."""
         for _ in range(len(self._stuck)):
             if not _is_shown(self._stuck[0]):
                 with contextlib.suppress(OSError):
@@ -312,7 +313,7 @@ class Store:
             self._stuck.rotate(-1)
 
     def _clear(self, leftover: Entry) -> None:
-        """Remove what is not in the account. Where that fails it gets there."""
+        """Remove what does not count. If that fails, it counts."""
         try:
             remove(self.descriptor, leftover.name)
         except FileNotFoundError:

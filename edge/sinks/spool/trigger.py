@@ -1,4 +1,4 @@
-"""When a frame is worth keeping: every so many seconds, or when the picture changed."""
+"""Trigger: decides which frames the spool keeps: one every few seconds, or one when the picture changes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _STRIDE = 2  # every second pixel of every second row: noise averages out all th
 
 
 class Trigger:
-    """Decides frame by frame. A frame that was kept is told by ``kept``.
+    """Decides for each frame. Call ``kept`` when a frame was kept.
 
-    Change is looked for in the means of 16 x 12 blocks: a block that moved by ``change`` steps of 255 against the
-    median of all blocks. So a lamp or a cloud that brightens everything alike is no change, and noise, which averages
-    out over a block, is none either.
+    A change is a block, of 16 x 12, whose mean moved by ``change`` steps of 255 relative to the median of all blocks.
+    So a lamp or a cloud that brightens everything alike is no change, and neither is noise, which averages out over a
+    block.
 
     Args:
-        every: seconds between timed frames; None: none are timed.
-        change: steps of 255; None: change is not looked for.
-        gap: seconds that at least lie between two frames that are kept for a change.
+        every: seconds between timed frames; None: no timed frames.
+        change: steps of 255; None: changes do not count.
+        gap: the fewest seconds between two frames that are kept for a change.
     """
 
     def __init__(self, every: float | None, change: float | None, gap: float) -> None:
@@ -32,7 +32,7 @@ class Trigger:
         self._blocks: NDArray[np.float64] | None = None
 
     def due(self, now: float) -> bool:
-        """Whether a frame is to be kept at ``now``, monotonic seconds, whatever it shows. The first one always is."""
+        """Whether a frame must be kept at ``now``, monotonic seconds, whatever it shows. The first frame always is."""
         return self._last is None or (self._every is not None and now - self._last >= self._every)
 
     def wants(self, image: Image, now: float) -> bool:
@@ -49,7 +49,7 @@ class Trigger:
         return bool(np.abs(moved - np.median(moved)).max() >= self._change)
 
     def kept(self, image: Image, now: float) -> None:
-        """This frame is the one that others are compared with."""
+        """Remember that this frame was kept: later ones are compared with it."""
         self._last = now
         if self._change is not None:
             self._blocks = _blocks(image)

@@ -1,4 +1,4 @@
-"""The daily write budget: how much may be written within any 24 hours, over restarts and clock jumps."""
+"""WriteBudget: how much may be written within any 24 hours, across restarts and clock jumps."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _MOST_BYTES = 1 << 14  # of the file; ours has 600
 
 
 class WriteBudget:
-    """Counts what is written by hours of running time, which no clock jump can turn.
+    """Counts written bytes by hours of running time, which a clock jump cannot change.
 
-    What is set aside for writing is on the disk before it is written, in steps of a hundredth, so a power cut can make
-    the count too high by one step and never too low. Time without power counts by the wall clock, as far as that is
-    believable: at least nothing, at most a day.
+    Bytes are set aside on the disk before they are written, in steps of a hundredth of the budget. So a power cut can
+    make the count too high by one step, and never too low. Time without power counts by the wall clock: at least 0, at
+    most a day.
 
-    The count is saved first and valid then: one that could not be saved allows nothing.
+    A count is saved before it is valid: if it cannot be saved, nothing may be written.
 
     Args:
         limit: bytes within 24 hours; None: no limit, and nothing is kept.
-        path: where the count lies.
+        path: the file of the count.
         clock: seconds, monotonic.
         wall: unix seconds.
 
     Attributes:
-        damaged: the count that was there could not be read.
+        damaged: whether the saved count could not be read.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class WriteBudget:
         self._hours = [0] * _HOURS  # the newest first
         self._into_hour = 0.0
         self._seen = clock()
-        self._set_aside = 0  # counted already, not yet written
+        self._set_aside = 0  # counted but not written yet
         self._folder: Callable[[], int] | None = None
 
     @property
     def spent(self) -> int:
-        """Bytes of the last 24 hours that are written."""
+        """Bytes that were written in the last 24 hours."""
         self._advance()
         return sum(self._hours) - self._set_aside
 
     def load(self, folder: Callable[[], int] | None = None) -> None:
-        """Take up the count of an earlier run; a damaged one counts as a full day's, since nobody knows.
+        """Continue the count of an earlier run. A damaged count counts as a full day's.
 
         Args:
-            folder: gives the descriptor of the folder in which the count lies; None: that of its path.
+            folder: gives the descriptor of the folder that holds the count. Defaults to the folder of its path.
         """
         if self.limit is None:
             return
@@ -89,9 +89,7 @@ class WriteBudget:
         self._pass(min(max(0.0, self._wall() - saved), _HOURS * _HOUR))
 
     def moved(self) -> None:
-        """The folder is another one, in which the count lies from now on with what was written before; where there is
-        one already, each hour counts as what is more.
-        """
+        """Move the count to the folder that is there now. If that holds a count, each hour takes the higher one."""
         if self.limit is None:
             return
         self._advance()
@@ -99,13 +97,13 @@ class WriteBudget:
         hours[0] -= self._set_aside
         self.load(self._folder)
         self._hours = [max(each) for each in zip(hours, self._hours, strict=True)]
-        self._into_hour = min(into_hour, self._into_hour)  # so that nothing of either is forgotten early
+        self._into_hour = min(into_hour, self._into_hour)  # so that neither is forgotten early
 
     def allows(self, size: int) -> bool:
-        """Whether ``size`` more bytes may be written now; if so they are set aside.
+        """Whether ``size`` more bytes may be written now; if so, they are set aside.
 
         Raises:
-            StorageError: the count cannot be written down. Nothing is set aside.
+            StorageError: the count cannot be saved. Nothing is set aside.
         """
         if self.limit is None:
             return True

@@ -243,7 +243,7 @@ def test_an_answer_may_take_longer_than_a_connection(server: Server, monkeypatch
 def test_what_answers_without_pictures_is_told(server: Server) -> None:
     server.files["page"] = ("text/html", b"<html>no camera</html>")
     server.files["broken"] = ("image/jpeg", b"no picture")
-    for path, said in (("page", "answers without any"), ("nothing", "answers 404"), ("broken", "decoded")):
+    for path, said in (("page", "answers without video"), ("nothing", "answers 404"), ("broken", "decoded")):
         with pytest.raises(DataError, match=said):
             first(HttpCamera(CameraUrl.parse(server.url(path))), 1)
     gone = server.url("snap.jpg").replace("127.0.0.1", "127.0.0.2")

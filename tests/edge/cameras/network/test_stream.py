@@ -78,7 +78,7 @@ class TestStream:
     def test_no_answer_and_no_video_are_told_apart_and_a_password_is_not_told(self) -> None:
         with mjpeg_camera() as server:
             elsewhere = server.url.replace("127", "user:secret@127").replace("/stream", "/nothing")
-            with pytest.raises(DataError, match="answers without any") as caught, stream(elsewhere):
+            with pytest.raises(DataError, match="answers without video") as caught, stream(elsewhere):
                 pass
             assert "secret" not in str(caught.value)
         with pytest.raises(DataError, match=r"port \d+ does not") as caught, stream(elsewhere):
