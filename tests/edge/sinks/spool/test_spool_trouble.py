@@ -167,7 +167,7 @@ def test_a_run_whose_frames_were_not_stored_has_failed(
     monkeypatch.setattr(os, "fsync", _full)
     source = ["--source", "synthetic:size=64x48,rendered=2", "--model", str(small), "--no-ladder"]
     assert run(["run", *source, "--sink", f"spool:{tmp_path / 'spool'}", "--frames", "3"]) == 1
-    assert "Not every sink took all frames" in capsys.readouterr().err
+    assert "Every sink must take all frames to the end" in capsys.readouterr().err
     assert names(tmp_path / "spool") == []
 
 
