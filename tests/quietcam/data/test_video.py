@@ -177,7 +177,7 @@ def test_a_stream_without_times_gets_those_of_its_rate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi"])
 def test_what_is_cut_short_is_told_by_its_own_sizes(
-    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = tmp_path / f"a.{suffix}"
     words = VP8 if suffix == "webm" else ("-c:v", "mpeg4")
@@ -191,7 +191,7 @@ def test_what_is_cut_short_is_told_by_its_own_sizes(
         frames = len(list(camera))
     assert 20 < frames < 100
     assert len(camera.skipped) == 1
-    assert f"is cut short by {len(content) - len(content) * 2 // 3} bytes" in capsys.readouterr().err
+    assert f"is cut short by {len(content) - len(content) * 2 // 3} bytes" in caplog.text
 
 
 def test_a_recording_that_was_cut_off_before_its_index_is_told_so(tmp_path: Path) -> None:
@@ -249,9 +249,7 @@ def test_what_opencv_shows_as_black_is_refused(tmp_path: Path, version: str) -> 
     assert ("-vf yadif" in said) == (version == "interlaced" and not cv2.__version__.startswith(("4.8", "4.11")))
 
 
-def test_damage_in_the_middle_is_left_out_and_the_rest_comes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damage_in_the_middle_is_left_out_and_the_rest_comes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=192x128:r=25:d=4", "-c:v", "libx264", "-g", "50", str(path))
     content = bytearray(path.read_bytes())
@@ -263,7 +261,7 @@ def test_damage_in_the_middle_is_left_out_and_the_rest_comes(
     assert 80 < len(stamps) < 100
     assert max(stamps) > 3.9
     assert len(camera.skipped) == 1
-    assert "is damaged in" in capsys.readouterr().err
+    assert "is damaged in" in caplog.text
     assert count_frames(path) == len(stamps)
 
 
