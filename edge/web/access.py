@@ -1,4 +1,4 @@
-"""Who may do what: the token, the cookie that stands for it, the Host and Origin of a request, the headers sent."""
+"""Access to the page: the token, its cookie, the Host and Origin of requests, and the headers of answers."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ HEADERS = {
 class Access:
     """Checks tokens and the cookie that a browser gets for one.
 
-    The cookie is an HMAC of the token: it stays good over restarts, and does not tell the token.
+    The cookie is an HMAC of the token: it stays valid across restarts and does not reveal the token.
 
     Args:
-        token: None: everybody may.
-        port: of the server, part of the cookie's name, since cookies do not tell ports apart.
+        token: that viewers must enter to open the page; None: everybody may open it.
+        port: of the server; part of the cookie's name, because cookies do not distinguish ports.
     """
 
     def __init__(self, token: str | None, port: int) -> None:
@@ -81,12 +81,12 @@ class Access:
 
 
 def new_token() -> str:
-    """A token nobody guesses, 144 bits, and that can be told from one that somebody thought of."""
+    """A token of 144 bits that nobody can guess, and that can be told from one that a person thought of."""
     return _PREFIX + secrets.token_urlsafe(18)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address that is listened to."""
+    """Whether only this machine can reach an address that the server listens to."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: its address, and with whom it shares what a stranger may use up."""
+"""Client: the other end of a connection, and which other addresses count as the same client."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SHARED = tuple(
         "2001::/32",  # everybody who tunnels through the same Teredo server
     )
 )
-"""Where a /64 holds many who have nothing to do with each other. There each address is one client."""
+"""Networks where a /64 holds many unrelated clients. There each address is a client of its own."""
 
 
 class Client(NamedTuple):
-    """A client as budgets see it.
+    """A client as limits see it.
 
     Attributes:
         address: as logs show it: an IPv4 address stays one where the server listens on IPv6.

@@ -1,4 +1,4 @@
-"""What the routes share: what a request says and carries, and an answer that takes its time to go."""
+"""Helpers of the routes: the token and body of a request, and an answer that is sent piece by piece."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PIECE = 1 << 18
 
 
 def token_of(request: web.Request) -> tuple[str, Door] | None:
-    """The token that a request carries in its head, and how."""
+    """The token in the head of a request, and through which door it came."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return bearer.strip()[: LONGEST_TOKEN + 1], "header"
@@ -58,7 +58,7 @@ async def body_of(request: web.Request, kind: str) -> str:
 
 
 async def send(request: web.Request, content: bytes, headers: dict[str, str]) -> web.StreamResponse:
-    """An answer that the network has taken, piece by piece: whoever reads slowly has no copy of it wait for him."""
+    """Send an answer in pieces, each once the network took the last: a slow reader costs no extra memory."""
     response = web.StreamResponse(headers=headers)
     response.content_length = len(content)
     guard = guard_of(request.transport)

@@ -1,4 +1,4 @@
-"""The guard around every connection: whether it has a place, how long a request may take to come, an answer to go."""
+"""Guard: stands around each connection, gives it a place, and limits the time of requests and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""aiohttp's end of a connection; what it cannot read as a request gets our headers, and none of its own words."""
+"""Handler: answers requests that aiohttp cannot read, with our headers and our words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Handler"]
 
 
 class Handler(web.RequestHandler):
-    """Answers before any route or middleware sees the request, so they cannot."""
+    """Answers before any route or middleware sees the request."""
 
     __slots__ = ()
 
@@ -27,6 +27,6 @@ class Handler(web.RequestHandler):
             response.set_status(400)
         if isinstance(response, web.Response):
             response.content_type = "text/plain"
-            response.text = "This is no request that can be answered.\n"
+            response.text = "This request cannot be read.\n"
         response.headers.update(HEADERS)
         return response

@@ -1,7 +1,7 @@
-"""The hub: frames go in from the sink's thread, are encoded once in another, and come out to all who watch.
+"""Hub: takes frames from the sink's thread, encodes each once in another thread, and hands them to all viewers.
 
-What nobody waits for is neither copied nor encoded. The newest frame wins twice: on its way to the encoder, and for
-each viewer, who gets the newest encoded one whenever it is ready for another.
+A frame that nobody waits for is neither copied nor encoded. Older frames are dropped twice: on the way to the encoder,
+and for each viewer, which gets the newest encoded frame whenever it is ready for another.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Encoded(NamedTuple):
 
 
 class Viewer:
-    """One who watches: asks for the next frame when it has done with the last."""
+    """A viewer: asks for the next frame when it is done with the last."""
 
     def __init__(self, hub: Hub, key: Key, seen: int, brief: bool) -> None:
         self.key = key
@@ -116,16 +116,16 @@ class Hub:
 
     @property
     def watching(self) -> int:
-        """How many watch, not counting those who only want one picture."""
+        """How many viewers watch, without those that want only one picture."""
         return sum(not viewer.brief for viewer in self._viewers)
 
     @property
     def snapshot_wanted(self) -> bool:
-        """Somebody waits for one denoised picture."""
+        """Whether somebody waits for one denoised picture."""
         return any(viewer.brief and viewer.key.needs_denoised for viewer in self._viewers)
 
     def offer(self, frame: Frame, denoised: Image) -> None:
-        """A new frame. Copied if somebody waits, so the memory is free again when this returns."""
+        """Take a new frame. It is copied if somebody waits for it, so its memory is free when this returns."""
         wanted = self._wanted()
         if not wanted:
             return

@@ -1,4 +1,4 @@
-"""Places that clients share, of connections, streams and snapshots: who gets one when all are taken, and who leaves."""
+"""Places: a limited number of connections, streams or snapshots, shared fairly among clients."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Place:
 
     Attributes:
         client: who took it.
-        leave: called when somebody else needs it; the place is free from then on.
-        idle: its holder does nothing with it just now.
-        kept: nobody gets it while its holder uses it: he has shown the right token, or watches where none is asked for.
-        number: of the places that were given, in order.
+        leave: called when another client needs it; the place is free from then on.
+        idle: its client does not use it at the moment.
+        kept: no other client gets it while its client uses it: that one has shown the right token, or none is needed.
+        number: counts the places in the order in which they were given.
         used: rises with each use.
     """
 
@@ -35,12 +35,12 @@ class Place:
 class Places:
     """``most`` places.
 
-    When all are taken, one is taken away: from clients elsewhere before those on this machine, from the client that
-    holds most, and of his that which has been of no use for longest. So whoever takes many takes them from himself.
+    When all are taken, one is taken away: first from clients on other machines, then from the client that holds most,
+    and of its places the one that was unused for longest. So a client that takes many takes them from itself.
 
     Args:
-        spared: so many of the newest are taken away after all others: whoever has just come is heard first, also
-            where others use theirs all the time, and where he comes with several at once, as browsers do.
+        spared: so many of the newest places are taken away last. So a client that has just come is answered even if
+            others use theirs all the time, and if it opens several connections at once, as browsers do.
     """
 
     def __init__(self, most: int, spared: int = 0) -> None:
@@ -55,7 +55,7 @@ class Places:
         return self._taken
 
     def force(self, client: Client, leave: Callable[[], None]) -> Place | None:
-        """A place for one who cannot have said yet who he is. None: all are kept, and in use."""
+        """A place for a client that could not identify itself yet. None: all are kept and in use."""
         if self._taken >= self.most:
             idle = (place for place in self._kept if place.idle)
             place = self._next() or next(idle, None)
@@ -65,8 +65,8 @@ class Places:
         return self._take(client, leave)
 
     def ask(self, client: Client, leave: Callable[[], None]) -> Place | None:
-        """A place for one who may keep it for long: one that is free, or of another who has two more than he; on this
-        machine the first one of anybody elsewhere. None: he must wait.
+        """A place that a client may keep for long: a free one, or one of a client that has two more. A client on this
+        machine that has none gets one from another machine. None: it must wait.
         """
         if self._taken >= self.most:
             place, mine = self._next(), len(self._shares.get(client.share, ()))
@@ -79,7 +79,7 @@ class Places:
         return self._take(client, leave)
 
     def used(self, place: Place) -> None:
-        """The place was of use just now: a request came, or somebody took what was sent."""
+        """The place was used just now: a request came, or the client took what was sent."""
         held = self._held(place)
         if place in held:
             place.used = next(_uses)
@@ -87,7 +87,7 @@ class Places:
             held[place] = None
 
     def keep(self, place: Place, kept: bool) -> None:
-        """Nobody else gets the place while its holder uses it; or he does again."""
+        """Set whether the place stays with its client while the client uses it."""
         if place.kept != kept and place in self._held(place):
             self._drop(place)
             place.kept = kept
@@ -105,12 +105,12 @@ class Places:
         return place
 
     def _take_away(self, place: Place) -> None:
-        # Free at once: what the holder does to leave comes only in the event loop's next round.
+        # Free at once: the client's connection closes only in the event loop's next round.
         self._drop(place)
         place.leave()
 
     def _next(self) -> Place | None:
-        """The place that must be given away next. None: no stranger holds any."""
+        """The place that is given away next. None: all are kept."""
         newest = self._given - self._spared
 
         def first(share: dict[Place, None]) -> Place:

@@ -12,7 +12,7 @@ from edge.run.health import degradation
 __all__ = ["STUCK_SECONDS", "HealthAnswer", "State"]
 
 STUCK_SECONDS = 5.0
-"""Without a frame for so long a camera counts as lost, whatever it says of itself."""
+"""Seconds without a frame after which a camera counts as lost, whatever its state."""
 
 
 class HealthAnswer(dict[str, Any]):
@@ -31,7 +31,7 @@ class State:
 
     Args:
         clock: seconds, monotonic.
-        wall: unix seconds. Only shown, never reckoned with: it may jump.
+        wall: unix seconds, only to be shown: this clock may jump.
         live: the source is a camera, which must keep delivering; a folder of pictures may end.
     """
 

@@ -152,7 +152,7 @@ class TestNonsense:
         assert {f"{name}: {value}" for name, value in HEADERS.items()} <= set(head.split("\r\n"))
         assert "Content-Type: text/plain" in head
         assert "aiohttp" not in answer
-        assert body == "This is no request that can be answered.\n"
+        assert body == "This request cannot be read.\n"
 
     def test_what_nobody_foresaw_is_a_500_and_a_line(self, served: Served, caplog: pytest.LogCaptureFixture) -> None:
         served.report(sinks=[object()])  # no JSON: shown as text
