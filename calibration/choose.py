@@ -75,14 +75,14 @@ def calibrate(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from calibration.choose import calibrate
+        >>> import quietcam
         >>> from quietcam.data.generated import make_generated_pair
         >>> from quietcam.data.pictures.files import write_picture
         >>> folder = Path(tempfile.mkdtemp())
         >>> for number in range(4):
         ...     noisy, _ = make_generated_pair(number, size=64)
         ...     write_picture(folder / f"frame_{number}.png", noisy)
-        >>> found = calibrate(folder, count=8, size=32, out=folder / "representative.npz")
+        >>> found = quietcam.calibrate(folder, count=8, size=32, out=folder / "representative.npz")
         >>> found.representative.patches.shape, found.representative.patches.dtype
         ((8, 32, 32, 3), dtype('uint8'))
         >>> found.coverage.pictures, [finding.name for finding in found.coverage.findings]

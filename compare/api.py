@@ -63,12 +63,13 @@ def compare(
         MissingExtraError: a ``.keras`` file is given, and the extra ``train`` is not installed.
 
     Example:
+        >>> import quietcam
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from quietcam.data.generated import write_pairs
         >>> with TemporaryDirectory() as folder:
         ...     write_pairs(Path(folder), count=2, size=256, band=(20, 25))
-        ...     found = compare(["demo_256x256_float32", "demo_256x256_int8"], folder, blame=False)
+        ...     found = quietcam.compare(["demo_256x256_float32", "demo_256x256_int8"], folder, blame=False)
         >>> [row.name for row in found.models], found.pictures
         (['demo_256x256_float32', 'demo_256x256_int8'], 2)
         >>> found.subject.name, found.subject.gain > 2.0

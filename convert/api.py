@@ -84,9 +84,9 @@ def convert(
 
     Example:
         >>> import tempfile
-        >>> from convert.api import convert
+        >>> import quietcam
         >>> folder = tempfile.TemporaryDirectory()
-        >>> [model] = convert("nano", recipe="int8", size="64x64", out=folder.name)
+        >>> [model] = quietcam.convert("nano", recipe="int8", size="64x64", out=folder.name)
         >>> model.path.name, model.recipe, model.size
         ('nano_64x64_int8.tflite', 'int8', (64, 64))
         >>> folder.cleanup()

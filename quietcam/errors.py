@@ -20,37 +20,98 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+_EXTRA_OF_MODULE = {
+    "cv2": "edge",
+    "ai_edge_litert": "edge",
+    "aiohttp": "edge",
+    "prometheus_client": "edge",
+    "tensorflow": "train",
+    "tf_keras": "train",
+    "tensorflow_model_optimization": "train",
+    "jinja2": "edge",
+    "scipy": "train",
+    "h5py": "train",
+    "tomli_w": "train",
+}
+
 
 class QuietcamError(Exception):
-    """The root of the tree. ``exit_code`` is what the command line ends with."""
+    """The root of the tree. ``exit_code`` is what the command line ends with.
+
+    Example:
+        >>> try:
+        ...     quietcam.load_pairs("no/such/folder")
+        ... except quietcam.QuietcamError as error:
+        ...     print(type(error).__name__, error.exit_code)
+        UsageError 2
+    """
 
     exit_code = 1
 
 
 class UsageError(QuietcamError, ValueError):
-    """A wrong argument: a value, a path, a config file."""
+    """A wrong argument: a value, a path, a config file.
+
+    Example:
+        >>> quietcam.open_camera("no/such/camera")
+        Traceback (most recent call last):
+        ...
+        quietcam.errors.UsageError: ...
+    """
 
     exit_code = 2
 
 
 class DataError(QuietcamError, ValueError):
-    """A picture, a clip or a data set that cannot be used."""
+    """A picture, a clip or a data set that cannot be used.
+
+    Example:
+        >>> import numpy as np
+        >>> quietcam.psnr(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8))
+        Traceback (most recent call last):
+        ...
+        quietcam.errors.DataError: ...
+    """
 
 
 class ModelError(QuietcamError, ValueError):
-    """A model file that cannot be used."""
+    """A model file that cannot be used.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("broken.tflite").write_bytes(b"no model")
+        >>> quietcam.Denoiser("broken.tflite")
+        Traceback (most recent call last):
+        ...
+        quietcam.errors.ModelError: ...
+    """
 
 
 class DeviceError(QuietcamError, RuntimeError):
-    """An accelerator that is missing, or fails."""
+    """An accelerator that is missing, or fails.
+
+    Example:
+        >>> issubclass(quietcam.DeviceError, RuntimeError)
+        True
+    """
 
 
 class JsonError(QuietcamError, ValueError):
-    """JSON from outside that is not valid. The message says what is wrong; the caller adds the name of the file."""
+    """JSON from outside that is not valid. The message says what is wrong; the caller adds the name of the file.
+
+    Example:
+        >>> issubclass(quietcam.JsonError, ValueError)
+        True
+    """
 
 
 class StorageError(QuietcamError, OSError):
-    """The disk is full, read-only or gone."""
+    """The disk is full, read-only or gone.
+
+    Example:
+        >>> issubclass(quietcam.StorageError, OSError)
+        True
+    """
 
     @classmethod
     def writing(cls, path: Path, error: OSError) -> StorageError:
@@ -66,7 +127,12 @@ class StorageError(QuietcamError, OSError):
 
 
 class MissingExtraError(QuietcamError, ImportError):
-    """A package that is needed is not installed."""
+    """A package that is needed is not installed.
+
+    Example:
+        >>> print(quietcam.MissingExtraError.of("train", "tensorflow"))
+        This needs the extra 'train' (missing: tensorflow). Install it with: pip install 'quietcam[train]'
+    """
 
     @classmethod
     def of(cls, extra: str, package: str | None = None) -> MissingExtraError:
@@ -74,15 +140,31 @@ class MissingExtraError(QuietcamError, ImportError):
         missed = f" (missing: {package})" if package else ""
         return cls(f"This needs the extra '{extra}'{missed}. Install it with: pip install 'quietcam[{extra}]'")
 
+    @classmethod
+    def because(cls, error: ModuleNotFoundError) -> Exception:
+        """What to install for a module that is not there; the error itself where no extra brings that module."""
+        module = (error.name or "").split(".")[0]
+        return cls.of(_EXTRA_OF_MODULE[module], module) if module in _EXTRA_OF_MODULE else error
+
 
 class GateError(QuietcamError):
-    """The work was done, but a quality gate did not hold."""
+    """The work was done, but a quality gate did not hold.
+
+    Example:
+        >>> quietcam.GateError("int8 loses more than it may").exit_code
+        3
+    """
 
     exit_code = 3
 
 
 class StoppedError(QuietcamError):
-    """Ctrl-C, with a message that says which work is kept, and where."""
+    """Ctrl-C, with a message that says which work is kept, and where.
+
+    Example:
+        >>> quietcam.StoppedError("stopped: the state after 100 steps is kept").exit_code
+        130
+    """
 
     exit_code = 130
 

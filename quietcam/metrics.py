@@ -32,6 +32,12 @@ def psnr(a: Image, b: Image) -> float:
 
     Raises:
         DataError: the shapes differ, or an array is no uint8 image.
+
+    Example:
+        >>> import numpy as np
+        >>> clean = np.full((64, 64, 3), 100, np.uint8)
+        >>> round(quietcam.psnr(clean + np.uint8(10), clean), 2)  # 10 log10(255^2 / 10^2)
+        28.13
     """
     _check_pair(a, b)
     squares = 0
@@ -60,6 +66,12 @@ def ssim(a: Image, b: Image) -> float:
 
     Raises:
         DataError: the shapes differ, an array is no uint8 image, or a side is shorter than the window.
+
+    Example:
+        >>> import numpy as np
+        >>> picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        >>> quietcam.ssim(picture, picture), round(quietcam.ssim(picture, 255 - picture), 1)
+        (1.0, -1.0)
     """
     _check_pair(a, b)
     height, width, channels = a.shape

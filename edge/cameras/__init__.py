@@ -61,7 +61,8 @@ def open_camera(
         DataError: ``source`` is a folder without pictures.
 
     Example:
-        >>> with open_camera("synthetic:size=64x48,frames=3,fps=max") as camera:
+        >>> import quietcam
+        >>> with quietcam.open_camera("synthetic:size=64x48,frames=3,fps=max") as camera:
         ...     for frame in camera:
         ...         print(frame.index, frame.image.shape)
         0 (48, 64, 3)

@@ -58,9 +58,9 @@ class Denoiser(FrameDenoiser):
 
     Example:
         >>> import numpy as np
-        >>> from edge.network.denoiser import Denoiser
+        >>> import quietcam
         >>> noisy = np.random.default_rng(0).integers(100, 156, (120, 160, 3), np.uint8)
-        >>> with Denoiser("small") as denoiser:
+        >>> with quietcam.Denoiser("small") as denoiser:
         ...     denoised = denoiser.denoise(noisy)
         >>> denoised.shape, denoised.dtype, bool(denoised.std() < noisy.std())
         ((120, 160, 3), dtype('uint8'), True)

@@ -19,6 +19,11 @@ class RunOptions:
     """What ``quietcam run`` is asked for, with the same names and defaults. ``repr`` shows what differs from the
     defaults, and never a token or a password.
 
+    Example:
+        >>> import quietcam
+        >>> quietcam.RunOptions(source="/dev/video0", token="let-me-in-please")
+        RunOptions(source='/dev/video0', token='***')
+
     Attributes:
         source: a camera, a video, pictures or a URL, one of :data:`edge.cameras.KINDS`. Defaults to the camera that is
             connected.

@@ -162,9 +162,10 @@ def open_session(
         QuietcamError: the camera or the model cannot be used.
 
     Example:
+        >>> import quietcam
         >>> pictures = []
-        >>> options = RunOptions(source="synthetic", frames=8)
-        >>> with open_session(options, [lambda frame, denoised: pictures.append(denoised.copy())]) as session:
+        >>> options = quietcam.RunOptions(source="synthetic", frames=8)
+        >>> with quietcam.open_session(options, [lambda frame, denoised: pictures.append(denoised.copy())]) as session:
         ...     report = session.run()
         >>> report["frames"]
         8

@@ -48,20 +48,6 @@ app = typer.Typer(
 _STOPS_ITSELF = frozenset({"run"})
 """Commands that handle signals to stop by themselves, see ``quietcam.process.stopping``."""
 
-_EXTRA_OF_MODULE = {
-    "cv2": "edge",
-    "ai_edge_litert": "edge",
-    "aiohttp": "edge",
-    "prometheus_client": "edge",
-    "tensorflow": "train",
-    "tf_keras": "train",
-    "tensorflow_model_optimization": "train",
-    "jinja2": "edge",
-    "scipy": "train",
-    "h5py": "train",
-    "tomli_w": "train",
-}
-
 
 def _version(value: bool) -> None:
     if value:
@@ -130,10 +116,7 @@ def _run(words: list[str]) -> int:
         too_long = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG
         return _explain(error, UsageError.exit_code if too_long else error.exit_code, given)
     except ModuleNotFoundError as error:
-        module = (error.name or "").split(".")[0]
-        if module not in _EXTRA_OF_MODULE:
-            return _explain(error, 1, given)
-        return _explain(MissingExtraError.of(_EXTRA_OF_MODULE[module], module), 1, given)
+        return _explain(MissingExtraError.because(error), 1, given)
     except PermissionError as error:
         return _explain(_forbidden(error), 1, given)
     except BrokenPipeError:

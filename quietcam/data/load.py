@@ -34,16 +34,16 @@ def load_pairs(data: str | Path, *, noisy: str | None = None, clean: str | None 
         DataError: no pair is left, the archive or ``.mat`` file cannot be used, or there are too few scenes to split.
 
     Example:
+        >>> import quietcam
         >>> import tempfile
         >>> from pathlib import Path
         >>> from quietcam.data.generated import make_generated_pair
-        >>> from quietcam.data.load import load_pairs
         >>> from quietcam.data.pictures.files import write_picture
         >>> folder = Path(tempfile.mkdtemp())
         >>> for side, picture in zip(("noisy", "clean"), make_generated_pair(1, size=64), strict=True):
         ...     (folder / side).mkdir()
         ...     write_picture(folder / side / "one.png", picture)
-        >>> for pair in load_pairs(folder):
+        >>> for pair in quietcam.load_pairs(folder):
         ...     noisy, clean = pair.read()
         ...     print(pair.name, noisy.shape, noisy.dtype, pair.iso)
         one (64, 64, 3) uint8 None

@@ -50,10 +50,10 @@ def lint(
 
     Example:
         >>> import numpy as np
+        >>> import quietcam
         >>> from quietcam.data.generated import make_generated_pair
-        >>> from quietcam.representative.lint import lint
         >>> dark = np.stack([make_generated_pair(number, size=64)[0] // 8 for number in range(16)])
-        >>> [(finding.severity, finding.name) for finding in lint(dark)]
+        >>> [(finding.severity, finding.name) for finding in quietcam.lint(dark)]
         [('error', 'dark')]
     """
     if isinstance(representative, RepresentativeSet):
