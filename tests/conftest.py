@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
+import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from quietcam.terminal.log import log
-from tests.browser import browser
 
-__all__ = ["browser"]
+# Fixtures that several folders share. Without TensorFlow they load all the same.
+pytest_plugins = ["tests.browser", "tests.converted", "tests.small_models"]
+
+ROOT = Path(__file__).parent
+NEED_TENSORFLOW = ("compare", "convert", "train")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # A busy machine is no failure: no test judges time, hypothesis' own deadline included.
 settings.register_profile("untimed", deadline=None)
@@ -33,6 +40,20 @@ def said() -> Iterator[list[str]]:
     log.addHandler(handler)
     yield lines
     log.removeHandler(handler)
+
+
+class NeedsTensorFlow(pytest.Module):
+    """A file of tests that cannot be imported here."""
+
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip("needs the extra 'train'", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Tests of the desktop's stages skip where TensorFlow is not installed; None: pytest makes the module itself."""
+    if module_path.relative_to(ROOT).parts[0] not in NEED_TENSORFLOW or importlib.util.find_spec("tensorflow"):
+        return None
+    return NeedsTensorFlow.from_parent(parent, path=module_path)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,10 @@
 """The command line as a process of its own that Ctrl-C reaches wherever the tests run."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from typing import Any
 
 # A shell starts background jobs with SIGINT ignored, which their children inherit; Python then leaves it so.
 _START = (
@@ -16,7 +19,7 @@ _MEASURED = (
 )
 
 
-def measure_quietcam(*words):
+def measure_quietcam(*words: object) -> tuple[str, float]:
     """Run ``quietcam`` to its end: what it printed, and the most memory that it held, in MiB."""
     command = [sys.executable, "-c", _MEASURED, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -25,7 +28,7 @@ def measure_quietcam(*words):
     return "\n".join(lines), float(peak)
 
 
-def start_quietcam(*words, **options):
+def start_quietcam(*words: object, **options: Any) -> subprocess.Popen[str]:
     """A running ``quietcam`` whose standard error stream can be read as text."""
     command = [sys.executable, "-c", _START, *map(str, words)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)

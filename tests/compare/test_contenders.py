@@ -10,7 +10,7 @@ from compare.contenders import open_contender
 from quietcam.errors import ModelError
 from quietcam.image import to_float, to_uint8
 from tests.edge.child.test_trial import ABORTS
-from tests.edge.conftest import MODELS
+from tests.small_models import MODELS
 from tests.tiny_network import build_tiny, noisy_pictures
 
 

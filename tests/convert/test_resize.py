@@ -14,7 +14,7 @@ from quietcam.errors import ModelError, UsageError
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import model_sha256, strip_manifest
 from quietcam.tflite.packing import pack, schema
-from tests.convert.coral.conftest import graph
+from tests.convert.coral.graphs import graph
 
 _ABOUT_THE_CONVERSION = b"CONVERSION_METADATA"  # among other things a number of the graph that was converted
 

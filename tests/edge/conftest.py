@@ -1,4 +1,4 @@
-"""Models and pictures that the runtime's tests share."""
+"""Models and devices that the runtime's tests share."""
 
 from __future__ import annotations
 
@@ -6,27 +6,17 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from edge.child.trial import Trial
 from edge.network.engine import Engine, Patience
-from quietcam.image import Image
-from quietcam.tflite.manifest import Manifest, attach_manifest, model_sha256
+from tests.edge.bus import Bus
+from tests.small_models import with_manifest
 from tests.waiting import WAIT
 
 FAKE_EDGETPU = Path(__file__).with_name("fake_edgetpu.c")
-MODELS = Path(__file__).with_name("models")
-
-
-@pytest.fixture(scope="session")
-def models() -> Path:
-    """The folder that `make_models.py` filled: nobody writes into it."""
-    return MODELS
 
 
 @pytest.fixture
@@ -74,35 +64,6 @@ def untried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trial, "of", lambda *_: None)
 
 
-@dataclass(frozen=True)
-class Bus:
-    """Where the stand-in for Edge TPUs is plugged in and out."""
-
-    folder: Path
-
-    def plug(self, device: str) -> None:
-        (self.folder / device).write_text("")
-
-    def unplug(self, device: str) -> None:
-        (self.folder / device).unlink()
-
-    def hang(self, device: str) -> None:
-        """It neither works nor fails until it is plugged in anew."""
-        (self.folder / device).write_text("h")
-
-    def misbehave(self, where: str, how: str) -> None:
-        """At this entry point of the library, as `fake_edgetpu.c` says; ``how`` empty: no longer."""
-        written = self.folder / "written"
-        written.write_text(how)
-        written.replace(self.folder / f"at_{where}")
-
-    @property
-    def log(self) -> list[str]:
-        """What the library was asked for, in order."""
-        log = self.folder / "log"
-        return log.read_text().splitlines() if log.exists() else []
-
-
 @pytest.fixture(scope="session")
 def fake_edgetpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`fake_edgetpu.c` as a library, compiled here."""
@@ -124,7 +85,9 @@ def bus(fake_edgetpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FAKE_EDGETPU", str(folder))
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(fake_edgetpu))
     # A device that hangs is told by its patience: on a busy machine one that works must not be taken for one.
-    monkeypatch.setitem(Engine.__init__.__kwdefaults__, "patience", Patience(WAIT, WAIT, WAIT, WAIT))
+    defaults = Engine.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patience", Patience(WAIT, WAIT, WAIT, WAIT))
     return Bus(folder)
 
 
@@ -140,27 +103,6 @@ def small(models: Path, tmp_path: Path) -> Path:
         training={"data": "generated scenes", "licence": "Apache-2.0"},
         metrics={"psnr": 31.25},
     )
-
-
-def with_manifest(models: Path, folder: Path, stem: str, **values: Any) -> Path:
-    """A copy of a model in ``folder``, with a manifest that holds ``values``."""
-    path = folder / f"{stem}.tflite"
-    content = (models / path.name).read_bytes()
-    size = next(part for part in stem.split("_") if "x" in part)
-    width, height = map(int, size.split("x"))
-    manifest = Manifest(
-        name="small",
-        recipe="int8",
-        width=width,
-        height=height,
-        channels=1 if "gray" in stem else 3,
-        sha256=model_sha256(content),
-        gmacs=0.001,
-        gmacs_256=0.085,
-        **values,
-    )
-    path.write_bytes(attach_manifest(content, manifest))
-    return path
 
 
 @pytest.fixture
@@ -181,23 +123,3 @@ def shipped(small: Path, models: Path, tmp_path: Path) -> Path:
     shutil.copy(models / "small_80x64_int8.tflite", folder / "demo_80x64_int8.tflite")
     shutil.copy(models / "small_32x32_float32.tflite", folder / "demo_32x32_float32.tflite")
     return folder
-
-
-def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Image:
-    """Random pixels."""
-    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
-
-
-def expected(image: Image, models: Path) -> np.ndarray:
-    """What the networks of `make_models.py` compute, by their formula: float64 in 0 to 255, not rounded."""
-    height, width, channels = image.shape
-    kernel = np.load(models / "weights.npz")[f"channels{channels}"].astype(np.float64)
-    blocks = image.reshape(height // 2, 2, width // 2, 2, channels).transpose(0, 2, 1, 3, 4)
-    blocks = blocks.reshape(height // 2, width // 2, -1) / 255.0
-    wide = np.pad(blocks, ((1, 1), (1, 1), (0, 0)))
-    rows, columns = blocks.shape[:2]
-    for y in range(3):
-        for x in range(3):
-            blocks = blocks + wide[y : y + rows, x : x + columns] @ kernel[y, x]
-    clipped = np.clip(blocks, 0, 1).reshape(rows, columns, 2, 2, channels).transpose(0, 2, 1, 3, 4)
-    return clipped.reshape(height, width, channels) * 255.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -25,7 +25,7 @@ BLOCK = 2
 def main(folder: Path) -> None:
     rng = np.random.default_rng(7)
     kernels = {c: rng.normal(0, 0.01, (3, 3, BLOCK**2 * c, BLOCK**2 * c)).astype(np.float32) for c in (1, 3)}
-    np.savez(folder / "weights.npz", **{f"channels{c}": kernel for c, kernel in kernels.items()})
+    np.savez(folder / "weights.npz", channels1=kernels[1], channels3=kernels[3])
 
     def split(x: tf.Tensor) -> tf.Tensor:
         blocks = tf.nn.space_to_depth(x, BLOCK)
@@ -78,7 +78,7 @@ def representative(shape: list[int]) -> np.ndarray:
 
 def convert(
     network: Callable[..., object],
-    shape: list[int | None],
+    shape: Sequence[int | None],
     inputs: int = 1,
     samples: np.ndarray | None = None,
     ends: tf.DType | None = None,

@@ -21,10 +21,11 @@ from edge.cameras.network.url import CameraUrl
 from edge.network.denoiser import Denoiser
 from quietcam.app.cli import run
 from quietcam.data.pictures.files import read_picture, write_picture
+from tests.edge.bus import Bus
 from tests.edge.cameras.mjpeg_server import mjpeg_camera
 from tests.edge.cameras.test_cameras import write_clip
-from tests.edge.conftest import Bus, picture
 from tests.processes import start_quietcam
+from tests.small_models import picture
 from tests.waiting import ended, until
 
 VIDEOS = Path(__file__).parents[2].parent / "shared" / "data" / "video"

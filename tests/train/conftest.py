@@ -1,36 +1,41 @@
 """Small crops of generated scenes, and the smallest network of the family."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="needs the extra 'train'")
-
 from quietcam.app.cli import run
 from quietcam.architecture import Architecture
-from quietcam.data.crops import cut_crops
+from quietcam.data.crops import Crops, cut_crops
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.evaluation import Evaluation, Validation, write_evaluation
 from quietcam.files.atomic import write_text
 from train.config import RunConfig, TrainingConfig, dump_config
-from train.model import build
+
+MakeRun = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def pair_folder(tmp_path_factory):
+def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     write_pairs(folder, count=8, size=64, band=(20.0, 24.0))
     return folder
 
 
 @pytest.fixture(scope="session")
-def crops(pair_folder):
+def crops(pair_folder: Path) -> Crops:
     return cut_crops(find_pairs(pair_folder).pairs, 64)
 
 
 @pytest.fixture
-def dataset_of_instances(tmp_path):
+def dataset_of_instances(tmp_path: Path) -> list[Path]:
     """Two data sets of two pairs each, named as SIDD names them, that share a scene instance."""
     rng = np.random.default_rng(0)
     folders = []
@@ -44,15 +49,17 @@ def dataset_of_instances(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def tiny():
+def tiny() -> Architecture:
     return Architecture(stem=2, widths=(8, 16), depths=(1, 1))
 
 
 @pytest.fixture
-def make_run(tmp_path):
+def make_run(tmp_path: Path) -> MakeRun:
     """A run directory of a network that adds ``shift`` to every value and clips: no training, and known by hand."""
 
-    def make(name="run", architecture=None, shift=0.0, **training):
+    def make(name: str = "run", architecture: Architecture | None = None, shift: float = 0.0, **training: Any) -> Path:
+        from train.model import build
+
         architecture = architecture or Architecture(stem=2, widths=(8, 16), depths=(1, 1))
         config = RunConfig(architecture, TrainingConfig(**({"patch": 32, "crop": 64, "batch": 4} | training)))
         model = build(architecture)
@@ -72,10 +79,10 @@ def make_run(tmp_path):
 
 
 @pytest.fixture
-def quietcam(capsys):
+def quietcam(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     """The command line: gives the exit code, and the text of both streams."""
 
-    def main(*words):
+    def main(*words: object) -> tuple[int, str]:
         code = run(list(map(str, words)))
         shown = capsys.readouterr()
         return code, shown.out + shown.err

@@ -9,7 +9,7 @@ from convert.coral.rules import RULES, Verdict, judge
 from edge.models import shipped_models
 from quietcam.tflite.graph import read_graph
 
-from .conftest import SIDE, edited, graph, too_many_parameters
+from .graphs import SIDE, edited, graph, too_many_parameters
 
 
 def check(name):

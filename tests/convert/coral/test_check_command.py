@@ -11,7 +11,7 @@ from convert.coral.check import check_model
 from quietcam.app.cli import run
 from quietcam.errors import ModelError, UsageError
 
-from .conftest import graph
+from .graphs import graph
 
 
 def test_the_command_exits_with_3_and_one_line_when_something_falls_back(tmp_path, capsys):

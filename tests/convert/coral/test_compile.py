@@ -21,7 +21,7 @@ from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.tflite.manifest import extract_manifest, read_manifest, sidecar_path
 from tests.waiting import until
 
-from .conftest import compiled, graph
+from .graphs import compiled, graph
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 COMMAND = f"{sys.executable} {STAND_IN}"

@@ -4,7 +4,7 @@ import pytest
 
 from convert.coral.check import check_content
 
-from .conftest import compiled, graph, package
+from .graphs import compiled, graph, package
 
 
 def test_a_compiled_model_is_recognised_and_described():

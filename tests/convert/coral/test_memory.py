@@ -8,7 +8,7 @@ from convert.coral.check import check_content
 from convert.coral.memory import BUSES, CHIP, MIB, PARAMETERS_MOST, Memory, assumptions, estimate, largest_tile, measure
 from quietcam.tflite.graph import read_graph
 
-from .conftest import SIDE, graph
+from .graphs import SIDE, graph
 
 
 def test_the_peak_of_a_chain_is_its_widest_neighbours():

@@ -21,7 +21,7 @@ from quietcam.representative.set import save_set
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import attach_manifest, model_sha256, read_manifest, strip_manifest
 
-from .conftest import compiled, edited
+from .graphs import compiled, edited
 
 
 def split(path: Path, folder: Path) -> Path:

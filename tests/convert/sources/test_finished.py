@@ -30,7 +30,7 @@ from quietcam.errors import ModelError, UsageError
 from quietcam.representative.set import save_set
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import attach_manifest, extract_manifest, read_manifest, strip_manifest
-from tests.convert.coral.conftest import graph
+from tests.convert.coral.graphs import graph
 from tests.tiny_network import noisy_pictures, set_of
 
 SHIPS = ("nano", "small", "base", "demo")

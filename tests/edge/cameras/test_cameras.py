@@ -26,7 +26,7 @@ from quietcam.metrics import psnr
 from quietcam.sensor.isp import Isp
 from quietcam.sensor.noise import SensorCamera, sensor
 from quietcam.sensor.scenes import generate_scene
-from tests.edge.conftest import picture
+from tests.small_models import picture
 
 SMALL = SyntheticOptions(size=(64, 48), fps=None, frames=4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge.cameras.stillness import Stillness
-from tests.edge.conftest import picture
+from tests.small_models import picture
 
 
 class TestStillness:

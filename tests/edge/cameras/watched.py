@@ -11,7 +11,7 @@ from edge.cameras.base import Camera
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.run.frame import Frame
 from quietcam.errors import DataError
-from tests.edge.conftest import picture
+from tests.small_models import picture
 from tests.waiting import WAIT, until
 
 __all__ = ["PATIENT", "SLOW", "FakeCamera", "FakeDevice", "NotReadyCamera", "Pulled", "until_frame"]

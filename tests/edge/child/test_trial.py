@@ -23,7 +23,7 @@ from edge.network.interpreter import Interpreter
 from edge.network.modelfile import load_model
 from quietcam.errors import ModelError, QuietcamError
 from quietcam.tflite.manifest import read_manifest
-from tests.edge.conftest import picture, with_manifest
+from tests.small_models import picture, with_manifest
 from tests.waiting import ended, until
 
 # Which one flipped bit (its byte, its bit) of `small_32x32_int8` does what, found by trying all of them, each in a

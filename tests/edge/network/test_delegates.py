@@ -10,7 +10,8 @@ import pytest
 from edge.network.delegates import CPU, Device, library_name, load_delegate, parse_devices
 from edge.network.interpreter import Interpreter
 from quietcam.errors import DeviceError, ModelError, UsageError
-from tests.edge.conftest import Bus, expected, picture
+from tests.edge.bus import Bus
+from tests.small_models import expected, picture
 
 
 def test_devices_as_they_are_written() -> None:

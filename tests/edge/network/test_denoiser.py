@@ -13,7 +13,7 @@ from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from quietcam.errors import DataError, ModelError, UsageError
 from quietcam.tflite.manifest import strip_manifest
-from tests.edge.conftest import expected, picture, with_manifest
+from tests.small_models import expected, picture, with_manifest
 from tests.waiting import until
 
 

@@ -21,7 +21,8 @@ from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink
 from quietcam.errors import DeviceError, ModelError, UsageError
 from quietcam.image import Image
-from tests.edge.conftest import Bus, picture, with_manifest
+from tests.edge.bus import Bus
+from tests.small_models import picture, with_manifest
 from tests.waiting import WAIT, until
 
 FAST = (0.01, 0.05)  # seconds until a lost device is tried again

@@ -13,8 +13,8 @@ from edge.network import gil_window
 from edge.network.denoiser import Denoiser
 from edge.network.interpreter import Interpreter
 from edge.run.pipeline import Pipeline
-from tests.edge.conftest import picture
 from tests.edge.run.parts import Numbers, PlusOne
+from tests.small_models import picture
 from tests.waiting import WAIT, ended, until
 
 

@@ -19,7 +19,7 @@ from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.sensor.noise import gaussian, salt_and_pepper
 from quietcam.sensor.scenes import generate_scene, make_pair
-from tests.edge.conftest import picture
+from tests.small_models import picture
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data"
 

@@ -16,7 +16,7 @@ from edge.network.interpreter import Interpreter, default_threads
 from edge.network.modelfile import load_model
 from edge.network.runtime import Runtime
 from quietcam.errors import MissingExtraError, ModelError, UsageError
-from tests.edge.conftest import expected, picture
+from tests.small_models import expected, picture
 
 
 @pytest.mark.parametrize("name", ["small_32x32_int8", "small_32x32_uint8", "gray_32x32_int8", "small_80x64_int8"])

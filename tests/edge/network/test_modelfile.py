@@ -14,7 +14,7 @@ from edge.network.denoiser import Denoiser
 from edge.network.modelfile import load_model
 from quietcam.errors import ModelError, UsageError
 from quietcam.tflite.manifest import Quant, attach_manifest, extract_manifest
-from tests.edge.conftest import picture, with_manifest
+from tests.small_models import picture, with_manifest
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from edge.network.harm import HarmGate
 from edge.network.treatment import Rung, Treatment
 from edge.web.controls import RunControls
 from quietcam.sensor.scenes import generate_scene
-from tests.edge.conftest import Bus, picture, with_manifest
+from tests.edge.bus import Bus
+from tests.small_models import picture, with_manifest
 
 NETWORK = Treatment(model="small_32x32_int8")
 

@@ -16,8 +16,8 @@ from edge.run.pipeline import Pipeline
 from edge.run.temperature import Thermometer
 from edge.sinks.base import Sink
 from quietcam.image import Image
-from tests.edge.conftest import picture
 from tests.edge.treating import Treats
+from tests.small_models import picture
 from tests.waiting import WAIT
 
 __all__ = ["Clockwork", "Inverts", "Viewer", "Warm", "ran"]

@@ -22,9 +22,9 @@ from edge.sinks.web import WebOptions, WebSink
 from edge.web.metrics import Metrics
 from quietcam.errors import DataError, ModelError, StorageError
 from quietcam.image import Image
-from tests.edge.conftest import picture
 from tests.edge.run.clockwork import Inverts, Viewer
 from tests.edge.web.served_page import Controls, Served
+from tests.small_models import picture
 from tests.waiting import WAIT, until
 
 

@@ -24,8 +24,9 @@ from edge.network.interpreter import Interpreter
 from quietcam.errors import DeviceError
 from quietcam.image import Image
 from quietcam.process.native_output import native_output_caught
-from tests.edge.conftest import Bus, picture
+from tests.edge.bus import Bus
 from tests.leaks import children, gone, held, nothing_more
+from tests.small_models import picture
 from tests.waiting import WAIT, until
 
 ENTRY_POINTS = ("create", "prepare", "init", "invoke", "free", "destroy")

@@ -20,8 +20,8 @@ from edge.sinks.spool.sink import SpoolSink
 from quietcam.data.pictures.caption import caption_of
 from quietcam.data.pictures.files import read_picture
 from quietcam.image import Image
-from tests.edge.conftest import picture
 from tests.edge.run.clockwork import Clockwork, Inverts, Viewer, Warm, ran
+from tests.small_models import picture
 
 LOWEST = (Rung.HALF_SIZE, Rung.SMALLER, Rung.EVERY_SECOND, Rung.PASS_THROUGH)
 NETWORK = Treatment(model="small_32x32_int8")

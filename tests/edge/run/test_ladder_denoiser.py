@@ -20,7 +20,7 @@ from edge.run.temperature import Thermometer, hot_by_default
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
 from quietcam.sensor.scenes import generate_scene
-from tests.edge.conftest import Bus
+from tests.edge.bus import Bus
 from tests.edge.run.parts import Collector, Numbers, PlusOne
 from tests.edge.treating import Treats
 from tests.waiting import WAIT, ended, until

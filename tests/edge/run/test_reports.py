@@ -29,7 +29,8 @@ from edge.web.controls import RunControls
 from edge.web.hub import Hub
 from edge.web.metrics import Metrics
 from edge.web.state import State
-from tests.edge.conftest import Bus, picture
+from tests.edge.bus import Bus
+from tests.small_models import picture
 from tests.waiting import WAIT
 
 _asking = threading.local()

@@ -17,7 +17,7 @@ from edge.sinks.base import Sink
 from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
-from tests.edge.conftest import picture
+from tests.small_models import picture
 from tests.waiting import WAIT, until
 
 CAMERA = "synthetic:size=64x48,fps=100,rendered=2"

@@ -8,7 +8,7 @@ from edge.run.frame import Frame
 from edge.run.sink_thread import SinkThread, Slot
 from edge.sinks.base import Sink
 from quietcam.image import Image
-from tests.edge.conftest import picture
+from tests.small_models import picture
 from tests.waiting import WAIT, ended, until
 
 

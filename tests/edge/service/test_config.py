@@ -17,7 +17,7 @@ from edge.service.__main__ import main
 from quietcam.app.cli import run
 from quietcam.data.pictures.files import write_picture
 from quietcam.errors import UsageError
-from tests.edge.conftest import picture
+from tests.small_models import picture
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def instants(tmp_path_factory: pytest.TempPathFactory, small: Path) -> list[int]
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.edge.conftest import MODELS
+    from tests.small_models import MODELS
 
     path = tmp_path_factory.mktemp("model") / "small_32x32_int8.tflite"
     path.write_bytes((MODELS / path.name).read_bytes())

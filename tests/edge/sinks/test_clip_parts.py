@@ -23,8 +23,8 @@ from edge.sinks import open_sink
 from edge.sinks.null import NullSink
 from edge.sinks.video import CODECS
 from quietcam.errors import StorageError
-from tests.edge.conftest import picture
 from tests.edge.sinks.test_sinks import frame, read_clip
+from tests.small_models import picture
 from tests.waiting import WAIT, until
 
 

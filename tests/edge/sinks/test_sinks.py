@@ -25,7 +25,7 @@ from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.sensor.scenes import generate_scene
-from tests.edge.conftest import picture
+from tests.small_models import picture
 
 
 def frame(index: int, image: Image | None = None, name: str | None = None) -> Frame:

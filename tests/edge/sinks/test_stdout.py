@@ -20,8 +20,8 @@ from edge.sinks.stdout import StdoutSink, pipe_lines
 from quietcam.app.cli import run
 from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.errors import StorageError, UsageError
-from tests.edge.conftest import picture
 from tests.edge.sinks.test_sinks import frame, read_clip
+from tests.small_models import picture
 from tests.waiting import WAIT
 
 QUIETCAM = [sys.executable, "-m", "quietcam"]

@@ -14,8 +14,8 @@ from edge.sinks.base import SinkEnded
 from edge.sinks.window import WindowSink, _shows_windows
 from quietcam.errors import MissingExtraError, UsageError
 from quietcam.image import Image
-from tests.edge.conftest import picture
 from tests.edge.sinks.test_sinks import frame
+from tests.small_models import picture
 
 
 class TestWindow:

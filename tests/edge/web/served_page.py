@@ -170,7 +170,7 @@ class Stream:
         assert self._chunk_line() == b"--frame\r\n"
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
-        return int(head["x-frame"]), picture[..., ::-1]
+        return int(head["x-frame"]), picture[..., ::-1].astype(np.uint8, copy=False)
 
     def close(self) -> None:
         self._file.close()

@@ -17,8 +17,8 @@ from edge.run.frame import Frame
 from quietcam.errors import DataError
 from tests.edge.cameras.mjpeg_server import mjpeg_camera
 from tests.edge.cameras.watched import PATIENT, Pulled, until_frame
-from tests.edge.conftest import picture
 from tests.leaks import descriptors
+from tests.small_models import picture
 from tests.waiting import WAIT, until
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")

@@ -10,7 +10,7 @@ from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.sink import SpoolSink
 from edge.sinks.spool.store import Store
 from quietcam.image import Image
-from tests.edge.conftest import picture
+from tests.small_models import picture
 
 __all__ = ["DAY", "FILE", "HOUR", "STAMP", "Clock", "feed", "names", "on_disk", "opened", "spool"]
 

@@ -12,8 +12,8 @@ from edge.sinks import open_sink
 from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.sink import SpoolSink
 from quietcam.errors import StorageError, UsageError
-from tests.edge.conftest import picture
 from tests.edge.sinks.spool.spools import Clock, feed, spool
+from tests.small_models import picture
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from edge.sinks.spool.entries import allocated
 from edge.sinks.spool.store import Store
 from edge.sinks.spool.trigger import Trigger
 from quietcam.data.pictures.files import read_picture
-from tests.edge.conftest import picture
 from tests.edge.sinks.spool.spools import DAY, HOUR, Clock, feed, names, on_disk, spool
+from tests.small_models import picture
 
 
 @pytest.fixture

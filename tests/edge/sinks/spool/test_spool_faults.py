@@ -17,8 +17,8 @@ from edge.sinks.spool.sink import SpoolSink
 from edge.sinks.spool.store import Store
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import StorageError
-from tests.edge.conftest import picture
 from tests.edge.faulty import Disk
+from tests.small_models import picture
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)  # full or over quota, broken or read-only, not allowed
 ROOM = 3  # entries

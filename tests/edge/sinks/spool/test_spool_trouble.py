@@ -20,8 +20,8 @@ from edge.sinks.spool.write_budget import WriteBudget
 from quietcam.app.cli import run
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import UsageError
-from tests.edge.conftest import picture
 from tests.edge.sinks.spool.spools import Clock, feed, names, on_disk, spool
+from tests.small_models import picture
 
 SPOOLING = Path(__file__).with_name("spooling.py")
 

@@ -5,6 +5,8 @@ that changes the disk, each time in a new folder below OUT; else ``kills`` child
 takes here and now, all in OUT.
 """
 
+from __future__ import annotations
+
 import functools
 import json
 import os
@@ -13,7 +15,9 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from quietcam.data.packed import format as shard_format
 from quietcam.data.packed import pack
@@ -21,10 +25,11 @@ from quietcam.data.packed import writer as shard_writer
 
 shard_format._SHARD_BYTES = 5 * 2 * 16 * 16 * 3
 shard_writer._PENDING_BYTES = 7 * 2 * 16 * 16 * 3
-data, out, mode = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+data, out, mode = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 
 
-def child(out, action=lambda: None):
+def child(out: Path, action: Callable[[], None] = lambda: None) -> int:
+    """The process that packs, after ``action``."""
     pid = os.fork()
     if pid == 0:
         code = 9
@@ -38,7 +43,7 @@ def child(out, action=lambda: None):
     return pid
 
 
-def run(out, action=lambda: None):
+def run(out: Path, action: Callable[[], None] = lambda: None) -> bool:
     """Whether it came to its end; otherwise it was killed."""
     status = os.waitpid(child(out, action), 0)[1]
     assert status == 0 or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL), status
@@ -48,12 +53,12 @@ def run(out, action=lambda: None):
 CALLS = ("open", "pwrite", "write", "fsync", "replace", "rename", "truncate", "unlink", "mkdir")
 
 
-def die_at_call(number, half, names=CALLS):
-    # Of those that change the disk: before it, or with half of it written.
+def die_at_call(number: int, half: bool, names: Sequence[str] = CALLS) -> None:
+    """Of the calls that change the disk: before it, or with half of it written."""
     left = [number]
 
-    def watch(name, real):
-        def call(*arguments, **options):
+    def watch(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
             left[0] -= 1
             if left[0] == 0:
                 if half and name == "pwrite":

@@ -1,6 +1,10 @@
 """Picture files for tests, coded by Pillow."""
 
+from __future__ import annotations
+
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +14,9 @@ pytest.importorskip("PIL", reason="needs the extra 'dev'")
 from PIL import Image
 
 from quietcam.data.pictures.files import decode_picture
+from quietcam.image import Image as Pixels
 
-FORMATS = {
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
     "jpg": ("JPEG", {"quality": 90}),
     "progressive": ("JPEG", {"quality": 90, "progressive": True}),
@@ -25,13 +30,13 @@ FORMATS = {
 }
 
 
-def smooth(height=96, width=128):
+def smooth(height: int = 96, width: int = 128) -> Pixels:
     """A picture with a little of everything, which JPEG hardly changes."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) * 127 // (width + height)], -1).astype(np.uint8)
 
 
-def coded(image, kind, **options):
+def coded(image: Pixels | Image.Image, kind: str, **options: Any) -> bytes:
     """``image`` (uint8, or Pillow's own) in one of ``FORMATS``."""
     name, settings_ = FORMATS[kind]
     stream = io.BytesIO()
@@ -39,11 +44,11 @@ def coded(image, kind, **options):
     return stream.getvalue()
 
 
-def decoded(content, path="x"):
+def decoded(content: bytes, path: Path = Path("x")) -> Pixels:
     return decode_picture(content, path)
 
 
-def exif(orientation):
+def exif(orientation: int) -> Image.Exif:
     found = Image.Exif()
     found[0x0112] = orientation
     return found

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quietcam.data.pictures.caption import caption_of, with_caption
 from quietcam.data.pictures.files import decode_picture, encode_picture
-from tests.edge.conftest import picture
+from tests.small_models import picture
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

@@ -16,7 +16,7 @@ from quietcam.data.sets.noisy_pictures import find_noisy
 from quietcam.data.sets.pairs import find_pairs, list_data
 from quietcam.data.sets.sides import side_of_folder
 from quietcam.errors import DataError, UsageError
-from tests.quietcam.data.conftest import touch
+from tests.quietcam.data.files import touch
 
 
 def listed(path):

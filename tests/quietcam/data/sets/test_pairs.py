@@ -8,7 +8,7 @@ import pytest
 from quietcam.data.sets.pairs import Pair, find_pairs
 from quietcam.data.sets.sidd import Instance
 from quietcam.errors import DataError, UsageError
-from tests.quietcam.data.conftest import touch
+from tests.quietcam.data.files import touch
 
 FIRST = "0001_001_S6_00100_00060_3200_L"
 SECOND = "0002_001_S6_00100_00020_3200_N"

@@ -1,34 +1,40 @@
-"""The tiny network as a run, as a QAT model and converted, and pairs to compare on."""
+"""A plugin: the tiny network as a run, as a QAT model and converted, and pairs to compare on.
+
+Tests of convert, compare and quietcam.tflite share it. Without TensorFlow each test that asks for one of these skips.
+"""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-pytest.importorskip("tensorflow", reason="needs the extra 'train'")
-
-import tensorflow as tf
-import tf_keras as keras
-
-from convert.converter import convert_model, describe
-from convert.files import write_model
-from convert.recipes import get_recipe
-from convert.sources.keras_model import load_keras
 from quietcam.data.pictures.files import write_picture
 from quietcam.evaluation import Evaluation, Validation, write_evaluation
+from quietcam.representative.set import RepresentativeSet
 from tests.tiny_network import SIZE, TINY, build_tiny, noisy_pictures, set_of
+
+if TYPE_CHECKING:
+    from convert.converter import Conversion
+    from convert.sources.loaded_model import LoadedModel
+
+
+def tensorflow() -> Any:
+    """TensorFlow; where it is not installed, the test that asks for it skips."""
+    return pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 
 
 @pytest.fixture(scope="session")
-def representative():
+def representative() -> RepresentativeSet:
     return set_of(noisy_pictures(16, 32)[0])
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory):
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory as training leaves it, as far as conversion reads it."""
+    tensorflow()
     run = tmp_path_factory.mktemp("runs") / "tiny"
     run.mkdir()
     build_tiny().save(run / "model.keras")
@@ -39,29 +45,38 @@ def run_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def loaded(run_folder):
+def loaded(run_folder: Path) -> LoadedModel:
+    from convert.sources.keras_model import load_keras
+
     return load_keras(run_folder)
 
 
 @pytest.fixture(scope="session")
-def conversions(loaded, representative):
+def conversions(loaded: LoadedModel, representative: RepresentativeSet) -> Mapping[str, Conversion]:
     """By recipe, at 64x64; each is made when it is first asked for."""
-    made = {}
+    from convert.converter import convert_model
+    from convert.recipes import get_recipe
 
-    class Conversions:
-        def __getitem__(self, name):
-            if name not in made:
-                made[name] = convert_model(
-                    loaded, get_recipe(name), width=SIZE, height=SIZE, representative=representative
-                )
-            return made[name]
+    class Conversions(dict[str, "Conversion"]):
+        def __missing__(self, name: str) -> Conversion:
+            recipe = get_recipe(name)
+            self[name] = convert_model(loaded, recipe, width=SIZE, height=SIZE, representative=representative)
+            return self[name]
 
     return Conversions()
 
 
 @pytest.fixture(scope="session")
-def model_files(conversions, loaded, representative, tmp_path_factory):
+def model_files(
+    conversions: Mapping[str, Conversion],
+    loaded: LoadedModel,
+    representative: RepresentativeSet,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
     """Model files with manifests, by recipe."""
+    from convert.converter import describe
+    from convert.files import write_model
+
     folder = tmp_path_factory.mktemp("models")
     return {
         name: write_model(
@@ -72,7 +87,7 @@ def model_files(conversions, loaded, representative, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pair_folder(tmp_path_factory):
+def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five pairs of 64x64."""
     folder = tmp_path_factory.mktemp("pairs")
     for index, (noisy, clean) in enumerate(zip(*noisy_pictures(5, SIZE, seed=3), strict=True)):
@@ -82,15 +97,17 @@ def pair_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def qat_file(tmp_path_factory):
+def qat_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network with TensorFlow's fake quantization on every activation, and no clip, as QAT is exported."""
+    tf = tensorflow()
+    import tf_keras as keras
 
-    def at(low, high):
+    def at(low: float, high: float) -> Callable[[Any], Any]:
         return lambda x: tf.quantization.fake_quant_with_min_max_args(x, low, high)
 
     ranges = {"denoise": at(0.0, 1.0), "join0": at(-6.0, 6.0), "rise0": at(-4.0, 4.0), "residual": at(-1.0, 1.0)}
 
-    def wrap(layer):
+    def wrap(layer: Any) -> Any:
         if layer.name == "clip":
             return lambda x: x
         after = ranges.get(layer.name) or (at(0.0, 6.0) if layer.name.endswith("_relu") else None)

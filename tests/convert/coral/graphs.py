@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,33 +15,33 @@ from quietcam.tflite.packing import schema
 SIDE = 16
 
 
-def kernel(*shape, seed=0):
+def kernel(*shape: int, seed: int = 0) -> tf.Tensor:
     return tf.constant(np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32))
 
 
-def conv(x, outputs=8):
+def conv(x: tf.Tensor, outputs: int = 8) -> tf.Tensor:
     return tf.nn.relu(tf.nn.conv2d(x, kernel(3, 3, x.shape[-1], outputs), 1, "SAME") + 0.1)
 
 
-def transposed(x, padding, stride, side):
+def transposed(x: tf.Tensor, padding: str, stride: int, side: int) -> tf.Tensor:
     inputs = x.shape[-1]
     return tf.nn.conv2d_transpose(x, kernel(2, 2, 8, inputs), [1, side, side, 8], stride, padding)
 
 
-def resized(x, side, method="bilinear"):
+def resized(x: tf.Tensor, side: int, method: str = "bilinear") -> tf.Tensor:
     return tf.image.resize(x, [side, side], method=method)
 
 
-def aligned(x, side):
+def aligned(x: tf.Tensor, side: int) -> tf.Tensor:
     return tf.compat.v1.image.resize_bilinear(x, [side, side], align_corners=True)
 
 
-def two_heads(x):
+def two_heads(x: tf.Tensor) -> dict[str, tf.Tensor]:
     """One that stays on the CPU, and one that comes after it in the file and does not need it."""
     return {"a": conv(tf.nn.leaky_relu(x, 0.2)), "b": conv(conv(x, 16), 4)}
 
 
-GRAPHS = {
+GRAPHS: dict[str, Callable[[tf.Tensor], Any]] = {
     "good": lambda x: conv(conv(x)),
     "depth_to_space": lambda x: conv(tf.nn.depth_to_space(conv(x), 2)),
     "leaky_relu": lambda x: conv(tf.nn.leaky_relu(conv(x), 0.2)),
@@ -62,7 +64,7 @@ GRAPHS = {
     "tile": lambda x: conv(tf.tile(tf.nn.avg_pool2d(conv(x), SIDE, SIDE, "VALID"), [1, 8, 8, 1])),
     "softmax": lambda x: tf.nn.softmax(tf.reshape(conv(x), [1, -1])),
 }
-SHAPES = {"batch": [2, SIDE, SIDE, 3], "dynamic": [None, None, None, 3]}
+SHAPES: dict[str, list[Any]] = {"batch": [2, SIDE, SIDE, 3], "dynamic": [None, None, None, 3]}
 FLOAT = ("float", "dynamic")
 
 
@@ -88,7 +90,7 @@ def graph(name: str) -> bytes:
 def too_many_parameters(width: int = 3000) -> bytes:
     """One 1x1 convolution from ``width`` to ``width`` channels of a single pixel: 9 MB of weights."""
 
-    def widen(model, kinds):
+    def widen(model: Any, kinds: Any) -> None:
         del kinds
         subgraph = model.subgraphs[0]
         subgraph.operators = subgraph.operators[:1]
@@ -110,7 +112,7 @@ def too_many_parameters(width: int = 3000) -> bytes:
     return edited(graph("good"), widen)
 
 
-def edited(content: bytes, edit) -> bytes:
+def edited(content: bytes, edit: Callable[[Any, Any], None]) -> bytes:
     """``content`` after ``edit(model, kinds)`` has changed the schema's objects of it."""
     import flatbuffers
 
@@ -138,7 +140,7 @@ def package(runtime: int = 14, compiler: str = "16.0.384591198") -> bytes:
 def compiled(content: bytes, left: int = 0, options: bytes | None = None) -> bytes:
     """What the compiler makes of a model, as far as quietcam reads it: one custom operator, the last ``left`` kept."""
 
-    def edit(model, kinds):
+    def edit(model: Any, kinds: Any) -> None:
         code = kinds.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = kinds.BuiltinOperator.CUSTOM
         code.customCode = b"edgetpu-custom-op"
