@@ -30,7 +30,7 @@ class FrameDenoiser(Protocol):
 
     The pipeline calls everything but ``report`` from one thread: ``plan``, then ``treat`` or ``treat_whole`` unless the
     frame is left out or passes, then ``done``. Wrappers change what a denoiser does without the pipeline knowing:
-    :class:`edge.run.ladder_denoiser.LadderDenoiser`, :class:`edge.run.reloading.ReloadingDenoiser`.
+    :class:`edge.run.degrade.ladder_denoiser.LadderDenoiser`, :class:`edge.run.reloading.ReloadingDenoiser`.
     """
 
     @abstractmethod

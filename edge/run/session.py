@@ -18,14 +18,14 @@ from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.harm import check_strength
 from edge.network.modelfile import load_model
 from edge.network.variants import load_variants
+from edge.run.degrade.ladder_denoiser import LadderOptions, open_ladder
+from edge.run.degrade.temperature import Thermometer
 from edge.run.frame import Frame
 from edge.run.health import Health
-from edge.run.ladder_denoiser import LadderOptions, open_ladder
 from edge.run.options import RunOptions
 from edge.run.pipeline import Pipeline
 from edge.run.reloading import ReloadingDenoiser
 from edge.run.report import report_of
-from edge.run.temperature import Thermometer
 from edge.sinks import Sink, open_sink
 from edge.sinks.targets import checked_targets
 from edge.web.controls import RunControls

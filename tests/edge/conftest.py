@@ -50,7 +50,7 @@ def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "run.pipeline._GRACE": WAIT,
         "run.pipeline._SOON": WAIT,
         "run.reloading._SOON": WAIT,
-        "run.temperature._GRACE": WAIT,
+        "run.degrade.temperature._GRACE": WAIT,
         "service.reload._GRACE": WAIT,
         "web.hub._GRACE": WAIT,
         "web.server._GRACE": WAIT,

@@ -17,8 +17,8 @@ from edge.run.sink_thread import SinkThread
 from edge.sinks import Sink, open_sink
 from edge.sinks.targets import checked_targets
 from quietcam.errors import UsageError
+from tests.edge.run.faults.test_ending import Endless, Finishes, in_thread
 from tests.edge.run.parts import Numbers, PlusOne
-from tests.edge.run.test_ending import Endless, Finishes, in_thread
 from tests.waiting import ended, until
 
 

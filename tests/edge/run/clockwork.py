@@ -10,10 +10,10 @@ import numpy as np
 from edge.cameras.base import Camera
 from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.treatment import Treatment
+from edge.run.degrade.temperature import Thermometer
 from edge.run.frame import Frame
 from edge.run.health import Health
 from edge.run.pipeline import Pipeline
-from edge.run.temperature import Thermometer
 from edge.sinks.base import Sink
 from quietcam.image import Image
 from tests.edge.treating import Treats

@@ -9,10 +9,10 @@ import pytest
 
 from edge.network.denoiser import Denoiser
 from edge.network.treatment import Rung, Treatment
+from edge.run.degrade.ladder import Ladder, LadderRules
+from edge.run.degrade.ladder_denoiser import LadderDenoiser
 from edge.run.frame import Frame
 from edge.run.health import Degradation, Health, degradation
-from edge.run.ladder import Ladder, LadderRules
-from edge.run.ladder_denoiser import LadderDenoiser
 from edge.run.pipeline import Pipeline
 from quietcam.image import Image
 from tests.edge.run.clockwork import Clockwork, Viewer, Warm

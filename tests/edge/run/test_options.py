@@ -13,7 +13,7 @@ from edge.cameras.picamera.camera import PicameraOptions
 from edge.cameras.synthetic import SyntheticOptions
 from edge.cameras.v4l2.camera import V4l2Options
 from edge.run.cli import run_command
-from edge.run.ladder_denoiser import LadderOptions
+from edge.run.degrade.ladder_denoiser import LadderOptions
 from edge.run.options import RunOptions
 from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.web import WebOptions

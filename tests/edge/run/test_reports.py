@@ -16,9 +16,9 @@ from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.network.denoiser import Denoiser
 from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.interpreter import Interpreter
-from edge.run.ladder_denoiser import LadderOptions, open_ladder
+from edge.run.degrade.ladder_denoiser import LadderOptions, open_ladder
+from edge.run.degrade.temperature import Thermometer
 from edge.run.pipeline import Pipeline
-from edge.run.temperature import Thermometer
 from edge.service.watchdog import _line
 from edge.sinks.null import NullSink
 from edge.sinks.spool.options import SpoolOptions

@@ -13,11 +13,11 @@ import pytest
 from edge.cameras.supervised import SupervisedCamera
 from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
+from edge.run.degrade.temperature import Temperature, Thermometer
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
 from edge.run.reloading import ReloadingDenoiser
 from edge.run.session import RunOptions, open_session
-from edge.run.temperature import Temperature, Thermometer
 from edge.service.notify import Notifier
 from edge.service.reload import Reloader
 from edge.sinks.null import NullSink
@@ -45,7 +45,7 @@ def _nothing_is_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs is given up soon here, since nothing else is waited for."""
-    for name in ("run.pipeline._SOON", "run.temperature._GRACE", "service.reload._GRACE", "web.server._GRACE"):
+    for name in ("run.pipeline._SOON", "run.degrade.temperature._GRACE", "service.reload._GRACE", "web.server._GRACE"):
         monkeypatch.setattr(f"edge.{name}", 0.05)
 
 

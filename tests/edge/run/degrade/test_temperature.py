@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.run.temperature import Temperature
+from edge.run.degrade.temperature import Temperature
 
 
 class TestTemperature:

@@ -13,10 +13,10 @@ import pytest
 from edge.network.denoiser import Denoiser
 from edge.network.frame_denoiser import FrameDenoiser, Plan
 from edge.network.treatment import Rung
-from edge.run.ladder import Ladder, LadderRules
-from edge.run.ladder_denoiser import LadderDenoiser, LadderOptions, ScalableDenoiser, open_ladder
+from edge.run.degrade.ladder import Ladder, LadderRules
+from edge.run.degrade.ladder_denoiser import LadderDenoiser, LadderOptions, ScalableDenoiser, open_ladder
+from edge.run.degrade.temperature import Thermometer, hot_by_default
 from edge.run.pipeline import Pipeline
-from edge.run.temperature import Thermometer, hot_by_default
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
 from quietcam.sensor.scenes import generate_scene
@@ -155,7 +155,7 @@ class TestSmallerModel:
         denoiser.close()
 
     def test_one_that_is_ready_after_the_end_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("edge.run.ladder_denoiser._GRACE", 0.0)
+        monkeypatch.setattr("edge.run.degrade.ladder_denoiser._GRACE", 0.0)
         ready, closed = threading.Event(), threading.Event()
 
         class Late(Small):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.network.treatment import Rung
-from edge.run.ladder import Ladder, LadderRules
+from edge.run.degrade.ladder import Ladder, LadderRules
 
 RULES = LadderRules(hot=80, cool=72, settle=5, recover=60, longest=480)
 STEPS = (Rung.FULL, Rung.HALF_SIZE, Rung.EVERY_SECOND, Rung.PASS_THROUGH)

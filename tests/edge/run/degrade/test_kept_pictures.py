@@ -11,9 +11,9 @@ import pytest
 
 from edge.network.denoiser import Denoiser
 from edge.network.treatment import Rung, Treatment
+from edge.run.degrade.ladder import Ladder, LadderRules
+from edge.run.degrade.ladder_denoiser import LadderDenoiser, LadderOptions, open_ladder
 from edge.run.frame import Frame
-from edge.run.ladder import Ladder, LadderRules
-from edge.run.ladder_denoiser import LadderDenoiser, LadderOptions, open_ladder
 from edge.sinks.folder import FolderSink
 from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.sink import SpoolSink

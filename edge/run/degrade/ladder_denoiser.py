@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from edge.network import gil_window
 from edge.network.frame_denoiser import FrameDenoiser, Plan
 from edge.network.treatment import Rung, Treated, Treatment
-from edge.run.ladder import Ladder, LadderRules
-from edge.run.temperature import Thermometer, hot_by_default
+from edge.run.degrade.ladder import Ladder, LadderRules
+from edge.run.degrade.temperature import Thermometer, hot_by_default
 from quietcam.errors import UsageError, one_line
 from quietcam.image import Image
 from quietcam.process.stopping import process
