@@ -26,7 +26,7 @@ def commit() -> str:
 
 def machine() -> str:
     """Processor, cores, and the instructions that its int8 kernels use."""
-    from edge.network.instructions import instructions_here
+    from edge.network.runtime.instructions import instructions_here
 
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")

@@ -22,7 +22,7 @@ from quietcam.data.sets.pairs import Pair
 from quietcam.data.sets.problems import log_problems
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, to_rgb
-from quietcam.quality_gate import QualityGate
+from quietcam.quality.gate import QualityGate
 from quietcam.terminal.log import log
 from quietcam.terminal.progress import progress
 from quietcam.tflite.manifest import strip_manifest

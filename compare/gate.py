@@ -1,11 +1,11 @@
-"""The quality gate of a comparison: each quantized model held against the limits of ``quietcam.quality_gate``."""
+"""The quality gate of a comparison: each quantized model held against the limits of ``quietcam.quality.gate``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from compare.scores import GateCheck, ModelScore
-from quietcam.quality_gate import GroupDrop, QualityGate
+from quietcam.quality.gate import GroupDrop, QualityGate
 
 __all__ = ["check_drops"]
 

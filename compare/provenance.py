@@ -13,7 +13,7 @@ import numpy as np
 
 from compare.contenders import Contender
 from compare.costs import runtime_of
-from edge.network.instructions import instructions_here
+from edge.network.runtime.instructions import instructions_here
 
 __all__ = ["machine", "tools"]
 

@@ -18,7 +18,7 @@ from convert.sources.finished import find_source, load_finished
 from convert.sources.loaded_model import LoadedModel
 from quietcam.data.sets.pairs import Pair
 from quietcam.errors import UsageError
-from quietcam.quality_gate import QualityGate
+from quietcam.quality.gate import QualityGate
 from quietcam.representative.set import RepresentativeSet, load_set
 
 __all__ = ["MAX_DROP", "MAX_DROP_ISO", "convert"]

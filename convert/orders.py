@@ -22,13 +22,13 @@ from quietcam.data.samples import SampleSet
 from quietcam.data.sets.pairs import Pair
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.atomic import make_folder
-from quietcam.quality_gate import QualityGate
+from quietcam.quality.gate import QualityGate
+from quietcam.quality.worse import worse_in_validation, worse_than_noisy
 from quietcam.representative.lint import lint
 from quietcam.representative.set import RepresentativeSet
 from quietcam.terminal.log import log
 from quietcam.terminal.progress import progress
 from quietcam.tflite.activations import layer_name
-from quietcam.worse import worse_in_validation, worse_than_noisy
 
 __all__ = ["Order", "Outcome", "carry_out"]
 

@@ -10,7 +10,7 @@ from convert.converter import Conversion
 from convert.quantize.loss import Loss
 from convert.quantize.rescue import Rescue
 from convert.quantize.soundness import Fault
-from quietcam.quality_gate import QualityGate
+from quietcam.quality.gate import QualityGate
 from quietcam.representative.rules import LintFinding
 from quietcam.tflite.activations import Activation, Range
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.network.denoiser import Denoiser
-from edge.network.instructions import instructions_here
 from edge.network.modelfile import ModelFile
+from edge.network.runtime.instructions import instructions_here
 from edge.run.health import Health, Latency, peak_memory_mib
 from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink

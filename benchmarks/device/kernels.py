@@ -86,7 +86,7 @@ def main() -> int:
         print(json.dumps(measure(options.measure, options.threads, options.peer)))
         return 0
 
-    from edge.network.instructions import instructions_here
+    from edge.network.runtime.instructions import instructions_here
 
     if instructions_here().name != next(iter(HIDDEN)):
         raise SystemExit(f"This script hides what a processor has. Received: one with {instructions_here().name}.")

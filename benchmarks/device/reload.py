@@ -67,7 +67,7 @@ def in_place(denoiser: Denoiser, path: Path) -> None:
 
 
 def at_once(denoiser: Denoiser, path: Path) -> None:
-    with mock.patch("edge.network.gil_window.background_work", contextlib.nullcontext):
+    with mock.patch("edge.network.runtime.gil_window.background_work", contextlib.nullcontext):
         denoiser.reload(path)
 
 

@@ -14,7 +14,7 @@ from quietcam.data.sets.groups import group_order, iso_bucket
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.quality_gate import mean_drops
+from quietcam.quality.gate import mean_drops
 from quietcam.sensor.noise import gaussian, salt_and_pepper
 
 SETS = ("sidd_native/valid", "sidd_small_256/valid")

@@ -16,7 +16,7 @@ from convert.quantize.scheme import Prepared, Scheme
 from edge.network.denoiser import Denoiser
 from quietcam.data.samples import SampleSet
 from quietcam.metrics import psnr
-from quietcam.quality_gate import GroupDrop, QualityGate, iso_of, mean_drops, worst_drop
+from quietcam.quality.gate import GroupDrop, QualityGate, iso_of, mean_drops, worst_drop
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.measurement import tensor_runner
 

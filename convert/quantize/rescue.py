@@ -11,7 +11,7 @@ from typing import Any
 from convert.quantize.loss import Judge, Loss
 from convert.quantize.ranges import RangeRule
 from convert.quantize.scheme import Prepared, Scheme
-from quietcam.quality_gate import QualityGate
+from quietcam.quality.gate import QualityGate
 from quietcam.terminal.progress import Progress
 from quietcam.tflite.activations import layer_name
 from quietcam.tflite.twins import FOREIGN_QAT

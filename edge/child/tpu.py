@@ -13,10 +13,10 @@ import numpy as np
 
 from edge.child.process import GRACE, Child, ChildError, Shared
 from edge.child.tpu_job import DROP, LOAD, RUN, describe
-from edge.network import gil_window
 from edge.network.delegates import Device
 from edge.network.interpreter import Interpreter, closed
 from edge.network.modelfile import ModelFile
+from edge.network.runtime import gil_window
 from quietcam.errors import DeviceError, QuietcamError
 
 __all__ = ["Tpu", "TpuInterpreter", "probe"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.doctor.machine import Machine
-from edge.network.instructions import instructions
+from edge.network.runtime.instructions import instructions
 from quietcam.finding import Finding
 
 __all__ = [

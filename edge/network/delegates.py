@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from edge.network.runtime import runtime
+from edge.network.runtime.installed import runtime
 from quietcam.errors import DeviceError, UsageError, one_line
 
 __all__ = ["CPU", "DEVICE_MEANS", "Device", "library_name", "load_delegate", "parse_devices"]

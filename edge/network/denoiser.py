@@ -11,12 +11,12 @@ import numpy as np
 
 from edge.child.trial import Trial
 from edge.models import describe, resize_command
-from edge.network import gil_window
 from edge.network.engine import Engine
 from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
+from edge.network.runtime import gil_window
 from edge.network.tiles import Tiles, grid_of
 from edge.network.treatment import Treated, Treatment
 from edge.network.variants import ModelVariants, load_variants

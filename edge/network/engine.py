@@ -17,7 +17,7 @@ from edge.child.tpu import Tpu, TpuInterpreter
 from edge.network.delegates import CPU, Device, parse_devices
 from edge.network.interpreter import Interpreter, check_threads
 from edge.network.modelfile import ModelFile
-from edge.network.runtime import runtime
+from edge.network.runtime.installed import runtime
 from edge.network.variants import ModelVariants, load_variants
 from edge.network.worker import Answer, Worker
 from quietcam.backoff import Backoff

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.network import gil_window
 from edge.network.modelfile import ModelFile, load_model
-from edge.network.runtime import runtime
+from edge.network.runtime import gil_window
+from edge.network.runtime.installed import runtime
 from quietcam.blocks import depth_to_space
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge.cameras.base import Camera
-from edge.network import gil_window
 from edge.network.frame_denoiser import FrameDenoiser, Plan
+from edge.network.runtime import gil_window
 from edge.network.treatment import Rung, Treated, Treatment
 from edge.run.buffers import BufferPool
 from edge.run.camera_thread import CameraThread, QueuedFrame

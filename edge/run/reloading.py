@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.network import gil_window
 from edge.network.frame_denoiser import FrameDenoiser, Plan
+from edge.network.runtime import gil_window
 from edge.network.treatment import Treated
 from quietcam.errors import one_line
 from quietcam.image import Image

@@ -7,7 +7,7 @@ import pytest
 from compare.gate import check_drops
 from compare.scores import GroupScore, ModelScore
 from quietcam.data.sets.groups import iso_bucket
-from quietcam.quality_gate import LEAST_PICTURES, QualityGate
+from quietcam.quality.gate import LEAST_PICTURES, QualityGate
 
 
 def row(name, drop, buckets, reference="float"):

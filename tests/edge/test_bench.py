@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.bench import bench
-from edge.network.instructions import instructions_here
 from edge.network.modelfile import load_model
+from edge.network.runtime.instructions import instructions_here
 from quietcam.errors import UsageError
 
 

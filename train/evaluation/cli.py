@@ -63,9 +63,9 @@ def evaluate_command(
     from quietcam.data.load import load_pairs
     from quietcam.files.atomic import make_folder
     from quietcam.process.native_output import native_output_caught
+    from quietcam.quality.worse import worse_than_noisy
     from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
-    from quietcam.worse import worse_than_noisy
 
     with native_output_caught():
         from train.evaluation.evaluate import evaluate, whole_pictures

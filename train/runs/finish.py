@@ -13,8 +13,8 @@ import tf_keras as keras
 
 from quietcam.evaluation import Evaluation, SetScore, Treatments, Validation, write_evaluation
 from quietcam.files.atomic import atomic_path, write_text
+from quietcam.quality.worse import worse_than_noisy
 from quietcam.terminal.log import log
-from quietcam.worse import worse_than_noisy
 from train.config import RunConfig, dump_config
 from train.evaluation.validation import Denoise, inference, validate
 from train.patches.sets import TrainingData

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge.network import gil_window
 from edge.network.frame_denoiser import FrameDenoiser, Plan
+from edge.network.runtime import gil_window
 from edge.network.treatment import Rung, Treated, Treatment
 from edge.run.degrade.ladder import Ladder, LadderRules
 from edge.run.degrade.temperature import Thermometer, hot_by_default

@@ -17,7 +17,7 @@ from convert.sources.keras_model import load_keras
 from edge.network.modelfile import load_model
 from quietcam.app.cli import run
 from quietcam.image import to_float
-from quietcam.quality_gate import QualityGate
+from quietcam.quality.gate import QualityGate
 from quietcam.representative.set import save_set
 from tests.tiny_network import noisy_pictures, set_of
 

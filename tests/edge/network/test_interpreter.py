@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from edge.network import interpreter as user
-from edge.network import runtime as seam
 from edge.network.interpreter import Interpreter, default_threads
 from edge.network.modelfile import load_model
-from edge.network.runtime import Runtime
+from edge.network.runtime import installed as seam
+from edge.network.runtime.installed import Runtime
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from tests.small_models import expected, picture
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.network import gil_window
 from edge.network.denoiser import Denoiser
 from edge.network.interpreter import Interpreter
+from edge.network.runtime import gil_window
 from edge.run.pipeline import Pipeline
 from tests.edge.run.parts import Numbers, PlusOne
 from tests.small_models import picture

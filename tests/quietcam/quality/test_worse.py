@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quietcam.worse import worse_in_validation, worse_than_noisy
+from quietcam.quality.worse import worse_in_validation, worse_than_noisy
 
 
 def test_only_data_sets_that_get_worse_are_named_with_the_difference():

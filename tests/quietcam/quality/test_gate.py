@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quietcam.quality_gate import GroupDrop, QualityGate, mean_drops, worst_drop
+from quietcam.quality.gate import GroupDrop, QualityGate, mean_drops, worst_drop
 
 
 def test_a_bucket_of_fewer_than_3_pictures_is_left_out() -> None:

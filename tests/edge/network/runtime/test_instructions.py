@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.network.instructions import instructions, instructions_here
+from edge.network.runtime.instructions import instructions, instructions_here
 
 PI_3 = "Features\t: fp asimd evtstrm crc32 cpuid\n"  # Cortex-A53; a Pi 4's Cortex-A72 tells the same
 PI_5 = (
