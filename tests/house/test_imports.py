@@ -10,7 +10,7 @@ import pytest
 
 grimp = pytest.importorskip("grimp", reason="needs the extra 'dev'")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def find_circle(packages: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 
 from quietcam.app.cli import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("quietcam", "edge", "calibration", "convert", "compare", "train")
 WRITTEN = {"_build", "commands"}  # by `make docs`, from the code itself
 PAGES = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DESKTOP = "tensorflow tf_keras keras tensorflow_model_optimization scipy h5py matplotlib skimage PIL"
 CODE = f"""
 import sys
