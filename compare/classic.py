@@ -100,7 +100,7 @@ def _blur(noisy: Image, sigma: float) -> Image:
 
 
 def _nlm(noisy: Image, h: float) -> Image:
-    """Non-local means (Buades, Coll and Morel, CVPR 2005) as OpenCV does it: in Lab, one ``h`` for light and colour."""
+    """Non-local means (Buades, Coll and Morel, CVPR 2005) as OpenCV does it: in Lab, one ``h`` for light and color."""
     import cv2
 
     if noisy.shape[2] == 1:

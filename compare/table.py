@@ -97,7 +97,7 @@ def _groups(comparison: Comparison, kind: str, title: str) -> Table:
 
 
 def _regions(comparison: Comparison) -> Table:
-    """PSNR by region and light, colour bias and banding, of every row."""
+    """PSNR by region and light, color bias and banding, of every row."""
     heads = ["PSNR dB of", *REGIONS, *LIGHTS, "bias R, G, B", "banding"]
     table = _table(heads)
     for row in comparison.rows:

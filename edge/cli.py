@@ -78,7 +78,7 @@ def bench_command(
 
 
 def models_command(json: Json = None) -> None:
-    """List the models that ship: their size, cost, quality, and the licence of their training data.
+    """List the models that ship: their size, cost, quality, and the license of their training data.
 
     Example: `quietcam models`
     """
@@ -106,7 +106,7 @@ def models_command(json: Json = None) -> None:
         json,
         models,
         "Models that ship",
-        ["name", "frame", "kB", "GMACs at 256x256", "PSNR dB", "licence of its data"],
+        ["name", "frame", "kB", "GMACs at 256x256", "PSNR dB", "license of its data"],
         rows,
         notes,
     )

@@ -213,8 +213,8 @@ class _Probe:
         self._shape, self._cells = shape, (rows, columns)
         steps = np.arange(_SIDE)
         # Blocks are the last axis, so that arithmetic runs along contiguous memory.
-        colour, y, x = np.arange(channels).reshape(-1, 1, 1, 1), steps.reshape(-1, 1, 1), steps.reshape(-1, 1)
-        self._offsets = (y * width + x) * channels + colour
+        color, y, x = np.arange(channels).reshape(-1, 1, 1, 1), steps.reshape(-1, 1, 1), steps.reshape(-1, 1)
+        self._offsets = (y * width + x) * channels + color
         size = (channels, _SIDE, _SIDE, rows * columns)
         self._indices, self._values = np.empty(size, np.intp), np.empty(size, np.uint8)
         self._planes, self._turned, self._doubled = (np.empty(size, np.float32) for _ in range(3))
@@ -253,9 +253,9 @@ class _Probe:
             power += self._power(planes.swapaxes(1, 2), self._doubled.swapaxes(1, 2), lag)
             # The mean square of a second difference is 1 + 4 + 1 times the variance; there are two axes.
             power *= np.float32(1.0 / (12.0 * _SIDE * (_SIDE - 2 * lag) * len(planes)))
-            colour = power[1:].sum(axis=0)
-            np.add(power[0], colour, out=powers[i])
-            powers[2 + i] = colour
+            color = power[1:].sum(axis=0)
+            np.add(power[0], color, out=powers[i])
+            powers[2 + i] = color
 
     def _power(self, planes: _Floats, doubled: _Floats, lag: int) -> _Floats:
         """The sum of squares of second differences along the first axis of the blocks: ``(C, N)``."""
@@ -275,15 +275,15 @@ def _estimate_from_blocks(levels: _Floats, powers: _Floats) -> NoiseEstimate:
     powers = powers[:, order].reshape(4, groups, members)
     few = max(1, members // _FLATTEST)
     flattest = np.argpartition(powers[0], few - 1, axis=1)[:, :few] + np.arange(groups)[:, np.newaxis] * members
-    near, far, near_colour, far_colour = powers.reshape(4, -1)[:, flattest.reshape(-1)].sum(axis=1).tolist()
+    near, far, near_color, far_color = powers.reshape(4, -1)[:, flattest.reshape(-1)].sum(axis=1).tolist()
     if near <= 0.0:
         return NoiseEstimate(0.0, 0.0, 0.0)
     quiet = round(_QUIET * (members - 1))
-    near_low, far_low, near_colour_low, far_colour_low = np.partition(powers, quiet, axis=2)[:, :, quiet].astype(float)
-    if near_colour > 0.01 * near:
-        ratio = far_colour / near_colour
-        near_low = np.minimum(near_low, near_colour_low * (near / near_colour))
-        far_low = np.minimum(far_low, far_colour_low * (far / max(far_colour, 1e-9)))
+    near_low, far_low, near_color_low, far_color_low = np.partition(powers, quiet, axis=2)[:, :, quiet].astype(float)
+    if near_color > 0.01 * near:
+        ratio = far_color / near_color
+        near_low = np.minimum(near_low, near_color_low * (near / near_color))
+        far_low = np.minimum(far_low, far_color_low * (far / max(far_color, 1e-9)))
     else:  # one channel, or three equal ones
         ratio = far / near
     grain = min(max((ratio - _WHITE) / (_GRAIN - _WHITE), 0.0), 1.0)

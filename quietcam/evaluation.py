@@ -184,7 +184,7 @@ class Evaluation:
         gmacs_256: multiply-accumulates for 256x256 pixels, in 1e9.
         parameters: how many weights and biases.
         sparsity: share of zeros among the convolutions' weights, 0 to 1.
-        data: what the network was trained on, now and before, and the licence; see ``train.run_directory.origin``.
+        data: what the network was trained on, now and before, and the license; see ``train.run_directory.origin``.
         extra_noise: shares of patches that had plain noise, by kind. tools: version by package.
     """
 

@@ -41,10 +41,10 @@ def estimate_impulses(frame: Image) -> Impulses:
         return Impulses(0.0, 0.0)
     rows = np.arange(1, height - 1, max(1, height // _ROWS))
     first = frame[rows, :, 0].astype(np.int16)
-    centre = first[:, 1:-1]
+    center = first[:, 1:-1]
     # The cheap tests come first: in a black or overexposed frame every pixel is extreme.
-    likely = (centre == 0) | (centre == 255)
-    likely &= (np.abs(centre - first[:, :-2]) > _STAND_OUT // 2) & (np.abs(centre - first[:, 2:]) > _STAND_OUT // 2)
+    likely = (center == 0) | (center == 255)
+    likely &= (np.abs(center - first[:, :-2]) > _STAND_OUT // 2) & (np.abs(center - first[:, 2:]) > _STAND_OUT // 2)
     row, column = np.nonzero(likely)
     if row.size < _FEWEST:
         return Impulses(0.0, 0.0)
@@ -56,4 +56,4 @@ def estimate_impulses(frame: Image) -> Impulses:
     if found.sum() < _FEWEST:
         return Impulses(0.0, 0.0)
     power = np.square(values - around.mean(axis=0)).mean(axis=1)[found].sum()
-    return Impulses(float(found.sum()) / centre.size, float(power) / centre.size)
+    return Impulses(float(found.sum()) / center.size, float(power) / center.size)

@@ -30,7 +30,7 @@ class TileGrid:
 
     Tiles begin at multiples of ``stride``, the total stride of the network. So the network's grids of stride 2 lie in a
     tile as they would lie in the whole frame. Where the last tile reaches over the right or lower edge of the frame,
-    the frame is mirrored. Tiles are spread evenly, and neighbours share at least ``overlap`` pixels. The outer
+    the frame is mirrored. Tiles are spread evenly, and neighbors share at least ``overlap`` pixels. The outer
     ``margin`` of a tile has weight 0, except at the edge of the frame; between the margins of two tiles the weights
     form a ramp.
     If ``margin`` is half the receptive field, the result is exactly that of the network on the whole frame, except near

@@ -31,7 +31,7 @@ class StartingNetwork:
     Attributes:
         model: a network with these weights; None where they are random, and then the rest is empty.
         weights: what ``evaluation.json`` tells of them.
-        origin: the data that they were trained on, and its licence.
+        origin: the data that they were trained on, and its license.
     """
 
     model: keras.Model | None = None

@@ -103,8 +103,8 @@ def show(rows: list[tuple[str, str, str, float, float]]) -> None:
 def clean_sides(data: Path) -> None:
     """Is what the clean sides of sidd_native/valid read texture, or noise that their averaging left?
 
-    In the flattest twentieth of their blocks, without what is wide: noise that is left has the strength by colour, the
-    grain and the correlation between colours of the camera's own noise; grey texture has none of them.
+    In the flattest twentieth of their blocks, without what is wide: noise that is left has the strength by color, the
+    grain and the correlation between colors of the camera's own noise; gray texture has none of them.
     """
     import cv2
 
@@ -168,13 +168,13 @@ def calibrate() -> None:
         probe = _Probe(flat.shape, flat.shape[0] // _SIDE, flat.shape[1] // _SIDE)
         levels, powers = probe.buffers(1)
         probe.measure(noisy, probe.places(), levels, powers)
-        near, far, near_colour, far_colour = powers
+        near, far, near_color, far_color = powers
         flattest = np.argsort(near)[: len(near) // 8]
         lows = []
-        for everything, colour in ((near, near_colour), (far, far_colour)):
-            share = everything[flattest].sum() / colour[flattest].sum()
-            lows.append(min(np.quantile(everything, 0.1), share * np.quantile(colour, 0.1)))
-        ratio = far_colour[flattest].sum() / near_colour[flattest].sum()
+        for everything, color in ((near, near_color), (far, far_color)):
+            share = everything[flattest].sum() / color[flattest].sum()
+            lows.append(min(np.quantile(everything, 0.1), share * np.quantile(color, 0.1)))
+        ratio = far_color[flattest].sum() / near_color[flattest].sum()
         found[kind].append((float(ratio), truth / lows[0], truth / lows[1]))
     for kind, values in found.items():
         ratio, near, far = np.median(values, axis=0)

@@ -2,14 +2,14 @@
 
     python -m benchmarks.data.noise_realism [--data ../shared/data] [--out benchmarks/results]
 
-One pipeline stands for all cameras. Its colour matrix, gains and demosaic were fitted to the 23 crops of one phone in
+One pipeline stands for all cameras. Its color matrix, gains and demosaic were fitted to the 23 crops of one phone in
 ``sidd_native/train`` (``--fit`` does it again). Of each picture only shot and read noise are fitted, on its left half;
 all figures are those of its right half. Exposure stays at 1: where nothing saturates, its effect looks like that of
 shot and read noise. The clean side is treated as the average of an endless burst and converted back into what the
 sensor saw.
 
-``--own-colours`` is a diagnosis, not a result: matrix and gains, too, are fitted to each picture's left half. Errors
-that remain come from the form of the pipeline; errors that vanish came from the colours of the phone.
+``--own-colors`` is a diagnosis, not a result: matrix and gains, too, are fitted to each picture's left half. Errors
+that remain come from the form of the pipeline; errors that vanish came from the colors of the phone.
 
 Writes noise_realism.csv and noise_realism.png. Lines end in "ok" where the target holds: variance within 15 % in every
 bin of 4,000 pixels or more, lag-1 autocorrelation within 0.05, correlation between channels within 0.1.
@@ -41,7 +41,7 @@ CHANNELS = "RGB"
 
 # red's loss of green and blue, green's of red and blue, blue's of red and green; ln of red and blue gain; detail
 FITTED = (0.458, -0.271, 0.077, 0.093, -0.037, 0.543, 0.462, 0.392, 1.101, 0.727, 0.775)
-COLOURS = tuple(range(8))
+COLORS = tuple(range(8))
 START = (0.74, -0.22, 0.06, 0.26, -0.05, 0.42, 0.43, 0.82, 1.0, 1.0, 1.0)
 
 
@@ -160,14 +160,14 @@ def shadows(noisy: Image) -> Floats:
     return shares
 
 
-def judge(folder: Path, side: str, *, own_colours: bool = False) -> list[Verdict]:
+def judge(folder: Path, side: str, *, own_colors: bool = False) -> list[Verdict]:
     verdicts, isp = [], pipeline(FITTED)
     for pair in find_pairs(folder / side):
         noisy, clean = pair.read()
         half = noisy.shape[1] // 2
         left = noisy[:, :half].copy(), clean[:, :half].copy()
-        if own_colours:
-            isp = pipeline(refine(FITTED, [left], COLOURS))
+        if own_colors:
+            isp = pipeline(refine(FITTED, [left], COLORS))
         noise = fit_noise(*left, isp)
         noisy, clean = (np.ascontiguousarray(image[:, half:]) for image in (noisy, clean))
         made, truth = imitate(clean, noise, isp, seed=1)
@@ -239,12 +239,12 @@ def plot(path: Path, verdicts: list[Verdict]) -> None:
     for column, verdict in zip(axes.T, shown, strict=True):
         column[0].set_title(verdict.name[:24], fontsize=8)
         levels = (np.arange(BINS) + 0.5) * (256 // BINS)
-        for k, colour in enumerate(("tab:red", "tab:green", "tab:blue")):
+        for k, color in enumerate(("tab:red", "tab:green", "tab:blue")):
             enough = verdict.real.count[k] >= LEAST
-            column[0].plot(levels[enough], verdict.real.variance[k][enough], "o", color=colour, markersize=4)
-            column[0].plot(levels[enough], verdict.synthetic.variance[k][enough], "-", color=colour)
-            column[1].plot((1, 2, 3), verdict.real.lags[k], "o", color=colour, markersize=4)
-            column[1].plot((1, 2, 3), verdict.synthetic.lags[k], "-", color=colour)
+            column[0].plot(levels[enough], verdict.real.variance[k][enough], "o", color=color, markersize=4)
+            column[0].plot(levels[enough], verdict.synthetic.variance[k][enough], "-", color=color)
+            column[1].plot((1, 2, 3), verdict.real.lags[k], "o", color=color, markersize=4)
+            column[1].plot((1, 2, 3), verdict.synthetic.lags[k], "-", color=color)
         column[1].plot((4, 5, 6), verdict.real.channels, "ko", markersize=4)
         column[1].plot((4, 5, 6), verdict.synthetic.channels, "k_", markersize=12)
         column[1].set_xticks(range(1, 7), ("lag 1", "2", "3", "RG", "GB", "RB"), fontsize=7)
@@ -321,7 +321,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--fit", action="store_true", help="fit the pipeline to the train crops, print it, and stop")
     parser.add_argument(
-        "--own-colours", action="store_true", help="fit matrix and gains to each picture; writes nothing"
+        "--own-colors", action="store_true", help="fit matrix and gains to each picture; writes nothing"
     )
     arguments = parser.parse_args()
     folder = arguments.data / "sidd_native"
@@ -331,8 +331,8 @@ def main() -> None:
     if arguments.fit:
         print(", ".join(f"{value:.3f}" for value in fit_pipeline(folder)))
         return
-    own = arguments.own_colours
-    verdicts = [verdict for side in ("train", "valid") for verdict in judge(folder, side, own_colours=own)]
+    own = arguments.own_colors
+    verdicts = [verdict for side in ("train", "valid") for verdict in judge(folder, side, own_colors=own)]
     show(verdicts)
     if not own:
         write_csv(arguments.out / "noise_realism.csv", verdicts)

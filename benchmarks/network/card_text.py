@@ -37,8 +37,8 @@ def card(
         f"({costs['int8']['bytes']:,} bytes, {costs['int8']['bytes_gzipped']:,} gzipped), both ends 1/255, -128, and "
         f"as its float twin ({costs['float32']['bytes']:,}, {costs['float32']['bytes_gzipped']:,}).",
         "",
-        "## Data and licence",
-        f"{training['data']}. Licence of the data: {training['licence']}. The model itself: Apache-2.0.",
+        "## Data and license",
+        f"{training['data']}. License of the data: {training['licence']}. The model itself: Apache-2.0.",
         "",
         "| share of each batch | from |",
         "| --- | --- |",
@@ -54,7 +54,7 @@ def card(
         "PSNR in dB of central 256x256 crops, uint8 RGB, without the gate; casts are the mean error in steps of 255. "
         "These few crops are no SIDD benchmark.",
         "",
-        "| picture | noisy | int8 | float twin | a peer | colour cast of noisy, R G B | of int8 |",
+        "| picture | noisy | int8 | float twin | a peer | color cast of noisy, R G B | of int8 |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in SETS:
@@ -113,7 +113,7 @@ def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: 
     cast = max(rows, key=lambda row: max(map(abs, row.cast)))
     lines = [
         f"- Its worst crop is {least.name}: {least.noisy:.2f} to {least.by_model['int8']:.2f} dB.",
-        f"- Its strongest colour cast is that of {cast.name}: {cast.cast} steps of 255; the noisy side's is "
+        f"- Its strongest color cast is that of {cast.name}: {cast.cast} steps of 255; the noisy side's is "
         f"{cast.noisy_cast}, since what is clipped at black makes a dark picture's noise one-sided.",
         "- Made worse, without the gate: "
         + ("; ".join(f"{row.name}, {row.noisy:.2f} to {row.by_model['int8']:.2f} dB" for row in worse) or "none.")

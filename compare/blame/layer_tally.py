@@ -122,7 +122,7 @@ def starved_weights(tally: LayerTally, tallies: Sequence[LayerTally]) -> tuple[l
     """The readers that make up for a layer's outlier channel by small weights: their names, and their weights with that
     channel alone as the quantized model has it.
 
-    Weights share a scale for each output channel. Those that read a channel of k times the size of its neighbours are
+    Weights share a scale for each output channel. Those that read a channel of k times the size of its neighbors are
     k times smaller than theirs, so they get k times fewer steps: the reader pays for what this layer did.
     """
     channel = tally.outlier

@@ -60,7 +60,7 @@ def render(compared: Compared, exhibits: Sequence[Exhibit]) -> str:
             for names, scores in ((REGIONS, comparison.subject.regions), (LIGHTS, comparison.subject.lights))
             for name, score in ((name, scores[name]) for name in names)
         ],
-        colours=tables.colours(comparison),
+        colors=tables.colors(comparison),
         exhibits=exhibits,
         worst=[(patch, _error(comparison, patch)) for patch in compared.worst],
         costliest=[(patch, _error(comparison, patch)) for patch in compared.costliest],
@@ -113,8 +113,8 @@ def _facts(row: ModelScore) -> list[tuple[str, str]]:
     if manifest["receptive_field"]:
         facts.append(("receptive field", f"{manifest['receptive_field']} pixels"))
     if training.get("data"):
-        licence = f" ({training['licence']})" if training.get("licence") else ""
-        facts.append(("trained on", f"{training['data']}{licence}"))
+        terms = f" ({training['licence']})" if training.get("licence") else ""
+        facts.append(("trained on", f"{training['data']}{terms}"))
     if ranges:
         patches = f", {ranges['patches']} patches" if ranges.get("patches") else ""
         facts.append(("int8 ranges", f"{ranges.get('from')}{patches}"))

@@ -10,7 +10,7 @@ from compare.regions import LIGHTS, REGIONS
 from compare.scores import Comparison, ModelScore
 from compare.table import COLUMNS, cells, sort_values
 
-__all__ = ["Row", "Table", "colours", "gate", "groups", "layers", "models", "recipe_of", "regions"]
+__all__ = ["Row", "Table", "colors", "gate", "groups", "layers", "models", "recipe_of", "regions"]
 
 Cell = tuple[str, float | str | None]
 """The text of a cell, and the value that it is sorted by; None where it is empty."""
@@ -107,8 +107,8 @@ def regions(comparison: Comparison) -> Table:
     return Table(["PSNR dB of", *REGIONS, *LIGHTS], rows)
 
 
-def colours(comparison: Comparison) -> Table:
-    """Bias of every row's colours, and its banding."""
+def colors(comparison: Comparison) -> Table:
+    """Bias of every row's colors, and its banding."""
     rows = []
     for row in comparison.rows:
         dark = row.lights["shadows"].bias

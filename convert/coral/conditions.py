@@ -224,6 +224,6 @@ HALF_PIXEL = Condition(
     "of larger ones compiler 15 left some on the CPU, and of 16 a maintainer named only size as a reason)",
     lambda op: True if not option("halfPixelCenters")(op) or max(op.outputs[0].shape[1:3]) <= _SEEN_HALF else None,
     Source("google-coral/test_data, MoveNet's compiled twin (seen); google-coral/edgetpu #396, #597"),
-    "compile it and see; nearest-neighbour doubling was seen to map with 16",
+    "compile it and see; nearest-neighbor doubling was seen to map with 16",
 )
 NOT_THE_BATCH = Condition("nothing along the batch", axes_spare_batch(1), TABLE, "work along the inner three sides")

@@ -166,14 +166,14 @@ def _cut(counts: NDArray[np.int64], low: float, high: float, tail: float) -> Ran
 def _least_error(activation: Activation) -> Range:
     """The ends, out of a grid of tails on each side, with the least squared error of rounding and clipping."""
     counts, edges = activation.counts.astype(np.float64), activation.edges
-    centres = (edges[:-1] + edges[1:]) / 2
+    centers = (edges[:-1] + edges[1:]) / 2
     total = counts.sum()
 
     def ends(shares: NDArray[np.float64]) -> list[float]:
         return [activation.quantile(float(share)) for share in shares]
 
     def clipped(end: float, above: bool) -> float:
-        beyond = np.maximum(centres - end, 0.0) if above else np.maximum(end - centres, 0.0)
+        beyond = np.maximum(centers - end, 0.0) if above else np.maximum(end - centers, 0.0)
         return float(counts @ beyond**2 / total)
 
     lows = sorted({min(each, 0.0) for each in ends(_GRID)})

@@ -117,8 +117,8 @@ def _look(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> tuple[str, str,
     contrast = max(float(each.max()) for each in cells) - min(float(each.min()) for each in cells)
     if most - least < 1 / 255 and contrast > _CONTRAST:
         level = round(255 * (least + most) / 2)
-        colour = {0: ", black all over", 255: ", white all over"}.get(level, "")
-        return "constant", f"the float network's output is {level} of 255 whatever the picture is{colour}", distance
+        color = {0: ", black all over", 255: ", white all over"}.get(level, "")
+        return "constant", f"the float network's output is {level} of 255 whatever the picture is{color}", distance
     ends = np.mean(
         [
             np.mean(((b <= 0) & (a > _NEAR_END)) | ((b >= 1) & (a < 1 - _NEAR_END)))

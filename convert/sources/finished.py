@@ -138,7 +138,7 @@ def _twins(first: FinishedModel) -> dict[str, FinishedModel]:
     for path in sorted(first.path.parent.glob(f"{first.manifest.name}_*{_TFLITE}")):
         try:
             other = _read(path)
-        except ModelError:  # a damaged neighbour is no twin, and nobody asked for it
+        except ModelError:  # a damaged neighbor is no twin, and nobody asked for it
             continue
         if other is not None and other.manifest.recipe in _KEPT and _is_twin(first, other):
             found.append(other)

@@ -41,7 +41,7 @@ class Denoiser(FrameDenoiser):
         model: the name of a model that ships, as ``small``; or a path, a :class:`edge.network.modelfile.ModelFile`, or
             variants from :func:`edge.network.variants.load_variants`. ``quietcam models`` lists the models that ship.
         threads: of the CPU's kernels, 1 to 256. Defaults to one per core, up to 4.
-        overlap: pixels that neighbouring tiles share. Defaults to what the model's receptive field needs, up to a
+        overlap: pixels that neighboring tiles share. Defaults to what the model's receptive field needs, up to a
             quarter of a tile.
         device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several of them with commas, which share the tiles.
         strength: the network's share in the result, 0 to 1. It can be changed between frames.

@@ -74,7 +74,7 @@ class ModelFile:
 
     @property
     def overlap(self) -> int:
-        """Pixels that neighbouring tiles share: twice the reach, up to a quarter of a tile."""
+        """Pixels that neighboring tiles share: twice the reach, up to a quarter of a tile."""
         side = min(self.height, self.width)
         wanted = _OVERLAP if self.reach is None else 2 * self.reach
         return min(wanted, side // 4, side - self.stride)

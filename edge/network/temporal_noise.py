@@ -63,8 +63,8 @@ class TemporalNoiseEstimator:
         x = ((column + place[1]) * ((width - _FOOTPRINT) / columns)).astype(np.intp)
         steps = np.arange(_SIDE) * _STRIDE
         within = (steps[:, np.newaxis] * width + steps).reshape(1, -1, 1) * channels
-        colour = np.arange(channels).reshape(-1, 1, 1)
-        self._indices = within + colour + (y * width + x) * channels
+        color = np.arange(channels).reshape(-1, 1, 1)
+        self._indices = within + color + (y * width + x) * channels
 
     @staticmethod
     def fits(shape: tuple[int, ...]) -> bool:

@@ -33,7 +33,7 @@ from quietcam.terminal.progress import progress
 __all__ = ["ORIGIN", "make_generated_pair", "read_band", "write_pairs"]
 
 ORIGIN = "origin.json"
-"""The file beside noisy/ and clean/ that says what the pictures are and their licence. Training passes it on."""
+"""The file beside noisy/ and clean/ that says what the pictures are and their license. Training passes it on."""
 
 
 def write_pairs(

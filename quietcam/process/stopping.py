@@ -81,7 +81,7 @@ class Stopping:
             os.set_blocking(end, False)
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._signalled)
+                signal.signal(number, self._signaled)
         # A service starts with SIGHUP ignored, so that none ends it before this line. From here on it handles SIGHUP.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN or os.environ.get("NOTIFY_SOCKET"):
             signal.signal(signal.SIGHUP, self._hung_up)
@@ -174,7 +174,7 @@ class Stopping:
         while True:  # another thread is ending the process
             time.sleep(LONGEST)
 
-    def _signalled(self, number: int, frame: object) -> None:
+    def _signaled(self, number: int, frame: object) -> None:
         """Signal handler: Python runs it in the main thread, once that runs Python code."""
         del number, frame
         if self._stage is _Stage.START:

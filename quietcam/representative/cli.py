@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["mount", "show_findings"]
 
 _MOST_ROWS = 20
-_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+_COLORS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def mount(app: typer.Typer) -> None:
@@ -82,7 +82,7 @@ def show_findings(findings: list[LintFinding], console: Console) -> None:
     if not findings:
         console.print("nothing doubtful found", style="green")
     for finding in findings:
-        console.print(finding.severity, style=_COLOURS[finding.severity], end=" ")
+        console.print(finding.severity, style=_COLORS[finding.severity], end=" ")
         console.print(f"{finding.name}: {finding}", soft_wrap=True)
 
 

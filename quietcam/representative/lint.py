@@ -135,9 +135,9 @@ def _neighbors(values: NDArray[np.float32]) -> float:
     """Correlation of horizontally neighboring values within patches, all patches together; 1 where nothing varies."""
     if values.shape[2] < 2:
         return 1.0
-    centred = values - values.mean(axis=(1, 2), keepdims=True)
-    power = float((centred**2).mean())
-    return float((centred[:, :, 1:] * centred[:, :, :-1]).mean()) / power if power > 1.0 else 1.0
+    centered = values - values.mean(axis=(1, 2), keepdims=True)
+    power = float((centered**2).mean())
+    return float((centered[:, :, 1:] * centered[:, :, :-1]).mean()) / power if power > 1.0 else 1.0
 
 
 def _of_repetition(pixels: Image) -> list[LintFinding]:

@@ -240,7 +240,7 @@ GAINS = (1.0, 64.0)
 
 
 def sensor(name: str, gain: float = 1.0) -> SensorNoise:
-    """A Raspberry Pi camera's sensor at an analogue gain.
+    """A Raspberry Pi camera's sensor at an analog gain.
 
     libcamera's noise profile says: standard deviation = constant + slope * sqrt(pixel), on a 16-bit scale
     above black, both times sqrt(gain). The constant is 0 in all four tuning files, so with the range
@@ -255,7 +255,7 @@ def sensor(name: str, gain: float = 1.0) -> SensorNoise:
     if tuned is None:
         raise UsageError(f"Unknown sensor. Received: {name}. Known: {', '.join(sorted(SENSORS))}.")
     if not GAINS[0] <= gain <= GAINS[1]:
-        raise UsageError(f"The analogue gain must lie in {GAINS[0]:g} to {GAINS[1]:g}. Received: {gain}.")
+        raise UsageError(f"The analog gain must lie in {GAINS[0]:g} to {GAINS[1]:g}. Received: {gain}.")
     shot = tuned.slope**2 * gain / (65535 - tuned.black)
     return SensorNoise(shot, (tuned.electrons * shot) ** 2)
 

@@ -115,7 +115,7 @@ def test_every_prefix_of_a_set_is_the_smaller_set(pictures: Path) -> None:
 
 
 def test_the_set_reaches_as_far_as_the_data_does(tmp_path: Path) -> None:
-    """One black and one white pixel among 20 pictures of middle grey: patches that hold them are in."""
+    """One black and one white pixel among 20 pictures of middle gray: patches that hold them are in."""
     rng = np.random.default_rng(1)
     for index in range(20):
         picture = rng.integers(90, 160, (200, 300, 3), np.uint8)

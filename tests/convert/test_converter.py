@@ -59,7 +59,7 @@ def test_sizes_other_than_the_patches_and_other_than_square_work(loaded, represe
     assert conversion.graph.int8_share == 1.0
 
 
-def test_the_ends_are_the_pixels_even_if_the_pictures_are_grey(loaded):
+def test_the_ends_are_the_pixels_even_if_the_pictures_are_gray(loaded):
     """Both ends are planted; without them the input's scale would follow the darkest and the brightest pixel."""
     dull = set_of(noisy_pictures(4, 32)[0] // 2 + 50)
     conversion = convert_model(loaded, get_recipe("int8"), width=SIZE, height=SIZE, representative=dull)
@@ -107,9 +107,9 @@ def test_a_size_that_does_not_divide_is_wrong_usage_with_a_size_that_does(loaded
 
 
 def test_a_set_of_other_channels_is_wrong_usage(loaded, representative):
-    grey = set_of(representative.patches[..., :1])
+    gray = set_of(representative.patches[..., :1])
     with pytest.raises(UsageError, match="3 channels"):
-        convert_model(loaded, get_recipe("int8"), width=SIZE, height=SIZE, representative=grey)
+        convert_model(loaded, get_recipe("int8"), width=SIZE, height=SIZE, representative=gray)
 
 
 @pytest.mark.parametrize("recipe", ["float16", "dynamic_int8", "int8x16"])

@@ -84,8 +84,8 @@ def test_blind_finds_white_noise_on_a_flat_picture(sigma: float, channels: int) 
 
 
 def test_three_equal_channels_give_the_estimate_of_one() -> None:
-    grey = gaussian(np.full((256, 256, 1), 120, np.uint8), 8.0, rng())
-    assert estimate_blind(np.repeat(grey, 3, axis=2)).sigma == pytest.approx(8.0, rel=0.08)
+    gray = gaussian(np.full((256, 256, 1), 120, np.uint8), 8.0, rng())
+    assert estimate_blind(np.repeat(gray, 3, axis=2)).sigma == pytest.approx(8.0, rel=0.08)
 
 
 @pytest.mark.parametrize("kind", DEMOSAICS)

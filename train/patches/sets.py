@@ -188,7 +188,7 @@ def _open_packed(folder: Path, config: RunConfig, all_of_it: bool) -> _Part:
         held,
         {
             "data": shards.plan.data,
-            "licence": _licence(picture.instance for picture in pictures),
+            "licence": _license(picture.instance for picture in pictures),
             "scenes": {side: _short(sorted({each.scene for each in pictures if each.side == side})) for side in SIDES},
             "sha256": shards.digest,
         },
@@ -286,18 +286,18 @@ def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
 
 
 def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
-    """What a data set is, and under which licence: from its ``origin.json``, else from SIDD's names of files."""
+    """What a data set is, and under which license: from its ``origin.json``, else from SIDD's names of files."""
     if (folder / ORIGIN).is_file():
         with suppress(OSError, JsonError):
             values = read_object(folder / ORIGIN, MOST_OF_A_LIST)
             return {key: str(values.get(key, "unknown")) for key in ("data", "licence")}
     return {
         "data": _name(folder),
-        "licence": _licence(pair.instance.name if pair.instance else "" for pair in found.pairs),
+        "licence": _license(pair.instance.name if pair.instance else "" for pair in found.pairs),
     }
 
 
-def _licence(instances: Iterable[str]) -> str:
+def _license(instances: Iterable[str]) -> str:
     names = list(instances)
     return "MIT (SIDD)" if names and all(names) else "unknown: ask whoever trained it"
 

@@ -1,4 +1,4 @@
-"""Which data weights were trained on, now and before: its licence stays with them, and none of it counts as unseen."""
+"""Which data weights were trained on, now and before: its license stays with them, and none of it counts as unseen."""
 
 from __future__ import annotations
 

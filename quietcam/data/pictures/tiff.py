@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["Directory", "exif_orientation", "is_adobe_rgb", "read_directories", "upright"]
 
 ORIENTATION = 0x0112
-_EXIF, _INTEROP, _COLOUR_SPACE = 0x8769, 0xA005, 0xA001
+_EXIF, _INTEROP, _COLOR_SPACE = 0x8769, 0xA005, 0xA001
 _MOST_DIRECTORIES = 64
 _MOST_ENTRIES = 4096
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -126,4 +126,4 @@ def is_adobe_rgb(exif: bytes) -> bool:
         interop = _read_one(exif, first.order, inner.number(_INTEROP, 0), big=False)[0]
     except (ValueError, struct.error):
         return False
-    return inner.number(_COLOUR_SPACE, 1) == 0xFFFF and interop.content(1).startswith(b"R03")
+    return inner.number(_COLOR_SPACE, 1) == 0xFFFF and interop.content(1).startswith(b"R03")

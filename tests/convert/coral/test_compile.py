@@ -39,7 +39,7 @@ def model(model_files, tmp_path):
 def behave(model, tmp_path, monkeypatch):
     """Set how the stand-in behaves: its manner, what it leaves on the CPU, and the rows of its log."""
 
-    def set_behaviour(manner, left=0, rows=None):
+    def set_behavior(manner, left=0, rows=None):
         counts = {}
         for op in check_model(model).ops:
             counts[op.kind] = counts.get(op.kind, 0) + 1
@@ -52,7 +52,7 @@ def behave(model, tmp_path, monkeypatch):
         monkeypatch.setenv("STAND_IN_ROWS", everything if rows is None else rows)
         return counts
 
-    return set_behaviour
+    return set_behavior
 
 
 def compile_it(model, out=None, seconds=30.0):

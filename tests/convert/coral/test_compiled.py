@@ -1,4 +1,4 @@
-"""Models that the Edge TPU's compiler has been over: recognised by its operator, described by its package."""
+"""Models that the Edge TPU's compiler has been over: recognized by its operator, described by its package."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from convert.coral.check import check_content
 from .graphs import compiled, graph, package
 
 
-def test_a_compiled_model_is_recognised_and_described():
+def test_a_compiled_model_is_recognized_and_described():
     report = check_content(compiled(graph("good")), "good_edgetpu")
     assert report.holds
     assert (report.compiled.programs, report.compiled.runtime, report.compiled.compiler) == (1, 14, "16.0.384591198")

@@ -11,7 +11,7 @@ from quietcam.tflite.graph import read_graph
 from .graphs import SIDE, graph
 
 
-def test_the_peak_of_a_chain_is_its_widest_neighbours():
+def test_the_peak_of_a_chain_is_its_widest_neighbors():
     """conv 3 -> 8 -> 8 channels at 16x16: alive are at most the two ends of one operator."""
     memory = measure(read_graph(graph("good")).ops)
     area = SIDE * SIDE

@@ -243,8 +243,8 @@ class TestSynthetic:
             open_camera(f"synthetic:{part}")
 
     def test_unknown_words_are_answered_with_the_known(self) -> None:
-        with pytest.raises(UsageError, match=r"options size, fps, sensor.*Received: colour=red"):
-            open_camera("synthetic:colour=red")
+        with pytest.raises(UsageError, match=r"options size, fps, sensor.*Received: color=red"):
+            open_camera("synthetic:color=red")
         with pytest.raises(UsageError, match="imx219"):
             open_camera("synthetic:sensor=imx999")
         with pytest.raises(UsageError, match="gain"):

@@ -231,7 +231,7 @@ def test_a_network_that_fails_in_mid_run_lets_live_frames_pass() -> None:
 
 
 def test_a_model_that_takes_over_may_make_another_shape() -> None:
-    """As a colour one after a gray one: its first frame meets memory of the old shape, the next ones do not."""
+    """As a color one after a gray one: its first frame meets memory of the old shape, the next ones do not."""
     met: list[bool] = []
 
     class Grows(PlusOne):

@@ -119,7 +119,7 @@ def drawn(page: Any) -> Image:
 
 
 def roughness(image: Image) -> float:
-    """Mean difference of neighbouring pixels: high in a noisy picture."""
+    """Mean difference of neighboring pixels: high in a noisy picture."""
     return float(np.abs(np.diff(image[..., 1].astype(int), axis=1)).mean())
 
 

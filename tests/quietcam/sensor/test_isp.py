@@ -24,7 +24,7 @@ def srgb(linear: float) -> float:
 @pytest.mark.parametrize("phase", PHASES)
 @settings(max_examples=15, deadline=None)
 @given(level=st.integers(0, 255), contrast=st.sampled_from([0.0, 0.3, 1.0]), exposure=st.floats(0.5, 1.0))
-def test_a_flat_grey_scene_comes_back(kind: str, phase: str, level: int, contrast: float, exposure: float) -> None:
+def test_a_flat_gray_scene_comes_back(kind: str, phase: str, level: int, contrast: float, exposure: float) -> None:
     isp = Isp(2.1, 1.6, VIVID, exposure, kind, contrast, phase)
     scene = np.full((7, 9, 3), level, np.uint8)
     assert np.array_equal(develop(mosaic(to_linear(scene, isp), phase), isp), scene)
@@ -32,10 +32,10 @@ def test_a_flat_grey_scene_comes_back(kind: str, phase: str, level: int, contras
 
 @settings(max_examples=40, deadline=None)
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_a_flat_colour_that_the_camera_can_see_comes_back(colour: tuple[int, int, int]) -> None:
-    """Such a matrix has an inverse without negative entries, so no colour lies below the sensor's black."""
+def test_a_flat_color_that_the_camera_can_see_comes_back(color: tuple[int, int, int]) -> None:
+    """Such a matrix has an inverse without negative entries, so no color lies below the sensor's black."""
     isp = Isp(2.0, 1.7, VIVID)
-    scene = np.full((6, 6, 3), colour, np.uint8)
+    scene = np.full((6, 6, 3), color, np.uint8)
     back = develop(mosaic(to_linear(scene, isp)), isp)
     assert np.abs(back.astype(int) - scene).max() <= 1
 
@@ -53,7 +53,7 @@ def test_white_balance_and_exposure_are_undone_before_the_sensor() -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_the_mosaic_keeps_one_colour_a_site(phase: str) -> None:
+def test_the_mosaic_keeps_one_color_a_site(phase: str) -> None:
     light = np.broadcast_to(np.array([0.1, 0.2, 0.3], np.float32), (4, 6, 3))
     names = {0.1: "R", 0.2: "G", 0.3: "B"}
     block = mosaic(light, phase)[2:4, 2:4].ravel()
@@ -95,8 +95,8 @@ def test_malvar_is_the_papers_kernels() -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("kind", DEMOSAICS)
-def test_a_colour_ramp_is_interpolated_exactly_inside(kind: str, phase: str) -> None:
-    """Every kernel reproduces a plane; a grey one in Malvar's case, which takes slopes from other colours."""
+def test_a_color_ramp_is_interpolated_exactly_inside(kind: str, phase: str) -> None:
+    """Every kernel reproduces a plane; a gray one in Malvar's case, which takes slopes from other colors."""
     ys, xs = np.mgrid[0:10, 0:13].astype(np.float32)
     plane = 0.2 + 0.02 * ys + 0.03 * xs
     light = np.stack([plane, plane, plane], axis=2)
@@ -104,7 +104,7 @@ def test_a_colour_ramp_is_interpolated_exactly_inside(kind: str, phase: str) -> 
     assert np.allclose(out[2:-2, 2:-2], light[2:-2, 2:-2], atol=1e-6)
 
 
-def test_bilinear_reads_no_other_colour() -> None:
+def test_bilinear_reads_no_other_color() -> None:
     light = np.zeros((8, 8, 3), np.float32)
     light[..., 0] = 0.5
     out = demosaic(mosaic(light, "GBRG"), "bilinear", "GBRG")
@@ -112,7 +112,7 @@ def test_bilinear_reads_no_other_colour() -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_detail_leads_from_bilinear_to_malvar_colour_by_colour(phase: str) -> None:
+def test_detail_leads_from_bilinear_to_malvar_color_by_color(phase: str) -> None:
     raw = np.random.Generator(np.random.PCG64(4)).random((12, 10), np.float32)
     soft, sharp = (demosaic(raw, kind, phase) for kind in ("bilinear", "malvar"))
     assert np.array_equal(demosaic(raw, "malvar", phase, (0.0, 0.0, 0.0)), soft)

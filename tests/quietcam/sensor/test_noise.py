@@ -113,10 +113,10 @@ def test_the_average_is_that_of_many_exposures(noisy: SensorNoise) -> None:
 
 def test_an_averaged_ground_truth_differs_only_where_noise_is_clipped() -> None:
     sensor, isp = SensorNoise(3e-3, 4e-5), Isp()
-    dark, grey = flat(12, 64), flat(120, 64)
+    dark, gray = flat(12, 64), flat(120, 64)
     plain, lifted = (noise.sensor_pair(dark, sensor, isp, rng(), averaged=a)[1] for a in (False, True))
     assert lifted.mean() > plain.mean() + 2.0
-    assert np.array_equal(noise.sensor_pair(grey, sensor, isp, rng(), averaged=True)[1], grey)
+    assert np.array_equal(noise.sensor_pair(gray, sensor, isp, rng(), averaged=True)[1], gray)
     assert np.array_equal(noise.sensor_pair(dark, QUIET, isp, rng(), averaged=True)[1], dark)
 
 
@@ -131,7 +131,7 @@ def test_mean_is_kept_where_nothing_clips(channels: int) -> None:
 
 
 def test_grain_is_a_sensors() -> None:
-    """Demosaicing spreads each site's noise: neighbours correlate as in phone pictures (0.25 to 0.65)."""
+    """Demosaicing spreads each site's noise: neighbors correlate as in phone pictures (0.25 to 0.65)."""
     matrix = ((1.4, -0.3, -0.1), (-0.15, 1.35, -0.2), (-0.03, -0.27, 1.3))
     noisy, clean = noise.sensor_pair(
         flat(110, 256), SensorNoise(2e-3, 5e-6), Isp(matrix=matrix, demosaic="malvar"), rng()
@@ -185,7 +185,7 @@ def test_random_cameras_spread_as_the_fit_says() -> None:
     slope = np.polyfit(logs, np.log([camera.noise.read for camera in cameras]), 1)[0]
     assert slope == pytest.approx(noise.SIDD_LEVELS.read_slope, abs=0.05)
     for isp in (camera.isp for camera in cameras):
-        assert np.allclose(np.sum(isp.matrix, axis=1), 1.0), "greys stay grey"
+        assert np.allclose(np.sum(isp.matrix, axis=1), 1.0), "grays stay gray"
         assert isp.red_gain >= 1.0
         assert isp.blue_gain >= 1.0
     assert {camera.isp.demosaic for camera in cameras} == {"bilinear", "malvar"}

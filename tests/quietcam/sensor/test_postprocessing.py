@@ -19,7 +19,7 @@ def grain(seed: int = 0, size: int = 256, sigma: float = 12.0) -> Image:
 
 
 def lag_1(image: Image) -> float:
-    """How alike horizontal neighbours are: 0 of white noise."""
+    """How alike horizontal neighbors are: 0 of white noise."""
     plane = image[..., 1].astype(float) - image[..., 1].mean()
     return float((plane[:, 1:] * plane[:, :-1]).mean() / plane.var())
 

@@ -61,9 +61,9 @@ def test_edges_are_soft_as_behind_a_lens() -> None:
     """A lens of half a pixel or more leaves no hard steps: second differences stay below those of noise."""
     for seed in range(10):
         gray = generate_scene(128, 128, seed).astype(float).mean(axis=2)
-        neighbours = np.abs(np.diff(gray, axis=1)).mean()
+        neighbors = np.abs(np.diff(gray, axis=1)).mean()
         saw = np.abs(gray[:, 2:] - 2.0 * gray[:, 1:-1] + gray[:, :-2]).mean()
-        assert saw < 1.3 * neighbours  # white noise has 1.73
+        assert saw < 1.3 * neighbors  # white noise has 1.73
 
 
 def test_channels_go_together_as_in_natural_pictures(scenes: list[Image]) -> None:

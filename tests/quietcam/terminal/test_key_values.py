@@ -40,7 +40,7 @@ def test_spaces_and_empty_parts_do_not_count(text: str, values: dict[str, object
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("colour=red", "A thing has the options rate, count, format, place, word. Received: colour=red."),
+        ("color=red", "A thing has the options rate, count, format, place, word. Received: color=red."),
         ("rate=0.4", "A thing's rate is frames a second, 0.5 to 10. Received: rate=0.4."),
         ("rate=nan", "A thing's rate is frames a second, 0.5 to 10. Received: rate=nan."),
         ("rate", "A thing's rate is frames a second, 0.5 to 10. Received: rate."),
@@ -59,7 +59,7 @@ def test_a_mistake_is_told_with_the_rule_and_an_example(text: str, rule: str) ->
 @pytest.mark.parametrize("text", ["rate=secret,x@camera", "word=rtsp://owner:secret"])
 def test_what_may_be_part_of_a_password_is_not_shown(text: str) -> None:
     with pytest.raises(UsageError, match="not shown") as raised:
-        parse(f"{text},colour=red")
+        parse(f"{text},color=red")
     assert "secret" not in str(raised.value)
 
 

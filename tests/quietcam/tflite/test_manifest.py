@@ -206,7 +206,7 @@ def test_a_missing_key_is_named() -> None:
 
 
 def test_keys_of_a_later_minor_version_are_passed_over() -> None:
-    assert Manifest.from_dict(manifest_of().to_dict() | {"colour": "blue"}) == manifest_of()
+    assert Manifest.from_dict(manifest_of().to_dict() | {"color": "blue"}) == manifest_of()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3", "\x00"])

@@ -18,7 +18,7 @@ from quietcam.tflite.graph import read_graph
 from quietcam.tflite.receptive_field import receptive_field
 
 SIDE = 64
-CENTRE = 32
+CENTER = 32
 
 
 def _graph(model, side=SIDE):
@@ -29,7 +29,7 @@ def _graph(model, side=SIDE):
 def _farthest(model):
     """From every output pixel of the middle, how far the farthest input pixel is that changes it. From gradients."""
     farthest = 0
-    for position in range(CENTRE, CENTRE + 4):
+    for position in range(CENTER, CENTER + 4):
         noisy = tf.ones((1, SIDE, SIDE, 1))
         with tf.GradientTape() as tape:
             tape.watch(noisy)

@@ -124,7 +124,7 @@ def test_scenes_of_ones_own_pictures_do_without_those_that_cannot_be_used(config
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("scenes:colour=1", "options band, clean. Received: colour=1"),
+        ("scenes:color=1", "options band, clean. Received: color=1"),
         ("scenes:band=dark", "LOW:HIGH"),
         ("nowhere", "nowhere"),
         ("scenes@0", "is a number from"),

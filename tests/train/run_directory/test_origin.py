@@ -1,4 +1,4 @@
-"""Data that weights were trained on before is remembered: its licence holds, and it does not count as unseen."""
+"""Data that weights were trained on before is remembered: its license holds, and it does not count as unseen."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def origin(name, licence="MIT", test=("003",), split=""):
     }
 
 
-def test_data_and_licence_of_all_sittings_are_told_once():
+def test_data_and_license_of_all_sittings_are_told_once():
     a, b = origin("cam/pairs"), origin("cam/pairs2", "GPL; MIT")
     first = add_earlier(a, {})
     assert first == a
@@ -34,7 +34,7 @@ def test_data_and_licence_of_all_sittings_are_told_once():
     assert add_earlier(b, third)["data"] == "cam/pairs2; before that cam/pairs"
 
 
-def test_what_does_not_tell_its_licence_is_not_taken_for_free():
+def test_what_does_not_tell_its_license_is_not_taken_for_free():
     assert add_earlier(origin("a"), {"sources": ["elsewhere"]})["licence"] == "MIT; unknown"
 
 

@@ -1,6 +1,6 @@
 """A stand-in for the OS's picamera2, as far as the camera uses it: formats, requests, buffers that run out, controls.
 
-It follows picamera2's manual and the behaviour that its users report; it is not the hardware.
+It follows picamera2's manual and the behavior that its users report; it is not the hardware.
 """
 
 from __future__ import annotations

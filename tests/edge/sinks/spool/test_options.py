@@ -34,7 +34,7 @@ class TestUsage:
         ("text", "says"),
         [
             ("", "needs a folder"),
-            ("/x,colour=red", "has the options"),
+            ("/x,color=red", "has the options"),
             ("/x,size=big", "size is a number of bytes"),
             ("/x,size=-1", "size is"),
             ("/x,size=nan", "size is"),

@@ -29,8 +29,8 @@ def matrix_profile(name, primaries, gamma=None, table=None):
         b"desc": b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(78),
         b"wtpt": b"XYZ " + bytes(4) + number(0.9642) + number(1.0) + number(0.8249),
     }
-    for sign, colour in zip((b"r", b"g", b"b"), primaries, strict=True):
-        tags[sign + b"XYZ"] = b"XYZ " + bytes(4) + b"".join(map(number, colour))
+    for sign, color in zip((b"r", b"g", b"b"), primaries, strict=True):
+        tags[sign + b"XYZ"] = b"XYZ " + bytes(4) + b"".join(map(number, color))
         tags[sign + b"TRC"] = curve
     tags[b"cprt"] = b"text" + bytes(4) + b"none\0"
     directory, body, at = b"", b"", 132 + 12 * len(tags)

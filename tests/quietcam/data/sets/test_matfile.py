@@ -59,7 +59,7 @@ def save_mat(request):
     return FORMATS[request.param]
 
 
-@pytest.mark.parametrize("pictures", [3, 4])  # with 3 pictures, both ends of the axes have the length of colours
+@pytest.mark.parametrize("pictures", [3, 4])  # with 3 pictures, both ends of the axes have the length of colors
 def test_every_block_and_its_twin(tmp_path, blocks, save_mat, pictures):
     noisy, clean = blocks(1, pictures), blocks(2, pictures)
     save_mat(tmp_path / f"{NOISY}.mat", {NOISY: noisy})
