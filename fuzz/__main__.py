@@ -1,4 +1,4 @@
-"""``python -m fuzz [TARGET ...] [--seconds N] [--seed N]``: one target after the other, each in its own process."""
+"""``python -m fuzz [TARGET ...] [--seconds N] [--seed N]``: runs one target after another, each in its own process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fuzz.trials import STATE, Trials
 
 __all__ = ["main", "names", "run_here"]
 
-_STALL = 120.0  # seconds without a new trial: longer than any one takes on a slow machine
+_STALL = 120.0  # seconds without a new trial: longer than any trial takes on a slow machine
 _LOOK = 1.0
 _ROOT = Path("runs/fuzz")
 
@@ -30,20 +30,20 @@ def names() -> list[str]:
 
 
 def run_here(trials: Trials) -> None:
-    """Run a target in this process. Whatever it raises is a finding."""
+    """Run a target in this process. Everything that it raises is a finding."""
     import_module(f"fuzz.targets.{trials.target}").run(trials)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the targets that are named, or all; 0 where nothing was found, else 1."""
+    """Run the named targets, or all; returns 0 if they found nothing, 1 if they did."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(names())}; all of them if none")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"one of {', '.join(names())} (default: all)")
     parser.add_argument("--seconds", type=float, default=180.0, help="for each target (180)")
-    parser.add_argument("--seed", type=int, default=None, help="a new one each time, unless it is given")
-    parser.add_argument("--first", type=int, default=0, help="number of the first trial, to repeat one")
-    parser.add_argument("--trials", type=int, default=None, help="how many, at most")
-    parser.add_argument("--keep", type=Path, default=_ROOT, help=f"folder for inputs that were found ({_ROOT})")
-    parser.add_argument("--here", action="store_true", help="in this process, for a debugger")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the trials (default: a new one each time)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first trial, to repeat a trial")
+    parser.add_argument("--trials", type=int, default=None, help="most trials")
+    parser.add_argument("--keep", type=Path, default=_ROOT, help=f"folder for the inputs of findings ({_ROOT})")
+    parser.add_argument("--here", action="store_true", help="run in this process, for a debugger")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.targets if name not in names()]:
         parser.error(f"no target named {', '.join(unknown)}; there are {', '.join(names())}")
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_apart(name: str, seed: int, options: argparse.Namespace) -> bool:
-    """Run a target in a process of its own, which may crash or hang; whether it came through."""
+    """Run a target in its own process, which may crash or hang; returns whether it found nothing."""
     folder: Path = options.keep / name
     shutil.rmtree(folder, ignore_errors=True)
     print(f"{name}: seed {seed}, {options.seconds:g} s", flush=True)
@@ -86,7 +86,7 @@ def _run_apart(name: str, seed: int, options: argparse.Namespace) -> bool:
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path) -> str | None:
-    """Wait for the end; what went wrong, in words, or None. A trial that never ends is ended here."""
+    """Wait for the end; returns the fault in words, or None. A trial that hangs is killed."""
     seen, since = None, time.monotonic()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A whole command of quietcam's in this process, and all that it says, wherever it comes from."""
+"""Runs a whole quietcam command in this process, and catches all of its output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Told:
     Attributes:
         code: its exit code.
         out: what it wrote to the standard output.
-        said: what it said on the error stream.
+        said: its output on the error stream.
     """
 
     code: int
@@ -34,10 +34,10 @@ class Told:
 
 
 def run_command(words: Sequence[str]) -> Told:
-    """Run one. What is said goes past ``sys.stderr`` at times, so it is caught where it is said.
+    """Run one command. Some output bypasses ``sys.stderr``, so it is caught where it is made.
 
     Raises:
-        AssertionError: a user would have seen a traceback, an error that nobody thought of, or what acts on a terminal.
+        AssertionError: a user would have seen a traceback, an unexpected error, or control characters.
     """
     out, said = io.StringIO(), io.StringIO()
     with (

@@ -1,4 +1,4 @@
-"""A disk that fails now and then."""
+"""A disk that fails at random."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["failing"]
 
 @contextlib.contextmanager
 def failing(random: Random) -> Iterator[None]:
-    """Within the block system calls fail: few, some, or all."""
+    """Within the block, few, some or all system calls fail."""
     number = random.choice((errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EACCES))
     share = random.choice((0.03, 0.2, 1.0))
     with contextlib.ExitStack() as patches:

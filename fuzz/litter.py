@@ -1,9 +1,9 @@
-"""What somebody may leave in a folder that is not his: files, folders, links, pipes, sockets, by functions of one kind.
+"""Things that another user may leave in a folder: files, folders, links, pipes and sockets, one function for each.
 
-Each makes one thing at ``path``; ``victim`` is a folder of somebody else's with a file ``mine`` in it, for links.
+Each makes one thing at ``path``; ``victim`` is a folder of another user with a file ``mine`` in it, for links.
 """
 
-# ruff: noqa: ARG001  not every kind needs all it is given
+# ruff: noqa: ARG001  not every function needs all arguments
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to spoil bytes, texts and JSON values."""
+"""Damages bytes, texts and JSON values at random."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TEXTS = (
 
 
 def mutate_bytes(random: Random, content: bytes) -> bytes:
-    """``content`` with one to eight of its bytes or stretches flipped, cut, doubled, moved or made anew."""
+    """``content`` with one to eight of its bytes or stretches flipped, cut, doubled, moved or replaced."""
     changed = bytearray(content)
     for _ in range(random.choice((1, 1, 1, 2, 4, 8))):
         size = len(changed)
@@ -62,7 +62,7 @@ def mutate_bytes(random: Random, content: bytes) -> bytes:
 
 
 def odd_text(random: Random) -> str:
-    """A text that somebody did not think of."""
+    """An unusual text."""
     if random.random() < 0.6:
         return random.choice(_TEXTS)
     return "".join(
@@ -71,7 +71,7 @@ def odd_text(random: Random) -> str:
 
 
 def odd_value(random: Random, depth: int = 0) -> Any:
-    """A JSON value that somebody did not think of; NaN and infinities among them."""
+    """An unusual JSON value, NaN and infinities included."""
     match random.randrange(8 if depth < 3 else 5):
         case 0:
             return random.choice((None, True, False))
@@ -93,7 +93,7 @@ def odd_value(random: Random, depth: int = 0) -> Any:
 
 
 def mutate_json(random: Random, value: Any) -> Any:
-    """A copy of ``value`` in which one to four places, at any depth, hold something else, lack, or are there anew."""
+    """A copy of ``value`` in which one to four places, at any depth, are replaced, removed or added."""
     root = [copy.deepcopy(value)]
     for _ in range(random.choice((1, 1, 2, 4))):
         spot, key = _place(random, root)
@@ -115,7 +115,7 @@ def mutate_json(random: Random, value: Any) -> Any:
 
 
 def spelled(random: Random, value: Any) -> str:
-    """``value`` as JSON, or nearly: NaN and halves of surrogate pairs as Python writes them, or a key twice."""
+    """``value`` as JSON, or nearly: NaN and halves of surrogate pairs as Python writes them, or one key twice."""
     text = json.dumps(value, ensure_ascii=random.random() < 0.7, indent=random.choice((None, 1)))
     if random.random() < 0.05:
         text = text.replace('"format": 1', '"format": 1, "format": 2', 1)
@@ -123,7 +123,7 @@ def spelled(random: Random, value: Any) -> str:
 
 
 def _place(random: Random, root: list[Any]) -> tuple[Any, Any]:
-    """A container within ``root`` and a key or index of it."""
+    """A container inside ``root``, and one of its keys or indices."""
     spot: Any = root
     key: Any = 0
     while isinstance(spot[key], dict | list) and spot[key] and random.random() < 0.75:

@@ -1,4 +1,4 @@
-"""Trials: a random source for each, what was made in it, and when there are enough."""
+"""Trials: the random source of each trial, its inputs, and the end of the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from random import Random
 __all__ = ["STATE", "Trial", "Trials"]
 
 STATE = "trial.json"
-"""Which trial the input beside it belongs to."""
+"""File with the number of the trial that the input beside it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +24,22 @@ class Trial:
     folder: Path
 
     def keep(self, name: str, content: bytes | str) -> bytes:
-        """Note what was made before it is tried, in the file ``name``: a process that dies says nothing any more."""
+        """Write an input to the file ``name`` before it is tried, because a process that crashes cannot report it."""
         content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         (self.folder / name).write_bytes(content)
         return content
 
 
 class Trials:
-    """The trials of a run, until its time or their number is over.
+    """The trials of a run, until its time or the number of trials is reached.
 
     Args:
-        target: its name.
-        seed: of all of them.
-        folder: where the input of the present trial lies. Emptied before each.
-        seconds: None: without end.
-        most: how many; None: without end.
-        first: the number of the first one.
+        target: name of the target.
+        seed: seed of all trials.
+        folder: folder for the input of the present trial. Emptied before each trial.
+        seconds: time for all trials; None: no limit.
+        most: most trials; None: no limit.
+        first: number of the first trial.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Trials:
         first: int = 0,
     ) -> None:
         self.target, self.seed = target, seed
-        self.folder = folder.absolute()  # a target may work in another one
+        self.folder = folder.absolute()  # a target may change the current folder
         self.done = 0
         self._end = None if seconds is None else time.monotonic() + seconds
         self._most, self._first = most, first

@@ -1,4 +1,4 @@
-"""The golden frame: what the shipped models make of one picture here, to be held against another machine.
+"""The golden frame: writes what the shipped models make of one picture, to compare it with another machine.
 
     python lab/golden_frame.py write FOLDER      # noisy and denoised pictures of every int8 model that ships
     python lab/golden_frame.py check FOLDER      # on the other machine; exit code 3 when a value differs by more than 8

@@ -1,11 +1,11 @@
-"""What hangs, and what goes on all the same: `make hang`.
+"""Lets parts of a run hang, and checks that the other parts continue: `make hang`.
 
     python lab/hang.py [--rounds 30] [--seconds 5] [--only CASE]
 
-In each round a library, a disk (in mid-run, and from the start), the camera and the configuration hang, one after the
-other and all at once, each in a run of its own (`tests/edge/hanging.py`). Asked is: the page answers within 1 s, frames
-go on but where the camera hangs, SIGTERM ends the process within 2 s, with every other file whole and no process left.
-Exit code 3 where that does not hold. An Edge TPU that does not answer is given up after 2 s, for which frames wait.
+In each round a library, a disk (during the run, and from its start), the camera and the configuration hang, one after
+the other and all together, each in its own run (`tests/edge/hanging.py`). Then the page answers within 1 s, frames
+continue unless the camera hangs, SIGTERM ends the process within 2 s, all other files are whole and no process is left.
+Exit code 3 if one of these fails. An Edge TPU that does not answer is given up after 2 s, during which frames wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAGE, STOP = 1.0, 2.0  # seconds
 
 
 def judged(case: str, found: Found) -> list[str]:
-    """What is wrong with it."""
+    """The faults of a run, in words."""
     faults = list(found.faults)
     if found.page > PAGE:
         faults.append(f"the page took {found.page:.2f} s")
@@ -35,10 +35,10 @@ def judged(case: str, found: Found) -> list[str]:
 
 
 def main() -> int:
-    """All rounds; a line each where something is wrong, and a table at the end."""
+    """Run all rounds; print a line for each fault, and a table at the end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for which it hangs before the process is stopped")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time of the hang before the process is stopped")
     parser.add_argument("--only", choices=list(CASES))
     arguments = parser.parse_args()
     cases = [arguments.only] if arguments.only else list(CASES)

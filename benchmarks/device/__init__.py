@@ -1,1 +1,1 @@
-"""What runs on the device: frames, pages, processes, kernels."""
+"""Benchmarks of the parts that run on the device: frames, pages, processes, kernels."""

@@ -1,19 +1,19 @@
-"""What it costs to run an Edge TPU's library in a process of its own: all ways in turns, in one run.
+"""Time and memory of an Edge TPU's library in a separate process: all ways in turns, in one run.
 
     python -m benchmarks.device.child [--frames 200] [--rounds 10] [--before CHECKOUT] [--csv FILE]
 
-The tests' delegate library (tests/edge/fake_edgetpu.c; it needs a C compiler) stands for an Edge TPU: it inverts the
-picture, which takes almost no time, so that everything around it shows. Measured at 640x480, for one picture in,
+The tests' delegate library (tests/edge/fake_edgetpu.c; it needs a C compiler) replaces an Edge TPU: it inverts the
+picture, which takes almost no time, so that the time around it shows. Measured at 640x480, for one picture in,
 through the network, and out again:
 
-- in process: the library is loaded in this process, as it was before
+- in process: the library is loaded in this process
 - child: it is loaded in a child process
 - cpu: the network on the CPU, on one thread, in this process
-- memory: what the child holds (PSS and RSS), and how much it may take
+- memory: memory of the child (PSS and RSS), and the most that it may take
 
 "adds" is the median over the rounds of the child's median minus that of "in process". With --before, a checkout of
-another commit, the denoiser on the CPU is measured with the code of both, in processes of their own, in turns: "cpu
-after by before". A checkout of the same commit tells how far the machine can be trusted. Nothing here was run on an
+another commit, the denoiser on the CPU is measured with the code of both, in separate processes, in turns: "cpu
+after by before". A checkout of the same commit shows how accurate the machine is. Nothing here was run on an
 Edge TPU.
 
 Run it on an idle machine: two processes that take turns wait for a processor that others use. Of the results of
@@ -21,7 +21,7 @@ Run it on an idle machine: two processes that take turns wait for a processor th
 to 15 on two cores: adds was 0.12 to 0.47 ms in five of seven and 2.2 and 7.4 in two, and the same code by itself gave
 1.074.
 
-What must hold (exit code 3 when it does not): adds below 1 ms; cpu after by before at most 1.02.
+Limits (exit code 3 if one is exceeded): adds below 1 ms; cpu after by before at most 1.02.
 """
 
 from __future__ import annotations

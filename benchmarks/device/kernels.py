@@ -1,9 +1,9 @@
-"""How fast int8 is on a processor with fewer instructions than this one: each kind of kernel, one after another.
+"""Speed of int8 on a processor with fewer instructions than this one: each kind of kernel, one after another.
 
     python -m benchmarks.device.kernels [--threads 1] [--peer nafnet_rgb_small.tflite] [--csv FILE]
 
 XNNPACK asks the processor for its instructions (by CPUID) and chooses its kernels by the answer. This script
-copies the installed LiteRT, replaces each CPUID in the copy by an instruction that traps, and answers the trap without
+copies the installed LiteRT, replaces each CPUID in the copy with a trap, and answers the trap without
 the features that are to be hidden. So a processor with AVX512-VNNI runs the same kernels as one that has only AVX2.
 What stays different is the processor around them: caches, clock, how many instructions it starts at a time.
 

@@ -1,4 +1,4 @@
-"""Whether strangers can shut the owner out of the page: how often and how soon the owner is served during attacks.
+"""Tests whether strangers can shut the owner out of the page: how often and how soon the owner is served under attack.
 
     python -m benchmarks.device.lockout [--seconds 20] [ATTACK ...]
 
@@ -6,9 +6,9 @@ The page is served with a token on 127.0.0.1. The strangers are another process 
 count as this machine's, so the rule that serves loopback first helps nobody here. The owner asks four times a second,
 each time on a new connection:
 
-- cookie: a browser that has been let in
-- browser: the same, which opens six connections at once for a page
-- program: ``Authorization: Bearer``, from an address that was let in before it began
+- cookie: a browser that has the cookie
+- browser: the same, with six connections at the same time for a page
+- program: ``Authorization: Bearer``, from an address that showed the right token before the attack
 - newcomer: the same, from an address that was never seen
 - form: the login form, from the browser's address
 - same: ``Authorization: Bearer`` from an address that strangers use too, as behind one router or proxy
@@ -18,7 +18,7 @@ Without a token everybody is a stranger, and the owner asks from an address that
 - page, snapshot, watch: ``/status.json``, ``/snapshot.jpg``, the head of ``/stream.mjpg``
 
 "served" counts correct answers, "worst" is the slowest of them in ms. Exit code 3 when any way but "same" was refused
-once or waited for more than a second. In "same" the owner cannot be told from the strangers, unless ``--token auto``
+once or had to wait for more than a second. In "same" the owner looks like the strangers, unless ``--token auto``
 made the token.
 """
 
@@ -52,7 +52,7 @@ GUESS = "GET /status.json HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAu
 PICTURE = "GET /snapshot.png HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 STREAM = "GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
-HELD_SECONDS = 4.6  # then a stranger gives a connection up for a new one, before the server does
+HELD_SECONDS = 4.6  # after these a stranger replaces a connection with a new one, before the server ends it
 MAY_BE_REFUSED = ("same",)
 WORST_MS = 1000
 

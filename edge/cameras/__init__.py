@@ -41,14 +41,14 @@ def open_camera(
 ) -> Camera:
     """The camera that ``source`` names. ``with`` opens and closes it; iterating over it gives its frames.
 
-    A live camera that vanishes or freezes is opened again for as long as frames are asked for.
+    If a live camera vanishes or freezes, it is opened again, until the caller stops iterating.
 
     Args:
         source: one of ``KINDS``, as ``/dev/video0``, ``picamera2``, ``rtsp://…``, a path or ``synthetic``. None: the
             first camera of this machine.
         size: ``(width, height)`` in pixels to ask a device for. Defaults to the device's own.
         fps: frames a second to ask a device for, above 0, up to 1000. Defaults to the device's own.
-        allow_still: accept a live camera whose picture never changes, as a test pattern. Defaults to False: such a
+        allow_still: accept a live camera whose picture never changes, such as a test pattern. Defaults to False: such a
             camera counts as frozen and is opened again.
 
     Returns:
@@ -107,7 +107,7 @@ def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, all
     """A URL that answers with a file is a video file; any other URL, also one that does not answer, is a camera."""
     http = url.scheme.startswith("http")
     kind = look(url) if http else None
-    away = http and kind is None  # the run may wait for it; whether it has a rate shows later
+    away = http and kind is None  # the run may wait for it; its first answer shows whether it has a rate
     if size is not None or (fps is not None and kind is not Kind.PICTURE and not away):
         raise UsageError(
             f"The camera of a stream sets its size and rate. Received: {url.name} with `size` or `fps`. "
@@ -138,7 +138,7 @@ def _device(
 
 
 def _is_character_device(source: str) -> bool:
-    """Such as ``/dev/webcam``, which a udev rule makes."""
+    """True also for a link such as ``/dev/webcam``, which a udev rule makes."""
     path = Path(source)
     return source.startswith("/dev/") and exists(path) and path.is_char_device()
 

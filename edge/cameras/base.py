@@ -16,7 +16,7 @@ __all__ = ["Camera", "CameraState", "NotReadyError"]
 
 
 class NotReadyError(DataError):
-    """A device that has just appeared: the system does not let its users open it yet."""
+    """A device that has just appeared: the system does not let users open it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class CameraState:
         state: ``lost`` while a watched camera is gone or frozen.
         since: seconds since 1970: when it became ``live``, or when the last fresh frame came before it was ``lost``.
         reopened: how often it was lost and opened again.
-        reason: why it is lost, or was lost last; None if it never was.
-        waiting: the run waits for it; it has not been there since the start.
+        reason: why it is lost, or why it was lost the last time; None if it was never lost.
+        waiting: the camera has been missing since the start of the run, which waits for it.
     """
 
     state: Literal["live", "lost"] = "live"
@@ -46,19 +46,19 @@ class Camera(ABC):
     """A source of frames: open it with ``with``, and iterate over it once.
 
     Attributes:
-        name: for people and reports.
-        live: frames come whether or not they are taken, so only the newest counts; False: every frame counts.
+        name: the name that messages and reports show.
+        live: frames arrive whether or not they are taken, so only the newest counts; False: every frame counts.
         still: the frames are independent pictures.
         fps: nominal frames a second; None if the source has no rate.
         total: the most frames there will be; None if that is unknown.
-        skipped: what could not be read, each with its reason.
+        skipped: pictures and parts that could not be read, each with the reason.
         dropped: frames that newer ones replaced before they were taken.
         state: whether it delivers; replaced as a whole, so any thread may read it.
         frozen_after: seconds of byte-identical pictures after which it counts as frozen; None: never.
-        silence: seconds without a frame after which it counts as lost, where that is longer than for other cameras;
+        silence: seconds without a frame after which it counts as lost, if this camera needs longer than others do;
             may change from frame to frame.
-        busy: the thread that iterates hangs in the disk. It closes the camera; no other thread may.
-        isp_denoise: whether the camera denoises its pictures itself; None if it does not tell.
+        busy: the thread that iterates waits for the disk. Only that thread may close the camera.
+        isp_denoise: whether the camera denoises its pictures itself; None if it does not say.
     """
 
     name: str
@@ -85,17 +85,17 @@ class Camera(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """The frames, in order."""
 
-    def open(self) -> None:  # noqa: B027  a folder has nothing to open
+    def open(self) -> None:  # noqa: B027  a folder needs no opening
         """Open the device or the file; called by ``with``."""
 
     def plug(self) -> object:
-        """A value that changes when the device is plugged in or becomes accessible; None if nothing tells."""
+        """A value that changes when the device is plugged in or becomes accessible; None if that cannot be seen."""
         return None
 
     def stop(self) -> None:  # noqa: B027  a file never waits
-        """Make an iteration that waits for a frame end soon. Any thread may call it."""
+        """End an iteration that waits for a frame. Any thread may call it."""
 
-    def close(self) -> None:  # noqa: B027  nor to close
+    def close(self) -> None:  # noqa: B027  nor closing
         """Close the device or the file. May be called twice."""
 
     def __enter__(self) -> Camera:

@@ -1,4 +1,4 @@
-"""The camera that is used when none is named: the first one of this machine."""
+"""The camera that a command uses when the user names none: the first one of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["FoundCamera", "find_camera"]
 
 
 class FoundCamera(Camera):
-    """The first camera of this machine at the time when it is opened.
+    """The first camera of this machine, looked for when it is opened.
 
     Args:
         make: makes the camera from the name that ``find`` returns.
@@ -25,7 +25,7 @@ class FoundCamera(Camera):
         folder: where video devices appear.
 
     Raises:
-        UsageError: (when opened) there is none.
+        UsageError: (when opened) the machine has no camera.
     """
 
     name = "the camera"
@@ -81,10 +81,10 @@ class FoundCamera(Camera):
 def find_camera(
     picameras: Callable[[], list[Any]] | None = None, devices: Callable[[], list[VideoDevice]] | None = None
 ) -> str:
-    """The ``source`` of the first camera: of picamera2 if it has one, else the first video device that gives pictures.
+    """The ``source`` of the first camera: picamera2 if it sees a camera, else the first video device with pictures.
 
     Raises:
-        UsageError: there is none; the message says what to do.
+        UsageError: the machine has no camera; the message says what to do.
     """
     missing: MissingExtraError | None = None
     try:

@@ -1,4 +1,4 @@
-"""Pictures as a camera: one, or all of a folder."""
+"""FolderCamera: plays one picture, or all pictures of a folder, as a camera."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from quietcam.terminal.log import log
 
 __all__ = ["FolderCamera"]
 
-_FPS = 25.0  # of a clip that is made of pictures
+_FPS = 25.0  # frames a second of a clip that is made from pictures
 _SKIPS_SAID = 5
 
 
 class FolderCamera(Camera):
     """The pictures of a folder in the order of their names, numbers by value: ``a2.png`` before ``a10.png``.
 
-    A picture that cannot be read is skipped, named and counted. A frame is named after its file; if two files differ
-    only in their suffix, the later frame keeps the suffix in its name.
+    A picture that cannot be read is skipped, and reported with its name. A frame is named after its file; if two files
+    differ only in their suffix, the later frame keeps the suffix in its name.
 
     Args:
         path: a folder, or one picture.
 
     Raises:
-        UsageError: there is nothing at ``path``.
-        DataError: no picture is in the folder, or (when iterating) none of them can be read.
+        UsageError: ``path`` does not exist.
+        DataError: the folder has no pictures, or (when iterating) none of them can be read.
     """
 
     fps = _FPS
@@ -53,7 +53,7 @@ class FolderCamera(Camera):
         for path in self._pictures:
             try:
                 image = read_picture(path)
-            except (DataError, UsageError) as error:  # usage: it was deleted since the folder was listed
+            except (DataError, UsageError) as error:  # UsageError: it was deleted after the folder was listed
                 if self.total == 1:
                     raise
                 self._skip(f"{path.name}: {error}")
@@ -65,7 +65,7 @@ class FolderCamera(Camera):
         if not index:
             raise DataError(
                 f"At least one picture must be readable. Received: {self.name}, where none of {self.total} is. "
-                "Remedy: repair them, or choose another `source`."
+                "Remedy: replace the damaged files, or choose another `source`."
             )
 
     def _skip(self, what: str) -> None:
@@ -73,4 +73,4 @@ class FolderCamera(Camera):
         if len(self.skipped) <= _SKIPS_SAID:
             log.warning(f"Skipped {what}")
         elif len(self.skipped) == _SKIPS_SAID + 1:
-            log.warning("More pictures are skipped; their number is told at the end")
+            log.warning("More pictures are skipped; the run reports their number at its end")

@@ -1,4 +1,4 @@
-"""CameraReader: the thread that reads one camera, because a driver may hang for ever."""
+"""CameraReader: the thread that reads one camera, because a driver may hang forever."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class CameraReader:
         box: the newest frame.
         opened: the camera is open.
         ended: no more frames come.
-        why: the reason why it ended; None while it reads.
-        began: when it started, seconds, monotonic.
-        frozen_after: as of the camera.
-        settling: it ended because the system does not yet let its users open the device.
+        why: why it ended; None while it reads.
+        began: when it started, in seconds of the monotonic clock.
+        frozen_after: the camera's ``frozen_after``.
+        settling: it ended because the device is new and the system does not let users open it yet.
         camera: the camera that is read; None until it is made.
     """
 
@@ -56,7 +56,7 @@ class CameraReader:
         return None if self.camera is None else self.camera.silence
 
     def abandon(self) -> None:
-        """Make it end as soon as it can; frames that it still holds are given back."""
+        """Ask the thread to end as soon as it can, and give back the frames that it still holds."""
         self.box.close()
         camera = self.camera
         if camera is not None:

@@ -21,8 +21,8 @@ from quietcam.terminal.secrets import shown
 
 __all__ = ["SupervisedCamera", "WatchRules"]
 
-_REASONS = 8  # of a wait that are said at most: a log must not fill up
-_LOOK = 0.25  # seconds between two looks at a device that is away
+_REASONS = 8  # most reasons that one wait logs, so that the log does not fill up
+_LOOK = 0.25  # seconds between two checks whether a missing device has returned
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,14 @@ class WatchRules:
     """Time limits of a watched camera, in seconds.
 
     Attributes:
-        silence: without a new frame, until a camera counts as lost; the time of three frames if that is longer.
-        opening: until an attempt to open the camera counts as failed.
-        first_pause, longest_pause: between two attempts; each failure doubles the pause. A device that is plugged in
-            anew is tried at once.
-        handing_over: between two attempts while the system does not yet let its users open a new device.
-        proven: after a camera has lived this long, the pauses start again with the first.
-        pulse: between two looks at a camera that sends nothing.
+        silence: time without a new frame after which a camera counts as lost; the time of three frames if that is
+            longer.
+        opening: time after which an attempt to open the camera counts as failed.
+        first_pause, longest_pause: time between two attempts; each failure doubles it. A device that is plugged in
+            again is tried immediately.
+        handing_over: time between two attempts while the system does not let users open a new device yet.
+        proven: once a camera has delivered for this long, the next pause is the first one again.
+        pulse: time between two checks of a camera that sends nothing.
     """
 
     silence: float = 3.0
@@ -49,24 +50,24 @@ class WatchRules:
 
 
 class SupervisedCamera(Camera):
-    """Frames of a live camera for as long as they are asked for, whatever happens to the device.
+    """Frames of a live camera until the caller stops iterating, even if the device fails in between.
 
-    A thread of its own reads the camera, because a driver may hang for ever. A thread that hangs is left alone and
-    closes its camera when it wakes; while two hang, no third one starts. Frames of a new size are passed on. ``state``
-    says whether the camera delivers; the indices of frames go on when it is opened again.
+    A separate thread reads the camera, because a driver may hang forever. A thread that hangs is abandoned, and closes
+    its camera when it wakes; while two threads hang, no third one starts. Frames of a new size are passed on. ``state``
+    says whether the camera delivers. When it is opened again, the indices of its frames continue.
 
     Args:
         make: makes the camera, not opened; called again for each attempt.
         rules: the time limits.
-        allow_still: accept byte-identical pictures, as from a test pattern or a simulation without noise.
+        allow_still: accept byte-identical pictures, such as those of a test pattern or of a simulation without noise.
 
     Attributes:
         wait: whether to wait for a camera that is not there at the start.
         on_found: called with the size of the first frame of a camera that was waited for, by the thread that iterates.
 
     Raises:
-        QuietcamError: (when opened) what the camera raises at the first attempt, unless it is waited for. Later ones
-            only count. What waiting cannot change, such as a missing package, is always raised.
+        QuietcamError: (when opened) the error of the first attempt, unless ``wait`` is set. Errors of later attempts
+            are not raised. An error that waiting cannot cure, such as a missing package, is always raised.
     """
 
     live = True
@@ -78,7 +79,7 @@ class SupervisedCamera(Camera):
         self._make = make
         self._rules = rules or WatchRules()
         self._allow_still = allow_still
-        self._camera = make()  # the first one; its plug tells of all later ones
+        self._camera = make()  # the first one; its ``plug`` also serves for all later ones
         self._first: Camera | None = self._camera
         self.name = self._first.name
         self.fps = self._first.fps
@@ -91,9 +92,9 @@ class SupervisedCamera(Camera):
         self._still = Stillness()
         self._backoff = Backoff(self._rules.first_pause, self._rules.longest_pause)
         self._settling = False
-        self._told: set[str] = set()  # why it was waited for
+        self._told: set[str] = set()  # the reasons for waiting that were logged
         self._given_up = 0  # frames that earlier readers dropped
-        self._last = 0.0  # when the last fresh frame came, monotonic: the other clock may be set meanwhile
+        self._last = 0.0  # when the last fresh frame came, by the monotonic clock, which nobody can set
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -125,7 +126,7 @@ class SupervisedCamera(Camera):
         self._wait_for(shown(one_line(error)))
 
     def _wait_for(self, reason: str) -> None:
-        """Show why the camera is not there yet, and log each reason once: reasons may change while it waits."""
+        """Show why the camera is missing, and log each reason once: the reason may change while the run waits."""
         self.state = replace(self.state, reason=f"waiting for a camera: {reason}")
         if reason not in self._told and len(self._told) < _REASONS:
             self._told.add(reason)
@@ -178,11 +179,11 @@ class SupervisedCamera(Camera):
         return max(self._rules.silence, reader.silence or 0.0, 3.0 / self.fps if self.fps else 0.0)
 
     def _unchanged(self, image: Image, reader: CameraReader, now: float) -> float:
-        """For how many seconds the picture has been the same; 0 if that means nothing for this camera."""
+        """For how many seconds the picture has been the same; 0 if this camera may repeat its picture."""
         return 0.0 if self._allow_still or reader.frozen_after is None else self._still.seconds(image, now)
 
     def _welcome(self, frame: Frame, reader: CameraReader, now: float) -> None:
-        """The camera delivers: log it if it did not before, or if the size is new."""
+        """Log that the camera delivers, if it did not before, or that its size is new."""
         size = frame.image.shape[1], frame.image.shape[0]
         if self.state.waiting:
             self.state = CameraState(since=time.time())
@@ -194,7 +195,7 @@ class SupervisedCamera(Camera):
                 self.on_found(size)
         elif self.state.state == "lost":
             away = now - self._last
-            # Why it was lost, not what an attempt to open it met meanwhile.
+            # The reason why it was lost; attempts to open it may have failed for other reasons since.
             self.state = CameraState("live", time.time(), self.state.reopened + 1, self._lost_for)
             log.warning(f"{self.name} is back after {away:.0f} s, {size[0]}x{size[1]}")
         elif self._size is not None and size != self._size:
@@ -216,7 +217,7 @@ class SupervisedCamera(Camera):
         self._abandon()
 
     def _abandon(self) -> None:
-        """Leave the reader. It closes its camera itself: no other thread may while it reads."""
+        """Abandon the reader, which closes its camera itself: no other thread may do so while it reads."""
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.abandon()
@@ -224,8 +225,8 @@ class SupervisedCamera(Camera):
             self._hanging.append(reader)
 
     def _pause(self) -> None:
-        """Wait before the next attempt, then begin it, unless two readers hang already. A device that is plugged in
-        meanwhile ends the wait, and its attempts are counted anew.
+        """Wait, then make the next attempt, unless two readers hang already. If the device is plugged in again, the
+        wait ends and the count of attempts starts again.
         """
         pause = self._rules.handing_over if self._settling else self._backoff.failed()
         self._settling = False
@@ -238,12 +239,12 @@ class SupervisedCamera(Camera):
         if self._stopped.is_set():
             return
         if len(self._hanging) > 1:
-            self.state = replace(self.state, reason="two readers hang in the driver; restarting quietcam may free it")
+            self.state = replace(self.state, reason="two readers hang in the driver; a restart of quietcam may help")
             return
         self._start(None)
 
     def _plugged(self) -> bool:
-        """Whether the device appeared or was handed over since this was asked last."""
+        """Whether the device has appeared or become accessible since the last call."""
         before, self._plug = self._plug, self._camera.plug()
         return bool(self._plug) and self._plug != before
 

@@ -1,4 +1,4 @@
-"""The synthetic camera: a generated scene, pictures or a video behind a named sensor's noise."""
+"""The synthetic camera: a generated scene, pictures or a video, with the noise of a named sensor."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["SyntheticCamera", "SyntheticOptions"]
 
 _BUDGET = 16 << 20  # bytes of rendered frames: 18 at 640x480, 2 at 1920x1080
 _MOST_RENDERED = 64
-_MOST_MEMORY = 256 << 20  # bytes of frames that were asked for by their number
-_MOST_PIXELS = 16_000_000  # of a frame: a sensor's simulation takes some 60 bytes for each
+_MOST_MEMORY = 256 << 20  # bytes of frames if `rendered` sets their number
+_MOST_PIXELS = 16_000_000  # in a frame: the simulation of a sensor takes some 60 bytes for each
 _PAN = 2  # pixels a frame
 _PAINTED = (
-    480  # rows of a scene, at most, and half of its columns: a larger one is its mirror image beyond, to begin soon
+    480  # most rows of a generated scene, and half of its columns; mirror images fill a larger frame, to start sooner
 )
 
 
@@ -43,11 +43,11 @@ class SyntheticOptions:
     Attributes:
         size: ``(width, height)`` of generated scenes; clean frames of ``base`` keep their own.
         fps: the exact rate of a live camera; None: not live, each frame comes when it is asked for.
-        sensor, gain: whose noise, as for :func:`quietcam.sensor.noise.sensor`.
-        seed: of the scene and of the noise.
-        frames: how many; None: endless.
-        rendered: how many different frames are drawn before the camera starts; None: as many as fit into 16 MiB. With
-            fewer it starts sooner.
+        sensor, gain: the sensor whose noise is simulated, as for :func:`quietcam.sensor.noise.sensor`.
+        seed: seed of the scene and of the noise.
+        frames: number of frames; None: endless.
+        rendered: number of different frames that are drawn before the camera starts; None: as many as fit into 16 MiB.
+            With fewer frames it starts sooner.
         base: clean pictures or a clean video instead of a generated scene.
     """
 
@@ -72,12 +72,12 @@ class SyntheticOptions:
 
 
 class SyntheticCamera(Camera):
-    """Noisy frames, rendered before the camera starts so that noise costs no time later, played forward and back.
+    """Noisy frames, rendered before the camera starts so that noise takes no time later, played forward and back.
 
-    A generated scene is larger than the frame, which pans over it. Every rendered frame has noise of its own.
+    A generated scene is larger than the frame, which pans over it. Every rendered frame has different noise.
 
     Raises:
-        UsageError: an unknown sensor or a gain out of its range; no such ``base``.
+        UsageError: the sensor is unknown, the gain is out of its range, or ``base`` does not exist.
         DataError: (when opened) ``base`` cannot be read.
     """
 
@@ -132,7 +132,7 @@ class SyntheticCamera(Camera):
 
     def __iter__(self) -> Iterator[Frame]:
         self.open()
-        self._stopped.clear()  # unlike a device it can be played again
+        self._stopped.clear()  # unlike a device, it can be played again
         last = len(self._rendered) - 1
         there_and_back = [*range(last + 1), *range(last - 1, 0, -1)]
         start = self._clock()
@@ -172,17 +172,17 @@ class SyntheticCamera(Camera):
             yield np.ascontiguousarray(wide[:, _PAN * index : _PAN * index + width])
 
 
-_FPS = 30.0  # nominal, of a camera that is as fast as it is asked
+_FPS = 30.0  # nominal frames a second of a camera with fps=max
 
 
 def _give_back() -> None:
-    """Have glibc return what rendering left on its heap: several times the frames, for as long as the process lives."""
+    """Return the memory that rendering used to the system; glibc would keep several times the size of the frames."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _room(size: int) -> int:
-    """How many frames of this many bytes are rendered."""
+    """How many frames of ``size`` bytes are rendered."""
     return max(2, min(_MOST_RENDERED, _BUDGET // size))
 
 

@@ -1,4 +1,4 @@
-"""A video file as a camera, on this machine or behind a URL."""
+"""VideoCamera: plays a video file, on this machine or behind a URL, as a camera."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class VideoCamera(Camera):
     """Every frame of a video file, in order, as RGB.
 
     Raises:
-        UsageError: there is no such file.
-        DataError: (when opened) it is no video that OpenCV can read, or no frame of it can be decoded.
+        UsageError: the file does not exist.
+        DataError: (when opened) OpenCV cannot read the video, or cannot decode any frame of it.
     """
 
     def __init__(self, place: Path | CameraUrl) -> None:
@@ -44,7 +44,7 @@ class VideoCamera(Camera):
         self.fps, self.total = self._video.fps, self._video.total
 
     def count(self) -> int | None:
-        """The number of frames, by reading the whole file: its index may list frames that are missing. None: a URL."""
+        """The number of frames, by reading the whole file: its index may list missing frames. None for a URL."""
         return count_frames(self._place) if isinstance(self._place, Path) else None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -54,22 +54,22 @@ class VideoCamera(Camera):
             yield Frame(*read, index)
             index += 1
         if not index:
-            remedy = "write it anew, for example with: ffmpeg -i FILE -c:v libx264 -crf 10 out.mp4"
+            remedy = "encode it again, for example with: ffmpeg -i FILE -c:v libx264 -crf 10 out.mp4"
             if not isinstance(self._place, Path):
-                remedy = f"fetch the file first, since its index may stand at its end; else {remedy}"
+                remedy = f"download the file first, since its index may be at its end. If that fails, {remedy}"
             raise DataError(f"No frame of this video can be decoded by OpenCV. Received: {self.name}. Remedy: {remedy}")
         if self._video is not None:
             self._tell(index, self._video)
 
     def _tell(self, frames: int, video: Video) -> None:
-        """Report missing frames only where there is evidence: a frame count may be a guess."""
+        """Report missing frames only if there is evidence: a frame count in a file may be a guess."""
         if video.container.missing:
-            self.skipped.append(f"what is missing at the end, {video.container.missing} bytes")
-            log.warning(f"{self.name} is cut short by {video.container.missing} bytes; {frames} frames are there")
+            self.skipped.append(f"{video.container.missing} bytes, which are missing at the end")
+            log.warning(f"{self.name} is cut short by {video.container.missing} bytes; {frames} frames were read")
         if video.damaged:
-            self.skipped.append(f"what is damaged, {video.damaged} times")
+            self.skipped.append(f"{video.damaged} damaged places")
             log.warning(
-                f"{self.name} is damaged in {video.damaged} places, which are left out; {frames} frames are there"
+                f"{self.name} is damaged in {video.damaged} places, which are left out; {frames} frames were read"
             )
 
     def close(self) -> None:

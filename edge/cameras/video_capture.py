@@ -1,4 +1,4 @@
-"""VideoCaptureCamera: what all live cameras that OpenCV's VideoCapture reads have in common."""
+"""VideoCaptureCamera: the base of all live cameras that OpenCV's VideoCapture reads."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from quietcam.errors import DataError
 
 __all__ = ["VideoCaptureCamera", "quiet_opencv"]
 
-_BELIEVED = 5.0  # seconds: a driver's time stamp further away than that is of another clock
+_BELIEVED = 5.0  # seconds: a driver's time stamp that is further away than this comes from another clock
 
 
 class VideoCaptureCamera(Camera):
     """Frames of a VideoCapture in RGB. Their memory is used again. A failed read ends the iteration.
 
-    OpenCV always gives BGR, so channels can only be swapped by a driver that labels them wrongly, which cannot be
-    noticed here.
+    OpenCV always gives BGR, so red and blue are swapped only if a driver labels its format wrongly, which this class
+    cannot notice.
     """
 
     live = True
@@ -43,7 +43,7 @@ class VideoCaptureCamera(Camera):
 
     @abstractmethod
     def _open(self) -> Any:
-        """An opened VideoCapture; raises a QuietcamError that says why not."""
+        """An opened VideoCapture. Raises a QuietcamError that says why it cannot be opened."""
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -97,7 +97,7 @@ class VideoCaptureCamera(Camera):
 
 
 def quiet_opencv() -> None:
-    """Silence what OpenCV and FFmpeg print about each failed attempt: the error that is raised says it once."""
+    """Keep OpenCV and FFmpeg from printing each failed attempt: the error that is raised reports it once."""
     import cv2
 
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

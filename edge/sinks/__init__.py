@@ -21,7 +21,7 @@ from quietcam.terminal.secrets import shown
 __all__ = ["KINDS", "Sink", "open_sink"]
 
 KINDS = (
-    "a folder (a name without suffix, or with a slash behind it)",
+    "a folder (a name without suffix, or one that ends in a slash)",
     f"a video file ({', '.join(CODECS)})",
     "web (a live page)",
     "- (raw RGB frames on the standard output)",
@@ -46,10 +46,10 @@ def open_sink(
         target: one of ``KINDS``.
         fps: the source's frames a second, for a clip. Defaults to 25.
         before_after: put the noisy frame on the left of the denoised one.
-        overwrite: replace what is there.
-        size: ``(width, height)`` of the source's frames, where it is known.
-        live: the source is a camera whose frames may change their size, so clips have parts. The caller then checks the
-            sink (``Sink.check``) when it opens it, because a disk may hang there.
+        overwrite: replace an existing file, or write into a folder that is not empty.
+        size: ``(width, height)`` of the source's frames; None if it is unknown.
+        live: the source is a camera whose frames may change their size, so clips have parts. The caller must then call
+            ``Sink.check`` when it opens the sink, because the check may wait for a disk that hangs.
         web: makes the sink ``web``, which needs to know the run; None: ``web`` is not offered.
 
     Raises:

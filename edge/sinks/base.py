@@ -1,4 +1,4 @@
-"""Sink: where denoised frames go."""
+"""Sink: the base class of everything that takes denoised frames."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from quietcam.image import Image, to_rgb
 __all__ = ["Sink", "SinkEnded", "side_by_side"]
 
 
-class SinkEnded(Exception):  # noqa: N818  it is no error
-    """Nobody takes the frames of this sink any more: its reader left, or its window was closed."""
+class SinkEnded(Exception):  # noqa: N818  it is not an error
+    """Nobody takes frames from this sink any more: its reader left, or its window was closed."""
 
 
 class Sink(ABC):
-    """Takes frames from one thread. A context manager: at its end, or after Ctrl-C, it finishes and keeps what it took;
-    after another error it throws away what is not finished.
+    """Takes frames from one thread. As a context manager it finishes and keeps its output at the end or after Ctrl-C;
+    after any other error it deletes unfinished output.
     """
 
     name: str
     frames: int = 0
     """How many frames were taken."""
     observer: bool = False
-    """It only observes: a frame that no other sink took counts as not taken."""
+    """True if the sink only observes: a frame that no other sink took then counts as not taken."""
     busy: bool = False
-    """A ``write`` hangs in the disk or the driver; the thread that called it will close the sink."""
+    """True while a ``write`` hangs in the disk or the driver; the thread that called it will close the sink."""
 
     @abstractmethod
     def write(self, frame: Frame, denoised: Image) -> None:
@@ -46,8 +46,9 @@ class Sink(ABC):
 
     def wants(self, frame: Frame) -> bool:  # noqa: ARG002
         """Whether ``frame``, still noisy, will be kept as a picture, such as a snapshot or one every ten seconds. Such
-        a frame is denoised fully even when the ladder takes work away. It is only asked then, in the network's thread,
-        so it must be quick. A live view or a video returns False: it takes what the device can do.
+        a frame is denoised fully even if the ladder has reduced the work. This is called only while the ladder does so,
+        in the network's thread, so it must be quick. A live view or a video returns False: it shows every frame with
+        the treatment that the device has time for.
         """
         return False
 
@@ -61,27 +62,27 @@ class Sink(ABC):
         return {}
 
     def stop(self) -> None:  # noqa: B027  most sinks never wait
-        """Make a ``write`` that waits for a reader end soon. Any thread may call it."""
+        """End a ``write`` that waits for a reader. Any thread may call it."""
 
     def check(self) -> None:  # noqa: B027  most replace nothing
-        """Check once, before it is opened for the first time, that nothing is in the way.
+        """Check once, before the first ``open``, that the sink would not replace anything.
 
         Raises:
-            UsageError: something is.
+            UsageError: it would, or its path is of the wrong kind.
         """
 
-    def open(self) -> None:  # noqa: B027  not every sink has something to open
-        """Open what is written to; called by ``with``."""
+    def open(self) -> None:  # noqa: B027  not every sink needs opening
+        """Open the file, the folder or the device; called by ``with``."""
 
-    def close(self) -> None:  # noqa: B027  nor to finish
-        """Finish what was taken. May be called twice.
+    def close(self) -> None:  # noqa: B027  nor finishing
+        """Finish the output. May be called twice.
 
         Raises:
-            StorageError: it could not be finished, and is not there.
+            StorageError: the output could not be finished, and does not exist.
         """
 
-    def discard(self) -> None:  # noqa: B027  nor to throw away
-        """Throw away what is not finished. May be called twice, and after ``close``."""
+    def discard(self) -> None:  # noqa: B027  nor deleting
+        """Delete unfinished output. May be called twice, and after ``close``."""
 
     def __enter__(self) -> Sink:
         self.open()
@@ -99,5 +100,5 @@ class Sink(ABC):
 
 
 def side_by_side(noisy: Image, denoised: Image) -> Image:
-    """Before and after as one picture ``(H, 2 W, 3)``."""
+    """The noisy and the denoised picture as one, ``(H, 2 W, 3)``."""
     return np.concatenate([to_rgb(noisy), to_rgb(denoised)], axis=1)

@@ -18,20 +18,21 @@ __all__ = ["FolderSink"]
 
 
 class FolderSink(Sink):
-    """Writes one PNG for each frame, whole or not at all, named as the source names it or else by its number. Its
-    comment says what was done to the frame.
+    """Writes one PNG for each frame, whole or not at all. A picture has the name that the source gives its frame, or
+    the frame's number. Its comment says what was done to the frame.
 
-    A folder that is gone is made again, but not if its disk is gone: the disk below has no room for frames.
+    If the folder is deleted, it is made again. If its disk is removed, it is not: the disk underneath has no room for
+    frames.
 
     Args:
         path: the folder; made if it is missing.
         before_after: the noisy frame on the left of the denoised one.
-        overwrite: write into a folder that is not empty, or that another process writes to. Files of other names stay.
+        overwrite: write into a folder that is not empty, or that another process uses. Files of other names stay.
 
     Raises:
         UsageError: (when checked) ``path`` is a file, or a folder that is not empty; or (when opened) another process
             writes to it.
-        StorageError: (when opened or written to) it cannot be written to.
+        StorageError: (when opened or written to) the folder cannot be written to.
     """
 
     def __init__(self, path: Path, before_after: bool = False, overwrite: bool = False) -> None:
@@ -50,7 +51,7 @@ class FolderSink(Sink):
     def open(self) -> None:
         self._held.take()
         try:
-            if self._must_be_empty:  # still: another run may have had it in the meantime
+            if self._must_be_empty:  # check again: another run may have used the folder in the meantime
                 self._check_empty(any(names(self._held.descriptor)))
         except BaseException:
             self._held.release()

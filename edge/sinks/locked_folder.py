@@ -1,4 +1,4 @@
-"""LockedFolder: a folder that one process locks, known by its identity and not by its path; and work inside it."""
+"""LockedFolder: a folder that one process locks, known by its identity and not by its path, and the work inside it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from quietcam.files.paths import is_dir, resolved
 __all__ = ["FOLDER", "LockedFolder", "move", "names", "remove", "sizes"]
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""How a folder is opened: never through a link in its place."""
+"""Flags that open a folder, and refuse a link in its place."""
 
 _NO_LIST = getattr(os, "O_PATH", 0)  # Linux: no right to read is needed
-_MOST_FILES = 64  # in a folder of ours; one of more is somebody else's
-_TRIES = 10  # to lock a folder that is replaced meanwhile
+_MOST_FILES = 64  # in a folder that quietcam made; a folder with more files is not ours
+_TRIES = 10  # attempts to lock a folder that others keep replacing
 
 
 class LockedFolder:
@@ -56,8 +56,8 @@ class LockedFolder:
         return self._descriptor
 
     def place(self) -> Path:
-        """A path to this very folder, valid as long as it is held, for code that needs a path. On systems without such
-        paths it is the folder's own.
+        """A path to this very folder, valid while it is held, for code that needs a path. A system without such paths
+        gets the folder's own path.
 
         Raises:
             StorageError: it is not held.
@@ -69,9 +69,8 @@ class LockedFolder:
         """Hold the folder that ``path`` names now.
 
         Raises:
-            StorageError: it cannot be made or opened; or its disk was removed since it was first held, and the disk
-            below
-                shows in its place.
+            StorageError: it cannot be made or opened; or its disk was removed after it was first held, so the path now
+                leads to the disk underneath.
             UsageError: another process holds it.
         """
         self.release()
@@ -84,7 +83,7 @@ class LockedFolder:
                 if identity is not None:
                     break
             else:
-                raise FileNotFoundError(errno.ENOENT, "It is replaced again and again")
+                raise FileNotFoundError(errno.ENOENT, "Something replaces it again and again")
         except OSError as error:
             if isinstance(error, StorageError):
                 raise
@@ -96,7 +95,7 @@ class LockedFolder:
         """Release it. May be called twice."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            with contextlib.suppress(OSError):  # nothing was written by it
+            with contextlib.suppress(OSError):  # nothing was written through this descriptor
                 os.close(descriptor)
 
     def __enter__(self) -> LockedFolder:
@@ -107,7 +106,7 @@ class LockedFolder:
         self.release()
 
     def is_there(self) -> bool:
-        """Whether it is held and its path still names it: it was not deleted, moved, replaced or mounted over.
+        """Whether it is held and its path still leads to it: it was not deleted, moved, replaced or mounted over.
 
         Raises:
             StorageError: the disk fails, so it is unknown.
@@ -122,14 +121,14 @@ class LockedFolder:
             raise StorageError.writing(self.path, error) from error
 
     def gone(self) -> StorageError:
-        """The error for a folder that is not held, or that its path no longer names."""
+        """The error for a folder that is not held, or that its path no longer leads to."""
         return StorageError(f"Cannot write {self.path}: it is gone. Remedy: bring it back, or choose another place.")
 
     def _first(self) -> Path:
         real = resolved(self.path)
         if self.path.is_symlink():
             if not is_dir(real):
-                raise NotADirectoryError(errno.ENOTDIR, "It is a link to what is no folder")
+                raise NotADirectoryError(errno.ENOTDIR, "It is a link that does not lead to a folder")
             if not self._shared and self.path.lstat().st_uid not in (0, os.geteuid()):
                 raise PermissionError(errno.EACCES, "It is a link that belongs to another user")
         return real
@@ -142,7 +141,7 @@ class LockedFolder:
         make_folder(real)
 
     def _locked(self, real: Path, descriptor: int) -> tuple[int, int] | None:
-        """Lock the folder and return its identity; None, and closed, if ``real`` names another one by now."""
+        """Lock the folder and return its identity. If ``real`` now names another folder, close it and return None."""
         held = None
         try:
             if not self._shared:
@@ -163,9 +162,9 @@ class LockedFolder:
 
 
 def sizes(folder: int, name: str) -> dict[str, int] | None:
-    """Bytes of the regular file ``name`` in ``folder``, or of each file in it where it is a folder of regular files
-    (and 0 for the folder itself, by the name ``""``). None of anything else, which is not touched: a link, a pipe, a
-    folder that holds more than a few files; and of what is gone.
+    """Bytes of the regular file ``name`` in ``folder``. If ``name`` is a folder of regular files: bytes of each of
+    them, and 0 for the folder itself, by the name ``""``. None if it does not exist, or is anything else, such as a
+    link, a pipe or a folder of many files, which is not touched.
 
     Raises:
         PermissionError: this user may not look at it.
@@ -189,7 +188,7 @@ def sizes(folder: int, name: str) -> dict[str, int] | None:
 
 
 def names(folder: int) -> Iterator[str]:
-    """The names of all that is in ``folder``.
+    """The names of everything in ``folder``.
 
     Raises:
         OSError: the disk fails.
@@ -203,20 +202,20 @@ def move(folder: int, name: str, to: str) -> None:
     """Rename inside ``folder``, never replacing anything.
 
     Raises:
-        OSError: the disk fails, or something of the name ``to`` is there.
+        OSError: the disk fails, or ``to`` exists.
     """
     with contextlib.suppress(FileNotFoundError):
-        os.stat(to, dir_fd=folder, follow_symlinks=False)  # nobody else of ours is here: the folder is held
+        os.stat(to, dir_fd=folder, follow_symlinks=False)  # no other quietcam works here: the folder is locked
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     os.rename(name, to, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def remove(folder: int, name: str) -> None:
-    """Remove the file ``name`` in ``folder``, or the folder with the files in it. No link is followed, and no folder
-    inside it entered.
+    """Remove the file ``name`` in ``folder``, or the folder ``name`` with its files. No link is followed, and no folder
+    inside it is entered.
 
     Raises:
-        OSError: it cannot be removed, or is gone.
+        OSError: it cannot be removed, or does not exist.
     """
     if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         os.unlink(name, dir_fd=folder)

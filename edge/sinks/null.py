@@ -1,4 +1,4 @@
-"""A sink that takes frames and keeps none: for measuring."""
+"""NullSink: takes frames and keeps none, for measurements."""
 
 from __future__ import annotations
 

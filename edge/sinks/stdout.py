@@ -1,4 +1,4 @@
-"""Raw frames on the standard output, for ffmpeg, GStreamer or a program of one's own."""
+"""StdoutSink: writes raw frames to the standard output, for ffmpeg, GStreamer or your own program."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from quietcam.terminal.log import log
 
 __all__ = ["StdoutSink", "pipe_lines"]
 
-_PIPE = 1 << 20  # bytes that the kernel may keep for the reader, so that it is woken a few times a frame at most
-_PATIENCE = 0.2  # seconds between two checks whether the run is to stop
+_PIPE = 1 << 20  # bytes that the kernel may keep for the reader, so that it wakes only a few times a frame
+_PATIENCE = 0.2  # seconds between two checks whether the run should stop
 
 
 def pipe_lines(width: int, height: int, fps: float) -> dict[str, str]:
-    """Command lines that read these frames, for people to copy, by program."""
+    """Command lines that read these frames, by program, for users to copy."""
     rate, exact = f"{fps:g}", Fraction(fps).limit_denominator(1001)  # 30000/1001 is the rate of many cameras
     return {
         "ffmpeg": f"ffmpeg -f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i - clip.mp4",
@@ -42,13 +42,13 @@ class StdoutSink(Sink):
     """Writes raw frames, 3 bytes a pixel: red, green, blue; no header, no padding.
 
     Between ``open`` and ``close`` nothing else reaches the standard output: other output goes to the error stream. All
-    frames have the size of the first one, because a reader cannot know of another: later ones are scaled to it. The
-    sink ends quietly when its reader leaves.
+    frames have the size of the first one, because a reader cannot learn of a new size: later frames are scaled to it.
+    When its reader leaves, the sink ends without an error.
 
     Args:
-        fps: frames a second, to be named in the line that says how to read.
+        fps: frames a second, for the logged command that reads the frames.
         before_after: the noisy frame on the left of the denoised one.
-        descriptor: what is written to. Defaults to the standard output.
+        descriptor: the descriptor to write to. Defaults to the standard output.
 
     Raises:
         UsageError: the standard output is a terminal.
@@ -101,7 +101,7 @@ class StdoutSink(Sink):
         if self._own is None:
             return
         if self._waits:
-            os.set_blocking(self._own, True)  # a mode of the pipe, not of this descriptor
+            os.set_blocking(self._own, True)  # the mode belongs to the pipe, not to this descriptor
         os.dup2(self._own, self._descriptor)
         os.close(self._own)
         self._own = None
@@ -114,7 +114,7 @@ class StdoutSink(Sink):
             raise SinkEnded
         whole = len(rest)
         while rest:
-            # Half a frame would shift all later ones, so a frame is left unfinished only if nobody takes it.
+            # Half a frame would shift all later ones, so a frame is left unfinished only if nobody reads it.
             if self._waits and not select.select([], [self._own], [], _PATIENCE)[1]:
                 if self._stopped.is_set():
                     raise SinkEnded
@@ -128,7 +128,7 @@ class StdoutSink(Sink):
             except OSError as error:
                 self._take_back(whole - len(rest))
                 raise StorageError(
-                    f"Cannot write to the standard output: {error.strerror}. Remedy: free some space where it goes."
+                    f"Cannot write to the standard output: {error.strerror}. Remedy: free space on its disk."
                 ) from error
 
     def _take_back(self, count: int) -> None:
@@ -153,4 +153,4 @@ def _enlarge(pipe: int) -> None:
         try:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
         except OSError:
-            return  # a socket, or a limit: it works as it is
+            return  # a socket, or a limit: the present buffer works too

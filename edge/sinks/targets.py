@@ -18,10 +18,10 @@ _LOOKING = 1.0  # seconds to wait for a disk
 
 
 def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
-    """``sinks`` as they are given, each checked.
+    """``sinks``, unchanged, after a check.
 
     Raises:
-        UsageError: there is none, two write to one place, or one to the source.
+        UsageError: there is none, two write to the same place, or one writes to the source.
     """
     if not sinks:
         raise UsageError(
@@ -32,7 +32,7 @@ def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
     places = [known[path] if isinstance(path, Path) else path for path in paths]
     if len(set(places)) < len(places):
         raise UsageError(
-            f"Each `sink` must be another place. Received: {shown(', '.join(sinks))}. Remedy: leave one of them out."
+            f"Each `sink` must be a different place. Received: {shown(', '.join(sinks))}. Remedy: leave one out."
         )
     if source and known[Path(source)] in places:
         raise UsageError(

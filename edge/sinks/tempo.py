@@ -1,4 +1,4 @@
-"""The tempo of a finished clip: written at one rate, to be shown at another."""
+"""Changes the tempo of a finished clip, which was written at one rate and must be shown at another."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def set_tempo(path: Path, slower: float) -> None:
     """Make the clip at ``path`` last ``slower`` times as long by changing its header: no picture is written again.
 
     Args:
-        path: a .webm, .mp4 or .avi as FFmpeg finishes it. One without the fields stays unchanged.
-        slower: above 0; of a .webm 16 at most.
+        path: a .webm, .mp4 or .avi that FFmpeg wrote. A clip without these fields stays unchanged.
+        slower: above 0; for a .webm at most 16.
     """
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
         _CONTAINERS[path.suffix.lower()](content, slower)
@@ -30,7 +30,7 @@ def _webm(content: mmap.mmap, slower: float) -> None:
 
 
 def _mp4(content: mmap.mmap, slower: float) -> None:
-    """Ticks a second of the film and of its track: behind name, version and flags, and two dates."""
+    """Ticks a second of the film and of its track: the field after name, version, flags and two dates."""
     for name in (b"mvhd\0", b"mdhd\0"):  # the 0 is the version with fields of 4 bytes
         place = content.rfind(name)
         if place >= 0:
@@ -38,7 +38,7 @@ def _mp4(content: mmap.mmap, slower: float) -> None:
 
 
 def _avi(content: mmap.mmap, slower: float) -> None:
-    """Microseconds a frame in the main header; in the stream's, seconds a frame as a fraction."""
+    """Microseconds a frame in the main header; seconds a frame, as a fraction, in the header of the stream."""
     main, stream = content.find(b"avih", 0, 4096), content.find(b"strh", 0, 4096)
     if main >= 0 and stream >= 0:
         _change(content, main + 8, 4, "little", slower)
@@ -47,7 +47,7 @@ def _avi(content: mmap.mmap, slower: float) -> None:
 
 
 def _change(content: mmap.mmap, place: int, size: int, order: Literal["big", "little"], factor: float) -> None:
-    """Multiply the number of ``size`` bytes at ``place``, as far as it fits there."""
+    """Multiply the number of ``size`` bytes at ``place``, up to the largest number that fits there."""
     value = int.from_bytes(content[place : place + size], order)
     value = min(max(1, round(value * factor)), (1 << 8 * size) - 1)
     content[place : place + size] = value.to_bytes(size, order)

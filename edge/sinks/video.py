@@ -1,4 +1,4 @@
-"""A video file as a sink."""
+"""VideoSink: writes frames to a video file."""
 
 from __future__ import annotations
 
@@ -27,31 +27,33 @@ __all__ = ["CODECS", "VideoSink"]
 CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 """What OpenCV's own FFmpeg can write, by suffix."""
 
-_RESERVE = 1 << 20  # bytes left at which a disk counts as full: FFmpeg holds back some 256 KiB, unseen
-_RESERVE_PER_FRAME = 32  # bytes of a container's index, written at its end
-_STEADY = 0.98  # a tempo nearer than this to the nominal one is left alone
-_LEAP = 60.0  # seconds between two frames of a file that no picture is held for
-_GAP = 5.0  # seconds without a frame, or ten frames where those are longer: the next part begins
-_LEAST_SHARE = 0.99  # of a clip's frames; the count may be rounded from its length, a cut clip has none at all
+_RESERVE = 1 << 20  # free bytes at which a disk counts as full: FFmpeg buffers some 256 KiB that cannot be seen
+_RESERVE_PER_FRAME = 32  # bytes for each frame in a container's index, which is written at the end
+_STEADY = 0.98  # a tempo that is nearer than this to the nominal one is not changed
+_LEAP = 60.0  # seconds between two frames of a file: after a longer time the last picture is not repeated
+_GAP = 5.0  # seconds without a frame, or the time of ten frames if that is longer, after which the next part begins
+_LEAST_SHARE = 0.99  # of the frames of a whole clip; its count may be rounded, and a clip that was cut off has none
 
 
 class VideoSink(Sink):
     """A clip, written under a temporary name and renamed when it is whole.
 
-    It is written into the folder that ``path`` named at its start, even if that folder is moved meanwhile. OpenCV does
-    not say when it cannot write. So the free space is checked at every frame, and a clip gets its name only after its
-    container, read back, reports as many frames as were written.
+    It is written into the folder that ``path`` named at the start, even if that folder is moved meanwhile. OpenCV does
+    not report that it cannot write. So the free space is checked at every frame, and a clip gets its name only after
+    its container, read back, reports as many frames as were written.
 
     Args:
         path: ends in one of ``CODECS``. An odd side gets one more row or column, because the codecs need even ones.
-        fps: frames a second of the clip. before_after: the noisy frame on the left of the denoised one. overwrite:
-        replace an existing file. If False, a clip whose name is taken meanwhile gets the name of the next part. parts:
-        True for a live camera: when the size changes, or after a gap or a failure, the next clip begins,
-            ``clip_2.webm``. Frames may be missing, and the camera's rate may differ from what it says, so each clip
-            plays as fast as its frames came. False for a file: each frame is shown at its time.
+        fps: frames a second of the clip.
+        before_after: the noisy frame on the left of the denoised one.
+        overwrite: replace an existing file. If False, and another program takes the name of the clip meanwhile, the
+            clip gets the name of the next part.
+        parts: True for a live camera: when the size changes, or after a gap or a failure, the next clip begins, as
+            ``clip_2.webm``. Frames may be missing, and the camera's real rate may differ from its nominal one, so each
+            clip plays as fast as its frames arrived. False for a file: each frame is shown at its time.
 
     Raises:
-        UsageError: another suffix; or (when checked) a folder, or a file that is there already.
+        UsageError: ``path`` has another suffix; or (when checked) it is a folder, or a file that exists already.
         StorageError: (when opened, written to or closed) the disk is full, read-only or gone.
     """
 
@@ -145,7 +147,7 @@ class VideoSink(Sink):
 
         self._size = picture.shape
         self._in_part = 0
-        if not self._held.is_there():  # a new folder in its place is taken; the disk below a missing one is not
+        if not self._held.is_there():  # a new folder in its place is used; the disk underneath a removed one is not
             self._held.take()
         self._check_room()
         self._next_part()
@@ -167,8 +169,8 @@ class VideoSink(Sink):
             )
 
     def _hold(self, now: float) -> None:
-        """Repeat the last picture until it is time for this one: a file's frames may come at varying intervals, and the
-        codec's rate is fixed. After a leap in time, counting starts again.
+        """Repeat the last picture until it is time for this one: the frames of a file may have varying intervals, and
+        the codec's rate is fixed. After a long interval, counting starts again.
         """
         if self._last is None or now - self._newest > _LEAP:
             self._began = now - self._in_part / self._fps
@@ -179,7 +181,7 @@ class VideoSink(Sink):
             self._check_room()
 
     def _keep(self, draft: Draft) -> None:
-        """Give the clip its name, or the next one if something has taken that name since the clip was begun."""
+        """Give the clip its name, or the next one if a file of that name has appeared since the clip began."""
         wanted = self._path
         while True:
             try:
@@ -189,10 +191,10 @@ class VideoSink(Sink):
             else:
                 break
         if self._path != wanted:
-            log.warning(f"{wanted} exists by now and is not replaced: the clip is {self._path}")
-        with contextlib.suppress(StorageError):  # the clip is kept, whatever the disk does now
+            log.warning(f"{wanted} exists now and is not replaced: the clip is {self._path}")
+        with contextlib.suppress(StorageError):  # the clip is kept even if the disk fails now
             if not self._held.is_there():
-                log.warning(f"{self._path.parent} was moved meanwhile: {self._path.name} is in it, wherever it is now")
+                log.warning(f"{self._path.parent} was moved meanwhile: {self._path.name} is in the moved folder")
 
     def _keep_time(self, clip: Path) -> None:
         lasts, said = self._newest - self._began, (self._in_part - 1) / self._fps
@@ -207,7 +209,7 @@ class VideoSink(Sink):
             raise StorageError.writing(self._path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _next_part(self) -> None:
-        """Choose the name of the next clip: the first one's, then ``clip_2`` and on, skipping names that exist."""
+        """Choose the name of the next clip: first ``clip``, then ``clip_2`` and so on, without names that exist."""
         while True:
             self._part += 1
             if self._part > 1:
@@ -236,6 +238,6 @@ def _frames(path: Path) -> int:
 
 
 def _free(folder: int) -> int:
-    """Bytes that this process may still write in the folder of that descriptor."""
+    """Bytes that this process may still write in the folder of descriptor ``folder``."""
     disk = os.statvfs(folder)
     return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)

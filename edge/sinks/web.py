@@ -1,4 +1,4 @@
-"""WebSink: the web page, with live picture, status, metrics and control for browsers and programs."""
+"""WebSink: the web page, with live picture, status, metrics and controls for browsers and programs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9.
 _SHOWN = 100  # characters of what was received
 _LINES_A_MINUTE = 10
 _LARGEST_TOKEN_FILE = 4096  # bytes
-_OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and what strangers hold open
+_OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and connections that strangers keep open
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class WebOptions:
     """How to serve the page. ``repr`` does not show the token.
 
     Attributes:
-        host, port: where to listen; port 0 takes any free one.
-        token: that viewers must enter to open the page; None: no token is needed.
-        generated: quietcam made the token, so the user must be told it.
+        host, port: address to listen on; port 0 takes any free port.
+        token: token that viewers must enter to open the page; None: no token is needed.
+        generated: quietcam made the token, so it must show it to the user.
         names: host names of the page, besides those of this machine.
-        viewers: the most streams at the same time.
+        viewers: most streams at the same time.
         quality: JPEG quality, 1 to 100.
     """
 
@@ -80,7 +80,7 @@ class WebOptions:
             open_to_all: allow no token at an address that other machines can reach.
 
         Raises:
-            UsageError: one of them is wrong, or a token is missing.
+            UsageError: one of the options is wrong, or a token is missing.
         """
         host, port = _address(listen)
         if odd := [name for name in names if not _HOST.fullmatch(name)]:
@@ -104,15 +104,15 @@ class WebOptions:
 
 
 class WebSink(Sink):
-    """Serves the newest frame to all viewers. It costs nothing while nobody watches.
+    """Serves the newest frame to all viewers. It takes no computing time while nobody watches.
 
     Args:
         options: how to serve the page.
         controls: what the page may see and change.
         live: the source is a camera, which must keep delivering.
         limits: of connections. Defaults to limits that fit ``options``.
-        announce: called once for each line that says where the page is. The address holds the token if quietcam made
-            it. Defaults to the log, which hides it.
+        announce: called once for each line about the page's address. The address contains the token if quietcam made
+            it. Defaults to the log, which hides the token.
 
     Raises:
         UsageError: (when opened) the port is in use, or the address is not one of this machine.
@@ -138,12 +138,12 @@ class WebSink(Sink):
         self._server: Server | None = None
         self._announce = announce
         self._announced = False
-        self._encoded = 0  # by hubs that are closed
+        self._encoded = 0  # frames that closed hubs encoded
 
     def open(self) -> None:
         if self._server is not None:
             return
-        # Imported here, so that only runs with a page pay for it.
+        # Imported here, so that runs without a page do not load it.
         from edge.web.app import App
         from edge.web.guard import Limits
         from edge.web.hub import Hub
@@ -212,7 +212,7 @@ class WebSink(Sink):
         self.close()
 
     def _lines(self, port: int) -> list[str]:
-        """What the user is told at the start. The token is shown only if quietcam made it."""
+        """The lines that the user sees at the start. They show the token only if quietcam made it."""
         query = f"?token={self.options.token}" if self.options.generated else ""
         lines = [f"Live picture: {self.address}{query}"]
         if is_loopback(self.options.host):
@@ -239,10 +239,10 @@ class _LimitedLog:
 
 
 def _address(listen: str) -> tuple[str, int]:
-    """``(host, port)`` of what ``WebOptions.of`` describes."""
+    """``(host, port)`` of an address in one of the forms that ``WebOptions.of`` takes."""
     host, colon, port = listen.rpartition(":")
     if not colon or listen.endswith("]") or (listen.count(":") > 1 and not listen.startswith("[")):
-        host, port = listen, str(_PORT)  # an address alone, IPv6 ones with bare colons included
+        host, port = listen, str(_PORT)  # an address without port; it may be IPv6 without brackets
     host = (host or "127.0.0.1").strip("[]")
     known = re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) < 65536
     if not known or not _HOST.fullmatch(host):
@@ -260,10 +260,10 @@ def _token(token: str) -> str:
         try:
             token = read_regular_text(path, _LARGEST_TOKEN_FILE).strip()
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
+            reason = getattr(error, "strerror", None) or "the file is not text"
             raise UsageError(
                 f"The file of a token must be readable. Received: @{path}: {reason}. "
-                "Remedy: name a text file that holds the token and nothing else."
+                "Remedy: name a text file that contains only the token."
             ) from None
     if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isprintable():
         odd = "" if token.isprintable() else ", and a character that is not printable"
@@ -284,7 +284,7 @@ def _names(options: WebOptions) -> frozenset[str]:
 
 
 def _shown(host: str) -> str:
-    """The host for an address that another machine can open."""
+    """The host to show in an address that another machine can open."""
     if host in ("0.0.0.0", "::", ""):
         host = _outward_address() or socket.gethostname()
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""A window that shows the frames."""
+"""WindowSink: shows the frames in a window."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LEAVE = (ord("q"), 27)  # Escape
 
 
 class WindowSink(Sink):
-    """Shows frames in a window of OpenCV until it is closed, or q or Escape is pressed.
+    """Shows frames in an OpenCV window until the user closes it, or presses q or Escape.
 
     Only the thread that writes uses the window, as its toolkit requires. The title says how frames are denoised. While
-    the camera is lost, the window says so and since when, in place of the last frame.
+    the camera is lost, the window shows a notice with the time of the loss in place of the last frame.
 
     Args:
         before_after: the noisy frame on the left of the denoised one.
@@ -57,7 +57,7 @@ class WindowSink(Sink):
 
         camera = report["camera"]
         lost = camera["state"] == "lost"
-        if lost:  # every time, because a frame may have been on its way
+        if lost:  # every time, because a last frame may have arrived late
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(camera["since"]))
             self._show(_notice(f"no live video since {since}", self._size or (640, 480)))
         words = f"no live video ({camera['reason']})" if lost else (report.get("work") or {}).get("words")

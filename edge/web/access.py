@@ -40,7 +40,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Server": "quietcam",
 }
-"""On every answer."""
+"""Headers of every answer."""
 
 
 class Access:
@@ -49,8 +49,8 @@ class Access:
     The cookie is an HMAC of the token: it stays valid across restarts and does not reveal the token.
 
     Args:
-        token: that viewers must enter to open the page; None: everybody may open it.
-        port: of the server; part of the cookie's name, because cookies do not distinguish ports.
+        token: token that viewers must enter to open the page; None: everybody may open it.
+        port: port of the server; part of the cookie's name, because cookies do not distinguish ports.
     """
 
     def __init__(self, token: str | None, port: int) -> None:
@@ -68,7 +68,7 @@ class Access:
         return self._token is None
 
     def token_is_right(self, token: str) -> bool:
-        """In constant time, whatever the length: the hashes are compared."""
+        """Compare the hashes, which takes the same time for every token."""
         if self._token is None:
             return True
         given, right = (hashlib.sha256(each).digest() for each in (token.encode("utf-8", "replace"), self._token))
@@ -81,7 +81,7 @@ class Access:
 
 
 def new_token() -> str:
-    """A token of 144 bits that nobody can guess, and that can be told from one that a person thought of."""
+    """A token of 144 bits that nobody can guess, in a form that shows that quietcam made it."""
     return _PREFIX + secrets.token_urlsafe(18)
 
 
@@ -124,7 +124,7 @@ def origin_allowed(headers: Mapping[str, str], host: str) -> bool:
 
 
 def _name_of(host: str) -> str | None:
-    """The name in ``name``, ``name:port``, ``[v6]:port``; None where it is none of these."""
+    """The name in ``name``, ``name:port`` or ``[v6]:port``; None for any other text."""
     try:
         parts = urlsplit(f"//{host}")
         port = parts.port

@@ -1,4 +1,4 @@
-"""The server's routes: the page, the streams, snapshots, status, health, metrics, control."""
+"""The server's routes: page, streams, snapshots, status, health, metrics and controls."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from quietcam.terminal.secrets import shown, shown_values
 __all__ = ["App", "Controls"]
 
 _BOUNDARY = b"frame"
-_FIRST_FRAME_SECONDS = 3.0  # that a snapshot waits for one
+_FIRST_FRAME_SECONDS = 3.0  # longest wait of a snapshot for the first frame
 _SNAPSHOTS_AT_ONCE = 4  # each holds a picture in memory until its reader has it
 
 
 class Controls(Protocol):
-    """What the page may see and change of the run."""
+    """The part of a run that the page may see and change."""
 
     @property
     def strength(self) -> float | None:
-        """0 to 1; None where it cannot be set."""
+        """0 to 1; None if it cannot be set."""
 
     def set_strength(self, strength: float) -> None:
-        """Denoise that much from the next frame on."""
+        """Denoise with ``strength``, 0 to 1, from the next frame on."""
 
     def describe(self) -> dict[str, Any]:
-        """What the report of the pipeline does not say: ``source`` and ``model``."""
+        """``source`` and ``model``, which the report of the pipeline does not contain."""
 
 
 @dataclass(frozen=True)
 class App:
-    """Everything that answers. ``application()`` is what aiohttp runs.
+    """Answers all requests. ``application()`` makes the application that aiohttp runs.
 
     Attributes:
-        names: under which the server may be called, apart from IP addresses.
-        viewers: how many streams there may be at once.
-        warn: takes one line for the log.
-        warn_of_guesses: likewise, with a limit of its own, which nothing else uses up.
+        names: host names that the server answers to, besides IP addresses.
+        viewers: most streams at the same time.
+        warn: logs one line.
+        warn_of_guesses: logs one line about wrong tokens, under a separate limit of lines.
     """
 
     hub: Hub
@@ -98,7 +98,7 @@ class App:
         return application
 
     def status(self) -> dict[str, Any]:
-        """What the page shows, as JSON values."""
+        """The values that the page shows, for JSON."""
         verdict, report = self.state.verdict(), self.state.report
         told: dict[str, Any] = {
             **self.controls.describe(),
@@ -119,7 +119,7 @@ class App:
     def _outer(self) -> Any:
         @web.middleware
         async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
-            """Tells the connection's guard that there is work, and turns what nobody foresaw into a plain 500."""
+            """Tells the connection's guard that it has a request, and answers an unexpected error with a plain 500."""
             guard = guard_of(request.transport)
             if guard is not None:
                 guard.work()
@@ -127,8 +127,8 @@ class App:
                 return await handler(request)
             except (web.HTTPException, ConnectionError, asyncio.CancelledError):
                 raise
-            except Exception as error:  # noqa: BLE001  the page must go on, and the log must say what happened
-                self.warn(f"The page met an unexpected {type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001  the page must continue, and the log must name the error
+                self.warn(f"The page had an unexpected {type(error).__name__}: {error}")
                 return web.Response(status=500, text="Something went wrong here; the log says what.\n")
             finally:
                 if guard is not None:
@@ -138,7 +138,7 @@ class App:
 
     @contextlib.contextmanager
     def _place(self, request: web.Request, places: Places, busy: str, retry_after: str) -> Iterator[None]:
-        """One of ``places`` while the request is answered; its connection is nobody else's meanwhile."""
+        """Holds one of ``places`` while the request is answered; no other client gets its connection meanwhile."""
         guard = guard_of(request.transport)
         if guard is None:
             raise ConnectionResetError
@@ -161,7 +161,7 @@ class App:
             response.force_close()
             guard = guard_of(request.transport)
             await response.prepare(request)
-            # The boundary follows each frame at once: browsers show a part when they see its end.
+            # The boundary follows each frame immediately: browsers show a part when they see its end.
             await response.write(b"--" + _BOUNDARY + b"\r\n")
             while True:
                 encoded = await viewer.next()
@@ -230,7 +230,7 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def _work(treatment: Treatment | None) -> dict[str, str]:
-    """What was done to a frame, as headers."""
+    """The treatment of a frame, as headers."""
     if treatment is None:
         return {}
     return {"X-Share": f"{treatment.share:.3f}", "X-Work": treatment.words}

@@ -1,16 +1,15 @@
-"""How often a token may be tried: wrong ones count by client and by door, and all of them together.
+"""Limits how often a token may be tried: by client, by door, and for all clients together.
 
-A token that a person thought of can be guessed by trying often enough. So a client that has used up its tries is
-refused whatever it sends: if the right token were accepted all the same, guessing would go on at any speed. (A token
-that quietcam made cannot be guessed, and is always accepted.) Clients draw on different tries, so that a guesser cannot
-shut others out:
+A token that a person chose can be guessed with enough tries. So a client that has used up its tries is refused even
+with the right token: if that were accepted, guessing could continue at any speed. (A token that quietcam made cannot be
+guessed, and is always accepted.) Clients have separate tries, so that a guesser cannot shut others out:
 
-- A client has tries of its own at each door: the ``Authorization`` header, ``?token=``, and the form. A picture on
-  somebody else's page can make the owner's browser use up the tries of ``?token=``, and no others.
+- A client has separate tries for each door: the ``Authorization`` header, ``?token=``, and the form. A picture on
+  another site can make the owner's browser use up the tries of ``?token=``, but no others.
 - All clients together have three stocks of tries: one for clients that have not tried in the last minutes, one for
   those that have tried a few times, one for the rest. Many guessers soon use up the last; a newcomer finds the first
   one full.
-- A client that has shown the right token or cookie in this run does not depend on what others do.
+- A client that has shown the right token or cookie in this run no longer depends on other clients.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from edge.web.client import Client
 __all__ = ["Attempts", "Door"]
 
 Door = Literal["header", "address", "form"]
-"""How a token comes: ``Authorization: Bearer``, ``?token=``, the form of the page."""
+"""How a client sends a token: ``Authorization: Bearer``, ``?token=``, or the form of the page."""
 
-_TRIES = 10  # wrong tokens that a client may send at once through one door
-_BACK_SECONDS = 6.0  # after which it has one of them back
-_TOTAL = ((1000, 0.5), (60, 1.0), (60, 1.0))  # tries of all clients, and the seconds until one is back, by rank
-_RANKS = (1, 10)  # the rank of a client rises with so many tries, right or wrong or refused
+_TRIES = 10  # wrong tokens that a client may send in a row through one door
+_BACK_SECONDS = 6.0  # until it regains one of these tries
+_TOTAL = ((1000, 0.5), (60, 1.0), (60, 1.0))  # by rank: tries of all clients, and the seconds until one is regained
+_RANKS = (1, 10)  # numbers of tries (right, wrong or refused) at which the rank of a client rises
 _FORGOTTEN_SECONDS = 600.0  # after which a site's tries no longer count for its rank
-_TOLD_SECONDS = 60.0  # a client that goes on is told of so often
+_TOLD_SECONDS = 60.0  # between two log lines about a client that continues
 _REMEMBERED = 4096
 
 _Key = TypeVar("_Key")
@@ -39,7 +38,7 @@ _Value = TypeVar("_Value")
 
 
 class _Bucket:
-    """``size`` tries, of which one comes back each ``back`` seconds. Nothing runs: the level is reckoned when asked."""
+    """``size`` tries, of which one is regained every ``back`` seconds. No timer runs: ``wait`` computes the level."""
 
     __slots__ = ("_back", "_full", "_size", "told")
 
@@ -49,7 +48,7 @@ class _Bucket:
         self.told = float("-inf")
 
     def wait(self, now: float) -> float:
-        """Seconds until there is a try; 0: now."""
+        """Seconds until a try is free; 0: now."""
         return max(0.0, self._full - now - (self._size - 1) * self._back)
 
     def take(self, now: float) -> None:
@@ -61,7 +60,7 @@ class Attempts:
 
     Args:
         clock: seconds, monotonic.
-        warn: told, in one line, that a client has used up its tries.
+        warn: logs one line when a client has used up its tries.
     """
 
     def __init__(self, clock: Callable[[], float], warn: Callable[[str], None]) -> None:
@@ -72,7 +71,7 @@ class Attempts:
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def wait(self, client: Client, door: Door) -> float:
-        """Seconds until this client may try again; 0: it may now. Each call is a try."""
+        """Seconds until this client may try again; 0: it may try now. Each call counts as a try."""
         now = self._clock()
         bucket = self._buckets.get((client.share, door))
         wait = 0.0 if bucket is None else bucket.wait(now)
@@ -100,7 +99,7 @@ class Attempts:
         return len(self._buckets) + len(self._sites) + len(self._known)
 
     def _rank(self, site: str, now: float, tried: int = 1) -> int:
-        """Which stock of tries ``site`` draws on, by its tries before the one that is counted here."""
+        """Which stock of tries ``site`` uses, by the number of its tries before this one."""
         began, count = _kept(self._sites, site, lambda: (now, 0))
         if now - began > _FORGOTTEN_SECONDS:
             began, count = now, 0
@@ -109,7 +108,7 @@ class Attempts:
 
 
 def _kept(memory: OrderedDict[_Key, _Value], key: _Key, new: Callable[[], _Value]) -> _Value:
-    """What ``memory`` holds under ``key``, made when it is not there; what was not asked for longest is forgotten."""
+    """The value of ``key`` in ``memory``, made if it is missing. The least recently used entry is removed if needed."""
     if key not in memory:
         memory[key] = new()
         if len(memory) > _REMEMBERED:

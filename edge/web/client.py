@@ -10,24 +10,24 @@ __all__ = ["Client", "client_of"]
 _SHARED = tuple(
     ipaddress.IPv6Network(net)
     for net in (
-        "::/64",  # holds ::1
+        "::/64",  # contains ::1
         "fe80::/10",  # everybody on the link
         "64:ff9b::/96",  # everybody behind a translator from IPv4 (NAT64)
         "64:ff9b:1::/48",
         "2001::/32",  # everybody who tunnels through the same Teredo server
     )
 )
-"""Networks where a /64 holds many unrelated clients. There each address is a client of its own."""
+"""Networks where a /64 contains many unrelated clients. Each address in them counts as a separate client."""
 
 
 class Client(NamedTuple):
-    """A client as limits see it.
+    """A client, as the limits count it.
 
     Attributes:
-        address: as logs show it: an IPv4 address stays one where the server listens on IPv6.
-        share: whoever has one address of it can have them all: the IPv4 address; of IPv6 the /64.
-        site: what one customer of a provider may own: the IPv4 address; of IPv6 the /48.
-        is_loopback: it runs on this machine.
+        address: the address for logs: an IPv4 address has its IPv4 form even if the server listens on IPv6.
+        share: the addresses that one machine can use: an IPv4 address, or a /64 of IPv6.
+        site: the addresses that one customer of a provider can own: an IPv4 address, or a /48 of IPv6.
+        is_loopback: the client runs on this machine.
     """
 
     address: str
@@ -39,7 +39,7 @@ class Client(NamedTuple):
 def client_of(address: str | None) -> Client:
     """The client with this address, as the system gives it: IPv4, IPv6, IPv4 mapped to IPv6, with or without a zone.
 
-    What is no address, such as that of a connection that is gone already, is a client of its own.
+    Text that is not an address, as a closed connection may give, counts as a separate client.
     """
     shown = address or "unknown"
     try:

@@ -1,4 +1,4 @@
-"""RunControls: what the live page shows and changes of a running denoiser."""
+"""RunControls: lets the live page show and change the strength and the model of a run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["RunControls"]
 
 
 class RunControls:
-    """What :class:`edge.web.app.Controls` asks of a run.
+    """Implements :class:`edge.web.app.Controls` for a run.
 
     Args:
-        denoiser: that works now.
-        source: gives the camera's name, which may become known later.
+        denoiser: the denoiser of the run.
+        source: returns the camera's name, which may become known only during the run.
     """
 
     def __init__(self, denoiser: Denoiser, source: Callable[[], str]) -> None:

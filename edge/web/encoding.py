@@ -1,4 +1,4 @@
-"""What viewers get: one view of a frame as JPEG or PNG."""
+"""Encodes one view of a frame as JPEG or PNG, for viewers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ View = Literal["denoised", "noisy", "both"]
 Format = Literal["jpeg", "png"]
 
 VIEWS: tuple[View, ...] = ("denoised", "noisy", "both")
-"""``both``: the noisy frame on the left of the denoised one, in one picture, so that they stay in step."""
+"""``both``: the noisy frame on the left of the denoised one, in one picture, so that both show the same frame."""
 
-_PNG_LEVEL = 1  # the lowest that compresses: noise does not shrink with more effort
+_PNG_LEVEL = 1  # the lowest level that compresses: a higher one does not make noise smaller
 
 
 class Key(NamedTuple):
-    """What a viewer asks for."""
+    """The view and the format that a viewer asks for."""
 
     view: View
     format: Format
@@ -48,11 +48,11 @@ class Encoder:
         self._rgb = self._bgr = np.empty((0, 0, 3), np.uint8)
 
     def encode(self, key: Key, noisy: Image | None, denoised: Image | None, caption: str | None = None) -> bytes:
-        """One picture of uint8 ``(H, W, C)`` frames; the one that the view does not show may be None. ``caption``
-        becomes its comment.
+        """One picture from uint8 ``(H, W, C)`` frames; the frame that the view does not show may be None. ``caption``
+        becomes the comment of the picture.
 
         Raises:
-            DataError: the encoder refuses it.
+            DataError: the encoder refuses the frame.
         """
         import cv2
 
@@ -89,6 +89,6 @@ def _encoded(suffix: str, bgr: Image, options: list[int]) -> bytes:
     except cv2.error:
         done, content = False, np.empty(0, np.uint8)
     if not done:
-        raise DataError(f"A frame must be one that {suffix} can hold. Received: {bgr.shape[1]}x{bgr.shape[0]}.")
+        raise DataError(f"A frame must have a size that {suffix} allows. Received: {bgr.shape[1]}x{bgr.shape[0]}.")
     result: Any = content
     return bytes(result.data)

@@ -1,4 +1,4 @@
-"""The way in: every request's Host, Origin and token, before any route sees it; the form that asks for the token."""
+"""Entrance: checks Host, Origin and token of every request before any route sees it, and serves the token form."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _COOKIE_SECONDS = 90 * 24 * 3600
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 8
 _FREE = frozenset({"/healthz", "/login", "/page.css", "/favicon.svg"})
-"""Needs no token: health for whatever watches over the device, and what the page that asks for the token needs."""
+"""Paths that need no token: health, for programs that monitor the device, and the parts of the token page."""
 
 
 class Entrance:
     """``checks`` is a middleware, ``login`` the handler of the form.
 
     Args:
-        names: under which the server may be called, apart from IP addresses.
+        names: host names that the server answers to, besides IP addresses.
     """
 
     def __init__(self, access: Access, names: frozenset[str], attempts: Attempts) -> None:
@@ -53,7 +53,7 @@ class Entrance:
             if changes and not origin_allowed(request.headers, host or ""):
                 raise web.HTTPForbidden(text="Only this server's own page may change anything.\n")
             if is_embedded_elsewhere(request):
-                raise web.HTTPForbidden(text="Other sites may not embed this.\n")
+                raise web.HTTPForbidden(text="Other sites may not embed this page.\n")
             if self._access.is_open:
                 return await handler(request)
             guard = guard_of(request.transport)
@@ -69,7 +69,7 @@ class Entrance:
         return checks
 
     async def login(self, request: web.Request) -> web.StreamResponse:
-        """Takes the token from the page's form and gives the cookie for it."""
+        """Checks the token from the page's form, and sets the cookie."""
         if not self._access.is_open:
             self._check(_token_field(await body_of(request, _FORM)), "form", request)
         return self._with_cookie(_to_page())
@@ -87,7 +87,7 @@ class Entrance:
         if "token" not in request.query:
             return await handler(request)
         if request.method == "GET" and request.path == "/":
-            # Gone from the address bar, the history and what is bookmarked.
+            # The redirect removes the token from the address bar, the history and bookmarks.
             return self._with_cookie(_to_page())
         response = await handler(request)
         return response if response.prepared else self._with_cookie(response)
@@ -100,21 +100,21 @@ class Entrance:
         self._attempts.succeeded(client_of(request.remote))
 
     def _check(self, token: str, door: Door, request: web.Request) -> None:
-        """Raises unless the token is right and its sender may try."""
+        """Raises unless the token is right and its sender has a try left."""
         client, guard = client_of(request.remote), guard_of(request.transport)
-        # Who has shown the right one on this very connection may go on: a wrong one ends that.
+        # A client that has shown the right token on this connection may continue, until it sends a wrong one.
         goes_on = guard is not None and guard.showed_token and door == "header"
         if guard is not None:
             guard.showed_token = False
         right = self._access.token_is_right(token)
-        # Guesses may be as many as they like where none can be right: then nobody need wait for the sake of others.
+        # A token that nobody can guess needs no limit, so no client has to wait because of others.
         free = goes_on or (right and self._access.is_beyond_guessing)
         wait = 0.0 if free else self._attempts.wait(client, door)
         if wait > 0:
             seconds = math.ceil(wait)
             raise web.HTTPTooManyRequests(
                 text="Too many wrong tokens came this way, so no token is checked. "
-                f"Remedy: wait {seconds} s, or send it another way: by the page's form, as Authorization, as ?token=. "
+                f"Remedy: wait {seconds} s, or send it another way: in the page's form, as Authorization, as ?token=. "
                 "The page's cookie always works, and so does a token from: quietcam run --token auto\n",
                 headers={"Retry-After": str(seconds)},
             )
@@ -126,7 +126,7 @@ class Entrance:
         self._let_in(request, token=door == "header")
 
     def _with_cookie(self, response: web.StreamResponse) -> web.StreamResponse:
-        # Lax: the first visit may come by a link from a chat or a mail.
+        # Lax: the first visit may follow a link in a chat or an email.
         response.set_cookie(
             self._access.cookie_name,
             self._access.cookie,
@@ -156,7 +156,7 @@ def _token_field(form: str) -> str:
     try:
         fields = parse_qs(form, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise web.HTTPBadRequest(text="The form has a token and nothing else.\n") from None
+        raise web.HTTPBadRequest(text="The form must contain a token and nothing else.\n") from None
     return fields.get("token", [""])[0][: LONGEST_TOKEN + 1]
 
 

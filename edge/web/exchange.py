@@ -1,4 +1,4 @@
-"""Helpers of the routes: the token and body of a request, and an answer that is sent piece by piece."""
+"""Reads the token and the body of a request, and sends an answer in pieces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.web.guard import guard_of
 __all__ = ["LARGEST_BODY", "body_of", "is_embedded_elsewhere", "send", "token_of"]
 
 LARGEST_BODY = 4096
-"""Bytes. A token or a strength has far fewer."""
+"""Bytes. A token or a strength is far smaller."""
 
 _BODY_SECONDS = 5.0
 _SEND_SECONDS = 60.0
@@ -21,7 +21,7 @@ _PIECE = 1 << 18
 
 
 def token_of(request: web.Request) -> tuple[str, Door] | None:
-    """The token in the head of a request, and through which door it came."""
+    """The token in the head of a request, and the door by which it came."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return bearer.strip()[: LONGEST_TOKEN + 1], "header"
@@ -35,10 +35,10 @@ def is_embedded_elsewhere(request: web.Request) -> bool:
 
 
 async def body_of(request: web.Request, kind: str) -> str:
-    """A request's body: text of the media type ``kind``, small, in time, and as plain as our own page sends it.
+    """A request's body, which must be text of the media type ``kind``, small, in time and not compressed.
 
     Raises:
-        HTTPException: 400, 408, 413 or 415: it is not.
+        HTTPException: 400, 408, 413 or 415: the body breaks one of these rules.
     """
     if request.content_type != kind:
         raise web.HTTPUnsupportedMediaType(text=f"The body must be {kind}.\n")
@@ -53,12 +53,12 @@ async def body_of(request: web.Request, kind: str) -> str:
             return (await request.read()).decode()
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="The request did not come in time.\n") from None
-    except (web.RequestPayloadError, UnicodeDecodeError):  # chunks that are none; no UTF-8
+    except (web.RequestPayloadError, UnicodeDecodeError):  # invalid chunks, or not UTF-8
         raise web.HTTPBadRequest(text="The request's body cannot be read.\n") from None
 
 
 async def send(request: web.Request, content: bytes, headers: dict[str, str]) -> web.StreamResponse:
-    """Send an answer in pieces, each once the network took the last: a slow reader costs no extra memory."""
+    """Send an answer in pieces, each after the network took the one before: a slow reader needs no extra memory."""
     response = web.StreamResponse(headers=headers)
     response.content_length = len(content)
     guard = guard_of(request.transport)

@@ -1,4 +1,4 @@
-"""Guard: stands around each connection, gives it a place, and limits the time of requests and answers."""
+"""Guard: wraps each connection, gives it a place, and limits the time of requests and answers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _BUSY = (
     b"Connection: close\r\nContent-Length: 22\r\n\r\nToo many connections.\n"
 )
 _OPTIONS = (
-    # Bytes that the kernel may hold back for a slow reader: what lies there is old when it arrives.
+    # Bytes that the kernel may keep for a slow reader: they are old when they arrive.
     ("TCP_NOTSENT_LOWAT", 64 << 10),
-    # A phone that left is noticed within half a minute, also while there are no frames to send.
+    # A phone that left is noticed within half a minute, even while there are no frames to send.
     ("TCP_KEEPIDLE", 15),
     ("TCP_KEEPINTVL", 5),
     ("TCP_KEEPCNT", 3),
@@ -27,14 +27,14 @@ _OPTIONS = (
 
 
 class Limits:
-    """What all connections of a server share.
+    """The limits that all connections of a server share.
 
     Args:
-        connections: how many there may be at once; :class:`edge.web.places.Places` says who makes room when all are
-            taken. A new one gets a 503 only while every one serves somebody who may keep it.
-        request_seconds: within which a request's head must have come, counted from the connection's start or
+        connections: most at the same time; :class:`edge.web.places.Places` decides which one ends when all are
+            taken. A new one gets a 503 only while every other one serves a client that may keep it.
+        request_seconds: time in which the head of a request must arrive, counted from the connection's start or
             from the last answer.
-        stall_seconds: within which the network must have taken what was written.
+        stall_seconds: time in which the network must take the bytes that were written.
     """
 
     def __init__(self, connections: int = 64, request_seconds: float = 10.0, stall_seconds: float = 10.0) -> None:
@@ -51,7 +51,7 @@ class Guard(asyncio.Protocol):
     ``drained`` waits until it has.
 
     Attributes:
-        client: at the other end; known once the connection is made.
+        client: the client at the other end; known once the connection is made.
         showed_token: the last request on this connection had the right token in its ``Authorization``.
     """
 
@@ -117,14 +117,14 @@ class Guard(asyncio.Protocol):
             self._inner.connection_lost(exc)
 
     def work(self) -> None:
-        """A request's head is there."""
+        """The head of a request has arrived."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
         self._use(idle=False)
 
     def rest(self) -> None:
-        """The answer is given: the next request must come in time."""
+        """The answer has been sent: the next request must arrive in time."""
         if self not in self._limits.open:
             return
         self.work()
@@ -132,12 +132,12 @@ class Guard(asyncio.Protocol):
         self._deadline = asyncio.get_running_loop().call_later(self._limits.request_seconds, self.abort)
 
     def keep(self, kept: bool) -> None:
-        """Whether nobody gets this connection's place while a request on it is answered."""
+        """Set whether other clients cannot get this connection's place while a request on it is answered."""
         if self._place is not None:
             self._limits.places.keep(self._place, kept)
 
     async def drained(self) -> None:
-        """Wait until the network has taken all that was written, or the connection is lost."""
+        """Wait until the network has taken all bytes that were written, or the connection is lost."""
         await self._drained.wait()
         self._use(idle=False)
 

@@ -10,7 +10,7 @@ __all__ = ["Handler"]
 
 
 class Handler(web.RequestHandler):
-    """Answers before any route or middleware sees the request."""
+    """Answers a request that fails before any route or middleware sees it."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class Handler(web.RequestHandler):
     ) -> web.StreamResponse:
         response = super().handle_error(request, status, exc, message)
         if status == 500:
-            # The middleware answers for what fails in our code. This failed before: over an Expect that is no text.
+            # The middleware handles errors of our code. This one came earlier: an Expect header that is not text.
             response.set_status(400)
         if isinstance(response, web.Response):
             response.content_type = "text/plain"

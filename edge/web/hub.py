@@ -1,6 +1,6 @@
 """Hub: takes frames from the sink's thread, encodes each once in another thread, and hands them to all viewers.
 
-A frame that nobody waits for is neither copied nor encoded. Older frames are dropped twice: on the way to the encoder,
+A frame that nobody waits for is neither copied nor encoded. Older frames are dropped in two places: before the encoder,
 and for each viewer, which gets the newest encoded frame whenever it is ready for another.
 """
 
@@ -74,8 +74,8 @@ class Hub:
 
     Args:
         quality: of JPEG, 1 to 100.
-        on_error: told what the encoder could not do; the frame is left out.
-        encoded: how often earlier hubs encoded a frame.
+        on_error: called with an error of the encoder; the frame is left out.
+        encoded: number of frames that earlier hubs encoded.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Hub:
         self._viewers: tuple[Viewer, ...] = ()  # replaced, never changed: other threads read it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._latest: dict[Key, Encoded] = {}
-        self._whole: dict[Key, Encoded] = {}  # the latest from which the ladder took nothing away
+        self._whole: dict[Key, Encoded] = {}  # the latest frame of each view that had full treatment
         self._fresh = asyncio.Event()
         self._number = 0
         self._changed = threading.Condition()
@@ -108,7 +108,7 @@ class Hub:
         self._thread.start()
 
     def close(self) -> None:
-        """End the encoder's thread, or leave it where it hangs. May be called twice."""
+        """End the encoder's thread, or abandon it if it hangs. May be called twice."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -130,7 +130,7 @@ class Hub:
         if not wanted:
             return
         with self._changed:
-            slot, self._pending = self._pending or self._free.pop(), None  # a frame that still waits is given up
+            slot, self._pending = self._pending or self._free.pop(), None  # a frame that still waits is dropped
         slot.noisy = _copied(frame.image, slot.noisy) if any(key.needs_noisy for key in wanted) else None
         slot.denoised = _copied(denoised, slot.denoised) if any(key.needs_denoised for key in wanted) else None
         slot.index, slot.taken, slot.treatment = frame.index, self.clock(), frame.treatment

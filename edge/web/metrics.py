@@ -20,7 +20,7 @@ class Metrics:
     """``text()`` is what Prometheus scrapes.
 
     Args:
-        status: what the page is told, as :meth:`edge.web.app.App.status` gives it.
+        status: returns the status of the page, as :meth:`edge.web.app.App.status` does.
     """
 
     def __init__(self, status: Callable[[], dict[str, Any]]) -> None:
@@ -36,7 +36,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing beforehand: so registering asks for no values."""
+        """Empty, so that registering does not ask for values."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -52,7 +52,7 @@ class Metrics:
                 yield GaugeMetricFamily(f"quietcam_{name}", text, value=float(status[key]))
         text = "Durations of a stage in the last seconds, by quantile."
         latency = GaugeMetricFamily("quietcam_latency_seconds", text, labels=["stage", "quantile"])
-        done = CounterMetricFamily("quietcam_stage_frames", "Frames that a stage has done.", labels=["stage"])
+        done = CounterMetricFamily("quietcam_stage_frames", "Frames that a stage has processed.", labels=["stage"])
         for stage, report in (status.get("latency_ms") or {}).items():
             done.add_metric([stage], report.get("count", 0))
             for key, quantile in (("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99")):
@@ -75,7 +75,7 @@ class Metrics:
 
 
 def _sinks(status: dict[str, Any]) -> Iterator[Metric]:
-    """What each sink counts, and what of it goes up and down; sinks of one name together."""
+    """The counts and the gauges of each sink; sinks of the same name are added up."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     totals: dict[tuple[str, str], float] = {}
@@ -85,8 +85,8 @@ def _sinks(status: dict[str, Any]) -> Iterator[Metric]:
                 of = valid_text(str(sink.get("name"))), key
                 totals[of] = totals.get(of, 0) + value
     frames = CounterMetricFamily("quietcam_sink_frames", "Frames that a sink took.", labels=["sink"])
-    others = CounterMetricFamily("quietcam_sink_events", "What else a sink counts.", labels=["sink", "event"])
-    states = GaugeMetricFamily("quietcam_sink_state", "What a sink has now.", labels=["sink", "what"])
+    others = CounterMetricFamily("quietcam_sink_events", "Other counts of a sink.", labels=["sink", "event"])
+    states = GaugeMetricFamily("quietcam_sink_state", "Present values of a sink.", labels=["sink", "what"])
     for (name, key), value in totals.items():
         if key == "frames":
             frames.add_metric([name], value)
@@ -96,15 +96,15 @@ def _sinks(status: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _infos(status: dict[str, Any]) -> Iterator[Metric]:
-    """Words as labels."""
+    """Metrics that carry text in their labels."""
     from prometheus_client.core import GaugeMetricFamily
 
     model, work = status.get("model") or {}, status.get("work") or {}
-    info = GaugeMetricFamily("quietcam_model_info", "The model that was asked for.", labels=["name", "recipe"])
+    info = GaugeMetricFamily("quietcam_model_info", "The model that the user chose.", labels=["name", "recipe"])
     info.add_metric([valid_text(str(model.get(key))) for key in ("name", "recipe")], 1)
     yield info
     if work.get("model"):
-        running = GaugeMetricFamily("quietcam_network_info", "The network that really runs.", labels=["name", "size"])
+        running = GaugeMetricFamily("quietcam_network_info", "The network that runs now.", labels=["name", "size"])
         running.add_metric([valid_text(str(work.get(key))) for key in ("model", "size")], 1)
         yield running
     if isinstance(work.get("share"), int | float):
@@ -121,20 +121,20 @@ def _infos(status: dict[str, Any]) -> Iterator[Metric]:
 _EVENTS = frozenset(
     {"untouched", "dropped", "failed", "stored", "stored_untouched", "missed", "over_budget", "evicted", "encoded"}
 )
-"""What of a sink's report only ever grows. Any other number of it goes up and down."""
+"""Counters in a sink's report. All other numbers in it are gauges."""
 
 _COUNTERS = (
-    ("frames", "frames", "Frames that went all the way."),
-    ("frames_dropped", "dropped", "Frames given up for newer ones."),
+    ("frames", "frames", "Frames that passed all stages."),
+    ("frames_dropped", "dropped", "Frames dropped for newer ones."),
     ("frames_encoded", "encoded", "Pictures encoded for viewers, all views together."),
 )
 _GAUGES = (
     ("up", "live", "1 while there is live video, 0 when the camera is lost or stuck."),
-    ("degraded", "degraded", "1 while frames get less than the whole network or a sink does not keep them, else 0."),
+    ("degraded", "degraded", "1 while frames get less than full treatment or a sink does not keep them, else 0."),
     ("frames_per_second", "fps", "Frames a second in the last seconds."),
-    ("temperature_celsius", "temperature_c", "Of the processor."),
+    ("temperature_celsius", "temperature_c", "Temperature of the processor."),
     ("noise_sigma", "noise_sigma", "Estimated noise of the frames, in steps of 255."),
     ("strength", "strength", "The strength that is set: how much of the network is shown at most, 0 to 1."),
-    ("viewers", "viewers", "Streams being watched."),
-    ("memory_peak_mebibytes", "peak_memory_mib", "The most memory the process ever held."),
+    ("viewers", "viewers", "Streams that viewers watch."),
+    ("memory_peak_mebibytes", "peak_memory_mib", "Peak memory of the process."),
 )

@@ -18,10 +18,10 @@ class Place:
     Attributes:
         client: who took it.
         leave: called when another client needs it; the place is free from then on.
-        idle: its client does not use it at the moment.
-        kept: no other client gets it while its client uses it: that one has shown the right token, or none is needed.
+        idle: its client does not use it now.
+        kept: no other client gets it while its client, which has shown the right token or needs none, uses it.
         number: counts the places in the order in which they were given.
-        used: rises with each use.
+        used: a number that rises with each use.
     """
 
     __slots__ = ("client", "idle", "kept", "leave", "number", "used")
@@ -35,18 +35,18 @@ class Place:
 class Places:
     """``most`` places.
 
-    When all are taken, one is taken away: first from clients on other machines, then from the client that holds most,
+    When all are taken, one is taken away: first from clients on other machines, then from the client with the most,
     and of its places the one that was unused for longest. So a client that takes many takes them from itself.
 
     Args:
-        spared: so many of the newest places are taken away last. So a client that has just come is answered even if
+        spared: this many of the newest places are taken away last. So a client that has just come is answered even if
             others use theirs all the time, and if it opens several connections at once, as browsers do.
     """
 
     def __init__(self, most: int, spared: int = 0) -> None:
         self.most = most
         self._spared = spared
-        # Each client's places, and the kept ones, in the order in which they were last of use.
+        # Each client's places, and the kept ones, in the order of their last use.
         self._shares: dict[str, dict[Place, None]] = {}
         self._kept: dict[Place, None] = {}
         self._taken = self._given = 0
@@ -79,7 +79,7 @@ class Places:
         return self._take(client, leave)
 
     def used(self, place: Place) -> None:
-        """The place was used just now: a request came, or the client took what was sent."""
+        """Note that the place was used now: a request came, or the client took bytes of an answer."""
         held = self._held(place)
         if place in held:
             place.used = next(_uses)
@@ -94,7 +94,7 @@ class Places:
             self._enter(place)
 
     def free(self, place: Place) -> None:
-        """The place is given back. May be called twice."""
+        """Give the place back. May be called twice."""
         if place in self._held(place):
             self._drop(place)
 

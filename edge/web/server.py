@@ -1,4 +1,4 @@
-"""The server's thread: sockets bound at once, an event loop of its own, a clean end."""
+"""Server: runs the page in a thread with its own event loop, and ends it cleanly."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["Server", "bind"]
 
 _QUIET = logging.getLogger("quietcam.web")
 _QUIET.addHandler(logging.NullHandler())
-_QUIET.propagate = False  # what strangers send is no news
+_QUIET.propagate = False  # requests of strangers do not belong into the log
 _QUIET.setLevel(logging.ERROR)  # so aiohttp does not even compose a line for each request
 
-# Connections that the kernel keeps for us. Where it has no room it says nothing: a client asks again after 1, 3, 7 s.
+# Connections that the kernel keeps for us. If it has no room, a client gets no answer and asks again after 1, 3, 7 s.
 _BACKLOG = 4096
-# Seconds for which the kernel keeps a connection on which nothing has come; in HTTP, clients speak first. So the silent
-# take no place of ours meanwhile, and what others say is there when they get theirs.
+# Seconds for which the kernel keeps a connection without data; in HTTP, clients send first. So silent clients
+# take no place of ours meanwhile, and requests of other clients are complete when these get a place.
 _SILENT_SECONDS = 3
-# In a round of the loop. A request is looked at some rounds after its connection came: fewer may come meanwhile than
-# edge/web/guard.py spares, else it would have to go unread.
+# Accepted in one round of the loop. A request is read some rounds after its connection came. Until then, fewer new ones
+# may come than edge/web/guard.py spares, or the connection would be ended unread.
 _ACCEPTED_AT_ONCE = 4
-_ROUNDS = 4  # of the loop, in which a connection that was taken comes to have a guard, which ends it
+_ROUNDS = 4  # of the loop, after which an accepted connection has a guard, which can end it
 _SHUTDOWN_SECONDS = 0.5
 _GRACE = 2.0  # seconds that the thread has to end
 
@@ -52,7 +52,7 @@ def bind(host: str, port: int) -> socket.socket:
         )
     except (OSError, OverflowError) as error:
         raise UsageError(_why(error, host, port)) from None
-    with contextlib.suppress(AttributeError, OSError):  # not every system can do so
+    with contextlib.suppress(AttributeError, OSError):  # not every system has this option
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENT_SECONDS)
     return listening
 
@@ -69,11 +69,11 @@ def _why(error: Exception, host: str, port: int) -> str:
 
 
 class Server:
-    """Runs an aiohttp application in a thread. ``start`` returns when it answers; ``close`` when it is gone.
+    """Runs an aiohttp application in a thread. ``start`` returns when it answers; ``close`` when it has ended.
 
     Args:
         listening: a bound socket; closed with the server.
-        application: made inside the loop, where what belongs to it is made.
+        application: makes the application, inside the loop, as its parts need.
         limits: of the connections.
     """
 
@@ -96,7 +96,7 @@ class Server:
         """Begin to answer.
 
         Raises:
-            QuietcamError: it cannot.
+            QuietcamError: the server cannot start.
         """
         self._thread.start()
         self._ready.wait()
@@ -107,7 +107,7 @@ class Server:
             raise UsageError(f"The page could not be started. Received: {self._error}.") from self._error
 
     def close(self) -> None:
-        """End all connections and the thread; one that hangs in a request is left behind. May be called twice."""
+        """End all connections and the thread; a thread that hangs in a request is abandoned. May be called twice."""
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -129,7 +129,7 @@ class Server:
         from edge.web.handler import Handler
 
         loop = self._loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, __: None)  # broken connections; handlers report for themselves
+        loop.set_exception_handler(lambda _, __: None)  # broken connections; handlers report their own errors
         self._stop = asyncio.Event()
         runner = web.AppRunner(
             self._application(loop), handle_signals=False, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
@@ -146,7 +146,7 @@ class Server:
                 access_log=_QUIET,
                 keepalive_timeout=self._limits.request_seconds,
                 lingering_time=1.0,
-                auto_decompress=False,  # nobody who means well compresses a request of this size
+                auto_decompress=False,  # no honest client compresses a request of this size
             )
             return Guard(inner, self._limits)
 
@@ -156,7 +156,7 @@ class Server:
         try:
             await self._stop.wait()
         finally:
-            # A server that is closed forgets connections that it has taken and not begun: their sockets stay open.
+            # A closed server forgets connections that it has accepted and not begun: their sockets would stay open.
             loop.remove_reader(self._socket.fileno())
             for _ in range(_ROUNDS):
                 await asyncio.sleep(0)

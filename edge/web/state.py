@@ -1,4 +1,4 @@
-"""What the page, /healthz and /metrics tell: the newest report of the pipeline, and whether frames come, whole."""
+"""State: the newest report of the pipeline, and the health of the live video, for the page, /healthz and /metrics."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ STUCK_SECONDS = 5.0
 
 
 class HealthAnswer(dict[str, Any]):
-    """Of /healthz: ``state``, ``ok``, ``reason``, and ``since`` (unix seconds) where the state is ``degraded`` or
-    ``lost``; else it is ``live``, or ``starting`` before the first frame. Degraded is ok: there is live video, and the
+    """Answer of /healthz: ``state``, ``ok``, ``reason``, and ``since`` (unix seconds) if the state is ``degraded`` or
+    ``lost``; other states are ``live``, and ``starting`` before the first frame. Degraded is ok: video is live, and the
     reason says what the frames lack, or that a sink does not keep them.
     """
 
@@ -27,11 +27,11 @@ class HealthAnswer(dict[str, Any]):
 
 
 class State:
-    """Written by the sink's thread, read by the server's. Reading costs nothing of the pipeline's time.
+    """Written by the sink's thread, read by the server's. Readers do not slow the pipeline.
 
     Args:
         clock: seconds, monotonic.
-        wall: unix seconds, only to be shown: this clock may jump.
+        wall: unix seconds, for display only: this clock may jump.
         live: the source is a camera, which must keep delivering; a folder of pictures may end.
     """
 
@@ -67,7 +67,7 @@ class State:
             return self._report
 
     def verdict(self) -> HealthAnswer:
-        """Whether there is live video, and if not, since when and why; and whether it gets all that was asked for."""
+        """Whether video is live and fully treated; if not, since when and why."""
         with self._lock:
             silent = self._clock() - self._last_frame
             report = self._report

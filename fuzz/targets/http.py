@@ -1,4 +1,4 @@
-"""The page's server: whatever bytes come, in whatever pieces, the owner is answered and nothing is left behind."""
+"""The page's server: after any bytes, in any pieces, it answers the owner and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ __all__ = ["run"]
 _TOKEN = "correct horse battery"
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 _FRAME = np.zeros((8, 8, 3), np.uint8)
-_PATIENCE = 0.02  # seconds that an answer is waited for: longer ones come when the next trial is at work
+_PATIENCE = 0.02  # seconds to wait for an answer: later answers arrive during the next trial
 _OWNER_SECONDS = 30.0
-_SETTLED_EVERY = 200  # trials, after which nothing of them may be left
-_MOST_MEBIBYTES = 96  # that may be held beyond what was held after the first trials
+_SETTLED_EVERY = 200  # trials between two checks that nothing of them is left
+_MOST_MEBIBYTES = 96  # of memory that may be held beyond that held after the first trials
 _GUESSING = re.compile(r"Too many wrong tokens from 127\.0\.0\.1: ")
 
 
 class Piece(NamedTuple):
-    """What is sent on the connection of this number; b"" closes that direction. Then whether answers are read."""
+    """Bytes to send on the connection of this number; b"" closes that direction. Then whether answers are read."""
 
     connection: int
     content: bytes
@@ -55,7 +55,7 @@ def run(trials: Trials) -> None:
 
 
 class _Page:
-    """The sink ``web``, fed all the time, and all that goes wrong in it."""
+    """The sink ``web``, fed all the time, and a list of its errors."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -84,7 +84,7 @@ class _Page:
                 self._read(connection)
 
     def check(self) -> None:
-        """The owner is answered, and nothing went wrong."""
+        """Check that the owner is answered, and that there were no errors."""
         for path in ("/status.json", "/metrics"):
             asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_OWNER_SECONDS)
             with contextlib.closing(asked):
@@ -94,7 +94,7 @@ class _Page:
         assert not self.wrong, self.wrong
 
     def settle(self) -> None:
-        """Nothing is left of the trials before."""
+        """Check that nothing is left of earlier trials."""
         end = time.monotonic() + _OWNER_SECONDS
         first = self._first = self._first or (_descriptors() + 2, _mebibytes())
         while _descriptors() > first[0]:
@@ -132,7 +132,7 @@ def _page() -> Iterator[_Page]:
 
 
 class _Said(logging.Handler):
-    """Notes what the page logs, but for clients that guess."""
+    """Notes all that the page logs, except for lines about clients that guess."""
 
     def __init__(self, wrong: list[str]) -> None:
         super().__init__(logging.WARNING)
@@ -144,7 +144,7 @@ class _Said(logging.Handler):
 
 
 class _Heard(logging.Handler):
-    """Notes what aiohttp did not foresee."""
+    """Notes errors that aiohttp did not expect."""
 
     def __init__(self, wrong: list[str]) -> None:
         super().__init__(logging.ERROR)
@@ -222,7 +222,7 @@ _HEADERS = (
 
 
 def _pieces(random: Random, cookie: str) -> list[Piece]:
-    """What one to four connections send, in pieces that come in turns."""
+    """Bytes that one to four connections send, in pieces and in turns."""
     queues = [_sent(random, cookie) for _ in range(random.choice((1, 1, 1, 2, 4)))]
     pieces = []
     while any(queues):
@@ -232,7 +232,7 @@ def _pieces(random: Random, cookie: str) -> list[Piece]:
 
 
 def _sent(random: Random, cookie: str) -> list[bytes]:
-    """The pieces of one connection: a pipeline of requests, spoiled or not, cut anywhere, half closed or not."""
+    """The pieces of one connection: a pipeline of requests, damaged or not, cut anywhere, half closed or not."""
     whole = b"".join(_request(random, cookie) for _ in range(random.choice((1, 1, 1, 2, 3, 40))))
     if random.random() < 0.4:
         whole = mutate_bytes(random, whole)

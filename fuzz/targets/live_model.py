@@ -1,4 +1,4 @@
-"""Models that a live run takes up: whatever the file, frames go on, memory is bounded, and what is said is so."""
+"""Models that a live run reloads: whatever the file, frames continue, memory is bounded, and reports are true."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["run"]
 
 _MODELS = Path(__file__).parents[2] / "tests" / "edge" / "models"
 _NAMES = ("small_32x32_int8", "small_32x32_float32", "gray_32x32_int8", "small_80x64_int8", "split_32x32_int8")
-_MEMORY = 600.0  # MiB by which the most that the process ever held may grow
+_MEMORY = 600.0  # MiB by which the process's peak memory may grow
 _WAIT = 100.0  # seconds: the runner gives up a trial after 120
 
 
@@ -59,7 +59,7 @@ def run(trials: Trials) -> None:
 
 
 def _spoiled(random: Random, models: list[bytes]) -> bytes:
-    """A model with flipped bits, cut, with a block of another one, or with a manifest that tells something else."""
+    """A model with flipped bits, cut short, with a block of another model, or with a manifest of other values."""
     content = random.choice(models)
     match random.randrange(6):
         case 0:
@@ -79,7 +79,7 @@ def _spoiled(random: Random, models: list[bytes]) -> bytes:
 
 
 def _told(random: Random, content: bytes) -> bytes:
-    """With a manifest whose hash fits, as far as one with such values can be written."""
+    """The model with a manifest whose hash fits, if a manifest with such values can be written."""
     told = {
         "stride": random.choice((1, 2, 3, 7, 8, 16, 32, 64)),
         "receptive_field": random.choice((1, 2, 6, 31, 32, 64, 1000, 32768, None)),

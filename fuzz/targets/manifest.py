@@ -1,4 +1,4 @@
-"""Manifests: whatever one holds, beside a model or appended to it, a model is taken or refused in our own words."""
+"""Manifests: whatever one contains, beside a model or appended to it, the model is accepted or refused in our words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["run"]
 
 _SHIPPED = Path(models.__file__).parent / "nano_256x256_int8.tflite"
 _LISTS_EVERY = 4
-_COMMANDS_EVERY = 40  # the whole command takes as long as so many trials
+_COMMANDS_EVERY = 40  # a whole command takes as long as this many trials
 
 
 def run(trials: Trials) -> None:
@@ -54,7 +54,7 @@ def run(trials: Trials) -> None:
 
 
 def _model() -> tuple[bytes, dict[str, Any]]:
-    """A model without manifest, and the values of a manifest of it that has every field."""
+    """A model without manifest, and the values of a manifest for it that has every field."""
     manifest = read_manifest(_SHIPPED)
     assert manifest is not None
     joined = _SHIPPED.read_bytes()
@@ -72,7 +72,7 @@ def _model() -> tuple[bytes, dict[str, Any]]:
 
 
 def _text(random: Random, whole: dict[str, Any]) -> bytes:
-    """A manifest's text: spoiled as a value, as a text, or both; now and then something else."""
+    """A manifest's text: damaged as a value, as a text, or both; sometimes a different text."""
     if random.random() < 0.05:
         return spelled(random, odd_value(random)).encode("utf-8", "surrogatepass")
     values = mutate_json(random, whole) if random.random() < 0.8 else whole
@@ -81,7 +81,7 @@ def _text(random: Random, whole: dict[str, Any]) -> bytes:
 
 
 def _appended(random: Random, content: bytes, whole: dict[str, Any]) -> bytes:
-    """A model with a manifest in a zip behind it: spoiled inside, or as bytes, or cut short."""
+    """A model with a manifest in an appended zip: damaged inside, or as bytes, or cut short."""
     file = io.BytesIO()
     file.write(content)
     text = _text(random, whole) if random.random() < 0.7 else json.dumps(whole).encode()
@@ -99,7 +99,7 @@ def _appended(random: Random, content: bytes, whole: dict[str, Any]) -> bytes:
 
 
 def _load(path: Path) -> bool:
-    """Whether it is taken. What is taken can be told, written again, and denoised with."""
+    """Whether the model is accepted. An accepted model can be described, written again, and denoised with."""
     said = ""
     try:
         model = load_model(path)
@@ -120,7 +120,7 @@ def _load(path: Path) -> bool:
 
 
 def _command(path: Path, *words: str) -> None:
-    """Run a command with this model as the only one that ships; it ends well, or in one line of ours."""
+    """Run a command with this model as the only one that ships; it must succeed, or end with one line of ours."""
     with mock.patch.object(models, "_HERE", path.parent):
         told = run_command(words)
     assert told.code in (0, 1), (told.code, told.said)

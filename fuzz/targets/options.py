@@ -1,7 +1,7 @@
-"""Options: whatever stands on a command line, in a configuration or in the environment, the command ends in our words.
+"""Options: whatever a command line, a configuration or the environment contains, the command ends with our words.
 
-Every command of the real application is walked, with every option that it has. What ends with 0 did its work, or was
-stopped after a few seconds of it.
+Every command of the real application is tried, with every option that it has. A command that ends with 0 did its work,
+or was stopped after a few seconds.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from quietcam.terminal.options import OutOfBounds
 
 __all__ = ["run"]
 
-_SECONDS = 5.0  # of work, where the values can be meant
-_MEMORY = 1 << 30  # bytes, by which one trial may raise the highest use of memory
+_SECONDS = 5.0  # of work, if the values are valid
+_MEMORY = 1 << 30  # bytes by which one trial may raise the peak memory
 _LIGHT = 40  # trials before the first one of a command that imports TensorFlow
 _CODES = (0, 1, 2, 3, 130)
 
@@ -178,7 +178,7 @@ def _walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 @contextlib.contextmanager
 def _place() -> Iterator[None]:
-    """A folder of its own to work in, a few levels down, with two pairs of pictures and a pipe that nobody fills."""
+    """A separate folder to work in, a few levels down, with two pairs of pictures and a pipe that nobody fills."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         inner = Path("1/2/3")
         inner.mkdir(parents=True)
@@ -213,7 +213,7 @@ def _try(trial: Trial, name: str, command: Any) -> None:
         if not long.startswith("--"):
             words[len(name.split())] = value  # the first argument
             continue
-        if long == "--sink" and value == "-":  # raw pixels, past whatever catches what is printed
+        if long == "--sink" and value == "-":  # raw pixels, which bypass the capture of output
             continue
         if where == "environment" and value:
             environment[f"QUIETCAM_{name}_{option.name}".upper().replace(" ", "_").replace("-", "_")] = value
@@ -249,10 +249,10 @@ def _refuses(option: Any, value: str) -> bool:
 
 
 def _run(words: list[str], environment: dict[str, str], name: str) -> tuple[int, str]:
-    """The exit code, and all that was said."""
+    """The exit code and all output."""
     if name in _HEAVY:
         with contextlib.suppress(ModuleNotFoundError):
-            import_module(_HEAVY[name])  # not while the clock runs: half an import is not made good
+            import_module(_HEAVY[name])  # before the clock starts: an interrupted import cannot be repeated
     clean = {key: value for key, value in os.environ.items() if not key.startswith("QUIETCAM_")}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with (

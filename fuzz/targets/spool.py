@@ -1,4 +1,4 @@
-"""The spool's folder: whatever others put there, take away or put in its place, no frame is lost and nothing lies."""
+"""The spool's folder: whatever others put there, remove or replace, no frame is lost and all reports are true."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from quietcam.errors import StorageError, UsageError
 __all__ = ["run"]
 
 _STAMP = "2026-05-17T08-30-00.250Z"
-_END = 9 * 10**9  # numbers from here on are not the spool's
+_END = 9 * 10**9  # this number and higher ones are not the spool's
 
 
 def run(trials: Trials) -> None:
     for trial in trials:
         with (
             tempfile.TemporaryDirectory() as place,
-            mock.patch.object(os, "fsync"),  # no power is cut here
+            mock.patch.object(os, "fsync"),  # there is no power cut here
             contextlib.redirect_stderr(io.StringIO()),
         ):
             before = len(list(Path("/proc/self/fd").iterdir()))
@@ -45,9 +45,9 @@ def run(trials: Trials) -> None:
 
 
 class _Game:
-    """A spool, and somebody else who may write into its folder and beside it.
+    """A spool, and another user who may write into its folder and beside it.
 
-    He never writes into what the spool stored; he takes it away as a whole.
+    That user never changes entries of the spool, but may remove them as a whole.
     """
 
     def __init__(self, trial: Trial, place: Path) -> None:
@@ -58,12 +58,12 @@ class _Game:
         (self._victim / "mine").write_bytes(b"mine")
         self._theirs: dict[
             str, tuple[object, ...]
-        ] = {}  # by name, what is not the spool's and must stay as it was made
-        self._stored: dict[str, int] = {}  # by content, the number of each frame that was acknowledged and not taken
+        ] = {}  # by name, files that are not the spool's and must stay unchanged
+        self._stored: dict[str, int] = {}  # by content, the number of each stored frame that was not removed
         self._frames = self._wrote = self._evicted = 0
-        self._in_order = True  # the disk never failed: the oldest go first
-        self._spared = True  # nobody meddled with the budget
-        self._alone = True  # nobody meddles at this moment
+        self._in_order = True  # the disk never failed: the oldest are removed first
+        self._spared = True  # nobody changed the budget
+        self._alone = True  # nobody changes the folder now
         self._now = 1000.0
         self._twin = self._random.random() < 0.5
         self._entry = 3 * 4096 if self._twin else 4096
@@ -74,7 +74,7 @@ class _Game:
         self._sink: SpoolSink | None = None
 
     def in_turn(self) -> None:
-        """One step after the other; after each all is looked at."""
+        """Take one step after another, and check everything after each."""
         moves = [self.begin] * 3 + [self.frames] * 6 + [self.end, self.kill, self.rival, self.fail, self.fail]
         moves += [self.make] * 6 + [self.fetch] * 3 + [self.replace]
         try:
@@ -88,7 +88,7 @@ class _Game:
             self.end()
 
     def together(self) -> None:
-        """He takes away and replaces while frames are stored; when he is done all is well again."""
+        """The other user removes and replaces while frames are stored; afterwards everything must be in order again."""
         done, random = threading.Event(), Random(self._random.random())
 
         def meddle() -> None:
@@ -123,12 +123,12 @@ class _Game:
         finally:
             self.end()
 
-    # What the spool's owner does.
+    # Steps of the spool's owner.
 
     def begin(self) -> None:
         if self._sink is not None:
             return
-        if self._folder.is_symlink() and self._folder.is_dir():  # at a start it would be what the owner wants
+        if self._folder.is_symlink() and self._folder.is_dir():  # at a start, this would be the owner's wish
             self._folder.unlink()
         sink, self._evicted = self._made(), 0
         with contextlib.suppress(StorageError):  # something else is in its place
@@ -141,7 +141,7 @@ class _Game:
                 self._store_one(self._sink)
 
     def fail(self) -> None:
-        """A frame while the disk fails now and then."""
+        """Store a frame while the disk fails at random."""
         if self._sink is not None:
             self._in_order = False
             with failing(self._random):
@@ -162,7 +162,7 @@ class _Game:
             self._sink = None
 
     def rival(self) -> None:
-        """Another process gets no folder of which the spool says that all is well."""
+        """Check that no other process can lock the folder while the spool reports that it stores frames."""
         if self._sink is None:
             return
         stored = self._sink.stored
@@ -186,16 +186,16 @@ class _Game:
         self._acknowledge(sink.stored - stored)
 
     def _acknowledge(self, more: int) -> None:
-        """So many frames were stored: the newest that are there and were not before."""
+        """Note that this many frames were stored: the newest ones that are new in the folder."""
         if more and self._alone:
             self._wrote += more * self._entry
             for content, number in self._there().items():
                 self._stored.setdefault(content, number)
 
-    # What somebody else does.
+    # Steps of the other user.
 
     def make(self) -> None:
-        """Something of any kind by any name."""
+        """Make a thing of any kind with any name."""
         random, number = (
             self._random,
             self._random.choice((7, 20, 8 * 10**9 - 1, 8 * 10**9, _END - 1, _END, 10**10 - 1)),
@@ -289,7 +289,7 @@ class _Game:
         assert self._sink.report()["bytes"] == self._counted(), "the account is not what is there"
 
     def _there(self) -> dict[str, int]:
-        """The frames that are seen: by content, their numbers."""
+        """The numbers of all visible frames, by content."""
         found = {}
         for name in _names(self._folder):
             content = self._content(name)
@@ -298,7 +298,7 @@ class _Game:
         return found
 
     def _content(self, name: str) -> str:
-        """What a frame is known by; nothing of what is none."""
+        """The content that identifies a frame; empty if this is not a frame."""
         path = self._folder / name
         if not _is_entry(name) or path.is_symlink():
             return ""
@@ -311,7 +311,7 @@ class _Game:
         return hashlib.sha256(b"".join(content)).hexdigest() if frame else ""
 
     def _counted(self) -> int:
-        """Bytes of all that counts as an entry."""
+        """Bytes of everything that counts as an entry."""
         total = 0
         for path in self._folder.iterdir():
             if _is_entry(path.name) and not path.is_symlink():

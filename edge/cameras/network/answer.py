@@ -1,4 +1,4 @@
-"""One HTTP answer of a camera, bounded in time and size whatever its server does."""
+"""One HTTP answer of a camera, with limits of time and size that its server cannot exceed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edge.cameras.network.url import CameraUrl
 
 __all__ = ["Answer", "ask"]
 
-_CONNECTING = 4.0  # seconds until a camera takes a connection
+_CONNECTING = 4.0  # seconds in which a camera must accept a connection
 _SLOWEST = 20.0  # seconds of silence
 _CHUNK = 1 << 16
 _MOST_MOVES = 3  # redirects
 
 
 class _Timed(io.RawIOBase):
-    """The bytes of a connection until a deadline: a limit of silence never ends a server that sends byte by byte."""
+    """Reads a connection until a deadline. A limit on silence would never stop a server that sends byte by byte."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _Timed(io.RawIOBase):
 
 
 class Answer(http.client.HTTPResponse):
-    """An answer whose head must come within the time that ``ask`` was given; ``within`` sets the time for the rest."""
+    """An answer whose head must arrive within the time that ``ask`` gets; ``within`` sets the time for the rest."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
@@ -56,7 +56,7 @@ class Answer(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._timed)
 
     def within(self, seconds: float) -> None:
-        """Set a deadline, ``seconds`` from now, for all that is read."""
+        """Set a deadline, ``seconds`` from now, for everything that is read."""
         self._timed.due = time.monotonic() + seconds
 
     def whole(self, most: int, seconds: float) -> bytes:
@@ -68,7 +68,7 @@ class Answer(http.client.HTTPResponse):
         """
         self.within(seconds)
         told, parts, count = self.length, [], 0
-        # In pieces, since http.client takes a chunk of length -1 for all that will ever come.
+        # In pieces, since for a chunk of length -1 http.client would read without end.
         while data := self.read1(_CHUNK if told is None else min(_CHUNK, told - count)):
             parts.append(data)
             count += len(data)
@@ -80,7 +80,7 @@ class Answer(http.client.HTTPResponse):
 
 
 def ask(url: CameraUrl, answering: float) -> Answer:
-    """The answer to a GET, its head read within ``answering`` seconds and its body not.
+    """The answer to a GET: its head is read within ``answering`` seconds, its body is not read yet.
 
     Raises:
         OSError: there is no answer, or the camera refuses (``HTTPError``).
@@ -98,7 +98,7 @@ def ask(url: CameraUrl, answering: float) -> Answer:
         handlers += [_Digest(known), _Basic(known)]
     handlers += [urllib.request.ProxyHandler(), urllib.request.HTTPDefaultErrorHandler()]
     handlers.append(urllib.request.HTTPErrorProcessor())
-    opener = urllib.request.OpenerDirector()  # the usual one also reads files and FTP
+    opener = urllib.request.OpenerDirector()  # the default opener also reads files and FTP
     for each in handlers:
         opener.add_handler(each)
     try:
@@ -113,7 +113,7 @@ def ask(url: CameraUrl, answering: float) -> Answer:
 
 
 class _Patient(http.client.HTTPConnection):
-    """A server may take longer to answer than to accept; everything together, redirects too, has one deadline."""
+    """A connection to a slow camera: it may answer later than it accepts; one deadline also covers all redirects."""
 
     response_class = Answer
 
@@ -139,7 +139,7 @@ def _connect(place: tuple[str, int], seconds: float, _: object = None) -> socket
 
 
 class _PatientSecure(_Patient, http.client.HTTPSConnection):
-    """As ``_Patient``."""
+    """As ``_Patient``, with TLS."""
 
 
 class _Plain(urllib.request.HTTPHandler):
@@ -148,7 +148,7 @@ class _Plain(urllib.request.HTTPHandler):
         self._due = due
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Patient, req, due=self._due)  # type: ignore[arg-type]  # as http.client's, and a deadline
+        return self.do_open(_Patient, req, due=self._due)  # type: ignore[arg-type]  # as http.client's, with a deadline
 
 
 class _Secure(urllib.request.HTTPSHandler):
@@ -168,7 +168,7 @@ class _Moves(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if not newurl.lower().startswith(("http://", "https://")):
-            raise http.client.HTTPException("it redirects to something else than HTTP")
+            raise http.client.HTTPException("it redirects to a URL that is not HTTP")
         fp.close()
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -180,7 +180,7 @@ class _Moves(urllib.request.HTTPRedirectHandler):
 
 
 class _Digest(urllib.request.HTTPDigestAuthHandler):
-    """Closes the refusal before it asks again; urllib does not."""
+    """Closes the answer that refuses before it asks again with the password; urllib leaves it open."""
 
     def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         fp.close()

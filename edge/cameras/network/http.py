@@ -1,4 +1,4 @@
-"""Cameras that speak HTTP: one picture for each request, many in one answer, or a stream that OpenCV reads."""
+"""Cameras that use HTTP: one picture for each request, many in one answer, or a stream that OpenCV reads."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from quietcam.terminal.log import log
 
 __all__ = ["HttpCamera", "Kind", "look"]
 
-_LOOKING = 4.0  # seconds in which a camera must say what it is
-_ANSWERING = 10.0  # seconds in which it must answer: an old one takes some for a picture
+_LOOKING = 4.0  # seconds in which the first answer must show the kind of camera
+_ANSWERING = 10.0  # seconds in which it must answer: an old camera may need several for a picture
 _CHUNK = 1 << 16
 _PLAYLIST = 1 << 20
 _POLLED = 5.0  # the most pictures a second to ask for
 _SLOWEST = 20.0  # seconds between two pictures, and of silence if no rate is known
-_GAPS = 3.0  # silence is so many times the gap between two pictures
+_GAPS = 3.0  # a camera is silent after this many times the gap between two pictures
 _FORGETS = 0.9  # the longest gap shrinks by this factor with each picture
-_SNAPSHOT_FROZEN = 300.0  # some cameras take only one picture a minute
+_SNAPSHOT_FROZEN = 300.0  # seconds: some cameras take only one picture a minute
 _FROZEN = 4.0
-_BROKEN = 25  # pictures in a row that cannot be decoded
+_BROKEN = 25  # pictures in a row that cannot be decoded: after these the camera counts as broken
 
 
 class Kind(Enum):
-    """What a URL answers with."""
+    """What a URL answers with: one picture, many pictures, a file or something else."""
 
     PICTURE = "one picture a request"
     PARTS = "pictures in one answer"
@@ -51,7 +51,7 @@ class Kind(Enum):
 
 
 def look(url: CameraUrl) -> Kind | None:
-    """The kind of what is there, by the head of one answer; None if no answer comes in time."""
+    """The kind of source at ``url``, by the head of one answer; None if no answer comes in time."""
     try:
         with contextlib.closing(ask(url, _LOOKING)) as answer:
             return _kind(answer)
@@ -63,11 +63,11 @@ class HttpCamera(Camera):
     """A live camera behind HTTP. A frame has the time of its arrival.
 
     Args:
-        url: of a picture, of a multipart stream, or of a stream that OpenCV can read.
-        fps: pictures a second to ask for. Defaults to 5, or as many as the camera answers.
+        url: the URL of a picture, of a multipart stream, or of a stream that OpenCV can read.
+        fps: pictures a second to ask for. Defaults to 5, or fewer if the camera answers more slowly.
 
     Raises:
-        DataError: (when opened) nothing answers, the camera refuses, or no picture comes.
+        DataError: (when opened) the camera does not answer, refuses, or sends no picture.
     """
 
     live = True
@@ -108,12 +108,12 @@ class HttpCamera(Camera):
             self._polled = kind is Kind.PICTURE
             if self._wanted is not None and not self._polled:
                 log.warning(f"{self.name} is a stream: its camera sets the rate, so `fps` changes nothing")
-            self.silence = _SLOWEST  # for a stream, until its second picture tells more
+            self.silence = _SLOWEST  # of a stream, until its second picture shows its rate
             self.frozen_after = _SNAPSHOT_FROZEN if self._polled else _FROZEN
             self._first = self._next()
             return
         self._let_go()
-        if kind is Kind.FILE:  # it did not answer when the run began; as a camera it would start again at its end
+        if kind is Kind.FILE:  # it did not answer when the run began; as a camera it would start over at its end
             raise DataError(
                 f"A camera's video has no end. Received: {self.name}, which is a file. Remedy: start the run again "
                 "now that its server answers; it will end with the file."
@@ -165,7 +165,7 @@ class HttpCamera(Camera):
         )
 
     def _snapshot(self) -> bytes | None:
-        if self._answer is None:  # the one that it was opened with is the first
+        if self._answer is None:  # the answer that it was opened with is the first
             if self._stopped.wait(max(0.0, self._due - self._clock())):
                 return None
             self._due = self._clock() + 1.0 / self._rate
@@ -212,8 +212,8 @@ class HttpCamera(Camera):
             return None
         except OSError as error:
             raise DataError(
-                f"A camera must answer at its URL. Received: {self.name}, where {self._url.host} port "
-                f"{self._url.port} does not ({_said(error)}). Remedy: check the address, the network and that the "
+                f"A camera must answer at its URL. Received: {self.name}: no answer from {self._url.host} port "
+                f"{self._url.port} ({_said(error)}). Remedy: check the address, the network and that the "
                 "camera has power."
             ) from None
 
@@ -232,7 +232,7 @@ def _kind(answer: Answer | None) -> Kind:
         return Kind.PARTS
     if kind.startswith("image/") and kind != "image/gif":
         return Kind.PICTURE
-    if "mpegurl" in kind:  # a playlist; that of a film says that it ends
+    if "mpegurl" in kind:  # a playlist; the playlist of a film has an end mark
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
             return Kind.FILE if b"#EXT-X-ENDLIST" in answer.whole(_PLAYLIST, _LOOKING) else Kind.OTHER
     whole = re.fullmatch(r"[0-9]{1,18}", answer.headers.get("Content-Length", ""))
@@ -244,7 +244,7 @@ def _decoded(content: bytes) -> np.ndarray | None:
 
     try:
         bgr = decode_image(content, glance(content), cv2.IMREAD_COLOR, MOST_FRAME_PIXELS)
-    except (DataError, ValueError, cv2.error):  # not a format of cameras, damaged, or far too large
+    except (DataError, ValueError, cv2.error):  # a format that cameras do not use, damaged, or far too large
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 

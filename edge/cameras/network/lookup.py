@@ -1,4 +1,4 @@
-"""Host names, looked up within a time limit: the system has none, and a name server may never answer."""
+"""Look-up of host names with a time limit: the system's own has none, and a name server may never answer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 __all__ = ["connect", "look_up"]
 
 _MOST = 8
-"""Look-ups at the same time. One that hangs cannot be ended, and redirects to more names could start more of them."""
+"""Most look-ups at the same time. A look-up that hangs cannot be ended, and redirects could start more of them."""
 
 _under_way: dict[tuple[str, int], Future[list[Any]]] = {}
 _lock = threading.Lock()
 
 
 def look_up(host: str, port: int, seconds: float) -> list[Any]:
-    """What ``socket.getaddrinfo`` returns for ``host``. A look-up that hangs goes on in its thread; the next call for
-    the same name waits for it.
+    """What ``socket.getaddrinfo`` returns for ``host``. A look-up that hangs continues in its thread; the next call
+    for the same name waits for that thread.
 
     Raises:
-        OSError: there is no such host; or (``TimeoutError``) no answer came within ``seconds``.
+        OSError: the host is unknown; ``TimeoutError``: no answer came within ``seconds``.
     """
     if _is_number(host):
         return _addresses(host, port)
@@ -41,13 +41,13 @@ def look_up(host: str, port: int, seconds: float) -> list[Any]:
 
 
 def connect(host: str, port: int, seconds: float) -> socket.socket:
-    """A connection that is made within ``seconds``, look-up included. Its timeout is the rest of them.
+    """A connection that is made within ``seconds``, look-up included. Its timeout is the time that is left.
 
     Raises:
         OSError: the connection failed.
     """
     due = time.monotonic() + seconds
-    error: OSError = OSError("its name has no address")
+    error: OSError = OSError("the host name has no address")
     for family, kind, protocol, _, address in look_up(host, port, seconds):
         left = due - time.monotonic()
         if left <= 0.0:

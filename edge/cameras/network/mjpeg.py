@@ -1,4 +1,4 @@
-"""JpegSplitter: finds JPEGs in a stream of bytes, whatever stands between them."""
+"""JpegSplitter: finds JPEGs in a stream of bytes, and ignores all bytes between them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class JpegSplitter:
 
     def __init__(self) -> None:
         self._bytes = bytearray()
-        self._at: int | None = None  # up to where the picture at the start is known; None: none has begun
+        self._at: int | None = None  # end of the part of the picture that was read; None: no picture has begun
         self._in_scan = False
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -31,7 +31,7 @@ class JpegSplitter:
                 return pictures
             end = self._walk()
             if end is None:
-                if len(self._bytes) > MOST_FRAME_CODED:  # none, and not looked through again for one within
+                if len(self._bytes) > MOST_FRAME_CODED:  # no picture, and not searched again for one inside
                     self._drop(len(self._bytes))
                 return pictures
             if end > 0:
@@ -52,7 +52,7 @@ class JpegSplitter:
         self._at = None
 
     def _walk(self) -> int | None:
-        """The end of the picture; the negative end if it is no picture; None if its end has not come yet."""
+        """The end of the picture; negative if it is not a picture; None if its end has not arrived yet."""
         data, at = self._bytes, self._at or 0
         while True:
             if self._in_scan:
@@ -68,7 +68,7 @@ class JpegSplitter:
                 return -at
             if mark == _END:
                 return at + 2
-            if mark == _SOI:  # the next picture has begun, this one has no end
+            if mark == _SOI:  # the next picture has begun, so this one has no end
                 return -at
             restart = _FIRST_RESTART <= mark <= _LAST_RESTART
             if mark == 0xFF:  # fill bytes

@@ -19,14 +19,14 @@ __all__ = ["NetworkCamera"]
 _OPENING_MS, _READING_MS = 5000, 3000
 _FROZEN_PICTURES, _FROZEN_VIDEO = 4.0, 30.0  # seconds; a video codec may repeat a picture until its next key frame
 _LOOKING_UP, _REACHING = 4.0, 2.0  # seconds
-_BLACK, _STEP = 50, 8  # pictures at the start that are black in every eighth pixel
+_BLACK, _STEP = 50, 8  # first pictures that must be black in every eighth pixel for a warning
 
 
 class NetworkCamera(VideoCaptureCamera):
     """A stream as a live camera. A frame has the time of its arrival: no stream says when a sensor took it.
 
     Raises:
-        DataError: (when opened) nothing answers, or no video comes.
+        DataError: (when opened) the camera does not answer, or sends no video.
     """
 
     def __init__(self, url: CameraUrl) -> None:
@@ -40,7 +40,7 @@ class NetworkCamera(VideoCaptureCamera):
         for frame in super().__iter__():
             if black >= 0:
                 black = -1 if frame.image[::_STEP, ::_STEP].any() else black + 1
-            if black == _BLACK:  # a sensor in the dark shows some noise, and compression leaves some of it
+            if black == _BLACK:  # a sensor in the dark shows noise, and compression keeps some of it
                 black = -1
                 log.warning(
                     f"{self.name} has sent {_BLACK} pictures that are completely black. OpenCV 4.13 and later show an "
@@ -80,6 +80,6 @@ class NetworkCamera(VideoCaptureCamera):
     def _silent(self, error: OSError) -> str:
         said = error.strerror or str(error) or type(error).__name__
         return (
-            f"A camera must answer at its URL. Received: {self.name}, where {self._url.host} port {self._url.port} "
-            f"does not ({said}). Remedy: check the address, the network and that the camera has power."
+            f"A camera must answer at its URL. Received: {self.name}: no answer from {self._url.host} port "
+            f"{self._url.port} ({said}). Remedy: check the address, the network and that the camera has power."
         )

@@ -1,4 +1,4 @@
-"""CameraUrl: the URL of a camera, split as its user means it; a password may hold every character."""
+"""CameraUrl: the URL of a camera in its parts; a password may contain any character."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AS_IT_IS = "/?&=#:@+,;!$'()*~[]-._"
 
 
 def is_url(source: str) -> bool:
-    """Whether ``source`` is written as a URL of any scheme, or as one without its slashes."""
+    """Whether ``source`` is written as a URL of any scheme, with or without its two slashes."""
     found = _FORM.match(source)
     if found is None:
         return False
@@ -36,7 +36,7 @@ class CameraUrl:
     """The parts of a camera's URL.
 
     Attributes:
-        scheme: of ``SCHEMES``, in lower case.
+        scheme: one of ``SCHEMES``, in lower case.
         user, password: decoded, without % codes; None if the URL has none. Never shown.
         host, port: where the camera is.
         tail: path, query and fragment, from the first slash on.
@@ -53,13 +53,13 @@ class CameraUrl:
 
     @classmethod
     def parse(cls, text: str) -> CameraUrl:
-        """Split ``text``. A password may be written as it is or with % codes.
+        """Split ``text``. A password may be written literally or with % codes.
 
         Raises:
-            UsageError: it is not the URL of a camera, or it can be read in two ways.
+            UsageError: ``text`` is not the URL of a camera, or it can be read in two ways.
         """
         name = shown(text, whole=True)
-        if len(text) > _LONGEST or not text.isprintable():  # bytes that are not UTF-8 are not printable, either
+        if len(text) > _LONGEST or not text.isprintable():  # bytes that are not UTF-8 are not printable either
             raise _no_url(printable(name)[:200])
         found = _FORM.match(text)
         scheme, slashes, rest = found.groups() if found else ("", "", "")
@@ -102,8 +102,9 @@ class CameraUrl:
 
 
 def _split(rest: str, name: str) -> tuple[str | None, str, str]:
-    """Split what follows ``//`` into user information, place and tail. By the standard the place ends at the first of
-    ``/?#``. People paste passwords that hold these, so the last ``@`` counts if the strict reading gives no place.
+    """Split the text after ``//`` into user information, place and tail. By the standard the place ends at the first
+    of ``/?#``. People paste passwords that contain these, so if the strict reading gives no place, the last ``@``
+    separates the password from it.
     """
     place, tail = _cut(rest)
     user, at, host = place.rpartition("@")
@@ -116,8 +117,8 @@ def _split(rest: str, name: str) -> tuple[str | None, str, str]:
         return strict
     if not _is_place(host):
         return loose
-    # Both readings make sense: rtsp://admin:12/34@camera/ and http://camera:80/a@2x. The wrong one would send a part of
-    # a password to the name server and to the host that answers.
+    # Both readings make sense: rtsp://admin:12/34@camera/ and http://camera:80/a@2x. The wrong one would send part of a
+    # password to the name server and to the host that answers.
     bare = not at and ":" not in host  # no password fits there
     if bare or (_is_address(host) and not _is_address(loose[1])):
         return strict
@@ -129,7 +130,7 @@ def _split(rest: str, name: str) -> tuple[str | None, str, str]:
 
 
 def _cut(text: str) -> tuple[str, str]:
-    """Up to the first of ``/?#``, and from there on."""
+    """The text before the first of ``/?#``, and the rest."""
     end = min((at for at in map(text.find, "/?#") if at >= 0), default=len(text))
     return text[:end], text[end:]
 

@@ -28,13 +28,13 @@ from quietcam.terminal.log import log
 
 __all__ = ["PicameraCamera", "PicameraOptions"]
 
-# libcamera names formats as a little-endian word: its "BGR888" lies in memory as R, G, B.
+# libcamera names formats as a little-endian word: its "BGR888" is R, G, B in memory.
 _RGB_IN_MEMORY, _YUV = "BGR888", "YUV420"
 _BUFFERS = 6
-_LENT = 3  # buffers at most with the pipeline; the rest keeps the sensor running
+_LENT = 3  # most buffers that the pipeline holds; the others keep the sensor running
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FRAME_WITHIN = 2.5  # seconds
-_MOST_AGE = 5.0  # seconds: an older time stamp must be of another clock
+_MOST_AGE = 5.0  # seconds: an older time stamp must come from another clock
 _DENOISE = {"off": 0, "fast": 1, "hq": 2, "minimal": 3}  # libcamera's draft NoiseReductionModeEnum
 
 
@@ -74,13 +74,13 @@ class PicameraOptions:
 class PicameraCamera(Camera):
     """A ribbon-cable camera in RGB, with the sensor's time stamps.
 
-    A frame of the ``main`` stream is the camera's own memory until ``Frame.done`` gives it back. If three frames are
-    not given back yet, the next one is a copy, so that the sensor never waits.
+    A frame of the ``main`` stream is the camera's own memory until ``Frame.done`` gives it back. While three frames are
+    in use, the next one is a copy, so that the sensor never waits.
 
     Raises:
-        MissingExtraError: (when opened) picamera2 is not there.
-        UsageError: (when opened) there is no such camera.
-        DataError: (when opened) it is busy or broken.
+        MissingExtraError: (when opened) picamera2 is not installed.
+        UsageError: (when opened) there is no camera of this number.
+        DataError: (when opened) the camera is busy or broken.
     """
 
     live = True
@@ -158,7 +158,7 @@ class PicameraCamera(Camera):
         if native is None:
             return
         native.stop()
-        with self._returned:  # closing frees the memory of frames that are not given back yet
+        with self._returned:  # closing frees the memory of all frames that are still in use
             self._returned.wait_for(lambda: not self._lent, _FRAME_WITHIN)
         native.close()
 
@@ -187,7 +187,7 @@ class PicameraCamera(Camera):
         native.start()
 
     def _request(self) -> Any:
-        # The job is waited for, not the call: in older versions the call has no time limit.
+        # Wait for the job rather than in the call: in older versions the call has no time limit.
         job = self._native.capture_request(wait=False)
         end = time.monotonic() + _FRAME_WITHIN
         while True:
@@ -220,7 +220,7 @@ class PicameraCamera(Camera):
     def _map(self, request: Any) -> Any:
         try:
             return self._mapped(request, self.options.stream, write=False)
-        except TypeError:  # picamera2 of Bookworm's first years always maps for writing
+        except TypeError:  # the picamera2 of early Bookworm has no such parameter and always maps for writing
             return self._mapped(request, self.options.stream)
 
     def _copy(self, array: Image) -> Image:
@@ -229,7 +229,7 @@ class PicameraCamera(Camera):
         width, height = self._size
         image = self._pool.take((height, width, 3))
         if self.options.stream == "lores":
-            # Each row may be longer than the picture; the chroma planes then lie in rows of half that length.
+            # Each row may be longer than the picture; the rows of the chroma planes are half as long.
             array = np.asarray(cv2.cvtColor(array, cv2.COLOR_YUV2RGB_I420), np.uint8)[:, :width]
         np.copyto(image, array[..., ::-1] if self.channels is Channels.SWAPPED else array)
         return image
@@ -244,7 +244,7 @@ class PicameraCamera(Camera):
                 self._returned.notify_all()
 
     def _test(self) -> None:
-        """Test whether red and blue are swapped by turning up the sensor's red."""
+        """Raise the sensor's gain of red, to test whether red and blue are swapped."""
         if "ColourGains" not in self._native.camera_controls:
             return
 
@@ -275,12 +275,12 @@ class PicameraCamera(Camera):
                 "`fuser -v /dev/media* /dev/video*` names it."
             )
         return DataError(
-            f"{self.name} does not open. Received: {said}. Remedy: check whether rpicam-hello shows a picture."
+            f"{self.name} cannot be opened. Received: {said}. Remedy: check whether rpicam-hello shows a picture."
         )
 
 
 class _Once:
-    """Calls its work once, however often it is called."""
+    """Calls ``work`` the first time that it is called, and never again."""
 
     def __init__(self, work: partial[None]) -> None:
         self._work: partial[None] | None = work

@@ -1,4 +1,4 @@
-"""The OS's picamera2, which pip does not have: loading it, and the cameras that it sees."""
+"""Loads the system's picamera2, which pip does not have, and lists the cameras that it sees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def list_picameras() -> list[dict[str, Any]]:
     """The cameras that libcamera sees, as picamera2 describes them.
 
     Raises:
-        MissingExtraError: picamera2 is not there.
+        MissingExtraError: picamera2 is not installed.
     """
     return list(picamera2().Picamera2.global_camera_info())
 
@@ -35,5 +35,5 @@ def picamera2() -> Any:
     except (ImportError, ValueError) as error:  # ValueError: built against another numpy
         raise MissingExtraError(
             f"The system's picamera2 does not load. Received: {error}. Remedy: if this names numpy, "
-            "pip install 'numpy<2' 'opencv-python-headless<4.12'; else sudo apt install --reinstall python3-picamera2"
+            "pip install 'numpy<2' 'opencv-python-headless<4.12'; else: sudo apt install --reinstall python3-picamera2"
         ) from error

@@ -1,4 +1,4 @@
-"""The self-test for swapped channels: turn up the sensor's red, and see which channel becomes brighter."""
+"""The self-test for swapped channels: raises the gain of red and checks which channel becomes brighter."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 __all__ = ["Channels", "check_channels"]
 
 _REDDISH, _BLUISH = (3.0, 1.0), (1.0, 3.0)  # gains of red and blue
-_NEAR = 0.1  # of a gain, by which it counts as reached
-_FRAMES = 12  # that a sensor has to follow; most need three to six
-_LEAST = 3.0  # mean of a channel, steps of 255: below that it is too dark to tell
-_FACTOR = 1.5  # by which the ratio must move, of 9 that a linear picture would; tone curves take much of that
+_NEAR = 0.1  # largest difference at which a gain counts as reached
+_FRAMES = 12  # frames in which a sensor must apply the gains; most need three to six
+_LEAST = 3.0  # mean of a channel, 0 to 255, below which it is too dark for the test
+_FACTOR = 1.5  # least change of the ratio; a linear picture would change it by 9, tone curves reduce that
 
 
 class Channels(Enum):
-    """What the test found."""
+    """The result of the test."""
 
     RIGHT = "right"
     SWAPPED = "swapped"
@@ -37,7 +37,7 @@ def check_channels(
     try:
         reddish = _see(_REDDISH, set_controls, look)
         bluish = _see(_BLUISH, set_controls, look)
-        if "ColourGains" in before:  # so that the first frames have the colors that the balance had found
+        if "ColourGains" in before:  # so that the first frames have the colors that white balance had found
             _see(before["ColourGains"], set_controls, look)
     finally:
         set_controls({"AwbEnable": True})
@@ -54,7 +54,7 @@ def _see(
     set_controls: Callable[[dict[str, Any]], object],
     look: Callable[[], tuple[dict[str, Any], tuple[float, float]]],
 ) -> tuple[float, float] | None:
-    """The means of the channels once the sensor has these gains; None if it never does."""
+    """The means of the channels once the sensor has applied the gains; None if it never does."""
     set_controls({"AwbEnable": False, "ColourGains": gains})
     for _ in range(_FRAMES):
         metadata, means = look()

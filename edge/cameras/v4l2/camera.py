@@ -18,19 +18,19 @@ from quietcam.terminal.log import log
 
 __all__ = ["V4l2Camera", "V4l2Options"]
 
-_SAME_RATE = 0.01  # 29.97 is what was meant by 30
+_SAME_RATE = 0.01  # largest relative difference: 29.97 counts as 30
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
 
 
 @dataclass(frozen=True)
 class V4l2Options:
-    """What the camera is asked for. It may give something else; that is logged.
+    """The format that the camera is asked for. If it gives another one, that is logged.
 
     Attributes:
         size: ``(width, height)``; None: its default.
         fps: frames a second; None: its default.
-        format: four characters as ``MJPG`` or ``YUYV``; None: its default.
+        format: four characters such as ``MJPG`` or ``YUYV``; None: its default.
     """
 
     size: tuple[int, int] | None = None
@@ -52,10 +52,10 @@ class V4l2Camera(VideoCaptureCamera):
     """A video device. A frame has the time at which the driver filled it.
 
     Raises:
-        UsageError: (when opened) there is no such device.
-        DataError: (when opened) this user may not read it, it is busy, it is no camera, or OpenCV cannot convert its
+        UsageError: (when opened) the device does not exist.
+        DataError: (when opened) this user may not read it, it is busy, it is not a camera, or OpenCV cannot convert its
             pictures.
-        NotReadyError: (when opened) it has just appeared, and the system does not let its users open it yet.
+        NotReadyError: (when opened) it has just appeared, and the system does not let users open it yet.
     """
 
     stamped = True
@@ -70,7 +70,7 @@ class V4l2Camera(VideoCaptureCamera):
     def _open(self) -> Any:
         import cv2
 
-        # The most seconds that a frame may take; OpenCV reads this when it opens a device.
+        # The longest time for a frame, in seconds; OpenCV reads this when it opens a device.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
         known = why_not(self._path)
         if known is not None:
@@ -88,7 +88,7 @@ class V4l2Camera(VideoCaptureCamera):
         return native
 
     def plug(self) -> object:
-        """Changes when the device file is made again or gets another owner; empty if there is none."""
+        """Changes when the device file is made again or gets another owner; empty if it does not exist."""
         try:
             node = self._path.stat()
         except OSError:
@@ -116,7 +116,7 @@ class V4l2Camera(VideoCaptureCamera):
         if options.fps is not None and rate > 0.0 and abs(rate - options.fps) > _SAME_RATE * options.fps:
             instead.append(f"{rate:g} frames a second instead of {options.fps:g}")
         given = _four(int(native.get(cv2.CAP_PROP_FOURCC)))
-        if not native.set(cv2.CAP_PROP_CONVERT_RGB, 1):  # it asks whether it could
+        if not native.set(cv2.CAP_PROP_CONVERT_RGB, 1):  # asks whether OpenCV can convert
             raise DataError(
                 f"A camera must give a pixel format that OpenCV can convert. Received: {self.name} with "
                 f"{given or 'another one'}. Remedy: choose a format, as in {self.name}:format=MJPG; "

@@ -1,4 +1,4 @@
-"""The video devices of this machine: which there are, what they are set to, and what keeps one from being used."""
+"""The video devices of this machine: their list, their settings, and the reason why one cannot be used."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class VideoDevice:
     """A video device of this machine.
 
     Attributes:
-        path: as ``/dev/video0``.
+        path: such as ``/dev/video0``.
         driver, card: the names that it reports.
         captures: whether it gives pictures.
-        raw: whether it is part of a ribbon cable's camera, which needs libcamera.
+        raw: whether it belongs to a camera at the ribbon cable, which needs libcamera.
     """
 
     path: Path
@@ -61,12 +61,12 @@ class VideoDevice:
 
 
 def device_path(text: str) -> Path:
-    """``0`` as ``/dev/video0``; a path as it is."""
+    """``/dev/video0`` for ``0``; a path is returned unchanged."""
     return Path(f"/dev/video{int(text)}") if is_number(text) else Path(text)
 
 
 def is_number(text: str) -> bool:
-    """Whether it is a number that a video device may have."""
+    """Whether ``text`` is a number that a video device may have."""
     return re.fullmatch(r"[0-9]{1,4}", text) is not None and int(text) <= _LARGEST_NUMBER
 
 
@@ -84,7 +84,7 @@ def current_size(path: Path, ioctl: Ioctl | None = None) -> tuple[int, int] | No
 
 
 def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> list[VideoDevice]:
-    """The video devices of this machine by number, without those that cannot be asked."""
+    """The video devices of this machine by number, without those that cannot be queried."""
     numbered = [path for path in folder.glob("video*") if path.name[5:].isdigit()]
     asked = [_ask_device(path, ioctl) for path in sorted(numbered, key=lambda path: int(path.name[5:]))]
     return [device for device in asked if isinstance(device, VideoDevice)]
@@ -97,12 +97,12 @@ def why_not(
     clock: Callable[[], float] = time.time,
     look: Callable[[Path], os.stat_result] = Path.stat,
 ) -> UsageError | DataError | None:
-    """The error that keeps a device from being used as a camera; None if none is found.
+    """The error that keeps a device from being used as a camera; None if there is no such error.
 
     Args:
         fully: also check whether another program uses it, by requesting its buffers; not allowed while it delivers.
-        clock: seconds since 1970, to tell the age of the device.
-        look: what the file system reports of it.
+        clock: returns seconds since 1970, for the age of the device.
+        look: returns what the file system knows about a path, as ``os.stat``.
     """
     try:
         node = look(path)
@@ -113,7 +113,7 @@ def why_not(
             f"Remedy: {f'choose one of {there}' if there else 'plug the camera in; there is none now'}."
         )
     if not stat.S_ISCHR(node.st_mode):
-        return UsageError(f"A video device is a device such as /dev/video0. Received: {path}, which is none.")
+        return UsageError(f"A video device is a device such as /dev/video0. Received: {path}, which is not a device.")
     asked = _ask_device(path, ioctl)
     if isinstance(asked, VideoDevice):
         if asked.raw:
@@ -122,7 +122,7 @@ def why_not(
                 "Remedy: set `source` to picamera2."
             )
         if not asked.captures:
-            return DataError(f"A camera must give pictures. Received: {path} ({asked.card}), which gives none.")
+            return DataError(f"A camera must give pictures. Received: {path} ({asked.card}), which does not.")
         return _busy(path, ioctl) if fully else None
     if asked.errno in (errno.EACCES, errno.EPERM):
         return _forbidden(path, node, asked, clock() - node.st_ctime)
@@ -139,7 +139,7 @@ def _forbidden(path: Path, node: os.stat_result, error: OSError, age: float) -> 
     """Only root may open a new device until udev gives it to a group; on a slow machine that takes some seconds."""
     given = bool(node.st_mode & 0o066)
     if error.errno == errno.EACCES and not given and 0.0 <= age < HANDED_OVER:
-        return NotReadyError(f"{path} is there, but the system does not let its users open it yet")
+        return NotReadyError(f"{path} has appeared, but the system does not let users open it yet")
     group = _group(node.st_gid)
     if error.errno == errno.EPERM or (given and node.st_gid in (os.getegid(), *os.getgroups())):
         remedy = "a service or a container blocks it: allow the device there (systemd: DeviceAllow=char-video4linux rw)"
@@ -175,7 +175,7 @@ def _ask_device(path: Path, ioctl: Ioctl | None) -> VideoDevice | OSError:
 
 
 def _busy(path: Path, ioctl: Ioctl | None) -> DataError | None:
-    """Request one buffer and give it back: the driver refuses while another program holds any."""
+    """Request one buffer and give it back: the driver refuses while another program holds buffers."""
     try:
         _call(path, _REQBUFS, bytearray(struct.pack("IIIII", 1, _CAPTURE_TYPE, _MEMORY_MMAP, 0, 0)), ioctl)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The spool: frames in a folder of bounded size, for months without anybody near."""
+"""The spool: keeps frames in a folder of bounded size for months, unattended."""

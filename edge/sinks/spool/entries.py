@@ -20,12 +20,12 @@ __all__ = [
 ]
 
 HIGH = 8_000_000_000
-"""No store counts this far by itself: entries from this number on get new numbers."""
+"""No store counts this far by itself: entries with this number or a higher one get new numbers."""
 
-_BLOCK = 4096  # bytes: what a file takes on the disk is a multiple of this
+_BLOCK = 4096  # bytes: the size of a file on the disk is a multiple of this
 _NAME = re.compile(r"[0-9]{10}_[0-9TZ.-]+(_[a-z]+)?(\.[a-z]+)?")
 _LEFTOVER = re.compile(r"\.new-[0-9a-f]{8}")
-_END = 9_000_000_000  # higher numbers are not ours: ten digits end soon
+_END = 9_000_000_000  # a name with a higher number is not an entry: a name has ten digits
 
 
 class Entry(NamedTuple):
@@ -53,12 +53,12 @@ def entry_name(number: int, seconds: float, end: str) -> str:
 
 
 def temporary_name() -> str:
-    """A name for what is being written or removed: see ``is_leftover``."""
+    """A name for an entry while it is written or removed: see ``is_leftover``."""
     return f".new-{secrets.token_hex(4)}"
 
 
 def is_entry(name: str) -> bool:
-    """Whether this may be the name of an entry."""
+    """Whether ``name`` may be the name of an entry."""
     return _NAME.fullmatch(name) is not None and number_of(name) < _END
 
 

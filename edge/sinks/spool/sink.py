@@ -30,12 +30,12 @@ _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0  # seconds
 class SpoolSink(Sink):
     """Stores frames as :class:`SpoolOptions` says.
 
-    A frame counts as stored when it is on the disk. A disk that fills up or goes away does not stop the run: the
-    current frame waits and is tried again; frames that would have been kept meanwhile are counted as ``missed``.
+    A frame counts as stored when it is on the disk. A disk that is full or missing does not stop the run: the current
+    frame waits and is tried again; frames that would have been kept meanwhile are counted as ``missed``.
 
-    Only fully denoised frames are kept: not those from which the ladder took work away, but the next one, which
-    ``wants`` asks for. The comment of each file says what was done to it. A picture that the network did not change is
-    called ``untouched``.
+    Only fully denoised frames are kept. If the ladder has reduced the work on a frame, the next one is kept instead:
+    ``wants`` asks for its full treatment. The comment of each file says what was done to it. A picture that the network
+    did not change is called ``untouched``.
 
     Args:
         options: what to keep, and where.
@@ -59,7 +59,7 @@ class SpoolSink(Sink):
         self.options = options
         self.stored = self.stored_untouched = self.missed = self.over_budget = 0
         self.waiting: str | None = None
-        """Why the current frame cannot be stored now; None if nothing waits."""
+        """Why the current frame cannot be stored now; None if no frame waits."""
         self._frame_size = frame_size
         self._clock = clock
         self._store = Store(options.folder, options.size, wall, clock)
@@ -83,12 +83,12 @@ class SpoolSink(Sink):
         self._opened = True
 
     def wants(self, frame: Frame) -> bool:
-        if self._in_hand is not None:  # the next one would be missed
+        if self._in_hand is not None:  # another frame could not be stored
             return False
         now = self._clock()
         if self._trigger.due(now):
             return True
-        # A change that is only noise must not ask for the network again and again.
+        # Noise that looks like a change must not ask for full treatment again and again.
         if now - self._asked < self.options.gap or not self._trigger.wants(frame.image, now):
             return False
         self._asked = now
@@ -142,7 +142,7 @@ class SpoolSink(Sink):
         try:
             if self._in_hand is not None:
                 self._keep()
-            if self._in_hand is not None:  # it is not tried again
+            if self._in_hand is not None:  # nobody will try it again
                 self.missed += 1
             self._budget.close()
         finally:
@@ -195,9 +195,9 @@ class SpoolSink(Sink):
         self._go_on()
 
     def _see_to_folder(self) -> None:
-        """Take the folder that is there now if it is another one; the day's count moves along."""
+        """If the path leads to another folder now, use that one and move the day's count into it."""
         if self._store.ensure():
-            log.warning(f"{self.name}: the folder was deleted, moved or replaced; the one that is there now is used")
+            log.warning(f"{self.name}: the folder was deleted, moved or replaced; the one at this path now is used")
             self._budget.moved()
             self._tell_of_budget()
 

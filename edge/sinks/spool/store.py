@@ -1,4 +1,4 @@
-"""Store: the entries in the spool's folder, each whole or not there, within a limit of bytes; the oldest go first."""
+"""Store: the entries in the spool's folder, never incomplete, within a limit of bytes; the oldest are removed first."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from quietcam.files.atomic import sync_folder, write_new
 
 __all__ = ["Store"]
 
-_LOOK, _LOOK_SHARE = 60.0, 100.0  # seconds between two looks at all entries, and times as long as one takes
-_MOST_TRIES = 100  # entries in a row that cannot be removed, until the next time
+_LOOK, _LOOK_SHARE = 60.0, 100.0  # between two counts of all entries: seconds, and multiples of the time of one count
+_MOST_TRIES = 100  # most entries in a row that removal fails for before it gives up for now
 _DISK_FAILS = {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ESTALE, errno.ENXIO}
 
 
@@ -37,8 +37,8 @@ class Store:
     An entry is a file, or a folder of files that belong together. It is written under a temporary name, synced and
     renamed, so it appears as a whole; it also disappears as a whole. Names begin with a number that counts up.
 
-    Files with other names stay and do not count; neither do links, pipes, devices, and folders that hold any of these
-    or folders, whatever their names. Nothing is done through a path: see :class:`LockedFolder`.
+    Files with other names stay and do not count. The same is true, whatever their names, for links, pipes, devices, and
+    folders that contain any of these or other folders. No path is used: see :class:`LockedFolder`.
 
     Args:
         folder: made if it is missing.
@@ -62,7 +62,7 @@ class Store:
         self.evicted = 0
         self._wall, self._clock = wall, clock
         self._look_at = 0.0
-        self._changed = 0  # when the folder had last changed when it was counted
+        self._changed = 0  # time of the folder's last change at the last count
         self._held = LockedFolder(folder)
         self._entries: deque[Entry] = deque()
         self._stuck: deque[Entry] = deque()  # entries and leftovers that could not be removed
@@ -81,20 +81,20 @@ class Store:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Those that count, the oldest first."""
+        """The entries that count, the oldest first."""
         return tuple(sorted((*self._entries, *filter(_is_shown, self._stuck))))
 
     @property
     def descriptor(self) -> int:
-        """Of the folder that is held.
+        """The descriptor of the locked folder.
 
         Raises:
-            StorageError: none is.
+            StorageError: no folder is locked.
         """
         return self._held.descriptor
 
     def open(self) -> None:
-        """Lock the folder, remove leftovers of a power cut, and count what is there.
+        """Lock the folder, remove leftovers of a power cut, and count the entries.
 
         Raises:
             StorageError: it cannot be made or written to.
@@ -111,12 +111,12 @@ class Store:
         """Lock the folder again if it was deleted, moved, replaced or mounted over; returns whether it was.
 
         Raises:
-            StorageError: it cannot be locked, or the disk does not tell.
+            StorageError: it cannot be locked, or the disk fails.
         """
         if self._held.is_there():
             self._tidy()
             if self._clock() >= self._look_at:
-                self._look(where_changed=True)  # somebody may have taken some away
+                self._look(where_changed=True)  # somebody may have removed entries
             return False
         self._forget()
         try:
@@ -136,16 +136,15 @@ class Store:
             files: content by the end of the name (``.jpg``) for one file, or by name for several.
 
         Raises:
-            StorageError: the disk is full, read-only or gone, or the folder is gone (see ``ensure``). Then nothing of
-            the
-                entry is there.
+            StorageError: the disk is full, read-only or gone, or the folder is gone (see ``ensure``). Then no part of
+                the entry is stored.
             UsageError: the entry is larger than the limit.
         """
         size = allocated({name: len(content) for name, content in files.items()})
         if size > self.limit:
             raise UsageError(
                 f"A spool must have room for one entry. Received: {self.limit:,} bytes, and one takes {size:,}. "
-                "Remedy: raise its size=…, or store without twin, or as jpg."
+                "Remedy: raise size=…, leave out twin=yes, or set format=jpg."
             )
         if not self._held.is_there():
             raise self._held.gone()
@@ -182,7 +181,7 @@ class Store:
             os.close(inner)
 
     def _take_back(self, temporary: str) -> None:
-        """Remove the newest entry, which was not stored safely. If it cannot be removed, it is there, and whole."""
+        """Remove the newest entry, which was not stored safely. If it cannot be removed, it stays, and is whole."""
         entry = self._entries[-1]
         with contextlib.suppress(OSError):
             move(self.descriptor, entry.name, temporary)
@@ -198,7 +197,7 @@ class Store:
         self._size += entry.size
 
     def _look(self, where_changed: bool = False) -> None:
-        """Count all entries again, with ``where_changed`` only if the folder has changed since.
+        """Count all entries again; with ``where_changed``, only if the folder has changed since the last count.
 
         Raises:
             StorageError: the disk fails. The old count stays.
@@ -216,7 +215,7 @@ class Store:
         finally:
             now = self._clock()
             self._look_at = now + max(_LOOK, _LOOK_SHARE * (now - began))
-        with contextlib.suppress(StorageError):  # it is raised when room is needed
+        with contextlib.suppress(StorageError):  # the same error is raised when room is needed
             self._make_room(0)
 
     def _count_all(self, leftovers: bool) -> None:
@@ -232,7 +231,7 @@ class Store:
             try:
                 there = sizes(self.descriptor, name)
                 size = None if there is None else allocated(there)
-            except PermissionError:  # if it was never seen, it is not ours
+            except PermissionError:  # an entry that was never counted is not ours
                 size = known.get(name)
             if size is not None:
                 (self._count if is_entry(name) else self._clear)(Entry(name, size))
@@ -245,14 +244,14 @@ class Store:
         while self._entries and number_of(self._entries[-1].name) >= HIGH:
             high.appendleft(self._entries.pop())
         number = number_of(self._entries[-1].name) + 1 if self._entries else 0
-        for number, entry in enumerate(high, number):  # noqa: B020  the first one is where it begins
+        for number, entry in enumerate(high, number):  # noqa: B020  counting starts at the first number
             name = f"{number:010d}{entry.name[10:]}"
             try:
                 if name != entry.name:
                     move(self.descriptor, entry.name, name)
             except FileNotFoundError:
                 self._size -= entry.size
-            except OSError:  # then it goes first
+            except OSError:  # it keeps its number, and is removed first
                 self._stuck.append(entry)
             else:
                 self._entries.append(Entry(name, entry.size))
@@ -263,7 +262,7 @@ class Store:
         Raises:
             StorageError: there is no room.
         """
-        why = OSError(errno.ENOSPC, "Nothing is left that can be removed")
+        why = OSError(errno.ENOSPC, "No entry is left that can be removed")
         again, tries = True, _MOST_TRIES
         while self._size + size > self.limit:
             entries = self._stuck if again and self._stuck else self._entries
@@ -280,7 +279,7 @@ class Store:
                     tries = 0
 
     def _let_go(self, entry: Entry) -> None:
-        """Remove an entry that is in no list any more. If it cannot be removed, it is stuck and still counts.
+        """Remove an entry that was taken off its list. If it cannot be removed, it is stuck and still counts.
 
         Raises:
             OSError: it cannot be removed.
@@ -313,7 +312,7 @@ class Store:
             self._stuck.rotate(-1)
 
     def _clear(self, leftover: Entry) -> None:
-        """Remove what does not count. If that fails, it counts."""
+        """Remove a leftover, which does not count. If that fails, it counts."""
         try:
             remove(self.descriptor, leftover.name)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Trigger: decides which frames the spool keeps: one every few seconds, or one when the picture changes."""
+"""Trigger: decides which frames the spool keeps, at intervals or when the picture changes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _STRIDE = 2  # every second pixel of every second row: noise averages out all th
 class Trigger:
     """Decides for each frame. Call ``kept`` when a frame was kept.
 
-    A change is a block, of 16 x 12, whose mean moved by ``change`` steps of 255 relative to the median of all blocks.
-    So a lamp or a cloud that brightens everything alike is no change, and neither is noise, which averages out over a
-    block.
+    The picture is divided into 16 x 12 blocks. It has changed if the mean of one block moved by ``change`` steps of 255
+    relative to the median of all blocks. A lamp or a cloud that brightens everything equally is not a change; noise is
+    not either, because it averages out over a block.
 
     Args:
         every: seconds between timed frames; None: no timed frames.
@@ -32,18 +32,18 @@ class Trigger:
         self._blocks: NDArray[np.float64] | None = None
 
     def due(self, now: float) -> bool:
-        """Whether a frame must be kept at ``now``, monotonic seconds, whatever it shows. The first frame always is."""
+        """Whether any frame must be kept at ``now``, in monotonic seconds. The first frame is always kept."""
         return self._last is None or (self._every is not None and now - self._last >= self._every)
 
     def wants(self, image: Image, now: float) -> bool:
         """Whether to keep uint8 ``(H, W, C)`` at ``now``."""
         if self._last is None or self.due(now):
             return True
-        before = self._blocks  # replaced by the sink's thread while the network's asks
+        before = self._blocks  # the sink's thread may replace it while the network's thread compares
         if self._change is None or now - self._last < self._gap or before is None:
             return False
         blocks = _blocks(image)
-        if blocks.shape != before.shape:  # of a frame of few pixels that has another size
+        if blocks.shape != before.shape:  # the frame has another size and few pixels
             return True
         moved = blocks - before
         return bool(np.abs(moved - np.median(moved)).max() >= self._change)
@@ -56,7 +56,7 @@ class Trigger:
 
 
 def _blocks(image: Image) -> NDArray[np.float64]:
-    """Mean green (or gray) of each block, ``(rows, columns)``; fewer blocks where there are fewer pixels."""
+    """Mean green (or gray) of each block, ``(rows, columns)``; a picture of few pixels has fewer blocks."""
     plane = image[::_STRIDE, ::_STRIDE, image.shape[2] // 2]
     rows, columns = min(_ROWS, plane.shape[0]), min(_COLUMNS, plane.shape[1])
     height, width = plane.shape[0] // rows, plane.shape[1] // columns

@@ -1,4 +1,4 @@
-"""WriteBudget: how much may be written within any 24 hours, across restarts and clock jumps."""
+"""WriteBudget: limits the bytes that are written within any 24 hours, across restarts and clock jumps."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from quietcam.files.strict_json import parse_object
 __all__ = ["WriteBudget"]
 
 _HOUR = 3600.0
-_HOURS = 25  # the running hour and 24 before it: never less than a day, at most an hour more
-_CHUNKS = 100  # parts of the budget that are set aside at once
+_HOURS = 25  # the present hour and the 24 before it: at least a day, at most one hour more
+_CHUNKS = 100  # bytes are set aside in parts of the budget: one hundredth each time
 _MOST_BYTES = 1 << 14  # of the file; ours has 600
 
 
 class WriteBudget:
     """Counts written bytes by hours of running time, which a clock jump cannot change.
 
-    Bytes are set aside on the disk before they are written, in steps of a hundredth of the budget. So a power cut can
-    make the count too high by one step, and never too low. Time without power counts by the wall clock: at least 0, at
-    most a day.
+    Bytes are set aside, which means counted on the disk, before they are written, in steps of a hundredth of the
+    budget. So a power cut can make the count too high by one step, and never too low. Time without power is taken from
+    the wall clock: at least 0, at most a day.
 
-    A count is saved before it is valid: if it cannot be saved, nothing may be written.
+    A count is saved before it is used: if it cannot be saved, no frame may be written.
 
     Args:
-        limit: bytes within 24 hours; None: no limit, and nothing is kept.
+        limit: bytes within 24 hours; None: no limit, and no count is kept.
         path: the file of the count.
         clock: seconds, monotonic.
         wall: unix seconds.
@@ -65,10 +65,10 @@ class WriteBudget:
         return sum(self._hours) - self._set_aside
 
     def load(self, folder: Callable[[], int] | None = None) -> None:
-        """Continue the count of an earlier run. A damaged count counts as a full day's.
+        """Continue the count of an earlier run. A damaged count is taken as a spent budget.
 
         Args:
-            folder: gives the descriptor of the folder that holds the count. Defaults to the folder of its path.
+            folder: returns the descriptor of the folder with the count. Defaults to the folder of its path.
         """
         if self.limit is None:
             return
@@ -89,7 +89,7 @@ class WriteBudget:
         self._pass(min(max(0.0, self._wall() - saved), _HOURS * _HOUR))
 
     def moved(self) -> None:
-        """Move the count to the folder that is there now. If that holds a count, each hour takes the higher one."""
+        """Move the count to the folder at the path now. If that has a count, the higher number of each hour counts."""
         if self.limit is None:
             return
         self._advance()
@@ -97,7 +97,7 @@ class WriteBudget:
         hours[0] -= self._set_aside
         self.load(self._folder)
         self._hours = [max(each) for each in zip(hours, self._hours, strict=True)]
-        self._into_hour = min(into_hour, self._into_hour)  # so that neither is forgotten early
+        self._into_hour = min(into_hour, self._into_hour)  # so that no hour is forgotten early
 
     def allows(self, size: int) -> bool:
         """Whether ``size`` more bytes may be written now; if so, they are set aside.
@@ -120,20 +120,20 @@ class WriteBudget:
         return True
 
     def wrote(self, size: int) -> None:
-        """So many of the bytes set aside are used; those that nobody set aside count as well.
+        """Mark ``size`` of the bytes that were set aside as written; further bytes are counted as well.
 
         Raises:
-            StorageError: these cannot be written down.
+            StorageError: the further bytes cannot be saved.
         """
         if self.limit is not None and size > self._set_aside:
             self._save(size - self._set_aside)
         self._set_aside = max(0, self._set_aside - size)
 
     def close(self) -> None:
-        """Give back what was set aside and not used.
+        """Release the bytes that were set aside and not used.
 
         Raises:
-            StorageError: the count cannot be written down.
+            StorageError: the count cannot be saved.
         """
         if self.limit is None:
             return
@@ -150,7 +150,7 @@ class WriteBudget:
         self._into_hour += seconds
         hours = int(self._into_hour // _HOUR)
         self._into_hour -= hours * _HOUR
-        if hours and self._set_aside:  # what is not written yet belongs to the hour in which it will be
+        if hours and self._set_aside:  # bytes that are not written yet belong to the hour in which they will be
             self._hours[0] = max(0, self._hours[0] - self._set_aside)
         for _ in range(min(hours, _HOURS)):
             self._hours = [0, *self._hours[:-1]]
@@ -158,19 +158,19 @@ class WriteBudget:
             self._hours[0] += self._set_aside
 
     def _save(self, more: int) -> None:
-        """Write down the count with ``more`` bytes in the running hour; it counts from then on."""
+        """Save the count with ``more`` bytes in the present hour, and use it from then on."""
         hours = [self._hours[0] + more, *self._hours[1:]]
         count = {"hours": hours, "into_hour": round(self._into_hour, 1), "saved": self._wall()}
         write_json(self._path, count, self._descriptor())
         self._hours = hours
 
     def _read(self) -> tuple[list[int], float, float]:
-        """What the file says.
+        """Read the count from its file.
 
         Raises:
-            FileNotFoundError: there is none.
-            OSError: it cannot be read, or is no file.
-            ValueError: it says no count.
+            FileNotFoundError: the file does not exist.
+            OSError: it cannot be read, or is not a regular file.
+            ValueError: its content is not a count.
         """
         folder = self._descriptor()
         name = self._path if folder is None else self._path.name
@@ -184,7 +184,7 @@ class WriteBudget:
         return _parsed(parse_object(content, _MOST_BYTES))
 
     def _remove_leftovers(self) -> None:
-        """Of a power cut in the middle of a save."""
+        """Remove the files that a power cut in the middle of a save leaves."""
         ours = re.compile(rf"\.{re.escape(self._path.stem)}\.[0-9a-f]{{8}}{re.escape(self._path.suffix)}")
         with contextlib.suppress(OSError):
             folder = self._descriptor()

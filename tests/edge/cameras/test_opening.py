@@ -192,7 +192,7 @@ def test_where_a_sink_is_is_not_waited_for(hang: threading.Event, monkeypatch: p
     monkeypatch.setattr("edge.sinks.targets._LOOKING", 0.05)
     targets = ["web", "/hanging/clip.webm", "spool:/hanging/spool,every=1"]
     assert checked_targets("/dev/video0", targets) == targets
-    with pytest.raises(UsageError, match="another place"):
+    with pytest.raises(UsageError, match="a different place"):
         checked_targets(None, ["/hanging/spool", "spool:/hanging/spool,every=1"])
     with pytest.raises(UsageError, match="must not be the source"):
         checked_targets("/hanging/clip.webm", ["/hanging/clip.webm"])

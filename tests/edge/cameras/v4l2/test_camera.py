@@ -67,7 +67,7 @@ class TestVideoCamera:
     def test_what_is_no_camera_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"no such video device.*plug the camera in|choose one of"):
             V4l2Camera(tmp_path / "video7").open()
-        with pytest.raises(UsageError, match="which is none"):
+        with pytest.raises(UsageError, match="which is not a device"):
             V4l2Camera(Path(__file__)).open()
         with pytest.raises(DataError, match="Video4Linux"):
             V4l2Camera(Path("/dev/null")).open()

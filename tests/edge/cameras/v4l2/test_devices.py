@@ -59,7 +59,7 @@ class TestVideoDevice:
             (kernel(error=errno.EBUSY), "Another program uses"),
             (kernel(error=errno.ENOTTY), "must support Video4Linux"),
             (kernel(error=errno.EIO), "cannot be opened.*unplug it and plug it in again"),
-            (kernel(flags=0x04000002), "gives none"),
+            (kernel(flags=0x04000002), "which does not"),
             (kernel(driver=b"unicam"), "set `source` to picamera2"),
         ],
     )
@@ -74,7 +74,7 @@ class TestVideoDevice:
             (0o660, 44, 1e6, r"may not read .*usermod -aG"),
             (0o600, 0, 60.0, "may not read .*udev rule"),
             (0o660, None, 60.0, "may not read .*DeviceAllow"),  # None: a group that this process is in
-            (0o600, 0, 0.5, "does not let its users open it yet"),
+            (0o600, 0, 0.5, "does not let users open it yet"),
         ],
     )
     def test_why_it_may_not_be_read_is_told_from_whose_it_is(
