@@ -28,12 +28,12 @@ def doctor_command(json: Json = None) -> None:
     width = max(len(each.subject) for each in findings)
     for each in findings:
         line = Text.assemble(
-            (f"{each.severity:<7}", _STYLES[each.severity]), f"{each.subject:<{width}}  {printable(each.text)}"
+            (f"{each.severity:<8}", _STYLES[each.severity]), f"{each.subject:<{width}}  {printable(each.text)}"
         )
         console.print(line, soft_wrap=True)
         if each.remedy is not None:
             console.print(
-                Text.assemble(" " * (9 + width), ("remedy: ", "bold"), printable(each.remedy)), soft_wrap=True
+                Text.assemble(" " * (10 + width), ("remedy: ", "bold"), printable(each.remedy)), soft_wrap=True
             )
     errors = sum(each.severity == "error" for each in findings)
     write_report(json, {"ok": not errors, "findings": [each.to_dict() for each in findings]})
