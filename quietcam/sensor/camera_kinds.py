@@ -57,12 +57,15 @@ class DrawnCamera:
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     gray: bool = False
 
+    def see(self, scene: Image) -> Image:
+        """A scene, uint8 ``(H, W, C)``, in this light, at the sensor's size and in the colors that it tells apart."""
+        seen = self.postprocessing.before(_lit(scene, self.tint))
+        return to_gray(seen) if self.gray else seen
+
     def photograph(self, scene: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """``(noisy, clean)`` of a scene: uint8 of its shape. The clean picture is the mean of an endless burst."""
         height, width, channels = check_image(scene).shape
-        seen = self.postprocessing.before(_lit(scene, self.tint))
-        if self.gray:
-            seen = to_gray(seen)
+        seen = self.see(scene)
         camera = SensorCamera(self.noise, self.isp, self.traits)
         noisy = self.postprocessing.noisy(camera.expose(seen, rng), height, width)
         clean = self.postprocessing.clean(camera.clean(seen, averaged=True), height, width)

@@ -159,12 +159,17 @@ class SensorCamera:
         raw = self.look(scene)
         return develop(self.noise.average(raw) if averaged else raw, self.isp, scene.shape[2])
 
-    def expose(self, scene: Image, rng: np.random.Generator) -> Image:
-        """One noisy frame of ``scene``: uint8, of its shape. A new exposure at every call."""
+    def expose(self, scene: Image, rng: np.random.Generator, *, lamps: NDArray[np.float32] | None = None) -> Image:
+        """One noisy frame of ``scene``: uint8, of its shape. A new exposure at every call.
+
+        Args:
+            lamps: factors of the light on each row, ``(H, 1)``. Defaults to a wave that is drawn where ``traits`` has
+                flickering lamps.
+        """
         traits = self.traits
         signal = traits.fixed(traits.leak(self.look(scene)))
         if traits.lamps:
-            signal = signal * traits.light(len(signal), rng)
+            signal = signal * (traits.light(len(signal), rng) if lamps is None else lamps)
         if traits.row:
             signal = signal + traits.rows(len(signal), rng)
         raw = self.noise.expose(signal, rng)

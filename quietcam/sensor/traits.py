@@ -81,7 +81,14 @@ class Traits:
 
     def light(self, height: int, rng: np.random.Generator) -> Raw:
         """Factors of the light on each row of one frame, ``(height, 1)``: a wave around 1, 24 to 600 rows long."""
-        period, phase = math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
+        return self.wave(height, *self.draw_wave(rng))
+
+    def draw_wave(self, rng: np.random.Generator) -> tuple[float, float]:
+        """The period in rows and the phase in radians of the lamps' flicker."""
+        return math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
+
+    def wave(self, height: int, period: float, phase: float) -> Raw:
+        """As ``light``, for a wave of that period in rows and phase in radians."""
         wave = 1.0 + self.lamps * np.sin(2.0 * math.pi / period * np.arange(height) + phase)
         return np.asarray(wave, np.float32)[:, np.newaxis]
 
