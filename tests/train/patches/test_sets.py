@@ -108,7 +108,7 @@ def test_scenes_made_on_the_fly(config):
         assert "generated" in data.origin["licence"]
 
 
-def test_scenes_of_ones_own_pictures_do_without_those_that_cannot_be_used(config, tmp_path, capsys):
+def test_scenes_of_ones_own_pictures_do_without_those_that_cannot_be_used(config, tmp_path, said):
     for number in range(3):
         write_picture(tmp_path / f"{number}.png", generate_scene(64, 64, number))
     write_picture(tmp_path / "thumb.png", np.zeros((20, 20, 3), np.uint8))
@@ -116,9 +116,8 @@ def test_scenes_of_ones_own_pictures_do_without_those_that_cannot_be_used(config
     with load_training_data([f"scenes:clean={tmp_path}"], config) as data:
         noisy, _ = next(iter(training_patches(data.training, patch=16, batch=4, seed=0)))
     assert noisy.shape == (4, 16, 16, 3)
-    said = capsys.readouterr().err
-    assert "thumb.png (20x20)" in said
-    assert "cut.png: A picture must be whole" in said
+    assert "thumb.png (20x20)" in "\n".join(said)
+    assert "cut.png: A picture must be whole" in "\n".join(said)
 
 
 @pytest.mark.parametrize(
