@@ -35,7 +35,7 @@ def test_a_path_a_stem_and_a_first_word_are_understood(small: Path) -> None:
         ((40, 64), "demo_32x32_int8"),  # half of the other would be for nothing
     ],
 )
-def test_of_several_the_one_that_takes_the_frame_whole(size: tuple[int, int], stem: str) -> None:
+def test_of_several_models_the_one_that_takes_the_frame_whole_is_chosen(size: tuple[int, int], stem: str) -> None:
     assert resolve_model(None, size).stem == resolve_model("demo", size).stem == stem
     assert resolve_model("demo_32x32_int8", size).stem == "demo_32x32_int8", "who names one gets it"
 

@@ -37,7 +37,7 @@ def test_another_answer_is_an_error(text: str) -> None:
         throttled_bits(text)
 
 
-def test_what_is_no_camera_is_no_camera_that_opencv_reads() -> None:
+def test_a_device_that_is_not_a_camera_is_none_for_opencv_either() -> None:
     assert set(CODECS_AND_ISP) < set(RIBBON_CAMERA)
 
 

@@ -83,7 +83,7 @@ def test_a_file_of_the_first_quietcam_is_read(tmp_path):
         ({"quantization_aware_training": {"ranges": {"denoise": [0.0]}, "before": 1.0}}, "denoise must have two ends"),
     ],
 )
-def test_what_is_no_evaluation_is_refused(tmp_path, change, said):
+def test_a_file_that_is_not_an_evaluation_is_refused(tmp_path, change, said):
     write_evaluation(tmp_path, EVERYTHING)
     content = json.loads((tmp_path / "evaluation.json").read_text()) | change
     (tmp_path / "evaluation.json").write_text(json.dumps(content))

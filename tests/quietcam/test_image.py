@@ -60,7 +60,7 @@ def test_images_pass_the_check(shape):
     ],
     ids=["no channels", "RGBA", "empty", "a batch", "floats"],
 )
-def test_what_is_no_image_is_refused_by_name(shape, dtype):
+def test_an_array_that_is_not_an_image_is_refused_by_its_name(shape, dtype):
     with pytest.raises(DataError, match=r"the frame must be uint8.*Received: dtype="):
         check_image(np.zeros(shape, dtype), "the frame")
 

@@ -94,7 +94,7 @@ def test_what_coral_lists_maps(name):
         ("reshape", "RESHAPE"),
     ],
 )
-def test_what_nobody_knows_is_said_to_be_open(name, kind):
+def test_unknown_mappings_are_reported_as_open(name, kind):
     report = check(name)
     (op,) = [op for op in report.ops if op.verdict is Verdict.OPEN]
     assert op.kind == kind
@@ -311,7 +311,7 @@ def test_every_rule_names_its_source_and_how_it_is_known():
         assert rule.maps or rule.why, kind
 
 
-def test_an_operator_that_nobody_listed_stays_on_the_cpu():
+def test_an_unlisted_operator_stays_on_the_cpu():
     op = read_graph(graph("good")).ops[0]
     strange = type(op)("COMPLEX_ABS", 1, op.inputs, op.outputs, None)
     verdict, findings = judge(strange)

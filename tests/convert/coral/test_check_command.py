@@ -44,14 +44,14 @@ def test_json_to_standard_output_is_json_alone(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["nowhere.tflite", "."])
-def test_what_is_no_file_is_wrong_usage(name, capsys):
+def test_a_path_that_is_not_a_file_is_wrong_usage(name, capsys):
     with pytest.raises(UsageError):
         check_model(Path(name))
     assert run(["coral", "check", name]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_a_file_that_is_not_a_model_is_refused(tmp_path):
     file = tmp_path / "text.tflite"
     file.write_text("not a model")
     with pytest.raises(ModelError, match="TensorFlow Lite"):

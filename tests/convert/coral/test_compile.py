@@ -107,7 +107,7 @@ def test_where_the_log_says_what_the_preflight_said_there_is_no_difference(model
     assert report.log.on_cpu == {"DEPTH_TO_SPACE": 1}
 
 
-def test_streaming_that_nobody_expected_is_a_difference(model, behave):
+def test_unexpected_streaming_is_a_difference(model, behave):
     behave("streaming")
     assert any("1.70 MiB are" in each for each in compile_it(model).differences)
 

@@ -60,7 +60,7 @@ def test_an_older_log_without_its_table_is_read_as_far_as_it_goes():
 
 
 @pytest.mark.parametrize("text", ["", "Edge TPU Compiler version 16.0\nInternal compiler error. Aborting!", "nonsense"])
-def test_what_says_no_success_is_none(text):
+def test_a_log_without_success_is_a_failure(text):
     assert parse_log(text) is None
 
 

@@ -69,7 +69,7 @@ def test_the_split_model_gives_the_pixels_of_the_whole_one(model_files, coral_fi
         np.testing.assert_array_equal(one.denoise(noisy), other.denoise(noisy))
 
 
-def test_the_split_graph_is_the_whole_one_less_its_last_operator(model_files, coral_file):
+def test_the_split_graph_is_the_whole_one_without_its_last_operator(model_files, coral_file):
     whole, half = (read_graph(strip_manifest(path.read_bytes())) for path in (model_files["int8"], coral_file))
     assert [op.kind for op in half.ops] == [op.kind for op in whole.ops][:-1]
     assert whole.ops[-1].kind == "DEPTH_TO_SPACE"

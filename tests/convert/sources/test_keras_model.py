@@ -153,14 +153,14 @@ def test_a_file_that_unpacks_to_more_than_memory_holds_is_refused_by_its_list(tm
         load_keras(path)
 
 
-def test_a_file_of_a_keras_that_nobody_knows_is_refused(run_folder, tmp_path):
+def test_a_file_of_an_unknown_keras_is_refused(run_folder, tmp_path):
     members = _members(run_folder) | {"metadata.json": json.dumps({"keras_version": "4.0.0"}).encode()}
     _write(tmp_path / "new.keras", members)
     with pytest.raises(ModelError, match=r"Keras 4\.0\.0.*Remedy: save it with Keras 2 or 3"):
         load_keras(tmp_path / "new.keras")
 
 
-def test_a_layer_that_nobody_knows_is_refused(run_folder, tmp_path):
+def test_an_unknown_layer_is_refused(run_folder, tmp_path):
     members = _members(run_folder)
     members["config.json"] = members["config.json"].replace(b'"Conv2D"', b'"Conv9D"')
     _write(tmp_path / "custom.keras", members)

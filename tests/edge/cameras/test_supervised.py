@@ -95,7 +95,7 @@ def test_a_frozen_picture_is_not_shown_as_live_again() -> None:
         assert pulled.camera.state.reopened == 0
 
 
-def test_what_hangs_is_left_alone_and_no_third_thread_is_started() -> None:
+def test_hanging_calls_are_left_alone_and_no_third_thread_is_started() -> None:
     device, wake = FakeDevice(), threading.Event()
     with Pulled(SupervisedCamera(device.make, PATIENT)) as pulled:
         device.wake = wake

@@ -117,7 +117,7 @@ class TestOf:
             Trial().of(model, (32, 32, 3), 1)
 
     @pytest.mark.parametrize(("place", "bit"), OTHER_ENDS + NO_TEXT)
-    def test_a_graph_that_is_built_otherwise_is_an_error_of_ours(self, flipped: Any, place: int, bit: int) -> None:
+    def test_a_graph_that_is_built_differently_is_a_quietcam_error(self, flipped: Any, place: int, bit: int) -> None:
         path = flipped(place, bit)
         with pytest.raises(ModelError, match="cannot run"):
             Interpreter(path, 1)

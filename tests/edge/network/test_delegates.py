@@ -26,7 +26,7 @@ def test_devices_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     "text", ["", "gpu", "usb:", "usb:x", "usb:-1", "usb:64", "cpu:0", "usb,,cpu", "usb 0", "usb:²"]
 )
-def test_what_is_no_device_is_wrong_usage(text: str) -> None:
+def test_an_unknown_device_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError, match=r"A device is cpu, usb\[:N\].*Received.*Remedy"):
         parse_devices(text)
 
@@ -61,7 +61,7 @@ def test_a_missing_library_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, t
         load_delegate(Device("usb", 0))
 
 
-def test_a_library_that_is_no_delegate_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_without_a_delegate_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", "libc.so.6")
     with pytest.raises(DeviceError, match=r"needs the library libedgetpu. Received: .*tflite_plugin_create_delegate"):
         load_delegate(Device("usb", 0))

@@ -97,7 +97,7 @@ def test_out_is_written(small: Path) -> None:
         np.testing.assert_array_equal(out, denoiser.denoise(noisy))
 
 
-def test_what_is_no_image_is_refused(small: Path) -> None:
+def test_an_array_that_is_not_an_image_is_refused(small: Path) -> None:
     with Denoiser(small) as denoiser:
         for wrong in (picture(8, 8, 4), picture(8, 8)[..., 0], picture(8, 8).astype(np.float32)):
             with pytest.raises(DataError, match="A frame must be uint8"):

@@ -17,7 +17,7 @@ def test_what_comes_back_is_handed_out_again() -> None:
     assert pool.take((4, 5, 3)) is first
 
 
-def test_another_shape_lets_go_of_the_old_memory() -> None:
+def test_another_shape_frees_the_old_memory() -> None:
     pool = BufferPool()
     small = pool.take((4, 5, 3))
     pool.give(small)

@@ -125,7 +125,7 @@ class TestAttempts:
                 it.guess(address)
             assert it.owner(f"192.0.2.{second}"), second
 
-    def test_who_was_right_before_does_not_depend_on_any_number_of_guessers(self) -> None:
+    def test_a_client_that_knew_the_token_is_not_held_up_by_guessers(self) -> None:
         it = Guesser()
         assert it.owner("192.0.2.7")
         for number in range(5000):
@@ -179,7 +179,7 @@ class Crowd:
 
 
 class TestPlaces:
-    def test_who_takes_many_takes_them_from_himself(self) -> None:
+    def test_a_client_that_takes_many_places_takes_them_from_itself(self) -> None:
         crowd = Crowd(8)
         crowd.force(ELSEWHERE[0], "other")
         for number in range(100):
@@ -187,7 +187,7 @@ class TestPlaces:
         assert crowd.left == [f"greedy {number}" for number in range(93)]
         assert len(crowd.places) == 8
 
-    def test_of_equals_the_one_leaves_that_was_of_no_use_for_longest(self) -> None:
+    def test_of_equal_clients_the_one_that_was_idle_longest_leaves(self) -> None:
         crowd = Crowd(3)
         places = [crowd.force(ELSEWHERE[number], str(number)) for number in range(3)]
         assert places[0] is not None
@@ -196,7 +196,7 @@ class TestPlaces:
         assert crowd.left == ["1"]
 
     @pytest.mark.parametrize("at_once", [1, 3])
-    def test_whoever_has_just_come_is_heard_before_those_who_use_theirs_all_the_time(self, at_once: int) -> None:
+    def test_a_new_client_is_heard_before_busy_ones(self, at_once: int) -> None:
         crowd = Crowd(8, spared=4)
         strangers = [crowd.force(ELSEWHERE[number], "stranger") for number in range(8)]
         mine = [crowd.force(ELSEWHERE[8], "owner") for _ in range(at_once)]
@@ -221,7 +221,7 @@ class TestPlaces:
             crowd.force(ELSEWHERE[0], "stranger")
         assert crowd.left == ["stranger"] * 4
 
-    def test_many_who_come_at_once_take_from_themselves_all_the_same(self) -> None:
+    def test_many_clients_at_once_still_take_places_from_themselves(self) -> None:
         crowd = Crowd(8, spared=4)
         for number in range(3):
             crowd.force(ELSEWHERE[number], "other")
@@ -229,7 +229,7 @@ class TestPlaces:
             crowd.force(ELSEWHERE[3], "greedy")
         assert crowd.left == ["greedy"] * 95
 
-    def test_who_is_on_this_machine_leaves_last(self) -> None:
+    def test_clients_on_this_machine_leave_last(self) -> None:
         crowd = Crowd(6)
         for _ in range(5):
             crowd.force(HERE, "here")
@@ -239,7 +239,7 @@ class TestPlaces:
         crowd.force(HERE, "here")
         assert crowd.left == ["elsewhere"] * 10
 
-    def test_nobody_gets_what_is_kept_and_in_use(self) -> None:
+    def test_a_place_that_is_kept_and_in_use_is_given_to_nobody(self) -> None:
         crowd = Crowd(2)
         mine = [crowd.force(ELSEWHERE[0], "owner") for _ in range(2)]
         for place in mine:

@@ -23,7 +23,7 @@ def most_kept() -> int:
 
 
 @pytest.mark.skipif(most_kept() < MANY, reason="this kernel keeps fewer")
-def test_hundreds_who_come_at_once_need_not_ask_again() -> None:
+def test_hundreds_of_clients_at_once_need_not_ask_again() -> None:
     """Whoever finds no room waits for a second or more, and here for ever, since nobody takes one of them."""
     with contextlib.closing(bind("127.0.0.1", 0)) as listening, contextlib.ExitStack() as stack:
         for _ in range(MANY):
@@ -33,7 +33,7 @@ def test_hundreds_who_come_at_once_need_not_ask_again() -> None:
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="Linux alone can do so")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_whoever_says_nothing_is_not_shown_to_the_page(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_says_nothing_does_not_reach_the_page(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.web.server._SILENT_SECONDS", 3600)
     try:
         listening = bind(host, 0)

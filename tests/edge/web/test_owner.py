@@ -90,7 +90,7 @@ class TestGuesses:
             assert [ask(TOKEN) for _ in range(3)] == [200] * 3
             assert [ask("wrong"), ask("wrong"), ask(TOKEN)] == [401, 429, 429], "and it is no way around the count"
 
-    def test_never_shut_out_who_has_a_token_that_was_made(self) -> None:
+    def test_never_shut_out_a_client_with_a_generated_token(self) -> None:
         token = new_token()
         with serving(token) as served:
             assert guess(served, "127.0.0.1") == [401] * 10 + [429] * 2
@@ -134,7 +134,7 @@ class TestRequestsThatNeverEnd:
                 assert served.get("/login", "POST", f"token={TOKEN}", Content_Type=FORM)[0] == 303
             assert len(limits.places) <= 16
 
-    def test_one_among_many_who_come_at_once_is_looked_at_before_it_must_go(self) -> None:
+    def test_each_of_many_clients_at_once_is_read_before_it_must_leave(self) -> None:
         with serving(TOKEN) as served:
             asking = f"GET /status.json HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {BEARER}\r\n\r\n".encode()
             for _ in range(2):
@@ -189,7 +189,7 @@ class TestRequestsThatNeverEnd:
             until(lambda: not limits.places._kept, "his place is the owner's still")
 
     @pytest.mark.parametrize("token", [TOKEN, None])
-    def test_who_watches_goes_on_watching(self, token: str | None) -> None:
+    def test_viewers_go_on_watching(self, token: str | None) -> None:
         limits = Limits(connections=16, request_seconds=WAIT, stall_seconds=WAIT)
         with serving(token, limits) as served, crowd(served, SLOW[0]) as strangers:
             path = "/stream.mjpg" + ("" if token is None else f"?token={token.replace(' ', '+')}")
@@ -270,7 +270,7 @@ def answers(served: Served, request: bytes) -> int:
 
 class TestBodies:
     @pytest.mark.parametrize("what", BROKEN)
-    def test_what_is_none_is_refused_and_no_news(
+    def test_a_body_that_is_none_is_refused_without_a_log_line(
         self, what: str, capfd: pytest.CaptureFixture[str], said: list[str]
     ) -> None:
         request, status = BROKEN[what]
@@ -290,7 +290,7 @@ class TestBodies:
             guess(served, "127.0.0.1")
         assert "Too many wrong tokens from 127.0.0.1" in caplog.text
 
-    def test_nor_does_trouble_of_another_kind(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_errors_of_a_route_leave_room_too(self, caplog: pytest.LogCaptureFixture) -> None:
         with serving(TOKEN) as served:
             served.sink._controls.describe = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
             for _ in range(20):

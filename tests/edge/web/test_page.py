@@ -282,7 +282,7 @@ def test_a_server_that_is_gone_is_said(browser: Any, pairs: list[tuple[Image, Im
         browser.open("about:blank?", until="true")
 
 
-def test_who_comes_too_late_is_told_why(browser: Any, pairs: list[tuple[Image, Image]]) -> None:
+def test_a_late_client_is_told_why(browser: Any, pairs: list[tuple[Image, Image]]) -> None:
     with serving(viewers=1) as served, Running(served, pairs):
         first = served.watch()
         page = browser.open(served.sink.address, **DESK)

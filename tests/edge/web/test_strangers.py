@@ -154,7 +154,7 @@ class TestNonsense:
         assert "aiohttp" not in answer
         assert body == "This request cannot be read.\n"
 
-    def test_what_nobody_foresaw_is_a_500_and_a_line(self, served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_unexpected_error_is_a_500_and_one_line(self, served: Served, caplog: pytest.LogCaptureFixture) -> None:
         served.report(sinks=[object()])  # no JSON: shown as text
         assert served.get("/status.json")[0] == 200
 

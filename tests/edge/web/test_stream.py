@@ -82,7 +82,7 @@ def test_a_frame_is_encoded_once_however_many_watch(served: Served) -> None:
         stream.close()
 
 
-def test_what_nobody_watches_is_neither_copied_nor_encoded(served: Served) -> None:
+def test_frames_that_nobody_watches_are_neither_copied_nor_encoded(served: Served) -> None:
     for _ in range(20):
         served.feed()
     assert served.encoded == 0
@@ -217,7 +217,7 @@ def test_half_a_request_is_not_waited_for(alone: bool, monkeypatch: pytest.Monke
                 assert connection.recv(100) == b""
 
 
-def test_who_only_holds_a_connection_makes_room_for_who_asks() -> None:
+def test_an_idle_connection_makes_room_for_one_that_asks() -> None:
     with serving(limits=Limits(connections=4, request_seconds=WAIT)) as served:
         idle = [served.connect() for _ in range(4)]
         for connection in idle:

@@ -72,7 +72,7 @@ def test_folders_go_round_and_videos_are_spread(folder: Path, video: Path) -> No
     assert len(levels) >= 8
 
 
-def test_what_is_neither_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_neither_folder_nor_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="folder or a video"):
         CleanFrames.open(tmp_path / "none")
     (tmp_path / "text.mp4").write_text("no video")

@@ -202,7 +202,7 @@ def test_a_recording_that_was_cut_off_before_its_index_is_told_so(tmp_path: Path
         Video(whole)
 
 
-def test_whose_frames_are_counted_by_an_index(tmp_path: Path) -> None:
+def test_an_index_tells_how_many_frames_a_video_has(tmp_path: Path) -> None:
     plain = encode(tmp_path / "a.mp4", "-c:v", "mpeg4", frames=10)
     pieces = encode(tmp_path / "b.mp4", "-c:v", "mpeg4", "-movflags", "frag_keyframe+empty_moov", frames=10)
     assert look_at_container(plain).counted

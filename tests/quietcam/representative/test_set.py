@@ -175,7 +175,7 @@ def _numbers_for_names(path: Path) -> None:
         _numbers_for_names,
     ],
 )
-def test_a_file_that_is_no_set_is_refused_with_a_remedy(tmp_path: Path, spoil: object) -> None:
+def test_a_file_that_is_not_a_set_is_refused_with_a_remedy(tmp_path: Path, spoil: object) -> None:
     path = tmp_path / "rep.npz"
     spoil(path)  # type: ignore[operator]
     with pytest.raises(DataError, match=r"(?s)rep\.npz.*Remedy"):

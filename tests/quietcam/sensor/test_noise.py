@@ -239,7 +239,7 @@ def test_a_gain_out_of_range_is_refused(gain: float) -> None:
         noise.sensor("imx219", gain)
 
 
-def test_what_is_no_image_is_refused() -> None:
+def test_an_array_that_is_not_an_image_is_refused() -> None:
     with pytest.raises(DataError, match="uint8"):
         noise.noisy_frame(np.zeros((8, 8, 3)), QUIET, Isp(), rng())  # type: ignore[arg-type]
     with pytest.raises(DataError, match="3x3"):

@@ -182,9 +182,7 @@ _KEYS = st.sampled_from([*FIELDS, "format", "created", "else"])
 
 
 @given(st.dictionaries(_KEYS, _ODD, min_size=1, max_size=3), st.lists(_KEYS, max_size=1))
-def test_whatever_a_manifest_holds_it_is_taken_whole_or_refused_in_our_words(
-    change: dict[str, object], lacking: list[str]
-) -> None:
+def test_a_manifest_is_taken_whole_or_refused_in_plain_words(change: dict[str, object], lacking: list[str]) -> None:
     values = manifest_of().to_dict() | change
     for key in lacking:
         values.pop(key, None)

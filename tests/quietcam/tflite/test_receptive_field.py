@@ -72,7 +72,7 @@ def test_it_agrees_with_the_description_of_our_own_networks(conversions):
         assert receptive_field(conversions[recipe].graph) == pytest.approx(described, abs=2)
 
 
-def test_what_nobody_knows_is_not_guessed(conversions):
+def test_the_reach_of_an_unknown_operator_is_not_guessed(conversions):
     graph = conversions["float32"].graph
     odd = dataclasses.replace(graph.ops[0], kind="CUSTOM wonder")
     assert receptive_field(dataclasses.replace(graph, ops=(odd, *graph.ops[1:]))) is None

@@ -62,7 +62,7 @@ class TestPicamera:
         assert "no switch for the ISP's denoiser" in said
         assert "the ISP's denoiser unknown" in said
 
-    def test_who_gives_nothing_back_gets_copies_and_the_sensor_goes_on(self, sensor: Sensor) -> None:
+    def test_a_reader_that_returns_no_buffer_gets_copies_and_the_sensor_goes_on(self, sensor: Sensor) -> None:
         with PicameraCamera(SMALL) as camera:
             frames = [frame for frame, _ in zip(camera, range(30), strict=False)]
             assert [frame.index for frame in frames] == list(range(30))

@@ -77,7 +77,7 @@ class TestVideoDevice:
             (0o600, 0, 0.5, "does not let users open it yet"),
         ],
     )
-    def test_why_it_may_not_be_read_is_told_from_whose_it_is(
+    def test_the_owner_of_a_device_explains_why_it_cannot_be_read(
         self, device: Path, mode: int, group: int | None, age: float, says: str
     ) -> None:
         """udev is given ten seconds. Group 44 is nobody's here."""

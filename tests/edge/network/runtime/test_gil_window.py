@@ -58,7 +58,7 @@ def test_nobody_waits_once_a_run_has_ended() -> None:
     ended(waiting()[0])
 
 
-def test_where_none_runs_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_where_no_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
     ended(waiting()[0])
     monkeypatch.setattr(gil_window, "_last", time.monotonic() - 10)
     monkeypatch.setattr(gil_window, "_LONGEST", 1.0)
@@ -71,7 +71,7 @@ def test_where_the_last_one_was_it_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     ended(waiting()[0])
 
 
-def test_who_starts_a_run_does_not_wait() -> None:
+def test_the_caller_that_starts_a_run_does_not_wait() -> None:
     gil_window.invoke_begins()
     gil_window.wait_for_invoke()
 

@@ -274,7 +274,7 @@ def test_a_page_that_hangs_is_left(hang: threading.Event) -> None:
     assert server._thread.is_alive()
 
 
-def test_heat_that_cannot_be_read_keeps_nobody_waiting(hang: threading.Event) -> None:
+def test_a_temperature_that_cannot_be_read_keeps_nobody_waiting(hang: threading.Event) -> None:
     class Stuck(Temperature):
         def celsius(self) -> float | None:
             hang.wait()

@@ -108,7 +108,7 @@ def test_a_slow_sink_of_a_live_run_loses_frames_and_the_fast_one_none() -> None:
     assert camera.out == 0
 
 
-def test_sinks_that_nobody_reads_any_more_end_the_run_quietly_once_all_have() -> None:
+def test_a_run_ends_quietly_once_no_sink_has_a_reader() -> None:
     class Leaves(Collector):
         def write(self, frame: Frame, denoised: Image) -> None:
             if frame.index >= 5:

@@ -211,7 +211,7 @@ class TestFolderThatGoes:
             assert sum(json.loads((folder / ".budget.json").read_text())["hours"]) >= 4 * 4096
 
     @pytest.mark.parametrize("instead", ["a file", "a link", "a dangling link", "a pipe"])
-    def test_what_is_no_folder_is_said_and_waited_for(
+    def test_a_path_that_is_not_a_folder_is_named_and_waited_for(
         self, tmp_path: Path, clock: Clock, instead: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         folder = tmp_path / "spool"

@@ -151,7 +151,7 @@ class TestFile:
         ],
         ids=["pipe", "link", "dangling link", "folder"],
     )
-    def test_what_is_no_file_is_neither_read_nor_written_through(
+    def test_a_path_that_is_not_a_regular_file_is_neither_read_nor_written(
         self, tmp_path: Path, clock: Clock, make: Callable[[Path], None]
     ) -> None:
         """It is taken for a spent day; and what could not be written down allows nothing, once there is room again."""
@@ -200,7 +200,7 @@ class TestSavedFirst:
         assert again.spent >= 10
         assert budget.allows(90)
 
-    def test_what_nobody_set_aside_counts_too(self, tmp_path: Path, clock: Clock) -> None:
+    def test_bytes_that_nobody_set_aside_count_too(self, tmp_path: Path, clock: Clock) -> None:
         budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         budget.wrote(900)

@@ -159,7 +159,7 @@ def test_full_size_frames_take_less_than_1_gib(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["shard_00000.u8", "index.jsonl"])
-def test_what_a_link_leads_to_is_neither_written_nor_cut(dataset, tmp_path, name):
+def test_the_target_of_a_link_is_neither_written_nor_cut(dataset, tmp_path, name):
     """Resumed after a kill, with a link in the place of a file."""
     few = dataset({f"{i:04d}_{i:03d}_S6_00100_00060_3200_L": i for i in range(1, 4)}, height=40, width=50)
     packed, other = tmp_path / "packed", tmp_path / "other"

@@ -314,7 +314,7 @@ def test_names_in_utf8_that_nothing_tells_are_read_as_such(tmp_path):
     assert member.read_bytes() == b"x"
 
 
-def test_a_name_that_is_no_text_is_said(tmp_path):
+def test_a_name_that_is_not_text_is_refused(tmp_path):
     archive = tmp_path / "set.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("noisy/ä.png", b"x")

@@ -59,7 +59,7 @@ def test_our_own_names_come_first(tmp_path):
     assert [pair.name for pair in find_pairs(tmp_path)] == ["high/1", "low/1"]
 
 
-def test_a_usual_name_alone_is_no_side(tmp_path):
+def test_a_usual_name_alone_does_not_make_a_side(tmp_path):
     touch(tmp_path, "input/noisy/1.png", "input/clean/1.png")
     assert [pair.name for pair in find_pairs(tmp_path)] == ["input/1"]
 
