@@ -35,6 +35,7 @@ from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
+from edge.network.frame_network import FrameNetwork
 from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
 from edge.sinks.null import NullSink
@@ -63,7 +64,7 @@ class Noting(NullSink):
 def in_place(denoiser: Denoiser, path: Path) -> None:
     engine = Engine(path, "cpu", denoiser.threads)
     engine.interpreter.invoke()
-    denoiser._take(engine, denoiser._make_gate(engine.model), {})
+    denoiser._switch(FrameNetwork(engine), denoiser._make_gate(engine.model))
 
 
 def at_once(denoiser: Denoiser, path: Path) -> None:

@@ -26,6 +26,7 @@ from edge.child.memory import memory_limit
 from quietcam import errors
 from quietcam.errors import QuietcamError
 from quietcam.files.strict_json import parse_json
+from quietcam.process.turn import Turn
 
 __all__ = ["GRACE", "Child", "ChildError", "Link", "Shared"]
 
@@ -126,9 +127,8 @@ class Child:
         self.memory = memory_limit() if memory is None else memory
         self._buffer = bytearray(MESSAGE)
         self._words = b""
-        self._lock, self._using = threading.Lock(), threading.Lock()
+        self._lock, self._using = threading.Lock(), Turn()
         self._ending: threading.Thread | None = None
-        self._closed = False
         given_to_it = _checked(json.dumps(argument).encode())
         with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
             try:
@@ -196,8 +196,10 @@ class Child:
             QuietcamError: an error of the job, with its own class.
         """
         end = time.monotonic() + seconds
-        with self._using:
-            while not self._closed:
+        if not self._using.take():
+            raise ChildError("Its process was ended")
+        try:
+            while True:
                 ready = {each for each, _ in self._poll.poll(max(1000 * (end - time.monotonic()), 0))}
                 if self._heard in ready:
                     self._listen()
@@ -206,7 +208,8 @@ class Child:
                 if time.monotonic() >= end:
                     self.kill()
                     raise ChildError(f"It did not answer within {seconds:g} s{self._last_words()}")
-        raise ChildError("Its process was ended")
+        finally:
+            self._using.leave()
 
     def kill(self) -> None:
         """Kill it and return at once. May be called twice."""
@@ -298,11 +301,14 @@ class Child:
             try:
                 self._process.wait(grace)
             except subprocess.TimeoutExpired:
-                self._let_go()
+                with self._lock:
+                    self._let_go()
                 self._process.kill()
         self._process.wait()
-        with self._using, self._lock:
-            self._closed = True
+        self._using.close(self._free)
+
+    def _free(self) -> None:
+        with self._lock:
             self._open.close()
 
 

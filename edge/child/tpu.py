@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from edge.network.interpreter import Interpreter, closed
 from edge.network.modelfile import ModelFile
 from edge.network.runtime import gil_window
 from quietcam.errors import DeviceError, QuietcamError
+from quietcam.process.turn import Turn
 
 __all__ = ["Tpu", "TpuInterpreter", "probe"]
 
@@ -36,6 +37,7 @@ class Tpu:
     """
 
     _known: ClassVar[dict[Device, Tpu]] = {}
+    _starting: ClassVar[dict[Device, Turn]] = {}
     _knowing = threading.Lock()
 
     def __init__(self, device: Device) -> None:
@@ -43,7 +45,7 @@ class Tpu:
         self.is_loading = False
         self._users = 0
         self._lost = False
-        self._asking = threading.Lock()
+        self._asking = Turn()
         self._free = set(range(_MOST))
         self._child = Child(_JOB, str(device))
 
@@ -60,18 +62,36 @@ class Tpu:
             DeviceError: the last child has not ended yet, or no process can be started.
         """
         with cls._knowing:
-            last = cls._known.get(device)
-        if last is not None and last._lost and not last._child.join(2 * GRACE):
-            raise DeviceError(f"The Edge TPU {device} is held by the process {last._child.pid}, which does not end")
+            starting = cls._starting.setdefault(device, Turn())
+        starting.take()
+        try:
+            return cls._shared(device) or cls._started(device)
+        finally:
+            starting.leave()
+
+    @classmethod
+    def _shared(cls, device: Device) -> Tpu | None:
+        """The device with one user more; None where it has no child process that works."""
         with cls._knowing:
             tpu = cls._known.get(device)
             if tpu is None or tpu._lost:
-                try:
-                    tpu = cls._known[device] = cls(device)
-                except ChildError as error:
-                    raise DeviceError(str(error)) from error
+                return None
             tpu._users += 1
             return tpu
+
+    @classmethod
+    def _started(cls, device: Device) -> Tpu:
+        last = cls._known.get(device)
+        if last is not None and not last._child.join(2 * GRACE):
+            raise DeviceError(f"The Edge TPU {device} is held by the process {last._child.pid}, which does not end")
+        try:
+            tpu = cls(device)
+        except ChildError as error:
+            raise DeviceError(str(error)) from error
+        tpu._users = 1
+        with cls._knowing:
+            cls._known[device] = tpu
+        return tpu
 
     def release(self) -> None:
         """Stop using it. The last user closes it."""
@@ -102,9 +122,7 @@ class Tpu:
         number = self._free.pop()
         try:
             self.is_loading = True
-            with self._asking, self._told():
-                self._child.tell(bytes((LOAD, number)) + about, shared)
-                self._child.answer(seconds)
+            self._ask(bytes((LOAD, number)) + about, seconds, shared)
         except QuietcamError:
             self._free.add(number)
             raise
@@ -119,24 +137,28 @@ class Tpu:
             DeviceError: the device or its library fails, or takes longer than ``seconds``.
             ModelError: the network fails.
         """
-        with self._asking, self._told():
-            self._child.tell(message)
-            self._child.answer(seconds)
+        self._ask(message, seconds)
 
     def drop(self, number: int) -> None:
-        """Let the child free a network's memory. The next answer shows whether that worked."""
-        with self._asking:
+        """Let the child free a network's memory after the present request; the next answer shows whether it did."""
+
+        def drop() -> None:
             self._child.tell(bytes((DROP, number)))
             self._free.add(number)
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+        self._asking.between(drop)
+
+    def _ask(self, message: bytes, seconds: float, shared: Sequence[Shared] = ()) -> None:
+        self._asking.take()
         try:
-            yield
+            self._child.tell(message, shared)
+            self._child.answer(seconds)
         except ChildError as error:
             self._lost = True
             self._child.kill()
             raise DeviceError(str(error)) from error
+        finally:
+            self._asking.leave()
 
 
 def probe(seconds: float = 10.0) -> None:

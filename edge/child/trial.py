@@ -24,6 +24,7 @@ PATIENCE = 300.0
 
 _OURS = 192 << 20  # bytes; Python and numpy take 65 MiB as measured
 _FRAMES, _ARENAS, _CONTENTS = 16, 16, 8  # so many times each; a third of that was measured
+_ENDED = "The run has ended"
 _JOB = "edge.child.trial_job:run"
 
 
@@ -68,20 +69,23 @@ class Trial:
     def stop(self) -> None:
         """End the running trial, which then raises, and let no other begin."""
         with self._lock:
-            self._stopped = True
-            if self._child is not None:
-                self._child.kill()
+            self._stopped, child = True, self._child
+        if child is not None:
+            child.kill()
 
     @contextlib.contextmanager
     def _started(self, argument: object, memory: int, *contents: bytes) -> Iterator[Child]:
         with contextlib.ExitStack() as stack:
             shared = [stack.enter_context(contextlib.closing(Shared.holding(each))) for each in contents]
-            with self._lock:
-                if self._stopped:
-                    raise ChildError("The run has ended")
-                child = self._child = Child(_JOB, argument, shared, memory=memory)
+            if self._stopped:
+                raise ChildError(_ENDED)
+            child = Child(_JOB, argument, shared, memory=memory)
             stack.callback(child.join, GRACE)  # so that its memory is free before this process takes as much
             stack.callback(child.kill)  # it has nothing to clean up
+            with self._lock:
+                self._child, stopped = child, self._stopped
+            if stopped:
+                raise ChildError(_ENDED)
             try:
                 yield child
             finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,24 +9,26 @@ from typing import Any
 import numpy as np
 
 from edge.child.trial import Trial
-from edge.models import describe, resize_command
+from edge.models import describe
 from edge.network.engine import Engine
 from edge.network.frame_denoiser import FrameDenoiser
+from edge.network.frame_network import FrameNetwork
 from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
 from edge.network.runtime import gil_window
-from edge.network.tiles import Tiles, grid_of
+from edge.network.tiles import grid_of
 from edge.network.treatment import Treated, Treatment
 from edge.network.variants import ModelVariants, load_variants
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image, check_image, to_rgb
+from quietcam.process.turn import Turn
 from quietcam.terminal.log import log
-from quietcam.tiling import TileGrid
 
 __all__ = ["Denoiser"]
 
 _CLEAN = "it is clean"
+_TAKES_NONE = "A closed denoiser takes no other model."
 _TRIALS = 3  # of one model: the frames may change their size meanwhile
 
 
@@ -78,38 +79,34 @@ class Denoiser(FrameDenoiser):
         stream: bool = False,
     ) -> None:
         self._strength = check_strength(strength)
-        self._threads, self._asked_overlap, self._device = threads, overlap, device
+        self._threads, self._overlap, self._device = threads, overlap, device
         self._gated, self._stream = gate, stream
-        self._lock = threading.Lock()
-        self._reloading = threading.Lock()
+        self._frames, self._reloads = Turn(), Turn()
         self._trial = Trial()
-        self._closed = False
         self._seen: tuple[int, int, int] | None = None  # the shape of the last frame
-        self._engine = Engine(model, device, threads)
-        self._gate = self._make_gate(self._engine.model)
+        self._network = FrameNetwork(Engine(model, device, threads), overlap, advises=stream)
+        self._gate = self._make_gate(self.model)
         self._warn()
-        self._tiles: dict[tuple[int, int], Tiles] = {}
-        self._halves: tuple[Image, Image] | None = None
 
     @property
     def model(self) -> ModelFile:
         """The model that runs; another one after ``reload``."""
-        return self._engine.model
+        return self._network.model
 
     @property
     def interpreter(self) -> Interpreter:
         """An interpreter that works now, to measure its ``invoke``."""
-        return self._engine.interpreter
+        return self._network.engine.interpreter
 
     @property
     def runtime(self) -> str:
         """Name and version of the runtime."""
-        return self._engine.runtime
+        return self._network.engine.runtime
 
     @property
     def threads(self) -> int:
         """Number of threads of the CPU's kernels."""
-        return self._engine.threads
+        return self._network.engine.threads
 
     @property
     def strength(self) -> float:
@@ -128,7 +125,7 @@ class Denoiser(FrameDenoiser):
     @property
     def device_state(self) -> dict[str, Any]:
         """Which devices are wanted and which are used: :attr:`edge.network.engine.Engine.state`."""
-        return self._engine.state
+        return self._network.engine.state
 
     def report(self) -> dict[str, Any]:
         """``device``: :attr:`device_state`."""
@@ -149,7 +146,7 @@ class Denoiser(FrameDenoiser):
 
         Raises:
             DataError: ``noisy`` is not uint8 ``(H, W, 3)`` or ``(H, W, 1)``.
-            ModelError: the model fails while it runs.
+            ModelError: the model fails while it runs, or the denoiser is closed.
         """
         return self.treat(noisy, out).image
 
@@ -162,7 +159,9 @@ class Denoiser(FrameDenoiser):
                 judges, and blends, at the frame's own size.
         """
         check_image(noisy, "A frame")
-        with self._lock:
+        if not self._frames.take():
+            raise ModelError("A closed denoiser takes no frame.")
+        try:
             height, width, channels = noisy.shape
             self._seen = height, width, channels
             if self.model.channels == 3:
@@ -170,17 +169,22 @@ class Denoiser(FrameDenoiser):
             if out is None or out.shape != noisy.shape:
                 out = np.empty(noisy.shape, np.uint8)
             return Treated(out, self._treat(noisy, out, half))
+        finally:
+            self._frames.leave()
 
     def resume(self, after: FrameDenoiser | None = None) -> None:
         """The next frame does not follow the last one: it follows that of the denoiser ``after``, whose gate this one's
         goes on from; or frames were left out, and the gate judges afresh.
         """
-        with self._lock:
-            other = after._gate if isinstance(after, Denoiser) else None
+        other = after._gate if isinstance(after, Denoiser) else None
+
+        def resume() -> None:
             if self._gate is not None and other is not None:
                 self._gate.follow(other)
             elif self._gate is not None:
                 self._gate.resume()
+
+        self._frames.between(resume)
 
     def reload(self, model: ModelFile | Path | str) -> None:
         """Switch to another model between two frames. May be called from another thread while frames run.
@@ -191,47 +195,53 @@ class Denoiser(FrameDenoiser):
         Raises:
             ModelError: the new model cannot be used, and the present one goes on; or the denoiser was closed meanwhile.
         """
+        if not self._reloads.take():
+            raise ModelError(_TAKES_NONE)
         try:
-            with self._reloading, gil_window.background_work():
-                self._take(*self._make_ready(load_variants(model, self._device)))
+            with gil_window.background_work():
+                self._switch(*self._make_ready(load_variants(model, self._device)))
         except UsageError as error:
             raise ModelError(str(error)) from error
+        finally:
+            self._reloads.leave()
         self._warn()
 
-    def _make_ready(self, variants: ModelVariants) -> tuple[Engine, HarmGate | None, dict[tuple[int, int], Tiles]]:
+    def _make_ready(self, variants: ModelVariants) -> tuple[FrameNetwork, HarmGate | None]:
         """Prepare all that frames need, so that no frame waits for it."""
         model = variants.shown
         gate = self._make_gate(model)
         for _ in range(_TRIALS):
             shape = self._seen or (model.height, model.width, model.channels)
             if variants.cpu is not None:
-                self._trial.of(variants.cpu, shape, self.threads, self._asked_overlap)
+                self._trial.of(variants.cpu, shape, self.threads, self._overlap)
             if self._seen in (None, shape):
                 break
-        engine = Engine(variants, self._device, self._threads)
+        network = FrameNetwork(Engine(variants, self._device, self._threads), self._overlap, self._stream)
         try:
-            tiles = {size: self._cut(model, size) for size in {shape[:2], *self._tiles} if not _fits(model, size)}
+            network.prepare(shape[:2], self._network)
             if variants.tpu is not None:  # it has a child process
                 noisy = np.zeros((*shape[:2], model.channels), np.uint8)
-                if not _run(engine, tiles.get(shape[:2]), noisy, np.empty_like(noisy)):
-                    raise ModelError(f"No device runs {model.path}. Received: {engine.state['reason']}.")
+                if not network.run(noisy, np.empty_like(noisy)):
+                    raise ModelError(f"No device runs {model.path}. Received: {network.engine.state['reason']}.")
         except BaseException:
-            engine.close()
+            network.close()
             raise
-        return engine, gate, tiles
+        return network, gate
 
-    def _take(self, engine: Engine, gate: HarmGate | None, tiles: dict[tuple[int, int], Tiles]) -> None:
-        with self._lock:
-            closed = self._closed
-            if not closed:
-                engine, self._engine = self._engine, engine
+    def _switch(self, network: FrameNetwork, gate: HarmGate | None) -> None:
+        closed = not self._frames.take()
+        if not closed:
+            try:
+                network, self._network = self._network, network
                 if gate is not None and self._gate is not None:
                     gate.follow(self._gate)  # else each change of the model would show as a flash of noise
-                self._gate, self._tiles = gate, tiles
+                self._gate = gate
+            finally:
+                self._frames.leave()
         gil_window.wait_for_invoke()
-        engine.close()
+        network.close()
         if closed:
-            raise ModelError("A closed denoiser takes no other model.")
+            raise ModelError(_TAKES_NONE)
 
     def _warn(self) -> None:
         """Warn of what ``quietcam convert`` found wrong with the model."""
@@ -240,15 +250,16 @@ class Denoiser(FrameDenoiser):
 
     def tiles(self, height: int, width: int) -> int:
         """How often the network runs for a frame of this size; for a grayscale model, for each of its channels."""
-        return len(grid_of(self.model, height, width, self._asked_overlap))
+        return len(grid_of(self.model, height, width, self._overlap))
 
     def close(self) -> None:
-        """Free the model's memory and the devices. May be called twice."""
+        """Free the model's memory and the devices. May be called twice, by any thread.
+
+        While another thread denoises a frame, this returns at once, and that thread frees them after its frame.
+        """
         self._trial.stop()
-        with self._lock:
-            self._closed = True
-            self._engine.close()
-            self._tiles = {}
+        self._reloads.close()
+        self._frames.close(lambda: self._network.close())
 
     def __enter__(self) -> Denoiser:
         return self
@@ -265,58 +276,20 @@ class Denoiser(FrameDenoiser):
             return Treatment(strength=strength, why="the strength is 0")
         closed = gate is not None and not gate.look(noisy)
         sigma = None if gate is None else gate.sigma
-        if closed or not (self._half(noisy, out) if half else self._network(noisy, out)):
+        if closed or not self._network.run(noisy, out, half):
             np.copyto(out, noisy)
             why = _CLEAN if closed else "no device runs the network"
             return Treatment(gate=0.0 if closed else 1.0, strength=strength, sigma=sigma, why=why)
         share = 1.0 if gate is None else gate.weigh(noisy, out)
         blend(noisy, out, strength * share)
         return Treatment(
-            model=self._engine.running,
+            model=self._network.engine.running,
             size="half" if half else "whole",
             gate=share,
             strength=strength,
             sigma=sigma,
             why=None if share else _CLEAN,
         )
-
-    def _network(self, noisy: Image, out: Image, half: bool = False) -> bool:
-        """Write the network's picture into ``out``. False if no device can run the network."""
-        channels = self.model.channels
-        return all(
-            self._run(noisy[..., first : first + channels], out[..., first : first + channels], half)
-            for first in range(0, noisy.shape[2], channels)
-        )
-
-    def _half(self, noisy: Image, out: Image) -> bool:
-        """The same at half the size; the result is enlarged again."""
-        import cv2
-
-        height, width, channels = noisy.shape
-        shape = (height + 1) // 2, (width + 1) // 2, channels
-        if self._halves is None or self._halves[0].shape != shape:
-            self._halves = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-        small, quiet = self._halves
-        cv2.resize(noisy, (shape[1], shape[0]), dst=small, interpolation=cv2.INTER_AREA)
-        if not self._network(small, quiet, half=True):
-            return False
-        cv2.resize(quiet, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-        return True
-
-    def _run(self, noisy: Image, out: Image, half: bool) -> bool:
-        size = noisy.shape[:2]
-        tiles = self._tiles.get(size)
-        if tiles is None and not _fits(self.model, size):
-            if len(self._tiles) > 1:  # the frames' own size and half of it are kept
-                self._tiles = {}
-            tiles = self._tiles[size] = self._cut(self.model, size, advise=not half)
-        return _run(self._engine, tiles, noisy, out)
-
-    def _cut(self, model: ModelFile, size: tuple[int, int], advise: bool = False) -> Tiles:
-        tiles = Tiles(grid_of(model, *size, self._asked_overlap), model.channels)
-        if self._stream and advise and (advice := _advice(model, tiles.grid)):
-            log.info(advice)
-        return tiles
 
     def _make_gate(self, model: ModelFile) -> HarmGate | None:
         if not self._gated:
@@ -329,23 +302,3 @@ class Denoiser(FrameDenoiser):
                 "The gate in a manifest must hold two noise levels, low and high. "
                 f"Received: {model.path}: gate={levels}. Remedy: convert the model again with `quietcam convert`."
             ) from error
-
-
-def _fits(model: ModelFile, size: tuple[int, int]) -> bool:
-    """Whether a frame of this size goes through the model at once."""
-    return size[0] <= model.height and size[1] <= model.width
-
-
-def _run(engine: Engine, tiles: Tiles | None, noisy: Image, out: Image) -> bool:
-    if tiles is None:
-        return engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out))
-    return tiles.run(engine, noisy, out)
-
-
-def _advice(model: ModelFile, grid: TileGrid) -> str | None:
-    width, height = (-(-side // grid.stride) * grid.stride for side in (grid.width, grid.height))
-    command = resize_command(model, width, height)
-    return command and (
-        f"{model.name} takes a frame of {grid.width}x{grid.height} in {len(grid)} tiles; "
-        f"`{command}` makes a model that takes it at once, and faster"
-    )

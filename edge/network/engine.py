@@ -254,8 +254,9 @@ class Engine:
         tpu = Tpu.take(device)
         with self._lock:
             self._opening[device] = tpu
-            if self._closing.is_set():
-                tpu.give_up()
+            closing = self._closing.is_set()
+        if closing:
+            tpu.give_up()
         try:
             patience = self._patience
             interpreter = TpuInterpreter(tpu, model, self.threads, patience.opening, patience.answering)

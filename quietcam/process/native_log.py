@@ -106,8 +106,11 @@ class NativeLog:
             for part in self._open:
                 part.begin = max(part.begin, self.position)
             self._settled = [each for each in self._settled if each[1] > self.position]
-            self._free()
-            return words, missed
+            begin, end = self._freed, self._freeable()
+            self._freed = end
+        if end > begin:
+            _punch(self.file, begin, end - begin)  # positions do not change
+        return words, missed
 
     def _close(self, part: Part) -> None:
         """Close the part, and move ``position`` over what is settled right behind it."""
@@ -138,13 +141,11 @@ class NativeLog:
     def _size(self) -> int:
         return os.fstat(self.file).st_size
 
-    def _free(self) -> None:
-        """Give back the memory before ``position``. Positions do not change."""
+    def _freeable(self) -> int:
+        """Up to where memory may be given back: all before ``position``, but not in small steps."""
         if self.position - self._freed < _FREED:
-            return
-        upto = self.position - self.position % _PAGE
-        _punch(self.file, self._freed, upto - self._freed)
-        self._freed = upto
+            return self._freed
+        return self.position - self.position % _PAGE
 
 
 def _file() -> int:

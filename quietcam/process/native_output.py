@@ -190,26 +190,34 @@ def _redirected() -> Iterator[NativeLog | None]:
 
 
 def _begin() -> NativeLog | None:
-    with _state.lock:
-        if _state.parent:
+    state, first, command = _state, False, False
+    with state.lock:
+        if state.parent:
             return None
-        if _state.original is None:
-            command = _state.writer is not None
+        if state.original is None:
             try:
-                original = _state.writer.descriptor if _state.writer else _place()
+                original = state.writer.descriptor if state.writer else _place()
             except OSError:
                 return None
-            if _state.log is None:
-                _state.log = NativeLog()
-                _state.crash = CrashOutput(_state.log.file, original)
-                atexit.register(_state.crash.end)
-            os.dup2(_state.log.file, 2)
-            _state.original = original
-            if command:
-                _state.blocks += 1  # until the command ends
-                _begin_command(2 if _state.crash and _state.crash.waits else original)
-        _state.blocks += 1
-        return _state.log
+            first, command = state.log is None, state.writer is not None
+            state.log = state.log or NativeLog()
+            os.dup2(state.log.file, 2)
+            state.original = original
+            state.blocks += command  # until the command ends
+        state.blocks += 1
+        log, original = state.log, state.original
+    if first and log is not None:  # without the lock: it starts a process
+        _show_crashes(state, log, original)
+    if command:
+        _begin_command(2 if state.crash and state.crash.waits else original)
+    return log
+
+
+def _show_crashes(state: _State, log: NativeLog, original: int) -> None:
+    state.crash = CrashOutput(log.file, original)
+    atexit.register(state.crash.end)
+    if state is not _state:  # the command has ended meanwhile
+        state.crash.end()
 
 
 def _place() -> int:
@@ -253,24 +261,27 @@ def _leave_command(writer: LineWriter) -> None:
     with _state.lock:
         old, _state = _state, _State()
     old.ending.set()
-    if old.original is not None and old.log is not None and old.crash is not None:
+    if old.original is not None and old.log is not None:
         import faulthandler
 
         faulthandler.disable()
         os.dup2(writer.descriptor, 2)
         _write_lines(writer, *old.log.rest(last=True))
-        old.crash.end()
+        if old.crash is not None:
+            old.crash.end()
     writer.flush(process.seconds_left(_LAST_SECONDS))
 
 
 def _forward() -> None:
     """Thread: show what no block takes."""
-    writer, log, crash, ending = _state.writer, _state.log, _state.crash, _state.ending
-    if writer is None or log is None or crash is None:
+    state = _state
+    writer, log = state.writer, state.log
+    if writer is None or log is None:
         return
-    while not ending.wait(_FORWARD_SECONDS):
+    while not state.ending.wait(_FORWARD_SECONDS):
         _write_lines(writer, *log.rest())
-        crash.shown_up_to(log.position)
+        if state.crash is not None:
+            state.crash.shown_up_to(log.position)
 
 
 def _show(words: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from quietcam.data.pictures.jpeg import bare_jpeg
 from quietcam.data.pictures.opencv import decode_image
 from quietcam.errors import DataError
 from quietcam.process.native_output import native_lines_read
+from quietcam.process.turn import Turn
 
 __all__ = ["damaged", "decode", "what_it_is"]
 
@@ -46,16 +46,19 @@ def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str
     import cv2
 
     # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done elsewhere, for all alike.
-    with _ALONE, _silent_opencv(), native_lines_read(_is_decoders) as heard:
-        try:
+    _ALONE.take()
+    try:
+        with _silent_opencv(), native_lines_read(_is_decoders) as heard:
             pixels = decode_image(content, header, cv2.IMREAD_UNCHANGED)
-        except cv2.error as error:
-            raise damaged(path, f"OpenCV refuses it: {error.err or error}") from error
+    except cv2.error as error:
+        raise damaged(path, f"OpenCV refuses it: {error.err or error}") from error
+    finally:
+        _ALONE.leave()
     return pixels, heard
 
 
-_ALONE = threading.Lock()
-"""One picture at a time, since a decoder's lines do not say which picture they are about. It waits for nothing."""
+_ALONE = Turn()
+"""One picture at a time, since a decoder's lines do not say which picture they are about."""
 
 
 def what_it_is(content: bytes) -> str:

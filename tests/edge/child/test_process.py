@@ -153,7 +153,7 @@ def test_one_that_prints_for_ever_is_given_up() -> None:
     with pytest.raises(ChildError, match=r"did not answer within 0\.5 s; its last words: chatter chatter"):
         child.answer(0.5)
     assert child.join(WAIT)
-    until(lambda: child._closed)
+    until(lambda: child._socket.fileno() < 0)
     with pytest.raises(ChildError, match="was ended"):
         child.ask(b"hello", WAIT)
 

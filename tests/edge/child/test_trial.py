@@ -288,7 +288,7 @@ class TestReload:
         with Denoiser(small, 1) as denoiser:
             denoiser.denoise(picture(50, 60))
             denoiser.reload(small)
-            monkeypatch.setattr("edge.network.denoiser.Tiles", None)
+            monkeypatch.setattr("edge.network.frame_network.Tiles", None)
             denoiser.denoise(picture(50, 60))
 
 
@@ -326,7 +326,7 @@ class TestStart:
     ) -> None:
         bus.plug("usb0")
         with Denoiser(models / "small_32x32_int8.tflite", 1, device="usb") as denoiser:
-            engine: Engine = denoiser._engine
+            engine: Engine = denoiser._network.engine
             assert engine.state["used"] == "usb"
             monkeypatch.setattr("edge.network.engine.Interpreter", None)
             bus.unplug("usb0")

@@ -165,12 +165,12 @@ def test_the_others_do_the_tiles_of_a_device_that_does_not_answer(bus: Bus, mode
         bus.plug(device)
     noisy = picture(150, 200)
     with Denoiser(model, device="usb:0,usb:1") as denoiser:
-        one = denoiser._engine._workers[0]
+        one = denoiser._network.engine._workers[0]
         one._patience = SHORT
         bus.hang(str(one.device).replace(":", ""))
         for _ in range(3):
             np.testing.assert_array_equal(denoiser.denoise(noisy), 255 - noisy)
-            assert denoiser.device_state["used"] == str(denoiser._engine._workers[1].device)
+            assert denoiser.device_state["used"] == str(denoiser._network.engine._workers[1].device)
         bus.plug(str(one.device).replace(":", ""))
         until(lambda: denoiser.denoise(noisy) is not None and denoiser.device_state["used"] == "usb:0,usb:1")
 
@@ -182,7 +182,7 @@ def test_without_a_model_for_the_cpu_frames_pass_as_they_are_while_the_device_do
     alone = shutil.move(model.with_name("small_32x32_int8_edgetpu.tflite"), model.with_name("alone.tflite"))
     noisy = picture(32, 32)
     with Denoiser(alone, device="usb:0") as denoiser:
-        denoiser._engine._workers[0]._patience = SHORT
+        denoiser._network.engine._workers[0]._patience = SHORT
         bus.misbehave("invoke", "h")
         for _ in range(3):
             denoised, treatment = denoiser.treat(noisy)
@@ -263,7 +263,7 @@ def test_killed_at_any_moment_a_child_costs_no_frame(bus: Bus, model: Path, said
                     killed += 1
 
     with Denoiser(model, device="usb:0,usb:1") as denoiser:
-        denoiser._engine._retry = FAST
+        denoiser._network.engine._retry = FAST
         killer = threading.Thread(target=kill)
         killer.start()
         try:
