@@ -1,4 +1,4 @@
-"""Bench: what models cost on this machine, and what the runtime adds, measured in one run."""
+"""Bench: measures the time and memory of models on this machine, and the time that the runtime adds, in one run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from quietcam.image import Image
 __all__ = ["bench"]
 
 _WARM_UP = 3  # frames
-_RENDERED = 4  # different frames: a camera's driver fills about so many buffers in turn
-_ROUNDS = 10  # everything is measured in each round, so that heat and other programs affect all alike
-_BLOCK = 8  # frames of one kind in a row: the gate looks at every eighth, so its cost is in each block
+_RENDERED = 4  # different frames: a camera's driver fills about as many buffers in turn
+_ROUNDS = 10  # each round measures everything, so that heat and other programs affect all equally
+_BLOCK = 8  # frames of one kind in a row: the gate judges every eighth, so each block contains its cost
 
 
 def bench(
@@ -131,7 +131,7 @@ class _Subject:
         }
 
     def _pipe(self, count: int, camera: SyntheticCamera) -> float:
-        """Seconds that ``count`` frames take in the pipeline, after a few that warm it up."""
+        """Seconds that ``count`` frames take in the pipeline, after a few frames to warm up."""
         ends: list[float] = []
 
         def note(_: Health) -> None:

@@ -35,7 +35,7 @@ _GIVE_UP = 120  # equal frames in a row: the source repeats itself, or the camer
 
 @dataclass
 class CaptureReport:
-    """What was saved, and from which source.
+    """The frames that were saved, and their source.
 
     Attributes:
         source: the camera's name, without secrets.
@@ -45,8 +45,8 @@ class CaptureReport:
         repeated: number of frames that were skipped because they equal a saved one.
         bytes: size of all saved pictures.
         seconds: from the first saved frame to the last.
-        sizes: of the frames, as ``640x480``.
-        sigma: noise of each saved frame, estimated from it alone, in steps of 255.
+        sizes: sizes of the frames, such as ``640x480``.
+        sigma: noise of each saved frame, estimated from that frame alone, in steps of 255.
         low, high: smallest and largest value of all pixels.
     """
 
@@ -63,7 +63,7 @@ class CaptureReport:
     high: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as ``capture.json`` holds them."""
+        """Plain values for ``capture.json``."""
         return {
             "format": 1,
             "source": self.source,
@@ -84,9 +84,9 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     """Make an empty folder for frames. With ``overwrite``, remove an earlier capture from it.
 
     Raises:
-        UsageError: it is a file; or it is not empty, and ``overwrite`` is not set or it holds other files than a
+        UsageError: it is a file; or it is not empty, and ``overwrite`` is not set or it contains other files than a
             capture's; or another process captures into it.
-        StorageError: it cannot be written to.
+        StorageError: the folder cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Frames are captured into a folder. Received: {folder}, which is a file.")
@@ -128,8 +128,8 @@ def capture(
     capture early.
 
     Args:
-        camera: opened.
-        folder: empty; see ``prepare_folder``.
+        camera: an open camera.
+        folder: an empty folder; see ``prepare_folder``.
         every: seconds between two frames, by their timestamps. Defaults to 0.5 for a live camera. Of a file, frames are
             taken evenly from its beginning to its end.
         on_frame: called after each saved frame.
@@ -137,7 +137,7 @@ def capture(
     Raises:
         DataError: no frame came.
         UsageError: another process captures into the folder, or has captured since the folder was emptied.
-        StorageError: the disk fails, or has no room for so many frames (known after the first one).
+        StorageError: the disk fails, or has no room for ``count`` frames (known after the first one).
     """
     done = CaptureReport(shown(camera.name), every=every if every is not None else EVERY if camera.live else None)
     with LockedFolder(folder):
@@ -148,7 +148,7 @@ def capture(
             if done.frames:
                 write_json(folder / CAPTURE, done.to_dict())
     if not done.frames:
-        raise DataError(f"A source must give at least one frame. Received: {camera.name}, none. Remedy: check it.")
+        raise DataError(f"A source must give at least one frame. Received: none from {camera.name}. Remedy: check it.")
     return done
 
 
@@ -178,7 +178,7 @@ def _save_all(
 
 
 def _chosen(camera: Camera, count: int, done: CaptureReport) -> Iterator[Frame]:
-    """The frames to save. After a frame that equals a saved one, the next frame is tried at once."""
+    """The frames to save. After a frame that equals a saved one, the next frame is tried immediately."""
     if done.every is None:
         yield from _spread_over(camera, count)
         return
@@ -189,12 +189,12 @@ def _chosen(camera: Camera, count: int, done: CaptureReport) -> Iterator[Frame]:
         before = done.frames
         yield frame
         if done.frames > before:
-            # Counted from this frame, and not from when it was due: after a stall no burst of frames follows.
+            # Counted from this frame, and not from its due time, so that no burst of frames follows a stall.
             due = frame.timestamp + done.every
 
 
 def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
-    """``count`` frames, evenly spread, of a source that knows how many frames it has; else every frame."""
+    """``count`` frames, evenly spread, of a source that knows its number of frames; of other sources every frame."""
     total = camera.count() if isinstance(camera, VideoCamera) else camera.total
     step = max(1.0, total / count) if total else 1.0
     due = 0.0
@@ -205,7 +205,7 @@ def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
 
 
 def _given_back(camera: Camera) -> Iterator[Frame]:
-    """The camera's frames. Each is valid until the next one is asked for: its memory may belong to the camera."""
+    """The camera's frames. Each is valid until the next one is taken: its memory may belong to the camera."""
     for frame in camera:
         try:
             yield frame

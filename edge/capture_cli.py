@@ -23,7 +23,7 @@ def capture_command(
     out: Annotated[Path, typer.Option(help="Folder for the frames. It must be empty or new.")],
     source: Annotated[
         str | None,
-        typer.Option(help="A camera, a video or pictures, as for `quietcam run`. Default: the camera that is there."),
+        typer.Option(help="A camera, a video or pictures, as in `quietcam run`. Default: the connected camera."),
     ] = None,
     count: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Number of frames.")] = 256,
     every: Annotated[
@@ -31,7 +31,7 @@ def capture_command(
         typer.Option(
             parser=number(0, 10**7),
             metavar="SECONDS",
-            help="Seconds between two frames. Default: 0.5 for a live camera; of a file, frames from all of it.",
+            help="Seconds between two frames. Default: 0.5 for a live camera; for a file, spread over all of it.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier capture in that folder.")] = False,
@@ -39,7 +39,7 @@ def capture_command(
 ) -> None:
     """Save noisy frames of this camera, to be used on the desktop: `quietcam calibrate --data DIR --out rep.npz`.
 
-    Let the scene change meanwhile: day and night, near and far. Of equal frames only one is saved.
+    Let the scene change during the capture: day and night, near and far. Of equal frames only one is saved.
 
     Example: `quietcam capture --source synthetic --count 64 --every 0.1 --out frames`
     """

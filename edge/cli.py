@@ -1,4 +1,4 @@
-"""The commands of the edge stage: `bench` and `models` here; `run`, `capture` and `doctor` have files of their own."""
+"""The commands of the edge stage: `bench` and `models` are here; `run`, `capture` and `doctor` have their own files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bench_command(
     device: Device = "cpu",
     gate: Annotated[bool, typer.Option("--gate/--no-gate", help="Use the do-no-harm gate, as `run` does.")] = True,
     frames: Annotated[
-        int, typer.Option(parser=whole(1, 10**6), help="Number of frames to measure of each kind.")
+        int, typer.Option(parser=whole(1, 10**6), help="Number of frames of each kind to measure.")
     ] = 200,
     json: Json = None,
 ) -> None:

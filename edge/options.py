@@ -36,7 +36,7 @@ Threads = Annotated[
 
 
 def frame_size(text: str | None) -> tuple[int, int] | None:
-    """``WIDTHxHEIGHT`` as ``(width, height)`` in pixels; None where it is not given.
+    """``WIDTHxHEIGHT`` as ``(width, height)`` in pixels; None if it is not given.
 
     Raises:
         UsageError: it is not a size.

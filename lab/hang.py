@@ -3,7 +3,7 @@
     python lab/hang.py [--rounds 30] [--seconds 5] [--only CASE]
 
 In each round a library, a disk (during the run, and from its start), the camera and the configuration hang, one after
-the other and all together, each in its own run (`tests/edge/hanging.py`). Then the page answers within 1 s, frames
+the other and all together, each in its own run (`tests/edge/hanging.py`). Rules: the page answers within 1 s, frames
 continue unless the camera hangs, SIGTERM ends the process within 2 s, all other files are whole and no process is left.
 Exit code 3 if one of these fails. An Edge TPU that does not answer is given up after 2 s, during which frames wait.
 """

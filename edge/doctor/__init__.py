@@ -1,1 +1,1 @@
-"""The doctor: what is wrong with this machine, and the command that repairs it."""
+"""The doctor: finds faults of this machine, and names the commands that repair them."""

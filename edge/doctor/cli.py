@@ -8,7 +8,7 @@ __all__ = ["doctor_command"]
 
 
 def doctor_command(json: Json = None) -> None:
-    """Say what is wrong with this machine, and print the command that repairs it. Exit code 1: something does not work.
+    """Check this machine, and print the command that repairs each fault. Exit code 1: something does not work.
 
     Example: `quietcam doctor`
     """
@@ -22,7 +22,7 @@ def doctor_command(json: Json = None) -> None:
     from quietcam.terminal.report import report_console, write_report
     from quietcam.terminal.secrets import shown_values
 
-    # People paste reports in public: no secret must be in them.
+    # People paste reports in public: they must not contain secrets.
     findings = [Finding(**shown_values(each.to_dict())) for each in examine(Machine())]
     console = report_console(json)
     width = max(len(each.subject) for each in findings)

@@ -1,6 +1,6 @@
-"""What can be wrong between this machine and a Coral: library, pairing, permissions, bus, kernel pages.
+"""Checks of a Coral on this machine: library, matching versions, permissions, bus, kernel pages.
 
-Every check is a pure function of a root folder (``/`` on a device, a made-up one in tests) and plain values. Each check
+Every check is a pure function of a root folder (``/`` on a device, a fake one in tests) and plain values. Each check
 names the source of its rule. None of them was tried on a real Coral.
 """
 
@@ -78,9 +78,9 @@ def coral_checks(
         root: the folder that holds ``sys``, ``dev``, ``etc``, ``usr``, ``var`` and ``proc``.
         runtime: package and version of the interpreter, as ``("ai-edge-litert", "2.3.0")``; None if none is installed.
         groups: names of the groups that the process belongs to.
-        is_root: whether the process may open every device anyway.
-        page_size: of the kernel's memory, in bytes (``os.sysconf("SC_PAGE_SIZE")``).
-        machine: architecture of the processor, as ``aarch64``. Defaults to this machine's.
+        is_root: whether the process may open every device, whatever its groups.
+        page_size: size of the kernel's memory pages in bytes (``os.sysconf("SC_PAGE_SIZE")``).
+        machine: architecture of the processor, such as ``aarch64``. Defaults to this machine's.
     """
     corals = find_corals(root)
     library = find_library(root)
@@ -97,7 +97,7 @@ def coral_checks(
 
 
 def check_devices(corals: Sequence[Coral]) -> Finding:
-    """Is there an Edge TPU at all? A USB one that has not been used since it was plugged in is fine."""
+    """Is there an Edge TPU at all? A USB device that has not been used since it was plugged in is fine too."""
     name = "Coral"
     if not corals:
         return Finding(name, "note", "no Edge TPU on USB or PCIe")
@@ -106,7 +106,7 @@ def check_devices(corals: Sequence[Coral]) -> Finding:
 
 
 def install_command(root: Path, machine: str) -> str:
-    """How to install a libedgetpu that works with LiteRT: a command if there is a package for this system."""
+    """Instructions to install a libedgetpu that works with LiteRT: a command if this system has a package."""
     named = re.search(r'^VERSION_CODENAME="?(\w+)', read_text(root / "etc/os-release"), re.MULTILINE)
     system, architecture = _SYSTEMS.get(named[1] if named else ""), _ARCHITECTURES.get(machine)
     if system is None or architecture is None:
@@ -154,7 +154,7 @@ def check_permission(
 ) -> Finding:
     """Do udev's rules give the devices to a group of this process?
 
-    A USB Coral changes its USB id when its firmware is loaded, so the rules must name both ids: with one of them it
+    A USB Coral changes its USB id when its firmware is loaded, so the rules must name both ids: with only one it
     works until it is plugged in again.
     """
     name = "Coral permission"
@@ -236,7 +236,7 @@ def check_pcie(corals: Sequence[Coral], root: Path = Path("/")) -> Finding:
 
 
 def check_pages(root: Path, page_size: int) -> Finding:
-    """The PCIe driver needs a kernel of 4096-byte pages; the Pi 5's default kernel has 16384.
+    """Does the kernel have pages of 4096 bytes, as the PCIe driver needs? The Pi 5's default kernel has 16384.
 
     geerlingguy/raspberry-pi-pcie-devices #44 and raspberrypi/linux pull request 6126 (read).
     """
@@ -262,7 +262,7 @@ def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -
 
     Args:
         load: :func:`edge.child.tpu.probe`.
-        library: that is loaded: a path, or a name that the system's loader searches.
+        library: the library to load: a path, or a name that the system's loader searches.
     """
     name = "Edge TPU delegate"
     try:
@@ -278,7 +278,7 @@ def check_delegate(load: Callable[[], None], library: str = "libedgetpu.so.1") -
 
 
 _FREE = (
-    "sudo systemctl stop quietcam, which holds the Coral while it runs, then: quietcam doctor; else plug the Coral "
+    "sudo systemctl stop quietcam, which uses the Coral while it runs, then: quietcam doctor; or plug the Coral "
     "in again, with another cable or a powered hub"
 )
 

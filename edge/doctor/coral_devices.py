@@ -1,4 +1,4 @@
-"""The Edge TPUs that the kernel sees, and the library that drives them: read from a root folder, nothing opened."""
+"""The Edge TPUs that the kernel sees, and the library that drives them: read from a root folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 __all__ = ["GOOGLES_BUILD", "USB_IDS", "Coral", "Library", "find_corals", "find_library", "read_text"]
 
 GOOGLES_BUILD = (2, 5)  # google-coral/edgetpu #731: the stock build needs TensorFlow 2.5's interpreter (read)
-"""The TensorFlow of Google's own builds, and of no other."""
+"""The TensorFlow of Google's own builds. No other build has it."""
 
 # libedgetpu's debian/edgetpu-accelerator.rules: before and after the firmware is loaded (read).
 USB_IDS = {("1a6e", "089a"): False, ("18d1", "9302"): True}
@@ -24,10 +24,10 @@ class Coral:
 
     Attributes:
         bus: ``usb`` or ``pci``.
-        place: the kernel's name of it, as ``2-1`` or ``0000:01:00.0``.
-        speed: of USB, in Mbit/s; None on PCIe and where the kernel does not say.
-        node: the device file that a program opens, as ``/dev/bus/usb/002/003`` or ``/dev/apex_0``; None without one.
-        started: of USB: has its firmware been loaded? It then calls itself Google's, before Global Unichip's.
+        place: the kernel's name for it, such as ``2-1`` or ``0000:01:00.0``.
+        speed: speed of USB in Mbit/s; None on PCIe, or if the kernel does not say.
+        node: the device file, such as ``/dev/bus/usb/002/003`` or ``/dev/apex_0``; None if it has none.
+        started: whether the firmware of a USB device is loaded. It then has Google's id, before that Global Unichip's.
     """
 
     bus: Literal["usb", "pci"]
@@ -39,7 +39,7 @@ class Coral:
 
 @dataclass(frozen=True)
 class Library:
-    """An installed libedgetpu: its file, and its Debian package and version where dpkg knows them."""
+    """An installed libedgetpu: its file, and its Debian package and version if dpkg knows them."""
 
     path: str
     package: str | None = None
@@ -80,7 +80,7 @@ def find_corals(root: Path = Path("/")) -> list[Coral]:
 
 
 def find_library(root: Path = Path("/")) -> Library | None:
-    """The libedgetpu that the loader would take, with what dpkg says of it."""
+    """The libedgetpu that the loader would use, with its Debian package and version."""
     places = ["usr/local/lib", *(f"usr/lib/{each}-linux-{abi}" for each, abi in _TRIPLETS), "usr/lib", "lib"]
     path = next((f"/{each}/libedgetpu.so.1" for each in places if (root / each / "libedgetpu.so.1").exists()), None)
     if path is None:
@@ -106,7 +106,7 @@ def _folders(place: Path) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """What a small file holds; nothing where it is not there or must not be read."""
+    """The text of a small file; empty if it does not exist or may not be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:

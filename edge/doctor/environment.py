@@ -26,7 +26,7 @@ def check_python(machine: Machine) -> list[Finding]:
 
 
 def check_processor(machine: Machine) -> list[Finding]:
-    """Which instructions do the network's kernels use? A note where they make int8 no faster: nothing can be done."""
+    """Which instructions do the network's kernels use? A note if they do not make int8 faster: there is no remedy."""
     found = instructions(machine.text("/proc/cpuinfo") or "", machine.architecture)
     return [Finding("processor", "ok" if found.int8_dot_product else "note", f"{found.name}. {found.meaning}")]
 
@@ -79,7 +79,7 @@ def check_web(machine: Machine) -> list[Finding]:
 
 
 def check_camera_library(machine: Machine) -> list[Finding]:
-    """Are picamera2 and libcamera visible? They are the system's: a virtual environment must be told to show them."""
+    """Are picamera2 and libcamera visible? They belong to the system: a virtual environment hides them by default."""
     installed = _system_picamera2(machine)
     if machine.importable("picamera2") and machine.importable("libcamera"):
         return [Finding("libcamera", "ok", "picamera2 and libcamera can be imported")]

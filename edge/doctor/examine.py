@@ -38,7 +38,7 @@ CHECKS = (
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """Run all checks, in the order of ``CHECKS``. A check that itself fails becomes a finding, too."""
+    """Run all checks, in the order of ``CHECKS``. A check that fails itself becomes a finding, too."""
     findings: list[Finding] = []
     for check in CHECKS:
         try:

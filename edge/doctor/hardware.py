@@ -1,4 +1,4 @@
-"""Checks of the hardware: cameras and who may use them, the Coral and its library, power and heat."""
+"""Checks of the hardware: cameras and their permissions, the Coral and its library, power and heat."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_cameras(machine: Machine) -> list[Finding]:
             Finding(
                 "cameras",
                 "warning",
-                f"{which} has just appeared; the system has not handed it over to its users yet",
+                f"{which} has just appeared; the system does not let users open it yet",
                 "quietcam doctor",
             )
         ]
@@ -57,7 +57,7 @@ def check_cameras(machine: Machine) -> list[Finding]:
 
 
 def check_coral(machine: Machine) -> list[Finding]:
-    """Is anything wrong between this machine and a Coral? Where all looks right, the library is really loaded."""
+    """Does a Coral work on this machine? If all other checks pass, the library is loaded to make sure."""
     packages = ((name, machine.version(name)) for name in ("ai-edge-litert", "tflite-runtime"))
     runtime = next(((name, version) for name, version in packages if version is not None), None)
     findings = coral_checks(
@@ -74,7 +74,7 @@ def check_coral(machine: Machine) -> list[Finding]:
 
 
 def check_power(machine: Machine) -> list[Finding]:
-    """Was the processor slowed down by heat or a weak power supply? That looks like slow code."""
+    """Have heat or a weak power supply slowed the processor down? That looks like slow code."""
     said = machine.run(THROTTLED_COMMAND)
     findings = []
     if said is None:
@@ -93,7 +93,7 @@ def check_power(machine: Machine) -> list[Finding]:
         try:
             bits = throttled_bits(said)
         except ValueError:
-            return [Finding("power", "warning", f"vcgencmd gave an answer that is not understood: {said.strip()!r}")]
+            return [Finding("power", "warning", f"vcgencmd gave an unknown answer: {said.strip()!r}")]
         now, since_boot = throttled_now(bits), throttled_since_boot(bits)
         if "undervoltage" in now + since_boot:
             remedy = "use the official power supply and a short cable, then: sudo reboot && vcgencmd get_throttled"
@@ -108,13 +108,13 @@ def check_power(machine: Machine) -> list[Finding]:
 
 
 def _is_new(path: Path) -> bool:
-    """Has the device just appeared, so that udev has not given it to a group yet?"""
+    """Whether the device has just appeared, so that udev has not given it to a group yet."""
     node = path.stat()
     return not node.st_mode & 0o066 and time.time() - node.st_ctime < HANDED_OVER
 
 
 def _captures(machine: Machine, device: Path) -> bool:
-    """Leaves out codecs, and the second node of a USB camera, which gives metadata, as far as sysfs tells."""
+    """False for codecs, and for the second node of a USB camera, which gives metadata, if sysfs shows that."""
     name = (machine.text(f"/sys/class/video4linux/{device.name}/name") or "").lower()
     index = machine.text(f"/sys/class/video4linux/{device.name}/index") or "0"
     return index == "0" and not name.startswith(CODECS_AND_ISP)

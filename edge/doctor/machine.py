@@ -1,4 +1,4 @@
-"""The machine as the doctor's checks see it."""
+"""Machine: everything about a machine that the doctor's checks read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS = 10.0
 
 
 def _run(words: Sequence[str]) -> str | None:
-    """What a command prints; None where it is not installed, fails or hangs."""
+    """The output of a command; None if it is not installed, fails or hangs."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
             list(words), capture_output=True, text=True, errors="backslashreplace", timeout=_SECONDS, check=False
@@ -66,15 +66,15 @@ def _groups() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything that the checks look at. A test hands in another machine.
+    """Everything that the checks read. Tests replace it with a fake machine.
 
     Attributes:
         root: the folder that holds ``sys``, ``proc``, ``dev``, ``etc`` and ``usr``.
-        run: what a command prints; None where it cannot be run.
-        delegate: loads the Edge TPU's library in a child process, and raises what is wrong with it.
-        version: version of an installed package; None where it is not installed.
+        run: returns the output of a command; None if it cannot be run.
+        delegate: loads the Edge TPU's library in a child process, and raises an error if that fails.
+        version: version of an installed package; None if it is not installed.
         importable: whether a module can be imported.
-        access: whether a path may be accessed, as ``os.access`` tells.
+        access: whether a path may be accessed, as ``os.access``.
         free: free bytes on the disk that holds a path.
         models: the model files that ship.
     """
@@ -98,7 +98,7 @@ class Machine:
     models: Callable[[], list[Path]] = _models
 
     def text(self, path: str) -> str | None:
-        """Text of a file below the root, without zero bytes; None where it cannot be read."""
+        """Text of a file below the root, without zero bytes; None if it cannot be read."""
         try:
             return (
                 (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace").replace("\0", "").strip()
@@ -112,7 +112,7 @@ class Machine:
 
     @property
     def model(self) -> str:
-        """``Raspberry Pi 5 Model B Rev 1.0`` on one; empty elsewhere."""
+        """The board's name, such as ``Raspberry Pi 5 Model B Rev 1.0``; empty on other machines."""
         return board_name(self.root)
 
     @property

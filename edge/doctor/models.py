@@ -1,4 +1,4 @@
-"""The check that the models which ship give the same pixels here as on the machine that made them."""
+"""Checks that the models that ship give the same pixels here as on the machine that made them."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ def check_models(machine: Machine) -> list[Finding]:
     if not worst:
         return []
     off, name = max(worst)
-    return [Finding("models", "ok", f"all {len(worst)} give the pixels that they should, within {off} of 255 ({name})")]
+    return [Finding("models", "ok", f"all {len(worst)} give the expected pixels, within {off} of 255 ({name})")]

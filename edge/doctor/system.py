@@ -63,7 +63,7 @@ def check_disk(machine: Machine) -> list[Finding]:
 
 
 def check_clock(machine: Machine) -> list[Finding]:
-    """Is the time kept by NTP? File names in a spool carry it."""
+    """Does NTP set the clock? File names in a spool contain the time."""
     if machine.root.joinpath("run/systemd/timesync/synchronized").exists():
         return [Finding("clock", "ok", "kept by NTP")]
     said = machine.run(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
@@ -88,7 +88,7 @@ def _read_only(machine: Machine, place: Path) -> bool:
 
 
 def _mount(machine: Machine, place: Path) -> str:
-    """The mount point that ``place`` lies under."""
+    """The mount point of the disk that holds ``place``."""
     points = [line.split()[1] for line in (machine.text("/proc/mounts") or "").splitlines() if len(line.split()) > 3]
     under = [point for point in points if place.is_relative_to(point)]
     return max(under, key=len, default="/")

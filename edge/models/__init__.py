@@ -1,4 +1,4 @@
-"""The models that ship lie in this folder."""
+"""Finds and describes the models that ship, which are in this folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shipped_models() -> list[Path]:
 
 
 def default_model() -> str:
-    """Name of the best model that ships, as ``small``."""
+    """Name of the best model that ships, such as ``small``."""
     ships = {model.stem.split("_")[0] for model in shipped_models()}
     return next((name for name in _BEST_FIRST if name in ships), _BEST_FIRST[0])
 
@@ -36,7 +36,7 @@ def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) 
 
     Args:
         name: a path, the stem of a file that ships (``demo_256x256_int8``), or its first word (``demo``), which means
-            the int8 model: of several sizes the one that takes frames of ``size`` at once, else the smallest.
+            the int8 model: of several sizes the one that takes frames of ``size`` whole, or else the smallest.
             Defaults to the best model that ships.
         size: ``(width, height)`` of the frames, if it is known.
 
@@ -60,10 +60,10 @@ def resolve_model(name: str | None = None, size: tuple[int, int] | None = None) 
 
 
 def _lacking(wanted: str) -> str:
-    """Why a path is no model file; an empty text for what does not look like a path."""
+    """Why a path is not a model file; empty for a text that does not look like a path."""
     path = Path(wanted)
     try:
-        return ": it is a folder" if stat.S_ISDIR(path.stat().st_mode) else ": it is no regular file"
+        return ": it is a folder" if stat.S_ISDIR(path.stat().st_mode) else ": it is not a regular file"
     except OSError as error:
         return f": {error.strerror}" if len(path.parts) > 1 or path.suffix == _SUFFIX else ""
     except ValueError:  # no file has such a name
@@ -74,7 +74,7 @@ def smaller_model(path: Path) -> Path | None:
     """The shipped model that replaces ``path`` with clearly fewer operations.
 
     It is the largest one of the same frame size and kind that needs at most two thirds of the operations. None if there
-    is none, or if the manifest of ``path`` does not say how many it needs.
+    is none, or if the manifest of ``path`` does not give its operations.
     """
     model = describe(path)
     if model["gmacs_256"] is None:
@@ -90,7 +90,7 @@ def smaller_model(path: Path) -> Path | None:
 
 
 def describe(model: ModelFile | Path) -> dict[str, Any]:
-    """A description of a model file, for JSON. Values that its manifest does not hold are None."""
+    """A description of a model file, for JSON. Values that its manifest lacks are None."""
     if isinstance(model, Path):
         model = load_model(model)
     manifest = model.manifest
@@ -111,14 +111,14 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
 
 
 def _findings(told: object) -> list[str] | None:
-    """What ``quietcam convert`` found wrong with the network; None if nothing."""
+    """The fault of the network that ``quietcam convert`` found; None if it found none."""
     return [str(each) for each in told] if isinstance(told, list) and told else None
 
 
 def resize_command(model: ModelFile, width: int, height: int) -> str | None:
     """The command that converts ``model`` for frames of another size.
 
-    None if no command does: the model has no manifest or another recipe, or it was made for a Coral, where frames go
+    None if no command can: the model has no manifest or another recipe, or it was made for a Coral, where frames go
     through in tiles.
     """
     recipe = model.manifest.recipe if model.manifest else None

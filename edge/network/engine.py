@@ -112,7 +112,7 @@ class Engine:
 
     @property
     def running(self) -> str | None:
-        """Name of the model that runs now: the compiled one, or that for the CPU; None where none can run."""
+        """Name of the model that runs now: the compiled one, or that for the CPU; None if none can run."""
         if any(not worker.device.is_cpu for worker in self._punctual()):
             return None if self._tpu_model is None else self._tpu_model.name
         return None if self._cpu_model is None else self._cpu_model.name
@@ -282,7 +282,7 @@ class Engine:
         return error is None
 
     def _note(self, device: Device, reason: str | None) -> None:
-        """Keep why a device is not used now; None where it is used."""
+        """Keep why a device is not used now; None if it is used."""
         if reason is None:
             self._reasons.pop(device, None)
         else:
@@ -345,7 +345,7 @@ class Engine:
 
 
 def _longest(due: float) -> float | None:
-    """Seconds until ``due``; None where it never comes."""
+    """Seconds until ``due``; None if it never comes."""
     return None if math.isinf(due) else max(due - time.monotonic(), 0.0)
 
 

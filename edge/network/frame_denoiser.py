@@ -17,7 +17,7 @@ class Plan(NamedTuple):
     Attributes:
         rung: how much work is done on it.
         left_out: it is dropped.
-        passes: what is said of a frame that passes as it is; None where frames are treated.
+        passes: what is said of a frame that passes as it is; None if frames are treated.
     """
 
     rung: Rung = Rung.FULL

@@ -31,7 +31,7 @@ _Floats = NDArray[np.float32]
 
 class _Sample(NamedTuple):
     noisy: _Floats  # (channels, samples, blocks)
-    denoised: _Floats | None  # None where the network did not run
+    denoised: _Floats | None  # None if the network did not run
 
 
 class TemporalNoiseEstimator:

@@ -33,11 +33,11 @@ class Treatment:
 
     Attributes:
         step: how much work the degrade ladder allowed for this frame.
-        model: name of the network that ran on it; None where none ran.
+        model: name of the network that ran on it; None if none ran.
         size: ``whole`` where the network saw the frame at its own size, ``half`` where at half its width and height.
         gate, strength: how much of the network the do-no-harm gate and the user let through, 0 to 1.
         sigma: the frame's noise in steps of 255, as the gate estimated it; None without an estimate.
-        why: why the network has no share in the picture; None where it has one.
+        why: why the network has no share in the picture; None if it has one.
     """
 
     step: Rung = Rung.FULL
@@ -100,7 +100,7 @@ class Treatment:
 
 
 def caption(treatment: Treatment | None) -> str | None:
-    """The caption of a picture file: the treatment in one line of JSON; None where it is not known."""
+    """The caption of a picture file: the treatment in one line of JSON; None if it is not known."""
     return None if treatment is None else dump_json({"quietcam": treatment.report()})
 
 

@@ -20,8 +20,8 @@ class ModelVariants:
     """One network as a model for the CPU and as one for Edge TPUs. At least one of the two is not None.
 
     Attributes:
-        cpu: the model for the CPU; None where there is none.
-        tpu: the model for Edge TPUs; None where there is none, or where no Edge TPU is wanted.
+        cpu: the model for the CPU; None if there is none.
+        tpu: the model for Edge TPUs; None if there is none, or where no Edge TPU is wanted.
     """
 
     cpu: ModelFile | None

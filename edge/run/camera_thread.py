@@ -35,7 +35,7 @@ class CameraThread:
     Attributes:
         thread: reads the camera, and closes ``box`` when it ends.
         box: frames that wait for the network.
-        error: what ended the thread; None where the camera simply ended.
+        error: what ended the thread; None if the camera simply ended.
     """
 
     def __init__(self, camera: Camera, took: Latency, clock: Callable[[], float]) -> None:

@@ -19,8 +19,8 @@ class Frame:
         image: uint8 ``(H, W, C)``. Do not write to it: a camera may hand out the same memory again.
         timestamp: seconds, monotonic: of ``time.monotonic`` for a live camera, in the clip for a file.
         index: counts the frames of the camera from 0, including dropped ones.
-        name: the name of the picture in its source, without a suffix; None where the source has no names.
-        release: gives the memory back to a camera that recycles it; None where there is nothing to give back.
+        name: the name of the picture in its source, without a suffix; None if the source has no names.
+        release: gives the memory back to a camera that recycles it; None if there is nothing to give back.
         treatment: what was done to make the denoised picture; None before that.
     """
 

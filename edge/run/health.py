@@ -201,14 +201,14 @@ _NO_WORK = dict.fromkeys(Treatment().report())
 
 
 class Degradation(NamedTuple):
-    """How a run does less than it was asked to: ``words``, and ``since`` when (unix seconds), None where unknown."""
+    """How a run does less than it was asked to: ``words``, and ``since`` when (unix seconds), None if unknown."""
 
     words: str
     since: float | None = None
 
 
 def degradation(report: dict[str, Any]) -> Degradation | None:
-    """In what way frames get less than the whole network, or are not kept, according to a ``Health.report``; None where
+    """In what way frames get less than the whole network, or are not kept, according to a ``Health.report``; None if
     all is well. A lower strength and clean frames that the do-no-harm gate leaves alone do not count.
 
     Anybody may read it, so it names no file: the log and ``sinks`` say more.

@@ -36,7 +36,7 @@ class Mailbox(Generic[T]):
         return self._closed and not self._items
 
     def put(self, item: T) -> bool:
-        """Add an item. False where the box is closed and nobody will take the item."""
+        """Add an item. False if the box is closed and nobody will take the item."""
         given_up: list[T] = []
         with self._changed:
             if not self._newest_wins:
@@ -54,7 +54,7 @@ class Mailbox(Generic[T]):
         return True
 
     def get(self, timeout: float | None = None) -> T | None:
-        """Wait for the oldest item. None where the box has ended, or after ``timeout`` seconds."""
+        """Wait for the oldest item. None if the box has ended, or after ``timeout`` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._items), timeout)
             item = self._items.popleft() if self._items else None

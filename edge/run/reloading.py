@@ -29,7 +29,7 @@ class ReloadingDenoiser(FrameDenoiser):
 
     Attributes:
         count: how often the model was replaced.
-        error: why the last replacement was refused; None where it was not.
+        error: why the last replacement was refused; None if it was not.
         over: the run has ended, and no model is taken any more.
     """
 

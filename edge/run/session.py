@@ -44,7 +44,7 @@ class Session:
 
     Attributes:
         camera, denoiser, sinks: its parts.
-        total: how many frames there will be at most; None where nobody knows.
+        total: how many frames there will be at most; None if nobody knows.
     """
 
     def __init__(

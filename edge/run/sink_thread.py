@@ -82,7 +82,7 @@ class SinkThread:
 
     Attributes:
         thread: its own.
-        error: what ended it; None where nothing did.
+        error: what ended it; None if nothing did.
         opened: the sink is open, or the first attempt to open it has failed.
         ended: the sink takes no more frames.
     """

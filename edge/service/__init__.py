@@ -1,1 +1,1 @@
-"""Living on a device: the systemd unit, readiness and watchdog, reload on SIGHUP."""
+"""A run as a systemd service: the unit, readiness and watchdog, reload on SIGHUP."""

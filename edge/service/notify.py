@@ -30,7 +30,7 @@ class Notifier:
         self._pulse = pulse
         self._loading: threading.Event | None = None
         address = environment.get("NOTIFY_SOCKET", "")
-        # A leading @ means Linux' abstract name space, which begins with a zero byte.
+        # A leading @ means Linux's abstract name space, which begins with a zero byte.
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     @property
@@ -39,8 +39,8 @@ class Notifier:
         return bool(self._address)
 
     def loading(self) -> None:
-        """Ask for more time to start, again and again, until ``ready`` or ``loaded``: on a slow processor with cold
-        caches, loading takes minutes. A process that hangs asks no more, and the manager ends a process that needs
+        """Ask for more time to start, repeatedly, until ``ready`` or ``loaded``: on a slow processor with cold
+        caches, loading takes minutes. A process that hangs stops asking, and the manager ends a process that needs
         longer than ``_LONGEST``.
         """
         if not self._address or self._loading is not None:
@@ -66,7 +66,7 @@ class Notifier:
         self._send("STATUS=" + shown(printable(" ".join(text.split()))))
 
     def reloading(self) -> None:
-        """A reload begins; ``ready`` says that it is over."""
+        """A reload begins; ``ready`` reports its end."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
@@ -81,7 +81,7 @@ class Notifier:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        # The manager may be gone or busy: that must not stop a camera.
+        # The manager may have ended or be busy: that must not stop a camera.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,

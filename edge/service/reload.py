@@ -1,4 +1,4 @@
-"""SIGHUP: the configuration is read again. Its model and strength take effect, and no frame is lost."""
+"""Reload on SIGHUP: reads the configuration again. Its model and strength take effect, and no frame is lost."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from quietcam.terminal.secrets import shown
 
 __all__ = ["Reloader", "on_hangup"]
 
-_GRACE = 2.0  # seconds that a reload under way may take at the end
+_GRACE = 2.0  # seconds that a reload may still take at the end
 
 
 class Reloader:
-    """Does ``work`` in a thread of its own. Requests that come while it is busy count as one.
+    """Does ``work`` in a separate thread. Requests that arrive while it is busy count as one.
 
     Args:
         work: reads, checks and applies the configuration. A QuietcamError means that nothing has changed.
-        refused: told the reason in one line.
-        notifier: told when a reload begins and ends.
+        refused: called with the reason, in one line, if a reload is refused.
+        notifier: reports the begin and the end of a reload.
     """
 
     def __init__(self, work: Callable[[], None], refused: Callable[[str], None], notifier: Notifier) -> None:
@@ -40,12 +40,12 @@ class Reloader:
         self._thread.start()
 
     def request(self) -> None:
-        """Request a reload. For signal handlers: returns at once and takes no lock."""
-        with contextlib.suppress(BlockingIOError):  # full of requests already
+        """Request a reload. For signal handlers: returns immediately and takes no lock."""
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of requests already
             os.write(self._ask, b"r")
 
     def close(self) -> None:
-        """End the thread. A reload under way is finished first if that does not take long; otherwise it is left behind
+        """End the thread. A reload that runs is finished first if that does not take long; if it does, it is abandoned
         and logs nothing more.
         """
         self._closed = True
@@ -63,7 +63,7 @@ class Reloader:
             self._work()
         except QuietcamError as error:
             self._refuse("is refused", one_line(error))
-        except Exception as error:  # noqa: BLE001  a reload must never end what works
+        except Exception as error:  # noqa: BLE001  a reload must never end the run
             self._refuse("failed", f"unexpected {type(error).__name__}: {error}")
         finally:
             if not self._closed:
@@ -77,7 +77,7 @@ class Reloader:
 
 @contextlib.contextmanager
 def on_hangup(reloader: Reloader) -> Iterator[None]:
-    """While the block runs, SIGHUP requests a reload; so does a SIGHUP that came before. Without effect outside the
+    """While the block runs, SIGHUP requests a reload; so does a SIGHUP that came before. It has no effect outside the
     main thread.
     """
     if threading.current_thread() is not threading.main_thread():

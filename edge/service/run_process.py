@@ -1,4 +1,4 @@
-"""A run that has a process to itself: with signals, systemd, a configuration that is read again, a bar and a report."""
+"""A run as a process: with signals, systemd, a configuration that is read again, a progress bar and a report."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def run_in_process(options: RunOptions, settings: Settings, json: str | None, an
     """Run until the source ends or the process is told to stop; then write the report to ``json``.
 
     Args:
-        options: ``wait`` None: wait for a camera as a service only.
-        settings: what a reload reads again.
+        options: if ``wait`` is None, only a service waits for a camera.
+        settings: reads the configuration again at a reload.
         json: a file, ``-`` for standard output, or None for no report.
-        announce: told where the live page is.
+        announce: called with each line about the live page's address.
 
     Raises:
         UsageError: options that cannot be meant.
-        StorageError: a sink did not take all frames.
+        StorageError: a sink has not taken all frames.
         QuietcamError: what the camera, the model or a sink raised.
-        KeyboardInterrupt: the process was told to stop; sinks are finished and the report is written.
+        KeyboardInterrupt: a signal stopped the process; sinks are finished and the report is written.
     """
     divert_native_output()
     notifier = Notifier()
@@ -62,8 +62,8 @@ def run_in_process(options: RunOptions, settings: Settings, json: str | None, an
         if reloads:
             _reload_on_hangup(session, settings, notifier, stack)
         try:
-            session.open()  # before the bar, since the lines that sinks write at the start are there to be copied
-            if notifier.wanted:  # a service's log is no place for progress
+            session.open()  # before the bar, since users copy the lines that sinks write at the start
+            if notifier.wanted:  # a progress bar does not belong in a service's log
                 session.run()
             else:
                 _run_with_bar(session)

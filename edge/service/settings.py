@@ -27,10 +27,10 @@ def use_config(context: typer.Context, path: Path | None) -> Path | None:
 
 
 class Settings:
-    """Reads the file again and says what a reload has to do.
+    """Reads the file again and applies the values that a reload may change.
 
     Args:
-        context: of the running command.
+        context: context of the running command.
         path: the file. None: there is no file, and a reload reads the model's file again.
     """
 
@@ -49,8 +49,8 @@ class Settings:
         return self._path is not None
 
     def reread(self, apply: Callable[[str | None, float | None], None]) -> None:
-        """Call ``apply`` with the model and the strength. The strength is None where the file's has not changed: what
-        was set on the page meanwhile stays. What needs a restart is logged.
+        """Call ``apply`` with the model and the strength. The strength is None if it has not changed in the file: the
+        value that was set on the page then stays. Changes that need a restart are logged.
 
         Raises:
             UsageError: the file is wrong; nothing was applied.
@@ -75,7 +75,7 @@ class Settings:
             if key not in RELOADABLE and key not in self._fixed and file.get(key) != self._file.get(key)
         )
         if later:
-            log.warning("Changed in %s, and read at a restart only: %s", self._path, ", ".join(later))
+            log.warning("Changed in %s, but used only after a restart: %s", self._path, ", ".join(later))
         self._now, self._file = wanted, file
 
 

@@ -1,4 +1,4 @@
-"""The service manager as a sink: it hears that the run is ready, and that it is alive while frames come through."""
+"""WatchdogSink: tells the service manager that the run is ready, and that it is alive while frames come through."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ the process: some drivers need it."""
 
 
 class Progress:
-    """Decides by the reports of a run whether it makes progress.
+    """Decides from the reports of a run whether it makes progress.
 
     Args:
         clock: seconds, monotonic.
@@ -32,7 +32,7 @@ class Progress:
         self._moved = clock()
 
     def made(self, report: dict[str, Any]) -> bool:
-        """Whether frames came through since the last report, or there is a good reason that none did."""
+        """Whether frames came through since the last report, or there is a valid reason for none."""
         now = self._clock()
         if report.get("frames", 0) != self._frames:
             self._frames = report.get("frames", 0)

@@ -61,8 +61,8 @@ def test_a_path_that_is_none_of_a_model_is_answered_with_why(tmp_path: Path) -> 
     (tmp_path / "loop.tflite").symlink_to(tmp_path / "loop.tflite")
     for wanted, why in {
         str(tmp_path): "it is a folder",
-        str(tmp_path / "pipe.tflite"): "it is no regular file",
-        "/dev/zero": "it is no regular file",
+        str(tmp_path / "pipe.tflite"): "it is not a regular file",
+        "/dev/zero": "it is not a regular file",
         str(tmp_path / "loop.tflite"): "Too many levels of symbolic links",
         "absent.tflite": "No such file or directory",
     }.items():

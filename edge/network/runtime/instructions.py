@@ -17,7 +17,7 @@ class Instructions:
     Attributes:
         name: for people, as ``AVX512 with VNNI``.
         int8_dot_product: whether one of them multiplies and sums four int8 values at once. Only then is an int8 network
-            much faster than its float twin. None where this is not known.
+            much faster than its float twin. None if this is not known.
     """
 
     name: str

@@ -69,8 +69,8 @@ class Ladder:
 
         Args:
             now: seconds, monotonic.
-            temperature: °C; None where it is unknown.
-            throttled: what holds the processor back, as the firmware says; None where nothing does.
+            temperature: °C; None if it is unknown.
+            throttled: what holds the processor back, as the firmware says; None if nothing does.
             late: the share of frames since the last update that missed their deadline; None without frames.
 
         Returns:

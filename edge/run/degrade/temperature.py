@@ -62,7 +62,7 @@ class Temperature:
         return self._temperature
 
     def throttled(self) -> str | None:
-        """What holds the processor back now, in words; None where nothing does, or where it is unknown."""
+        """What holds the processor back now, in words; None if nothing does, or where it is unknown."""
         text: str | None = None
         with contextlib.suppress(OSError):
             text = self._flags.read_text(encoding="ascii")
@@ -97,7 +97,7 @@ class Thermometer:
         return degrees if self._clock() - at < _STALE else None
 
     def throttled(self) -> str | None:
-        """What holds the processor back now, in words; None where nothing does, or where it is unknown."""
+        """What holds the processor back now, in words; None if nothing does, or where it is unknown."""
         at, _, words = self._newest
         return words if self._clock() - at < _STALE else None
 

@@ -165,7 +165,7 @@ def test_the_life_of_a_service(service: Service, small: Path, models: Path, tmp_
     service.write(f'model = "{small}"', "viewers = 3")
     service.reload()
     service.until(lambda: service.status()["reload"] == {"count": 2, "error": None})
-    service.until(lambda: "read at a restart only: viewers" in "".join(service.said))
+    service.until(lambda: "used only after a restart: viewers" in "".join(service.said))
 
     stored = next(each for each in service.status()["sinks"] if each["name"].startswith("spool"))["stored"]
     assert service.end() == 130
