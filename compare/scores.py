@@ -11,7 +11,7 @@ from compare.worst import PatchScore
 __all__ = ["Comparison", "Difference", "GateCheck", "GroupScore", "ModelScore", "PairScore", "RegionScore"]
 
 FORMAT = 3
-"""Version of the JSON report's layout; docs/how-to/compare-models.md describes it."""
+"""Version of the JSON report's layout; docs/reference/comparison.md describes it."""
 
 
 @dataclass(frozen=True)

@@ -210,11 +210,12 @@ def _next(plan: Plan, training: Path) -> str:
     """What the reader can do next."""
     if plan.begins_with_small:
         return (
-            "This network began with weights that were trained for hours. To train one from random weights, or to "
-            "adapt one longer, read docs/how-to/train.md. 'quietcam demo --from-scratch' shows what minutes achieve."
+            "This network began with weights that were trained for hours. To adapt one longer, read "
+            "docs/how-to/tune-a-model.md; to train one from random weights, docs/how-to/train-from-nothing.md. "
+            "'quietcam demo --from-scratch' shows what minutes achieve."
         )
     command = f"quietcam train small --data {shlex.quote(str(training))}"
-    return f"To train for hours instead: {command}. See docs/how-to/train.md."
+    return f"To train for hours instead: {command}. See docs/how-to/train-from-nothing.md."
 
 
 def _budget(plan: Plan, phase: int) -> list[object]:

@@ -104,7 +104,7 @@ def test_training_from_scratch_takes_all_of_its_minutes(monkeypatch, tmp_path, c
     assert not {"--weights", "--steps", "--learning-rate"} & set(words["train"] + words["prune"])
     said = capsys.readouterr().err
     assert "takes hours" in said
-    assert "docs/how-to/train.md" in said
+    assert "docs/how-to/train-from-nothing.md" in said
 
 
 def test_scenes_of_an_earlier_demo_are_used_or_generated_again(tmp_path, capsys):
