@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FOREIGN_QAT", "Origin", "are_twins", "weights_sha256"]
 
-FOREIGN_QAT = "train it with quantization where it was built, fake quantization in the graph (docs/how-to/train-for-int8.md)"
+FOREIGN_QAT = (
+    "train it with quantization where it was built, fake quantization in the graph (docs/how-to/train-for-int8.md)"
+)
 """The last resort of a network that is not of our family: we train our own alone."""
 
 _OF_INT8 = ("ranges",)
