@@ -1,8 +1,8 @@
 """The rules of a good representative set, what breaking each one does to the model, and what to do about it.
 
 The converter says nothing about any of these mistakes. What each one costs was measured by converting with it
-(``benchmarks/network/representative_mistakes.py``, ``docs/measurements/desktop.md``); a mistake that costs next to nothing
-is a note. The figures are of the demo network: how much PSNR it loses beyond what it loses with a right set.
+(``benchmarks/network/representative_mistakes.py``, ``docs/measurements/desktop.md``); a mistake that costs next to
+nothing is a note. The figures are of the demo network: how much PSNR it loses beyond what it loses with a right set.
 """
 
 from __future__ import annotations

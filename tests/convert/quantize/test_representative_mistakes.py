@@ -1,4 +1,4 @@
-"""The six mistakes, really converted. docs/measurements/desktop.md says what each costs; here its order of magnitude."""
+"""The six mistakes, really converted: the order of magnitude of what each costs (docs/measurements/desktop.md)."""
 
 from __future__ import annotations
 
