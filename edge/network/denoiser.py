@@ -173,8 +173,8 @@ class Denoiser(FrameDenoiser):
             self._frames.leave()
 
     def resume(self, after: FrameDenoiser | None = None) -> None:
-        """The next frame does not follow the last one: it follows that of the denoiser ``after``, whose gate this one's
-        goes on from; or frames were left out, and the gate judges afresh.
+        """Note that the next frame does not follow the last one. It follows the last frame of the denoiser ``after``,
+        and the gate continues from that one's; or frames were left out, and the gate starts again.
         """
         other = after._gate if isinstance(after, Denoiser) else None
 

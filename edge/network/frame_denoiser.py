@@ -1,4 +1,4 @@
-"""FrameDenoiser: what the pipeline asks of whatever denoises its frames."""
+"""FrameDenoiser: the protocol of everything that denoises frames for the pipeline."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["FrameDenoiser", "Plan"]
 
 
 class Plan(NamedTuple):
-    """What the next frame gets, unless a sink keeps it as a picture.
+    """The treatment that the next frame gets, unless a sink keeps it as a picture.
 
     Attributes:
         rung: how much work is done on it.
         left_out: it is dropped.
-        passes: what is said of a frame that passes as it is; None if frames are treated.
+        passes: reason that is reported for a frame that passes unchanged; None if frames are treated.
     """
 
     rung: Rung = Rung.FULL
@@ -26,7 +26,7 @@ class Plan(NamedTuple):
 
 
 class FrameDenoiser(Protocol):
-    """Denoises frames one after the other. A subclass has to say only how; all else has a default.
+    """Denoises frames one after the other. A subclass must implement ``treat``; all other methods have a default.
 
     The pipeline calls everything but ``report`` from one thread: ``plan``, then ``treat`` or ``treat_whole`` unless the
     frame is left out or passes, then ``done``. Wrappers change what a denoiser does without the pipeline knowing:
@@ -35,28 +35,28 @@ class FrameDenoiser(Protocol):
 
     @abstractmethod
     def treat(self, noisy: Image, out: Image | None = None) -> Treated:
-        """The denoised frame, uint8 ``(H, W, C)``, and what was done. It lies in ``out`` where that has its shape."""
+        """The denoised frame, uint8 ``(H, W, C)``, and its treatment. It is in ``out`` if that has its shape."""
 
     def treat_whole(self, noisy: Image, out: Image | None = None) -> Treated:
-        """The same with all of the network, whatever the plan: the frame is kept as a picture."""
+        """The same with full treatment, whatever the plan, because a sink keeps the frame as a picture."""
         return self.treat(noisy, out)
 
     def plan(self, now: float) -> Plan:  # noqa: ARG002
-        """What the next frame gets. Called once a frame; ``now`` in seconds, monotonic."""
+        """The plan for the next frame. Called once a frame; ``now`` in seconds, monotonic."""
         return Plan()
 
     def done(self, age: float | None) -> None:  # noqa: ARG002
-        """A frame was worked on, or failed, ``age`` seconds after the sensor took it; None: its age does not count."""
+        """Note that a frame was treated, or failed, ``age`` seconds after its capture; None: its age does not count."""
         return
 
     def idle(self, now: float) -> None:  # noqa: ARG002
-        """No frame came for a moment."""
+        """Note that no frame came for a moment."""
         return
 
     def end(self) -> None:
-        """The run is being stopped: no more frames come, and news of this denoiser interests nobody."""
+        """Note that the run is being stopped: no more frames come, and no more log lines are wanted."""
         return
 
     def report(self) -> dict[str, Any]:
-        """What it says of itself in ``Health.report``, by part. Any thread may call it, so it must be quick."""
+        """Its parts of ``Health.report``, by name. Any thread may call it, so it must be quick."""
         return {}

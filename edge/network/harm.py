@@ -1,4 +1,4 @@
-"""The do-no-harm gate: how much of the network a frame gets, by how noisy it and the frames before it are."""
+"""The do-no-harm gate: decides the network's share in a frame by the noise of this frame and those before it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class HarmGate:
             self._temporal.expect(other._temporal)
 
     def resume(self) -> None:
-        """Frames were left out since the last one. Known temporal noise still counts; all else is judged anew."""
+        """Note that frames were left out. Known temporal noise still counts; everything else is judged again."""
         self._share, self._frames, self._estimator = None, 0, None
         if self._temporal is not None:
             known, self._temporal = self._temporal, TemporalNoiseEstimator(self._shape)
@@ -176,14 +176,14 @@ class HarmGate:
 
 
 def check_strength(strength: float) -> float:
-    """Gives ``strength`` back.
+    """``strength``, unchanged, after a check.
 
     Raises:
         UsageError: it is not between 0 and 1.
     """
     if not 0.0 <= strength <= 1.0:
         raise UsageError(
-            "The strength is the network's share, from 0 (the frame stays as it is) to 1 (all of the network). "
+            "The strength is the network's share, from 0 (the frame stays unchanged) to 1 (all of the network). "
             f"Received: {strength:g}. Remedy: for example `strength=0.7`."
         )
     return float(strength)

@@ -33,7 +33,7 @@ def default_threads() -> int:
 
 
 def check_threads(threads: int | None) -> int:
-    """Gives ``threads`` back, or the default for None.
+    """``threads``, or the default for None, after a check.
 
     Raises:
         UsageError: it is not 1 to 256.

@@ -107,7 +107,7 @@ def load_model(path: Path | str) -> ModelFile:
     """
     path = Path(path)
     if not path.is_file():
-        found = "which is no file" if path.exists() else "which is not there"
+        found = "which is not a file" if path.exists() else "which does not exist"
         raise UsageError(
             f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists those that ship."
         )

@@ -1,4 +1,4 @@
-"""Temporal noise: what changes from frame to frame where nothing moves, and what the network removes."""
+"""Temporal noise: the change between frames in places where nothing moves, and which the network removes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EVERY = 8  # frames between two looks
 _MEMORY = 3  # looks that are averaged
 
 FIRST = 3
-"""So many frames at the start of a stream are all looked at."""
+"""Number of frames at the start of a stream that are all examined."""
 
 _Floats = NDArray[np.float32]
 

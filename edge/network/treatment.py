@@ -1,4 +1,4 @@
-"""Treatment: what was done to one frame, and how much of the network is in the picture."""
+"""Treatment: what was done to one frame, and the network's share in the picture."""
 
 from __future__ import annotations
 

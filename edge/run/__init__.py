@@ -1,1 +1,1 @@
-"""A run: camera, network and sinks at work until somebody stops them."""
+"""A run: camera, network and sinks work until the source ends or somebody stops them."""

@@ -18,7 +18,7 @@ class BufferPool:
     picture. So the pool allocates nothing as long as pictures come back.
 
     Args:
-        most: how many pictures are kept for later; others are freed.
+        most: most pictures that are kept for later; others are freed.
     """
 
     def __init__(self, most: int = 8) -> None:
@@ -28,7 +28,7 @@ class BufferPool:
         self._free: list[Image] = []
 
     def take(self, shape: tuple[int, ...]) -> Image:
-        """uint8 of ``shape`` with any content. A shape other than before frees the pictures that are kept."""
+        """A uint8 array of ``shape`` with any content. A new shape frees the pictures that are kept."""
         with self._lock:
             if shape != self._shape:
                 self._shape, self._free = shape, []
@@ -37,7 +37,7 @@ class BufferPool:
         return np.empty(shape, np.uint8)
 
     def give(self, image: Image) -> None:
-        """Take back a picture of ``take`` that nobody reads any more."""
+        """Take back a picture from ``take`` that nobody reads any more."""
         with self._lock:
             if image.shape == self._shape and len(self._free) < self._most:
                 self._free.append(image)

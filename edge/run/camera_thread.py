@@ -17,7 +17,7 @@ _QUEUE = 2  # frames: one to be taken at once, one on its way
 
 
 class QueuedFrame(NamedTuple):
-    """A frame; ``since`` when the sensor took it (from a file: when it was read); and when it was ``queued``."""
+    """A frame; ``since``: when the sensor took it (from a file: when it was read); ``queued``: when it was queued."""
 
     frame: Frame
     since: float
@@ -28,8 +28,8 @@ class CameraThread:
     """From a file, every frame in order. From a live camera, the newest frame; older ones are dropped and counted.
 
     Args:
-        camera: is open already.
-        took: is told how long each frame took.
+        camera: an open camera.
+        took: called with the seconds that each frame took.
         clock: seconds, monotonic.
 
     Attributes:
@@ -47,14 +47,14 @@ class CameraThread:
         self._camera, self._took, self._clock = camera, took, clock
 
     def close(self) -> None:
-        """Let the thread end soon. Frames that wait are given back to the camera."""
+        """Ask the thread to end. Frames that wait are given back to the camera."""
         self._camera.stop()
         self.box.close()
         while (captured := self.box.get(0)) is not None:
             captured.frame.done()
 
     def leave(self) -> None:
-        """The thread has not ended in time: it closes the camera if it ever wakes up."""
+        """Abandon a thread that has not ended in time: it closes the camera if it ever wakes up."""
         self._camera.busy = True
 
     def _run(self) -> None:

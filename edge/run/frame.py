@@ -16,12 +16,12 @@ class Frame:
     """One picture of a camera.
 
     Attributes:
-        image: uint8 ``(H, W, C)``. Do not write to it: a camera may hand out the same memory again.
-        timestamp: seconds, monotonic: of ``time.monotonic`` for a live camera, in the clip for a file.
+        image: uint8 ``(H, W, C)``. Do not write to it: a camera may give out the same memory again.
+        timestamp: seconds: of ``time.monotonic`` for a live camera, from the start of the clip for a file.
         index: counts the frames of the camera from 0, including dropped ones.
         name: the name of the picture in its source, without a suffix; None if the source has no names.
         release: gives the memory back to a camera that recycles it; None if there is nothing to give back.
-        treatment: what was done to make the denoised picture; None before that.
+        treatment: how the denoised picture was made; None before that.
     """
 
     image: Image
@@ -32,6 +32,6 @@ class Frame:
     treatment: Treatment | None = None
 
     def done(self) -> None:
-        """Nobody reads ``image`` any more. Without this call the camera takes new memory; nothing else happens."""
+        """Give the memory of ``image`` back. Without this call the camera uses new memory; nothing else happens."""
         if self.release is not None:
             self.release()

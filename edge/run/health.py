@@ -1,4 +1,4 @@
-"""Health: what a run counts, how long its stages take and what its frames get, in memory that does not grow."""
+"""Health: counts, durations and treatments of a run, in memory that does not grow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge.network.treatment import KINDS, Rung, Treatment
 __all__ = ["STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
 
 STAGES = ("capture", "wait", "denoise", "sink", "end_to_end")
-"""Getting a frame; its wait for the network; the network, where it ran; from there until the last sink took the frame;
+"""Reading a frame; its wait for the network; the network, if it ran; from there until the last sink took the frame;
 and the whole way from the sensor (from a file: from when it was read) to the last sink."""
 
 _KEPT = 4096
@@ -62,11 +62,11 @@ class Latency:
 class Health:
     """Counts and latencies of one run. Each stage is timed by one thread at a time; any thread may ask for a report.
 
-    A report asks the parts of a run for what they know: see ``watch``.
+    A report collects the values of the parts of a run: see ``watch``.
 
     Attributes:
-        frames: how many at least one sink took.
-        worked: how many frames were treated in each way of :data:`edge.network.treatment.KINDS`.
+        frames: number of frames that at least one sink took.
+        worked: number of frames for each treatment in :data:`edge.network.treatment.KINDS`.
         seconds: from the first capture to the last sink, or until now.
         failing: why the network fails now, and since when (seconds since 1970); None while it works.
     """
@@ -123,60 +123,60 @@ class Health:
 
     @property
     def treatment(self) -> Treatment | None:
-        """What a live view gets now, or got last where the run has ended. None after some seconds without frames."""
+        """The treatment of a live view now; of an ended run, the last one. None after some seconds without frames."""
         treated = self._treated
         if treated is None or (self._ended is None and self._clock() - treated[0] > _STALE):
             return None
         return treated[1]
 
     def began(self) -> None:
-        """The run begins now."""
+        """Note that the run begins now."""
         self._began = self._clock()
 
     def ended(self) -> None:
-        """The run ends now."""
+        """Note that the run ends now."""
         self._ended = self._clock()
 
     def written(self, now: float) -> None:
-        """A frame has reached its sinks."""
+        """Count a frame that has reached its sinks."""
         self._written[self.frames % _RECENT] = now
         self.frames += 1
 
     def treated(self, now: float, best: Treatment, view: Treatment) -> None:
-        """A frame was treated by ``best``, and a live view shows it treated by ``view``."""
+        """Count a frame that was treated as ``best``; a live view shows it treated as ``view``."""
         self.worked[best.kind] += 1
         self._treated = now, view
 
     def count_dropped(self, count: Callable[[], int]) -> None:
-        """Let ``count`` tell how many frames were dropped."""
+        """Set the function that returns how many frames were dropped."""
         self._dropped = count
 
     def watch(self, part: str, tell: Callable[[], Any]) -> None:
-        """Let ``tell`` give what a report holds under ``part``. Any thread may call it, so it must be quick."""
+        """Set the function that returns ``part`` of a report. Any thread may call it, so it must be quick."""
         self._parts[part] = tell
 
     def watch_all(self, tell: Callable[[], dict[str, Any]]) -> None:
-        """Let ``tell`` give several parts of a report at once."""
+        """Set ``tell``, which returns several parts of a report."""
         self._more = tell
 
     def _failing(self) -> dict[str, Any]:
-        """Where the network fails, frames pass as they are, whatever the ladder says."""
+        """If the network fails, frames pass unchanged, whatever the ladder says."""
         if self.failing is None:
             return {}
         error, since = self.failing
         return {"ladder": {"step": Rung.PASS_THROUGH.value, "reason": f"the network fails: {error}", "since": since}}
 
     def report(self) -> dict[str, Any]:
-        """All of it, for JSON: ``latency_ms`` holds a dictionary for each stage.
+        """All values, for JSON: ``latency_ms`` has a dictionary for each stage.
 
         While frames run, durations are those of the last seconds, and absent where a stage did not run; of a run that
         has ended they are those of its last few thousand frames.
 
-        ``work`` says what is shown now: ``model`` that really ran, ``size`` of the frame that it saw, ``share`` of it
-        in the picture with ``gate`` and ``strength`` (0 to 1), ``why`` nothing of it is; ``worked`` how many frames got
-        what. ``camera`` says ``state`` (``live`` or ``lost``), ``since`` (seconds since 1970), ``reopened`` and
+        ``work`` says what is shown now: ``model`` that ran, ``size`` of the frame that it saw, ``share`` of the network
+        in the picture with ``gate`` and ``strength`` (0 to 1), ``why`` it has no share; ``worked``: number of frames by
+        treatment. ``camera`` has ``state`` (``live`` or ``lost``), ``since`` (seconds since 1970), ``reopened`` and
         ``reason``; ``sinks`` is a list of what each took and lost; ``noise_sigma`` is in steps of 255; ``device`` says
-        where the network runs; ``ladder`` has the ``step`` taken and its ``reason``; what is not known is None.
+        where the network runs; ``ladder`` has the present ``step`` and its ``reason``; unknown values are None.
         """
         since = self._clock() - _STALE if self._ended is None else None
         treatment = self.treatment
@@ -201,15 +201,15 @@ _NO_WORK = dict.fromkeys(Treatment().report())
 
 
 class Degradation(NamedTuple):
-    """How a run does less than it was asked to: ``words``, and ``since`` when (unix seconds), None if unknown."""
+    """How a run does less than the user asked for: ``words``, and ``since`` (unix seconds; None if unknown)."""
 
     words: str
     since: float | None = None
 
 
 def degradation(report: dict[str, Any]) -> Degradation | None:
-    """In what way frames get less than the whole network, or are not kept, according to a ``Health.report``; None if
-    all is well. A lower strength and clean frames that the do-no-harm gate leaves alone do not count.
+    """How frames get less than full treatment, or are not kept, according to a ``Health.report``; None if
+    neither is so. A lower strength and clean frames that the do-no-harm gate leaves unchanged do not count.
 
     Anybody may read it, so it names no file: the log and ``sinks`` say more.
     """
@@ -231,11 +231,11 @@ def degradation(report: dict[str, Any]) -> Degradation | None:
 
 
 def peak_memory_mib() -> float:
-    """The most memory that this process ever held (resident), in MiB."""
+    """Peak resident memory of this process, in MiB."""
     import resource
 
     with contextlib.suppress(OSError, StopIteration):
-        # Linux: the kernel's other figure, below, starts at what the parent held when it forked.
+        # Linux: the kernel's other figure, below, starts at the parent's memory at the fork.
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / (1 << 10)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -32,11 +32,11 @@ class Mailbox(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Closed and empty: no more items will come."""
+        """Whether the box is closed and empty: no more items will come."""
         return self._closed and not self._items
 
     def put(self, item: T) -> bool:
-        """Add an item. False if the box is closed and nobody will take the item."""
+        """Add an item. Returns False if the box is closed, so that nobody will take the item."""
         given_up: list[T] = []
         with self._changed:
             if not self._newest_wins:

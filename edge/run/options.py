@@ -1,4 +1,4 @@
-"""RunOptions: everything that can be chosen about a run, as plain values."""
+"""RunOptions: all options of a run, as plain values."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["RunOptions"]
 
 @dataclass(frozen=True, repr=False)
 class RunOptions:
-    """What ``quietcam run`` is asked for, with the same names and defaults. ``repr`` shows what differs from the
-    defaults, and never a token or a password.
+    """The options of ``quietcam run``, with the same names and defaults. ``repr`` shows the values that differ from
+    the defaults, and never a token or a password.
 
     Example:
         >>> import quietcam
@@ -35,7 +35,7 @@ class RunOptions:
         threads: CPU threads of the network. Defaults to one per core, up to 4.
         device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them.
         strength: the network's share in what is shown, 0 to 1.
-        gate: the do-no-harm gate leaves clean frames alone, and those that the network would harm.
+        gate: the do-no-harm gate leaves clean frames unchanged, and those that the network would harm.
         frames: stop after this many frames.
         before_after: put the noisy frame on the left of the denoised one.
         overwrite: replace files that exist.
@@ -46,11 +46,11 @@ class RunOptions:
         deadline: milliseconds; an older frame is late. 0: no frame is late.
         smaller: the ladder's smaller model. Defaults to one that ships, or else to frames of half the size.
         listen: ``HOST[:PORT]`` on which the live page is served.
-        token: that viewers must enter to open the page; ``auto`` makes one, ``@FILE`` reads it.
+        token: token that viewers must enter to open the page; ``auto`` makes one, ``@FILE`` reads it.
         open_to_all: serve the page to other machines without a token.
         host_name: names, besides this machine's own, under which browsers open the page.
-        viewers: how many may watch at the same time.
-        jpeg_quality: of the live stream, 1 to 100.
+        viewers: most viewers at the same time.
+        jpeg_quality: JPEG quality of the live stream, 1 to 100.
     """
 
     source: str | Path | None = None

@@ -1,4 +1,4 @@
-"""The pipeline: capture, network and sinks at the same time, in threads with short queues between them."""
+"""The pipeline: runs camera, network and sinks at the same time, in threads with short queues between them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from quietcam.terminal.log import log
 
 __all__ = ["Pipeline"]
 
-_LOOK = 0.01  # seconds between two looks whether the sinks are open
-_PULSE = 0.25  # seconds after which a wait for a frame looks whether it is to stop
+_LOOK = 0.01  # seconds between two checks whether the sinks are open
+_PULSE = 0.25  # seconds after which a wait for a frame checks whether it should stop
 _GRACE = 1.5  # seconds that sinks have to end when the run is stopped
-_SOON = 0.3  # seconds that the thread of a camera has
+_SOON = 0.3  # seconds that the thread of a camera has to end
 _SHAPES = 8  # kinds of frames whose shape is remembered: by camera and plan there are two or three
 
 
@@ -39,12 +39,12 @@ class Pipeline:
     sink or a network that fails after it has worked does not stop the others. The network runs in the caller's thread,
     each sink in a thread of its own. The memory of denoised frames is used again.
 
-    While the denoiser plans less than all of the network, the pipeline asks each sink before a frame whether it keeps
+    While the denoiser plans less than full treatment, the pipeline asks each sink before a frame whether it keeps
     that frame as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are, the
     other sinks get this frame as it is, too, so that a video does not blink; otherwise they get the denoised frame.
 
     Args:
-        camera, denoiser, sinks: are open already, except the sinks where ``opens``.
+        camera, denoiser, sinks: open ones, except that sinks are not open yet if ``opens`` is set.
         clock: seconds, monotonic; the clock of a live camera's timestamps.
         opens: the pipeline opens the sinks, all at the same time, each in its thread. A disk that hangs delays nothing
             else.
@@ -85,7 +85,7 @@ class Pipeline:
         is open. They are counted, and ``health`` shows it. ``run`` calls this if nobody did.
 
         Raises:
-            QuietcamError: what a sink raised meanwhile. All threads have ended, except one that hangs.
+            QuietcamError: an error of a sink. All threads have ended, except one that hangs.
         """
         if self._started:
             return
@@ -106,7 +106,7 @@ class Pipeline:
         At the end all threads have ended, except one that hangs in a driver.
 
         Args:
-            frames: how many to denoise at most.
+            frames: most frames to denoise.
             on_frame: called after each denoised frame, in the caller's thread.
 
         Raises:
@@ -130,7 +130,7 @@ class Pipeline:
         return self.health
 
     def stop(self) -> None:
-        """Let ``run`` end soon, as if the camera had ended. The sinks take the frames that are denoised. Returns at
+        """Make ``run`` end soon, as if the camera had ended. The sinks take the frames that are denoised. Returns at
         once and may be called twice, by any thread and by signal handlers.
         """
         self._stopping = True
@@ -163,7 +163,7 @@ class Pipeline:
                 on_frame(self.health)
 
     def _work(self, captured: QueuedFrame) -> bool:
-        """Denoise a frame and hand it to the sinks; False where it is left out."""
+        """Denoise a frame and give it to the sinks; False if it is left out."""
         frame, began = captured.frame, self._clock()
         plan = self._denoiser.plan(began)
         asking = [] if plan.rung is Rung.FULL else [each.wants(frame) for each in self._sink_threads]
@@ -197,7 +197,7 @@ class Pipeline:
             return Treated(frame.image, plan.passes), False
         try:
             treated, pooled = self._treat(frame.image, plan.rung, whole)
-        except Exception as error:  # whatever fails, a live view goes on
+        except Exception as error:  # whatever fails, a live view continues
             if not self._camera.live or not self._worked:
                 raise
             since = time.time()
@@ -230,7 +230,7 @@ class Pipeline:
         return treated, False
 
     def _end(self, slot: Slot, written: bool) -> None:
-        """All sinks are done with a frame."""
+        """Note that all sinks are done with a frame."""
         now = self._clock()
         with self._lock:
             if written:

@@ -1,4 +1,4 @@
-"""ReloadingDenoiser: takes another model between two frames, in the background."""
+"""ReloadingDenoiser: loads another model in the background, and switches to it between two frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quietcam.terminal.log import log
 
 __all__ = ["ReloadingDenoiser"]
 
-_SOON = 0.3  # seconds that a reload under way may take at the end
+_SOON = 0.3  # seconds that a reload may still take at the end
 
 
 class ReloadingDenoiser(FrameDenoiser):
@@ -25,12 +25,12 @@ class ReloadingDenoiser(FrameDenoiser):
 
     Args:
         denoiser: treats the frames.
-        load: replaces the model, in a thread of its own; whatever it raises, the old model goes on.
+        load: replaces the model, in a separate thread; if it raises any error, the old model stays in use.
 
     Attributes:
         count: how often the model was replaced.
         error: why the last replacement was refused; None if it was not.
-        over: the run has ended, and no model is taken any more.
+        over: the run has ended, and no more models are loaded.
     """
 
     def __init__(self, denoiser: FrameDenoiser, load: Callable[[Path | str], None]) -> None:
@@ -43,7 +43,7 @@ class ReloadingDenoiser(FrameDenoiser):
         self._refused = False  # the last request was refused before it came to a model
 
     def request(self, model: Path | str) -> None:
-        """Take another model soon. A model that cannot be used is refused: the log and ``error`` say why, and the old
+        """Load another model soon. A model that cannot be used is refused: the log and ``error`` say why, and the old
         one goes on. Returns at once; for any thread and for signal handlers.
         """
         self._refused = False
@@ -81,7 +81,7 @@ class ReloadingDenoiser(FrameDenoiser):
         return {**self._denoiser.report(), "reload": {"count": self.count, "error": self.error}}
 
     def close(self) -> None:
-        """Take no more models. A reload under way may end soon, or is left behind. May be called twice."""
+        """Load no more models. A reload that runs may end soon, or is abandoned. May be called twice."""
         self.over = True
         gil_window.no_more_invokes()
         process.wait([self._thread], _SOON)
@@ -95,7 +95,7 @@ class ReloadingDenoiser(FrameDenoiser):
     def _reload(self, wanted: Path | str) -> None:
         try:
             self._load(wanted)
-        except Exception as error:  # noqa: BLE001  whatever is wrong with the file, what works goes on
+        except Exception as error:  # noqa: BLE001  whatever is wrong with the file, the run continues
             if self.over:
                 return
             if not self._refused:

@@ -1,4 +1,4 @@
-"""What a run reports: beside the progress bar while it runs, and when it has ended."""
+"""The report of a run: the note beside the progress bar, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lost_by(report: dict[str, Any]) -> list[str]:
 
 
 def log_report(report: dict[str, Any]) -> None:
-    """Log the most important of it: how many frames, how fast, and how many were not denoised in full."""
+    """Log the most important values: number of frames, speed, and number of frames that were not denoised in full."""
     denoise = report["latency_ms"]["denoise"]
     took = "; a frame took {p50:.1f} ms in the network, 95 of 100 at most {p95:.1f} ms"
     log.info(

@@ -40,11 +40,11 @@ Take = Callable[[Frame, Image], None]
 
 
 class Session:
-    """A run that is ready: camera, model and sinks are chosen and checked. :func:`open_session` makes one.
+    """A run that is ready to start: camera, model and sinks are chosen and checked. :func:`open_session` makes one.
 
     Attributes:
-        camera, denoiser, sinks: its parts.
-        total: how many frames there will be at most; None if nobody knows.
+        camera, denoiser, sinks: the parts of the run.
+        total: most frames that there will be; None if that is unknown.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Session:
         self._opened = False
 
     def open(self) -> None:
-        """Open the sinks. ``run`` does this where nobody did.
+        """Open the sinks. If nobody calls this, ``run`` does.
 
         Raises:
             QuietcamError: what a sink raised.
@@ -83,17 +83,17 @@ class Session:
         self._pipeline.open()
 
     def run(self, on_frame: Callable[[Health], None] | None = None) -> dict[str, Any]:
-        """Denoise until the camera ends, the frames are done, ``stop``, an error or Ctrl-C. Once only.
+        """Denoise until the camera ends, ``frames`` are done, or ``stop``, an error or Ctrl-C ends it. Call it once.
 
         Args:
             on_frame: called after each denoised frame, in this thread.
 
         Returns:
-            the report.
+            The report.
 
         Raises:
             QuietcamError: what the camera, the model or a sink raised.
-            KeyboardInterrupt: on Ctrl-C, after the sinks took what was denoised.
+            KeyboardInterrupt: on Ctrl-C, after the sinks took the denoised frames.
         """
         self.open()
         try:
@@ -107,18 +107,18 @@ class Session:
         self._pipeline.stop()
 
     def end(self) -> None:
-        """As ``stop``, also where the network hangs: the sinks are finished now. For any thread, but not for signal
+        """As ``stop``, even if the network hangs: the sinks are finished now. For any thread, but not for signal
         handlers.
         """
         self._pipeline.end()
 
     def reload(self, model: str | Path | None = None, strength: float | None = None) -> None:
-        """Take another model, and a strength, soon. No frame is lost. A model that turns out to be unusable is refused
+        """Use another model, and a strength, soon. No frame is lost. A model that turns out to be unusable is refused
         later: the log and ``report()["reload"]["error"]`` say why.
 
         Args:
             model: as in ``RunOptions``; None: the best for the camera's size, its file read again.
-            strength: 0 to 1; None: as it is.
+            strength: 0 to 1; None: unchanged.
 
         Raises:
             UsageError: there is no such model, a strength outside 0 to 1, or the run has ended; nothing has changed.
@@ -135,7 +135,7 @@ class Session:
         self._reloading.refuse(reason)
 
     def report(self) -> dict[str, Any]:
-        """What the run did so far, for JSON: :meth:`edge.run.health.Health.report` and its source, model and runtime.
+        """The state of the run, for JSON: :meth:`edge.run.health.Health.report` with source, model and runtime.
         For any thread; also after the end.
         """
         return report_of(self._pipeline.health, self.camera, self.denoiser)
@@ -148,17 +148,17 @@ def open_session(
     status: Callable[[str], None] = lambda _: None,
     announce: Callable[[str], None] = log.info,
 ) -> Iterator[Session]:
-    """A run as ``options`` say. Everything is closed at the end.
+    """A run with these ``options``. Everything is closed at the end.
 
     Args:
-        sinks: of the caller's own, beside those of ``options``: a :class:`edge.sinks.base.Sink`, or a function that is
-            called with each frame and its denoised picture, in a thread of its own.
-        status: told what is being waited for, in a few words.
-        announce: told, line by line, where the live page is, with a token that was made for it. Defaults to the log,
+        sinks: further sinks of the caller, beside those of ``options``: a :class:`edge.sinks.base.Sink`, or a function
+            that is called with each frame and its denoised picture, in its own thread.
+        status: called with a few words that say what the start waits for.
+        announce: called with each line about the live page's address, with a generated token. Defaults to the log,
             which shows no token.
 
     Raises:
-        UsageError: options that cannot be meant.
+        UsageError: an option is not valid.
         QuietcamError: the camera or the model cannot be used.
 
     Example:
@@ -170,7 +170,7 @@ def open_session(
         >>> report["frames"]
         8
     """
-    # What can be wrong in the options is said before any camera is opened.
+    # Wrong options are reported before any camera is opened.
     check_strength(options.strength)
     load_model(_model(options.model))
     smaller = None if options.smaller is None else _model(options.smaller)
@@ -225,7 +225,7 @@ def _targets(options: RunOptions, camera: Camera, alone: bool) -> list[str]:
 
 
 def _page(options: RunOptions, live: bool, announce: Callable[[str], None]) -> Callable[[RunControls], Sink]:
-    """Makes the live page. Only who wants it pays for it."""
+    """Make the live page. Its modules are loaded only if it is wanted."""
     from edge.sinks.web import WebOptions, WebSink
 
     page = WebOptions.of(
@@ -244,7 +244,7 @@ def _sink(target: str, options: RunOptions, camera: Camera, web: Callable[[], Si
 
 
 def _take_better(name: str | Path | None, file: Path, reloading: ReloadingDenoiser, size: tuple[int, int]) -> None:
-    """A camera that was waited for is there: another model may fit its frames better."""
+    """Called when a camera that was waited for delivers: another model may fit its frames better."""
     better = _model(name, size)
     if better != file:
         reloading.request(better)

@@ -1,4 +1,4 @@
-"""SinkThread: one sink in the pipeline, with a thread and a short queue of its own, so that none waits for another."""
+"""SinkThread: one sink in the pipeline, with its own thread and short queue, so that no sink waits for another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["SinkThread", "Slot"]
 _QUEUE = 2  # frames: one to be taken at once, one on its way
 _TICK = 1.0  # seconds between two statuses
 _FIRST_RETRY, _LAST_RETRY = 5.0, 60.0  # seconds
-_HANGS = 5.0  # seconds: what a live run's sink still does by then is told as an error
+_HANGS = 5.0  # seconds after which a call of a live run's sink that has not returned is reported as an error
 _OPENING = 3.0  # seconds that a run's start waits for a sink; a page without frames counts as lost after five
 
 
@@ -51,7 +51,7 @@ class Slot:
         self._lock = threading.Lock()
 
     def done(self, written: bool) -> None:
-        """One sink has written it, or never will."""
+        """Note that one sink has written it, or never will."""
         with self._lock:
             self._left -= 1
             self._written |= written
@@ -61,7 +61,7 @@ class Slot:
 
 
 _Item = tuple[Slot, Frame | None]
-"""A frame on its way through all sinks; and, for a sink that gets the frame as it is, that frame instead."""
+"""A frame on its way through all sinks; and, for a sink that gets the frame unchanged, that frame instead."""
 
 
 class SinkThread:
@@ -73,16 +73,16 @@ class SinkThread:
     that of a sink which is opened here while the start waits for it, since the user may have made a mistake.
 
     Args:
-        sink: is finished in this thread, which also wrote it.
+        sink: the sink; the same thread writes and finishes it.
         live: whether the camera is live.
         alone: there is no other sink.
         clock: seconds, monotonic.
-        report: gives what ``Sink.status`` is told.
-        opens: the sink is opened in this thread; otherwise it is open already.
+        report: returns the report for ``Sink.status``.
+        opens: whether this thread opens the sink; if False, it is open already.
 
     Attributes:
         thread: its own.
-        error: what ended it; None if nothing did.
+        error: the error that ended it; None if there was none.
         opened: the sink is open, or the first attempt to open it has failed.
         ended: the sink takes no more frames.
     """
@@ -158,8 +158,8 @@ class SinkThread:
             slot.done(False)
 
     def close(self, keep: bool) -> None:
-        """Take no more frames. Those that wait are written. Then the sink is finished (``keep``), or what is not
-        finished is thrown away. All sinks do so at the same time, so that none waits for one that hangs. Of two calls,
+        """Take no more frames. Those that wait are written. Then the sink is finished (``keep``), or its unfinished
+        output is deleted. All sinks do so at the same time, so that none waits for one that hangs. Of two calls,
         the first counts.
         """
         if not self._closed.is_set():
@@ -168,7 +168,7 @@ class SinkThread:
         self._box.close()
 
     def leave(self) -> None:
-        """The thread has not ended in time: it finishes the sink if it ever wakes up."""
+        """Abandon a thread that has not ended in time: it finishes the sink if it ever wakes up."""
         self.sink.busy = True
         self._left = True
         self._failure = "it did not end in time"
@@ -254,7 +254,7 @@ class SinkThread:
             pause,
             self._failure,
         )
-        with contextlib.suppress(Exception):  # saves what can be saved; why the sink failed is in the log
+        with contextlib.suppress(Exception):  # saves all that it can; the log says why the sink failed
             self.sink.close()
 
     def _opened_again(self) -> bool:

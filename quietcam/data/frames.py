@@ -59,7 +59,7 @@ class CleanFrames:
             return cls(source, (source,), 1)
         if not is_file(source):
             raise UsageError(
-                f"Clean frames come from a folder or a video. Received: {source}, which is not there. "
+                f"Clean frames come from a folder or a video. Received: {source}, which does not exist. "
                 "Remedy: check the path."
             )
         with Video(source) as video:

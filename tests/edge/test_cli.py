@@ -118,7 +118,7 @@ class TestRun:
         [
             (["--source", "{in}"], 2, "a --sink, the place where frames go"),
             (["--source", "{in}", "--sink", "{in}"], 2, "must not be the source"),
-            (["--source", "{in}", "--sink", "{tmp}/x", "--sink", "{tmp}/x/"], 2, "another place"),
+            (["--source", "{in}", "--sink", "{tmp}/x", "--sink", "{tmp}/x/"], 2, "a different place"),
             (["--source", "{in}", "--sink", "{tmp}/x.mkv"], 2, "A sink is"),
             (["--source", "{in}", "--sink", ""], 2, "A sink is"),
             (["--source", "{tmp}/none", "--sink", "null"], 2, "A source is"),
@@ -127,7 +127,7 @@ class TestRun:
             (["--sink", "null"], 2, "synthetic, which simulates a camera"),
             (["--source", "/dev/video99", "--sink", "null"], 2, "no such video device"),
             (["--source", "picamera2", "--sink", "null"], 1, "python3-picamera2"),
-            (["--source", "http://127.0.0.1:9/stream", "--sink", "null"], 1, "port 9 does not"),
+            (["--source", "http://127.0.0.1:9/stream", "--sink", "null"], 1, "no answer from 127.0.0.1 port 9"),
             (["--source", "rtsp://", "--sink", "null"], 2, "rtsp://HOST"),
             (["--source", "http://[::1", "--sink", "null"], 2, "http://HOST"),
             (["--source", "{in}", "--sink", "null", "--size", "64x48"], 2, "Only a camera"),

@@ -164,7 +164,7 @@ class TestBlend:
 
     @pytest.mark.parametrize("strength", [-0.01, 1.01, math.nan, math.inf])
     def test_a_strength_out_of_range_is_wrong_usage(self, strength: float) -> None:
-        with pytest.raises(UsageError, match=r"0 \(the frame stays as it is\) to 1.*Received.*Remedy"):
+        with pytest.raises(UsageError, match=r"0 \(the frame stays unchanged\) to 1.*Received.*Remedy"):
             check_strength(strength)
 
 
