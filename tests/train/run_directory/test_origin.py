@@ -6,11 +6,11 @@ from quietcam.errors import UsageError
 from train.run_directory.origin import add_earlier, trained_on_all_of, unseen_side
 
 
-def origin(name, licence="MIT", test=("003",), split=""):
+def origin(name, terms="MIT", test=("003",), split=""):
     scenes = {"train": ["001"], "validation": [], "test": list(test)}
     return {
         "data": name,
-        "licence": licence,
+        "licence": terms,
         "sources": [name],
         "scenes": scenes,
         "split": split,
