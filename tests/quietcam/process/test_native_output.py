@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from quietcam.process import native_output
 from quietcam.process.native_output import native_lines_read, native_output_caught
 from quietcam.terminal.progress import say
 from tests.waiting import WAIT, ended
@@ -174,3 +175,34 @@ def test_a_closed_stream_gives_no_lines():
     program += "with heard(lambda _: True) as lines: pass\nassert lines == []; print('done')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "done\n"
+
+
+def test_other_threads_do_not_wait_for_the_process_that_shows_crashes(monkeypatch):
+    starts, go_on = threading.Event(), threading.Event()
+    real = native_output.CrashOutput
+
+    def slow(*words):
+        starts.set()
+        go_on.wait(WAIT)
+        return real(*words)
+
+    def work():
+        with native_output_caught():
+            os.write(2, b"noise\n")
+
+    state = native_output._State()
+    monkeypatch.setattr(native_output, "_state", state)
+    monkeypatch.setattr(native_output, "CrashOutput", slow)
+    first = threading.Thread(target=work)
+    first.start()
+    assert starts.wait(WAIT)
+    second = threading.Thread(target=work, daemon=True)
+    second.start()
+    second.join(60.0)
+    waits = second.is_alive()
+    go_on.set()
+    ended(first)
+    ended(second)
+    state.crash.end()
+    os.close(state.place)
+    assert not waits
