@@ -50,7 +50,7 @@ _START = (
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """One browser for the whole run; skips, with the line that installs it, where there is none."""
+    """One browser for the whole run; skips, with the command that installs it, if there is none."""
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(INSTALL)
@@ -104,7 +104,7 @@ class Browser:
         return page
 
     def send(self, method: str, session: str | None = None, **params: Any) -> Any:
-        """One command of the protocol and its answer; what the page says meanwhile goes to ``Page.problems``."""
+        """Send one command of the protocol; returns its answer. Errors of the page go to ``Page.problems``."""
         self._last += 1
         message: dict[str, Any] = {"id": self._last, "method": method, "params": params}
         if session is not None:
@@ -156,7 +156,7 @@ class Page:
     """A page in the browser.
 
     Attributes:
-        problems: what should not be there: warnings and errors on the console, uncaught exceptions, failed requests.
+        problems: warnings and errors on the console, uncaught exceptions, failed requests.
         requests: every address that was asked for, ``data:`` left out.
     """
 
@@ -172,13 +172,13 @@ class Page:
         return self._owner.send(method, self.session, **params)
 
     def resize(self, width: int, height: int, *, mobile: bool = False, scale: float = 1) -> None:
-        """Another window; ``mobile`` as a telephone lays pages out, ``scale`` of a dense screen."""
+        """Resize the window; ``mobile`` lays pages out as a phone does, ``scale`` is that of a dense screen."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
         )
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression, as JSON knows it; a promise is waited for."""
+        """The value of a JavaScript expression, as JSON; waits for a promise."""
         found = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in found:
             details = found["exceptionDetails"]
@@ -186,7 +186,7 @@ class Page:
         return found["result"].get("value")
 
     def wait(self, expression: str, seconds: float = WAIT) -> None:
-        """Until a JavaScript expression is true."""
+        """Wait until a JavaScript expression is true."""
         end = time.monotonic() + seconds
         while not self.evaluate(f"Boolean({expression})"):
             if time.monotonic() > end:
@@ -194,7 +194,7 @@ class Page:
             time.sleep(0.05)
 
     def click(self, x: float, y: float) -> None:
-        """Press and release the left button there, CSS pixels of the window."""
+        """Press and release the left button at a place in CSS pixels of the window."""
         self.drag(x, y, x, y)
 
     def drag(self, x0: float, y0: float, x1: float, y1: float) -> None:
@@ -245,7 +245,7 @@ class Page:
 
 
 def _high_pipe() -> tuple[int, int]:
-    """A pipe whose descriptors lie above those that Chromium takes."""
+    """A pipe whose descriptors are above those that Chromium uses."""
     ends = os.pipe()
     high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
     for end in ends:

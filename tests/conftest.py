@@ -1,4 +1,4 @@
-"""What every folder of tests shares."""
+"""Settings and fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ROOT = Path(__file__).parent
 NEED_TENSORFLOW = ("compare", "convert", "train")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A busy machine is no failure: no test judges time, hypothesis' own deadline included.
+# A busy machine must not fail a test: no test measures time, so hypothesis's deadline is off, too.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.fixture
 def said() -> Iterator[list[str]]:
-    """What the library logs while the test runs, from INFO up. The list grows as it comes."""
+    """The log lines of the library during the test, from INFO up. The list grows during the test."""
     lines: list[str] = []
 
     class Keep(logging.Handler):
@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that no process begins one while all others have ended; or in random order."""
+    """Order tests: files with slow tests first, so that none of them runs alone at the end; or in random order."""
     files = [list(tests) for _, tests in itertools.groupby(items, key=lambda test: test.path)]
     seed = config.getoption("--shuffle")
     if seed is None:

@@ -1,4 +1,4 @@
-"""What this process holds: descriptors, threads and child processes. A test that leaves one of them is told by it."""
+"""Descriptors, threads and child processes of this process, to find tests that leave one behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def held() -> tuple[int, set[threading.Thread], set[int]]:
 
 
 def nothing_more(before: tuple[int, set[threading.Thread], set[int]]) -> bool:
-    """Whether none has been added. What another test has left may end meanwhile."""
+    """Whether none has been added. Those that another test has left may end meanwhile."""
     files, threads, processes = held()
     return files <= before[0] and threads <= before[1] and processes <= before[2]
 
@@ -41,7 +41,7 @@ def _says(pid: int) -> bytes:
 
 
 def gone(pid: int) -> bool:
-    """Whether there is no such process, or a dead one that nobody has asked about."""
+    """Whether the process does not exist, or is dead and nobody has waited for it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Ports for servers that must know theirs beforehand."""
+"""Free ports, for servers that must know their port before they start."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 at which nobody listens, below those that the system gives away.
+    """Ports of 127.0.0.1 at which nobody listens, below those that the system assigns.
 
-    A port that the system gave is free again once it is closed, and the next test that asks, in whatever process, may
-    get it. So these are drawn from where nobody is given one.
+    A port that the system assigned is free again once it is closed, and the next test that asks, in any process, may
+    get it. So these come from a range that the system does not assign.
     """
     last = min(_LAST, int(_RANGE.read_text().split()[0]) - 1) if _RANGE.exists() else _LAST
-    if last < _FIRST + _ENOUGH:  # the system gives these away too: then one that is free now must do
+    if last < _FIRST + _ENOUGH:  # the system assigns these too: a port that is free now must suffice
         last = _LAST
     found: list[int] = []
     chance = random.SystemRandom()

@@ -1,4 +1,4 @@
-"""The command line as a process of its own that Ctrl-C reaches wherever the tests run."""
+"""The command line in a separate process that Ctrl-C reaches, wherever the tests run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-# A shell starts background jobs with SIGINT ignored, which their children inherit; Python then leaves it so.
+# A shell starts background jobs with SIGINT ignored, which their children inherit, and Python does not change that.
 _START = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "runpy.run_module('quietcam', run_name='__main__', alter_sys=True)"
@@ -20,7 +20,7 @@ _MEASURED = (
 
 
 def measure_quietcam(*words: object) -> tuple[str, float]:
-    """Run ``quietcam`` to its end: what it printed, and the most memory that it held, in MiB."""
+    """Run ``quietcam`` to its end: its output, and its peak memory in MiB."""
     command = [sys.executable, "-c", _MEASURED, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""`lab/arm64.sh` up to where it would begin, on hosts that are made up; and what the golden frame's help promises."""
+"""`lab/arm64.sh` on fake hosts, up to the point where it would begin; and the help text of the golden frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not LAB.is_dir(), reason="lab/ comes with the re
 
 
 def dry_run(folder: Path, machine: str, tools: tuple[str, ...], *words: str, **variables: str) -> tuple[int, str]:
-    """Exit code and all that was said, on a machine of that kind with these tools."""
+    """Exit code and all output, on a machine of that kind with these tools."""
     for name, does in {"uname": f"echo {machine}", **dict.fromkeys(tools, ":")}.items():
         (folder / name).write_text(f"#!/bin/sh\n{does}\n")
         (folder / name).chmod(0o755)

@@ -1,4 +1,4 @@
-"""The browser that other tests rely on: it does see what goes wrong in a page."""
+"""The browser that other tests rely on: it notices the errors of a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smallest network of the family with weights that do something, and pictures for it."""
+"""The smallest network of the family, with weights that have an effect, and pictures for it."""
 
 from __future__ import annotations
 

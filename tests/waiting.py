@@ -1,4 +1,4 @@
-"""Waiting for what another thread or process does, on a machine that may be busy."""
+"""Waits for another thread or process, on a machine that may be busy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WAIT = 300.0
 
 
 def until(holds: Callable[[], object], why: str | Callable[[], object] = "it never came to that") -> None:
-    """Return as soon as ``holds`` does. ``why`` is said where it never does."""
+    """Wait until ``holds`` returns true. If it never does, the error contains ``why``."""
     end = time.monotonic() + WAIT
     while not holds():
         assert time.monotonic() < end, why() if callable(why) else why

@@ -22,7 +22,7 @@ class FrameNetwork:
 
     Args:
         engine: runs the network. ``close`` closes it.
-        overlap: pixels that neighboring tiles share; None: what the model needs.
+        overlap: pixels that neighboring tiles share; None: as many as the model needs.
         advises: the log names a command that makes a model for larger frames.
     """
 

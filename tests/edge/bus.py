@@ -19,17 +19,17 @@ class Bus:
         (self.folder / device).unlink()
 
     def hang(self, device: str) -> None:
-        """It neither works nor fails until it is plugged in anew."""
+        """Let the device hang until it is plugged in again."""
         (self.folder / device).write_text("h")
 
     def misbehave(self, where: str, how: str) -> None:
-        """At this entry point of the library, as `fake_edgetpu.c` says; ``how`` empty: no longer."""
+        """Let the library fail at this entry point, in a way of `fake_edgetpu.c`; empty ``how``: work again."""
         written = self.folder / "written"
         written.write_text(how)
         written.replace(self.folder / f"at_{where}")
 
     @property
     def log(self) -> list[str]:
-        """What the library was asked for, in order."""
+        """The calls of the library, in order."""
         log = self.folder / "log"
         return log.read_text().splitlines() if log.exists() else []

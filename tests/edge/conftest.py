@@ -1,4 +1,4 @@
-"""Models and devices that the runtime's tests share."""
+"""Models and fake devices that the runtime's tests share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAKE_EDGETPU = Path(__file__).with_name("fake_edgetpu.c")
 
 @pytest.fixture
 def hang() -> Iterator[threading.Event]:
-    """Not set: whoever waits for it hangs."""
+    """An event that is not set: a thread that waits for it hangs."""
     event = threading.Event()
     yield event
     event.set()
@@ -29,7 +29,7 @@ def hang() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
-    """A folder of somebody else's, with a file in it."""
+    """A folder of another user, with a file in it."""
     folder = tmp_path / "other"
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
@@ -38,7 +38,7 @@ def other(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The product's own limits of time, which a machine that is busy with other things would reach."""
+    """Raises the product's own limits of time, which a busy machine would reach."""
     for name, seconds in {
         "cameras.network.answer._CONNECTING": WAIT,
         "cameras.network.http._LOOKING": WAIT,
@@ -60,7 +60,7 @@ def _patient_with_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models take over without a trial, where something else is tested, many times."""
+    """Models take over without a trial, for tests of other things that replace models many times."""
     monkeypatch.setattr(Trial, "of", lambda *_: None)
 
 
@@ -84,7 +84,7 @@ def bus(fake_edgetpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder.mkdir()
     monkeypatch.setenv("FAKE_EDGETPU", str(folder))
     monkeypatch.setenv("QUIETCAM_EDGETPU_LIBRARY", str(fake_edgetpu))
-    # A device that hangs is told by its patience: on a busy machine one that works must not be taken for one.
+    # A time limit shows that a device hangs: on a busy machine, one that works must not reach it.
     defaults = Engine.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "patience", Patience(WAIT, WAIT, WAIT, WAIT))

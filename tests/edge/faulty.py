@@ -1,4 +1,4 @@
-"""A disk that fails: the system calls by which files are written, each of which can be made to fail."""
+"""A disk that fails: each of the system calls that write files can be made to fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CALLS = ("open", "write", "fsync", "close", "rename", "mkdir", "unlink", "rmdir"
 
 
 class Disk:
-    """Stands between the product and the disk. Syncing is left out: a test is no power cut.
+    """Replaces the system calls of the disk. It does not sync, since a test has no power cut.
 
     Attributes:
         calls: names of the calls while it was armed.
@@ -33,7 +33,7 @@ class Disk:
 
     @contextlib.contextmanager
     def failing(self, at: int = -1, error: int = 0, for_good: bool = False) -> Iterator[None]:
-        """Within the block the call number ``at`` fails with ``error``, and all after it where it is ``for_good``."""
+        """Within the block, call number ``at`` fails with ``error``; if ``for_good``, all later calls fail, too."""
         self.calls = []
         self._at, self._errno, self._for_good = at, error, for_good
         self._armed = True

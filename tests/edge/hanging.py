@@ -1,4 +1,4 @@
-"""A run of which something hangs for ever: the library of an Edge TPU, a disk, the camera, the configuration, or all.
+"""A run in which a part hangs forever: the library of an Edge TPU, a disk, the camera, the configuration, or all.
 
 Everything is real but the hang: a process with its page, sinks, a delegate library that is compiled here, a disk
 that a preloaded library makes hang, a camera at the network, a pipe in the place of the configuration. What is found
@@ -43,15 +43,15 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Found:
-    """What one run was like.
+    """The results of one run.
 
     Attributes:
         page: the longest time in which the page answered, seconds.
-        frames: that came through after something hung.
+        frames: number of frames that came through after the hang.
         stop: seconds from SIGTERM to the end of the process.
         code: its exit code.
-        faults: what is not as it must be.
-        said: all that it said.
+        faults: the faults that were found.
+        said: all of its output.
     """
 
     page: float = 0.0
@@ -168,7 +168,7 @@ class _Live:
             process.send_signal(signal.SIGHUP)
 
     def _status(self, address: str, found: Found) -> dict[str, Any]:
-        """The page's answer; nothing where it takes longer than ten seconds."""
+        """The page's answer; empty if it takes longer than ten seconds."""
         began = time.monotonic()
         status: dict[str, Any] = {}
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}status.json", timeout=10) as answer:
@@ -188,7 +188,7 @@ class _Live:
             process.wait()
 
     def _look(self, found: Found, status: dict[str, Any]) -> None:
-        """Is everything whole that does not hang, and nothing left?"""
+        """Check that all output that does not hang is whole, and that nothing is left."""
         if found.code != 130:
             found.faults.append(f"exit code {found.code}")
         if "Traceback" in found.said or "unexpected" in found.said:
@@ -220,7 +220,7 @@ def _frames(clip: Path) -> int:
 
 
 def _marked(mark: str) -> list[str]:
-    """Processes that a run has started, by what it gave them on their way."""
+    """Processes that a run has started, found by their environment."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

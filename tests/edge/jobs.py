@@ -1,4 +1,4 @@
-"""What the tests' child processes do: each takes the link to its parent."""
+"""Jobs of the tests' child processes: each gets the link to its parent."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from quietcam.process.native_output import native_output_caught
 
 
 def echo(link: Link) -> None:
-    """Answers with what it was told."""
+    """Answers with the message."""
     while (message := link.receive()) is not None:
         link.send(bytes(message))
 
 
 def tell(link: Link) -> None:
-    """Says what it was given and what it is."""
+    """Reports its argument and its own state."""
     link.send(repr(link.argument).encode())
     while (message := link.receive()) is not None:
         link.send(repr(eval(bytes(message), {"os": os, "sys": sys, "signal": signal})).encode())
@@ -39,13 +39,13 @@ def invert(link: Link) -> None:
 
 
 def refuse(link: Link) -> None:
-    """Fails as our own code does, and then hangs."""
+    """Fails with an error of our own, and then hangs."""
     link.fail(ModelError(f"No: {link.argument}."))
     hang(link)
 
 
 def hang(link: Link) -> None:
-    """Hangs as foreign code does: with Python's lock held, every signal blocked, and a helper of its own started."""
+    """Hangs like foreign code: holds Python's lock, blocks every signal, and has started a helper process."""
     helper = subprocess.Popen(["sleep", "1000"])
     link.send(str(helper.pid).encode())
     signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
@@ -53,7 +53,7 @@ def hang(link: Link) -> None:
 
 
 def print_much(link: Link) -> None:
-    """Says more than a pipe holds, before each answer and at its end, which is that of foreign code."""
+    """Prints more than a pipe holds, before each answer and at its end, which is an abort."""
     while link.receive() is not None:
         os.write(2, b"chatter\n" * 50_000)
         link.send()
@@ -62,25 +62,25 @@ def print_much(link: Link) -> None:
 
 
 def print_for_ever(_: Link) -> None:
-    """Never answers, and never is silent."""
+    """Never answers, and prints without end."""
     while True:
         os.write(2, b"chatter\n" * 1000)
 
 
 def abort(_: Link) -> None:
-    """Ends as LiteRT does where a model breaks an assumption of its."""
+    """Aborts as LiteRT does if a model breaks one of its assumptions."""
     os.write(2, b"chatter\n" * 20_000 + b"F0000 check failed: index < size\n")
     os.abort()
 
 
 def abort_while_caught(link: Link) -> None:
-    """The same where this process keeps what libraries say from its reader."""
+    """The same while this process hides the output of libraries from its reader."""
     with native_output_caught():
         abort(link)
 
 
 def stumble(_: Link) -> None:
-    """Fails as our own code must not."""
+    """Fails with an error that is not ours."""
     raise ValueError("a mistake of ours")
 
 
@@ -90,7 +90,7 @@ def garbage(link: Link) -> None:
 
 
 def take(link: Link) -> None:
-    """Takes so many bytes, by way of C."""
+    """Allocates this many bytes through C."""
     link.send()
     link.receive()
     size = int(link.argument)
@@ -103,7 +103,7 @@ def take(link: Link) -> None:
 
 
 def linger(link: Link) -> None:
-    """Cleans up when it is to end; ``argument`` is a file that it then writes, or None: it never gets there."""
+    """Cleans up when it should end: writes the file ``argument``; if that is None, it never finishes."""
     link.send()
     link.receive()
     if link.argument is None:

@@ -70,7 +70,7 @@ def main(folder: Path) -> None:
 
 
 def representative(shape: list[int]) -> np.ndarray:
-    """The same squares of dots on black for every size: so models of all sizes get the same scales."""
+    """The same squares of dots on black for every size, so that models of all sizes get the same scales."""
     samples = np.zeros((16, *shape), np.float32)
     samples[:, 0, 4:28, 4:28] = np.random.default_rng(0).integers(0, 2, (16, 24, 24, shape[-1]))
     return samples
@@ -83,7 +83,7 @@ def convert(
     samples: np.ndarray | None = None,
     ends: tf.DType | None = None,
 ) -> bytes:
-    """A `.tflite`; full int8 where there are representative samples."""
+    """A `.tflite`; full int8 if there are representative samples."""
     function = tf.function(network).get_concrete_function(*[tf.TensorSpec(shape, tf.float32)] * inputs)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if samples is not None:
@@ -95,7 +95,7 @@ def convert(
 
 
 def compiled(content: bytes) -> bytes:
-    """With all operators in one custom one."""
+    """The model with all operators in one custom operator."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))

@@ -1,4 +1,4 @@
-"""The bench's report; what it measures is not judged here."""
+"""The bench's report; its measured values are not judged here."""
 
 from __future__ import annotations
 

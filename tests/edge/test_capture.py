@@ -1,4 +1,4 @@
-"""Capture: what is saved, when, and what is refused; and the way on to a representative set."""
+"""Capture: which frames it saves, when, and what it refuses; and the step to a representative set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def picture(index: int) -> Image:
 
 
 class Fake(Camera):
-    """Frames at ten a second, each another one unless told otherwise."""
+    """Ten frames a second, each different unless the test sets another rule."""
 
     def __init__(
         self, total: int | None = 100, live: bool = False, make: Callable[[int], Image] = picture, stop: int = 10_000
@@ -52,7 +52,7 @@ class Fake(Camera):
 
 
 def saved(folder: Path) -> list[int]:
-    """Which frames of ``Fake`` lie in the folder, in the order of their names."""
+    """The numbers of ``Fake``'s frames in the folder, in the order of their names."""
     known = {picture(index).tobytes(): index for index in range(300)}
     return [known[read_picture(path).tobytes()] for path in sorted(folder.glob("*.png"))]
 
@@ -237,7 +237,7 @@ def test_mistakes_are_wrong_usage(
 
 
 def test_two_captures_do_not_share_a_folder(tmp_path: Path) -> None:
-    """Neither takes the other's frames away, nor replaces them."""
+    """Neither removes nor replaces the other's frames."""
     folder = tmp_path / "frames"
 
     def meddle(done: CaptureReport) -> None:
@@ -250,5 +250,5 @@ def test_two_captures_do_not_share_a_folder(tmp_path: Path) -> None:
 
     prepare_folder(folder, overwrite=False)
     assert capture(Fake(total=9), folder, count=3, on_frame=meddle).frames == 3
-    with pytest.raises(UsageError, match="must be empty"):  # it was, when this one was prepared
+    with pytest.raises(UsageError, match="must be empty"):  # it was empty when this capture was prepared
         capture(Fake(total=3), folder, count=1)

@@ -48,7 +48,7 @@ def count(clip: Path) -> int:
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """What stands on the error stream, which is one line."""
+    """The error stream, which must be one line."""
     said = capsys.readouterr().err.strip()
     assert said.startswith("quietcam: ")
     assert "\n" not in said
@@ -78,7 +78,7 @@ class TestRun:
         report = json.loads(said.out)
         assert [sink["frames"] for sink in report["sinks"]] == [6, 6, 6]
         assert (report["frames"], report["dropped"], report["skipped"]) == (6, 0, [])
-        # The clip is clean, so no network ran: there is no time of it, and nothing counts as denoised.
+        # The clip is clean, so no network ran: there is no network time, and no frame counts as denoised.
         assert report["latency_ms"]["wait"]["count"] == report["worked"]["untouched"] == 6
         assert report["latency_ms"]["denoise"] == {"count": 0}
         assert [sink["untouched"] for sink in report["sinks"]] == [6, 6, 6]
@@ -210,7 +210,8 @@ class TestRun:
         assert "Traceback" not in said
         told = json.loads(report.read_text())
         assert told["frames"] > 5
-        taken = {sink["name"]: sink["frames"] for sink in told["sinks"]}  # each takes what it can of a live camera
+        # Each sink takes as many frames of a live camera as it can.
+        taken = {sink["name"]: sink["frames"] for sink in told["sinks"]}
         assert count(clip) == taken[str(clip)]
         names = sorted(folder.iterdir())
         assert len(names) == taken[str(folder)] > 5
@@ -341,7 +342,7 @@ class TestModels:
 
 
 def test_a_model_may_be_copied_anywhere(small: Path, pictures: Path, tmp_path: Path) -> None:
-    """The manifest travels inside the file."""
+    """The manifest is inside the file."""
     elsewhere = tmp_path / "elsewhere.tflite"
     shutil.copy(small, elsewhere)
     target = str(tmp_path / "out")

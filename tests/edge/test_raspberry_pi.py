@@ -1,4 +1,4 @@
-"""The Raspberry Pi's own facts: its name, and its firmware's number in words."""
+"""Facts about the Raspberry Pi: its name, and its firmware's number in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What describes a camera, a sink or the page never shows a password or a token, wherever it is printed."""
+"""The repr of a camera, a sink or the page never shows a password or a token."""
 
 from __future__ import annotations
 

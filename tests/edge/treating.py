@@ -1,4 +1,4 @@
-"""What a network of a test's own needs to stand in the place of a denoiser."""
+"""The methods that a test's own network needs to replace a denoiser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Treats(FrameDenoiser):
         return Treated(image, Treatment(model=type(self).__name__, size="half" if half else "whole"))
 
     def resume(self, after: FrameDenoiser | None = None) -> None:
-        """Nothing is remembered."""
+        """Do nothing: there is no state."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to free."""

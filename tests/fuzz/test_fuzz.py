@@ -1,4 +1,4 @@
-"""The runner of the targets, and each target for a few trials of a fixed seed."""
+"""The runner of fuzz targets, and each target for a few trials of a fixed seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_target_finds_nothing_in_a_few_trials(name: str, tmp_path: Path) -> No
 
 @pytest.fixture
 def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A target named ``made`` with the body that is given, seen by this process and by those that it starts."""
+    """A target named ``made`` with the given body, which this process and its children can import."""
 
     def make(body: str) -> None:
         folder = tmp_path / "targets"

@@ -1,4 +1,4 @@
-"""What `make test-edge` runs asks for nothing that the extra `test-edge` does not bring; other tests skip there."""
+"""The tests of `make test-edge` need only packages of the extra `test-edge`; other tests skip there."""
 
 from __future__ import annotations
 

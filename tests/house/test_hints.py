@@ -1,4 +1,4 @@
-"""Every command that a message, a help text or a page of the docs prints can be typed as it stands."""
+"""Every command that a message, a help text or a page of the docs prints can be run exactly as printed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGES = [
 
 
 def texts(node):
-    """Strings of a module's tree as people read them: pieces put together, what is filled in as FILLED."""
+    """The strings of a module's tree as users read them: pieces are joined, values that are filled in read FILLED."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return [node.value]
     if isinstance(node, ast.JoinedStr):
@@ -52,7 +52,7 @@ def printed_commands():
 
 
 def wrong(command):
-    """Why a command cannot be typed; None where it can."""
+    """Why a command cannot be run; None if it can."""
     words = shlex.split(command.split(" | ")[0])[1:]
     node, names = typer.main.get_command(app), ["quietcam"]
     while hasattr(node, "get_command"):

@@ -1,4 +1,4 @@
-"""No module imports, by whatever way, a module that imports it: imports inside functions and for types alone count."""
+"""No module imports, even indirectly, a module that imports it; imports in functions and for types alone count, too."""
 
 from __future__ import annotations
 

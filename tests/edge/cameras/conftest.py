@@ -1,4 +1,4 @@
-"""What tests of cameras share."""
+"""Fixtures that tests of cameras share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.waiting import until
 
 @pytest.fixture
 def nothing_is_left() -> Iterator[None]:
-    """The test leaves neither a thread nor an open file."""
+    """Check that the test leaves no thread and no open file."""
     before = set(threading.enumerate()), descriptors()
     yield
     until(lambda: set(threading.enumerate()) <= before[0], "a thread is left")
-    assert descriptors() <= before[1] + 1  # OpenCV may open one for itself, once
+    assert descriptors() <= before[1] + 1  # OpenCV may open one for itself, once per process

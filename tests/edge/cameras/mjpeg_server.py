@@ -1,4 +1,4 @@
-"""A camera at the network, on the loopback: an MJPEG stream over HTTP whose plug tests hold in their hands."""
+"""A fake network camera on the loopback: an MJPEG stream over HTTP that tests can unplug."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MjpegCamera(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/stream"
 
     def unplug(self) -> None:
-        """Cut every line and take no new one."""
+        """Cut all connections and accept no new one."""
         self.plug.clear()
         for line in list(self._lines):
             with contextlib.suppress(OSError):

@@ -28,7 +28,7 @@ def main(port: str, codec: str, width: str) -> None:
     server.get_mount_points().add_factory("/camera", factory)
     if not server.attach(None):
         sys.exit("the port is taken")
-    # A stream that cannot be made would be found out by the first client only.
+    # Only the first client would show that a stream cannot be made.
     Gst.parse_launch(f"videotestsrc num-buffers=1 ! {CODECS[codec]} ! fakesink")
     print("up", flush=True)
     GLib.MainLoop().run()

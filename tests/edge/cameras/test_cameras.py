@@ -1,4 +1,4 @@
-"""The cameras: folders, videos, the synthetic one, and what they say of bad input."""
+"""The cameras: folders, videos, the synthetic one, and their messages about bad input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL = SyntheticOptions(size=(64, 48), fps=None, frames=4)
 
 
 def write_clip(path: Path, frames: int = 6, codec: str = "MJPG", fps: float = 12.5) -> list[np.ndarray]:
-    """A clip in OpenCV's own hand; returns what OpenCV reads back, as RGB."""
+    """Write a clip with OpenCV; returns the frames that OpenCV reads back, as RGB."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (64, 48))
     for index in range(frames):
         bgr = np.zeros((48, 64, 3), np.uint8)
@@ -275,7 +275,7 @@ class TestPaths:
     def test_in_a_folder_that_the_user_may_not_enter(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Every relative path is refused by the system there; absolute ones work, and so do the names of models."""
+        """The system refuses every relative path there; absolute paths and names of models work."""
         write_picture(tmp_path / "a.png", picture(8, 8))
         real = os.stat
 

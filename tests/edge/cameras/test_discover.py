@@ -1,4 +1,4 @@
-"""The camera that is taken where none is named."""
+"""The camera that a command uses if the user names none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sinks that a live run opens: one that hangs there holds up nothing else, and what is the user's mistake is said."""
+"""Sinks that a live run opens: one that hangs delays nothing else, and a user's mistake is reported."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The start waits for no sink for long, nor does the end for one that hangs."""
+    """Neither the start nor the end of a run waits long for a sink that hangs."""
     for name in ("run.sink_thread._OPENING", "run.pipeline._GRACE"):
         monkeypatch.setattr(f"edge.{name}", 0.05)
 
 
 class Opens(Finishes):
-    """Is opened by ``how``."""
+    """A sink whose ``open`` calls ``how``."""
 
     def __init__(self, name: str, how: Callable[[], object] = int) -> None:
         super().__init__(name)
@@ -145,7 +145,7 @@ class TestOneThatHangs:
 
 
 def test_frames_wait_for_one_that_is_slow(hang: threading.Event) -> None:
-    """None is lost by a card that takes its time."""
+    """A slow card loses none of them."""
     slow, good = Opens("slow", hang.wait), Opens("good")
     pipeline = Pipeline(Numbers(2, live=True), PlusOne(), [slow, good], opens=True)
     run = in_thread(pipeline.run)
@@ -157,7 +157,7 @@ def test_frames_wait_for_one_that_is_slow(hang: threading.Event) -> None:
 
 
 def test_one_that_is_not_open_is_not_asked_what_it_wants() -> None:
-    """Else a spool would have the network's whole work done for each frame, and take none."""
+    """If it were asked, a spool would request full treatment of each frame, and store none."""
     frame, sink = Frame(np.zeros((1, 1, 3), np.uint8), 0.0, 0), Opens("hung")
     assert not SinkThread(sink, True, False, lambda: 0.0, dict, opens=True).wants(frame)
     assert sink.asked == 0

@@ -1,4 +1,4 @@
-"""A camera behind RTSP: a real server of GStreamer, where the system has one."""
+"""A camera behind RTSP: a real GStreamer server, if the system has one."""
 
 from __future__ import annotations
 

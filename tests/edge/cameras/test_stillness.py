@@ -1,4 +1,4 @@
-"""Stillness: the same picture for seconds is a freeze, unless it shows nothing."""
+"""Stillness: a picture that stays the same for seconds counts as frozen, unless it is all black or white."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.small_models import picture
 
 class TestStillness:
     def test_seconds_count_from_the_first_of_the_same_pictures(self) -> None:
-        """From the first that was summed, the second one of them; it takes three sums."""
+        """They count from the first checksum, which is that of the second equal picture; three checksums are needed."""
         still = Stillness()
         image = picture(40, 50)
         times = [still.seconds(image, now) for now in (1.0, 2.0, 4.5, 5.0, 9.0)]
@@ -19,7 +19,7 @@ class TestStillness:
         assert still.seconds(image, 10.0) == 0.0
 
     def test_equal_samples_of_different_pictures_are_no_freeze_and_are_not_counted(self) -> None:
-        """A slow camera, whose samples are equal for long while the rest moves; then two equal pictures, 4 s apart."""
+        """A slow camera, whose samples stay equal while other pixels move; then two equal pictures, 4 s apart."""
         still = Stillness()
         image = picture(100, 100)
         moving = []

@@ -1,4 +1,4 @@
-"""Cameras that vanish, freeze, hang and come back: with a camera in the test's hands."""
+"""Cameras that vanish, freeze, hang and return, with a fake camera that the test controls."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_unplugged_and_replugged_50_times_at_another_size_too(caplog: pytest.Log
             frame = until_frame(camera, frames, lambda _, number=number: camera.state.reopened == number)
             assert frame.image.shape == (6, 8 + number % 3, 3)
         assert camera.state.state == "live"
-        assert camera.state.reason == "gone"  # why it was lost, not what an attempt to open it met
+        assert camera.state.reason == "gone"  # the reason of the loss, not that of a failed attempt to open it
         assert camera.size == (8 + 50 % 3, 6)
         index, dropped = frame.index, camera.dropped
         taken = device.number
-        until(lambda: device.number > taken + 5)  # nobody takes them
+        until(lambda: device.number > taken + 5)  # nobody takes these frames
         later = next(frames)
         assert camera.dropped > dropped
         assert later.index == index + 1 + camera.dropped - dropped
@@ -148,7 +148,7 @@ def test_close_and_stop_may_be_called_twice_and_without_frames() -> None:
 
 
 def test_one_that_is_plugged_in_again_is_tried_at_once() -> None:
-    """However short it lived, and however long the pause had become: its node is another one."""
+    """However short it delivered, and however long the pause was: its device node is a new one."""
     device = FakeDevice()
     device.node = ("first",)
     with Pulled(SupervisedCamera(device.make, replace(SLOW, proven=1e6))) as pulled:
@@ -161,7 +161,7 @@ def test_one_that_is_plugged_in_again_is_tried_at_once() -> None:
 
 
 def test_attempts_are_counted_anew_once_it_is_plugged_in() -> None:
-    """Whatever the pause had become, the attempt behind the first one, which fails, follows soon."""
+    """However long the pause was, the second attempt soon follows the first one, which fails."""
     device = FakeDevice()
     device.node = ("first",)
     rules = replace(PATIENT, first_pause=0.01, longest_pause=1e6, proven=1e6)
@@ -176,7 +176,7 @@ def test_attempts_are_counted_anew_once_it_is_plugged_in() -> None:
 
 
 def test_one_that_the_system_has_not_handed_over_is_not_ready_yet() -> None:
-    """It is asked for again soon, the pause does not grow, and what is said of why it was lost stays true."""
+    """It is tried again soon, the pause does not grow, and the reported reason of the loss stays true."""
     device = FakeDevice()
     rules = replace(PATIENT, first_pause=0.001, longest_pause=1e6, handing_over=0.001)
     with Pulled(SupervisedCamera(device.make, rules)) as pulled:
@@ -190,7 +190,7 @@ def test_one_that_the_system_has_not_handed_over_is_not_ready_yet() -> None:
         device.there = False
         until(lambda: pulled.camera.state.state == "lost")
         pulled.camera._make = lambda: NotReadyCamera(device, AskedError)
-        until(lambda: len(asked) > 40)  # doubled so often, a pause would last for ever
+        until(lambda: len(asked) > 40)  # a pause that doubles this often would never end
         assert "not handed over" not in str(pulled.camera.state.reason)
         device.there, pulled.camera._make = True, lambda: FakeCamera(device)
         until(lambda: pulled.camera.state.state == "live")

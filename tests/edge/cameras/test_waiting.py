@@ -56,7 +56,7 @@ class TestWaiting:
         assert "device is there, 8x6" in said
 
     def test_each_reason_is_said_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        """First it is not ready, then this user may not read it; a log of days does not fill up."""
+        """First it is not ready, then this user may not read it; the log does not fill up within days."""
         device = FakeDevice()
         asked: list[str] = []
         reasons = ["not ready", "not ready", "may not read"] + [f"odd {number}" for number in range(99)]

@@ -1,4 +1,4 @@
-"""A camera in the test's hands, and what takes its frames: for tests of cameras under watch."""
+"""A fake camera that tests control, and a thread that takes its frames, for tests of watched cameras."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.waiting import WAIT, until
 
 __all__ = ["PATIENT", "SLOW", "FakeCamera", "FakeDevice", "NotReadyCamera", "Pulled", "until_frame"]
 
-# A busy machine is silent too: a camera is given up for it where a test is about silence alone.
+# A busy machine looks silent too: only tests of silence let a camera be lost for it.
 PATIENT = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.005, longest_pause=0.02, proven=0.0, pulse=0.01)
-SLOW = replace(PATIENT, first_pause=1e6, longest_pause=1e6)  # nobody lives that long
+SLOW = replace(PATIENT, first_pause=1e6, longest_pause=1e6)  # longer than any test
 
 
 class FakeDevice:
-    """What the plugs of the cameras it makes hang on."""
+    """The device behind all fake cameras that it makes."""
 
     def __init__(self) -> None:
         self.there = True
         self.returns = False  # after one attempt to open it while it is gone
         self.size = (8, 6)
         self.frozen = False
-        self.wake: threading.Event | None = None  # while set to an event, reading hangs until it comes
+        self.wake: threading.Event | None = None  # if an event, reading hangs until it is set
         self.hanging = 0  # cameras that do
         self.dark = False
         self.number = 0  # of the picture, which a frozen one keeps when it is opened again

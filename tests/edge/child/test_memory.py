@@ -1,4 +1,4 @@
-"""What a child process may take of the machine's memory."""
+"""The limit of a child process's memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of 4 GiB, in whose control groups this process is nowhere."""
+    """A machine of 4 GiB, where this process is in no control group."""
     machine(monkeypatch, 1 << 20)
     monkeypatch.setattr(memory, "_OWN", tmp_path / "cgroup")
     monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")

@@ -1,4 +1,4 @@
-"""Child processes: messages, memory, limits, last words, and that they end when they must."""
+"""Child processes: messages, memory, limits, last output, and that they end when they must."""
 
 from __future__ import annotations
 

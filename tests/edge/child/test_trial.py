@@ -1,4 +1,4 @@
-"""The trial: models that would abort, fill the memory or hang the live process are refused, and it goes on."""
+"""The trial: models that would abort, fill the memory or hang the live process are refused, and it continues."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def nan(models: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Child]]:
-    """All that trials started; none of them is left at the end."""
+    """The processes that trials start; none of them is left at the end."""
     started: list[Child] = []
 
     class Noted(Child):

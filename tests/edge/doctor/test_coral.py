@@ -1,4 +1,4 @@
-"""The doctor's findings about a Coral, on made-up machines: folders like those of the kernel, udev and dpkg."""
+"""The doctor's findings about a Coral, on fake machines: folders like those of the kernel, udev and dpkg."""
 
 import re
 import subprocess
@@ -121,7 +121,7 @@ def test_usb_2_is_a_warning_and_usb_3_is_fine():
         ("16.0tf2.16.1-1", LITERT, "warning"),
         ("16.0tf2.14.0-1", LEGACY, "ok"),
         ("16.0tf2.15.0-1", LEGACY, "warning"),
-        ("16.0-0ppa1", LEGACY, "warning"),  # nobody says against what it was built
+        ("16.0-0ppa1", LEGACY, "warning"),  # nobody says which TensorFlow it was built against
         (None, LITERT, "warning"),
     ],
 )
@@ -212,7 +212,7 @@ def test_whoever_is_not_in_the_group_is_told_which(tmp_path):
 
 
 def test_the_printed_rule_is_one_that_satisfies_the_check(tmp_path):
-    """The remedy is run for real, but for sudo, tee's place and udev."""
+    """The remedy really runs, except for sudo, tee's folder and udev."""
     remedy = check_permission([Coral("usb", "2-1")], tmp_path, ["plugdev"]).remedy
     command = remedy.split(" | sudo tee ")[0]
     rules = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""The doctor on machines made of files: a healthy one, and each trouble with the command that mends it."""
+"""The doctor on machines made of files: a healthy one, and each fault with the command that repairs it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEMINFO = "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n"
 
 
 class Fake:
-    """A Raspberry Pi that nothing is wrong with, to be spoilt."""
+    """A Raspberry Pi without faults, to which tests add faults."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -149,7 +149,7 @@ class TestEnvironment:
         assert ("BT.709" in fake.findings()["opencv"].text) == says
 
     def test_an_environment_that_cannot_see_the_systems_libcamera(self, fake: Fake, tmp_path: Path) -> None:
-        """The command is run: afterwards the environment sees the system's packages."""
+        """After the command has run, the environment sees the system's packages."""
         fake.modules -= {"picamera2", "libcamera"}
         fake.fields["prefix"] = tmp_path / "venv"
         settings = fake.write("venv/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
@@ -167,7 +167,7 @@ class TestEnvironment:
 
 class TestHardware:
     def test_a_camera_that_was_plugged_in_just_now(self, fake: Fake) -> None:
-        """Its node belongs to the system alone, for some seconds."""
+        """For some seconds, only root may open its device node."""
         fake.fields["access"] = lambda path, _: "video" not in path.name
         for path in (fake.root / "dev").glob("video*"):
             path.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Devices as they are written, and the delegate library: a real one, compiled here, in the place of libedgetpu."""
+"""Devices as text, and the delegate library: a real one, compiled here, replaces libedgetpu."""
 
 from __future__ import annotations
 

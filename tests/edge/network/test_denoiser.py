@@ -1,4 +1,4 @@
-"""Frames of any size: tiled against whole, and both against the networks' formula."""
+"""Frames of any size: tiled frames compared with whole ones, and both with the networks' formula."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_array_that_is_not_an_image_is_refused(small: Path) -> None:
 
 
 def open_files() -> int:
-    """How many descriptors this process holds; 0 where the system does not tell."""
+    """The number of descriptors of this process; 0 if the system does not say."""
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
@@ -239,7 +239,7 @@ class TestReload:
 
 
 class TestSplit:
-    """A graph that ends before depth-to-space, put together on the host: exactly the pixels of the whole one."""
+    """A graph that ends before depth-to-space, completed on the host, gives exactly the pixels of the whole one."""
 
     @pytest.mark.parametrize("name", ["32x32_int8", "80x64_int8", "gray_32x32_int8", "32x32_float32"])
     @pytest.mark.parametrize("size", [(32, 32), (64, 80), (31, 17), (101, 134)])

@@ -1,4 +1,4 @@
-"""Devices that share a frame, fail, hang and come back; played by a delegate library that is compiled here."""
+"""Devices that share a frame, fail, hang and return, simulated by a delegate library that is compiled here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 def denoise(engine: Engine, noisy: Image) -> Image | None:
-    """One picture of the model's size; None where nothing could run it."""
+    """One picture of the model's size; None if no device could run it."""
     out = np.empty_like(noisy)
     return out if engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out)) else None
 
@@ -95,7 +95,7 @@ def test_a_missing_device_is_said_and_replaced_and_taken_when_it_comes(bus: Bus,
 
 
 def test_a_device_lost_in_mid_run_costs_no_frame(bus: Bus, twins: Path, said: list[str]) -> None:
-    """Unplugged and plugged in again, over and over: every frame is the network's, from one place or the other."""
+    """Unplugged and plugged in many times: every frame is the network's, from the device or from the CPU."""
     bus.plug("usb0")
     noisy = picture(32, 32)
     here = on_the_cpu(twins / "small_32x32_int8.tflite", noisy)

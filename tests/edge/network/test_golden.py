@@ -1,4 +1,4 @@
-"""The golden frame: what a model gave where it was made, held against what it gives here."""
+"""The golden frame: a model's output on the machine that made it, compared with its output here."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_it_is_what_the_bare_network_makes_of_the_mirrored_picture(golden: dict[
     native.invoke()
     out = native.get_tensor(native.get_output_details()[0]["index"])[0].astype(np.int16) + 128
     np.testing.assert_array_equal(pixels(golden, "denoised"), out[:SIDE, :SIDE])
-    assert np.abs(out[:SIDE, :SIDE] - noisy).mean() > 3  # a picture that the network leaves alone would prove nothing
+    assert (
+        np.abs(out[:SIDE, :SIDE] - noisy).mean() > 3
+    )  # a picture that the network does not change would prove nothing
 
 
 def test_how_far_it_is_off_is_told(golden: dict[str, Any], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The do-no-harm gate: by hand, on generated scenes with the model that ships, and on real pictures where they are."""
+"""The do-no-harm gate: by hand, on generated scenes with the model that ships, and on real pictures if present."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def flat(sigma: float, seed: int = 0, size: int = 96) -> Image:
 
 
 class TestAlone:
-    """Each picture is judged by itself."""
+    """Each picture is judged alone."""
 
     def test_a_clean_picture_does_not_reach_the_network(self) -> None:
         gate = HarmGate()

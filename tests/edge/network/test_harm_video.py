@@ -54,7 +54,7 @@ def noisy_frames(step: int) -> list[Image]:
 
 
 def sent(frames: list[Image], way: str, folder: Path) -> list[Image]:
-    """As they come out of a codec."""
+    """The frames after a codec."""
     codec, _, how = way.partition(" ")
     if codec == "raw":
         return frames

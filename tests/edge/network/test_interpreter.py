@@ -1,4 +1,4 @@
-"""The interpreter seam, against the networks' formula."""
+"""The interpreter, compared with the networks' formula."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_float_is_the_formula_rounded(models: Path, name: str) -> None:
 
 
 def test_the_ends_of_the_range_arrive_exactly(models: Path) -> None:
-    """A white and a black frame: what no weight touches comes back as it was."""
+    """A white and a black frame: pixels that no weight changes come back unchanged."""
     for name in ("small_32x32_int8", "small_32x32_uint8", "small_32x32_float32"):
         with Interpreter(models / f"{name}.tflite") as interpreter:
             black = np.zeros(interpreter.shape, np.uint8)

@@ -1,4 +1,4 @@
-"""Noise over time, by hand: smooth noise, motion, light that changes, repeated frames, copied blocks, cuts."""
+"""Temporal noise, by hand: smooth noise, motion, light that changes, repeated frames, copied blocks, cuts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def blotches(seed: int) -> NDArray[np.float32]:
 
 
 def smooth(clean: Image, sigma: float, seed: int) -> Image:
-    """With noise of this standard deviation that has no fine grain; the same again after 15 frames."""
+    """Frames with noise of this standard deviation without fine grain; it repeats after 15 frames."""
     return np.rint(np.clip(clean + blotches(seed % 15) * sigma, 0, 255)).astype(np.uint8)
 
 
@@ -87,7 +87,7 @@ class TestEstimate:
 
 
 class TestGate:
-    """What the gate makes of it."""
+    """The gate's answer to these frames."""
 
     @pytest.mark.parametrize("step", [0, 3])
     def test_smooth_noise_opens_it_though_single_frames_look_clean(self, step: int) -> None:
@@ -105,7 +105,7 @@ class TestGate:
         assert shares == [0.0] * 40
 
     def test_a_clean_camera_that_pans_stays_untouched(self) -> None:
-        """By a network that blurs a little, which is what one does that takes texture for noise."""
+        """Frames of a network that blurs a little, as a network does that takes texture for noise."""
         frames = [view(i, 3) for i in range(50)]
         shares, ran, _ = played(frames, lambda _, frame: cv2.GaussianBlur(frame, (0, 0), 0.6))
         assert shares == [0.0] * 50
@@ -135,7 +135,7 @@ class TestGate:
         assert shares == [0.0] * 60
 
     def test_blocks_that_a_codec_copies_hide_no_noise(self) -> None:
-        """Of each frame 60 % are the last one's, in blocks of 16x16."""
+        """60 % of each frame repeat the last one, in blocks of 16x16."""
         rng, frames = np.random.default_rng(0), [smooth(view(), 5.0, 0)]
         for i in range(1, 50):
             copied = np.kron(rng.random((15, 20)) < 0.6, np.ones((16, 16), bool))[..., np.newaxis]
@@ -184,7 +184,7 @@ class TestGate:
         assert not any(gate.look(smooth(view(), 5.0, i)) for i in range(10))
 
     def test_a_gate_that_follows_another_does_not_flash(self) -> None:
-        """After a change of the model the picture goes on as it was, and the noise is judged anew."""
+        """After a change of the model the share stays the same, and the noise is judged again."""
         _, _, first = played([smooth(view(), 5.0, i) for i in range(30)], lambda *_: view())
         gate = HarmGate(stream=True)
         gate.follow(first)

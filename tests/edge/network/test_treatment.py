@@ -1,4 +1,4 @@
-"""What was done to a frame: its share, its kind and its words, and what the denoiser says of it."""
+"""The treatment of a frame: its share, its kind and its words, and the denoiser's report of it."""
 
 from __future__ import annotations
 

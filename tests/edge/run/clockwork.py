@@ -1,4 +1,4 @@
-"""A camera whose clock the run follows, and what else a test of the pipeline needs to control time and heat."""
+"""A camera whose clock the run follows, and further fakes that control time and temperature."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Clockwork", "Inverts", "Viewer", "Warm", "ran"]
 
 
 class Clockwork(Camera):
-    """Noisy frames of a camera whose clock the run follows: each comes when the one before was done with."""
+    """Noisy frames of a camera whose clock the run follows: each comes once the one before is finished."""
 
     name = "clockwork"
     live = True
@@ -64,7 +64,7 @@ class Warm(Thermometer):
 
 
 class Viewer(Sink):
-    """A live view: what it was given, and what was said of that."""
+    """A live view that keeps its pictures and their treatments."""
 
     name = "viewer"
 

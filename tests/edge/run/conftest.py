@@ -1,4 +1,4 @@
-"""What tests of a run ask for by name."""
+"""Fixtures of the tests of a run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.waiting import WAIT
 
 @pytest.fixture
 def nothing_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Durations of a busy machine count as present."""
+    """Let durations of a busy machine count as present."""
     monkeypatch.setattr("edge.run.health._STALE", WAIT)
 
 
 @pytest.fixture
 def no_thread_is_left() -> Iterator[None]:
-    """Every thread that a test starts has ended when it ends."""
+    """Check that every thread that a test starts has ended with it."""
     before = threading.active_count()
     yield
     assert threading.active_count() == before

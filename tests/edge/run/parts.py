@@ -1,4 +1,4 @@
-"""A camera, a network and sinks that tests of a run hold in their hands."""
+"""A camera, a network and sinks that tests of a run control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.edge.treating import Treats
 
 
 class Numbers(Camera):
-    """Frames whose pixel is their index. ``before`` is called ahead of each."""
+    """Frames whose pixel is their index. ``before`` is called before each."""
 
     name = "numbers"
 
@@ -90,7 +90,7 @@ class Collector(Sink):
 
 
 class Told(Collector):
-    """Keeps what it is told of the run."""
+    """Keeps the reports of the run."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The memory of frames that is used again."""
+"""The memory of frames, which is used again."""
 
 from __future__ import annotations
 

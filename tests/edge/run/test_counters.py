@@ -1,4 +1,4 @@
-"""Counters of the metrics never fall, whatever fails."""
+"""Counters in the metrics never decrease, whatever fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.waiting import WAIT, until
 
 
 class Dies(Camera):
-    """A camera that goes away after some frames, time and again."""
+    """A camera that vanishes after some frames, again and again."""
 
     name = "dies"
     live = True
@@ -81,7 +81,7 @@ def totals(text: str) -> dict[tuple[Any, ...], float]:
 
 
 def test_no_counter_ever_falls_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cameras, sinks, the network and the page go and come back; the spool evicts; a model is replaced."""
+    """Cameras, sinks, the network and the page fail and return; the spool removes entries; a model is replaced."""
     monkeypatch.setattr(edge.run.sink_thread, "_FIRST_RETRY", 0.01)
     monkeypatch.setattr(edge.run.sink_thread, "_LAST_RETRY", 0.01)
     monkeypatch.setattr(edge.run.sink_thread, "_TICK", 0.01)

@@ -1,4 +1,4 @@
-"""What the report says of frames: only what was done to them, and nothing that is over."""
+"""The report's words about frames: only their treatment, and nothing that is past."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_the_newest_frame_of_a_live_camera_wins() -> None:
 
 
 def test_the_three_stages_overlap() -> None:
-    """Each stage waits until the next one has begun with an earlier frame: alone in one thread it would hang."""
+    """Each stage waits until the next one has begun with an earlier frame: in one thread this would hang."""
     network, sink_began = threading.Event(), threading.Event()
 
     class Slow(Collector):
@@ -83,7 +83,7 @@ def test_the_three_stages_overlap() -> None:
 
 
 def test_queues_are_bounded() -> None:
-    """While the network holds frame 0, the camera gets no further than the queue is long."""
+    """While the network holds frame 0, the camera delivers only as many frames as the queue holds."""
     release = threading.Event()
     furthest: list[int] = []
 

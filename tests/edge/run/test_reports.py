@@ -1,4 +1,4 @@
-"""A report never opens, builds or waits for anything: whoever asks has an answer while all else hangs or is gone."""
+"""A report never opens, builds or waits for anything: it answers while all other parts hang or have ended."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def asked(report: Callable[[], Any]) -> Any:
 
 
 class Run:
-    """The parts of a run, asked in all the ways there are."""
+    """The parts of a run, with all their reports."""
 
     def __init__(self, denoiser: Denoiser, folder: Path, wrapped: FrameDenoiser | None = None) -> None:
         self.camera = SyntheticCamera(SyntheticOptions((32, 32), fps=200.0, rendered=2))

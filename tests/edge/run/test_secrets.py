@@ -1,4 +1,4 @@
-"""No password of a URL is printed: what the commands say for random ones, and what the source text shows."""
+"""No password of a URL is printed: tried with random passwords in commands, and checked in the source code."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_doctor_tells_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 def holds_nothing_of(told: str, secret: str, rest: str) -> None:
-    """Five characters in a row of it would be a part, unless they stand in the URL's other parts or in any message."""
+    """Five of its characters in a row count as a part, unless the URL's other parts or a message contain them."""
     assert secret not in told
     lines = [line for line in told.splitlines() if "in <module>" not in line]
     for start in range(len(secret) - 4):
@@ -238,7 +238,7 @@ def holds_nothing_of(told: str, secret: str, rest: str) -> None:
 
 
 class _Shown(ast.NodeVisitor):
-    """Finds what is put into a text, and is the name of something that may hold a URL as its user wrote it."""
+    """Finds names in formatted texts whose value may be a URL as its user wrote it."""
 
     names = frozenset({"url", "source", "target", "full", "bare", "tail", "password", "_url", "_source"})
 
@@ -256,7 +256,7 @@ class _Shown(ast.NodeVisitor):
 
 
 def test_no_text_is_made_of_a_source_but_through_the_one_function() -> None:
-    """A sibling that somebody adds later is found here: ``shown(source, whole=True)`` is the way."""
+    """A text that somebody adds later is found here, too: use ``shown(source, whole=True)``."""
     package = Path(edge.__path__[0])
     folders = [package / name for name in ("cameras", "sinks", "service")]
     files = [*package.glob("*_cli.py"), package / "capture.py", *(each for at in folders for each in at.rglob("*.py"))]

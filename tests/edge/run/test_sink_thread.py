@@ -1,4 +1,4 @@
-"""What a sink thread tells of a sink that does not come back."""
+"""The report of a sink thread about a sink that does not return."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.waiting import WAIT, ended, until
 
 
 class Hangs(Sink):
-    """Its disk hangs at each frame until it is told to go on."""
+    """Its disk hangs at each frame until the test releases it."""
 
     name = "hangs"
 
@@ -33,12 +33,12 @@ def test_a_live_runs_sink_that_hangs_is_an_error_for_as_long_as_it_does() -> Non
 
 
 def test_a_file_waits_for_its_sink() -> None:
-    """As for who reads a pipe and takes his time."""
+    """As with a slow reader of a pipe."""
     assert _hanging(live=False) == (None, None)
 
 
 def _hanging(live: bool) -> tuple[object, object]:
-    """The error while the sink hangs, and when it has come back."""
+    """The error while the sink hangs, and after it has returned."""
     now, sink, image = [0.0], Hangs(), picture(8, 8)
     thread = SinkThread(sink, live, True, lambda: now[0], dict)
     thread.start()

@@ -1,4 +1,4 @@
-"""A process that gets a signal at an instant of its life that a test chooses: not by a clock, but by what it does.
+"""A process that gets a signal at an instant that a test chooses by the process's own events, not by a clock.
 
 ``sitecustomize`` counts what Python reports to audit hooks (imports, opened files, loaded libraries, …) from the moment
 the process takes its signals, and sends one at the count that it is told.
@@ -53,5 +53,5 @@ def environment(folder: Path, instant: int, number: int) -> dict[str, str]:
 
 
 def counted(folder: Path) -> int:
-    """How many instants the process has had until now."""
+    """The number of instants that the process has had until now."""
     return int((folder / "count").read_bytes() or b"0")

@@ -1,4 +1,4 @@
-"""Configuration files: what they may say, and what comes before them."""
+"""Configuration files: their allowed values, and the sources that take precedence over them."""
 
 from __future__ import annotations
 

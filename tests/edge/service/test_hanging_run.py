@@ -1,4 +1,4 @@
-"""Something hangs for ever in a run: the page answers, frames go on, SIGTERM ends it with all else whole.
+"""A part of a run hangs forever: the page answers, frames continue, SIGTERM ends it and all other output is whole.
 
 Many rounds, with the product's own times: `make hang`.
 """

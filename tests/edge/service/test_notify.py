@@ -1,4 +1,4 @@
-"""What systemd is told, heard on a socket as systemd's is."""
+"""The messages to systemd, received on a socket like systemd's."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Manager:
         return self._socket.recv(4096).decode()
 
     def heard(self) -> list[str]:
-        """All that was said up to now."""
+        """All messages up to now."""
         said = []
         self._socket.setblocking(False)
         try:
@@ -86,7 +86,7 @@ def test_ready_with_the_first_frame_then_alive_while_frames_come(manager: Manage
         assert manager.heard() == ["READY=1"]
         sink.status(report(2))
         assert manager.heard()[0] == "WATCHDOG=1"
-        # No frame since, and nobody says that the camera is lost: a hang.
+        # No frame since, and no report that the camera is lost: a hang.
         sink.status(report(2))
         assert "WATCHDOG=1" not in manager.heard()
     assert manager.heard() == ["STOPPING=1"]
@@ -138,7 +138,7 @@ def test_progress_is_counted_from_the_last_frame() -> None:
 
 
 def test_frames_that_only_the_manager_saw_are_no_progress() -> None:
-    """The only other sink fails for ever, as on a dead disk."""
+    """The only other sink fails forever, as on a dead disk."""
 
     class Dead(NullSink):
         def write(self, frame: Frame, denoised: Image) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""A run as systemd runs it, as a process of its own: ready, watched, reloaded, stopped."""
+"""A run as systemd runs it, in a separate process: ready, watched, reloaded, stopped."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Service:
         return found.group(1) if found else None
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Asked again where the answer did not go in time: of a machine that stalls, the service leaves who is slow."""
+        """The page's answer. Asks again if it fails: on a machine that stalls, the service drops slow clients."""
         assert self.address is not None
         answers: list[tuple[int, bytes]] = []
 
@@ -141,7 +141,7 @@ def test_the_life_of_a_service(service: Service, small: Path, models: Path, tmp_
     assert service.status()["strength"] == 0.5
     service.until(lambda: any(message.startswith("RELOADING=1") for message in heard))
 
-    # Whatever is wrong now, the old one goes on, and it is said in the log and on the page.
+    # Whatever is wrong now, the old model stays in use, and the log and the page say so.
     garbage = tmp_path / "garbage.tflite"
     garbage.write_bytes(b"no model" * 99)
     wrong = [
@@ -161,7 +161,7 @@ def test_the_life_of_a_service(service: Service, small: Path, models: Path, tmp_
     assert service.status()["model"]["name"] == other.stem
     service.until(lambda: service.get("/healthz")[0] == 200)
 
-    # And a good one is taken again; what needs a restart is said.
+    # A good model is loaded again; the log names the changes that need a restart.
     service.write(f'model = "{small}"', "viewers = 3")
     service.reload()
     service.until(lambda: service.status()["reload"] == {"count": 2, "error": None})

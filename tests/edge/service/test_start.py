@@ -1,4 +1,4 @@
-"""A signal at any instant from the first line to the last: none is lost, none kills what must live, nothing is half."""
+"""A signal at any instant of a process: none is lost, none ends a run that must continue, no file is incomplete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(folder: Path, small: Path, instant: int, number: int, *words: str, **mor
 
 
 def read_back(folder: Path) -> int:
-    """Frames of the clip; 0 where there is none. All that is there is whole, and nothing else is."""
+    """Number of frames of the clip; 0 without a clip. Checks that all files are whole and that there are no others."""
     left = [path for path in folder.rglob(".*") if path.name not in (".lock", ".budget.json")]
     assert not left
     for picture in (*folder.glob("pictures/*"), *folder.glob("spool/0*")):
@@ -48,14 +48,14 @@ def read_back(folder: Path) -> int:
 
 @pytest.fixture(scope="module")
 def instants(tmp_path_factory: pytest.TempPathFactory, small: Path) -> list[int]:
-    """Some of those of a whole run, the very first and the last among them."""
+    """Some of the instants of a whole run, the very first and the last included."""
     folder = tmp_path_factory.mktemp("whole")
     process = run(folder, small, 0, 0, "--frames", str(FRAMES))
     said = ended(process)
     assert process.returncode == 0, said
     assert read_back(folder) > 0
     last = counted(folder / "custom")
-    assert last > 500  # or the hook counts nothing that matters
+    assert last > 500  # if not, the hook counts nothing useful
     return sorted({1 + (last - 1) * index // (SAMPLES - 1) for index in range(SAMPLES)})
 
 
@@ -83,7 +83,7 @@ def test_a_stop_at_any_instant_ends_the_run(instants: list[int], number: int, tm
         assert "left behind" not in said, instant
         frames = read_back(folder)
         report = json.loads((folder / "report.json").read_text()) if (folder / "report.json").exists() else None
-        if process.returncode == 0:  # it came when all was done, or never: a run does not always have as many instants
+        if process.returncode == 0:  # it came after the end, or never: the number of instants of a run varies
             assert report is not None
             assert sum(report["worked"].values()) == FRAMES
         if report is not None:
@@ -105,7 +105,7 @@ def test_a_hangup_at_any_instant_of_a_services_start_is_one_reload_later(
     ready = 0
 
     def life(instant: int) -> list[str]:
-        """What a service says that gets SIGHUP then, and SIGTERM once it was ready and had reloaded."""
+        """The output of a service that gets SIGHUP at an instant, and SIGTERM once it was ready and had reloaded."""
         nonlocal ready
         folder = tmp_path / str(instant)
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Clips of a live camera: the next one begins after another size, a gap or a full disk."""
+"""Clips of a live camera: the next one begins after a change of size, a gap or a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder that a process holds: deleted, moved, replaced, taken by another process, or led to by a link."""
+"""A locked folder that is deleted, moved, replaced, locked by another process, or reached through a link."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestGone:
         store.close()
 
     def test_nothing_is_shared_however_the_lock_is_tampered_with(self, tmp_path: Path) -> None:
-        """Any file in the folder can be deleted by who may write there; the folder itself is the lock."""
+        """Any user who may write in the folder can delete a lock file; so the folder itself is the lock."""
         store = opened(tmp_path)
         for path in tmp_path.iterdir():
             path.unlink()

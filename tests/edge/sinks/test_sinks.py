@@ -1,4 +1,4 @@
-"""The sinks: what is written, under which names, and what is left after trouble."""
+"""The sinks: the files that they write, their names, and what is left after an error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def names(folder: Path) -> list[str]:
 
 
 def fill(sink: Sink, count: int, height: int = 48, width: int = 64) -> list[Image]:
-    """Write frames of a scene that moves; returns what was denoised."""
+    """Write frames of a moving scene; returns the denoised ones."""
     scene = generate_scene(height, width + 2 * count, seed=1)
     images = [np.ascontiguousarray(scene[:, 2 * i : 2 * i + width]) for i in range(count)]
     for index, image in enumerate(images):
@@ -56,7 +56,7 @@ def fill(sink: Sink, count: int, height: int = 48, width: int = 64) -> list[Imag
 
 
 def leave(sink: Sink, error: type[BaseException]) -> None:
-    """Take five frames, then leave by an error."""
+    """Take five frames, then raise an error."""
 
     def work() -> None:
         with sink:
@@ -69,7 +69,7 @@ def leave(sink: Sink, error: type[BaseException]) -> None:
 
 class TestFolder:
     def test_two_runs_do_not_share_one(self, tmp_path: Path) -> None:
-        """Both found it empty, or not there; each frame of one would replace the other's."""
+        """Both found it empty or missing; each frame of one would replace a frame of the other."""
         first, second = (open_sink(f"{tmp_path / 'out'}/") for _ in range(2))
         with first:
             fill(first, 1)
@@ -232,7 +232,7 @@ class TestVideo:
     def test_a_file_that_appears_meanwhile_is_not_replaced(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, links: bool
     ) -> None:
-        """Somebody's, or the clip of a second run that was begun at the same time."""
+        """A user's file, or the clip of a second run that began at the same time."""
         if not links:
             monkeypatch.setattr(os, "link", _no_links)
         path = tmp_path / "clip.avi"
@@ -270,7 +270,7 @@ class TestVideo:
         assert names(was) == ["clip.avi"]
         assert len(read_clip(was / "clip.avi")) == (3 if live else 5)
         assert "clip.avi is in the moved folder" in caplog.text
-        if live and folder.is_dir():  # a live run goes on where its path leads
+        if live and folder.is_dir():  # a live run continues in the folder at its path
             assert (names(folder), len(read_clip(folder / "clip_2.avi"))) == (["clip_2.avi"], 2)
 
     @pytest.mark.parametrize("what", ["the folder", "the file"])
@@ -368,7 +368,7 @@ def _no_links(*_: object, **__: object) -> None:
 def test_a_clip_has_its_name_before_a_slow_disk_has_all_of_it_where_the_run_is_told_to_end(
     asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There the process may be gone before the disk has answered."""
+    """In that case the process may end before the disk has answered."""
     path, named = tmp_path / "clip.webm", []
     sync = os.fsync
     monkeypatch.setattr(

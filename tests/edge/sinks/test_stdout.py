@@ -28,7 +28,7 @@ QUIETCAM = [sys.executable, "-m", "quietcam"]
 
 
 class Pipe:
-    """A pipe whose front end is a sink's."""
+    """A pipe that a sink writes to."""
 
     def __init__(self) -> None:
         self.back, self.front = os.pipe()

@@ -1,4 +1,4 @@
-"""The tempo of a clip that is made of a file: each frame at its time, whatever the distances."""
+"""The tempo of a clip that is made from a file: each frame is shown at its time, at any intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMES = [number / 25 for number in range(10)] + [0.4 + number / 5 for number in 
 
 
 def written(path: Path, times: list[float], fps: float = 25.0) -> list[int]:
-    """Which of the frames, told by their gray, is shown in each frame of the clip."""
+    """The number of the source frame, read from its gray, in each frame of the clip."""
     with VideoSink(path, fps) as sink:
         for number, seconds in enumerate(times):
             image = np.full((48, 64, 3), 10 + 8 * number, np.uint8)

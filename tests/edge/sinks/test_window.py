@@ -33,7 +33,7 @@ class TestWindow:
             WindowSink()
 
     def test_what_is_shown_and_how_it_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """OpenCV's window replaced by a list."""
+        """A list replaces OpenCV's window."""
         shown: list[Image] = []
         titles: list[str] = []
         key = [-1]

@@ -1,4 +1,4 @@
-"""A page that is served on a free port, fed by hand, and asked with nothing but sockets and http.client."""
+"""A page on a free port that tests feed with frames, and read with sockets and http.client only."""
 
 from __future__ import annotations
 

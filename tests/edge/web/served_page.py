@@ -1,4 +1,4 @@
-"""A page of the sink ``web`` without a run behind it: for tests, the lockout benchmark and the fuzz target ``http``."""
+"""A page of the sink ``web`` without a run, for tests, the lockout benchmark and the fuzz target ``http``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODEL = {"name": "demo_640x480_int8", "recipe": "int8", "psnr": 32.1, "licence":
 
 
 class Controls:
-    """A run that is told to be stronger or weaker."""
+    """A fake run whose strength can be set."""
 
     strength: float | None = 1.0
 
@@ -69,7 +69,7 @@ class Served:
         self.fed += 1
 
     def report(self, **more: Any) -> None:
-        """What the pipeline says about once a second."""
+        """The report that the pipeline gives about once a second."""
         stages = ("capture", "wait", "denoise", "sink", "end_to_end")
         latency = {"count": self.fed, "mean": 3.0, "p50": 3.0, "p95": 4.0, "p99": 5.0, "max": 6.0}
         self.sink.status(
@@ -99,7 +99,7 @@ class Served:
         pause: float = 0.01,
         treatment: Treatment | None = DENOISED,
     ) -> None:
-        """Feed in a thread until the end."""
+        """Feed frames in a thread until the end."""
 
         def run() -> None:
             while not self._stop.wait(pause):
@@ -146,7 +146,7 @@ class Served:
         return connection
 
     def watch(self, view: str = "denoised", receive: int | None = None, source: str = "127.0.0.1") -> Stream:
-        """A viewer who reads when told to; entered into the hub when this returns."""
+        """A viewer that reads when a test asks it to; it is in the hub when this returns."""
         return Stream(self.connect(receive, source), f"/stream.mjpg?view={view}")
 
 
@@ -226,5 +226,5 @@ def served_page(options: WebOptions, limits: Limits | None = None) -> Iterator[S
 
 
 def noise(seed: int, height: int = 240, width: int = 320) -> Image:
-    """A frame that no codec makes small."""
+    """A frame that no codec can compress well."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What the page relies on in aiohttp beyond its documented interface, and the ceiling on its version.
+"""The page's use of aiohttp beyond the documented interface, and the upper limit of its version.
 
 A failure here is no bug by itself: aiohttp has moved. It says what to look at.
 """
@@ -47,7 +47,7 @@ def test_this_release_is_of_a_series_that_was_read() -> None:
 
 
 def test_a_handler_can_be_made_as_we_make_it() -> None:
-    """``web.Server`` would make one itself, but not of our class."""
+    """``web.Server`` would make a handler itself, but not of our class."""
     given = {
         "loop", "logger", "access_log", "keepalive_timeout", "lingering_time", "auto_decompress",
     }  # fmt: skip
@@ -63,7 +63,7 @@ def test_what_is_no_request_comes_to_handle_error() -> None:
 
 
 def test_the_guard_can_stand_before_it() -> None:
-    """It calls what every protocol has, and nothing else."""
+    """It calls only methods that every protocol has."""
     assert issubclass(web.RequestHandler, asyncio.Protocol), CHECK.format("a RequestHandler is an asyncio.Protocol")
     source = inspect.getsource(web.RequestHandler)
     assert "set_protocol" not in source, CHECK.format("the transport's protocol stays the guard")

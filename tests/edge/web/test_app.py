@@ -1,4 +1,4 @@
-"""The page's other answers: status, health, metrics, snapshots, control; and who gets in."""
+"""The page's other answers: status, health, metrics, snapshots, controls; and access by token and cookie."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestAnswers:
             assert body
 
     def test_no_script_or_style_stands_in_the_page_itself(self, served: Served) -> None:
-        """Which the Content-Security-Policy forbids, so it would silently not work."""
+        """The Content-Security-Policy forbids them, so they would fail without an error."""
         for path in ("/",):
             body = served.get(path)[2].decode()
             assert "<style" not in body
@@ -119,7 +119,7 @@ class TestAnswers:
         assert caption_of(body) is None
 
     def test_a_snapshot_is_never_of_a_frame_that_got_less(self, served: Served) -> None:
-        """While one is waited for, the sink asks for all of the network; the lesser frames are not for it."""
+        """While a snapshot is wanted, the sink asks for full treatment; frames with less are not used for it."""
         assert not served.sink.wants(Frame(np.zeros((2, 2, 3), np.uint8), 0.0, 0))
         flat = np.full((8, 8, 3), 9, np.uint8)
         got: list[Any] = []
@@ -127,7 +127,7 @@ class TestAnswers:
         thread.start()
         until(lambda: served.sink.wants(Frame(flat, 0.0, 0)))
         stream = served.watch()
-        for _ in range(5):  # who watches gets them
+        for _ in range(5):  # viewers get them
             served.feed(flat, flat, Treatment(Rung.PASS_THROUGH, why="hot"))
             stream.next()
         assert served.sink.wants(Frame(flat, 0.0, 0))
@@ -300,7 +300,7 @@ class TestToken:
                 answer.read()
                 codes.append(answer.status)
             assert codes == [401] * 10 + [429] * 990
-            # Who has the cookie is let in all the same; the door is closed to guesses, not to guests.
+            # A client with the cookie is let in anyway: only guesses are refused.
             access = Access(TOKEN, served.port)
             assert served.get("/", Cookie=f"{access.cookie_name}={access.cookie}")[0] == 200
             assert served.get("/healthz")[0] == 200

@@ -1,4 +1,4 @@
-"""What strangers may use up, with clocks and addresses in hand: clients, attempts, places."""
+"""Limits on strangers: clients, attempts and places, with clocks and addresses that tests set."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestClient:
 
 
 class Guesser:
-    """Tries tokens, with the clock in hand."""
+    """Tries tokens, at times that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -57,7 +57,7 @@ class Guesser:
         self.attempts = Attempts(lambda: self.now, self.said.append)
 
     def guess(self, address: str, door: str = "header") -> bool:
-        """Whether a wrong token was looked at."""
+        """Whether a wrong token was checked."""
         client = client_of(address)
         looked = self.attempts.wait(client, door) == 0  # type: ignore[arg-type]
         if looked:
@@ -65,7 +65,7 @@ class Guesser:
         return looked
 
     def owner(self, address: str, door: str = "header") -> bool:
-        """Whether the right token was looked at."""
+        """Whether the right token was checked."""
         client = client_of(address)
         looked = self.attempts.wait(client, door) == 0  # type: ignore[arg-type]
         if looked:
@@ -165,7 +165,7 @@ HERE = client_of("127.0.0.1")
 
 
 class Crowd:
-    """Takes places and remembers who had to leave."""
+    """Takes places, and notes which clients had to leave."""
 
     def __init__(self, most: int, spared: int = 0) -> None:
         self.places = Places(most, spared)

@@ -1,4 +1,4 @@
-"""The socket that listens: how many it keeps until the page looks at them, and whom it does not show to the page."""
+"""The listening socket: how many connections it keeps for the page, and which ones it does not pass to the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def most_kept() -> int:
 
 @pytest.mark.skipif(most_kept() < MANY, reason="this kernel keeps fewer")
 def test_hundreds_of_clients_at_once_need_not_ask_again() -> None:
-    """Whoever finds no room waits for a second or more, and here for ever, since nobody takes one of them."""
+    """A client without room waits for a second or more, and here forever, since nobody accepts a connection."""
     with contextlib.closing(bind("127.0.0.1", 0)) as listening, contextlib.ExitStack() as stack:
         for _ in range(MANY):
             connection = stack.enter_context(socket.create_connection(listening.getsockname(), timeout=WAIT))

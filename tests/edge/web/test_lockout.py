@@ -1,4 +1,4 @@
-"""benchmarks/device/lockout.py for a moment: strangers in another process, and the owner who is served all the same."""
+"""A short run of benchmarks/device/lockout.py: strangers in another process, and the owner who is still served."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_owner_is_served(lockout: ModuleType, attack: str) -> None:
 
 
 def test_a_refusal_is_seen(lockout: ModuleType) -> None:
-    """That of the address from which ten guesses came."""
+    """The address that sent ten guesses is refused."""
     tries = lockout.measure("guesses 50/s, 1 address", 1.0)["same"]
     assert not tries.holds
     assert tries.served < tries.asked

@@ -1,4 +1,4 @@
-"""The owner is served whatever strangers do: guesses, requests that never end, bodies that are none. Real sockets."""
+"""The owner is served despite strangers' guesses, endless requests and invalid bodies, over real sockets."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestGuesses:
                 assert remedy in said
 
     def test_from_the_owners_own_browser_leave_him_every_way_but_the_address(self) -> None:
-        """As a picture on somebody else's page can make it send them, with nothing that tells where it comes from."""
+        """A picture on another site can make the browser send them, without a header that shows their origin."""
         with serving(TOKEN) as served:
             codes = [served.get(f"/snapshot.jpg?token=wrong{n}", Accept="image/*")[0] for n in range(12)]
             assert codes == [401] * 10 + [429] * 2
@@ -73,7 +73,7 @@ class TestGuesses:
             assert int(headers["Retry-After"]) > 0
 
     def test_do_not_end_a_connection_that_has_shown_the_token(self) -> None:
-        """A program behind the same address, such as Prometheus, which keeps its connection."""
+        """A program at the same address, such as Prometheus, keeps its connection."""
         with (
             serving(TOKEN) as served,
             contextlib.closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=WAIT)) as program,
@@ -107,7 +107,7 @@ class TestGuesses:
 
 @contextlib.contextmanager
 def crowd(served: Served, request: bytes, rounds: int = 12, each: int = 8, sources: int = 1) -> Iterator[Iterator[int]]:
-    """Strangers who come ``each`` at a time and never end their request; one number for each round."""
+    """Strangers, ``each`` at a time, who never end their request; yields a number for each round."""
     with contextlib.ExitStack() as stack:
 
         def come() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The page in a real browser, as wide as a desk's and a telephone's, fed by hand."""
+"""The page in a real browser, as wide as on a desktop and on a phone, with frames from the test."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ MODEL = "demo_256x256_int8"
 
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[Image, Image]]:
-    """Noisy frames of a generated scene, and what the shipped model makes of them."""
+    """Noisy frames of a generated scene, and the shipped model's denoised ones."""
     scene = [make_pair(seed, 480, band=(21, 24))[0] for seed in (3008, 3008, 3008)]
     with Denoiser(resolve_model(MODEL)) as denoiser:
         return [(noisy, denoiser.denoise(noisy)) for noisy in scene]
 
 
 class Running:
-    """A page whose camera runs until it is told to be lost."""
+    """A page whose camera runs until the test sets it to lost."""
 
     def __init__(self, served: Served, pairs: list[tuple[Image, Image]]) -> None:
         self.served = served
@@ -96,7 +96,7 @@ def page(browser: Any, running: Running, window: dict[str, Any]) -> Any:
     opened.wait("Number(document.body.dataset.frames) > 2")
     opened.wait("document.getElementById('fps').textContent === '30.0'")
     yield opened
-    browser.open("about:blank?", until="true")  # else it goes on asking a server that is gone
+    browser.open("about:blank?", until="true")  # if not, it keeps asking a server that has ended
 
 
 def box(page: Any, name: str) -> dict[str, float]:
@@ -145,7 +145,7 @@ def test_it_is_alive_and_fits(page: Any, window: dict[str, Any]) -> None:
 
 
 def test_the_sliders_thumb_stands_under_the_divider(page: Any) -> None:
-    """At any width of the window, since both are as wide."""
+    """At any width of the window, since both have the same width."""
     picture, slider = box(page, "picture"), box(page, "split")
     assert abs(picture["left"] - slider["left"]) <= 1
     assert abs(picture["width"] - slider["width"]) <= 1
@@ -209,7 +209,7 @@ def test_a_snapshot_is_downloaded(page: Any, pairs: list[tuple[Image, Image]], t
 
 def test_a_lost_camera_is_said_and_its_return_too(page: Any, running: Running) -> None:
     running.lost.set()
-    # On a busy machine it says first that the stream stands still, or that nobody answers.
+    # On a busy machine it first says that the stream has stopped, or that nobody answers.
     page.wait("document.getElementById('gone').textContent.endsWith(': the camera was unplugged')")
     assert not page.evaluate("document.getElementById('gone').hidden")
     said = page.evaluate("document.getElementById('gone').textContent")

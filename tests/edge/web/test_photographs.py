@@ -61,7 +61,7 @@ class Unplugged(SyntheticCamera):
 
 @pytest.fixture(scope="module")
 def photograph() -> Image:
-    """Wider than a frame, which pans over it: uint8 ``(480, 680, 3)``."""
+    """The photograph, wider than a frame, which pans over it: uint8 ``(480, 680, 3)``."""
     data = pytest.importorskip("skimage.data", reason="scikit-image, which ships the photograph, is not installed")
     coffee = data.coffee()
     return np.ascontiguousarray(cv2.resize(coffee[:, 10:577], (680, 480), interpolation=cv2.INTER_CUBIC))
@@ -107,7 +107,7 @@ def shown(page: Any, name: str) -> str:
 
 
 def keep(page: Any, name: str) -> None:
-    """For the documentation, where it is asked for."""
+    """Save a picture for the documentation, if it is asked for."""
     folder = os.environ.get("QUIETCAM_SCREENSHOTS")
     if folder:
         page.screenshot(Path(folder) / "shot.png")
@@ -146,7 +146,7 @@ def test_the_page_shows_what_the_run_measures(browser: Any, running: Run, window
 
 
 def test_a_photograph_behind_a_night_cameras_noise_gains_six_decibels(photograph: Image) -> None:
-    """The ground truth is what a long burst of that camera averages to."""
+    """The clean reference is the average of a long burst of that camera."""
     clean = photograph[:, :640]
     camera = SensorCamera(sensor("imx219", GAIN), Isp())
     noisy = camera.expose(np.ascontiguousarray(clean), np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""What strangers may not do: other sites, other hosts, and requests that are nonsense."""
+"""The page refuses other sites, other hosts, and invalid requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The MJPEG stream: what is in it, that it is encoded once, and that no viewer can hurt the others."""
+"""The MJPEG stream: its frames, that each is encoded once, and that no viewer can harm the others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_both_halves_are_of_the_same_frame(served: Served) -> None:
 
 
 def test_opencv_can_watch_it(served: Served) -> None:
-    """As other programs do: through ffmpeg's own reader."""
+    """Through ffmpeg's own reader, as other programs do."""
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = 200
     served.keep_feeding(red, red)
@@ -205,7 +205,7 @@ def test_snapshots_that_nobody_reads_do_not_pile_up() -> None:
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_half_a_request_is_not_waited_for(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By aiohttp, which ends it in peace, nor by the guard where some release of aiohttp would."""
+    """aiohttp ends it without an error; if a release of aiohttp does wait, the guard ends it."""
     if alone:
         monkeypatch.setattr("aiohttp.web.RequestHandler._process_keepalive", lambda _: None)
     with serving(limits=Limits(request_seconds=0.3)) as served:

@@ -1,4 +1,4 @@
-"""What a camera's HTTP server may do wrong: send without end, drip, lead elsewhere, answer what no parser likes."""
+"""Faulty HTTP servers of cameras: they send without end or byte by byte, redirect, or answer what no parser reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.waiting import WAIT
 
 @pytest.fixture(autouse=True)
 def _opencv_waits_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked what an answer is that is none of HTTP's."""
+    """OpenCV is asked what an answer is if it is not HTTP."""
     monkeypatch.setattr("edge.cameras.network.stream._OPENING_MS", 500)
     monkeypatch.setattr("edge.cameras.network.stream._READING_MS", 500)
 
@@ -34,12 +34,12 @@ def _opencv_waits_little(monkeypatch: pytest.MonkeyPatch) -> None:
 Serve = Callable[[Callable[[socket.socket], None]], CameraUrl]
 OK = b"HTTP/1.1 200 OK\r\n"
 PARTS = OK + b"Content-Type: multipart/x-mixed-replace; boundary=x\r\n\r\n"
-SHORT = 0.5  # seconds of the deadlines that are to be reached
+SHORT = 0.5  # seconds of the deadlines that the tests reach
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Gives each connection to a function; the URL of that."""
+    """Give each connection to a function; returns the URL of the server."""
     servers = []
 
     def start(handle: Callable[[socket.socket], None]) -> CameraUrl:
@@ -68,7 +68,7 @@ def serve() -> Iterator[Serve]:
 
 
 def drip(text: bytes) -> Callable[[socket.socket], None]:
-    """One byte now and then, without end."""
+    """Send one byte at a time, without end."""
 
     def handle(connection: socket.socket) -> None:
         connection.sendall(text)
@@ -152,7 +152,7 @@ def test_a_thousand_bad_parts_leave_nothing_behind() -> None:
         for _ in range(1000):
             splitter.feed(scan + bytes(1 << 12))
         splitter.feed(scan)
-        for _ in range(1000):  # and one that is as long
+        for _ in range(1000):  # and a second one that is as long
             splitter.feed(bytes(1 << 16))
         left, peak = tracemalloc.get_traced_memory()
     finally:

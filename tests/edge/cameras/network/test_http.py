@@ -1,4 +1,4 @@
-"""Cameras behind HTTP as firmwares serve them: one picture a request, odd boundaries, files, passwords."""
+"""HTTP cameras as firmwares build them: one picture a request, odd boundaries, files, passwords."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PASSWORD = "p#s/w@rd:1"
 
 
 def jpeg(number: int, quality: int = 90) -> bytes:
-    """Noise around a red, another picture for each number."""
+    """Noise around a red, a different picture for each number."""
     noise = np.random.default_rng(number).integers(0, 60, (48, 64, 3), np.uint8)
     noise[..., 2] += 150
     return cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _stalled(self, kind: str, content: bytes) -> None:
-        """Half of a file, and then nothing until the test is over."""
+        """Half of a file, and then nothing until the test ends."""
         server = self.server
         assert isinstance(server, Server)
         self.send_response(200)
@@ -154,7 +154,7 @@ def test_pictures_come_whatever_stands_between_them(server: Server, kind: str) -
 
 
 def test_a_picture_a_request_is_a_camera(server: Server) -> None:
-    """Every frame is asked for anew, at the rate that is wanted, and it is never lost in between."""
+    """Every frame is a new request, at the wanted rate, and the camera is never lost in between."""
     camera = open_camera(server.url("snap.jpg"), fps=200.0)
     assert isinstance(camera, SupervisedCamera)
     images = first(camera, 8)
@@ -166,7 +166,7 @@ def test_a_picture_a_request_is_a_camera(server: Server) -> None:
 
 
 def test_a_rate_is_no_fault_of_a_camera_that_is_away(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """It may be waited for; once it turns out to be a stream, it is said whose rate that is."""
+    """The run may wait for it; once it turns out to be a stream, the log says that the camera sets the rate."""
     camera = open_camera(server.url("snap.jpg").replace("127.0.0.1", "127.0.0.2"), fps=2.0)
     assert isinstance(camera, SupervisedCamera)
     with pytest.raises(UsageError, match="sets its size and rate"):
@@ -191,14 +191,14 @@ def test_a_file_ends_and_gives_every_frame(server: Server, tmp_path: Path, kind:
     assert isinstance(camera, VideoCamera)
     assert not camera.live
     np.testing.assert_array_equal(first(camera, 99), truth)
-    with pytest.raises(DataError, match="which is a file"):  # where it was waited for, and would be played for ever
+    with pytest.raises(DataError, match="which is a file"):  # the run waited for it, and would play it forever
         first(HttpCamera(CameraUrl.parse(server.url("clip.avi"))), 1)
 
 
 def test_a_file_whose_server_falls_silent_is_not_taken_for_a_whole_one(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ended as if it were done, with what had come, after half a minute in which nothing could stop it."""
+    """OpenCV would end it as if it were complete, after half a minute in which nothing could stop it."""
     monkeypatch.setattr(video, "_STALLED", 0.5)
     write_clip(tmp_path / "film.avi", 30)
     server.files["film"] = ("video/x-msvideo", (tmp_path / "film.avi").read_bytes())
@@ -212,7 +212,7 @@ def test_a_file_whose_server_falls_silent_is_not_taken_for_a_whole_one(
 
 
 def test_a_slow_stream_is_not_lost_between_its_pictures(server: Server) -> None:
-    """Its silence is thrice the distance of its pictures; 20 s, as long as one may take, where that is not known."""
+    """It is silent after three times the gap between pictures; after 20 s, the longest gap, if the gap is unknown."""
     now = iter([100.0, 104.0, 104.5, 134.5])
     with HttpCamera(CameraUrl.parse(server.url("plain")), clock=lambda: next(now)) as camera:
         frames = iter(camera)
@@ -221,7 +221,7 @@ def test_a_slow_stream_is_not_lost_between_its_pictures(server: Server) -> None:
 
 
 def test_an_answer_may_take_longer_than_a_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old camera takes seconds for a picture, where a machine that is there takes a connection at once."""
+    """An old camera needs seconds for a picture, but any machine that is on accepts a connection immediately."""
     seen: list[float | None] = []
 
     class Watched(answer._Patient):

@@ -1,4 +1,4 @@
-"""Names of hosts: a name server that never answers holds up nobody for long, and nothing is left piling up."""
+"""Host names: a name server that never answers delays nobody for long, and its threads do not pile up."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from edge.cameras.network.url import CameraUrl
 from quietcam.errors import DataError
 from tests.waiting import WAIT, until
 
-SHORT = 0.2  # seconds of a deadline that is to be reached
+SHORT = 0.2  # seconds of a deadline that the tests reach
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The names that were asked for. No answer comes for those that begin with "hang" before the test is over."""
+    """The names that were looked up. Names that begin with "hang" get no answer before the test ends."""
     names: list[str] = []
     over = threading.Event()
     real = socket.getaddrinfo
@@ -56,7 +56,7 @@ def test_no_more_than_a_few_hang_at_once(asked: list[str]) -> None:
         with pytest.raises(TimeoutError):
             look_up(f"hang{number}", 80, 0.01)
     assert len(asked) <= lookup._MOST
-    assert look_up("127.0.0.1", 80, 0.01)  # which asks nobody
+    assert look_up("127.0.0.1", 80, 0.01)  # which needs no name server
 
 
 def test_a_name_that_cannot_be_is_an_error_of_the_network() -> None:

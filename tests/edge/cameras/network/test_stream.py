@@ -1,4 +1,4 @@
-"""A stream that vanishes, falls silent and comes back: over a real connection."""
+"""A stream that vanishes, falls silent and returns, over a real connection."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_rules_notice_within_five_seconds() -> None:
 def test_a_stream_that_is_black_from_its_start_is_told_once(
     pictures: int, says: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Interlaced ones look so through OpenCV, which tells nobody."""
+    """Interlaced streams look like this in OpenCV, which gives no error."""
 
     def frames(_: object) -> Iterator[Frame]:
         for number in range(200):

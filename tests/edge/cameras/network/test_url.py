@@ -1,4 +1,4 @@
-"""The URL of a camera, taken apart."""
+"""The URL of a camera, split into its parts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_its_parts(url: str, user: str | None, password: str | None, host: str, 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="%"), min_size=1, max_size=20))
 def test_every_password_can_be_pasted_or_is_refused(password: str) -> None:
-    """Never is it taken for a host, which would be asked of a name server."""
+    """It is never taken for a host name, which would be sent to a name server."""
     parsed = None
     refused = ""
     try:
@@ -62,7 +62,7 @@ def test_every_password_can_be_pasted_or_is_refused(password: str) -> None:
 def test_what_is_no_url_of_a_camera_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError, match="http://HOST") as caught:
         CameraUrl.parse(url)
-    assert shown(str(caught.value)) == str(caught.value)  # what hides passwords leaves our own words as they are
+    assert shown(str(caught.value)) == str(caught.value)  # the code that hides passwords leaves our own words unchanged
 
 
 @pytest.mark.parametrize("url", ["rtsp://admin:12/34@camera/live", "rtsp://u:p@host.name/d@host.other/live"])

@@ -17,7 +17,7 @@ _PADDING = 32  # bytes behind each row
 
 
 class Sensor:
-    """What stands before the lens and in the machine; tests turn its knobs."""
+    """The scene and the state of the machine, which tests set."""
 
     def __init__(self) -> None:
         self.cameras = [{"Model": "imx219", "Num": 0}]
@@ -33,7 +33,7 @@ class Sensor:
         self.other_format: str | None = None
 
     def module(self) -> ModuleType:
-        """To be put among ``sys.modules`` as picamera2."""
+        """A module to put into ``sys.modules`` as picamera2."""
         module = ModuleType("picamera2")
         sensor = self
 
@@ -166,7 +166,7 @@ class _Request:
         assert not self.released, "released twice"
         self.released = True
         for plane in self.planes.values():
-            plane[:] = 0xAA  # the sensor writes into it again
+            plane[:] = 0xAA  # the sensor writes into the buffer again
         self.native.free.release()
 
 

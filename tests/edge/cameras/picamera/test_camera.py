@@ -38,7 +38,7 @@ class TestPicamera:
             np.testing.assert_allclose(frame.image.reshape(-1, 3).mean(axis=0), sensor.scene, atol=1)
             frame.done()
             assert (frame.image == 0xAA).all(), "it was a copy"
-            frame.done()  # twice does no harm
+            frame.done()  # twice is allowed
         assert (sensor.opened, sensor.closed) == (1, 1)
 
     def test_the_isp_neither_denoises_nor_sharpens_and_that_is_said(
@@ -183,7 +183,7 @@ class TestPicamera:
         options = PicameraOptions(size=(64, 48), selftest=False)
         with Pulled(SupervisedCamera(lambda: PicameraCamera(options), rules)) as pulled:
             setattr(sensor, knob, True)
-            if knob == "busy":  # somebody else took it while it was away
+            if knob == "busy":  # another program took it while it was unplugged
                 sensor.stuck = True
                 until(lambda: "Another program" in str(pulled.camera.state.reason))
                 sensor.stuck = False

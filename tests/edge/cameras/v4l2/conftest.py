@@ -1,4 +1,4 @@
-"""A file that passes for a video device."""
+"""A fixture for a file that looks like a video device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that passes for a character device."""
+    """A file that looks like a character device."""
     path = tmp_path / "video0"
     path.touch()
     monkeypatch.setattr(stat, "S_ISCHR", lambda _: True)

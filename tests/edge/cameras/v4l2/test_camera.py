@@ -18,7 +18,7 @@ from tests.waiting import WAIT
 
 
 class Asked:
-    """What OpenCV's capture, replaced, was asked for."""
+    """The settings that a fake of OpenCV's capture was asked for."""
 
     def __init__(self) -> None:
         self.set: list[tuple[int, float]] = []
@@ -88,7 +88,7 @@ class TestVideoCamera:
     def test_it_is_asked_for_what_is_wanted_and_says_what_it_gives_instead(
         self, device: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """OpenCV's capture replaced: what is set, in which order, and the driver's time stamps."""
+        """With a fake of OpenCV's capture: the settings, their order, and the driver's time stamps."""
         asked = opencv(monkeypatch, device, (32, 24), "YUYV")
         taken = asked.taken
         monkeypatch.setattr("edge.cameras.video_capture._BELIEVED", WAIT)
@@ -108,7 +108,7 @@ class TestVideoCamera:
         assert "gives 32x24 instead of 64x48, 30 frames a second instead of 15, YUYV instead of MJPG;" in caplog.text
 
     def test_without_a_size_the_devices_own_is_asked_for(self, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """OpenCV would ask for 640x480 on its own account."""
+        """OpenCV would ask for 640x480 by itself."""
         asked = opencv(monkeypatch, device, (1280, 720), "MJPG")
         monkeypatch.setattr(v4l2, "current_size", lambda _: (1280, 720))
         with V4l2Camera(device) as camera:

@@ -1,4 +1,4 @@
-"""The video devices of a machine, through what the kernel would answer."""
+"""The video devices of a machine, with fake answers of the kernel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kernel(
     error: int = 0,
     busy: bool = False,
 ):  # type: ignore[no-untyped-def]
-    """What an ioctl on a device answers: linux/videodev2.h, by hand."""
+    """The answer of an ioctl on a device, by hand from linux/videodev2.h."""
 
     def ioctl(handle: int, request: int, content: bytearray) -> None:
         del handle
@@ -80,7 +80,7 @@ class TestVideoDevice:
     def test_the_owner_of_a_device_explains_why_it_cannot_be_read(
         self, device: Path, mode: int, group: int | None, age: float, says: str
     ) -> None:
-        """udev is given ten seconds. Group 44 is nobody's here."""
+        """udev has ten seconds. Nobody is in group 44 here."""
         number = os.getegid() if group is None else group
         node = os.stat_result((stat.S_IFCHR | mode, 1, 1, 1, 0, number, 0, 0, 0, 1000))
         told = why_not(device, ioctl=kernel(error=errno.EACCES), clock=lambda: 1000.0 + age, look=lambda _: node)

@@ -1,4 +1,4 @@
-"""Frames that are kept as pictures get all of the network, also while the ladder reduces the work on others."""
+"""Frames that are kept as pictures get full treatment, even while the ladder reduces the work on others."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class TestSpoolUnderTheLadder:
         assert sum(health.worked.values()) == health.frames == 2000
 
     def test_frames_that_are_kept_as_pictures_are_not_late(self, tmp_path: Path) -> None:
-        """Their work is what the ladder saves; counted, they would hold it down for ever."""
+        """Their work does not count for the ladder: if it did, the ladder would never go up again."""
         camera = Clockwork(400, 0.5)
 
         class Slow(Inverts):
@@ -110,7 +110,7 @@ class TestSpoolUnderTheLadder:
         assert (Rung.PASS_THROUGH, Rung.FULL) in changes
 
     def test_a_change_asks_for_the_network_once_in_a_gap(self, tmp_path: Path) -> None:
-        """A change that the noise alone shows would else keep all of the network at work."""
+        """If they were not, a change that is only noise would ask for full treatment all the time."""
         now = [0.0]
         spool = SpoolSink(SpoolOptions.parse(f"{tmp_path},change=8,gap=2"), clock=lambda: now[0])
         dark, light = np.full((48, 64, 3), 20, np.uint8), np.full((48, 64, 3), 20, np.uint8)
@@ -130,7 +130,7 @@ class TestSpoolUnderTheLadder:
             assert spool.stored == 2
 
     def test_a_frame_that_no_network_can_do_anything_about_is_kept_and_says_so(self, tmp_path: Path) -> None:
-        """A broken network, a clean scene: the sensor goes on, and the names tell."""
+        """With a broken network or a clean scene the run continues, and file names say so."""
         now = [0.0]
         image = picture(16, 16)
         for twin, name in (("yes", "untouched.png"), ("no", "_untouched.png")):

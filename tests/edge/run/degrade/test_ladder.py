@@ -16,7 +16,7 @@ STEPS = (Rung.FULL, Rung.HALF_SIZE, Rung.EVERY_SECOND, Rung.PASS_THROUGH)
 
 
 def run(ladder: Ladder, start: float, seconds: int, **told: object) -> list[tuple[float, Rung]]:
-    """Tell it the same once a second; when it changed, and to what."""
+    """Give it the same values once a second; returns when it changed, and to which rung."""
     times = np.arange(start, start + seconds, 1.0).tolist()
     return [(now, ladder.rung) for now in times if ladder.update(now, **told)]  # type: ignore[arg-type]
 

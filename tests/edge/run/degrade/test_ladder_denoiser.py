@@ -1,4 +1,4 @@
-"""What each rung of the ladder does to the work, and what feeds the ladder."""
+"""The work on each rung of the ladder, and the values that move the ladder."""
 
 from __future__ import annotations
 

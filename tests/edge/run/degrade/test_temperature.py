@@ -1,4 +1,4 @@
-"""How warm the processor is, and what the firmware says."""
+"""The processor's temperature, and the firmware's flags."""
 
 from __future__ import annotations
 

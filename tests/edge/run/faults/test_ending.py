@@ -1,4 +1,4 @@
-"""The end of a run in which something hangs: what does not hang is finished, what does is left, and nothing follows."""
+"""The end of a run in which a part hangs: other parts are finished, that part is abandoned, and nothing follows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.waiting import WAIT, until
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    """Neither a thread nor a descriptor, once what hung has come back."""
+    """Check that no thread or descriptor is left once the hanging part has returned."""
     with native_output_caught():  # what the process keeps for its life is there already
         pass
     before, files = set(threading.enumerate()), descriptors()
@@ -44,7 +44,7 @@ def _nothing_is_left() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What hangs is given up soon here, since nothing else is waited for."""
+    """Abandon hanging parts soon, since these tests wait for nothing else."""
     for name in ("run.pipeline._SOON", "run.degrade.temperature._GRACE", "service.reload._GRACE", "web.server._GRACE"):
         monkeypatch.setattr(f"edge.{name}", 0.05)
 
@@ -67,7 +67,7 @@ class Endless(Numbers):
 
 
 class Finishes(Collector):
-    """Says how it ended."""
+    """A sink that notes how it ended."""
 
     def __init__(self, name: str, write: Callable[[], None] = int, close: Callable[[], None] = int) -> None:
         super().__init__()

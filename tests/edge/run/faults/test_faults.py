@@ -1,4 +1,4 @@
-"""Faults under the whole pipeline at work: a real stream, a real network, real sinks."""
+"""Faults in a whole running pipeline: a real stream, a real network, real sinks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENT = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.005, longest_paus
 
 
 class Viewer(Sink):
-    """Somebody who watches: the last picture's size, and what is told of the camera."""
+    """A viewer: the last picture's size, and the reported state of the camera."""
 
     name = "viewer"
 
@@ -45,7 +45,7 @@ class Viewer(Sink):
 
 
 class Run:
-    """A pipeline at work in a thread."""
+    """A pipeline that runs in a thread."""
 
     def __init__(self, url: str, model: Path) -> None:
         self.viewer = Viewer()

@@ -1,4 +1,4 @@
-"""Delegate libraries that hang, are slow, fail or crash, wherever they are called: frames go on, closing is quick."""
+"""Delegate libraries that hang, are slow, fail or crash in any call: frames continue, and closing is quick."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _nothing_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def model(models: Path, tmp_path: Path) -> Path:
-    """The small model, and what the Edge TPU's compiler made of it, lie side by side."""
+    """The small model and its compiled variant, side by side."""
     for name in ("small_32x32_int8", "small_32x32_int8_edgetpu"):
         shutil.copy(models / f"{name}.tflite", tmp_path)
     return tmp_path / "small_32x32_int8.tflite"
@@ -110,7 +110,7 @@ def test_whatever_it_does_at_the_start_the_cpu_goes_on_and_the_device_comes_when
 def test_whatever_it_does_in_mid_run_every_frame_is_the_networks(
     bus: Bus, model: Path, where: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The device is lost, so that all of the library is called: what gives it back, and what opens it again."""
+    """The device is lost, so that all calls of the library are made: those that free it and those that reopen it."""
     monkeypatch.setattr(child, "GRACE", SHORT)
     bus.plug("usb0")
     noisy = picture(32, 32)
@@ -133,7 +133,7 @@ def test_whatever_it_does_in_mid_run_every_frame_is_the_networks(
 
 @pytest.mark.parametrize("how", ["h", "1.5"])
 def test_frames_go_on_at_once_while_a_device_does_not_answer(bus: Bus, model: Path, how: str, said: list[str]) -> None:
-    """It is neither lost nor used until it answers: the CPU does its work, and that is what is shown."""
+    """It is neither lost nor used until it answers: the CPU does its work, and its pictures are shown."""
     bus.plug("usb0")
     noisy = picture(32, 32)
     here = on_the_cpu(model, noisy)

@@ -1,4 +1,4 @@
-"""A disk that hangs where a sink is opened, or a reader of the error stream who is stuck, holds up nothing else."""
+"""A disk that hangs while a sink is opened, or a reader of the error stream that is stuck, delays nothing else."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_all_else_goes_on(small: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("comes_back", [True, False])
 def test_one_that_hangs_from_the_start(comes_back: bool, small: Path, tmp_path: Path) -> None:
-    """Whatever looks at its folders waits; the page and a sink on another disk do not. SIGTERM ends it all."""
+    """Only code that reads its folders waits; the page and a sink on another disk do not. SIGTERM ends the run."""
     try:
         _, library = compiled(tmp_path)
     except FileNotFoundError as error:

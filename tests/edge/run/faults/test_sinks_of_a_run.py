@@ -1,4 +1,4 @@
-"""Sinks in a run: each fails, falls behind or leaves without holding up the others."""
+"""Sinks in a run: each may fail, fall behind or end without delaying the others."""
 
 from __future__ import annotations
 

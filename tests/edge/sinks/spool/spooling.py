@@ -1,4 +1,4 @@
-"""Stores frames without a pause, and tells the number of each once it is stored: to be killed in the middle of it."""
+"""Stores frames without a pause, and prints the number of each stored frame, until a test kills it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A spool with a clock in the hand, frames for it, and what lies in its folder."""
+"""A spool with a clock that tests set, frames for it, and the content of its folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def spool(folder: Path, clock: Clock, **options: Any) -> SpoolSink:
 
 
 def opened(folder: Path, entries: int = 1000) -> Store:
-    """A store with room for so many small files."""
+    """A store with room for this many small files."""
     store = Store(folder, entries * 4096, lambda: 1.7e9)
     store.open()
     return store

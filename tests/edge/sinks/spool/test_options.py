@@ -1,4 +1,4 @@
-"""What `spool:` takes, and what it refuses at the start."""
+"""The options of `spool:`, and the values that it refuses at the start."""
 
 from __future__ import annotations
 

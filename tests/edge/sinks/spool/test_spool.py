@@ -1,4 +1,4 @@
-"""The spool: what is kept, what is given up, and in which order."""
+"""The spool: which frames it keeps, which it removes, and in which order."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class TestBound:
     def test_what_cannot_be_removed_stays_in_the_account(
         self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Else the folder would outgrow its bound when the disk can be written to again."""
+        """If not, the folder would outgrow its limit when the disk can be written to again."""
 
         def read_only(*_: object, **__: object) -> None:
             raise OSError(errno.EROFS, "Read-only file system")
@@ -172,7 +172,7 @@ class TestClock:
         assert [int(name[:10]) for name in names(tmp_path)] == [2, 3, 4, 5]
 
     def test_numbers_go_on_after_all_was_fetched(self, tmp_path: Path, clock: Clock) -> None:
-        """Not within one run only: a spool that is emptied and opened again may begin anew."""
+        """Only within one run: a spool that is emptied and opened again may start at the first number."""
         with spool(tmp_path, clock) as sink:
             feed(sink, clock, 2)
             for name in names(tmp_path):

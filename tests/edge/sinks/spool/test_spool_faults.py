@@ -20,7 +20,7 @@ from quietcam.errors import StorageError
 from tests.edge.faulty import Disk
 from tests.small_models import picture
 
-ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)  # full or over quota, broken or read-only, not allowed
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)  # full or over quota, broken or read-only, not permitted
 ROOM = 3  # entries
 
 
@@ -69,7 +69,7 @@ def spent(folder: Path) -> int:
 
 def check(sink: SpoolSink, folder: Path, wrote: int) -> None:
     seen = there(folder)
-    # A leftover that the disk keeps, or may keep, is counted with what it was to hold, and goes when the disk lets it.
+    # A leftover that the disk may keep is counted with its intended size, and is removed when the disk allows it.
     assert sum(seen.values()) + hidden(folder) <= sink.report()["bytes"] <= sink.options.size
     assert sink.report()["stuck"] or sink.report()["bytes"] == sum(seen.values())
     assert spent(folder) >= wrote
@@ -82,7 +82,7 @@ def test_any_call_may_fail_while_a_frame_is_stored(
 ) -> None:
     disk = Disk(monkeypatch)
     number = calls = 0
-    while number <= calls:  # the first time none fails, and they are counted
+    while number <= calls:  # the first pass fails no call, and counts them
         for error in ERRORS if number else (0,):
             clock, folder = Clock(), tmp_path / f"{number}_{error}"
             sink = opened(folder, clock, twin)
@@ -96,7 +96,7 @@ def test_any_call_may_fail_while_a_frame_is_stored(
                 calls = len(disk.calls)
                 assert {"open", "write", "rename", "unlink", "stat"} <= set(disk.calls)
             check(sink, folder, sink.stored * entry)
-            # A folder that could not be looked at was let go and is taken anew; its frames are all there still.
+            # A folder that could not be read was released and is locked again; it still has all its frames.
             assert {sink.stored - 2, sink.stored - 1} <= set(there(folder))
             assert sink.stored == ROOM + (sink.waiting is None)
             for _ in range(3):  # the disk is well again

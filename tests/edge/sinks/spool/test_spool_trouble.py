@@ -1,4 +1,4 @@
-"""The spool in trouble: a full disk, a kill, a folder that is gone, a camera that changes."""
+"""The spool in trouble: a full disk, a kill, a missing folder, a camera that changes its size."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestTrouble:
     def test_a_full_disk_is_waited_for_and_the_run_goes_on(
         self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The frame in hand is stored in the end; those that came meanwhile are counted."""
+        """The waiting frame is stored in the end; the frames that came meanwhile are counted."""
         full = [False]
         real = os.fsync
 
@@ -86,8 +86,8 @@ class TestTrouble:
                 others.unlink()
                 clock.now += 61
                 feed(sink, clock, 1)
-                assert sink.stored == 4  # the one in hand and the new one
-                assert names(disk / "spool")[:2] == kept  # nothing that was stored is given up for it
+                assert sink.stored == 4  # the waiting frame and the new one
+                assert names(disk / "spool")[:2] == kept  # no stored frame is removed for it
         finally:
             subprocess.run(["umount", str(disk)], check=True)
 
@@ -105,7 +105,7 @@ class TestTrouble:
         assert names(tmp_path) == []
 
     def test_a_power_cut_leaves_nothing_half(self, tmp_path: Path, clock: Clock) -> None:
-        """As a killed process leaves it: a temporary folder, a pair that is whole, and one that was being removed."""
+        """A killed process leaves a temporary folder, a whole pair, and a pair that was being removed."""
         (tmp_path / ".new-0011aabb").mkdir()
         (tmp_path / ".new-0011aabb" / "noisy.jpg").write_bytes(b"half")
         (tmp_path / ".new-22334455").write_bytes(b"half")
@@ -181,7 +181,7 @@ def test_bytes_are_those_that_are_there_also_when_frames_are_fetched(tmp_path: P
         assert sink.report()["bytes"] == on_disk(tmp_path) == 4096
         feed(sink, clock, 4)
         assert (sink.report()["bytes"], sink.report()["evicted"]) == (5 * 4096, 0)
-        (tmp_path / "0000000099_2026-05-17T08-30-00.250Z.jpg").write_bytes(b"x")  # somebody's, by a name of ours
+        (tmp_path / "0000000099_2026-05-17T08-30-00.250Z.jpg").write_bytes(b"x")  # another user's
         clock.now += 61
         sink.status({})
         assert sink.report()["bytes"] == on_disk(tmp_path) == 5 * 4096
@@ -190,7 +190,7 @@ def test_bytes_are_those_that_are_there_also_when_frames_are_fetched(tmp_path: P
 
 
 class TestFolderThatGoes:
-    """What is told is what is so: either frames are stored where the path leads, or ``waiting`` says why not."""
+    """The report is true: either frames are stored where the path leads, or ``waiting`` says why not."""
 
     @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
     def test_frames_go_on(self, tmp_path: Path, clock: Clock, how: str) -> None:
@@ -207,7 +207,7 @@ class TestFolderThatGoes:
             feed(sink, clock, 2)
             assert (sink.stored, sink.missed, sink.waiting) == (4, 0, None)
             assert [int(name[:10]) for name in names(folder)] == [2, 3]
-            # The day's budget went along, and is on the disk.
+            # The day's budget moved along, and is on the disk.
             assert sum(json.loads((folder / ".budget.json").read_text())["hours"]) >= 4 * 4096
 
     @pytest.mark.parametrize("instead", ["a file", "a link", "a dangling link", "a pipe"])

@@ -1,4 +1,4 @@
-"""The spool's folder in the hands of others: what they put there, and what they take away."""
+"""The spool's folder when other users change it: files that they put there or remove."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TestForeign:
         assert (tmp_path / name).read_bytes() == b"mine"
 
     def test_a_high_number_does_not_use_up_the_numbers(self, tmp_path: Path) -> None:
-        """It keeps its place in the order, under a low number."""
+        """The entry keeps its place in the order, with a low number."""
         for number in (3, 4, 8_999_999_998, 8_999_999_999):
             (tmp_path / f"{number:010d}_{STAMP}.jpg").write_bytes(str(number).encode())
         store = opened(tmp_path)
@@ -152,7 +152,7 @@ class TestForeign:
     def test_what_may_not_be_on_the_disk_is_taken_back(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]
     ) -> None:
-        """The folder could not be synced: the frame is stored again, and must not be there twice."""
+        """The folder could not be synced: the frame is stored again, and must not exist twice."""
         store = opened(tmp_path)
         with monkeypatch.context() as patch:
             patch.setattr(
@@ -166,7 +166,7 @@ class TestForeign:
         store.close()
 
     def test_what_is_being_written_is_no_leftover(self, tmp_path: Path) -> None:
-        """Only at a start nobody can be writing."""
+        """Only at the start it is certain that nobody writes."""
         now = [0.0]
         store = Store(tmp_path, 10**6, lambda: 1.7e9, lambda: now[0])
         store.open()

@@ -1,4 +1,4 @@
-"""The daily write budget: never more than a day's in any day, whatever happens to the clock, the power and the file."""
+"""The daily write budget: no 24 hours exceed it, whatever happens to the clock, the power and the file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 class TestCount:
     def test_no_more_than_a_days_in_any_day(self, tmp_path: Path, clock: Clock) -> None:
-        """Checked against all that was written: in no 24 hours is it more than the limit."""
+        """Compared with all bytes that were written: no 24 hours have more than the limit."""
         budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         written: list[tuple[float, int]] = []
@@ -154,7 +154,7 @@ class TestFile:
     def test_a_path_that_is_not_a_regular_file_is_neither_read_nor_written(
         self, tmp_path: Path, clock: Clock, make: Callable[[Path], None]
     ) -> None:
-        """It is taken for a spent day; and what could not be written down allows nothing, once there is room again."""
+        """It counts as a spent day; a count that could not be saved allows nothing, even once there is room again."""
         count = json.dumps({"hours": [0] * 25, "into_hour": 0, "saved": clock.wall()})
         (tmp_path / "other").write_text(count)
         make(tmp_path / "b.json")
@@ -183,7 +183,7 @@ class TestSavedFirst:
     def test_a_count_that_could_not_be_saved_allows_nothing(
         self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """However often it is asked; and a kill after it finds all that was written."""
+        """However often it is asked; after a kill, the count has all bytes that were written."""
         budget = WriteBudget(1000, tmp_path / "b.json", clock, clock.wall)
         budget.load()
         assert budget.allows(10)
@@ -227,7 +227,7 @@ class TestSavedFirst:
         assert again.spent == 200
 
     def test_kill_9_between_saving_and_writing(self, tmp_path: Path) -> None:
-        """It writes what it was allowed, and is killed: what is on the disk never counts less."""
+        """The process writes what it was allowed, and is killed: the saved count is never too low."""
         code = """
 import os, sys
 from pathlib import Path
@@ -248,7 +248,7 @@ while budget.allows(700):
 
 class TestMoved:
     def test_it_goes_along_to_another_folder(self, tmp_path: Path, clock: Clock) -> None:
-        """What was written counts there too, before more is written."""
+        """Bytes that were written count in the new folder too, before more are written."""
         first, second = _held(tmp_path / "a"), _held(tmp_path / "b")
         budget = WriteBudget(1000, tmp_path / "a" / "b.json", clock, clock.wall)
         folders = [first]
