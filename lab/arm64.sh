@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# The device's installation and its tests on arm64. On an arm64 machine: in an environment of its own, as whoever you are.
-# Elsewhere: in a Debian trixie under qemu-user, right for function and useless for speed.
+# The device's installation and its tests on arm64. On an arm64 machine: in its own environment, as the present user.
+# Elsewhere: in a Debian trixie under qemu-user, which shows whether it works, but not how fast.
 #
 #   make arm64                       or: PYTHON=.venv/bin/python lab/arm64.sh [--no-tests] [--dry-run] [GOLDEN]
 #
 # GOLDEN is a folder that `lab/golden_frame.py write` filled on another machine; under emulation it is written here.
-# It installs the wheel with its extra `test-edge` from binary wheels alone, holds the pixels of the shipped models against
-# the golden frame's and against those in their manifests (doctor), denoises a folder with the command line, and runs what
+# It installs the wheel with its extra `test-edge` from binary wheels alone, compares the pixels of the shipped models with
+# the golden frame's and with those in their manifests (doctor), denoises a folder with the command line, and runs what
 # `make test-edge` runs. Nothing is written into this folder.
 #
-# Emulation takes one to two hours the first time, sudo for what needs root, a network, and:
+# Emulation takes one to two hours the first time, and needs sudo, a network, and:
 # apt-get install qemu-user-static binfmt-support debootstrap. The system stays in /var/cache/quietcam-arm64
-# (ARM64_ROOT=folder chooses another place, on a file system that allows devices; MIRROR=URL another Debian mirror).
+# (ARM64_ROOT=folder selects another place, on a file system that allows devices; MIRROR=URL another Debian mirror).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
@@ -46,7 +46,7 @@ done
 [ -z "$golden" ] || [ -f "$golden/noisy.png" ] ||
     usage "A folder that lab/golden_frame.py filled holds noisy.png. Received: $golden"
 [ -z "${SUDO_USER:-}" ] ||
-    fail "This script calls sudo itself where it needs root, so your files stay yours. Remedy: run it without sudo"
+    fail "This script calls sudo itself if it needs root, so that your files stay yours. Remedy: run it without sudo"
 
 native=no
 [ "$(uname -m)" != aarch64 ] || native=yes

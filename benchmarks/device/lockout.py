@@ -132,7 +132,7 @@ class Tries:
 
 
 def measure(name: str, seconds: float) -> dict[str, Tries]:
-    """The owner's tries while one attack goes on."""
+    """The owner's tries during one attack."""
     attack = ATTACKS[name]
     with served_page(WebOptions.of("127.0.0.1:0", TOKEN if attack.token else None)) as page:
         page.keep_feeding(pause=0.03)
@@ -159,7 +159,7 @@ Way = Callable[[int], bool]
 
 
 def ways_in(port: int) -> dict[str, Way]:
-    """The owner's, where there is a token."""
+    """The owner's requests if there is a token."""
     access = Access(TOKEN, port)
     bearer, cookie = {"Authorization": f"Bearer {TOKEN}"}, {"Cookie": f"{access.cookie_name}={access.cookie}"}
     form = {"Content-Type": FORM}
@@ -174,7 +174,7 @@ def ways_in(port: int) -> dict[str, Way]:
 
 
 def ways_without_token(port: int) -> dict[str, Way]:
-    """The owner's, where there is none."""
+    """The owner's requests if there is no token."""
     return {
         "page": lambda _: ask(port, "127.0.0.2") == 200,
         "snapshot": lambda _: ask(port, "127.0.0.2", path="/snapshot.jpg") == 200,
@@ -209,7 +209,7 @@ def ask(
 
 
 def together(port: int, source: str, number: int, headers: dict[str, str]) -> list[int | None]:
-    """The status of each of ``number`` answers, asked for at once."""
+    """The status of each of ``number`` answers to simultaneous requests."""
     with ThreadPoolExecutor(number) as pool:
         return list(pool.map(lambda _: ask(port, source, headers=headers), range(number)))
 
@@ -237,7 +237,7 @@ def strangers(attack: Attack, port: int, seconds: float) -> int:
                 connection.connect(("127.0.0.1", port))
                 connection.sendall(attack.request.format(made).encode())
             held.append((connection, now))
-        made = max(made, int((now - begun) * attack.rate) - attack.keep)  # who was held up does not catch up at once
+        made = max(made, int((now - begun) * attack.rate) - attack.keep)  # after a stall it does not catch up
         time.sleep(0.005)
     return 0
 

@@ -24,7 +24,7 @@ class CameraState:
     """Whether a camera delivers frames.
 
     Attributes:
-        state: ``lost`` while a watched camera is gone or frozen.
+        state: ``lost`` while a watched camera is missing or frozen.
         since: seconds since 1970: when it became ``live``, or when the last fresh frame came before it was ``lost``.
         reopened: how often it was lost and opened again.
         reason: why it is lost, or why it was lost the last time; None if it was never lost.

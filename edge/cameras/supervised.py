@@ -62,7 +62,7 @@ class SupervisedCamera(Camera):
         allow_still: accept byte-identical pictures, such as those of a test pattern or of a simulation without noise.
 
     Attributes:
-        wait: whether to wait for a camera that is not there at the start.
+        wait: whether to wait for a camera that is missing at the start.
         on_found: called with the size of the first frame of a camera that was waited for, by the thread that iterates.
 
     Raises:

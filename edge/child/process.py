@@ -34,7 +34,7 @@ GRACE = 1.0
 """Seconds that a child gets to end by itself before it is killed."""
 
 _DYING = 1.0  # seconds to wait for the exit code after the connection has ended
-_READS = 32  # of 64 KiB: the most that a pipe holds; more is not read from a process that goes on writing
+_READS = 32  # of 64 KiB: the most that a pipe holds; of a process that keeps writing, no more is read
 _WORDS = 4096  # bytes of its output that are kept
 _SHOWN = 300  # characters of its output that are shown
 
@@ -212,11 +212,11 @@ class Child:
             self._using.leave()
 
     def kill(self) -> None:
-        """Kill it and return at once. May be called twice."""
+        """Kill it and return immediately. May be called twice."""
         self._end(0.0)
 
     def close(self) -> None:
-        """Tell it to end, kill it after ``GRACE`` seconds, and return at once. May be called twice."""
+        """Ask it to end, kill it after ``GRACE`` seconds, and return immediately. May be called twice."""
         self._end(GRACE)
 
     def join(self, seconds: float) -> bool:

@@ -71,7 +71,7 @@ class Tpu:
 
     @classmethod
     def _shared(cls, device: Device) -> Tpu | None:
-        """The device with one user more; None where it has no child process that works."""
+        """The device with one more user; None if it has no working child process."""
         with cls._knowing:
             tpu = cls._known.get(device)
             if tpu is None or tpu._lost:

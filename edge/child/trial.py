@@ -1,4 +1,4 @@
-"""The trial: before a model takes over, it runs whole frames in a child process, where it can do no harm."""
+"""The trial: before a model takes over, it runs whole frames in a child process, where a fault does no harm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATIENCE = 300.0
 """Seconds that a trial may take: it starts Python, loads the model and runs it three times, and frames come first."""
 
 _OURS = 192 << 20  # bytes; Python and numpy take 65 MiB as measured
-_FRAMES, _ARENAS, _CONTENTS = 16, 16, 8  # so many times each; a third of that was measured
+_FRAMES, _ARENAS, _CONTENTS = 16, 16, 8  # multiples of each size; a third of these was measured
 _ENDED = "The run has ended"
 _JOB = "edge.child.trial_job:run"
 

@@ -23,10 +23,7 @@ def check_models(machine: Machine) -> list[Finding]:
             continue
         off, tolerance = found
         if off > tolerance:
-            text = (
-                f"the pixels of {path.stem} differ by up to {off} of 255 from those where it was made; {tolerance} is "
-                "allowed"
-            )
+            text = f"the pixels of {path.stem} differ by up to {off} of 255 from its maker's; {tolerance} is allowed"
             return [Finding("models", "error", text, f"{machine.pip} --force-reinstall quietcam ai-edge-litert")]
         worst.append((off, path.stem))
     if not worst:

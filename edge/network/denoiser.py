@@ -35,7 +35,7 @@ _TRIALS = 3  # of one model: the frames may change their size meanwhile
 class Denoiser(FrameDenoiser):
     """Denoises frames of any size with one model.
 
-    A frame that fits into the model goes through it at once; where it is smaller, it is mirrored at its right and lower
+    A frame that fits into the model goes through it whole; if it is smaller, it is mirrored at its right and lower
     edge. A larger frame goes through in overlapping tiles. Memory for a frame size is allocated at its first frame.
 
     Args:
@@ -193,7 +193,7 @@ class Denoiser(FrameDenoiser):
         model runs until then.
 
         Raises:
-            ModelError: the new model cannot be used, and the present one goes on; or the denoiser was closed meanwhile.
+            ModelError: the new model cannot be used, and the present one stays; or the denoiser was closed meanwhile.
         """
         if not self._reloads.take():
             raise ModelError(_TAKES_NONE)
@@ -255,7 +255,7 @@ class Denoiser(FrameDenoiser):
     def close(self) -> None:
         """Free the model's memory and the devices. May be called twice, by any thread.
 
-        While another thread denoises a frame, this returns at once, and that thread frees them after its frame.
+        While another thread denoises a frame, this returns immediately, and that thread frees them after its frame.
         """
         self._trial.stop()
         self._reloads.close()

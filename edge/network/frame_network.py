@@ -16,7 +16,7 @@ __all__ = ["FrameNetwork"]
 
 
 class FrameNetwork:
-    """Puts frames of any size through a network of one size: at once where they fit, otherwise in tiles.
+    """Puts frames of any size through a network of one size: whole if they fit, in tiles if they do not.
 
     Memory for a frame size is allocated at its first frame. It is used by one thread at a time.
 
@@ -98,7 +98,7 @@ class FrameNetwork:
         return tiles.run(self.engine, noisy, out)
 
     def _fits(self, size: tuple[int, int]) -> bool:
-        """Whether a frame of this size goes through the model at once."""
+        """Whether a frame of this size goes through the model whole."""
         return size[0] <= self.model.height and size[1] <= self.model.width
 
     def _cut(self, size: tuple[int, int], advises: bool = False) -> Tiles:

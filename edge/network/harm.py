@@ -29,9 +29,9 @@ _GRAINY, _SMOOTH = (
     0.8,
     0.5,
 )  # grain by temporal noise: above the first no codec removed grain, below the second one did
-_SHORT = 1.5  # the network may remove so many times the temporal noise of calm places (variances)
+_SHORT = 1.5  # the network may remove this many times the temporal noise of calm places (variances)
 _CLOSED, _OPEN = 1 / 128, 1 - 1 / 128  # nearer to 0 or 1 than this, no pixel would change: nothing is blended
-_COMPARED = 1 << 15  # about so many values of a frame are compared before and after the network
+_COMPARED = 1 << 15  # about this many values of a frame are compared before and after the network
 _RUN = 48  # values in a row that are compared: 16 pixels, to use the cache lines that are fetched
 _SMALLEST = 8  # pixels on a side, at least, to estimate noise
 
@@ -108,7 +108,7 @@ class HarmGate:
         return suspected
 
     def weigh(self, noisy: Image, denoised: Image) -> float:
-        """The network's share in what is shown, 0 to 1; exactly 0 or 1 where it is nearly so."""
+        """The network's share in the picture, 0 to 1; exactly 0 or 1 if it is near to one of them."""
         told = self._temporal is not None and self._temporal.weigh(denoised)
         if self._judged or told:
             self._merit = self._judge(noisy, denoised)
@@ -140,7 +140,7 @@ class HarmGate:
         return self._estimator.update(noisy).sigma
 
     def _suspect(self, noisy: Image) -> bool:
-        """Whether this frame differs so much from those before it that the network must tell noise from motion."""
+        """Whether this frame differs so much from those before it that the network must separate noise from motion."""
         most = None if self._temporal is None else self._temporal.look(noisy)
         return most is not None and self._over_time(most) > self._low
 
@@ -168,7 +168,7 @@ class HarmGate:
         return 1.0 - (1.0 - 1.0 / _HARM) * max(excess - _FAIR, 0.0) / (_HARM - _FAIR)
 
     def _ease(self, wanted: float) -> float:
-        """The share that is shown: moved smoothly, and 0 or 1 where it is near to that."""
+        """The share for the picture: moved smoothly, and 0 or 1 if it is near to one of them."""
         if self._stream and self._share is not None and self._frames > FIRST:
             wanted = self._share + (wanted - self._share) * _EASE
         self._share = wanted

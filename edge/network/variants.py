@@ -29,7 +29,7 @@ class ModelVariants:
 
     @property
     def shown(self) -> ModelFile:
-        """The model that reports name: that for Edge TPUs where there is one."""
+        """The model that reports name: the one for Edge TPUs if there is one."""
         shown = self.tpu or self.cpu
         assert shown is not None
         return shown

@@ -14,7 +14,7 @@ from quietcam.image import Image
 
 __all__ = ["Answer", "Worker"]
 
-_SEVERAL = 4  # an answer is late after so many times its usual time: the device or the machine may be busy
+_SEVERAL = 4  # an answer is late after this many times its usual time: the device or the machine may be busy
 _KILLED = 0.2  # seconds in which a killed process ends, unless it hangs in the kernel
 
 
@@ -25,7 +25,7 @@ class Worker:
         device: that the interpreter runs on.
         interpreter: what the thread runs.
         answers: the queue that answers are put into.
-        patience: seconds after which an answer is late; or four times the usual seconds, where that is more.
+        patience: seconds after which an answer is late; or four times the usual seconds, if that is more.
         usual: seconds that an answer took so far.
 
     Attributes:
@@ -54,11 +54,11 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it would start at once. It would not while its device loads another network."""
+        """Whether it would start immediately. It would not while its device loads another network."""
         return not (isinstance(self.interpreter, TpuInterpreter) and self.interpreter.tpu.is_loading)
 
     def leave(self) -> None:
-        """Let its thread end and close the interpreter as soon as it can. Returns at once."""
+        """Make its thread end and close the interpreter as soon as it can. Returns immediately."""
         self._inbox.put(None)
 
     def join(self, seconds: float) -> None:
@@ -87,7 +87,7 @@ class Worker:
         try:
             self.interpreter.put(noisy)
             self.interpreter.invoke()
-        except Exception as error:  # noqa: BLE001  without an answer the frame would wait for ever
+        except Exception as error:  # noqa: BLE001  without an answer the frame would wait forever
             return error
         return None
 

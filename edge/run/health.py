@@ -42,7 +42,7 @@ class Latency:
 
     def report(self, since: float | None = None) -> dict[str, float]:
         """``count`` of all durations; and ``mean``, ``p50``, ``p95``, ``p99``, ``max`` in ms of those that are kept and
-        ended at ``since`` or later. ``count`` alone where there are none.
+        ended at ``since`` or later. Only ``count`` if there are none.
         """
         count = self.count
         kept: NDArray[np.float64] = self._ring[:count] * 1000

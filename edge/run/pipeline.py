@@ -41,7 +41,7 @@ class Pipeline:
 
     While the denoiser plans less than full treatment, the pipeline asks each sink before a frame whether it keeps
     that frame as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are, the
-    other sinks get this frame as it is, too, so that a video does not blink; otherwise they get the denoised frame.
+    other sinks get this frame unchanged, too, so that a video does not blink. If not, they get the denoised frame.
 
     Args:
         camera, denoiser, sinks: open ones, except that sinks are not open yet if ``opens`` is set.
@@ -244,7 +244,7 @@ class Pipeline:
         slot.frame.done()
 
     def _finish(self, whole: bool, keep: bool) -> None:
-        """End all threads, first those of the sinks. ``whole``: they may write everything; otherwise they end soon."""
+        """End all threads, first those of the sinks. ``whole``: they may write everything; if False, they end soon."""
         process.ends_itself()
         if not whole:
             self._denoiser.end()

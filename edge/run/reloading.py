@@ -44,7 +44,7 @@ class ReloadingDenoiser(FrameDenoiser):
 
     def request(self, model: Path | str) -> None:
         """Load another model soon. A model that cannot be used is refused: the log and ``error`` say why, and the old
-        one goes on. Returns at once; for any thread and for signal handlers.
+        one stays in use. Returns immediately; for any thread and for signal handlers.
         """
         self._refused = False
         self._wanted = model

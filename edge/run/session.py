@@ -103,7 +103,7 @@ class Session:
         return self.report()
 
     def stop(self) -> None:
-        """Let ``run`` end soon, as if the camera had ended. Returns at once; for any thread and for signal handlers."""
+        """Make ``run`` end soon, as if the camera had ended. For any thread and for signal handlers."""
         self._pipeline.stop()
 
     def end(self) -> None:

@@ -21,7 +21,7 @@ __all__ = ["run_in_process"]
 
 
 def run_in_process(options: RunOptions, settings: Settings, json: str | None, announce: Callable[[str], None]) -> None:
-    """Run until the source ends or the process is told to stop; then write the report to ``json``.
+    """Run until the source ends or a signal stops the process; then write the report to ``json``.
 
     Args:
         options: if ``wait`` is None, only a service waits for a camera.

@@ -74,7 +74,7 @@ class App:
         metrics = Metrics(self.status)
 
         async def stream(request: web.Request) -> web.StreamResponse:
-            busy = f"At most {self.viewers} can watch at once. Wait until somebody leaves.\n"
+            busy = f"At most {self.viewers} can watch at the same time. Wait until somebody leaves.\n"
             with self._place(request, streams, busy, "5"):
                 return await self._stream(request)
 

@@ -105,7 +105,7 @@ class Places:
         return place
 
     def _take_away(self, place: Place) -> None:
-        # Free at once: the client's connection closes only in the event loop's next round.
+        # Free now: the client's connection closes only in the event loop's next round.
         self._drop(place)
         place.leave()
 

@@ -264,7 +264,7 @@ class _Game:
             assert self._wrote <= min(count, self._options.daily), "more than the day's was written"
 
     def _recover(self) -> None:
-        """Whoever was hostile is gone: within the longest pause frames are stored again, and can be seen."""
+        """The other user has stopped: within the longest pause frames are stored again, and are visible."""
         if not _is_folder(self._folder):
             self._folder.unlink(missing_ok=True)
         elif _is_folder(self._folder / ".budget.json"):

@@ -138,7 +138,7 @@ def _format(text: str) -> str:
 
 
 def _four(code: int) -> str:
-    """A FOURCC as text, without the spaces at its end; empty where there is none."""
+    """A FOURCC as text, without the spaces at its end; empty if there is none."""
     return code.to_bytes(4, "little").decode("ascii", "replace").rstrip("\0 ") if code > 0 else ""
 
 

@@ -38,7 +38,7 @@ def invoke_begins() -> None:
 
 
 def no_more_invokes() -> None:
-    """Call this when no network will run any more. Threads that wait for one go on."""
+    """Call this when no network will run any more. Threads that wait for one continue."""
     global _last
     _last = float("-inf")
     _began.set()
@@ -57,7 +57,7 @@ def background_work() -> Iterator[None]:
 def wait_for_invoke() -> None:
     """Wait until another thread has just begun to run a network.
 
-    Returns at once outside of ``background_work``, and where no network has run for two seconds.
+    Returns immediately outside of ``background_work``, and if no network has run for two seconds.
     """
     global _waiting
     if not _here.waits:

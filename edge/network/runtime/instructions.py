@@ -16,7 +16,7 @@ class Instructions:
 
     Attributes:
         name: for people, as ``AVX512 with VNNI``.
-        int8_dot_product: whether one of them multiplies and sums four int8 values at once. Only then is an int8 network
+        int8_dot_product: whether one of them multiplies and sums four int8 values together. Only then is an int8 network
             much faster than its float twin. None if this is not known.
     """
 
@@ -61,7 +61,7 @@ def instructions(cpuinfo: str, architecture: str) -> Instructions:
     Where its cores differ, only what all of them have counts, as in XNNPACK.
 
     Args:
-        cpuinfo: text of the file; empty where there is no such file.
+        cpuinfo: text of the file; empty if the file does not exist.
         architecture: as ``platform.machine()`` names it.
     """
     is_arm = architecture.startswith(("aarch64", "arm"))

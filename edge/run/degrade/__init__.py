@@ -1,1 +1,1 @@
-"""Less work while the device is too hot or frames come late, and more again later."""
+"""The degrade ladder: less work while the device is too hot or frames are late, and more again later."""

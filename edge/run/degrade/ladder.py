@@ -1,4 +1,4 @@
-"""The degrade ladder: less work, rung by rung, while the device is hot or frames come late; then back up again."""
+"""Ladder: reduces work rung by rung while the device is hot or frames are late, and then goes up again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LadderRules:
         late, punctual: the same for the share of late frames.
         settle: seconds that trouble must last before it goes down, and between two moves down: the effect of a move
             shows only after a while.
-        recover: seconds without trouble before it goes up. Where going up brought the trouble back, the next attempt
+        recover: seconds without trouble before it goes up. If going up brought the trouble back, the next attempt
             waits twice as long, up to ``longest``.
     """
 
@@ -35,7 +35,7 @@ class LadderRules:
 
 
 class Ladder:
-    """Decides which rung to stand on. It is told the time and the temperature, and measures nothing itself.
+    """Decides which rung to use. It gets the time and the temperature, and measures nothing itself.
 
     Args:
         rungs: from the most work to the least.
@@ -65,16 +65,16 @@ class Ladder:
     def update(
         self, now: float, temperature: float | None = None, throttled: str | None = None, late: float | None = None
     ) -> bool:
-        """Tell it how things are, about once a second.
+        """Update the ladder with the present state, about once a second.
 
         Args:
             now: seconds, monotonic.
             temperature: °C; None if it is unknown.
-            throttled: what holds the processor back, as the firmware says; None if nothing does.
+        throttled: the cause that slows the processor, from the firmware; None if there is none.
             late: the share of frames since the last update that missed their deadline; None without frames.
 
         Returns:
-            whether the rung changed.
+            Whether the rung changed.
         """
         trouble = self._trouble(temperature, throttled, late)
         calm = trouble is None and self._calm(temperature, late)

@@ -23,12 +23,12 @@ from quietcam.terminal.log import log
 __all__ = ["LadderDenoiser", "LadderOptions", "ScalableDenoiser", "open_ladder"]
 
 _TICK = 1.0  # seconds
-_GRACE = 0.5  # seconds that a smaller model which is being opened may take at the end
+_GRACE = 0.5  # seconds that the opening of a smaller model may still take at the end
 _PASSED = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
 
 
 class ScalableDenoiser(FrameDenoiser, Protocol):
-    """What the ladder asks of :class:`edge.network.denoiser.Denoiser`.
+    """The part of :class:`edge.network.denoiser.Denoiser` that the ladder needs.
 
     Attributes:
         strength: the network's share in what is shown, 0 to 1.
@@ -40,21 +40,21 @@ class ScalableDenoiser(FrameDenoiser, Protocol):
         """With ``half``, the network sees the frame at half its width and height."""
 
     def resume(self, after: FrameDenoiser | None = None) -> None:
-        """The next frame follows the last one of ``after``; None: it follows none."""
+        """Note that the next frame follows the last one of ``after``; None: it follows none."""
 
     def close(self) -> None:
-        """Give all back. May be called twice."""
+        """Free all memory and devices. May be called twice."""
 
 
 @dataclass(frozen=True)
 class LadderOptions:
-    """When the ladder takes work away, and its smaller model.
+    """When the ladder reduces work, and its smaller model.
 
     Attributes:
-        hot: °C from which on the device is too hot. Defaults to what suits this kind of processor.
-        deadline: seconds from the sensor until a frame is denoised; a later frame is late. 0: none ever is.
+        hot: °C from which on the device is too hot. The default depends on the kind of processor.
+        deadline: seconds from the sensor until a frame is denoised; a later frame is late. 0: no frame is ever late.
         smaller: a smaller model; None: the same model gets frames of half the size.
-        threads, device, gate: of the smaller model, as for :class:`edge.network.denoiser.Denoiser`.
+        threads, device, gate: options of the smaller model, as for :class:`edge.network.denoiser.Denoiser`.
 
     Raises:
         UsageError: a temperature outside 30 to 120 °C, or a negative deadline.
@@ -80,17 +80,17 @@ class LadderOptions:
 
 
 class LadderDenoiser(FrameDenoiser):
-    """Wraps a denoiser and does on each frame what the ladder's rung says. A frame that a sink keeps as a picture gets
-    all of the network.
+    """Wraps a denoiser and treats each frame as the ladder's rung says. A frame that a sink keeps as a picture gets
+    full treatment.
 
     Args:
-        denoiser: does all the work, or half-size frames.
-        ladder: decides.
-        thermometer: measures, started by somebody else.
-        deadline: seconds from the sensor until a frame is denoised; a later one is late. None: none ever is.
+        denoiser: treats frames at full or at half size.
+        ladder: decides which rung to use.
+        thermometer: measures the temperature; the caller starts it.
+        deadline: seconds from the sensor until a frame is denoised; a later one is late. None: no frame is ever late.
         smaller: opens a smaller model for frames of a shape ``(H, W, C)``. Called at the first rung that needs it, in a
-            thread of its own. Until that model is there, or where it fails or is None: frames of half the size.
-        wall: unix seconds. Only shown, never calculated with.
+            thread of its own. Until it is loaded, or if it fails or is None: frames of half the size.
+        wall: unix seconds, for display only.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class LadderDenoiser(FrameDenoiser):
         self._deadline = deadline
         self._smaller = smaller
         self._opened: ScalableDenoiser | None = None
-        self._opening = threading.Thread()  # replaced by the one that opens the smaller model
+        self._opening = threading.Thread()  # replaced by the thread that opens the smaller model
         self._lock = threading.Lock()
         self._closed = False
         self._refused: str | None = None  # why there is no smaller model
@@ -117,7 +117,7 @@ class LadderDenoiser(FrameDenoiser):
         self._ticked = float("-inf")
         self._seen = self._late = 0
         self._odd = False
-        self._last: ScalableDenoiser | None = None  # what worked on the last frame
+        self._last: ScalableDenoiser | None = None  # the denoiser of the last frame
 
     def plan(self, now: float) -> Plan:
         self._tick(now)
@@ -153,14 +153,14 @@ class LadderDenoiser(FrameDenoiser):
         self._denoiser.end()
 
     def report(self) -> dict[str, Any]:
-        """``ladder`` as ``Ladder.report``, with ``since`` when its rung is taken (seconds since 1970) and
+        """``ladder`` as ``Ladder.report``, with ``since``, the time at which the rung changed (seconds since 1970), and
         ``smaller_error``: why frames have half the size instead of going through the smaller model, or None.
         """
         ladder = {**self._ladder.report(), "since": self._since, "smaller_error": self._refused}
         return {**self._denoiser.report(), "ladder": ladder}
 
     def close(self) -> None:
-        """Close the smaller model; one that is still being opened is closed as soon as it is there."""
+        """Close the smaller model; one that is still being opened is closed as soon as it is open."""
         with self._lock:
             self._closed = True
             opened, self._opened, self._smaller = self._opened, None, None
@@ -169,7 +169,7 @@ class LadderDenoiser(FrameDenoiser):
         process.wait([self._opening], _GRACE)
 
     def _tick(self, now: float) -> None:
-        """Look at heat and lateness, about once a second; say what changed. Quick otherwise."""
+        """Check temperature and lateness, about once a second, and log changes. Between these checks it is quick."""
         if now - self._ticked < _TICK:
             return
         self._ticked = now
@@ -187,7 +187,7 @@ class LadderDenoiser(FrameDenoiser):
         return denoiser
 
     def _choose(self, rung: Rung, shape: tuple[int, ...]) -> tuple[ScalableDenoiser, bool]:
-        """Who works on a frame of ``shape`` ``(H, W, C)``, and whether on half its size."""
+        """The denoiser for a frame of ``shape`` ``(H, W, C)``, and whether it treats the frame at half its size."""
         if rung is Rung.FULL:
             return self._denoiser, False
         if self._opened is None:
@@ -204,7 +204,7 @@ class LadderDenoiser(FrameDenoiser):
         try:
             with gil_window.background_work():
                 opened = smaller(shape)
-        except Exception as error:  # noqa: BLE001  whatever is wrong with it, there is something to go on with
+        except Exception as error:  # noqa: BLE001  whatever is wrong with it, half the size remains
             self._refused = one_line(error)
             if not self._closed:
                 log.warning(
@@ -226,7 +226,7 @@ def open_ladder(
     """``denoiser`` with a ladder for this machine; the smaller model is closed at the end.
 
     Raises:
-        UsageError: there is no such smaller model.
+        UsageError: the smaller model does not exist.
         ModelError: it cannot be used.
     """
     from edge.child.trial import Trial

@@ -1,4 +1,4 @@
-"""Temperature: how warm the processor is, and what the firmware says is holding it back."""
+"""Temperature: the processor's temperature, and the causes that slow it, from the firmware."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from quietcam.process.stopping import process
 
 __all__ = ["Temperature", "Thermometer", "hot_by_default"]
 
-_PROCESSORS = ("cpu", "soc", "x86_pkg", "k10", "acpitz")  # the beginnings of what zones of processors are called
-_SECONDS_BETWEEN_CALLS = 10.0  # of vcgencmd, a process of its own
-_PULSE, _STALE = 1.0, 10.0  # seconds between two measurements; for which one holds
-_GRACE = 0.2  # seconds that the last one may take at the end
+_PROCESSORS = ("cpu", "soc", "x86_pkg", "k10", "acpitz")  # beginnings of the names of processors' zones
+_SECONDS_BETWEEN_CALLS = 10.0  # of vcgencmd, which is a separate process
+_PULSE, _STALE = 1.0, 10.0  # seconds between two measurements; seconds for which one is valid
+_GRACE = 0.2  # seconds that the last measurement may take at the end
 _FRESH = 0.5  # seconds for which a temperature is not read again
 
 
@@ -30,12 +30,12 @@ def hot_by_default() -> float:
 
 
 class Temperature:
-    """Reads the kernel's thermal zones and, on a Raspberry Pi, the firmware's flags. What does not exist is None.
+    """Reads the kernel's thermal zones and, on a Raspberry Pi, the firmware's flags. A value that does not exist is None.
 
     Args:
         root: the folder of sysfs.
         clock: seconds, monotonic.
-        ask: gives what ``vcgencmd get_throttled`` prints. Defaults to running it where it is installed.
+        ask: returns the output of ``vcgencmd get_throttled``. Defaults to running it, if it is installed.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Temperature:
         return self._temperature
 
     def throttled(self) -> str | None:
-        """What holds the processor back now, in words; None if nothing does, or where it is unknown."""
+        """The cause that slows the processor now, in words; None if there is none, or if it is unknown."""
         text: str | None = None
         with contextlib.suppress(OSError):
             text = self._flags.read_text(encoding="ascii")
@@ -75,8 +75,8 @@ class Temperature:
 
 
 class Thermometer:
-    """Measures once a second, in a thread of its own, what ``Temperature`` reads. Callers never wait, whatever the
-    kernel or the firmware does. After ``_STALE`` seconds without an answer nothing is known.
+    """Measures once a second, in a separate thread, what ``Temperature`` reads. Callers never wait, whatever the
+    kernel or the firmware does. After ``_STALE`` seconds without an answer, values are None.
 
     Args:
         make: makes the ``Temperature``, in that thread.
@@ -97,16 +97,16 @@ class Thermometer:
         return degrees if self._clock() - at < _STALE else None
 
     def throttled(self) -> str | None:
-        """What holds the processor back now, in words; None if nothing does, or where it is unknown."""
+        """The cause that slows the processor now, in words; None if there is none, or if it is unknown."""
         at, _, words = self._newest
         return words if self._clock() - at < _STALE else None
 
     def start(self) -> None:
-        """Start to measure. Once only."""
+        """Start to measure. Call it once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, or leave it behind if it hangs."""
+        """End the thread, or abandon it if it hangs."""
         self._stopped.set()
         process.wait([self._thread], _GRACE)
 
@@ -119,7 +119,7 @@ class Thermometer:
 
 
 def _zones(folder: Path) -> list[Path]:
-    """The zones of the processor; all zones where none has the name of a processor."""
+    """The zones of the processor; all zones if none has the name of a processor."""
     zones: list[tuple[Path, str]] = []
     for zone in sorted(folder.glob("thermal_zone*")):
         with contextlib.suppress(OSError):

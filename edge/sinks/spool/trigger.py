@@ -10,7 +10,7 @@ from quietcam.image import Image
 __all__ = ["Trigger"]
 
 _COLUMNS, _ROWS = 16, 12
-_STRIDE = 2  # every second pixel of every second row: noise averages out all the same
+_STRIDE = 2  # every second pixel of every second row: noise still averages out
 
 
 class Trigger:

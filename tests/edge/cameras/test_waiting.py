@@ -1,4 +1,4 @@
-"""A camera that is not there at the start is waited for."""
+"""A run waits for a camera that is missing at the start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 class TestWaiting:
-    """A camera that is not there at the start."""
+    """A camera that is missing at the start."""
 
     @staticmethod
     def waiting(device: FakeDevice) -> SupervisedCamera:
