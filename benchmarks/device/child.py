@@ -73,7 +73,7 @@ print(1000 * statistics.median(times[3:]))
 
 
 def main() -> int:
-    """Measure, print, append, judge."""
+    """Measure, print, append to the file, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=200, help="frames of each kind in each round")
     parser.add_argument("--rounds", type=int, default=10)

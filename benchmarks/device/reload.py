@@ -1,4 +1,4 @@
-"""How long frames wait while another model is loaded: the worst gap between two frames, all ways in turns in one run.
+"""How long frames wait while another model is loaded: the longest gap between two frames, all ways in turns in one run.
 
     python -m benchmarks.device.reload [--size 640x480] [--models A B] [--rounds 8] [--threads N] [--fps 30]
 
@@ -45,7 +45,7 @@ WINDOW = 2.0  # seconds over which the worst gap is looked for, at least
 
 
 class Noting(NullSink):
-    """Notes when each frame came."""
+    """Notes the time of each frame."""
 
     def __init__(self) -> None:
         super().__init__()

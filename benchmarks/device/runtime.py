@@ -1,8 +1,8 @@
-"""How close the runtime comes to the bare network: speed, start, memory, tiles.
+"""Compares the runtime with the bare network: speed, start, memory, tiles.
 
     python -m benchmarks.device.runtime [--frames 300] [--csv benchmarks/results/runtime.csv] [--models FOLDER]
 
-Nets of the shapes `small` and `nano` at 640x480 and 1920x1088 are made first (TensorFlow, a process of its own, kept in
+TensorFlow first makes networks shaped like `small` and `nano` at 640x480 and 1920x1088 (in its own process; kept in
 FOLDER) or taken from there; they pass their input through, so that the do-no-harm gate is open, which costs most. Then:
 
 - speed: bare invoke, the denoiser around it (gate on) and the whole pipeline from the synthetic camera to the null
@@ -10,11 +10,11 @@ FOLDER) or taken from there; they pass their input through, so that the do-no-ha
   invoke, "adds" the denoiser's mean minus that of invoke, both the median over ten rounds; "blended" is the same with
   strength 0.5: every pixel is blended.
 - start: from the start of the process until its first denoised frame comes out of it.
-- memory: what `quietcam run` holds after --frames frames.
+- memory: memory of `quietcam run` after --frames frames.
 - tail: depth-to-space on the host, for graphs that end before it.
-- tiles: 640x480 in tiles of 256 with the model that ships, against the frame taken whole: error by overlap.
+- tiles: 640x480 in tiles of 256 with the model that ships, compared with the whole frame: error by overlap.
 
-What must hold (exit code 3 when it does not), for `small` on one thread: share at least 0.95; adds at most 0.6 ms at
+Limits (exit code 3 if one is not kept), for `small` on one thread: share at least 0.95; adds at most 0.6 ms at
 640x480 and 2 ms at 1920x1080; first frame within 1 s; memory below 150 and 300 MiB; tail below 1 ms at 640x480.
 """
 
@@ -49,7 +49,7 @@ SHARE, ADDS, START, MEMORY, TAIL = 0.95, {480: 0.6, 1080: 2.0}, 1.0, {480: 150, 
 
 
 def main() -> int:
-    """Measure, print, append, judge."""
+    """Measure, print, append to the file, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=300, help="frames of each kind")
     parser.add_argument("--csv", type=Path, default=RESULTS / "runtime.csv")
@@ -98,7 +98,7 @@ Note = Callable[[str, str, float, bool | None], None]
 
 
 def speed(options: argparse.Namespace, note: Note) -> None:
-    """Shares of bare invoke, and what a frame costs beside it."""
+    """Shares of bare invoke, and the time that a frame takes beyond it."""
     for (width, height), size in FRAMES.items():
         for name in NETS:
             for threads in (1, 2):
@@ -116,7 +116,7 @@ def speed(options: argparse.Namespace, note: Note) -> None:
 
 
 def speed_here(words: list[str], frames: int) -> dict[str, Any]:
-    """What ``bench`` says of one model in this process."""
+    """The report of ``bench`` for one model in this process."""
     from edge.bench import bench
     from edge.network.modelfile import load_model
 
@@ -127,7 +127,7 @@ def speed_here(words: list[str], frames: int) -> dict[str, Any]:
 
 
 def start(options: argparse.Namespace, note: Note) -> None:
-    """How long one waits for the first denoised frame: of a picture, and of the synthetic camera at both sizes."""
+    """Time until the first denoised frame, of a picture, and of the synthetic camera at both sizes."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "a.png"
         write_picture(picture, np.tile(make_pair(1, 320, band=(22, 24))[0], (2, 2, 1))[:480, :640])
@@ -159,20 +159,22 @@ def first_frame(words: list[object]) -> float:
 
 
 def memory(options: argparse.Namespace, note: Note) -> None:
-    """Resident memory of a run: what it holds once it runs, and the most on the way, when scenes are rendered."""
+    """Resident memory of a run: while it runs, and at its peak, when scenes are rendered."""
     for (width, height), size in FRAMES.items():
         words = [sys.executable, "-m", "quietcam", "run", "--threads", 1, "--json", "-", "--frames", options.frames]
         words += ["--source", f"synthetic:size={width}x{height},fps=max", "--sink", "null"]
         words += ["--model", net_path(options.models, "small", size)]
         seen = resident(words)
         of = f"small, {width}x{height}, threads 1"
-        settled = statistics.median(seen[len(seen) // 2 : -3])  # scenes are rendered first; at the end all is let go
+        settled = statistics.median(
+            seen[len(seen) // 2 : -3]
+        )  # scenes are rendered first; at the end all memory is freed
         note("resident MiB", of, settled, settled < MEMORY[height])
         note("peak MiB", of, max(seen), None)
 
 
 def resident(words: list[object]) -> list[float]:
-    """MiB that a process held, looked at ten times a second."""
+    """Memory of a process in MiB, measured ten times a second."""
     seen = []
     with subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
         while child.poll() is None:
@@ -200,7 +202,7 @@ def tail(note: Note) -> None:
 
 
 def tiles(note: Note) -> None:
-    """What smaller overlaps cost in exactness, and larger ones in time."""
+    """The error of smaller overlaps, and the time of larger ones."""
     frame = np.ascontiguousarray(make_pair(5, 640, band=(22, 24))[0][:480])
     with Denoiser(resolve_model("demo_640x480_int8"), 1) as denoiser:
         whole = denoiser.denoise(frame)
@@ -214,12 +216,12 @@ def tiles(note: Note) -> None:
 
 
 def net_path(folder: Path, name: str, size: tuple[int, int]) -> Path:
-    """Where a net of one size lies."""
+    """The path of a network of one size."""
     return folder / f"{name}_{size[0]}x{size[1]}_int8.tflite"
 
 
 def make_nets(folder: Path) -> None:
-    """Untrained nets: they cost what trained ones cost."""
+    """Untrained networks, which take the same time as trained ones."""
     from quietcam.representative.set import RepresentativeSet, patch_sha256, save_set
     from train.model import build
 
@@ -238,7 +240,7 @@ def make_nets(folder: Path) -> None:
 
 
 def itself(*words: object) -> str:
-    """This script again, in a process of its own: what it prints."""
+    """Run this script again, in a separate process; returns its output."""
     command = [sys.executable, "-m", "benchmarks.device.runtime", *(str(word) for word in words)]
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 

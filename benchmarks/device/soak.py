@@ -1,4 +1,4 @@
-"""Whether memory stays flat over a run of many frames.
+"""Tests whether memory stays constant over a run of many frames.
 
     python -m benchmarks.device.soak [--frames 100000] [--model demo_256x256_int8] [--size 256x256]
 
@@ -26,7 +26,7 @@ GROWTH = 1.0  # MiB
 
 
 def main() -> int:
-    """Run, watch, judge."""
+    """Run, measure, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--model", default="demo_256x256_int8")
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def resident_mib() -> float:
-    """What this process holds now."""
+    """Memory, threads and open files of this process now."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
 

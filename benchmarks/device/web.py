@@ -1,4 +1,4 @@
-"""What viewers of the page cost, and how old a frame is when a viewer has it.
+"""Measures the time that viewers of the page take, and the age of a frame when a viewer has it.
 
     python -m benchmarks.device.web [--frames 300] [--rounds 5] [--model demo_640x480_int8] [--csv FILE]
 
@@ -6,7 +6,7 @@ The synthetic camera gives 640x480 at 30 frames a second to the network on one t
 turns, several rounds of each:
 
 - none: the page is served and nobody watches
-- encode: nobody watches, and every frame is encoded once in a thread of its own, the least that viewers need
+- encode: nobody watches, and every frame is encoded once in a separate thread, the least that viewers need
 - 1, 4 viewers: they read everything
 - stuck: 4 viewers that never read
 
@@ -14,7 +14,7 @@ turns, several rounds of each:
 of the rounds), "fps" the frames a second, "latency" from the sensor's timestamp until a viewer had the last byte of the
 frame (ms), "delivered" the share of frames that each viewer got.
 
-What must hold (exit code 3 when it does not): 4 viewers at most 1.10 of encode; stuck at most 1.05 of none; the median
+Limits (exit code 3 if one is not kept): 4 viewers at most 1.10 of encode; stuck at most 1.05 of none; the median
 latency below two frame times and the median time in the network.
 """
 
@@ -54,7 +54,7 @@ FOUR_TO_ENCODE, STUCK_TO_NONE, FRAME_TIMES = 1.10, 1.05, 2
 
 
 def main() -> int:
-    """Measure, print, append, judge."""
+    """Measure, print, append to the file, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=300, help="frames of each kind in each round")
     parser.add_argument("--rounds", type=int, default=5)
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 class EncodeSink(Sink):
-    """Encodes every frame once, as the page would, and throws it away."""
+    """Encodes every frame once, as the page would, and drops it."""
 
     name = "encode"
 
@@ -90,7 +90,7 @@ class EncodeSink(Sink):
 
 
 class Timed(WebSink):
-    """The page; remembers when the sensor took each frame."""
+    """The page; notes when the sensor took each frame."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -137,7 +137,7 @@ def measure(kind: str, model: str, frames: int) -> dict[str, Any]:
 
 
 def watch(port: int, viewers: int, read: bool) -> int:
-    """The other process: print, for each viewer, when it had which frame."""
+    """The other process: prints, for each viewer, the time of each frame."""
     arrivals: list[dict[int, float]] = [{} for _ in range(viewers)]
     threads = [threading.Thread(target=view, args=(port, read, found)) for found in arrivals]
     for thread in threads:
@@ -155,7 +155,7 @@ def view(port: int, read: bool, found: dict[int, float]) -> None:
         connection.sendall(b"GET /stream.mjpg HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
         if not read:
             connection.settimeout(1)
-            while True:  # never read: only look whether the server still holds the line
+            while True:  # never read: only check whether the server keeps the connection
                 time.sleep(0.5)
                 try:
                     connection.sendall(b"\r\n")
@@ -197,7 +197,7 @@ def summary(kind: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def judge(rows: dict[str, dict[str, Any]]) -> int:
-    """What must hold."""
+    """Check the limits."""
     bound = FRAME_TIMES * 1000 / FPS + rows["4 viewers"]["denoise_ms"]
     checks = {
         f"4 viewers at most {FOUR_TO_ENCODE} of encode": rows["4 viewers"]["to_encode"] <= FOUR_TO_ENCODE,

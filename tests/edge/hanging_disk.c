@@ -1,4 +1,4 @@
-/* LD_PRELOAD: a disk that hangs. While the file that HANGING_SWITCH names is there, whatever changes, makes or looks at a
+/* LD_PRELOAD: a disk that hangs. While the file that HANGING_SWITCH names exists, every call that changes, makes or reads a
    file below the folder HANGING_DISK waits, as on a network disk whose server is gone. */
 
 #define _GNU_SOURCE

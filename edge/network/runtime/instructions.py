@@ -16,7 +16,7 @@ class Instructions:
 
     Attributes:
         name: for people, as ``AVX512 with VNNI``.
-        int8_dot_product: whether one of them multiplies and sums four int8 values together. Only then is an int8 network
+        int8_dot_product: whether one of them multiplies and adds four int8 values. Only then is an int8 network
             much faster than its float twin. None if this is not known.
     """
 

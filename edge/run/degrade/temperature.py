@@ -30,7 +30,7 @@ def hot_by_default() -> float:
 
 
 class Temperature:
-    """Reads the kernel's thermal zones and, on a Raspberry Pi, the firmware's flags. A value that does not exist is None.
+    """Reads the kernel's thermal zones and, on a Raspberry Pi, the firmware's flags. Missing values are None.
 
     Args:
         root: the folder of sysfs.
