@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from convert.converter import convert_model, describe
 from convert.files import write_model
-from convert.quantize.ranges import Rule
+from convert.quantize.ranges import RangeRule
 from convert.quantize.scheme import Scheme
 from convert.recipes import get_recipe
 from quietcam.app.cli import run
@@ -46,7 +46,7 @@ def model_files(conversions, loaded, representative, tmp_path_factory):
         width=SIZE,
         height=SIZE,
         representative=representative,
-        scheme=Scheme(Rule(0.05), bias=False),
+        scheme=Scheme(RangeRule(0.05), bias=False),
     )
     made = {"float32": conversions["float32"], "int8": lossy}
     return {
