@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from quietcam.terminal.log import log
 
-# Fixtures that several folders share. Without TensorFlow they load all the same.
+# Fixtures that several folders share. They load without TensorFlow, too.
 pytest_plugins = ["tests.browser", "tests.converted", "tests.small_models"]
 
 ROOT = Path(__file__).parent

@@ -10,7 +10,7 @@ from collections.abc import Callable
 __all__ = ["WAIT", "ended", "until"]
 
 WAIT = 300.0
-"""Seconds. Only against hanging for ever: what a test finds never depends on how long something takes."""
+"""Seconds. Only a guard against endless waits: the result of a test never depends on how long something takes."""
 
 
 def until(holds: Callable[[], object], why: str | Callable[[], object] = "it never came to that") -> None:

@@ -296,7 +296,7 @@ class Child:
             self._ending.start()
 
     def _reap(self, grace: float) -> None:
-        """Wait for its end, in a thread of its own: a process may hang in the kernel for long."""
+        """Wait for its end, in a separate thread: a process may hang in the kernel for long."""
         if grace:
             try:
                 self._process.wait(grace)
@@ -337,7 +337,7 @@ def _error(message: bytes) -> QuietcamError:
         kind = getattr(errors, str(name), None)
         if isinstance(kind, type) and issubclass(kind, QuietcamError):
             return kind(str(text))
-    return ChildError("It sent something that is no answer")
+    return ChildError("It sent an invalid answer")
 
 
 def _signal(number: int) -> str:

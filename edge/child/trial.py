@@ -42,12 +42,12 @@ class Trial:
         It runs its golden frame, and frames of ``shape`` ``(H, W, C)`` at their own size and at half of it.
 
         Args:
-            model: to be tried.
+            model: the model to try.
             shape: of the frames that it is meant for.
             threads, overlap: as for :class:`edge.network.denoiser.Denoiser`.
 
         Raises:
-            ModelError: anything went wrong there. This process is not affected.
+            ModelError: the trial failed. This process is not affected.
         """
         manifest = dump_json(model.manifest.to_dict()).encode() if model.manifest else b"null"
         argument = {
@@ -59,7 +59,7 @@ class Trial:
         try:
             with self._started(argument, _memory(model, shape), model.content, manifest) as child:
                 if bytes(child.answer(PATIENCE)) != DONE:
-                    raise ChildError("It sent what is no answer")
+                    raise ChildError("It sent an invalid answer")
         except (ChildError, OSError) as error:
             raise ModelError(
                 "A model must run whole frames in a child process before it takes over. Received: "

@@ -19,7 +19,7 @@ _KILLED = 0.2  # seconds in which a killed process ends, unless it hangs in the 
 
 
 class Worker:
-    """Runs one interpreter in a thread of its own. The thread that waits for an answer fetches the result.
+    """Runs one interpreter in its own thread. The thread that waits for an answer fetches the result.
 
     Args:
         device: that the interpreter runs on.

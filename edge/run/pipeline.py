@@ -37,7 +37,7 @@ class Pipeline:
     From a file, every frame is processed in order, at the pace of the slowest part, and any error ends the run. From a
     live camera, the newest frame waits while the network or a sink is busy; older frames are dropped and counted. A
     sink or a network that fails after it has worked does not stop the others. The network runs in the caller's thread,
-    each sink in a thread of its own. The memory of denoised frames is used again.
+    each sink in its own thread. The memory of denoised frames is used again.
 
     While the denoiser plans less than full treatment, the pipeline asks each sink before a frame whether it keeps
     that frame as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are, the

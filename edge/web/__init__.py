@@ -1,1 +1,1 @@
-"""The live page and its endpoints: an HTTP server in a thread of its own, fed by the sink `web`."""
+"""The live page and its endpoints: an HTTP server in its own thread, which gets frames from the sink `web`."""

@@ -140,7 +140,7 @@ class Hub:
 
     @contextlib.contextmanager
     def watch(self, key: Key, brief: bool = False) -> Iterator[Viewer]:
-        """A viewer, who gets frames that are newer than this call. ``brief``: only wants one of them, and one from
+        """A viewer that gets frames that are newer than this call. ``brief``: it wants only one frame, and one from
         which the ladder took nothing away.
         """
         latest = self._latest.get(key)

@@ -16,7 +16,7 @@ class Place:
     """A place that is taken.
 
     Attributes:
-        client: who took it.
+        client: the client that took it.
         leave: called when another client needs it; the place is free from then on.
         idle: its client does not use it now.
         kept: no other client gets it while its client, which has shown the right token or needs none, uses it.

@@ -49,7 +49,7 @@ class Disk:
             number = len(self.calls)
             self.calls.append(name)
             if number == self._at or (self._for_good and 0 <= self._at < number):
-                if name == "close":  # the kernel lets go of it all the same
+                if name == "close":  # the kernel still closes it
                     real(*arguments, **options)
                 raise OSError(self._errno, os.strerror(self._errno))
             return real(*arguments, **options)

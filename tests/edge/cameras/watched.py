@@ -26,7 +26,7 @@ class FakeDevice:
 
     def __init__(self) -> None:
         self.there = True
-        self.returns = False  # after one attempt to open it while it is gone
+        self.returns = False  # after one attempt to open it while it is unplugged
         self.size = (8, 6)
         self.frozen = False
         self.wake: threading.Event | None = None  # if an event, reading hangs until it is set

@@ -1,4 +1,4 @@
-"""While native code or a child process hangs, whoever reports, changes, stops or closes has an answer at once."""
+"""While native code or a child process hangs, calls that report, change, stop or close return immediately."""
 
 from __future__ import annotations
 

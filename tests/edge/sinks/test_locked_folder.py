@@ -24,7 +24,7 @@ class TestGone:
         assert store.ensure()
         assert not store.ensure()
         assert (store.entries, store.size) == ((), 0)
-        assert store.add(FILE).name[:10] == "0000000001"  # numbers go on
+        assert store.add(FILE).name[:10] == "0000000001"  # numbers continue
         assert len(names(folder)) == 1
         with pytest.raises(UsageError, match="belongs to one process"):
             opened(folder)

@@ -62,7 +62,7 @@ def test_a_sink_that_failed_is_opened_again_later(
             super().write(frame, denoised)
 
     def before(index: int) -> None:
-        if index == 1:  # the camera goes on until the sink is back
+        if index == 1:  # the camera continues until the sink is back
             until(lambda: "close" in said)
         elif index == 59:
             until(lambda: bool(sink.taken))
