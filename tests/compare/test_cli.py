@@ -139,7 +139,7 @@ def test_every_key_of_the_report_is_described(model_files, sidd_folder, tmp_path
     arguments = ["compare", *models, "--data", str(sidd_folder), "--classic", "blur", "--max-drop", "20"]
     assert run([*arguments, "--json", str(tmp_path / "c.json")]) == 0
     described = set(
-        re.findall(r"`([a-z_0-9]+)`", (ROOT / "docs" / "how-to" / "compare-models.md").read_text(encoding="utf-8"))
+        re.findall(r"`([a-z_0-9]+)`", (ROOT / "docs" / "reference" / "comparison.md").read_text(encoding="utf-8"))
     )
     # Where keys are data: names of rows, values of groups, steps, percents, and another document.
     free = {"groups", "iso", "phone", "brightness", "strengths", "histogram", "percentiles", "psnr", "ssim", "tools"}
