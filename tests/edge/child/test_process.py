@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -150,6 +151,7 @@ def test_what_it_prints_goes_nowhere_and_never_holds_it_up(capfd: pytest.Capture
 
 def test_one_that_prints_for_ever_is_given_up() -> None:
     child = Child(f"{JOBS}:print_for_ever")
+    until(lambda: bool(select.select([child._heard], [], [], 0)[0]))  # it runs and prints
     with pytest.raises(ChildError, match=r"did not answer within 0\.5 s; its last words: chatter chatter"):
         child.answer(0.5)
     assert child.join(WAIT)
