@@ -125,7 +125,7 @@ def test_an_error_of_ours_is_that_error_here_though_the_child_hangs_after_it() -
 )
 def test_a_damaged_answer_is_an_error_of_ours(message: str) -> None:
     with Child(f"{JOBS}:garbage", message) as child:
-        with pytest.raises(ChildError, match="no answer"):
+        with pytest.raises(ChildError, match="invalid answer"):
             child.answer(WAIT)
         child.kill()
 

@@ -141,7 +141,7 @@ class TestOf:
 
     def test_another_answer_is_no_success(self, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_JOB", "tests.edge.jobs:tell")
-        with pytest.raises(ModelError, match="no answer"):
+        with pytest.raises(ModelError, match="invalid answer"):
             Trial().of(load_model(small), (32, 32, 3), 1)
 
     def test_numbers_must_be_numbers(self, nan: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_scale_of_1_255_counts_up_to_rounding(
 def test_a_missing_file_and_a_folder_are_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         load_model(tmp_path / "none.tflite")
-    with pytest.raises(UsageError, match="no file"):
+    with pytest.raises(UsageError, match="not a file"):
         load_model(tmp_path)
 
 
