@@ -10,7 +10,7 @@ import typer
 
 from quietcam.errors import UsageError
 from quietcam.limits import MOST_COUNT, MOST_THREADS
-from quietcam.terminal.options import Json, Side, number, whole, writable
+from quietcam.terminal.options import Json, MaxDrop, MaxDropIsoOrNone, Pairs, Side, whole, writable
 
 if TYPE_CHECKING:
     from compare.scores import Comparison
@@ -38,9 +38,7 @@ def compare_command(
             "about the first. A quantized model is compared with the float model of the same weights."
         ),
     ],
-    data: Annotated[
-        Path, typer.Option(help="Pairs: SIDD as it is downloaded, or a folder that holds noisy/ and clean/.")
-    ],
+    data: Pairs,
     split: Side = "all",
     limit: Annotated[
         int | None, typer.Option(parser=whole(1, MOST_COUNT), help="Use at most so many pairs, evenly spread.")
@@ -66,25 +64,14 @@ def compare_command(
     html: Annotated[
         Path | None, typer.Option(callback=writable, help="Write a report with pictures to this file.")
     ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DB",
-            parser=number(0, 100),
-            help="Exit with 3 when a quantized model loses more than this to its float model, over all pictures or "
-            "over the pictures of one ISO bucket (of at least 3).",
-        ),
-    ] = None,
-    max_drop_iso: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DB", parser=number(0, 100), help="Another limit for the ISO buckets. Default: --max-drop."
-        ),
-    ] = None,
+    max_drop: MaxDrop = None,
+    max_drop_iso: MaxDropIsoOrNone = None,
 ) -> None:
     """Compare float and quantized models on the same pairs: quality, size, time, layers, pictures.
 
     Example: `quietcam compare m_float32.tflite m_int8.tflite --data pairs/ --classic nlm --html report.html`
+
+    Without --max-drop-iso, --max-drop is also the limit for each ISO bucket.
 
     For .tflite files the extra `edge` is enough, so this runs on the device too.
     """

@@ -24,13 +24,13 @@ from quietcam.representative.set import RepresentativeSet, load_set
 __all__ = ["MAX_DROP", "MAX_DROP_ISO", "convert"]
 
 MAX_DROP = 0.1
-"""dB that int8 may lose to its float twin before it is warned of."""
+"""dB that int8 may lose to its float twin without a warning."""
 
 MAX_DROP_ISO = 0.25
 """The same for the worst ISO bucket."""
 
-_SIDE = 256  # pixels of a square, where nobody names a size
-_CORAL_SIDE = 128  # likewise for an Edge TPU, of a network that is not of our family
+_SIDE = 256  # width and height in pixels, when no size is given
+_CORAL_SIDE = 128  # the same for an Edge TPU, when quietcam did not build the network
 
 Size = str | tuple[int, int]
 """``"640x480"`` or ``(640, 480)``: width and height in pixels."""
@@ -57,27 +57,29 @@ def convert(
         run_or_model: a run directory, a ``.keras`` or ``.h5`` file, a SavedModel folder, the name of a model that
             ships, or a float32 or int8 ``.tflite`` that was converted before.
         recipe: ``float32``, ``float16``, ``dynamic_int8``, ``int8`` or ``int8x16``, or several of them. Defaults to
-            float32 and int8; of a ``.tflite`` and for a Coral to int8.
-        size: of the frames; or several sizes. Defaults to the size that the file was built for, else 256x256.
-        representative: the representative set, or its file: int8 ranges are measured on it. A ``.tflite`` has ranges
-            already, and those that this set exceeds are widened.
+            float32 and int8; for a ``.tflite`` or a Coral, to int8.
+        size: size of the frames, or several sizes. Defaults to the size that the file was built for, or to 256x256 if
+        it was built for any size.
+        representative: the representative set that int8 ranges are measured on, or its file. A ``.tflite`` already has
+            ranges; those that this set exceeds are widened.
         out: the folder for the models; those for a Coral go into its subfolder ``coral``.
-        target: ``coral`` for int8 throughout, an end before depth-to-space and a tile size chosen by memory.
-        data: pairs, or their folder, to measure on what int8 loses. Without them the loss is estimated.
-        split: the side of the pairs' split by scene, as ``validation``; where ``data`` is a folder.
-        max_drop: what int8 may lose to its float twin, dB. Defaults to 0.1; where it is given, a network of which no
-            loss can be told is refused.
+        target: ``coral`` makes a model that is int8 throughout, ends before depth-to-space, and has a tile size chosen
+        by memory.
+        data: pairs, or their folder, on which the loss of int8 is measured. Without them the loss is estimated.
+        split: which side of the split by scene to use, such as ``validation``. Applies when ``data`` is a folder.
+        max_drop: how many dB int8 may lose to its float twin. Defaults to 0.1. If it is given, a network whose loss
+            cannot be measured or estimated is refused.
         max_drop_iso: the same for the worst ISO bucket of at least 3 pictures.
-        rescue: when int8 loses more, try what may help.
+        rescue: if int8 loses more, try remedies.
         name: what the files' names begin with. Defaults to the run's name.
 
     Returns:
-        The models that were written, as a sequence, and what was measured. ``outcome.holds`` tells whether int8 loses
-        no more than it may.
+        The models that were written, as a sequence, and what was measured. ``outcome.holds`` is true if the loss of
+        int8 is within the limits.
 
     Raises:
-        UsageError: a parameter is wrong, or they do not go together.
-        ModelError: the network cannot be converted, or what came out breaks the contract of model files.
+        UsageError: a parameter is wrong, or two parameters exclude each other.
+        ModelError: the network cannot be converted, or the result breaks the contract of model files.
         DataError: the representative set or the pairs cannot be used.
         StorageError: a model cannot be written.
         MissingExtraError: TensorFlow is not installed, and this conversion needs it.
@@ -91,7 +93,7 @@ def convert(
         ('nano_64x64_int8.tflite', 'int8', (64, 64))
         >>> folder.cleanup()
     """
-    # All that can be wrong about the parameters comes before TensorFlow takes its seconds.
+    # Check all parameters before importing TensorFlow, which takes seconds.
     is_coral = target == "coral"
     source = find_source(Path(run_or_model))
     recipes = _recipes(recipe, is_coral, source.suffix == ".tflite")
@@ -132,7 +134,7 @@ def _recipes(names: str | Sequence[str] | None, is_coral: bool, is_finished: boo
     recipes = [get_recipe(each) for each in dict.fromkeys([names] if isinstance(names, str) else names or usual)]
     if is_coral and any(not each.is_full_int8 for each in recipes):
         raise UsageError(
-            "For a Coral only int8 models are made: nothing else maps to an Edge TPU. Received: "
+            "A model for a Coral must be int8: nothing else maps to an Edge TPU. Received:  "
             f"{', '.join(each.name for each in recipes)}. Remedy: `recipe=int8`, or `target=cpu` for the others."
         )
     return recipes
@@ -155,12 +157,12 @@ def _load(source: Path) -> LoadedModel:
 
 
 def _check_gated(loaded: LoadedModel, recipes: Sequence[Recipe], chosen: RepresentativeSet | None) -> None:
-    """Refuse a limit where no int8 model is made from ranges, so that there is no loss to hold against it."""
+    """Refuse a limit if no int8 model is made from ranges: then there is no loss to compare with the limit."""
     has_ranges = loaded.carries_ranges or (bool(loaded.finished) and chosen is None)
     if has_ranges or not any(each.is_full_int8 for each in recipes):
         raise UsageError(
-            "`max_drop` compares int8 with the float network that it is made of. Received: "
-            + ("a network that has its ranges already." if has_ranges else "no `recipe=int8`.")
+            "`max_drop` compares int8 with the float network that it is made from. Received: "
+            + ("a network that already has its ranges." if has_ranges else "no `recipe=int8`.")
             + " Remedy: quietcam compare FLOAT.tflite INT8.tflite --data DIR --max-drop DB"
         )
 

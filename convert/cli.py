@@ -1,4 +1,4 @@
-"""The command convert; what else this stage mounts."""
+"""The command convert, and the mounting of the commands of this stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 import convert.coral.cli
 from quietcam.errors import GateError
-from quietcam.terminal.options import Json, Side, number
+from quietcam.terminal.options import Json, MaxDrop, MaxDropIso, PairsOrNone, Side
 
 __all__ = ["mount"]
 
@@ -18,7 +18,7 @@ _MAX_DROP_ISO = 0.25
 
 
 class Target(StrEnum):
-    """What a graph is made for."""
+    """The hardware that a model is made for."""
 
     CPU = "cpu"
     CORAL = "coral"
@@ -53,15 +53,18 @@ def convert_command(
         list[str] | None,
         typer.Option(
             metavar="WIDTHxHEIGHT",
-            help="Size of the frames; may be given several times. Default: the size that the file was built for, else "
-            "256x256.",
+            help="Size of the frames; may be given several times. Default: the size that the file was built for, or "
+            "256x256 if it was built for any size.",
         ),
     ] = None,
     tile: Annotated[
-        list[str] | None, typer.Option(metavar="SIDE", help="The same for a square; may be given several times.")
+        list[str] | None, typer.Option(metavar="SIDE", help="Side of square frames; may be given several times.")
     ] = None,
     target: Annotated[
-        Target, typer.Option(help="coral: int8 throughout, ends before depth-to-space, tile size chosen by memory.")
+        Target,
+        typer.Option(
+            help="coral makes an int8 model that ends before depth-to-space, with a tile size that fits the memory."
+        ),
     ] = Target.CPU,
     representative: Annotated[
         Path | None,
@@ -70,22 +73,10 @@ def convert_command(
             "ranges; those that this set exceeds are widened."
         ),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Pairs to measure what int8 loses. Without them, the loss is estimated.")
-    ] = None,
+    data: PairsOrNone = None,
     split: Side = "all",
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DB", parser=number(0, 100), help="Exit with 3 when int8 loses more than this to its float twin."
-        ),
-    ] = None,
-    max_drop_iso: Annotated[
-        float,
-        typer.Option(
-            metavar="DB", parser=number(0, 100), help="The same limit for the worst ISO bucket of at least 3 pictures."
-        ),
-    ] = _MAX_DROP_ISO,
+    max_drop: MaxDrop = None,
+    max_drop_iso: MaxDropIso = _MAX_DROP_ISO,
     rescue: Annotated[
         bool,
         typer.Option(
@@ -94,22 +85,23 @@ def convert_command(
             "samples, and layers in float.",
         ),
     ] = False,
-    name: Annotated[
-        str | None, typer.Option(help="What the models' names begin with. Default: the run's name.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="First part of the models' names. Default: the run's name.")] = None,
     json: Json = None,
 ) -> None:
     """Convert a trained network, or a model that ships, to TFLite: NAME_WxH_RECIPE.tflite with its manifest.
 
+    The loss of int8 is measured on --data; without it, the loss is estimated on the representative set.
+
     Example: `quietcam convert runs/mine --recipe float32 --recipe int8 --representative rep.npz --out models`
 
-    A model that ships for frames of another size, with the same pixels: `quietcam convert small --size 1280x720`
+    For frames of another size, with the same pixels as before: `quietcam convert small --size 1280x720`
 
-    The same for a Coral: `quietcam convert small --target coral`
+    For a Coral: `quietcam convert small --target coral`
 
     With ranges from your own camera: `quietcam convert small --representative rep.npz --name mine`
 
-    With a gate, and what helps if it does not hold: add `--data pairs --split validation --max-drop 0.1 --rescue`
+    With a quality gate, and remedies if int8 loses too much: add `--data pairs --split validation --max-drop 0.1
+    --rescue`
     """
     from convert.api import convert
     from convert.files import read_size, read_tile

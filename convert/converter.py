@@ -1,4 +1,4 @@
-"""From a Keras model to a TFLite model of one size, read back and held against what was asked for."""
+"""Converts a Keras model to a TFLite model of one size, reads it back and checks it against the contract."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Conversion:
 
     Attributes:
         content: the ``.tflite`` without manifest.
-        graph: what was read back from it.
-        removed: kinds of the operators that were taken out because they change nothing.
-        block: the side of the blocks of a depth-to-space that is left to the host; 0 where the graph gives the picture.
-        scheme: how int8 was made from ranges; None for other recipes, and where QAT brought the ranges.
-        finished: the finished file of another size that it was taken from; None where it was made anew.
+        graph: the graph that was read back from it.
+        removed: kinds of the operators that were removed because they change nothing.
+        block: block side of the depth-to-space that is left to the host; 0 if the graph outputs the picture.
+        scheme: how int8 was made from ranges; None for other recipes, and if QAT supplied the ranges.
+        finished: the finished file of another size that it was made from; None if it was newly converted.
     """
 
     content: bytes
@@ -49,12 +49,12 @@ class Conversion:
 
     @property
     def recipe_name(self) -> str:
-        """The recipe's, or another where layers were left in float: that is no int8 model."""
+        """The recipe's name, or another name if layers were left in float: such a model is not int8."""
         return MIXED if self.scheme and self.scheme.excluded else self.recipe.name
 
 
 def prepare(loaded: LoadedModel, representative: RepresentativeSet) -> Prepared:
-    """Measure the float network on the representative set, for as many int8 conversions as are wanted."""
+    """Measure the float network on the representative set, once for any number of int8 conversions."""
     height, width = Prepared.patch_size(representative)
     width, height = loaded.fit(width, height)
     kept = loaded.finished.get("int8")
@@ -76,15 +76,15 @@ def convert_model(
     """Convert for frames of one size, batch 1. The same inputs give the same bytes.
 
     Args:
-        representative: the set that ranges are taken from, where they are needed.
-        prepared: what ``prepare`` made of the two; saves measuring again for each size.
+        representative: the set that ranges are measured on, if ranges are needed.
+        prepared: the result of ``prepare`` for the model and the set; avoids measuring again for each size.
         scheme: how int8 is made from ranges.
-        is_coral: end before depth-to-space, and let nothing but int8 pass: a graph for the Edge TPU.
+        is_coral: make a graph for the Edge TPU, which ends before depth-to-space and is int8 throughout.
 
     Raises:
-        UsageError: the size is no multiple of the network's stride, ranges are needed and nothing gives them, or a
-            float recipe is asked of a network in tfmot's wrappers.
-        ModelError: the converter refuses the model, or what came out breaks the contract.
+        UsageError: the size is not a multiple of the network's stride, ranges are needed and nothing supplies them, or
+            a float recipe is requested for a network in tfmot's wrappers.
+        ModelError: the converter refuses the model, or the result breaks the contract.
     """
     loaded.check_size(width, height)
     check_ranges(loaded, recipe, representative)
@@ -118,18 +118,19 @@ def convert_model(
 def check_contract(
     graph: Graph, recipe: Recipe, shape: tuple[int, int, int, int], block: int = 0, is_mixed: bool = False
 ) -> None:
-    """Hold a graph against the contract of models that ship.
+    """Check a graph against the contract of models that ship.
 
-    One input and one output of ``shape``, everything static; with full int8 every operator int8 (so no SHAPE or PACK of
-    a dynamic batch is left, nor a QUANTIZE at an end), weights per channel, and both ends the pixel identity; else
-    float32 ends, and weights and activations as the recipe says.
+    The graph has one input and one output of ``shape``, and every shape is static. In full int8 every operator is int8
+    (so no SHAPE or PACK of a dynamic batch is left, and no QUANTIZE at an end), weights have one scale per channel,
+    and both ends are the pixel identity. With other recipes the ends are float32, and weights and activations have the
+    types that the recipe states.
 
     Args:
-        block: the output is in blocks of so many pixels, its depth-to-space left to the host; 0: it is the picture.
+        block: block side of the depth-to-space that is left to the host; 0 if the output is the picture.
         is_mixed: some operators were left in float on purpose.
 
     Raises:
-        ModelError: it breaks the contract; says where, and what to do about it.
+        ModelError: the graph breaks the contract; the message says where, and what to do about it.
     """
     ends = (*graph.inputs, *graph.outputs)
     batch, height, width, channels = shape
@@ -142,7 +143,7 @@ def check_contract(
         )
     if not graph.is_static:
         dynamic = next(tensor for tensor in graph.tensors if -1 in tensor.shape)
-        raise _broken("static shapes", f"{dynamic.name} {dynamic}", "take layers out that ask for a shape at run time")
+        raise _broken("static shapes", f"{dynamic.name} {dynamic}", "remove layers that read a shape at run time")
     if not recipe.is_full_int8:
         if any(end.dtype != "float32" for end in ends):
             raise _broken("float32 ends", "; ".join(map(str, ends)), "convert a float model, without fake quantization")
@@ -153,9 +154,10 @@ def check_contract(
         op = others[0]
         raise _broken(
             "int8 in every operator",
-            f"{len(others)} of {len(graph.ops)} without, first {op.kind} ({', '.join(map(str, op.activations))})",
-            "with QAT, fake-quantize the outputs of the layers before and after it, and the last Add at [0, 1] in the "
-            "place of a clip; else replace the layer by one that has an int8 kernel",
+            f"{len(others)} of {len(graph.ops)} are not int8, the first is {op.kind} "
+            f"({', '.join(map(str, op.activations))})",
+            "with QAT, fake-quantize the outputs of the layers before and after it, and fake-quantize the last Add at "
+            "[0, 1] instead of a clip; without QAT, replace the layer by one that has an int8 kernel",
         )
     shared = next((op for op in graph.ops if op.is_int8 and not _is_per_channel(op)), None)
     if shared is not None:
@@ -176,14 +178,14 @@ def check_contract(
 
 
 def _is_per_channel(op: Op) -> bool:
-    """True for all but a convolution whose channels share a scale; one channel has none to share."""
+    """False for a convolution whose channels share one scale; True for all else, and for a single channel."""
     if op.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or op.weights is None:
         return True
     return len(op.weights.scales) == op.weights.shape[3 if op.kind == "DEPTHWISE_CONV_2D" else 0]
 
 
 def _check_types(graph: Graph, recipe: Recipe) -> None:
-    """Of a model with float ends: did the recipe do what it says?"""
+    """Check that a model with float ends has the types that the recipe states."""
     if recipe.activations == "int16":
         inner = [op for op in graph.ops if op.weights is not None]
         others = [op for op in inner if any(each.dtype != "int16" for each in op.activations)]
@@ -191,14 +193,13 @@ def _check_types(graph: Graph, recipe: Recipe) -> None:
             op = others[0]
             raise _broken(
                 "int16 activations in every operator with weights",
-                f"{len(others)} of {len(inner)} without, first {op.kind} ({', '.join(map(str, op.activations))})",
+                f"{len(others)} of {len(inner)} are not int16, the first is {op.kind} "
+                f"({', '.join(map(str, op.activations))})",
                 "replace the layer by one that has an int16 kernel, or choose another recipe",
             )
     types = {each.dtype for op in graph.ops for each in op.inputs if each.is_constant and len(each.shape) == 4}
     if types and recipe.weights not in types and any(op.weights is not None for op in graph.ops):
-        remedy = (
-            "choose `recipe=float32`: TFLite leaves small weights as they are (under 1024 values with dynamic_int8)"
-        )
+        remedy = "choose `recipe=float32`: TFLite does not change small weights (under 1024 values with dynamic_int8)"
         raise _broken(f"{recipe.weights} weights", ", ".join(sorted(types)), remedy)
 
 
@@ -210,10 +211,11 @@ def describe(
     loss: Loss | None = None,
     fault: Fault | None = None,
 ) -> Manifest:
-    """The manifest of a conversion: what it is, and what made it.
+    """The manifest of a conversion: what the model is, and what made it.
 
     Args:
-        loss: what int8 loses to the float network. fault: what is wrong with that one.
+        loss: what int8 loses to the float network.
+        fault: what is wrong with the float network.
     """
     graph, architecture = conversion.graph, loaded.architecture
     if conversion.finished is not None:
@@ -264,16 +266,18 @@ def describe(
 
 
 def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:
-    """Refuse a recipe whose ranges nothing gives, or a model that brings those of another recipe.
+    """Refuse a recipe whose ranges nothing supplies, and a model that has ranges for another recipe.
 
     Raises:
-        UsageError: it is so, or the set has other channels than the model.
+        UsageError: the recipe is refused, or the set and the model have different numbers of channels.
     """
     is_finished = recipe.name in loaded.finished and (representative is None or not recipe.needs_ranges)
     if loaded.finished and not is_finished and "float32" not in loaded.finished:
         raise UsageError(
-            f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made of the float32 twin, which must "
-            f"lie beside the model. Received: {loaded.path}, without a twin. Remedy: put the twin there, or "
+            f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made from the float32 twin, which "
+            f"must "
+            f"be in the same folder as the model. Received: {loaded.path}, without a twin. Remedy: put the twin "
+            f"there, or "
             "convert the run."
         )
     if is_finished or not recipe.needs_ranges:
@@ -281,19 +285,20 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
     if loaded.carries_ranges:
         if not recipe.is_full_int8:
             raise UsageError(
-                f"Recipe {recipe.name} takes a model without fake quantization, which is for int8. Received: "
-                f"{loaded.path}, with it. Remedy: convert the run that QAT started from, or choose `recipe=int8`."
+                f"Recipe {recipe.name} needs a model without fake quantization, which is for int8 only. Received: "
+                f"{loaded.path}, with fake quantization. Remedy: convert the run that QAT started from, or choose "
+                f"`recipe=int8`."
             )
         return
     if representative is None:
         raise UsageError(
-            f"Recipe {recipe.name} needs noisy pictures to take its ranges from. Received: no `representative`. "
+            f"Recipe {recipe.name} needs noisy pictures to measure its ranges on. Received: no `representative`. "
             "Remedy: quietcam calibrate --data DIR --out representative.npz, then `representative=representative.npz`"
         )
     if representative.channels != loaded.channels:
         raise UsageError(
             f"The representative set must have the model's {loaded.channels} channels. "
-            f"Received: {representative.channels}. Remedy: calibrate on pictures of that kind."
+            f"Received: {representative.channels}. Remedy: calibrate on pictures with as many channels as the model."
         )
 
 

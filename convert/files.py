@@ -1,4 +1,4 @@
-"""Writes model files: under the agreed names, whole, with manifest, and only after the device's code has run them."""
+"""Writes model files atomically, under the agreed names, with a manifest, after the device's code has run them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def model_filename(manifest: Manifest) -> str:
 
 
 def read_tile(text: str) -> tuple[int, int]:
-    """``256`` as ``(width, height)`` of a square in pixels.
+    """Parse ``256`` as the ``(width, height)`` of a square in pixels.
 
     Raises:
-        UsageError: it is no such number.
+        UsageError: the text is not such a number.
     """
     if not re.fullmatch(r"[1-9]\d{0,4}", text):
         raise UsageError(
@@ -38,14 +38,14 @@ def read_tile(text: str) -> tuple[int, int]:
 
 
 def check_name(name: str) -> str:
-    """``name`` itself, when it can stand in front of a file name.
+    """Return ``name`` if a file name can begin with it.
 
     Raises:
-        UsageError: otherwise.
+        UsageError: it cannot.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(
-            "A model's name has up to 100 letters, digits, dots, dashes and underscores. Received: "
+            "A model's name must have 1 to 100 letters, digits, dots, dashes and underscores. Received: "
             f"{printable(name)[:_SHOWN]}. "
             "Remedy: give another one with `name`."
         )
@@ -53,10 +53,10 @@ def check_name(name: str) -> str:
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """``640x480`` as ``(width, height)`` in pixels.
+    """Parse ``640x480`` as ``(width, height)`` in pixels.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not such a size.
     """
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
     if found is None or int(found[1]) * int(found[2]) > MOST_FRAME_PIXELS:
@@ -70,14 +70,14 @@ def read_size(text: str) -> tuple[int, int]:
 def write_model(folder: Path, content: bytes, manifest: Manifest, created: str | None = None) -> Path:
     """Write a model and its sidecar into ``folder``; return the model's path.
 
-    The file gets its name only after the device's code has loaded it, checked its ends and run the golden frame, which
-    the manifest then holds.
+    The file gets its name only after the device's code has loaded it, checked its ends and run the golden frame. The
+    manifest then holds the golden frame.
 
     Args:
-        created: a date for the sidecar. Defaults to none.
+        created: date of creation for the sidecar. Defaults to no date.
 
     Raises:
-        ModelError: the device would refuse it.
+        ModelError: the device would refuse the model.
         StorageError: it cannot be written.
     """
     path = folder / model_filename(manifest)
@@ -88,8 +88,11 @@ def write_model(folder: Path, content: bytes, manifest: Manifest, created: str |
         temporary.write_bytes(attach_manifest(content, manifest))
         with Interpreter(temporary, threads=1) as interpreter:
             if interpreter.model.manifest != manifest:
-                raise ModelError(f"A model must carry its manifest. Received: {path.name} with another one.")
+                raise ModelError(f"A model must contain its own manifest. Received: {path.name} with another one.")
             if (found := check_golden(interpreter)) is None or found[0] > 0:
-                raise ModelError(f"A model must give the same twice. Received: {path.name}, off by {found}.")
+                raise ModelError(
+                    f"A model must give the same output for the same input. Received: {path.name}, which differs by "
+                    f"{found}."
+                )
     write_sidecar(path, manifest, created)
     return path

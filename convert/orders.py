@@ -1,4 +1,4 @@
-"""Carries out an order of conversions: warns, finds out what int8 loses, then writes every size and recipe."""
+"""Runs an order of conversions: warns, measures what int8 loses, then writes every size and recipe."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from quietcam.tflite.activations import layer_name
 
 __all__ = ["Order", "Outcome", "carry_out"]
 
-_SHOWN = 3  # collapsed layers that are named one by one
-_SCARCE = 64  # levels as the channels are read: a layer with more is not suspected
+_SHOWN = 3  # how many collapsed layers a message names one by one
+_SCARCE = 64  # a layer with more levels than this per channel is not suspected
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: recipes, sizes ``(width, height)``, names' front, and what int8 may lose."""
+    """What to convert: recipes, sizes ``(width, height)``, the first part of the names, and what int8 may lose."""
 
     recipes: list[Recipe]
     sizes: list[tuple[int, int]]
@@ -58,11 +58,11 @@ def carry_out(
     """Convert ``loaded`` to every size and recipe of ``order``, into the folder ``out``.
 
     Args:
-        pairs: what int8's loss is measured on, and whether the network does harm; None: the loss is estimated on the
-            representative set.
+        pairs: pictures on which the loss of int8 is measured, and whether the network makes them worse. None: the loss
+            is estimated on the representative set.
 
     Raises:
-        UsageError, ModelError, DataError, StorageError: as the parts do.
+        UsageError, ModelError, DataError, StorageError: a step of the conversion failed.
     """
     outcome = Outcome(order.gate)
     for size in order.sizes:
@@ -86,7 +86,7 @@ def carry_out(
             judge = _judge(loaded, order, prepared, representative, pairs)
             if isinstance(judge, Measured):
                 is_judged = True
-                _warn_of_harm(outcome, worse_than_noisy({"the pairs given": (judge.psnr, judge.noisy_psnr)}))
+                _warn_of_harm(outcome, worse_than_noisy({"the given pairs": (judge.psnr, judge.noisy_psnr)}))
             scheme = _decide(outcome, order, judge, prepared, loaded, start)
             if start.widened:
                 outcome.kept = judge.loss(Scheme(kept=True))
@@ -113,19 +113,19 @@ def carry_out(
     if pairs is not None and not is_judged:
         path = outcome.models[0].path
         denoised, noisy = score(path, SampleSet(pairs))
-        log.info(f"On the pairs given {path.name} has {denoised:.2f} dB, the noisy pictures have {noisy:.2f} dB.")
-        _warn_of_harm(outcome, worse_than_noisy({"the pairs given": (denoised, noisy)}))
+        log.info(f"On the given pairs {path.name} reaches {denoised:.2f} dB; the noisy pictures have {noisy:.2f} dB.")
+        _warn_of_harm(outcome, worse_than_noisy({"the given pairs": (denoised, noisy)}))
     return outcome
 
 
 def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
-    """Refuse to write over the finished files that are converted."""
+    """Refuse to overwrite the finished files that are converted."""
     for recipe in order.recipes:
         for width, height in order.sizes:
             path = out / f"{order.name}_{width}x{height}_{recipe.name}.tflite"
             if any(path.exists() and path.samefile(each.path) for each in loaded.finished.values()):
                 raise UsageError(
-                    f"A model must not overwrite the model that it is made of. Received: {path}. "
+                    f"A model must not overwrite the model that it is made from. Received: {path}. "
                     "Remedy: choose another folder with `out`, or another name with `name`."
                 )
 
@@ -139,14 +139,15 @@ def _lint(outcome: Outcome, loaded: LoadedModel, representative: RepresentativeS
 
 
 def _find_fault(outcome: Outcome, loaded: LoadedModel, order: Order, prepared: Prepared | None) -> None:
-    """Look at what the float network gives, and say what is wrong with it."""
+    """Run the float network, and report what is wrong with its output."""
     if prepared is not None:
         outcome.fault = find_fault(prepared.content, prepared.frames())
         if outcome.fault is not None and outcome.fault.kind == "not finite":
             raise ModelError(
-                f"A network that becomes int8 must give numbers. Received: {loaded.path}: {outcome.fault}."
+                f"A network must output finite numbers to be converted to int8. Received: {loaded.path}: "
+                f"{outcome.fault}."
             )
-    elif not loaded.carries_ranges and not loaded.finished:  # fake quantization holds a network to its range
+    elif not loaded.carries_ranges and not loaded.finished:  # fake quantization keeps a network within its range
         width, height = order.sizes[0]
         frames = some_frames(height, width, loaded.channels)
         outcome.fault = find_fault(float_content(loaded, width, height), frames)
@@ -165,16 +166,17 @@ def _warn_of_harm(outcome: Outcome, found: list[str]) -> None:
 
 
 def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
-    """How int8 is made at first; of a finished int8 file with its ranges, widened where the set goes beyond them.
+    """The first scheme. For a finished int8 file: its own ranges, widened if the set exceeds them.
 
-    They are never narrowed: a set shows less than training did, and what it lacks would be clipped. On 4 SIDD crops at
-    sensor scale `small` loses 0.14 dB with the ranges that were trained in, and 4.0 with those of a set of one scene.
+    Ranges are never narrowed: a set shows less than training did, and values that it lacks would be clipped. On 4 SIDD
+    crops at sensor scale `small` loses 0.14 dB with the ranges from training, and 4.0 dB with those of a set of one
+    scene.
     """
     if prepared.kept is None:
         return Scheme()
     beyond = prepared.exceeded()
     if not beyond:
-        log.info("These pictures stay within the model's ranges. The ranges are kept as they are.")
+        log.info("These pictures stay within the model's ranges. The ranges stay unchanged.")
         return Scheme(kept=True)
     names = [
         f"{layer_name(name)} {had.low:.3g} to {had.high:.3g}, now {wide.low:.3g} to {wide.high:.3g}"
@@ -182,7 +184,7 @@ def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
     ]
     more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     log.info(
-        f"These pictures go beyond {len(names)} of the model's ranges, which are widened: "
+        f"These pictures exceed {len(names)} of the model's ranges, which are widened: "
         f"{'; '.join(names[:_SHOWN])}{more}."
     )
     trained = loaded.finished["int8"].manifest.training.get("ranges", {}).get("from") != "representative set"
@@ -194,11 +196,11 @@ def _warn_of_collapse(outcome: Outcome, prepared: Prepared, scheme: Scheme) -> N
     for each, span in outcome.collapsed[:_SHOWN]:
         log.warning(f"Int8 will collapse in layer {each.layer}: {each.cause(span)}.")
     if others := outcome.collapsed[_SHOWN:]:
-        log.warning(f"So it will in {len(others)} more: {', '.join(each.layer for each, _ in others)}.")
+        log.warning(f"Int8 will also collapse in {len(others)} more:  {', '.join(each.layer for each, _ in others)}.")
 
 
 def _name_suspect(prepared: Prepared, scheme: Scheme) -> None:
-    """No layer has collapsed, and int8 loses too much all the same: say where it has the fewest levels."""
+    """Name the layer with the fewest int8 levels, when int8 loses too much although no layer has collapsed."""
     each, span = next(iter(prepared.by_levels(scheme)), (None, None))
     if each is not None and each.read_levels(span) < _SCARCE:
         log.warning(f"Int8 has the fewest levels in layer {each.layer}: {each.cause(span)}.")
@@ -211,7 +213,7 @@ def _judge(
     representative: RepresentativeSet,
     pairs: Sequence[Pair] | None,
 ) -> Judge:
-    """Pairs tell; without them, what is between float and int8 on the representative set."""
+    """Measure the loss on pairs; without pairs, estimate it from float and int8 outputs on the representative set."""
     if pairs is None:
         known = (loaded.evaluation.get("validation") or {}).get("psnr")
         return Estimated(prepared, float(known) if isinstance(known, int | float) else ASSUMED_PSNR)
@@ -235,7 +237,7 @@ def _judge(
 def _decide(
     outcome: Outcome, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel, scheme: Scheme
 ) -> Scheme:
-    """How int8 is made: as ``scheme`` says, or as the rescue found best. Says what that loses."""
+    """Choose the scheme: ``scheme`` itself, or the best that the rescue found. Record its loss."""
     loss = judge.loss(scheme)
     holds = loss.holds(order.gate)
     if not holds and order.rescue and not scheme.kept:
@@ -254,9 +256,9 @@ def _decide(
         if not outcome.collapsed and not scheme.kept:
             _name_suspect(prepared, scheme)
         if prepared.kept is not None and not loss.is_measured:
-            outcome.advice = "This is an estimate on the representative set itself; `data` measures it on pairs"
+            outcome.advice = "This is an estimate on the representative set itself; `data` measures the loss on pairs"
             return scheme
         trained = qat_advice(loaded.path, is_ours=loaded.architecture is not None)
-        tried = f"nothing that comes after training was enough; {trained}"
+        tried = f"no remedy after training was enough; {trained}"
         outcome.advice = tried if order.rescue else advice(prepared, trained, scheme)
     return scheme

@@ -22,7 +22,7 @@ class ConvertedModel:
     """A model file that was written.
 
     Attributes:
-        path: of the ``.tflite``; its manifest lies beside it.
+        path: path of the ``.tflite``; the sidecar with its manifest is in the same folder.
         conversion: how it was made, and its graph.
     """
 
@@ -31,7 +31,7 @@ class ConvertedModel:
 
     @property
     def recipe(self) -> str:
-        """The recipe's name; ``int8_mixed`` where the rescue left layers in float."""
+        """The recipe's name; ``int8_mixed`` if the rescue left layers in float."""
         return self.conversion.recipe_name
 
     @property
@@ -42,21 +42,21 @@ class ConvertedModel:
 
 @dataclass
 class Outcome:
-    """The models that were written, in the order of sizes and recipes, and what is known of them.
+    """The models that were written, in the order of sizes and recipes, and what is known about them.
 
-    ``for model in outcome``, ``outcome[0]`` and ``len(outcome)`` are about the models.
+    Acts as a sequence of the models: ``for model in outcome``, ``outcome[0]``, ``len(outcome)``.
 
     Attributes:
         gate: what int8 may lose.
-        findings: of the linter, about the representative set.
-        collapsed: tensors that int8 leaves too few levels, with their ranges, worst first.
-        fault: what is wrong with the float network; then the loss of int8 means nothing, and is None.
+        findings: the linter's findings about the representative set.
+        collapsed: tensors that have too few levels in int8, with their ranges, worst first.
+        fault: what is wrong with the float network. If there is a fault, the loss of int8 means nothing and is None.
         harms: on which data the network is worse than the noisy picture, and by how much.
-        loss: of int8 to float; None where int8 was not made from ranges.
-        kept: what the finished int8 file loses, which has other ranges; None where there is none.
-        rescue: what was tried against the loss; None where nothing was.
-        holds: the loss is within the gate.
-        advice: what to try when it is not.
+        loss: what int8 loses to float; None if int8 was not made from ranges.
+        kept: what the finished int8 file loses with its own ranges; None if there is no such file.
+        rescue: what was tried against the loss; None if nothing was tried.
+        holds: true if the loss is within the gate.
+        advice: what to try if it is not.
     """
 
     gate: QualityGate
@@ -82,8 +82,8 @@ class Outcome:
 
     @property
     def missed(self) -> str | None:
-        """How the loss exceeds the gate, in words; None where it does not, or where no loss is known."""
+        """How the loss exceeds the gate, in words; None if it does not, or if the loss is unknown."""
         if self.loss is None or self.holds:
             return None
         limits = f"{self.gate.limit:g} dB, {self.gate.bucket_limit:g} in the worst ISO bucket"
-        return f"int8 loses {self.loss}; allowed are {limits}"
+        return f"int8 loses {self.loss}; the limits are {limits}"

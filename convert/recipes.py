@@ -1,4 +1,4 @@
-"""The recipes by name: what the converter is told for each, and what must come out."""
+"""The recipes by name: the converter settings of each, and what the result must be."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ class Recipe:
     """One way from Keras to TFLite.
 
     Attributes:
-        name: as users give it, and in the file's name.
-        summary: one line for people.
-        needs_ranges: int8 or int16 ranges of activations must come from somewhere: a representative set, or QAT.
-        is_full_int8: every operator int8, both ends the pixel identity, clips taken out. The others have float ends.
-        weights: numpy's type of what convolutions keep their weights in.
-        activations: numpy's type of what they compute.
-        configure: sets up a ``tf.lite.TFLiteConverter``; for int8, of a model in which QAT has left ranges.
+        name: the name that users give and that file names contain.
+        summary: one line for users.
+        needs_ranges: it needs ranges of activations, from a representative set or from QAT.
+        is_full_int8: every operator is int8, both ends are the pixel identity, and clips are removed. Other recipes
+        have float ends.
+        weights: numpy type of the convolutions' weights.
+        activations: numpy type of the convolutions' outputs.
+        configure: sets up a ``tf.lite.TFLiteConverter``; for int8, one for a model that has ranges from QAT.
     """
 
     name: str
@@ -38,7 +39,7 @@ def get_recipe(name: str) -> Recipe:
     """The recipe of that name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such recipe.
     """
     if name not in RECIPES:
         raise UsageError(f"A recipe is one of {', '.join(RECIPES)}. Received: {name}.")
@@ -46,7 +47,7 @@ def get_recipe(name: str) -> Recipe:
 
 
 def _float32(converter: Any) -> None:
-    """The converter's defaults; ranges play no part."""
+    """The converter's defaults; no ranges are used."""
     del converter
 
 
@@ -76,7 +77,7 @@ def _int8x16(converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
-        tf.lite.OpsSet.TFLITE_BUILTINS,  # space-to-depth and its opposite: the converter knows no int16 for them
+        tf.lite.OpsSet.TFLITE_BUILTINS,  # for space-to-depth and back, which have no int16 kernel
     ]
 
 
@@ -84,7 +85,9 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("float32", "the float network, the reference for the others", False, False, *("float32",) * 2, _float32),
-        Recipe("float16", "weights halved, computed in float32", False, False, "float16", "float32", _float16),
+        Recipe(
+            "float16", "weights in half the bytes, computed in float32", False, False, "float16", "float32", _float16
+        ),
         Recipe(
             "dynamic_int8",
             "weights int8, activations float between operators: a smaller file, no representative set",
@@ -94,7 +97,7 @@ RECIPES = {
         Recipe("int8", "full int8: weights per channel, activations, both ends", True, True, *("int8",) * 2, _int8),
         Recipe(
             "int8x16",
-            "weights int8, activations int16, float ends: to see what activations in int8 cost; slow",
+            "weights int8, activations int16, float ends: shows what int8 activations cost; slow",
             *(True, False, "int8", "int16"),
             _int8x16,
         ),
@@ -103,4 +106,4 @@ RECIPES = {
 """Every recipe by its name."""
 
 MIXED = "int8_mixed"
-"""What an int8 model is called in which some layers were left in float: never int8."""
+"""Recipe name of an int8 model in which some layers were left in float; such a model is never called int8."""

@@ -1,7 +1,7 @@
-"""A finished model for frames of another size: the same operators, weights, scales and ranges; only shapes differ.
+"""Resizes a finished model: the same operators, weights, scales and ranges, for frames of another size.
 
-A network of convolutions does not know how large its frames are, so what training, pruning and quantization put into it
-need not be done again. Needs LiteRT's schema and no TensorFlow: a device can do it.
+The weights of a convolutional network do not depend on the size of its frames, so training, pruning and quantization
+need not be repeated. This needs LiteRT's schema and no TensorFlow, so it runs on a device.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _POINTWISE = (
 )
 _WINDOWS = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
 _BLOCKS = ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE")
-_SIZED = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")  # their output's height and width stand in a constant
+_SIZED = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")  # their output's height and width are stored in a constant
 _SAME = 0  # the schema's Padding.SAME
 
 
 def resize(content: bytes, width: int, height: int, name: str = "The model") -> bytes:
-    """The model for frames of ``width`` x ``height`` pixels, its manifest taken off; the same bytes at its own size.
+    """The model for frames of ``width`` x ``height`` pixels, without its manifest; unchanged bytes at its own size.
 
     Args:
-        content: a whole model with one picture in and one out.
-        name: for messages.
+        content: a whole model with one input picture and one output picture.
+        name: the model's name in messages.
 
     Raises:
-        UsageError: the size is no multiple of the network's total stride.
+        UsageError: the size is not a multiple of the network's total stride.
         ModelError: the graph has an operator that depends on the frame's size in another way.
     """
     content = strip_manifest(content)
@@ -60,10 +60,10 @@ def resize(content: bytes, width: int, height: int, name: str = "The model") -> 
 
 
 def check_stride(stride: int, width: int, height: int) -> None:
-    """Hold a size in pixels against a network's total stride.
+    """Check a size in pixels against a network's total stride.
 
     Raises:
-        UsageError: it is no multiple of it; names the nearest one that is.
+        UsageError: it is not a multiple; the message names the nearest size that is.
     """
     if height % stride or width % stride:
         raise UsageError(
@@ -76,31 +76,31 @@ def _check_operators(graph: Graph, name: str) -> None:
     for op in graph.ops:
         if not _follows(op, graph):
             raise ModelError(
-                "A model takes another size when each of its operators follows the frame's size: convolutions and "
-                f"pools with padding SAME, sums, ReLUs, space-to-depth and its opposite, and resizing. Received: "
-                f"{name} with {op.kind} {op.outputs[0].name}. Remedy: convert the .keras file that it was made of."
+                "A model can be resized if each of its operators scales with the frame's size: convolutions and "
+                f"pools with padding SAME, sums, ReLUs, space-to-depth, depth-to-space, and resizing. Received: "
+                f"{name} with {op.kind} {op.outputs[0].name}. Remedy: convert the .keras file that it was made from."
             )
 
 
 def _follows(op: Op, graph: Graph) -> bool:
-    """Does ``op`` give ``n`` times the pixels when it gets ``n`` times the pixels?"""
+    """True if ``op`` outputs ``n`` times the pixels when its input has ``n`` times the pixels."""
     _, height, width, _ = graph.inputs[0].shape
     for each in op.activations:
         shape = each.shape
         if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
             return False
-        # A side that no whole number of which spans the frame came about by a crop, a border or a pool over all of it.
+        # If a side does not divide the frame's, a crop, a border or a global pool made it.
         if shape[1] * graph.stride % height or shape[2] * graph.stride % width:
             return False
     if op.kind in _WINDOWS:
         return int(op.options.padding) == _SAME or _is_apart(op)
-    if op.kind in _POINTWISE:  # a constant as large as a frame would have to grow, too
+    if op.kind in _POINTWISE:  # a constant of the frame's size would have to grow, too
         return all(len(each.shape) < 3 or max(each.shape[-3:-1]) == 1 for each in op.inputs if each.is_constant)
     return op.kind in _BLOCKS or (op.kind in _SIZED and len(op.inputs) == 2 and op.inputs[1].is_constant)
 
 
 def _is_apart(op: Op) -> bool:
-    """Do the windows not overlap? Then each gives one pixel, with padding VALID, too."""
+    """True if the windows do not overlap. Then each gives one pixel, also with padding VALID."""
     options: Any = op.options
     height, width = (options.filterHeight, options.filterWidth) if op.weights is None else op.weights.shape[1:3]
     return bool(height <= options.strideH and width <= options.strideW)

@@ -1,4 +1,4 @@
-"""Shows what a conversion made, as tables and as JSON: read back from the files, not repeated from the order."""
+"""Shows the models that a conversion wrote, as tables and as JSON, from what was read back from the files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _model(model: ConvertedModel) -> dict[str, Any]:
 
 
 def show_conversions(outcome: Outcome, console: Console) -> None:
-    """Tables: the models, the operators of each recipe, what the rescue tried; and what int8 loses."""
+    """Print tables of the models, of each recipe's operators and of the rescue's steps, and the loss of int8."""
     from rich.table import Table
 
     table = Table()
@@ -91,22 +91,26 @@ def show_conversions(outcome: Outcome, console: Console) -> None:
             console.print(_operators(conversion.recipe_name, conversion.graph))
     removed = sorted({kind for _, conversion in _pairs(outcome) for kind in conversion.removed})
     if removed:
-        console.print(f"Taken out of int8, since they change no value: {', '.join(removed)}")
+        console.print(f"Removed from int8, since they change no value:  {', '.join(removed)}")
     if any(conversion.block for _, conversion in _pairs(outcome)):
-        console.print("Ends before DEPTH_TO_SPACE, which the runtime does on the host: the same pixels.")
+        console.print(
+            "The model ends before DEPTH_TO_SPACE; the runtime does that step on the host. The pixels are the same."
+        )
     for path, conversion in _pairs(outcome):
         if conversion.block:
             preflight = check_content(conversion.content, path.name)
-            console.print(f"{path.name}: {preflight.verdict} (`quietcam coral check` says more).")
+            console.print(f"{path.name}: {preflight.verdict} (details: `quietcam coral check`).")
     if outcome.rescue is not None:
         _show_rescue(outcome.rescue, console)
     if outcome.fault is not None:
-        console.print("The loss of int8 is not reported: the float network itself does not give pictures, see above.")
+        console.print(
+            "The loss of int8 is not reported, because the float network itself does not output pictures (see above)."
+        )
     if outcome.loss is not None:
         how = "measured on the pairs" if outcome.loss.is_measured else "estimated on the representative set"
         console.print(f"int8 loses {outcome.loss} to the float network, {how}.")
     if outcome.kept is not None:
-        console.print(f"With the ranges that it had, the model loses {outcome.kept}.")
+        console.print(f"With its previous ranges, the model loses {outcome.kept}.")
     made = [each for each in _pairs(outcome) if each[1].recipe.is_full_int8]
     if made and outcome.fault is None:
         path, conversion = made[-1]
@@ -158,6 +162,6 @@ def _show_rescue(rescue: Rescue, console: Console) -> None:
 
         names = ", ".join(layer_name(each) for each in rescue.scheme.excluded)
         console.print(
-            f"No longer full int8: {names} and what reads it stay in float. The file is called int8_mixed, runs on a "
-            "CPU and not on an Edge TPU."
+            f"This model is no longer full int8: {names} and the layers that read it stay in float. The file is called "
+            "int8_mixed. It runs on a CPU, but not on an Edge TPU."
         )

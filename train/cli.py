@@ -21,8 +21,8 @@ _Data = Annotated[
         "--data",
         metavar="SOURCE[@WEIGHT]",
         help="SIDD as it is downloaded, a folder with noisy/ and clean/, a packed set, or "
-        "scenes[:band=LOW:HIGH,clean=DIR], which are made on the fly. May be given several times; each data set gets "
-        "the share of its weight in every batch.",
+        "scenes[:band=LOW:HIGH,clean=DIR], which are made on the fly. May be given several times; the weight of a data "
+        "set decides its share of every batch.",
     ),
 ]
 _Validation = Annotated[
@@ -32,11 +32,11 @@ _Validation = Annotated[
         "Default: the validation scenes of --data."
     ),
 ]
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that is in the run directory.")]
-_Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete an existing run in the run directory.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 _Minutes = Annotated[
     float | None,
-    typer.Option(parser=number(0.05, 10**6), help="Most minutes that it takes. Default: the config's."),
+    typer.Option(parser=number(0.05, 10**6), help="Stop after this many minutes. Default: the config's."),
 ]
 _Rate = Annotated[
     float | None,
@@ -71,37 +71,39 @@ def train_command(
     overwrite: _Overwrite = False,
     teacher: Annotated[
         Path | None,
-        typer.Option(help="Learn from the network of this run, too. Default: the config's [distillation]."),
+        typer.Option(help="Also learn from the network of this run. Default: the config's [distillation]."),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="Begin with the weights of this run, or of this float32 .tflite of the same network."),
     ] = None,
     qat: Annotated[
-        bool, typer.Option("--qat", help="Make the network of the run CONFIG ready for int8, by training it on.")
+        bool, typer.Option("--qat", help="Make the network of the run CONFIG ready for int8, by training it further.")
     ] = False,
     minutes: _Minutes = None,
     steps: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="Most steps that it takes. Default: the config's.")
+        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="Stop after this many steps. Default: the config's.")
     ] = None,
     learning_rate: _Rate = None,
     seed: Annotated[
         int | None,
-        typer.Option(parser=whole(0, MOST_SEED), help="Of weights, order and augmentation. Default: the config's."),
+        typer.Option(
+            parser=whole(0, MOST_SEED), help="Seed of weights, order and augmentation. Default: the config's."
+        ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
             metavar="test=SCENES,validation=SCENES",
-            help="Keep these scenes from training: names joined by +, or a share. Default: the config's.",
+            help="Do not train on these scenes: names joined by +, or a share. Default: the config's.",
         ),
     ] = None,
 ) -> None:
     """Train the denoising autoencoder in float, or with --qat make a trained one ready for int8.
 
     Scenes are split into train, validation and test. The run directory holds config.toml, model.keras, history.csv,
-    evaluation.json and tensorboard/. Ctrl-C keeps the state; the same command with --resume goes on. All GPUs of the
-    machine train together, and so do several machines that TF_CONFIG names.
+    evaluation.json and tensorboard/. Ctrl-C keeps the state; the same command with --resume continues. All GPUs of the
+    machine train together, and so do several machines if TF_CONFIG names them.
 
     --weights begins with a network that is trained already, such as a model that ships, to adapt it to your own camera.
 
@@ -115,7 +117,7 @@ def train_command(
     from train.config import load_config
 
     if not qat:
-        load_config(config)  # reports a wrong one before TensorFlow takes its seconds to load
+        load_config(config)  # reports errors in it before TensorFlow loads, which takes seconds
     with native_output_caught():
         from train.devices import is_chief
         from train.runs.train import train
@@ -155,14 +157,17 @@ def prune_command(
         float | None,
         typer.Option(
             parser=number(0.001, 0.999),
-            help="Take whole channels out instead, until the network computes this share less, in (0, 1).",
+            help="Remove whole channels instead, until the network computes this share less, in (0, 1).",
         ),
     ] = None,
     importance: Annotated[
-        str | None, typer.Option(help="Of channels: l1 or taylor. Default: both are tried, and the better one is kept.")
+        str | None,
+        typer.Option(
+            help="Measure of the channels' importance: l1 or taylor. Default: try both, and keep the better one."
+        ),
     ] = None,
     multiple: Annotated[
-        int, typer.Option(parser=whole(8, 16), help="Widths stay multiples of this number, 8 or 16.")
+        int, typer.Option(parser=whole(8, 16), help="Keep widths that are multiples of this number, 8 or 16.")
     ] = 8,
     minutes: _Minutes = None,
     steps: Annotated[
@@ -173,18 +178,18 @@ def prune_command(
         ),
     ] = None,
     learning_rate: _Rate = None,
-    scan: Annotated[bool, typer.Option(help="Measure what each convolution alone would lose.")] = True,
+    scan: Annotated[bool, typer.Option(help="Measure what pruning each single convolution would cost.")] = True,
     json: Json = None,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
 ) -> None:
-    """Make a trained network smaller, and fine-tune what is left.
+    """Make a trained network smaller, and fine-tune the rest.
 
     --sparsity sets the smallest weights to zero, step by step. It makes the compressed file smaller. It does not make
-    int8 inference faster: these runtimes multiply zeros like other numbers. --channels takes whole channels out: fewer
-    multiplications, and fewer milliseconds. To do both, use --channels first.
+    int8 inference faster: these runtimes multiply zeros like other numbers. --channels removes whole channels, which
+    saves multiplications and time. To do both, use --channels first.
 
-    The new run holds pruning.png: what each step of either would cost without fine-tuning.
+    The new run contains pruning.png, a plot of what each step would cost without fine-tuning.
 
     Example: `quietcam prune runs/mine --data pairs/ --channels 0.4`, then
     `quietcam prune runs/mine-narrow --data pairs/ --sparsity 0.5`

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-"""The last three are the names of Keras' policies."""
+"""The last three are names of Keras policies."""
 
 XLA = ("auto", "on", "off")
 
@@ -43,22 +43,22 @@ class TrainingConfig:
 
     Args:
         patch: side in pixels of a training crop, a multiple of the network's total stride.
-        batch: patches a step.
-        steps: optimizer steps at most.
+        batch: patches per step.
+        steps: most optimizer steps.
         minutes: wall-clock budget. Training ends with the steps or with the minutes, whichever comes first, and the
-            learning rate falls to its end by then.
+            learning rate reaches its final value then.
         learning_rate: peak of the warm-up and cosine schedule (Adam).
         crop: side in pixels of the crops that are cut from each picture once and kept in memory.
         crops_per_picture: how many crops are cut from a large picture.
-        seed: of weights, order and augmentation.
+        seed: seed of weights, order and augmentation.
         precision: auto, float32, mixed_bfloat16 or mixed_float16; see ``train.precision``.
         xla: auto, on or off: whether XLA compiles the step; auto is on a GPU.
         average: decay of the moving average of the weights; the averaged weights are kept at the end. 0 for none.
         deterministic: use operators that give the same bits every time, which are slower. Then a resumed run equals
             one that was never interrupted, on one device and with a budget of steps.
-        split: which scenes are kept from training, such as "test=004,validation=001+003"; see
+        split: scenes that are not trained on, such as "test=004,validation=001+003"; see
             ``quietcam.data.sets.split.SplitRule``. Defaults to its default.
-        weights: a run directory or a float32 ``.tflite`` of the same network to begin with. Defaults to random ones.
+        weights: a run directory or a float32 ``.tflite`` of the same network to begin with. Defaults to random weights.
     """
 
     patch: int = 96
@@ -97,11 +97,11 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """The network that float training learns from, beside the clean pictures.
+    """The network that float training learns from, in addition to the clean pictures.
 
     Args:
         teacher: run directory of a trained network, a larger one of the same channels. Defaults to none.
-        weight: of its pictures in the loss, in (0, 1]; the rest is the weight of the clean pictures.
+        weight: weight of its pictures in the loss, in (0, 1]; the clean pictures get the rest.
     """
 
     teacher: str = ""
@@ -113,8 +113,8 @@ class DistillationConfig:
 
 @dataclass(frozen=True)
 class PruningConfig:
-    """Settings of pruning. Of magnitude pruning (tfmot, ``PolynomialDecay``) the second half of the steps is
-    fine-tuning at full sparsity.
+    """Settings of pruning. In magnitude pruning (tfmot, ``PolynomialDecay``) the second half of the steps fine-tunes at
+    full sparsity.
 
     Args:
         sparsity: share of the weights that become zero, in [0, 1).
@@ -127,7 +127,7 @@ class PruningConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.sparsity < 1, "sparsity must be in [0, 1)", "sparsity", self.sparsity)
-        _require(10 <= self.steps <= MOST_COUNT, "pruning takes at least 10 steps", "steps", self.steps)
+        _require(10 <= self.steps <= MOST_COUNT, "pruning needs at least 10 steps", "steps", self.steps)
         _check_minutes(self.minutes)
         _require(0 < self.learning_rate < 1, "learning_rate must be in (0, 1)", "learning_rate", self.learning_rate)
 
@@ -200,7 +200,8 @@ def load_config(name_or_path: str) -> RunConfig:
         }
         if name_or_path not in shipped:
             raise UsageError(
-                f"A config is one that ships ({', '.join(sorted(shipped))}) or the path of a .toml file. "
+                f"A config must be the name of one that ships ({', '.join(sorted(shipped))}) or the path of a .toml "
+                f"file. "
                 f"Received: {name_or_path!r}."
             )
         text = shipped[name_or_path].read_text(encoding="utf-8")
@@ -233,7 +234,7 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
     for section, content in values.items():
         if not isinstance(content, dict):
             raise UsageError(
-                f"A config holds tables. Received: {source}: {section} is no table. "
+                f"A config must consist of tables. Received: {source}: {section} is not a table. "
                 f"Remedy: write [{section}] above its values."
             )
     return RunConfig(**{section: kinds[section](content) for section, content in values.items()})

@@ -1,4 +1,4 @@
-"""The devices that a run computes on: one, all GPUs of a machine, or several machines that TF_CONFIG names."""
+"""The devices that a run computes on: one device, all GPUs of a machine, or the machines that TF_CONFIG names."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from quietcam.terminal.log import log
 __all__ = ["Devices", "WorkerLostError", "choose_devices", "choose_xla", "is_chief"]
 
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
-"""What TensorFlow raises where another worker went away."""
+"""The errors that TensorFlow raises if another worker is lost."""
 
 
 class WorkerLostError(QuietcamError, ConnectionError):
-    """Another worker of the same run went away."""
+    """Another worker of the same run is lost."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Devices:
     """The replicas of a network that train together; each computes an equal slice of every batch.
 
     Attributes:
-        strategy: TensorFlow's, in whose scope variables are made.
+        strategy: the strategy of TensorFlow in whose scope variables are created.
         workers: how many processes take part. is_chief: whether this one writes.
     """
 
@@ -41,16 +41,16 @@ class Devices:
 
     @property
     def replicas(self) -> int:
-        """How many there are, over all workers."""
+        """The number of replicas on all workers."""
         count: int = self.strategy.num_replicas_in_sync
         return count
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Around what all workers do at the same time.
+        """Wrap work that all workers do at the same time.
 
         Raises:
-            WorkerLostError: one of the others went away.
+            WorkerLostError: another worker is lost.
         """
         try:
             yield
@@ -58,31 +58,33 @@ class Devices:
             if self.workers == 1:
                 raise
             raise WorkerLostError(
-                "All workers of a run must stay until its end. "
+                "All workers of a run must stay alive until its end. "
                 f"Received: {type(error).__name__} from TensorFlow. "
-                "Remedy: see what the others say, then start all of them again, with `resume` to go on."
+                "Remedy: read the messages of the other workers, then start all of them again, with `resume` to "
+                "continue."
             ) from error
 
     def check_batch(self, batch: int) -> None:
-        """Raises UsageError where ``batch`` cannot be shared equally among the replicas."""
+        """Raise UsageError if ``batch`` cannot be shared equally among the replicas."""
         if batch % self.replicas:
             fits = max(self.replicas, round(batch / self.replicas) * self.replicas)
             raise UsageError(
-                f"A batch is shared equally among {self.replicas} devices. Received: batch={batch}. "
+                f"A batch must be a multiple of the number of devices, {self.replicas}. Received: batch={batch}. "
                 f"Remedy: batch = {fits} in [training]."
             )
 
     def check_alike(self, recipe: str) -> None:
-        """Raises UsageError where the chief has another recipe than this worker."""
-        mine = float(zlib.crc32(recipe.encode()) & 0xFFFFFF)  # as much as a float32 holds
+        """Raise UsageError if the chief has another recipe than this worker."""
+        mine = float(zlib.crc32(recipe.encode()) & 0xFFFFFF)  # as many bits as a float32 holds exactly
         if self.agree(mine) != mine:
             raise UsageError(
-                "All workers of a run must have the same config, data and versions. Received: others than the chief's. "
-                "Remedy: start the same command on each, with the same files."
+                "All workers of a run must have the same config, data and versions. Received: different ones from "
+                "the chief's. "
+                "Remedy: start the same command with the same files on each of them."
             )
 
     def slice(self, batch: tf.Tensor) -> tf.Tensor:
-        """This replica's part of a batch; to be called inside ``run``."""
+        """This replica's part of a batch. Call it inside ``run``."""
         if self.replicas == 1:
             return batch
         each = batch.shape[0] // self.replicas
@@ -91,13 +93,13 @@ class Devices:
         return tf.ensure_shape(part, [each, *batch.shape[1:]])
 
     def run(self, replica: Callable[..., tf.Tensor], *arguments: tf.Tensor) -> tf.Tensor:
-        """What all replicas return for the same arguments, added up."""
+        """The sum of what all replicas return for the same arguments."""
         if self.replicas == 1:
             return replica(*arguments)
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(replica, arguments), axis=None)
 
     def agree(self, value: float) -> float:
-        """The chief's ``value``: clocks of several workers differ, and all must take the same steps."""
+        """The chief's ``value``, since clocks of workers differ and all must take the same steps."""
         return value if self.workers == 1 else float(self._chiefs(tf.constant(value, tf.float32)))
 
     @cached_property
@@ -110,10 +112,10 @@ class Devices:
 
 
 def choose_devices() -> Devices:
-    """All devices that this process may train on. Call it before anything else asks TensorFlow to compute.
+    """All devices that this process may train on. Call this before TensorFlow computes anything else.
 
     With ``TF_CONFIG`` in the environment this process is one of several workers (MultiWorkerMirroredStrategy).
-    Otherwise it takes all GPUs of the machine where there are several (MirroredStrategy), or the one GPU, or the CPU.
+    Otherwise it uses all GPUs of the machine if there are several (MirroredStrategy), or the one GPU, or the CPU.
 
     Raises:
         UsageError: TensorFlow cannot read ``TF_CONFIG``.
@@ -125,20 +127,20 @@ def choose_devices() -> Devices:
             log.info("worker %d of %d: waiting for the others", index, workers)
             return Devices(tf.distribute.MultiWorkerMirroredStrategy(), workers, is_chief=index == 0)
     else:
-        os.environ.pop("TF_CONFIG", None)  # TensorFlow stumbles over an empty one
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow fails on an empty one
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return Devices(tf.distribute.MirroredStrategy())
     return Devices()
 
 
 def is_chief() -> bool:
-    """Whether this process is the one that writes, by ``TF_CONFIG``."""
+    """Whether this process is the chief, which writes all files, by ``TF_CONFIG``."""
     cluster = os.environ.get("TF_CONFIG", "")
     return not cluster or _read_cluster(cluster)[1] == 0
 
 
 def _read_cluster(text: str) -> tuple[int, int]:
-    """How many workers TF_CONFIG names, and which of them this is."""
+    """The number of workers in TF_CONFIG, and the index of this one."""
     try:
         values = parse_object(text)
         workers, task = values["cluster"]["worker"], values["task"]
@@ -147,11 +149,11 @@ def _read_cluster(text: str) -> tuple[int, int]:
     except (ValueError, KeyError, TypeError):
         pass
     raise UsageError(
-        f"TF_CONFIG names all workers and which of them this is. Received: {text}. Remedy: "
+        f"TF_CONFIG must name all workers and the index of this one. Received: {text}. Remedy: "
         """TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'"""
     )
 
 
 def choose_xla(name: str) -> bool:
-    """Whether XLA compiles the step, by a config's ``xla``: ``auto`` does so on a GPU (which we never ran it on)."""
+    """Whether XLA compiles the step, by a config's ``xla``: ``auto`` does so on a GPU (never tried)."""
     return name == "on" or (name == "auto" and bool(tf.config.list_physical_devices("GPU")))

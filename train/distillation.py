@@ -1,7 +1,7 @@
-"""Distillation: a network learns from the pictures of a larger one of the family, beside the clean ones.
+"""Distillation: a network learns from the pictures of a larger network, in addition to the clean pictures.
 
-Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015). Here the loss is a plain distance
-between the pictures of the two.
+Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015). Here the loss is the distance between
+the pictures of the two networks.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["check_teacher", "describe_teacher", "load_teacher"]
 
 
 def check_teacher(config: RunConfig) -> None:
-    """See that the teacher that ``config`` names can teach its network.
+    """Check that the teacher that ``config`` names can teach its network.
 
     Raises:
-        UsageError: it is no run directory, its channels are others, or it does not take patches of this size.
+        UsageError: it is not a run directory, has another number of channels, or cannot process patches of this size.
     """
     if not config.distillation.teacher:
         return
@@ -31,23 +31,23 @@ def check_teacher(config: RunConfig) -> None:
     theirs = read_run(run).config.model
     if theirs.channels != config.model.channels:
         raise UsageError(
-            "A teacher must have the network's channels. "
+            "A teacher must have as many channels as the network. "
             f"Received: {run} with {theirs.channels}, the network with {config.model.channels}. "
             "Remedy: name another teacher."
         )
     if config.training.patch % theirs.stride:
         both = math.lcm(theirs.stride, config.model.stride)
         raise UsageError(
-            f"patch must be a multiple of the teacher's total stride, {theirs.stride}, too. "
+            f"patch must also be a multiple of the teacher's total stride, {theirs.stride}. "
             f"Received: patch={config.training.patch}. Remedy: patch = {both} or a multiple of it."
         )
 
 
 def load_teacher(config: RunConfig, precision: str) -> Teacher | None:
-    """The teacher that ``config`` names, in Keras' policy ``precision``; None where it names none.
+    """The teacher that ``config`` names, with the Keras policy ``precision``; None if it names none.
 
     Raises:
-        ModelError: its file is damaged, or holds another network than its config describes.
+        ModelError: its file is damaged, or contains another network than its config describes.
     """
     if not config.distillation.teacher:
         return None
@@ -59,7 +59,7 @@ def load_teacher(config: RunConfig, precision: str) -> Teacher | None:
 
 
 def describe_teacher(config: RunConfig) -> Distillation | None:
-    """What ``evaluation.json`` tells of the teacher that ``config`` names; None where it names none."""
+    """The entry in ``evaluation.json`` for the teacher that ``config`` names; None if it names none."""
     settings = config.distillation
     if not settings.teacher:
         return None

@@ -32,15 +32,15 @@ def build(
 ) -> keras.Model:
     """The network as a functional model, float32 ``(batch, height, width, channels)`` in [0, 1] on both ends.
 
-    Height and width are free, in multiples of ``architecture.stride``. Space-to-depth and its opposite are plain
+    Height and width are any multiples of ``architecture.stride``. Space-to-depth and depth-to-space are plain
     TensorFlow functions in the graph, so that a saved ``.keras`` file loads everywhere without custom objects.
 
     Args:
-        wrap: called with every Keras layer before it is connected; the layer that it returns takes its place. Pruning
+        wrap: called with every Keras layer before it is connected; returns the layer to use instead. Pruning
             and quantization-aware training wrap layers this way. Defaults to the layer itself.
-        precision: Keras' policy of the convolutions and skips. The last sum and its clip are always float32: bfloat16
+        precision: Keras policy of the convolutions and skips. The last sum and its clip are always float32: bfloat16
             has only 8 bits for a pixel.
-        entrance: is applied to the picture first. Defaults to nothing.
+        entrance: applied to the picture first. Defaults to nothing.
     """
     layers = keras.layers
     convolutions = {convolution.name: convolution for convolution in architecture.convolutions()}
@@ -48,8 +48,8 @@ def build(
     def convolve(x: tf.Tensor, layer_name: str) -> tf.Tensor:
         c = convolutions[layer_name]
         # The residual starts at zero: an untrained network returns its input. The first convolution starts so large
-        # that values fill the [0, 6] of a ReLU6. Where there is room far beyond the usual values, a network learns to
-        # use it in a few places, to silence others, and int8 must spend its levels on these.
+        # that values fill the [0, 6] of a ReLU6. If the range extends far beyond the usual values, a network learns to
+        # use it in a few places to suppress others, and int8 must spend its levels on these.
         initializer = "zeros" if layer_name == "residual" else _he_normal(_GAIN if layer_name == "down0_0" else 1.0)
         x = wrap(
             layers.Conv2D(
@@ -73,7 +73,7 @@ def build(
         skips.append(x)
     for level in range(architecture.levels - 2, -1, -1):
         x = convolve(x, f"rise{level}")
-        # TensorFlow doubles in float32 whatever it is given, and XLA refuses the gradient of anything else.
+        # TensorFlow always doubles in float32, and XLA refuses the gradient of any other type.
         x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}", dtype="float32"))(x)
         x = wrap(layers.Add(name=f"join{level}", dtype=precision))([x, skips[level]])
         for index in range(max(1, architecture.depths[level] - 1)):
@@ -90,9 +90,9 @@ def _he_normal(gain: float) -> keras.initializers.Initializer:
 
 
 def unclipped(model: Any) -> Any:
-    """``model`` without its last clip, where it has one, to train on.
+    """``model`` without its last clip, if it has one, for training.
 
-    Behind the clip, values below black and above white have no gradient, so pepper and salt could not be learned.
+    After the clip, values below black and above white have no gradient, so pepper and salt could not be learned.
     """
     if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
         return model
@@ -102,13 +102,13 @@ def unclipped(model: Any) -> Any:
 
 
 def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:
-    """The convolutions of ``model`` by name; those in wrappers of pruning or quantization are taken out of these."""
+    """The convolutions of ``model`` by name, unwrapped from wrappers of pruning or quantization."""
     inner = [getattr(layer, "layer", layer) for layer in model.layers]
     return {layer.name: layer for layer in inner if isinstance(layer, keras.layers.Conv2D)}
 
 
 def copy_convolutions(source: keras.Model, target: keras.Model) -> None:
-    """Give the convolutions of ``target`` the kernels and biases of those of the same name in ``source``."""
+    """Copy kernels and biases of the convolutions of ``source`` to those of the same name in ``target``."""
     theirs = convolutions(source)
     for name, layer in convolutions(target).items():
         layer.kernel.assign(theirs[name].kernel)

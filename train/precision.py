@@ -1,4 +1,4 @@
-"""Numerical precision of training: the number format in which a machine trains fastest."""
+"""Chooses the numerical precision of training: the number format in which a machine trains fastest."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from train.config import PRECISIONS
 __all__ = ["choose_precision"]
 
 # A step of base, in bfloat16 and in float32: 75 and 130 ms on an EPYC with avx512_bf16, but 158 and 121 on a Xeon that
-# has it without AMX (benchmarks/training/steps.py). We have had no machine with AMX.
+# has it without AMX (benchmarks/training/steps.py). No machine with AMX was measured.
 _FAST_BFLOAT16 = ({"AuthenticAMD", "avx512_bf16"}, {"amx_bf16"})
 
 
 def choose_precision(name: str) -> str:
-    """Keras' policy for a config's ``precision``.
+    """The Keras policy for a config's ``precision``.
 
-    ``auto`` is mixed_float16 with loss scaling where there is a GPU (on which we never ran it), mixed_bfloat16 where
-    the CPU multiplies that faster, and float32 elsewhere. Weights, the last addition and the loss are always float32.
+    ``auto`` is mixed_float16 with loss scaling on a GPU (never tried), mixed_bfloat16 if the CPU multiplies it faster,
+    and float32 otherwise. Weights, the last addition and the loss are always float32.
 
     Raises:
         UsageError: an unknown name.

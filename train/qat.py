@@ -1,14 +1,14 @@
 """Quantization-aware training with tfmot: during training the network sees the rounding of int8.
 
-Values are rounded where the int8 graph rounds them: kernels per channel, outputs behind every ReLU6 and every skip's
+Values are rounded where the int8 graph rounds them: kernels per channel, outputs after every ReLU6 and every skip's
 sum. Doubling keeps the scale of its input. Activation ranges are measured in the float network beforehand; rare values
-are cut off, so that the steps are finer. Then the network is scaled until each range is the [0, 6] of its ReLU6
+are clipped, so that the steps are finer. Then the network is scaled so that each range is the [0, 6] of its ReLU6
 (``scale_to_ranges``), so that the network without rounding is a plain one. From then on the ranges are fixed, and the
 weights adapt.
 
-The residual is rounded to whole steps of a pixel. A picture plus whole steps needs no more rounding, so this costs no
-more than rounding the output, which must be done anyway. It cannot move a pixel by more than 128 of 255 steps; only
-salt and pepper would need that.
+The residual is rounded to whole steps of a pixel. A picture plus whole steps needs no further rounding, so this costs
+no more than rounding the output, which is necessary anyway. It cannot change a pixel by more than 128 of 255 steps;
+only salt and pepper would need that.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from train.pruning.magnitude import sparsity
 __all__ = ["Ranges", "export", "fit_ranges", "measure_ranges", "quantizable", "scale_to_ranges", "trained_weights"]
 
 Ranges = dict[str, tuple[float, float]]
-"""By name of a layer: the lowest and the highest value that its output has in int8."""
+"""The lowest and the highest value of a layer's output in int8, by name of the layer."""
 
 _quantization: Any = tfmot.quantization.keras
 
 _GIVEN_UP = 0.0001
-"""The share of a tensor's values that is cut off at each end. The more is cut off, the finer the steps are. Before
-training, of a good network, 0.0005 cost 0.35 dB and 0.0001 cost 0.08; after it 0.0005 and 0.00005 were within 0.1."""
+"""The share of a tensor's values that is clipped at each end. A larger share gives finer steps. For a good network,
+0.0005 cost 0.35 dB and 0.0001 cost 0.08 dB before training; after it, 0.0005 and 0.00005 differed by less than 0.1."""
 
 _SPARSE = 0.05
 _RELU = 6.0
@@ -45,7 +45,7 @@ _RESIDUAL = (-128 / 255, 127 / 255)
 
 
 def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image, batch: int = 16) -> Ranges:
-    """The ranges of every output that int8 rounds, measured on uint8 patches ``(N, side, side, C)``."""
+    """Measure the ranges of all outputs that int8 rounds, on uint8 patches ``(N, side, side, C)``."""
     names = [f"{c.name}_relu" for c in architecture.convolutions() if c.relu and not c.name.startswith("rise")]
     names += [f"join{level}" for level in range(architecture.levels - 1)]
     inner = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
@@ -60,25 +60,25 @@ def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image,
     for level, depth in enumerate(architecture.depths[:-1]):
         found[f"rise{level}_relu"] = low, high = found[f"down{level}_{depth - 1}_relu"]
         found[f"join{level}"] = low, min(2 * high, found[f"join{level}"][1])
-    # Zero must be one of the levels: padding is zero. An empty range cannot be divided into levels.
+    # Zero must have a code, because padding is zero. An empty range cannot be divided into levels.
     floored = {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()}
     return floored | {"residual": _RESIDUAL, "denoise": _PIXEL}
 
 
 def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
-    """The same network with its values scaled so that each range is that of its ReLU6; values beyond are cut off.
+    """The same network, scaled so that each range is that of its ReLU6; values outside are clipped.
 
-    Where the weights and the biases of a ReLU layer are multiplied by a factor, its output is multiplied by it, too. So
-    the layers that read this group of channels divide by the same factor.
+    If the weights and biases of a ReLU layer are multiplied by a factor, so is its output. So the weights of the layers
+    that read this group of channels are divided by the same factor.
 
     Args:
-        ranges: what ``measure_ranges`` found in ``model``.
+        ranges: the result of ``measure_ranges`` for ``model``.
 
     Returns:
-        The network, and its ranges: [0, 6] behind every ReLU6, those of the skips' sums scaled, the ends as they were.
+        The network, and its ranges: [0, 6] after every ReLU6, scaled for the skips' sums, unchanged at both ends.
     """
     wires = wiring(architecture)
-    # Where channels are added to each other, the first one decides the factor: the skip.
+    # If channels are added to each other, the first one, the skip, decides the factor.
     factors = {group: _RELU / ranges[f"{name}_relu"][1] for name, _, group in reversed(wires) if name != "residual"}
     scaled = build(architecture, name=model.name)
     theirs, ours = convolutions(model), convolutions(scaled)
@@ -96,7 +96,7 @@ def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Rang
 def fit_ranges(architecture: Architecture, model: keras.Model, noisy: Image) -> tuple[keras.Model, Ranges]:
     """The network scaled to its ranges, and these ranges, measured on uint8 patches ``(N, side, side, C)``.
 
-    The skips' sums are measured once more, since the values that rise into them are cut off after the scaling.
+    The skips' sums are measured again, since their inputs from the deeper level are clipped after the scaling.
     """
     scaled, ranges = scale_to_ranges(architecture, model, measure_ranges(architecture, model, noisy))
     again = measure_ranges(architecture, scaled, noisy)
@@ -106,10 +106,10 @@ def fit_ranges(architecture: Architecture, model: keras.Model, noisy: Image) -> 
 def quantizable(
     architecture: Architecture, model: keras.Model, ranges: Ranges, precision: str = "float32"
 ) -> keras.Model:
-    """A copy of ``model`` with fake quantization in it, to be trained on. Weights that pruning made zero stay zero.
+    """A copy of ``model`` with fake quantization, for further training. Weights that pruning set to zero stay zero.
 
     Args:
-        ranges: of every output that is rounded.
+        ranges: the ranges of all outputs that are rounded.
         precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: the type in which convolutions multiply.
             Weights, ranges, rounding and sums are float32.
     """
@@ -127,15 +127,15 @@ def quantizable(
         if isinstance(layer, keras.layers.Conv2D):
             shape = (None, None, None, theirs[layer.name].kernel.shape[2])
             layer.build(shape)
-            kernel = registry.get_quantize_config(layer)  # built before, or the layer's zeros are forgotten
+            kernel = registry.get_quantize_config(layer)  # must already be built; otherwise the layer's zeros are lost
             layer = _Convolution.from_config(layer.get_config())
             layer.multiplied = keras.mixed_precision.Policy(precision).compute_dtype
-            # Built now: the wrapper reads which weights are zero when it is built.
+            # Build now: the wrapper reads which weights are zero when it is built.
             layer.build(shape)
             layer.kernel.assign(theirs[layer.name].kernel)
             layer.bias.assign(theirs[layer.name].bias)
         elif layer.name not in ranges or layer.name == "denoise":
-            return layer  # the last sum has whole steps, and the loss is taken before its clip
+            return layer  # the last sum has whole steps, and the loss is computed before its clip
         return _quantization.QuantizeWrapperV2(layer, _Config(kernel, ranges.get(layer.name)))
 
     return build(architecture, wrap, name=model.name)
@@ -146,7 +146,7 @@ def export(architecture: Architecture, quantized: keras.Model, ranges: Ranges) -
 
     def bounded(layer: keras.layers.Layer) -> Any:
         if layer.name == "clip":
-            return lambda x: x  # the range of the layer before clips already
+            return lambda x: x  # the range of the previous layer already clips
         if layer.name not in ranges:
             return layer
         low, high = ranges[layer.name]
@@ -171,7 +171,7 @@ def _fake_quant(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
     return tf.quantization.fake_quant_with_min_max_args(x, min=low, max=high, num_bits=8)
 
 
-class _Convolution(keras.layers.Conv2D):  # type: ignore[misc]  # tf_keras ships no types
+class _Convolution(keras.layers.Conv2D):  # type: ignore[misc]  # tf_keras has no type hints
     """A convolution whose ends and variables are float32; it multiplies in the type ``multiplied``."""
 
     multiplied = "float32"
@@ -181,7 +181,7 @@ class _Convolution(keras.layers.Conv2D):  # type: ignore[misc]  # tf_keras ships
         return tf.cast(product, tf.float32)
 
 
-class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot ships no types
+class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot has no type hints
     """Quantizes a kernel by tfmot's own quantizer, an output by a fixed range, or both."""
 
     def __init__(self, kernel: Any, output: tuple[float, float] | None) -> None:
@@ -209,5 +209,5 @@ class _Config(_quantization.QuantizeConfig):  # type: ignore[misc]  # tfmot ship
         return [quantizers.FixedQuantizer(num_bits=8, init_min=low, init_max=high, narrow_range=False)]
 
     def get_config(self) -> dict[str, Any]:
-        """Empty: this network is never saved, only the one that ``export`` makes."""
+        """Empty, because this network is never saved; only the result of ``export`` is."""
         return {}

@@ -35,7 +35,7 @@ __all__ = ["Loop", "TrainingDivergedError"]
 _CHECKS = 16
 _KEEP_SECONDS = 120.0
 _TRIES = 3
-"""How often a run that diverged goes back to its checkpoint before it gives up."""
+"""How often a run that diverged returns to its checkpoint before it fails."""
 
 
 class TrainingDivergedError(QuietcamError, ArithmeticError):
@@ -48,16 +48,17 @@ class Loop:
 
     Args:
         phase: its name, for progress, history and checkpoint.
-        model: anything that maps a float32 batch in [0, 1] to one of the same shape.
-        learning_rate: its peak.
-        seed: of the order of patches and of augmentation.
+        model: any model that maps a float32 batch in [0, 1] to one of the same shape.
+        learning_rate: peak of the learning rate.
+        seed: seed of the order of patches and of augmentation.
         run: the folder in which ``history.csv`` and ``checkpoints/`` are written; None writes nothing.
-        least_steps: steps that are taken even where the minutes end before them.
+        least_steps: steps that are taken even if the minutes end earlier.
         average: decay of the exponential moving average of the weights; 0 keeps none. The averaged weights are
             validated, and are left in the model at the end.
-        loss_scaling: for mixed_float16, in which small gradients would become zero.
-        recipe: the settings of this run apart from its budget; a checkpoint of another recipe is not resumed.
-        devices: what it is computed on; ``model`` was made in the scope of its strategy. Only the chief writes.
+        loss_scaling: needed for mixed_float16, in which small gradients would become zero.
+        recipe: the settings of this run except its budget; a checkpoint with another recipe is not resumed.
+        devices: the devices to compute on; ``model`` must be made in the scope of their strategy. Only the chief
+            writes.
         xla: compile the step with XLA.
         teacher: another network to learn from.
     """
@@ -102,15 +103,15 @@ class Loop:
 
         Args:
             validation: crops by the name of their set.
-            extra: plain noise beside the pairs' own. Defaults to none.
-            resume: go on from the checkpoint of the run. On one device, with deterministic operators and a budget of
+            extra: plain noise in addition to the pairs' noise. Defaults to none.
+            resume: continue from the checkpoint of the run. On one device, with deterministic operators and a budget of
                 steps, the result is bit for bit that of a run that was never interrupted.
 
         Raises:
-            TrainingDivergedError: loss or weights became NaN or infinite, also after going back to a checkpoint.
+            TrainingDivergedError: loss or weights became NaN or infinite, also after returning to a checkpoint.
             MemoryFullError: a step does not fit into the device's memory; the message says which batch would.
             StoppedError: Ctrl-C; the message says what is kept.
-            UsageError: there is no checkpoint to resume from, or it is of another recipe; or the batch cannot be
+            UsageError: there is no checkpoint to resume from, or it has another recipe; or the batch cannot be
                 shared equally among the devices.
         """
         self.devices.check_batch(batch)
@@ -180,21 +181,21 @@ class Loop:
 
     @property
     def _folder(self) -> Path | None:
-        """The folder that this process writes to; None where it is not the chief, which alone writes."""
+        """The folder that this process writes to; None if it is not the chief, because only the chief writes."""
         return self.run if self.devices.is_chief else None
 
     def _is_sound(self, loss: float, *, with_weights: bool) -> bool:
-        """Whether the loss is finite; where asked, the weights, too: the network's clip hides a NaN from the loss."""
+        """Whether the loss and, if requested, the weights are finite: the network's clip hides a NaN from the loss."""
         return math.isfinite(loss) and not (
             with_weights and any(not np.isfinite(v.numpy()).all() for v in self.model.trainable_variables)
         )
 
     def _go_back(self, good: State, step: int, slowed: int) -> int:
-        """Go back to the last good checkpoint, with half the learning rate. The step's number goes on, so that other
-        patches follow."""
+        """Return to the last good checkpoint, with half the learning rate. Step numbers continue, so that other patches
+        follow."""
         if slowed >= _TRIES:
             raise TrainingDivergedError(
-                f"Loss and weights must stay numbers. Received: NaN or infinity by step {step} of {self.phase}, also "
+                f"Loss and weights must stay finite. Received: NaN or infinity by step {step} of {self.phase}, also "
                 f"after {slowed} returns to step {good.step} at a lower rate. "
                 f"Remedy: lower learning_rate (now {self.learning_rate:g})."
             )
@@ -204,7 +205,7 @@ class Loop:
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The averaged weights are in the model while this is open."""
+        """Put the averaged weights into the model inside the ``with`` block."""
         weights = self.model.trainable_variables if self._averages else []
         current = [weight.numpy() for weight in weights]
         try:
@@ -237,17 +238,18 @@ class Loop:
         path = None if self.run is None else _checkpoint(self.run, self.phase)
         if path is None or not path.is_file():
             raise UsageError(
-                f"Training is resumed from a checkpoint. Received: {self.run}, which has none of {self.phase}. "
-                "Remedy: leave `resume` out; `overwrite` deletes what is there."
+                f"Training can be resumed only from a checkpoint. Received: {self.run}, which has none of "
+                f"{self.phase}. "
+                "Remedy: leave `resume` out; `overwrite` deletes the existing run."
             )
         state = read_state(path)
         shapes = [weight.shape for weight in self.model.get_weights()]
         if state.recipe != self.recipe or [weight.shape for weight in state.weights] != shapes:
             differ = _differences(state.recipe, self.recipe)
             raise UsageError(
-                "Training is resumed with the network, the settings and the data that it was begun with; only steps "
+                "Training must be resumed with the network, the settings and the data that it began with; only steps "
                 f"and minutes may change. Received: {path}, which differs in {differ}. "
-                "Remedy: give the same config and `data` again, or train anew with `overwrite`."
+                "Remedy: give the same config and `data` again, or start again with `overwrite`."
             )
         self._restore(state)
         self._rows = [HistoryRow(**row) for row in state.rows]
@@ -261,9 +263,9 @@ class Loop:
 
     def _what_is_kept(self, step: int) -> str:
         if self.run is None or not _checkpoint(self.run, self.phase).is_file():
-            return "nothing of it is kept"
+            return "nothing is kept"
         last = f", {self._rows[-1].validation_psnr:.2f} dB at its last validation" if self._rows else ""
-        return f"its state after {step} steps is kept{last}. To go on: the same command with `resume`"
+        return f"its state after {step} steps is kept{last}. To continue, give the same command with `resume`"
 
 
 def _checkpoint(run: Path, phase: str) -> Path:
@@ -271,7 +273,7 @@ def _checkpoint(run: Path, phase: str) -> Path:
 
 
 def _differences(theirs: str, ours: str) -> str:
-    """Which parts of two recipes are not the same."""
+    """The parts in which two recipes differ."""
     a, b = (parse_object(recipe or "{}") for recipe in (theirs, ours))
     found = []
     for name in sorted(a.keys() | b.keys()):

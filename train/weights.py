@@ -1,4 +1,4 @@
-"""The network that training begins with: that of a run, or of a float32 model file whose run may be gone."""
+"""Reads the network that training begins with, from a run or from a float32 model file."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class StartingNetwork:
     """The network that a run begins with.
 
     Attributes:
-        model: a network with these weights; None where they are random, and then the rest is empty.
-        weights: what ``evaluation.json`` tells of them.
+        model: a network with these weights; None for random weights, for which all other fields are empty.
+        weights: the entry in ``evaluation.json`` about them.
         origin: the data that they were trained on, and its license.
     """
 
@@ -46,7 +46,7 @@ def read_starting_network(weights: str, architecture: Architecture) -> StartingN
         weights: a run directory, or a ``.tflite`` that ``quietcam convert`` wrote with recipe float32; empty for none.
 
     Raises:
-        UsageError: it is neither, or holds another network.
+        UsageError: it is neither, or contains another network.
         ModelError: its file is damaged.
     """
     if not weights:
@@ -67,7 +67,7 @@ def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:
     there, here = theirs.to_dict(), ours.to_dict()
     if differ := [key for key in here if here[key] != there[key]]:
         raise UsageError(
-            "Weights to begin with must be of the network in [model], "
+            "Initial weights must belong to the network in [model], "
             f"{', '.join(f'{key}={here[key]}' for key in differ)}. "
             f"Received: {source} with {', '.join(f'{key}={there[key]}' for key in differ)}. "
             "Remedy: give the config that they were trained with."
@@ -92,20 +92,20 @@ def _from_tflite(source: Path, architecture: Architecture) -> keras.Model:
 def _manifest(path: Path) -> tuple[Manifest, Architecture]:
     if path.suffix != ".tflite" or not path.is_file():
         raise UsageError(
-            f"Training begins with the weights of a run directory or of a float32 .tflite. Received: {path}, which is "
+            f"Initial weights must come from a run directory or a float32 .tflite. Received: {path}, which is "
             "neither. Remedy: give one of these, or leave `weights` out."
         )
     manifest = read_manifest(path)
     network = None if manifest is None else manifest.network
     if manifest is None or network is None:
         raise UsageError(
-            "The manifest of a .tflite tells which network its weights belong to. "
-            f"Received: {path}, {'whose manifest does not' if manifest else 'which has none'}. "
-            "Remedy: give a float32 model that 'quietcam convert' made of a run directory."
+            "The manifest of a .tflite must describe the network of its weights. "
+            f"Received: {path}, {'whose manifest does not' if manifest else 'which has no manifest'}. "
+            "Remedy: give a float32 model that 'quietcam convert' made from a run directory."
         )
     if manifest.recipe != _FLOAT:
         raise UsageError(
-            "Training begins with the weights of a .tflite that 'quietcam convert --recipe float32' wrote: other "
+            "Initial weights must come from a .tflite that 'quietcam convert --recipe float32' wrote: other "
             f"recipes round them. Received: {path}, recipe {manifest.recipe}. "
             "Remedy: give the float32 model of the same network, NAME_WxH_float32.tflite."
         )

@@ -1,4 +1,4 @@
-"""The preflight: predicts, without a compiler and without a Coral, what the Edge TPU's compiler does with a model."""
+"""The preflight: predicts what the Edge TPU's compiler does with a model; needs no compiler and no Coral."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ __all__ = ["check_content", "check_model", "read_model"]
 
 
 def read_model(path: Path) -> bytes:
-    """A model file's content.
+    """Read a model file.
 
     Raises:
         UsageError: there is no such file.
         ModelError: it cannot be read.
     """
     if not path.is_file():
-        found = "which is no file" if path.exists() else "which is not there"
-        raise UsageError(f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists some.")
+        found = "which is not a file" if path.exists() else "which does not exist"
+        raise UsageError(
+            f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists the models that "
+            f"ship."
+        )
     try:
         return path.read_bytes()
     except OSError as error:
@@ -38,10 +41,10 @@ def read_model(path: Path) -> bytes:
 
 
 def check_model(path: Path) -> CheckReport:
-    """The preflight of a model file.
+    """Run the preflight on a model file.
 
     Raises:
-        UsageError, ModelError: as ``read_model``; also where it is no whole TensorFlow Lite model.
+        UsageError, ModelError: as ``read_model``; also if the file is not a complete TensorFlow Lite model.
         MissingExtraError: LiteRT's schema is not installed.
     """
     report = _naming(check_content(read_model(path), path.name), path)
@@ -49,7 +52,7 @@ def check_model(path: Path) -> CheckReport:
 
 
 def _naming(report: CheckReport, path: Path) -> CheckReport:
-    """With the model's own path in the commands of its remedies."""
+    """Put the model's own path into the commands of the remedies."""
 
     def named(finding: JudgedCondition) -> JudgedCondition:
         return replace(finding, remedy=finding.remedy.replace(" MODEL ", f" {shlex.quote(str(path))} "))
@@ -59,7 +62,7 @@ def _naming(report: CheckReport, path: Path) -> CheckReport:
 
 
 def _frames(path: Path) -> tuple[FrameRuns, ...]:
-    """What common frames cost in tiles, as the device cuts them."""
+    """How many tiles the device cuts common frames into."""
     try:
         model = load_model(path)
     except ModelError:
@@ -77,12 +80,12 @@ _FRAMES = ((640, 480), (1280, 720), (1920, 1080))
 
 
 def check_content(content: bytes, name: str) -> CheckReport:
-    """The preflight of a model file's ``content``."""
+    """Run the preflight on the ``content`` of a model file."""
     outline = read_outline(content, name)
     if outline.subgraphs != 1:
         fault = (
-            f"a model with {outline.subgraphs} subgraphs, as loops and choices make: none of it is expected to map. "
-            "Remedy: unroll loops, take branches out"
+            f"a model with {outline.subgraphs} subgraphs, as loops and branches make: nothing is expected to map. "
+            "Remedy: unroll loops, remove branches"
         )
         return CheckReport(name, len(content), (), None, (fault,), (), None, (), 0)
     graph = read_graph(content, name)
@@ -121,17 +124,18 @@ def check_content(content: bytes, name: str) -> CheckReport:
 
 
 def _on_chip(ops: Sequence[Op], verdicts: Sequence[Verdict]) -> set[int]:
-    """The numbers of the operators that run on the chip: what maps and needs nothing that comes after the chip.
+    """The numbers of the operators that run on the chip: those that map and need no output of a CPU operator after it.
 
-    "The compiler cannot partition the model more than once" (coral.ai): what needs the output of an operator that does
-    not map stays on the CPU, too. That goes by what operators read, not by their order: of MoveNet's four heads the
-    compiler maps each up to its own end. Leading ones that do not map, as a QUANTIZE of a float input, come before it.
+    "The compiler cannot partition the model more than once" (coral.ai): an operator that needs the output of an "
+    "unmapped
+    operator also stays on the CPU. Data flow decides, not order: the compiler maps each of MoveNet's four heads up to
+    its own end. Unmapped operators at the start, such as a QUANTIZE of a float input, run before the chip.
     """
     if Verdict.REFUSED in verdicts:
         return set()
     chip: set[int] = set()
     made_by_chip: set[int] = set()  # tensors that the chip makes
-    behind: set[int] = set()  # tensors that the CPU makes of them
+    behind: set[int] = set()  # tensors that the CPU computes from those
     for number, (op, verdict) in enumerate(zip(ops, verdicts, strict=True)):
         read, made = {each.index for each in op.inputs}, {each.index for each in op.outputs}
         if read & behind:
@@ -145,13 +149,13 @@ def _on_chip(ops: Sequence[Op], verdicts: Sequence[Verdict]) -> set[int]:
 
 
 def _whole(graph: Graph, memory: Memory | None, on_chip: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Faults and remarks about the model as a whole."""
+    """Faults of the model as a whole, and remarks about it."""
     faults, remarks = [], []
     dynamic = [each.name or str(each.index) for each in graph.tensors if any(side < 0 for side in each.shape)]
     if dynamic:
         faults.append(
-            f"{many(len(dynamic), 'tensor')} of dynamic size, the first is {dynamic[0]}: the compiler takes static "
-            "sizes only. Remedy: convert with a fixed size, batch 1"
+            f"{many(len(dynamic), 'tensor')} of dynamic size, the first is {dynamic[0]}: the compiler accepts only "
+            "static sizes. Remedy: convert with a fixed size, batch 1"
         )
     twice = [number for number, count in Counter(each.index for each in graph.outputs).items() if count > 1]
     if twice:
@@ -178,7 +182,7 @@ def _duplicates(graph: Graph) -> list[str]:
     named = [name for name, count in Counter(each.name for each in graph.tensors).items() if name and count > 1]
     if named:
         found.append(
-            f"several tensors are called {named[0]} ({len(named)} such names): the compiler tells them by name"
+            f"several tensors are called {named[0]} ({len(named)} such names): the compiler identifies tensors by name"
         )
     stored = Counter(
         (each.dtype, each.shape, each.scales, each.data.tobytes())
@@ -191,7 +195,7 @@ def _duplicates(graph: Graph) -> list[str]:
     return found
 
 
-_WORTH_NAMING = 64  # elements; small constants repeat by chance
+_WORTH_NAMING = 64  # elements; smaller constants may be equal by chance
 
 
 def _tile_remedy(graph: Graph, memory: Memory) -> str:

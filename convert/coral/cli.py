@@ -19,7 +19,7 @@ def mount(app: typer.Typer) -> None:
     """Register the group ``coral``."""
     coral = typer.Typer(
         no_args_is_help=True,
-        help="From a model to an Edge TPU: a preflight without hardware, and the compiler where it is installed. "
+        help="Prepare a model for an Edge TPU: check it without hardware, and compile it if the compiler is installed. "
         "Example: `quietcam coral check small_256x256_int8.tflite`",
     )
     coral.command("check")(check_command)
@@ -30,15 +30,15 @@ def mount(app: typer.Typer) -> None:
 def check_command(
     model: _Model,
     everything: Annotated[
-        bool, typer.Option("--all", help="List every condition, whether it holds, and where it is known from.")
+        bool, typer.Option("--all", help="List every condition, whether it holds, and its source.")
     ] = False,
     json: Json = None,
 ) -> None:
-    """Say what the Edge TPU's compiler will make of a model, without the compiler and without a Coral.
+    """Predict what the Edge TPU's compiler will do with a model. Needs no compiler and no Coral.
 
-    Op by op: maps, maps under a condition, or stays on the CPU; the split that follows; memory against the chip's;
-    an estimate of the time over USB 3, USB 2 and PCIe. Exits with 3 when something will fall back to the CPU or will
-    not fit the chip.
+    Shows for each operator whether it maps, maps under a condition, or runs on the CPU; the resulting split; the memory
+    it needs and the chip's memory; and an estimate of the time over USB 3, USB 2 and PCIe. Exits with 3 if an operator
+    will run on the CPU or the model does not fit the chip.
 
     Example: `quietcam coral check models/coral/small_256x256_int8.tflite`
     """
@@ -59,32 +59,32 @@ def check_command(
 
 def compile_command(
     model: _Model,
-    out: Annotated[Path | None, typer.Option(help="The folder for the result. Default: the model's own.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result. Default: the model's own folder.")] = None,
     compiler: Annotated[
         str | None,
         typer.Option(
             envvar="QUIETCAM_EDGETPU_COMPILER",
-            help="The compiler's path, or a whole command; {folder} in it is the folder of the model, as for a "
-            "container: 'docker run --rm -v {folder}:/work -w /work IMAGE edgetpu_compiler'. Default: the "
-            "edgetpu_compiler on PATH.",
+            help="Path of the compiler, or a whole command in which {folder} stands for the model's folder: "
+            "'docker run --rm -v {folder}:/work -w /work IMAGE edgetpu_compiler'. Default: edgetpu_compiler on "
+            "PATH.",
         ),
     ] = None,
     result: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What the compiler made of the model elsewhere, as on Google Colab: run nothing, take that file.",
+            help="Run no compiler: use this file, which the compiler made elsewhere, for example on Google Colab.",
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", parser=number(0.001, 10**6), help="Stop the compiler after so long.")
+        float, typer.Option(metavar="SECONDS", parser=number(0.001, 10**6), help="Stop the compiler after this time.")
     ] = 600.0,
     json: Json = None,
 ) -> None:
-    """Compile a model for the Edge TPU, with Google's compiler where that is installed (x86-64 only).
+    """Compile a model for the Edge TPU, with Google's compiler if it is installed (x86-64 only).
 
-    Writes NAME_edgetpu.tflite with the manifest of its source, and the compiler's log; says where the compiler did
-    something else than `coral check` expected. Exits with 3 when something stays on the CPU.
+    Writes NAME_edgetpu.tflite with the manifest of its source, and the compiler's log. Reports where the compiler's
+    result differs from what `coral check` predicted. Exits with 3 if an operator runs on the CPU.
 
     Example: `quietcam coral compile models/coral/small_256x256_int8.tflite --out models/coral`
     """
@@ -98,7 +98,7 @@ def compile_command(
 
     path = _resolve(model)
     prediction = check_model(path)
-    say(f"The preflight expects of {path.name}: {prediction.expectation}.")
+    say(f"The preflight of {path.name}: {prediction.expectation}.")
     folder = out or path.parent
     if result is not None:
         report = adopt_model(path, folder, result, prediction)
@@ -112,11 +112,12 @@ def compile_command(
     show_compiled(report, report_console(json))
     write_report(json, report.to_dict())
     if not (folder / path.name).exists():
-        say(f"For the CPU to step in for a lost Coral, put {path.name} beside {report.path.name}.")
+        say(f"Put {path.name} into the folder of {report.path.name}; then the CPU takes over if the Coral is lost.")
     if not report.holds:
         left = ", ".join(f"{count} {kind}" for kind, count in Counter(report.compiled.on_cpu).items())
         raise GateError(
-            f"All of a model must run on the Edge TPU. Received: {report.path.name}: on the CPU: {left or 'a part'}. "
+            f"All of a model must run on the Edge TPU. Received: {report.path.name}, of which the CPU runs "
+            f"{left or 'a part'}. "
             "Remedy: `quietcam coral check` says why."
         )
 

@@ -1,4 +1,4 @@
-"""Compiles a model for the Edge TPU: runs the compiler, reads its log and its result, appends the manifest again."""
+"""Compiles a model for the Edge TPU: runs the compiler, reads its log and result, appends the manifest again."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from quietcam.tflite.outline import Outline, read_outline
 __all__ = ["SUFFIX", "CompileReport", "adopt_model", "compile_model", "compiled_name"]
 
 SUFFIX = "_edgetpu"
-"""What the compiler puts behind a model's name, and quietcam keeps."""
+"""Suffix that the compiler appends to a model's name; quietcam keeps it."""
 
 
 @dataclass(frozen=True)
 class CompileReport:
-    """What came of one model.
+    """The result of compiling one model.
 
     Attributes:
-        path, log_path: the compiled model, and what the compiler said; None where nobody kept that.
-        differences: between the preflight's prediction and the compiler's log, in words; empty where they agree.
+        path, log_path: the compiled model, and the compiler's log; None if there is no log.
+        differences: differences between the preflight's prediction and the compiler's log, in words; empty if none.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class CompileReport:
 
     @property
     def holds(self) -> bool:
-        """Does all of it run on the chip?"""
+        """True if the whole model runs on the chip."""
         return not self.compiled.on_cpu and not self.log.on_cpu and self.compiled.programs == 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class CompileReport:
 
 
 def compiled_name(model: Path) -> str:
-    """``small_256x256_int8_edgetpu.tflite`` for ``small_256x256_int8.tflite``."""
+    """The compiled file's name: ``small_256x256_int8_edgetpu.tflite`` for ``small_256x256_int8.tflite``."""
     return f"{model.stem}{SUFFIX}{model.suffix}"
 
 
@@ -85,14 +85,14 @@ def compile_model(
 ) -> CompileReport:
     """Compile ``model`` into the folder ``out``: the model with its manifest, the sidecar, and the log.
 
-    The compiler sees the model alone, without the appended manifest, in a folder of its own. Its log is kept
-    (``NAME_edgetpu.log``) whatever comes of it.
+    The compiler gets the model without the appended manifest, in an empty folder. Its log is always kept, as
+    ``NAME_edgetpu.log``.
 
     Raises:
-        UsageError: the model is compiled already.
-        ModelError: the compiler does not start, gives up, crashes, hangs, or leaves something else than a compiled
-            model; the message names the log.
-        StorageError: something cannot be written.
+        UsageError: the model is already compiled.
+        ModelError: the compiler does not start, fails, crashes, hangs, or does not write a compiled model; the message
+            names the log.
+        StorageError: a file cannot be written.
     """
     _refuse_compiled(prediction)
     make_folder(out)
@@ -110,28 +110,28 @@ def compile_model(
         if run.timed_out:
             raise ModelError(
                 f"The Edge TPU's compiler must end within `timeout`. Received: {model.name}, not done after "
-                f"{seconds:g} s; it was stopped, and what it said is in {log_path}. "
+                f"{seconds:g} s; it was stopped, and its output is in {log_path}. "
                 "Remedy: a smaller size or tile (a 1080p model did not compile in 12 hours), or a larger `timeout`."
             )
         if log is None or not made.is_file():
             failure = explain_failure(said, run.code)
             raise ModelError(
                 f"The Edge TPU's compiler gave no model for {model.name}. Received: {failure.cause}; its log is "
-                f"{log_path}. The preflight expected: {prediction.expectation}. Remedy: {failure.remedy}."
+                f"{log_path}. The preflight predicted:  {prediction.expectation}. Remedy: {failure.remedy}."
             )
         content = made.read_bytes()
     return _keep(model, target, content, log, version, log_path, prediction)
 
 
 def adopt_model(model: Path, out: Path, result: Path, prediction: CheckReport) -> CompileReport:
-    """Take ``result``, which the compiler made of ``model`` elsewhere, into ``out``: with the manifest of its source.
+    """Copy ``result``, which the compiler made from ``model`` elsewhere, into ``out`` with the manifest of ``model``.
 
-    A log that lies beside it (``NAME.log``) is read and kept.
+    A log in the same folder (``NAME.log``) is read and kept.
 
     Raises:
-        UsageError: the model is compiled already, or there is no ``result``.
-        ModelError: ``result`` is no compiled model, or one of another model.
-        StorageError: something cannot be written.
+        UsageError: the model is already compiled, or ``result`` does not exist.
+        ModelError: ``result`` is not a compiled model, or was compiled from another model.
+        StorageError: a file cannot be written.
     """
     _refuse_compiled(prediction)
     content = strip_manifest(read_model(result))
@@ -149,8 +149,8 @@ def adopt_model(model: Path, out: Path, result: Path, prediction: CheckReport) -
 def _refuse_compiled(prediction: CheckReport) -> None:
     if prediction.compiled is not None:
         raise UsageError(
-            f"Only a model that is not compiled yet can be compiled. Received: {prediction.name}, which is: "
-            f"{prediction.expectation}. Remedy: give the one that it was made from, without {SUFFIX} in its name."
+            f"Only a model that is not yet compiled can be compiled. Received: {prediction.name}: "
+            f"{prediction.expectation}. Remedy: give the model that it was made from, without {SUFFIX} in its name."
         )
 
 
@@ -163,20 +163,22 @@ def _keep(
     log_path: Path | None,
     prediction: CheckReport,
 ) -> CompileReport:
-    """Look into what the compiler made of ``model``, write it to ``target`` with the manifest, and report."""
+    """Check the compiler's result for ``model``, write it to ``target`` with the manifest, and report."""
     compiled = describe_compiled(read_graph(content, target.name))
     if compiled is None:
         where = f"; its log is {log_path}" if log_path else ""
         raise ModelError(
-            f"The Edge TPU's compiler mapped nothing of {model.name}. Received: a model without a part for the chip"
-            f"{where}. The preflight expected: {prediction.expectation}. "
-            "Remedy: `quietcam coral check` says which operators keep it from mapping."
+            f"A compiled model must have a part for the chip. Received: {model.name}, of which the compiler mapped "
+            f"nothing"
+            f"{where}. The preflight predicted:  {prediction.expectation}. "
+            "Remedy: `quietcam coral check` shows which operators prevent mapping."
         )
     source = strip_manifest(model.read_bytes())
     before, after = read_outline(source, model.name), read_outline(content, target.name)
     if _ends(before) != _ends(after):
         raise ModelError(
-            f"A compiled model has the ends of its source. Received: {target.name} with {_ends(after)}, where "
+            f"A compiled model must have the input and output of its source. Received: {target.name} with "
+            f"{_ends(after)}; "
             f"{model.name} has {_ends(before)}. Remedy: give the model that it was compiled from."
         )
     version = version or log.version or compiled.compiler
@@ -186,13 +188,13 @@ def _keep(
 
 
 def _ends(outline: Outline) -> str:
-    """Shapes, types and scales of what goes in and comes out, in words."""
+    """Shapes, types and scales of inputs and outputs, in words."""
     ends = (*outline.inputs, *outline.outputs)
     return ", ".join(f"{each.dtype}{list(each.shape)} {each.quantization or 'without scale'}" for each in ends)
 
 
 def _write(target: Path, content: bytes, manifest: Manifest | None, version: str | None, source: bytes) -> None:
-    """The compiled model; with the manifest of its source, told what it is now, where that has one."""
+    """Write the compiled model, with the manifest of its source, updated, if the source has one."""
     if manifest is None:
         write_bytes(target, content)
         return
@@ -203,28 +205,28 @@ def _write(target: Path, content: bytes, manifest: Manifest | None, version: str
 
 
 def _whole_log(own: Path, run: Run) -> str:
-    """What it printed, and the log file that it wrote itself."""
+    """What the compiler printed, and the log file that it wrote."""
     written = own.read_text(errors="replace") if own.is_file() else ""
     return run.said + (f"\n--- {own.name}, written by the compiler ---\n{written}" if written else "")
 
 
 def _differences(prediction: CheckReport, log: CompileLog, compiled: Compiled) -> list[str]:
-    """Where the compiler did something else than the preflight said."""
+    """Where the compiler's result differs from the preflight's prediction."""
     expected, mapped = prediction.expected_log, log.mapped
-    if not log.ops:  # all that is known is what the model itself holds
+    if not log.ops:  # without a log, only the model itself can be compared
         left, right = prediction.on_cpu, len(compiled.on_cpu)
-        return [] if left == right else [f"{left} expected on the CPU, {right} there"]
+        return [] if left == right else [f"{left} predicted on the CPU, {right} found"]
     found = [
-        f"{kind}: {expected.get(kind, 0)} expected on the chip, {mapped.get(kind, 0)} there"
+        f"{kind}: {expected.get(kind, 0)} predicted on the chip, {mapped.get(kind, 0)} found"
         for kind in sorted(expected.keys() | mapped.keys())
         if expected.get(kind, 0) != mapped.get(kind, 0)
     ]
     if compiled.programs > 1:
-        found.append(f"one part for the chip expected, {compiled.programs} made")
+        found.append(f"one part for the chip predicted, {compiled.programs} found")
     memory = prediction.memory
     if memory is not None and log.streamed is not None and (log.streamed > 0) != (memory.streamed > 0):
         found.append(
-            f"{memory.streamed / MIB:.2f} MiB of parameters expected to be sent for every run, "
-            f"{log.streamed / MIB:.2f} MiB are"
+            f"{memory.streamed / MIB:.2f} MiB of parameters predicted to be sent for every run, "
+            f"{log.streamed / MIB:.2f} MiB found"
         )
     return found

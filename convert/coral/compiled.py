@@ -1,4 +1,4 @@
-"""What a compiled model holds: an operator of the compiler's own, with the chip's program in it.
+"""Reads a compiled model: it contains a custom operator of the compiler, which contains the chip's program.
 
 The layout of that program's package is libedgetpu's `executable/executable.fbs` (read): a flatbuffer of identifier
 DWN1, whose fields 0 and 4 are the least runtime version and the compiler's version.
@@ -25,12 +25,12 @@ class Compiled:
     """A compiled model.
 
     Attributes:
-        programs: how many stretches run on the chip; each but the first costs a trip to the host and back.
-        bytes: of all programs, parameters included.
-        on_cpu: kinds of the operators that stayed on the CPU, in their order.
-        runtime: the least runtime version that it asks for (14 for compiler 16); None where it does not say.
-        compiler: the build of the compiler as the package names it: a version, or the number of a change list
-            (cl/343520747); None where there is no number in it. Those that Google published say "cl/" alone.
+        programs: how many parts run on the chip; each one after the first costs a round trip to the host.
+        bytes: size of all programs, parameters included.
+        on_cpu: kinds of the operators that run on the CPU, in their order.
+        runtime: the oldest runtime version that can run it (14 for compiler 16); None if it is not stated.
+        compiler: the compiler's build as the package states it: a version, or the number of a change list
+            (cl/343520747); None if there is no number. Models that Google published state only "cl/".
     """
 
     programs: int
@@ -41,7 +41,7 @@ class Compiled:
 
 
 def describe_compiled(graph: Graph) -> Compiled | None:
-    """What the compiler left in ``graph``; None where it has not been over it."""
+    """Describe a compiled ``graph``; None if it is not compiled."""
     programs = [op for op in graph.ops if op.kind == COMPILED_OP]
     if not programs:
         return None
@@ -57,7 +57,7 @@ def describe_compiled(graph: Graph) -> Compiled | None:
 
 
 def _package(options: bytes) -> tuple[int | None, str | None]:
-    """Runtime and compiler version of the package that lies somewhere in the operator's options."""
+    """Runtime and compiler version of the package, which starts anywhere in the operator's options."""
     front = options.find(_IDENTIFIER) - 4
     if front < 0:
         return None, None

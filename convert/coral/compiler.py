@@ -1,4 +1,4 @@
-"""Finds and runs the Edge TPU's compiler: with a time limit, with its log kept, and with no process left behind."""
+"""Finds and runs the Edge TPU's compiler: with a time limit, and without leaving processes behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quietcam.errors import MissingExtraError, ModelError, UsageError
 __all__ = ["ENVIRONMENT", "INSTALL", "Compiler", "Run", "find_compiler", "require_compiler"]
 
 ENVIRONMENT = "QUIETCAM_EDGETPU_COMPILER"
-"""Names the compiler: a path, or a whole command, as of a container."""
+"""Environment variable that names the compiler: a path, or a whole command, such as one for a container."""
 
 _NAME = "edgetpu_compiler"
 
@@ -29,17 +29,17 @@ INSTALL = (
     "https://packages.cloud.google.com/apt coral-edgetpu-stable main' | sudo tee "
     "/etc/apt/sources.list.d/coral-edgetpu.list && sudo apt-get update && sudo apt-get install edgetpu-compiler"
 )
-"""How to get it on Debian or Ubuntu for x86-64 (coral.ai, Edge TPU Compiler: read)."""
+"""Command that installs it on Debian or Ubuntu for x86-64 (coral.ai, Edge TPU Compiler: read)."""
 
 _FOLDER = "{folder}"
 _VERSION_SECONDS = 60.0
-_GRACE = 5.0  # seconds beyond the compiler's own limit, before it is ended from outside
+_GRACE = 5.0  # seconds after the compiler's own limit until it is killed
 _FIRST_WITH_TIMEOUT = 16  # older ones have no -t
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the compiler: its exit status (negative: the signal), what it said, and whether it was out of time."""
+    """One run of the compiler: exit status (negative for a signal), output, and whether it exceeded its time."""
 
     code: int
     said: str
@@ -48,33 +48,33 @@ class Run:
 
 @dataclass(frozen=True)
 class Compiler:
-    """A command that compiles. ``{folder}`` in it stands for the folder that holds the model."""
+    """A command that compiles. In it ``{folder}`` stands for the model's folder."""
 
     command: tuple[str, ...]
 
     def version(self, folder: Path) -> str:
-        """As ``16.0.384591198``.
+        """The compiler's version, such as ``16.0.384591198``.
 
         Raises:
-            ModelError: it does not start, does not answer, or is something else.
+            ModelError: it does not start, does not answer, or is not the compiler.
         """
         run = self._run(["--version"], folder, _VERSION_SECONDS)
         found = parse_version(run.said)
         if found is None:
             said = (run.said.strip().splitlines() or ["nothing"])[-1][:200]
             raise ModelError(
-                "The Edge TPU's compiler must tell its version. "
+                "The Edge TPU's compiler must print its version. "
                 f"Received: {shlex.join(self.command)} {'did not end' if run.timed_out else f'said: {said}'}. "
                 f"Remedy: name another one with `compiler` or {ENVIRONMENT}."
             )
         return found
 
     def compile(self, folder: Path, model: str, version: str, seconds: float) -> Run:
-        """Compile ``model``, a file name in ``folder``; the results lie beside it."""
+        """Compile ``model``, a file name in ``folder``; the results are written to the same folder."""
         limit = ["-t", str(max(1, round(seconds)))] if int(version.split(".")[0]) >= _FIRST_WITH_TIMEOUT else []
         started = time.monotonic()
         run = self._run(["-s", *limit, "-o", ".", model], folder, seconds + _GRACE if limit else seconds)
-        # One that ended at its own limit does not say so in words that are known.
+        # It is unknown what the compiler prints when it ends at its own limit.
         late = run.code != 0 and time.monotonic() - started >= seconds
         return replace(run, timed_out=run.timed_out or late)
 
@@ -110,15 +110,15 @@ class Compiler:
 
 
 def find_compiler(wanted: str | None, environment: Mapping[str, str] | None = None) -> Compiler | None:
-    """The compiler that was asked for, else that on PATH, else None.
+    """The requested compiler, or the one on PATH, or None.
 
     Args:
-        wanted: a path, or a command with its words, as
+        wanted: a path, or a whole command, such as
             ``docker run --rm -v {folder}:/work -w /work edgetpu edgetpu_compiler``.
-        environment: where PATH is looked up. Defaults to the process's.
+        environment: the environment that gives PATH. Defaults to that of the process.
 
     Raises:
-        UsageError: what was asked for is not there.
+        UsageError: the requested compiler does not exist.
     """
     path = (os.environ if environment is None else environment).get("PATH", "")
     if wanted:
@@ -126,8 +126,8 @@ def find_compiler(wanted: str | None, environment: Mapping[str, str] | None = No
         found = shutil.which(words[0], path=path)
         if found is None:
             raise UsageError(
-                f"`compiler` or {ENVIRONMENT} names the Edge TPU's compiler: a program, or a command with its words. "
-                f"Received: {wanted}, whose program {words[0]} is not there. Remedy: {_where_to_get_it()}."
+                f"`compiler` or {ENVIRONMENT} names the Edge TPU's compiler: a program, or a whole command. "
+                f"Received: {wanted}, whose program {words[0]} was not found. Remedy: {_where_to_get_it()}."
             )
         return Compiler((str(Path(found).resolve()), *words[1:]))
     found = shutil.which(_NAME, path=path)
@@ -135,7 +135,7 @@ def find_compiler(wanted: str | None, environment: Mapping[str, str] | None = No
 
 
 def _where_to_get_it() -> str:
-    """Where and how to get it, as the end of a sentence."""
+    """How to get the compiler, as the end of a sentence."""
     here = platform.machine()
     if here.lower() not in ("x86_64", "amd64"):
         return (
@@ -148,8 +148,8 @@ def require_compiler(wanted: str | None) -> Compiler:
     """As ``find_compiler``.
 
     Raises:
-        UsageError: what was asked for is not there.
-        MissingExtraError: nothing was asked for, and there is none on PATH.
+        UsageError: the requested compiler does not exist.
+        MissingExtraError: none was requested, and there is none on PATH.
     """
     found = find_compiler(wanted)
     if found is None:
@@ -166,12 +166,14 @@ def _words(text: str) -> list[str]:
     except ValueError as error:
         raise UsageError(f"`compiler` is a command. Received: {text}: {error}. Remedy: close the quotes.") from None
     if not words:
-        raise UsageError("`compiler` names the Edge TPU's compiler. Received: nothing but blanks.")
+        raise UsageError(
+            "`compiler` names the Edge TPU's compiler. Received: only blanks. Remedy: a path or a command."
+        )
     return words
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a process and all that it started."""
+    """End a process and all its children."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""The conditions under which the Edge TPU's compiler maps an operator, each with its source.
+"""The conditions on which the Edge TPU's compiler maps an operator, each with its source.
 
-``how`` says how something is known: ``read`` in the named source, ``derived`` from what was read by arithmetic,
-``measured`` by this project, ``seen`` in models that were published before and after the compiler.
+``how`` says how a condition is known: ``read`` in the named source, ``derived`` from it by arithmetic, ``measured`` by
+this project, or ``seen`` in models that were published both before and after compilation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quietcam.tflite.graph import Op, Tensor
 
 @dataclass(frozen=True)
 class Source:
-    """Where a rule is known from, and how: read, derived, measured or seen."""
+    """The source of a rule, and how it is known: read, derived, measured or seen."""
 
     text: str
     how: str = "read"
@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Condition:
-    """What must hold for an operator to map. ``holds`` gives None where nobody knows."""
+    """What must be true for an operator to map. ``holds`` returns None if that is unknown."""
 
     text: str
     holds: Callable[[Op], bool | None]
@@ -49,13 +49,13 @@ CUSTOM = Source("google-coral/edgetpu #210, and compiled twins of PoseNet and Bo
 CONVERT = "`quietcam convert MODEL --target coral` makes such a graph"
 
 
-# What the conditions ask.
+# The tests behind the conditions.
 def option(name: str, default: int = 0) -> Callable[[Op], int]:
     return lambda op: int(getattr(op.options, name, default))
 
 
 def constant(op: Op, place: int) -> Tensor | None:
-    """The input number ``place``, where it is a constant."""
+    """The input number ``place`` if it is a constant, or None."""
     found = op.inputs[place] if place < len(op.inputs) else None
     return found if found is not None and found.is_constant else None
 
@@ -66,7 +66,7 @@ def values(op: Op, place: int) -> list[int] | None:
 
 
 def is_8_bit(op: Op) -> bool:
-    if op.kind in WITH_STATE:  # what such an operator keeps for itself may have 16 bits: the cell of an LSTM
+    if op.kind in WITH_STATE:  # internal state, such as the cell of an LSTM, may have 16 bits
         return all(each.dtype in ("int8", "uint8") for each in (op.inputs[0], *op.outputs))
     constants = [each for each in op.inputs if each.is_constant]
     return all(each.dtype in ("int8", "uint8") for each in op.activations) and all(
@@ -115,9 +115,12 @@ EVERY_OP: tuple[Condition, ...] = (
         REQUIREMENTS,
         "convert with recipe int8 and a representative set",
     ),
-    Condition("sizes known beforehand, none dynamic", is_static, REQUIREMENTS, "convert with a fixed size, batch 1"),
+    Condition("static sizes", is_static, REQUIREMENTS, "convert with a fixed size, batch 1"),
     Condition(
-        "batch 1: only the three inner sides above 1", has_three_sides, REQUIREMENTS, "convert with a batch of 1"
+        "batch 1: only the last three dimensions larger than 1",
+        has_three_sides,
+        REQUIREMENTS,
+        "convert with a batch of 1",
     ),
     Condition(
         "one scale and zero point for each activation",
@@ -125,7 +128,7 @@ EVERY_OP: tuple[Condition, ...] = (
         REQUIREMENTS,
         "convert with recipe int8 and a representative set",
     ),
-    Condition("weights and biases that are constants", has_constant_weights, REQUIREMENTS, CONVERT),
+    Condition("constant weights and biases", has_constant_weights, REQUIREMENTS, CONVERT),
     Condition(
         "weights with one scale, or one for each output channel",
         has_fair_axes,
@@ -133,7 +136,7 @@ EVERY_OP: tuple[Condition, ...] = (
         "quantize the weights for each channel or for each tensor",
     ),
 )
-"""Conditions of every operator, in the order in which to mend them."""
+"""Conditions for every operator, in the order in which to fix them."""
 
 
 def axes_spare_batch(place: int) -> Callable[[Op], bool | None]:
@@ -178,16 +181,16 @@ def softens_one_side(op: Op) -> bool:
 
 
 def keeps_its_sides(op: Op) -> bool | None:
-    """A reshape that only adds or drops sides of 1 moves nothing."""
+    """True for a reshape that only adds or drops dimensions of 1, which moves no data."""
     before, after = (tuple(s for s in each.shape if s != 1) for each in (op.inputs[0], op.outputs[0]))
     return True if before == after else None
 
 
-_SEEN_HALF = 48  # pixels of a side
+_SEEN_HALF = 48  # pixels per side
 
 
 def is_small_enough(op: Op) -> bool | None:
-    """Up to 128 it was seen to map, from 256 on it was seen not to; nobody says what is between."""
+    """True up to 128, which was seen to map; False from 256, which was seen not to; None in between."""
     longest = max(op.outputs[0].shape[1:3], default=0)
     return True if longest <= 128 else False if longest >= 256 else None
 
@@ -199,31 +202,34 @@ def transposes_plainly(op: Op) -> bool | None:
 
 
 NO_FUSED = Condition(
-    "no fused activation", lambda op: option("fusedActivationFunction")(op) == 0, TABLE, "put the ReLU elsewhere"
+    "no fused activation",
+    lambda op: option("fusedActivationFunction")(op) == 0,
+    TABLE,
+    "move the ReLU to another operator",
 )
 EVEN_DILATION = Condition(
     "the same dilation on both axes",
     lambda op: option("dilationHFactor", 1)(op) == option("dilationWFactor", 1)(op),
     TABLE,
-    "dilate both axes alike",
+    "use the same dilation on both axes",
 )
 SIZE = Condition(
-    "an output of at most 128 on each side (256 and more was seen to stay on the CPU)",
+    "an output of at most 128 on each side (256 and more was seen to run on the CPU)",
     is_small_enough,
     issue(31, 187, 597),
-    "a smaller tile (256 pixels for models that double to half size)",
+    "use a smaller tile (256 pixels for models whose largest doubling gives half the frame's size)",
 )
 FROM_A_PIXEL = Condition(
-    "more than one pixel to begin with, where corners are aligned (a single one spread over a plane stays on the CPU)",
+    "an input of more than one pixel if corners are aligned (a single pixel spread over a plane runs on the CPU)",
     lambda op: not option("alignCorners")(op) or math.prod(op.inputs[0].shape[1:3]) > 1,
     Source("google-coral/test_data, compiled twins of DeepLab v3", "seen"),
-    "repeat the pixel by TILE",
+    "repeat the pixel with TILE",
 )
 HALF_PIXEL = Condition(
     "no half pixel centers, or an output of at most 48 on each side (MoveNet's three doublings, to 12, 24 and 48, map; "
-    "of larger ones compiler 15 left some on the CPU, and of 16 a maintainer named only size as a reason)",
+    "compiler 15 left some larger ones on the CPU; for compiler 16 a maintainer named only size as a reason)",
     lambda op: True if not option("halfPixelCenters")(op) or max(op.outputs[0].shape[1:3]) <= _SEEN_HALF else None,
     Source("google-coral/test_data, MoveNet's compiled twin (seen); google-coral/edgetpu #396, #597"),
-    "compile it and see; nearest-neighbor doubling was seen to map with 16",
+    "compile it to find out; nearest-neighbor doubling was seen to map with compiler 16",
 )
-NOT_THE_BATCH = Condition("nothing along the batch", axes_spare_batch(1), TABLE, "work along the inner three sides")
+NOT_THE_BATCH = Condition("no axis along the batch", axes_spare_batch(1), TABLE, "use only the last three axes")

@@ -1,7 +1,7 @@
-"""Reads the Edge TPU compiler's log: what it mapped, how much of the chip's memory it took, why it gave up.
+"""Reads the Edge TPU compiler's log: what it mapped, how much memory of the chip it used, why it failed.
 
-The form is that of logs in google-coral/edgetpu's issues (#490, #433, #686 of compiler 16; #393, #358 of 15). It was
-never read from a compiler that this project ran.
+The format is known from logs in google-coral/edgetpu's issues (#490, #433, #686 of compiler 16; #393, #358 of 15).
+This project has never run the compiler itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROW = re.compile(r"^([A-Z][A-Z0-9_]*(?: [\w-]+)?) {2,}(\d+) {2,}(\S.*?)\s*$", r
 
 @dataclass(frozen=True)
 class LoggedOp:
-    """A row of the log's table: so many operators of a kind, and what became of them, in the compiler's words."""
+    """A row of the log's table: a kind of operator, how many, and their status in the compiler's words."""
 
     kind: str
     count: int
@@ -35,7 +35,7 @@ class LoggedOp:
 
 @dataclass(frozen=True)
 class CompileLog:
-    """What a successful run says. Sizes in bytes; None where the log does not say."""
+    """The log of a successful run. Sizes in bytes; None if the log does not state them."""
 
     version: str | None
     milliseconds: int | None
@@ -47,12 +47,12 @@ class CompileLog:
 
     @property
     def mapped(self) -> dict[str, int]:
-        """By kind: how many run on the chip."""
+        """How many operators of each kind run on the chip."""
         return _sum(each for each in self.ops if each.is_mapped)
 
     @property
     def on_cpu(self) -> dict[str, int]:
-        """By kind: how many stay on the CPU."""
+        """How many operators of each kind run on the CPU."""
         return _sum(each for each in self.ops if not each.is_mapped)
 
 
@@ -65,13 +65,13 @@ class Failure:
 
 
 def parse_version(text: str) -> str | None:
-    """``16.0.384591198`` of the line with which every run begins."""
+    """The version, such as ``16.0.384591198``, from the line with which every run begins."""
     found = _VERSION.search(text)
     return found[1] if found else None
 
 
 def parse_log(text: str) -> CompileLog | None:
-    """What the compiler printed, read; None where it does not say that it has compiled the model."""
+    """Parse what the compiler printed; None if it does not state that the model was compiled."""
     done = re.search(r"Model compiled successfully in (\d+) ms", text)
     if done is None or re.search(r"^Compilation failed!", text, re.MULTILINE):
         return None
@@ -86,12 +86,12 @@ def parse_log(text: str) -> CompileLog | None:
     )
 
 
-# What is known to be said, and what it means; the first that matches counts. The issues are google-coral/edgetpu's.
+# Known messages and what they mean; the first match counts. Issue numbers are those of google-coral/edgetpu.
 _SAYINGS: tuple[tuple[str, str, str], ...] = (
     (
         r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'",  # 386, 631, 845
         "it does not know version {1} of {0}",
-        "convert with an older TensorFlow (2.8 for compiler 16), or take that operator out",
+        "convert with an older TensorFlow (2.8 for compiler 16), or remove that operator",
     ),
     (r"dynamic-sized tensors", "the model has tensors of dynamic size", "convert with a fixed size, batch 1"),  # 829
     (r"due to large activation tensors", "the activations are too large", "a smaller size or tile"),  # 508
@@ -104,30 +104,38 @@ _SAYINGS: tuple[tuple[str, str, str], ...] = (
     (r"Model could not be parsed", "it cannot read the model", "convert the model again with `quietcam convert`"),
     (
         r"[Tt]imed out",
-        "its own time limit ended it",
+        "it reached its own time limit",
         "a larger `timeout`, or a smaller tile",
     ),
-    (r"Segmentation fault", "it crashed", "run it again, it does not always; else a smaller tile"),  # 643
-    (r"Internal compiler error", "it crashed", "run it again, it does not always; else a smaller tile"),  # 189, 211
+    (
+        r"Segmentation fault",
+        "it crashed",
+        "run it again, since it does not always crash; if that fails, use a smaller tile",
+    ),  # 643
+    (
+        r"Internal compiler error",
+        "it crashed",
+        "run it again, since it does not always crash; if that fails, use a smaller tile",
+    ),  # 189, 211
     (r"Compilation failed: ([^\n]+)", "{0}", "see the log"),
     (r"Compilation failed!", "it failed without a reason", "a smaller tile, fewer channels; see the log"),  # 800
 )
 
 
 def explain_failure(text: str, code: int) -> Failure:
-    """Why a run without result has none. ``code`` is its exit status, negative for a signal."""
+    """Why a run gave no model. ``code`` is its exit status, negative for a signal."""
     for pattern, cause, remedy in _SAYINGS:
         found = re.search(pattern, text)
         if found is not None:
             return Failure(cause.format(*found.groups()), remedy)
     if code < 0:
-        return Failure(f"it was ended by signal {-code}", "run it again; signal 9 is often a lack of memory")
+        return Failure(f"signal {-code} ended it", "run it again; signal 9 often means a lack of memory")
     last = (text.strip().splitlines() or ["nothing"])[-1]
-    return Failure(f"it ended with {code} and said: {last[:200]}", "see the log")
+    return Failure(f"it ended with status {code} and printed: {last[:200]}", "see the log")
 
 
 def _table(text: str) -> str:
-    """The first table of operators: one that is kept has a second, which the compiler wrote to a file of its own."""
+    """The first table of operators. A kept log has a second table, from the compiler's own log file."""
     parts = re.split(r"^Operator +Count +Status *$", text, flags=re.MULTILINE)
     return parts[1] if len(parts) > 1 else ""
 

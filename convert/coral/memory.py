@@ -1,4 +1,4 @@
-"""How much of the chip's memory a graph needs, and how long a run takes: arithmetic, nothing was measured.
+"""Calculates how much of the chip's memory a graph needs, and how long a run takes. Nothing here was measured.
 
 The chip has 8 MiB for everything. Logs of the compiler show what that means: "used" and "remaining" for parameters sum
 to 8 MiB less what activations take (edgetpu #173: 0.06 + 7.96 MiB; #686: 2.99 + 0.04 MiB for a U-Net at 512x512).
@@ -31,10 +31,10 @@ CHIP = 8 * MIB
 """Bytes of memory on the chip (coral.ai, Edge TPU Compiler: parameter data caching)."""
 
 PARAMETERS_MOST = int(7.7 * MIB)
-"""Bytes of parameters that fit at most; the largest "used" in a log that was read is 7.59 MiB."""
+"""Most bytes of parameters that fit; the largest "used" in any log that was read is 7.59 MiB."""
 
 _ITEM = {"int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "float16": 2, "float32": 4}
-_FAR = 0.5  # of the chip: what counts as far from the cliff
+_FAR = 0.5  # share of the chip's memory; a graph that needs at most this is far from the cliff
 _MOSTLY = 0.75
 
 
@@ -43,10 +43,10 @@ class Memory:
     """What a graph needs, in bytes.
 
     Attributes:
-        parameters: of the operators on the chip, each constant once.
-        activations: the most that is alive at one operator, all tensors whole. An upper bound: the compiler passes some
-            on in pieces.
-        widest: the number of that operator in the graph; None where there is none.
+        parameters: parameters of the operators on the chip, each constant counted once.
+        activations: largest size of the tensors that are alive at one operator. An upper bound, since the compiler
+            passes some tensors on in pieces.
+        widest: number of that operator in the graph; None if there is no operator.
     """
 
     parameters: int
@@ -65,17 +65,17 @@ class Memory:
 
     @property
     def fits(self) -> bool:
-        """Is there room for all parameters beside the activations?"""
+        """True if all parameters and the activations fit the chip together."""
         return self.streamed == 0 and self.activations <= CHIP
 
     @property
     def is_far_from_the_cliff(self) -> bool:
-        """Does all of it take at most half of the chip? Beyond the chip a run takes many times as long (#502)."""
+        """True if it needs at most half of the chip. If it exceeds the chip, a run takes many times as long (#502)."""
         return self.parameters + self.activations <= _FAR * CHIP
 
 
 def measure(numbered: Sequence[Op] | Mapping[int, Op]) -> Memory:
-    """What operators that run on the chip need: all of a graph in their order, or some by their numbers in it."""
+    """The needs of operators on the chip: all operators of a graph in order, or some of them by number."""
     numbers = list(numbered) if isinstance(numbered, Mapping) else list(range(len(numbered)))
     ops = list(numbered.values()) if isinstance(numbered, Mapping) else list(numbered)
     constants = {each.index: _bytes(each) for op in ops for each in op.inputs if each.is_constant}
@@ -98,8 +98,9 @@ def measure(numbered: Sequence[Op] | Mapping[int, Op]) -> Memory:
 def largest_tile(memory: Memory, height: int, width: int, stride: int = 1) -> int:
     """The side in pixels of the largest square tile, a multiple of ``stride``, that stays far from the cliff.
 
-    Activations go with the area, so what was measured at ``height`` x ``width`` is scaled. Where parameters alone take
-    most of that room, activations get a quarter of what parameters leave of the chip. At least one stride.
+    Activations are proportional to the area, so ``memory``, counted at ``height`` x ``width``, is scaled. If
+    parameters alone take most of that room, activations may use a quarter of what parameters leave free. At least one
+    stride.
     """
     room = _FAR * CHIP - memory.parameters
     if memory.parameters > _MOSTLY * _FAR * CHIP:
@@ -111,7 +112,7 @@ def largest_tile(memory: Memory, height: int, width: int, stride: int = 1) -> in
 
 @dataclass(frozen=True)
 class Bus:
-    """A way to the chip: what it is assumed to carry, bytes a second, and to cost for each run, seconds."""
+    """A bus to the chip, with its assumed rate in bytes per second and its assumed cost of each run in seconds."""
 
     name: str
     rate: float
@@ -119,15 +120,15 @@ class Bus:
 
 
 BUSES = (Bus("USB 3", 320e6, 0.7e-3), Bus("USB 2", 35e6, 0.9e-3), Bus("PCIe", 400e6, 0.3e-3))
-"""Assumptions: two thirds of USB 3's 500 MB/s, USB 2's usual net rate, and PCIe 2.0 x1 less its packets."""
+"""Assumptions: two thirds of USB 3's 500 MB/s, USB 2's usual net rate, and PCIe 2.0 x1 minus packet overhead."""
 
-_LIKELY = 600e9  # MACs a second
+_LIKELY = 600e9  # MACs per second
 _PEAK = 2000e9
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Milliseconds for one tile over one bus. ``least`` is at the chip's peak and with nothing but the bytes."""
+    """Milliseconds for one tile over one bus. ``least`` assumes the chip's peak rate and no cost per run."""
 
     bus: str
     transfer: float
@@ -140,7 +141,7 @@ class Estimate:
 
 
 def estimate(sent: int, streamed: int, macs: int) -> list[Estimate]:
-    """For each bus: ``sent`` bytes of pictures there and back, ``streamed`` bytes of parameters, ``macs`` in all."""
+    """Estimate each bus: ``sent`` bytes of pictures in both directions, ``streamed`` bytes of parameters, ``macs``."""
     return [
         Estimate(
             bus.name,
@@ -153,15 +154,15 @@ def estimate(sent: int, streamed: int, macs: int) -> list[Estimate]:
 
 
 def assumptions() -> list[str]:
-    """What the estimate rests on, for people."""
-    rates = ", ".join(f"{bus.name} {bus.rate / 1e6:.0f} MB/s and {1e3 * bus.start:.1f} ms a run" for bus in BUSES)
+    """The assumptions behind the estimate, for users."""
+    rates = ", ".join(f"{bus.name} {bus.rate / 1e6:.0f} MB/s and {1e3 * bus.start:.1f} ms per run" for bus in BUSES)
     return [
         "an estimate by arithmetic; nothing was measured on a Coral",
         f"buses: {rates}",
         f"compute: {_LIKELY / 1e9:.0f} GMAC/s, derived from Coral's published times (Inception v1, 1.5 GMACs, 3.4 ms; "
         f"MobileNet v1, 0.57 GMACs, 2.4 ms; both over USB 3); peak {_PEAK / 1e9:.0f} (4 TOPS). "
-        "Few channels fill the chip badly: then it is slower",
-        "activations count whole; the compiler passes some on in pieces and may need less",
+        "Layers with few channels use the chip badly and are slower",
+        "activations are counted in full; the compiler passes some on in pieces and may need less",
     ]
 
 

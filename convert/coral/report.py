@@ -15,9 +15,9 @@ __all__ = ["CheckReport", "FrameRuns", "JudgedOp", "many", "memory_fault"]
 
 @dataclass(frozen=True)
 class JudgedOp:
-    """One operator: what it is, what is expected of it, and where it will run.
+    """One operator: what it is, the verdict on it, and where it will run.
 
-    ``on_tpu`` differs from the verdict where it would map but needs what comes after the chip.
+    ``on_tpu`` differs from the verdict if the operator would map but needs the output of an operator on the CPU.
     """
 
     number: int
@@ -32,12 +32,12 @@ class JudgedOp:
 
     @property
     def broken(self) -> tuple[JudgedCondition, ...]:
-        """Conditions that do not hold."""
+        """Conditions that are not met."""
         return tuple(each for each in self.findings if each.holds is False)
 
     @property
     def open(self) -> tuple[JudgedCondition, ...]:
-        """Conditions of which nobody knows whether they hold."""
+        """Conditions for which it is unknown whether they are met."""
         return tuple(each for each in self.findings if each.holds is None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,15 +65,15 @@ class FrameRuns:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All that the preflight says of one model.
+    """The preflight's report on one model.
 
     Attributes:
-        faults: what concerns the model as a whole and keeps it from running on the chip, each with its remedy.
-        remarks: what is worth knowing and keeps it from nothing.
-        memory: of the part that runs on the chip; None where nothing does.
-        estimates: by bus, for one run; empty where something falls back, since nobody can say then.
-        per_channel: operators whose weights have a scale for each channel.
-        frames: common frame sizes in runs; empty where the device would not take the model.
+        faults: faults of the whole model that prevent it from running on the chip, each with its remedy.
+        remarks: facts worth knowing that prevent nothing.
+        memory: needs of the part that runs on the chip; None if no part does.
+        estimates: time of one run, by bus; empty if an operator runs on the CPU, since the time is then unknown.
+        per_channel: how many operators have weights with a scale for each channel.
+        frames: how many runs common frame sizes need; empty if the device would refuse the model.
     """
 
     name: str
@@ -89,27 +89,27 @@ class CheckReport:
 
     @property
     def refused(self) -> bool:
-        """Is the compiler expected to take no part of it?"""
+        """True if the compiler is expected to map nothing."""
         return any(op.verdict is Verdict.REFUSED for op in self.ops)
 
     @property
     def on_tpu(self) -> int:
-        """How many operators are expected on the chip."""
+        """How many operators are expected to run on the chip."""
         return sum(op.on_tpu for op in self.ops)
 
     @property
     def on_cpu(self) -> int:
-        """How many are expected on the CPU."""
+        """How many operators are expected to run on the CPU."""
         return len(self.ops) - self.on_tpu
 
     @property
     def open(self) -> int:
-        """Of how many operators on the chip nobody knows for sure."""
+        """How many operators on the chip have a condition that is unknown."""
         return sum(op.on_tpu and op.verdict is Verdict.OPEN for op in self.ops)
 
     @property
     def first_on_cpu(self) -> JudgedOp | None:
-        """Where the fall begins: the first operator behind the part on the chip, or the first of all."""
+        """The first operator on the CPU after the part on the chip, or else the first on the CPU."""
         behind = False
         for op in self.ops:
             if op.on_tpu:
@@ -120,21 +120,21 @@ class CheckReport:
 
     @property
     def holds(self) -> bool:
-        """Is the whole of it expected to run on the chip, from the chip's own memory?"""
+        """True if the whole model is expected to run on the chip, from the chip's own memory."""
         if self.compiled is not None:
             return not self.compiled.on_cpu and self.compiled.programs == 1
         return not self.faults and self.on_cpu == 0 and (self.memory is None or self.memory.fits)
 
     @property
     def verdict(self) -> str:
-        """One line, with the remedy where there is one."""
+        """The result in one line, with a remedy if there is one."""
         if self.compiled is not None:
             if self.holds:
-                return "compiled already: all of it runs on the Edge TPU"
+                return "already compiled: all of it runs on the Edge TPU"
             left = len(self.compiled.on_cpu)
-            what = f"{many(left, 'operator')} stayed on the CPU" if left else f"in {self.compiled.programs} parts"
+            what = f"{many(left, 'operator')} left on the CPU" if left else f"in {self.compiled.programs} parts"
             return (
-                f"compiled already, and {what}. Remedy: `quietcam coral check` of the model that it was compiled from "
+                f"already compiled, with {what}. Remedy: `quietcam coral check` of the model that it was compiled from "
                 "says why"
             )
         if self.refused:
@@ -145,7 +145,7 @@ class CheckReport:
             assert first is not None
             return (
                 f"{self.on_cpu} of {many(len(self.ops), 'operator')} will run on the CPU, "
-                f"from number {first.number} on: {_reason(first)}"
+                f"beginning with number {first.number}: {_reason(first)}"
             )
         if self.faults:
             return self.faults[0]
@@ -153,7 +153,7 @@ class CheckReport:
         if not self.memory.fits:
             count = many(len(self.ops), "operator")
             return f"all {count} map, but not from the chip's own memory: {memory_fault(self.memory)}"
-        doubt = f"; of {self.open} nobody knows for sure" if self.open else ""
+        doubt = f"; for {self.open} this is not certain" if self.open else ""
         return f"all {many(len(self.ops), 'operator')} are expected to run on the Edge TPU{doubt}"
 
     @property
@@ -163,7 +163,7 @@ class CheckReport:
 
     @property
     def expected_log(self) -> dict[str, int]:
-        """By kind: how many are expected on the chip, to hold against the compiler's own log."""
+        """How many operators of each kind are expected on the chip, for comparison with the compiler's log."""
         return dict(Counter(op.kind for op in self.ops if op.on_tpu))
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,26 +192,26 @@ class CheckReport:
 
 
 def memory_fault(memory: Memory) -> str:
-    """What does not fit the chip, and what to do."""
+    """What exceeds the chip's memory, and what to do."""
     parts = []
     if memory.parameters > PARAMETERS_MOST:
         parts.append(
-            f"parameters take {memory.parameters / MIB:.1f} MiB where {PARAMETERS_MOST / MIB:.1f} fit, the rest is "
-            "sent for every run. Remedy: a narrower network"
+            f"parameters take {memory.parameters / MIB:.1f} MiB, but only {PARAMETERS_MOST / MIB:.1f} fit; the rest is "
+            "sent for every run. Remedy: use a narrower network"
         )
     else:
         parts.append(
-            f"activations take up to {memory.activations / MIB:.1f} MiB at number {memory.widest}, beside "
-            f"{memory.parameters / MIB:.1f} MiB of parameters, where 8 fit in all: a run may take many times as long "
-            "(google-coral/edgetpu #502). Remedy: a smaller size or tile"
+            f"activations take up to {memory.activations / MIB:.1f} MiB at number {memory.widest}, and parameters take "
+            f"{memory.parameters / MIB:.1f} MiB, but only 8 MiB fit in total: a run may take many times as long "
+            "(google-coral/edgetpu #502). Remedy: use a smaller size or tile"
         )
     return "; ".join(parts)
 
 
 def _reason(op: JudgedOp) -> str:
-    """Why an operator does not map, with the remedy, in one breath."""
+    """Why an operator does not map, and the remedy, in one line."""
     if not op.broken:
-        return f"{op.kind} would map, but needs the output of an operator that stays on the CPU"
+        return f"{op.kind} would map, but needs the output of an operator that runs on the CPU"
     finding = op.broken[0]
     return f"{op.kind}: {finding.text}" + (f". Remedy: {finding.remedy}" if finding.remedy else "")
 

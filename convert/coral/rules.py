@@ -1,7 +1,7 @@
-"""What the Edge TPU's compiler maps: one table of operators with their conditions and sources.
+"""The table of operators that the Edge TPU's compiler maps, with their conditions and sources.
 
-The compiler is closed; nothing here was tried with it. ``how`` says how a rule is known: ``read`` in the named
-source, ``derived`` from what was read by arithmetic, ``measured`` by this project, ``seen`` in models that Google
+The compiler is closed source, and nothing here was tried with it. ``how`` says how a rule is known: ``read`` in the
+named source, ``derived`` from it by arithmetic, ``measured`` by this project, or ``seen`` in models that Google
 published before and after its compiler (google-coral/test_data and google-coral/edgetpu). Versions are those of
 compiler 16.0 (July 2021), the last one.
 """
@@ -20,11 +20,11 @@ from quietcam.tflite.graph import Op
 __all__ = ["COMPILED_OP", "RULES", "JudgedCondition", "OperatorRule", "Verdict", "judge"]
 
 COMPILED_OP = "CUSTOM edgetpu-custom-op"
-"""What the compiler leaves in the place of the operators that it mapped."""
+"""The operator that replaces the operators that the compiler mapped."""
 
 
 class Verdict(StrEnum):
-    """What the compiler is expected to do with one operator."""
+    """What the compiler is expected to do with an operator."""
 
     TPU = "maps"
     OPEN = "may map"
@@ -34,14 +34,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class OperatorRule:
-    """One operator.
+    """The rule for one kind of operator.
 
     Attributes:
-        maps: does it map at all, its conditions given?
-        newest: the newest version of it that the compiler reads, 0 for none; a newer one makes it refuse the whole
-            model. None where nobody knows.
-        conditions: all must hold.
-        why, remedy: of one that does not map.
+        maps: True if it maps when its conditions are met.
+        newest: the newest version of the operator that the compiler reads, 0 for none; a newer one makes the compiler
+            refuse the whole model. None if unknown.
+        conditions: conditions that must all be met.
+        why, remedy: why it does not map, and what to do; for operators that never map.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class OperatorRule:
 
 @dataclass(frozen=True)
 class JudgedCondition:
-    """A condition and whether it holds for one operator; None: nobody knows."""
+    """A condition, and whether one operator meets it; None if that is unknown."""
 
     text: str
     holds: bool | None
@@ -64,7 +64,7 @@ class JudgedCondition:
 
 
 def _plain(kinds: dict[str, int | None], *conditions: Condition) -> Iterable[OperatorRule]:
-    """Operators that share their conditions, with the newest version of each."""
+    """Rules for operators that share their conditions; ``kinds`` gives the newest version of each."""
     return (OperatorRule(kind, ask.TABLE, True, newest, conditions) for kind, newest in kinds.items())
 
 
@@ -72,9 +72,9 @@ def _never(kind: str, source: Source, why: str, remedy: str, newest: int | None 
     return OperatorRule(kind, source, False, newest, (), why, remedy)
 
 
-_LAST = "put it last, or replace it by builtin operators"
+_LAST = "move it to the end, or replace it with builtin operators"
 _USE_RELU = "train with ReLU or ReLU6 instead"
-_NO_FLOAT = "convert with recipe int8, whose ends are int8, too"
+_NO_FLOAT = "convert with recipe int8, whose input and output are also int8"
 
 RULES: dict[str, OperatorRule] = {
     rule.kind: rule
@@ -89,21 +89,25 @@ RULES: dict[str, OperatorRule] = {
             {"CONCATENATION": 3},
             ask.NO_FUSED,
             Condition(
-                "no constants, or one of zeros beside one other input",
+                "no constants, or one of zeros and one other input",
                 ask.concatenates_plainly,
                 ask.TABLE,
-                "add the constants otherwise",
+                "add the constants in another way",
             ),
         ),
         *_plain(
             {"FULLY_CONNECTED": 9},
             Condition("weights in the default order", lambda op: ask.option("weightsFormat")(op) == 0, ask.TABLE),
-            Condition("an output of one side", lambda op: math.prod(op.outputs[0].shape[:-1]) == 1, ask.TABLE),
+            Condition(
+                "an output with only one dimension larger than 1",
+                lambda op: math.prod(op.outputs[0].shape[:-1]) == 1,
+                ask.TABLE,
+            ),
         ),
         *_plain(
             {"MEAN": 3},
             ask.NOT_THE_BATCH,
-            Condition("over channels only where they are a multiple of 4", ask.reduces_depth_evenly, ask.TABLE),
+            Condition("over channels only if their number is a multiple of 4", ask.reduces_depth_evenly, ask.TABLE),
         ),
         *_plain({"SUM": 2, "REDUCE_MAX": 3, "REDUCE_MIN": 3}, ask.NOT_THE_BATCH),
         *_plain({"PAD": 4}, Condition("no padding of the batch", ask.pads_no_batch, ask.TABLE)),
@@ -114,29 +118,34 @@ RULES: dict[str, OperatorRule] = {
         *_plain(
             {"RESHAPE": 1},
             Condition(
-                "only sides of 1 added or dropped (others may stay on the CPU where they are large)",
+                "only dimensions of 1 added or dropped (other large reshapes may run on the CPU)",
                 ask.keeps_its_sides,
                 ask.TABLE,
-                "compile it and see",
+                "compile it to find out",
             ),
         ),
         *_plain({"RESIZE_BILINEAR": 4}, ask.SIZE, ask.FROM_A_PIXEL, ask.HALF_PIXEL),
         *_plain({"RESIZE_NEAREST_NEIGHBOR": 4}, ask.SIZE),
-        *_plain({"SOFTMAX": 3}, Condition("one side of at most 16,000", ask.softens_one_side, ask.TABLE)),
+        *_plain({"SOFTMAX": 3}, Condition("one dimension of at most 16,000", ask.softens_one_side, ask.TABLE)),
         *_plain(
             {"SLICE": 5},
             Condition("constant begin and size", lambda op: ask.values(op, 1) is not None, ask.TABLE),
         ),
         *_plain(
             {"SPLIT": 4},
-            Condition("nothing along the batch", lambda op: (ask.values(op, 0) or [0])[0] % 4 != 0, ask.TABLE),
+            Condition("no change along the batch", lambda op: (ask.values(op, 0) or [0])[0] % 4 != 0, ask.TABLE),
         ),
-        *_plain({"PACK": 3}, Condition("nothing along the batch", lambda op: ask.option("axis")(op) != 0, ask.TABLE)),
+        *_plain(
+            {"PACK": 3}, Condition("no packing along the batch", lambda op: ask.option("axis")(op) != 0, ask.TABLE)
+        ),
         *_plain({"STRIDED_SLICE": 6}, Condition("strides of 1 and no new axes", ask.slices_plainly, ask.TABLE)),
         *_plain(
             {"TRANSPOSE": 5},
             Condition(
-                "an order that maps; nobody says which do", lambda _: None, ask.issue(433), "keep NHWC throughout"
+                "an order that maps (it is unknown which orders do)",
+                lambda _: None,
+                ask.issue(433),
+                "keep NHWC throughout",
             ),
         ),
         OperatorRule(
@@ -145,10 +154,10 @@ RULES: dict[str, OperatorRule] = {
             newest=3,
             conditions=(
                 Condition(
-                    "padding VALID and stride 1 (SAME did not compile; of larger strides some mapped, some did not)",
+                    "padding VALID and stride 1 (SAME did not compile; some larger strides mapped, some did not)",
                     ask.transposes_plainly,
                     ask.issue(64, 684, 686, 509),
-                    "double the size by RESIZE_* and a convolution, or end in space-to-depth order",
+                    "double the size with RESIZE_* and a convolution, or end in space-to-depth order",
                 ),
             ),
         ),
@@ -157,7 +166,7 @@ RULES: dict[str, OperatorRule] = {
         _never(
             "DEPTH_TO_SPACE",
             ask.issue(386),
-            "there is no such operator on the chip; compiler 15 refused the whole model for it",
+            "there is no such operator on the chip; compiler 15 refused the whole model because of it",
             f"end one operator earlier and let the host permute the bytes: {ask.CONVERT}",
             newest=2,
         ),
@@ -171,20 +180,22 @@ RULES: dict[str, OperatorRule] = {
         _never("REVERSE_V2", ask.issue(340), "there is no such operator on the chip", "", newest=3),
         _never("ARG_MAX", ask.TABLE, "there is no such operator on the chip", "take the maximum on the host", newest=2),
         _never(
-            "SHAPE", ask.REQUIREMENTS, "a size computed while running", "convert with a fixed size, batch 1", newest=1
+            "SHAPE", ask.REQUIREMENTS, "it computes a size at run time", "convert with a fixed size, batch 1", newest=1
         ),
-        _never("IF", ask.REQUIREMENTS, "a choice made while running", "take the branches out", newest=1),
+        _never("IF", ask.REQUIREMENTS, "it chooses at run time", "remove the branches", newest=1),
         _never("WHILE", ask.REQUIREMENTS, "a loop", "unroll it", newest=1),
     )
 }
-"""By operator. One that is not here is not in Coral's table, and stays on the CPU."""
+"""The rules by operator. An operator without a rule is not in Coral's table, and runs on the CPU."""
 
 
 def judge(op: Op) -> tuple[Verdict, tuple[JudgedCondition, ...]]:
-    """What the compiler is expected to do with ``op``, and every condition with whether it holds."""
+    """What the compiler is expected to do with ``op``, and every condition with whether it is met."""
     if op.kind.startswith("CUSTOM "):
-        return Verdict.CPU, (JudgedCondition("a custom operator stays on the CPU", False, str(ask.CUSTOM), _LAST),)
-    rule = RULES.get(op.kind) or _never(op.kind, ask.TABLE, "it is not in Coral's table", "replace it by one that is")
+        return Verdict.CPU, (JudgedCondition("a custom operator runs on the CPU", False, str(ask.CUSTOM), _LAST),)
+    rule = RULES.get(op.kind) or _never(
+        op.kind, ask.TABLE, "it is not in Coral's table", "replace it with an operator that is"
+    )
     findings = [] if rule.maps else [JudgedCondition(rule.why, False, str(rule.source), rule.remedy)]
     if rule.newest is not None:
         fits = op.version <= rule.newest
@@ -194,19 +205,21 @@ def judge(op: Op) -> tuple[Verdict, tuple[JudgedCondition, ...]]:
             return Verdict.REFUSED, tuple(findings)
     general = [_find(condition, op) for condition in ask.EVERY_OP]
     findings += general
-    if not any(each.holds is False for each in findings):  # what follows reads sizes and values that are sound
+    if not any(
+        each.holds is False for each in findings
+    ):  # the other conditions read sizes and values, which must be valid
         findings += [_find(condition, op) for condition in rule.conditions]
     answers = [each.holds for each in findings]
     verdict = Verdict.CPU if False in answers else Verdict.OPEN if None in answers else Verdict.TPU
     return verdict, tuple(findings)
 
 
-_OLDER = "convert with an older TensorFlow (2.8 for compiler 16), or without what needs the new version"
+_OLDER = "convert with an older TensorFlow (2.8 for compiler 16), or without the feature that needs the new version"
 
 
 def _find(condition: Condition, op: Op) -> JudgedCondition:
     try:
         holds = condition.holds(op)
-    except IndexError:  # fewer inputs than such an operator has: nobody can say
+    except IndexError:  # fewer inputs than this kind of operator has: unknown
         holds = None
     return JudgedCondition(f"needs {condition.text}", holds, str(condition.source), "" if holds else condition.remedy)

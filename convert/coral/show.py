@@ -1,4 +1,4 @@
-"""The reports for people: a table of operators, memory, an estimate with its assumptions, the verdict."""
+"""Prints the reports: a table of operators, memory, an estimate with its assumptions, the verdict."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["show_check", "show_compiled"]
 
 
 def show_check(report: CheckReport, console: Console, everything: bool = False) -> None:
-    """Print ``report``; the verdict only where it holds, since otherwise it comes as an error.
+    """Print ``report``; a bad verdict is left out, because the command reports it as an error.
 
-    ``everything`` adds each operator's conditions and where they are known from.
+    ``everything`` adds each operator's conditions and their sources.
     """
     if report.compiled is not None:
         for line in _describe(report.compiled):
@@ -41,7 +41,7 @@ def show_check(report: CheckReport, console: Console, everything: bool = False) 
 
 
 def show_compiled(report: CompileReport, console: Console) -> None:
-    """Print what the compiler made, and where that differs from the preflight."""
+    """Print the compiler's result, and where it differs from the preflight."""
     from rich.table import Table
 
     table = Table(title=f"{report.prediction.name} through Edge TPU Compiler {report.compiler}")
@@ -52,9 +52,9 @@ def show_compiled(report: CompileReport, console: Console) -> None:
         table.add_row(op.kind, str(op.count), op.status)
     if report.log.ops:
         console.print(table)
-    sizes = ("on the chip", report.log.used), ("free there", report.log.remaining), ("sent", report.log.streamed)
+    sizes = ("on the chip", report.log.used), ("free on the chip", report.log.remaining), ("sent", report.log.streamed)
     known = ", ".join(f"{word} {size / MIB:.2f} MiB" for word, size in sizes if size is not None)
-    console.print(f"parameters: {known or 'the log does not say'}")
+    console.print(f"parameters: {known or 'not stated in the log'}")
     for line in _describe(report.compiled):
         console.print(line)
     for text in report.differences:
@@ -80,7 +80,7 @@ def _show_ops(report: CheckReport, console: Console) -> None:
 
 
 def _letters(reasons: Iterable[str]) -> dict[str, str]:
-    """Each reason once, by number in the order of coming."""
+    """A letter for each distinct reason, in order of appearance."""
     distinct = dict.fromkeys(reason for reason in reasons if reason)
     return {reason: f"({number})" for number, reason in enumerate(distinct, 1)}
 
@@ -95,12 +95,12 @@ def _reason(op: JudgedOp) -> str:
     if op.broken:
         return "; ".join(each.text for each in op.broken)
     if not op.on_tpu:
-        return "would map, but needs the output of an operator that stays on the CPU"
-    return "; ".join(f"{each.text}: nobody knows" for each in op.open)
+        return "would map, but needs the output of an operator that runs on the CPU"
+    return "; ".join(f"{each.text}: unknown" for each in op.open)
 
 
 def _show_conditions(report: CheckReport, console: Console) -> None:
-    words = {True: "holds", False: "does not hold", None: "nobody knows"}
+    words = {True: "holds", False: "does not hold", None: "unknown"}
     lines = (
         f"{op.kind}: {each.text}: {words[each.holds]}. Source: {each.source}"
         for op in report.ops
@@ -114,7 +114,7 @@ def _show_split(report: CheckReport, console: Console) -> None:
     line = f"split: {report.on_tpu} on the Edge TPU, {report.on_cpu} on the CPU"
     first = report.first_on_cpu
     if first is not None:
-        line += f", from number {first.number} ({first.kind}) on"
+        line += f", beginning with number {first.number} ({first.kind})"
     if report.per_channel:
         line += f"; {report.per_channel} with weights scaled per channel"
     console.print(line)
@@ -125,7 +125,7 @@ def _show_memory(report: CheckReport, console: Console) -> None:
     if memory is None:
         return
     console.print(
-        f"memory of the chip's {CHIP / MIB:.0f} MiB: parameters {memory.parameters / MIB:.2f} MiB, of which "
+        f"the chip's memory of {CHIP / MIB:.0f} MiB: parameters {memory.parameters / MIB:.2f} MiB, of which "
         f"{memory.streamed / MIB:.2f} are sent for every run; activations at most {memory.activations / MIB:.2f} MiB, "
         f"at number {memory.widest}"
     )
@@ -137,7 +137,7 @@ def _show_estimate(report: CheckReport, console: Console) -> None:
     from rich.table import Table
 
     table = Table(title="one run (one tile), ms: estimated, not measured")
-    for head in ("bus", "transfer", "compute", "in all", "at the very least"):
+    for head in ("bus", "transfer", "compute", "total", "at least"):
         table.add_column(head, justify="left" if head == "bus" else "right", no_wrap=True)
     for each in report.estimates:
         numbers = (each.transfer, each.compute, each.total, each.least)
@@ -153,8 +153,8 @@ def _show_estimate(report: CheckReport, console: Console) -> None:
 def _describe(compiled: Compiled) -> list[str]:
     runtime = "of unknown version" if compiled.runtime is None else f"{compiled.runtime} or newer"
     lines = [
-        f"compiled by {compiled.compiler or 'a compiler that does not say its version'}; programs for the chip: "
-        f"{compiled.programs}, {compiled.bytes / MIB:.2f} MiB; asks for a runtime {runtime}"
+        f"compiled by {compiled.compiler or 'a compiler that does not state its version'}; programs for the chip: "
+        f"{compiled.programs}, {compiled.bytes / MIB:.2f} MiB; needs runtime {runtime}"
     ]
     if compiled.on_cpu:
         lines.append(f"on the CPU: {', '.join(compiled.on_cpu)}")

@@ -1,4 +1,4 @@
-"""The tile size for a Coral: its tensors stay far below the chip's memory, and the compiler maps every doubling."""
+"""Chooses the tile size for a Coral: tensors stay far below the chip's memory, and every doubling maps."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["LARGEST_DOUBLED", "activation_bytes", "coral_tile"]
 LARGEST_DOUBLED = 128
 """The longest side that a RESIZE was seen to map with (google-coral/edgetpu #31: read)."""
 
-_SCALE = 64  # of the frame that the bytes are counted on, a multiple of every stride
+_SCALE = 64  # side of the frame for which bytes are counted; a multiple of every stride
 
 
 def coral_tile(architecture: Architecture) -> int:
-    """The side in pixels of the square tile to convert ``architecture`` for: with target ``coral``, without a size.
+    """The side in pixels of the square tile for ``architecture``, when the target is ``coral`` and no size is given.
 
     The largest multiple of the total stride at which parameters and activations take at most half of the chip and no
-    bilinear doubling gives more than ``LARGEST_DOUBLED`` on a side. At least one stride.
+    bilinear doubling outputs more than ``LARGEST_DOUBLED`` pixels on a side. At least one stride.
     """
     side = 2 * _SCALE * architecture.stride
     weights = sum(each.parameters for each in architecture.convolutions())
@@ -32,9 +32,9 @@ def coral_tile(architecture: Architecture) -> int:
 
 
 def activation_bytes(architecture: Architecture) -> Fraction:
-    """The most int8 activations alive at one operator, in bytes for each pixel of the tile, counted whole.
+    """Largest size of the int8 activations alive at one operator, in bytes per pixel of the tile, counted in full.
 
-    The same count as :func:`convert.coral.memory.measure` makes on the converted graph that ends before depth-to-space.
+    :func:`convert.coral.memory.measure` gives the same count for the converted graph that ends before depth-to-space.
     """
     steps = _steps(architecture)
     last_use: dict[str, int] = {}
@@ -51,7 +51,7 @@ def activation_bytes(architecture: Architecture) -> Fraction:
 
 
 def _steps(architecture: Architecture) -> list[tuple[tuple[str, ...], str]]:
-    """Operators in their order: names of what goes in, and of what comes out."""
+    """The operators in order, each as the names of its inputs and the name of its output."""
     steps: list[tuple[tuple[str, ...], str]] = [(("noisy",), "stem")]
     present = "stem"
     skips: dict[int, str] = {}
@@ -74,7 +74,7 @@ def _steps(architecture: Architecture) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _sizes(architecture: Architecture) -> dict[str, Fraction]:
-    """Bytes of each tensor for one pixel of the frame."""
+    """Bytes of each tensor per pixel of the frame."""
     block = architecture.channels * architecture.stem**2
     sizes = dict.fromkeys(("stem", "blocks"), Fraction(block, architecture.stem**2))
     sizes["noisy"] = Fraction(architecture.channels)

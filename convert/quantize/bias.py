@@ -1,8 +1,9 @@
-"""Bias correction: int8 shifts the mean of what a convolution gives; its bias takes the shift back.
+"""Bias correction: int8 shifts the mean of a convolution's output; a corrected bias removes the shift.
 
 Rounded weights times activations that are mostly positive do not average out to zero, so every channel of every
 convolution ends up a little too high or too low, and flat areas get a tint. The shift is measured per channel on
-representative frames, against the float network, and taken out of the int32 bias: no operator more, no weight changed.
+representative frames, against the float network, and subtracted from the int32 bias: no operator is added, no weight
+changes.
 After Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), section 4.2,
 measured instead of derived.
 """
@@ -24,14 +25,14 @@ _LEAST_ACTIVE = 0.25  # a channel that is mostly off answers weakly; no correcti
 
 
 def measure_shifts(float_content: bytes, int8_content: bytes, frames: Frames) -> dict[str, NDArray[np.float64]]:
-    """By name of a convolution's output, for each channel, what has to be added to its bias, in real numbers.
+    """What to add to each channel's bias, in real numbers, by the name of the convolution's output.
 
-    The convolutions are taken in their order, so that each one sees what is left of the shifts before it. Those whose
-    output the float model does not have by the same name, or without a bias, are left out.
+    Convolutions are measured in order, so that each one sees only the shifts that earlier corrections left.
+    Convolutions without a bias, or whose output has no counterpart of the same name in the float model, are skipped.
 
     Args:
         float_content: the float model that ``int8_content`` was made from, both without manifest.
-        frames: of the models' size.
+        frames: frames of the models' size.
     """
     wanted = {op.outputs[0].name: op for op in read_graph(float_content).ops if op.weights is not None}
     expected = _means(float_content, [op.outputs[0] for op in wanted.values()], frames)
@@ -74,7 +75,7 @@ def _correctable(graph: Graph) -> list[Op]:
 def _means(
     content: bytes, tensors: Iterable[Tensor], frames: Frames
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """By name, for each channel: the mean in real numbers, and the share of values off the ends of the range."""
+    """By name, for each channel: the mean in real numbers, and the share of values strictly inside the range."""
     chosen = {each.index: each for each in tensors}
     run = tensor_runner(content, list(chosen))
     sums = {index: [np.zeros(each.shape[-1]), np.zeros(each.shape[-1])] for index, each in chosen.items()}

@@ -1,12 +1,12 @@
-"""Equalizes channels: where two convolutions follow each other, the channels between them get ranges alike.
+"""Equalizes channels: gives the channels between two successive convolutions similar ranges.
 
-A channel times 1/s, its weights and bias divided by s and what reads it multiplied by s, is the same float network as
-long as nothing but a ReLU stands between: s > 0 passes through it. All channels of a tensor share one int8 step, so a
-channel far wider than the others costs them their levels; this gives them back for nothing. After Nagel et al.,
-"Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), section 4.1: s = sqrt(r1 / r2), r1
+Divide a channel's weights and bias by s > 0, and multiply the weights that read it by s: the float network stays the
+same if only a ReLU lies between, since a ReLU commutes with s. All channels of a tensor share one int8 step, so one
+channel that is far wider than the others costs them their levels; equalizing restores them at no cost. After Nagel et
+al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), section 4.1: s = sqrt(r1 / r2), r1
 the channel's range, here of its activations, and r2 that of the weights that read it.
 
-ReLU6 bounds a channel at six whatever s is, so channels behind one stay as they are.
+ReLU6 clips a channel at six whatever s is, so channels after a ReLU6 stay unchanged.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from quietcam.tflite.packing import pack, replace_data, unpack
 
 __all__ = ["apply_scales", "channel_scales"]
 
-_WIDEST = 1e4  # of s to either side
+_WIDEST = 1e4  # s stays between 1 / this and this
 _FREE = (0, 1)  # the schema's ActivationFunctionType.NONE and RELU
 
 
 def channel_scales(content: bytes, activations: Mapping[str, Activation]) -> dict[str, NDArray[np.float64]]:
-    """By tensor name, s of each channel, for every tensor between two convolutions that may be scaled."""
+    """The scale s of each channel, by tensor name, for every tensor between two convolutions that may be scaled."""
     found = {}
     graph = read_graph(content)
     for op, readers in _pairs(graph):
@@ -70,7 +70,7 @@ def apply_scales(content: bytes, scales: Mapping[str, NDArray[np.float64]]) -> b
 
 
 def _pairs(graph: Graph) -> list[tuple[Op, list[Op]]]:
-    """Convolutions whose output is read by convolutions alone, and those, none sharing constants with others."""
+    """Pairs of a convolution and its readers, if only convolutions read it and none shares constants with others."""
     uses: dict[int, int] = {}
     for op in graph.ops:
         for each in op.inputs:

@@ -23,7 +23,7 @@ from quietcam.tflite.measurement import tensor_runner
 __all__ = ["ASSUMED_PSNR", "Estimated", "Judge", "Loss", "Measured", "score"]
 
 ASSUMED_PSNR = 34.0
-"""dB of the float network where nobody says: what an estimated loss is then reckoned from."""
+"""PSNR of the float network in dB that an estimate assumes if no measured PSNR is known."""
 
 _FRAMES = 24
 _MOST_DB = 100.0
@@ -31,12 +31,12 @@ _MOST_DB = 100.0
 
 @dataclass(frozen=True)
 class Loss:
-    """What int8 loses to the float network.
+    """The loss of int8 compared with the float network.
 
     Attributes:
         drop: mean PSNR below the float network's, dB.
-        buckets: the same by ISO bucket; empty without pairs, or where their names tell no ISO.
-        is_measured: on pairs with clean pictures; otherwise an estimate.
+        buckets: the same by ISO bucket; empty without pairs, or if their names state no ISO.
+        is_measured: True if it was measured on pairs with clean pictures; False if it is an estimate.
     """
 
     drop: float
@@ -45,11 +45,11 @@ class Loss:
 
     @property
     def bucket(self) -> tuple[str, float] | None:
-        """The ISO bucket that loses most, and how much; None where none has enough pictures."""
+        """The ISO bucket that loses most, and how much; None if no bucket has enough pictures."""
         return worst_drop(self.buckets)
 
     def holds(self, gate: QualityGate) -> bool:
-        """Does the loss stay within ``gate``?"""
+        """True if the loss is within ``gate``."""
         return gate.holds(self.drop, self.buckets)
 
     def __str__(self) -> str:
@@ -66,19 +66,20 @@ class Loss:
 
 
 class Judge(Protocol):
-    """Says what a scheme loses."""
+    """Measures or estimates what a scheme loses."""
 
     def loss(self, scheme: Scheme) -> Loss: ...
 
 
 class Estimated:
-    """Without clean twins: the float output and the int8 one on the representative set, at the patches' size.
+    """Estimates the loss without clean pictures: compares float and int8 outputs on the representative set's patches.
 
-    Int8's error hardly depends on the float network's own, so their squares add: with a float network of P dB the loss
-    is 10 log10(1 + e / 10^(-P/10)), e the mean square of what int8 adds, of pixels in [0, 1].
+    The error of int8 hardly depends on the float network's own error, so the squares add: for a float network of P dB
+    the loss is 10 log10(1 + e / 10^(-P/10)), where e is the mean square of the error that int8 adds, for pixels in [0,
+    1].
 
     Args:
-        reference: P, the float network's PSNR in dB, on its own validation data.
+        reference: P, the float network's PSNR in dB on its own validation data.
     """
 
     def __init__(self, prepared: Prepared, reference: float = ASSUMED_PSNR) -> None:
@@ -94,7 +95,7 @@ class Estimated:
         return Loss(10 * math.log10(1 + error / self._floor))
 
     def _run(self, content: bytes) -> list[Any]:
-        """The outputs as pixels, float32 in whole steps of 1/255."""
+        """The outputs as pixels: float32, multiples of 1/255."""
         out = read_graph(content).outputs[0]
         run = tensor_runner(content, [out.index])
         found = []
@@ -108,14 +109,14 @@ class Estimated:
 
 
 class Measured:
-    """With pairs: PSNR through the very code that runs on the device, as ``quietcam compare`` measures it.
+    """Measures the loss on pairs: PSNR with the code that runs on the device, as ``quietcam compare`` does.
 
     Args:
-        write: writes the float model (None) or what a scheme makes into a folder, and gives its path.
-        samples: pairs, and crops of those that are large.
+        write: writes the float model (for None) or the model that a scheme makes into a folder; returns its path.
+        samples: pairs; large ones are cropped.
 
     Attributes:
-        psnr, noisy_psnr: means of the float network's pictures and of the noisy ones, dB.
+        psnr, noisy_psnr: mean PSNR of the float network's pictures and of the noisy pictures, dB.
     """
 
     def __init__(self, write: Callable[[Scheme | None, Path], Path], samples: SampleSet) -> None:
@@ -141,7 +142,7 @@ class Measured:
 
 
 def score(model: Path, samples: SampleSet) -> tuple[float, float]:
-    """Mean PSNR in dB of what the model file ``model`` makes of the pairs, and of their noisy pictures."""
+    """Mean PSNR in dB of the pictures that ``model`` denoised, and of the noisy pictures."""
     measured = Measured(lambda *_: model, samples)
     return measured.psnr, measured.noisy_psnr
 

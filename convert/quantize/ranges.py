@@ -1,9 +1,9 @@
-"""The ranges of activations that int8 scales come from, chosen from what the float graph does.
+"""Chooses the ranges of activations, which set the int8 scales, from the values that the float graph computes.
 
 TensorFlow's own calibration is not used, for two reasons. It reads a tensor after the next operator has run, and an ADD
 that writes in place has overwritten its input by then, so a convolution before an ADD gets the range of the sum. And it
-takes the least and the greatest value that ever occurred, so one outlier in a million coarsens every step; here a small
-tail on each side is given up instead, or what costs the least squared error.
+takes the smallest and the largest value that occurred, so one outlier in a million makes every step coarser. Here a
+small tail on each side is clipped instead, or the tails whose clipping gives the least squared error.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ __all__ = [
 TAIL = 1e-4
 """Share of values that may lie beyond each end of a range. On 4 SIDD crops at sensor scale the demo's network lost
 0.19, 0.12, 0.09, 0.11, 0.15 and 0.24 dB with 0, 1e-5, 1e-4, 5e-4, 1e-3 and 2e-3; on the noisiest of them 0.09, 0.07,
-0.07, 0.21, 0.41 and 0.78: what is rare in the set is common in a picture noisier than most."""
+0.07, 0.21, 0.41 and 0.78: values that are rare in the set are common in a very noisy picture."""
 
 _PIXEL_OPS = ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "RELU", "RELU6", "RELU_0_TO_1", "MINIMUM", "MAXIMUM")
-_GRID = np.concatenate([[0.0], np.geomspace(1e-6, 0.05, 48)])  # tails that the least squared error is sought among
+_GRID = np.concatenate([[0.0], np.geomspace(1e-6, 0.05, 48)])  # candidate tails for the least squared error
 _STEPS = 255
 
 
 @dataclass(frozen=True)
 class RangeRule:
-    """How a range is taken from what occurred.
+    """How a range is chosen from the values that occurred.
 
     Attributes:
-        tail: share of values that may lie beyond each end; 0 is min/max. None: the ends with the least squared error
-            of rounding within and clipping beyond.
+        tail: share of values that may lie beyond each end; 0 is min/max. None chooses the ends with the least squared
+            error of rounding inside the range and clipping outside it.
     """
 
     tail: float | None = TAIL
@@ -64,7 +64,7 @@ class RangeRule:
         return f"{100 * (1 - self.tail):g}th percentile" if self.tail else "min/max"
 
     def choose(self, activation: Activation) -> Range:
-        """The range for one tensor; zero stays inside, since it must have a code."""
+        """The range for one tensor. It includes zero, which must have a code."""
         if not activation.high > activation.low:
             return activation.whole
         if self.tail is None:
@@ -80,7 +80,7 @@ def choose_ranges(
 ) -> dict[str, Range]:
     """A range for each activation, by its tensor's name.
 
-    Tensors that hold pixels, at both ends of the network, get exactly [0, 1], so that they quantize to 1/255 and -128.
+    Tensors that hold pixels, at both ends of the network, get exactly [0, 1], that is, scale 1/255 and zero point -128.
 
     Args:
         content: the float model that was measured.
@@ -91,12 +91,12 @@ def choose_ranges(
 
 
 def measure_ranges(content: bytes, frames: Frames, tail: float = TAIL) -> dict[str, Range]:
-    """The range of each activation over all frames, at most ``tail`` of the values beyond each end."""
+    """The range of each activation over all frames, with at most the share ``tail`` of values beyond each end."""
     return choose_ranges(content, measure_activations(content, frames).values(), RangeRule(tail))
 
 
 def stored_ranges(content: bytes) -> dict[str, Range]:
-    """What the codes of each activation of an int8 model stand for, by its tensor's name."""
+    """The range that the int8 codes of each activation cover, by its tensor's name."""
     found: dict[str, Range] = {}
     for op in read_graph(content).ops:
         for each in op.activations:
@@ -107,7 +107,7 @@ def stored_ranges(content: bytes) -> dict[str, Range]:
 
 
 def widened(had: Range, found: Range) -> Range:
-    """``had``, and what ``found`` reaches beyond it by more than half of a step on either side."""
+    """``had``, extended to ``found`` on each side where that exceeds it by more than half a step."""
     slack = had.step / 2
     return Range(
         found.low if found.low < had.low - slack else had.low,
@@ -119,7 +119,7 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
     """The float model ``content`` in int8, weights per channel, both ends int8, activations scaled to ``ranges``.
 
     Args:
-        excluded: names of output tensors whose operators stay float: what QuantizationDebugger calls selective.
+        excluded: names of output tensors whose operators stay float (selective quantization in QuantizationDebugger).
 
     Raises:
         ModelError: the quantizer refuses an operator.
@@ -145,15 +145,15 @@ def quantize(content: bytes, ranges: Mapping[str, Range], excluded: Sequence[str
             )
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # the quantizer raises all sorts
+    except Exception as error:  # the quantizer raises errors of any class
         raise ModelError(
             f"The model must convert with recipe int8. Received: {explain(error)}. "
-            "Remedy: replace it by layers that have an int8 kernel, or choose another recipe."
+            "Remedy: replace the layer by layers that have an int8 kernel, or choose another recipe."
         ) from error
 
 
 def _cut(counts: NDArray[np.int64], low: float, high: float, tail: float) -> Range:
-    """The range without its tails, to the width of a bin; zero stays inside, since it must have a code."""
+    """The range without its tails, to the precision of a bin. It includes zero, which must have a code."""
     if not high > low:
         return Range(min(low, 0.0), max(high, 0.0))
     below = np.cumsum(counts) / counts.sum()
@@ -164,7 +164,7 @@ def _cut(counts: NDArray[np.int64], low: float, high: float, tail: float) -> Ran
 
 
 def _least_error(activation: Activation) -> Range:
-    """The ends, out of a grid of tails on each side, with the least squared error of rounding and clipping."""
+    """The ends with the least squared error of rounding and clipping, from a grid of tails on each side."""
     counts, edges = activation.counts.astype(np.float64), activation.edges
     centers = (edges[:-1] + edges[1:]) / 2
     total = counts.sum()
@@ -190,7 +190,7 @@ def _least_error(activation: Activation) -> Range:
 
 
 def _pixel_tensors(model: Any) -> set[int]:
-    """The ends, and what only rearranges or clips pixels behind the input and before the output."""
+    """The network's ends, and tensors next to them that only rearrange or clip pixels."""
     subgraph = model.subgraphs[0]
     kinds = {getattr(schema().BuiltinOperator, kind) for kind in _PIXEL_OPS}
 

@@ -1,4 +1,4 @@
-"""Remedies for an int8 model that loses too much: tried in order of their cost, each one measured."""
+"""Tries remedies for an int8 model that loses too much, cheapest first, and measures each one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from quietcam.tflite.twins import FOREIGN_QAT
 __all__ = ["Rescue", "RescueStep", "advice", "qat_advice", "rescue"]
 
 _RULES = (RangeRule(0.0), RangeRule(1e-5), RangeRule(5e-4), RangeRule(1e-3), RangeRule(None))
-_LEAST_GAIN = 0.002  # dB: what brings less is not worth being different
-_TRIED = 6  # tensors with the fewest levels that are tried in float
+_LEAST_GAIN = 0.002  # dB; a remedy that gains less is not kept
+_TRIED = 6  # how many tensors, those with the fewest levels first, are tried in float
 _MOST_EXCLUDED = 3
 
 
 @dataclass(frozen=True)
 class RescueStep:
-    """One thing that was tried, what int8 then loses, and whether it was kept."""
+    """One remedy that was tried, the loss of int8 with it, and whether it was kept."""
 
     title: str
     loss: Loss
@@ -35,7 +35,7 @@ class RescueStep:
 
 @dataclass(frozen=True)
 class Rescue:
-    """What was tried, and what is best of it. ``holds``: it is within the gate."""
+    """The remedies that were tried, and the best result. ``holds`` is true if that is within the gate."""
 
     scheme: Scheme
     loss: Loss
@@ -62,17 +62,17 @@ def rescue(
     may_mix: bool = True,
     progress: Progress | None = None,
 ) -> Rescue:
-    """Try other ranges, equalized channels, biases as they were, more samples, and layers left in float, in that order.
+    """Try other ranges, equalized channels, uncorrected biases, more samples, and layers left in float, in that order.
 
-    Each kind of step builds on the best so far; it ends with the first kind after which the gate holds. Layers are left
-    in float only when nothing else is enough, since what comes out is no full int8 model any more.
+    Each kind of step starts from the best scheme so far. The search ends after the first kind that satisfies the gate.
+    Layers are left in float only if nothing else is enough, since the result is no longer a full int8 model.
 
     Args:
         gate: what int8 may lose.
-        may_mix: leave layers in float as the last resort.
+        may_mix: leave layers in float as a last resort.
     """
     best, loss = start, judge.loss(start)
-    steps = [RescueStep(f"as by default: {start}", loss, True)]
+    steps = [RescueStep(f"the default: {start}", loss, True)]
     for kind in _kinds(prepared, may_mix):
         rounds = _MOST_EXCLUDED if kind is _excluding else 1
         for _ in range(rounds):
@@ -95,10 +95,10 @@ def rescue(
 
 
 def qat_advice(model: Path, *, is_ours: bool) -> str:
-    """What helps where nothing that comes after training does, for the run that ``model`` lies in.
+    """Advice for the run that contains ``model``, when no remedy after training is enough.
 
     Args:
-        is_ours: `quietcam train` made it. Nobody else's network can be trained here.
+        is_ours: `quietcam train` made it. Networks of other origin cannot be trained here.
     """
     if not is_ours:
         return FOREIGN_QAT
@@ -107,17 +107,17 @@ def qat_advice(model: Path, *, is_ours: bool) -> str:
 
 
 def advice(prepared: Prepared, trained: str, scheme: Scheme = Scheme()) -> str:
-    """What to try, for people, when int8 loses too much and nobody asked for the rescue.
+    """Advice for users when int8 loses too much and `rescue` was not given.
 
     Args:
-        trained: what ``qat_advice`` says.
+        trained: the result of ``qat_advice``.
     """
     worst = [each for each, _ in prepared.collapsed(scheme)]
     named = f" (first suspect: {worst[0].layer})" if worst else ""
     return (
         "`rescue` tries other ranges, equalized channels, more samples and, last, single layers in float"
-        f"{named}; a set closer to the camera's pictures (quietcam calibrate --count 512, quietcam capture) may help "
-        f"too; what always helps: {trained}"
+        f"{named}; a set closer to the camera's pictures (quietcam calibrate --count 512, quietcam capture) may also "
+        f"help; one remedy always helps: {trained}"
     )
 
 
@@ -150,7 +150,7 @@ def _sampling(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
 
 
 def _excluding(prepared: Prepared, best: Scheme) -> Iterator[tuple[str, Scheme]]:
-    """Those with the fewest levels, pixels left out: they have all of them."""
+    """Leave tensors in float, those with the fewest levels first; not pixels, which have all levels."""
     left = [each for each, _ in prepared.by_levels(best) if each.name not in best.excluded]
     for each in left[:_TRIED]:
         yield f"{each.layer} and what reads it in float", replace(best, excluded=(*best.excluded, each.name))

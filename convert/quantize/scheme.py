@@ -1,4 +1,4 @@
-"""How int8 is made from a float network: ranges, samples, biases, layers left in float; measured once for all sizes."""
+"""Describes how int8 is made from a float network (``Scheme``), and measures the network for it (``Prepared``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from quietcam.tflite.surgery import end_in_pixels
 __all__ = ["Prepared", "Scheme"]
 
 _STRIDES = 32
-"""Every network of the family takes frames whose sides are multiples of this."""
+"""Every network of the family accepts frames whose width and height are multiples of this."""
 
 _BIAS_FRAMES = 24
 
@@ -33,13 +33,13 @@ class Scheme:
     """The choices that make an int8 model from a float one.
 
     Attributes:
-        rule: how ranges are taken from activations.
-        bias: take the shifts of means that int8 brings out of the biases.
-        equalize: give the channels between two convolutions like ranges.
+        rule: how ranges are chosen from activations.
+        bias: correct the biases for the shifts of means that int8 causes.
+        equalize: give the channels between two convolutions similar ranges.
         turned: measure on every patch in four orientations instead of one.
         excluded: names of the tensors that stay float, with the layers that make and read them.
-        widened: begin with the ranges of the finished int8 file, and widen those that ``rule`` goes beyond.
-        kept: take the finished int8 file as it is, with its own ranges; the rest plays no part.
+        widened: start from the ranges of the finished int8 file, and widen those that ``rule`` exceeds.
+        kept: use the finished int8 file unchanged, with its own ranges; all other fields are ignored.
     """
 
     rule: RangeRule = DEFAULT_RULE
@@ -66,15 +66,15 @@ class Scheme:
 class Prepared:
     """A float network measured on a representative set. Every size gets the same scales and the same biases.
 
-    Measured on whole patches, not on frames of the wanted size.
+    It is measured on whole patches, not on frames of the requested size.
 
     Args:
         content: the float ``.tflite``.
-        size: ``(height, width)`` of its frames. Defaults to what ``patch_size`` gives.
+        size: ``(height, width)`` of its frames. Defaults to ``patch_size`` of the set.
         kept: the finished int8 file of the same network, of any size.
 
     Attributes:
-        floats: the same at other sizes, by ``(width, height)``, kept for the next scheme that is tried.
+        floats: the float network at other sizes, by ``(width, height)``, cached for the next scheme that is tried.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Prepared:
 
     @staticmethod
     def patch_size(representative: RepresentativeSet) -> tuple[int, int]:
-        """``(height, width)`` of the frames that are measured, of a network that takes any."""
+        """``(height, width)`` of the frames to measure, for a network that accepts any size."""
         height, width = (max(side - side % _STRIDES, _STRIDES) for side in representative.patches.shape[1:3])
         return height, width
 
@@ -111,12 +111,12 @@ class Prepared:
                     yield np.ascontiguousarray(picture.swapaxes(0, 1))[None]
 
     def float_content(self, scheme: Scheme, content: bytes | None = None) -> bytes:
-        """The float network, of any size, as ``scheme`` quantizes it: equalized, or as it is. Same outputs."""
+        """The float network, of any size, that ``scheme`` quantizes: equalized or not. The outputs are the same."""
         given = self.content if content is None else content
         return apply_scales(given, self._equalizing()) if scheme.equalize else given
 
     def activations(self, scheme: Scheme = Scheme()) -> dict[str, Activation]:
-        """What the float network does, by tensor name."""
+        """The float network's activations by tensor name."""
         key = scheme.equalize, scheme.turned
         if key not in self._measured:
             content = self.float_content(scheme)
@@ -124,7 +124,7 @@ class Prepared:
         return self._measured[key]
 
     def ranges(self, scheme: Scheme) -> dict[str, Range]:
-        """By tensor name, what its codes stand for."""
+        """The range that each tensor's codes cover, by tensor name."""
         content = self.float_content(scheme)
         found = choose_ranges(content, self.activations(scheme).values(), scheme.rule)
         if not scheme.widened or self.kept is None:
@@ -133,21 +133,21 @@ class Prepared:
         return {name: widened(had[name], each) if name in had else each for name, each in found.items()}
 
     def exceeded(self, scheme: Scheme = Scheme()) -> dict[str, tuple[Range, Range]]:
-        """By tensor name: the range that the finished int8 file has, and the wider one that the set asks for."""
+        """By tensor name: the range in the finished int8 file, and the wider range that the set needs."""
         had = {} if self.kept is None else stored_ranges(self.kept)
         found = self.ranges(replace(scheme, widened=False))
         wide = {name: widened(had[name], each) for name, each in found.items() if name in had}
         return {name: (had[name], each) for name, each in wide.items() if each != had[name]}
 
     def collapsed(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
-        """Tensors that int8 leaves too few levels, with their ranges, worst first."""
+        """Tensors that have too few levels in int8, with their ranges, worst first."""
         ranges = self.ranges(scheme)
         return [(each, ranges[each.name]) for each in collapsed(self.activations(scheme).values(), ranges)]
 
     def by_levels(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
-        """Tensors with their ranges, those that int8 leaves the fewest levels first; pixels, which have all, left out.
+        """Tensors with their ranges, those with the fewest int8 levels first.
 
-        So are those that only repeat the values of another, stretched or not.
+        Omits pixels, which have all levels, and tensors that only repeat another's values, scaled or not.
         """
         ranges = self.ranges(scheme)
         inner = [
@@ -158,7 +158,7 @@ class Prepared:
         return sorted(inner, key=lambda found: found[0].read_levels(found[1]))
 
     def quantize(self, content: bytes, scheme: Scheme) -> bytes:
-        """The float network ``content``, the same at any size, in int8, with pixels at both ends."""
+        """Quantize ``content``, the float network at any size, to int8 with pixels at both ends."""
         if scheme.kept and self.kept is not None:
             _, height, width, _ = read_graph(content).inputs[0].shape
             return resize(self.kept, width, height)
@@ -168,7 +168,7 @@ class Prepared:
 
     @property
     def can_equalize(self) -> bool:
-        """Are there channels whose ranges can be made alike?"""
+        """True if there are channels that can be equalized."""
         return bool(self._equalizing())
 
     def _equalizing(self) -> dict[str, NDArray[np.float64]]:
@@ -192,7 +192,7 @@ def _thinned(frames: Iterable[Any], every: int) -> Iterator[Any]:
 
 
 def _layers(content: bytes, tensors: Iterable[str]) -> list[str]:
-    """Names, as the converter knows them, of the operators that make or read the tensors of these names."""
+    """The converter's names of the operators that make or read these tensors."""
     wanted = set(tensors)
     return sorted(
         {

@@ -1,8 +1,9 @@
-"""Checks that a float network gives pictures at all, before the loss of int8 to it is measured.
+"""Checks that a float network outputs pictures, before the loss of int8 compared with it is measured.
 
-Int8 loses nothing to a network whose output is white all over, which says nothing good about it. So the float output is
-checked on the representative set first: is it finite, does it change with the picture, and is it the picture, apart
-from noise?
+If a network's output is white everywhere, int8 loses nothing to it, although the network is useless. So the float
+output
+is checked on the representative set first: is it finite, does it change with the picture, and does it resemble the
+picture apart from noise?
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ _Frame = NDArray[np.float32]
 
 _FRAMES = 8
 _CELL = 8
-"""Pixels: noise averages out over a square of this side, the picture does not."""
+"""Side in pixels of a square over which noise averages out and the picture does not."""
 _FAR = 0.15
-"""Of [0, 1]. The models that ship are off by at most 0.04 on SIDD at ISO 3200 and 6400, 0.05 at 15 to 18 dB, 0.06 where
-every other pixel is salt or pepper. The clean pictures themselves are off by 0.04, 0.06 and 0.12: noise that is clipped
-shifts the mean."""
+"""Distance on the scale [0, 1]. The models that ship are off by at most 0.04 on SIDD at ISO 3200 and 6400, 0.05 at 15
+to 18 dB, 0.06 where every other pixel is salt or pepper. The clean pictures themselves are off by 0.04, 0.06 and 0.12,
+because clipping the noise shifts its mean."""
 _CONTRAST = 8 / 255
-"""Pictures with less are flat, as a closed lens gives them: there a network may well give one value."""
+"""Pictures with less are uniform, as from a covered lens; for them a network may rightly output one value."""
 _SATURATED = 0.5
 _NEAR_END = 0.1
-"""Of [0, 1]: what is darker may become black, and what is brighter white, as night and lamps do."""
-_NEAR = 3.0  # that many times nearer to its input, and the network was built for other pixels
+"""Margin on the scale [0, 1]: darker pixels may become black and brighter ones white, as in night scenes and lamps."""
+_NEAR = 3.0  # if other pixels bring the output this many times nearer to the input, the network was built for them
 _OTHER_PIXELS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "0 to 255": (lambda x: x * 255, lambda y: y / 255, "Rescaling(255) in front and Rescaling(1/255) behind it"),
     "-1 to 1": (
@@ -58,7 +59,7 @@ class Fault:
 
 
 def find_fault(content: bytes, frames: Iterable[_Frame]) -> Fault | None:
-    """What is wrong with the output of the float model ``content`` on the first of ``frames``; None where nothing is.
+    """What is wrong with the output of the float model ``content`` on the first of ``frames``; None if nothing is.
 
     Args:
         frames: float32 ``[1, H, W, C]`` in [0, 1], of the model's size.
@@ -67,7 +68,7 @@ def find_fault(content: bytes, frames: Iterable[_Frame]) -> Fault | None:
     run = _runner(content)
     outputs = [run(frame) for frame in given]
     if any(a.shape != b.shape for a, b in zip(given, outputs, strict=True)):
-        return None  # no picture of the same size: the contract refuses it by name
+        return None  # the output has another size: the contract check refuses it with a better message
     wrong = sum(int(np.sum(~np.isfinite(each))) for each in outputs)
     if wrong:
         total = sum(each.size for each in outputs)
@@ -84,14 +85,14 @@ def find_fault(content: bytes, frames: Iterable[_Frame]) -> Fault | None:
         if _distance(given, [back(run(there(frame).astype(np.float32))) for frame in given]) < distance / _NEAR:
             return Fault(
                 kind,
-                f"{words}. It was built for pixels of {pixels}, not for 0 to 1: with those pixels it gives the picture "
-                f"back. Remedy: put {layers}, and save it again",
+                f"{words}. It was built for pixels of {pixels}, not for 0 to 1: with those pixels its output "
+                f"resembles the picture. Remedy: put {layers}, and save it again",
             )
-    return Fault(kind, f"{words}. Remedy: check that it is trained, for pixels of 0 to 1, and gives the picture itself")
+    return Fault(kind, f"{words}. Remedy: check that it is trained, takes pixels of 0 to 1, and outputs the picture")
 
 
 def some_frames(height: int, width: int, channels: int) -> list[_Frame]:
-    """Generated noisy pictures, for a network that no representative set comes with."""
+    """Generated noisy pictures, for use without a representative set."""
     side = max(height, width, 32)
     pictures = (make_pair(seed, side, channels=channels)[0][:height, :width] for seed in range(2))
     return [to_float(each)[None] for each in pictures]
@@ -109,7 +110,7 @@ def _runner(content: bytes) -> Callable[[_Frame], _Frame]:
 
 
 def _look(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> tuple[str, str, float] | None:
-    """Kind, words, and how far the output is from its input."""
+    """The kind of fault, its description, and the distance between output and input; None if there is no fault."""
     distance = _distance(given, outputs)
     shown = [np.clip(each, 0, 1) for each in outputs]
     least, most = min(float(each.min()) for each in shown), max(float(each.max()) for each in shown)
@@ -128,7 +129,7 @@ def _look(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> tuple[str, str,
     if ends > _SATURATED:
         return (
             "saturated",
-            f"{100 * ends:.0f} % of the float network's output is black or white, its input is not",
+            f"{100 * ends:.0f} % of the float network's output is black or white where its input is neither",
             distance,
         )
     if distance > _FAR:
@@ -138,7 +139,7 @@ def _look(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> tuple[str, str,
 
 
 def _distance(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> float:
-    """Root mean square of the difference between cells of the input and of the output as it is shown."""
+    """Root mean square difference between cells of the input and of the output, as displayed."""
     squares = [np.square(_cells(np.clip(b, 0, 1)) - _cells(a)).mean() for a, b in zip(given, outputs, strict=True)]
     return float(np.sqrt(np.mean(squares)))
 

@@ -1,1 +1,1 @@
-"""What can be converted: Keras models of every kind, and model files that are finished."""
+"""Loads what can be converted: Keras models of every kind, and finished model files."""

@@ -1,4 +1,4 @@
-"""TensorFlow's converter at work on what was loaded: a ``.tflite`` of one size, without manifest."""
+"""Runs TensorFlow's converter on a loaded model: the result is a ``.tflite`` of one size, without manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
     """The float network as a ``.tflite`` of one size, without manifest.
 
     Raises:
-        ModelError: the converter refuses it.
+        ModelError: the converter refuses the network.
     """
     if (stored := loaded.finished.get("float32")) is not None:
         return resize(stored.content, width, height, str(stored.path))
@@ -34,7 +34,7 @@ def float_content(loaded: LoadedModel, width: int, height: int) -> bytes:
 def run_converter(
     loaded: LoadedModel, recipe: Recipe, width: int, height: int, representative: RepresentativeSet | None
 ) -> bytes:
-    """Everything that TensorFlow raises becomes one line, and its dumps reach nobody."""
+    """Run the converter. Any error of TensorFlow becomes one line; its output is hidden."""
     network = loaded.network()
     try:
         with native_output_caught(show=False), warnings.catch_warnings():
@@ -47,7 +47,9 @@ def run_converter(
             concrete = function.get_concrete_function(
                 tf.TensorSpec([1, height, width, loaded.channels], tf.float32, name="noisy")
             )
-            if loaded.library == "keras":  # whose variables the converter does not find: they become constants first
+            if (
+                loaded.library == "keras"
+            ):  # the converter does not find Keras 3's variables, so they become constants first
                 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
                 converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -55,7 +57,7 @@ def run_converter(
                 )
             else:
                 root = getattr(loaded.model, "root", None)
-                if root is None:  # the variables alone: of a Keras model, saving it would trace each layer's functions
+                if root is None:  # variables only: saving a whole Keras model would trace each layer's functions
                     root = tf.Module()
                     root.kept = concrete.variables
                 converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], root)
@@ -70,9 +72,9 @@ def run_converter(
             return bytes(converter.convert())
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # the converter raises all sorts
+    except Exception as error:  # the converter raises errors of any class
         raise ModelError(
             f"The model must convert with recipe {recipe.name} at {width}x{height}. Received: {loaded.path}: "
             f"{explain(error)}. Remedy: use layers that TFLite knows, and sizes that are multiples of the network's "
-            "total stride (quietcam --debug shows all that the converter said)."
+            "total stride (quietcam --debug shows the converter's whole output)."
         ) from error

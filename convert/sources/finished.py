@@ -1,7 +1,7 @@
-"""Finished models as what is converted: those that ship, and others that `quietcam convert` wrote.
+"""Loads finished models for conversion: those that ship, and others that `quietcam convert` wrote.
 
-A finished file is used as it is, for frames of another size (``convert.resize``): float32, and int8 with the ranges
-that it has. A recipe that is made anew, such as int8 from other pictures, starts from the float32 twin.
+A finished file, float32 or int8, is only resized (``convert.resize``), and int8 keeps its ranges. A new recipe, such
+as int8 with ranges from other pictures, starts from the float32 twin.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from quietcam.tflite.outline import read_outline
 __all__ = ["describe_resized", "find_source", "inherited", "load_finished"]
 
 _TFLITE = ".tflite"
-_KEPT = ("float32", "int8")  # recipes whose files stand in for a network
-_HALF = 0.51  # of a step: scales are float32
+_KEPT = ("float32", "int8")  # recipes whose files can replace a Keras model
+_HALF = 0.51  # of a step; slightly more than half, because scales are float32
 
 
 def find_source(given: Path) -> Path:
-    """What a user means by ``given``: a run directory, a file, or a model that ships, by its name.
+    """Resolve ``given`` to a run directory, a file, or the file of a model that ships.
 
     Raises:
         UsageError: it is none of these.
@@ -40,7 +40,7 @@ def find_source(given: Path) -> Path:
     names = {each.stem.split("_")[0] for each in shipped_models()} | {each.stem for each in shipped_models()}
     if str(given) in names:
         return resolve_model(str(given))
-    what = "a folder without model.keras or saved_model.pb" if given.is_dir() else "which is not there"
+    what = "a folder without model.keras or saved_model.pb" if given.is_dir() else "which does not exist"
     ships = ", ".join(sorted(name for name in names if "_" not in name))
     raise UsageError(
         "Conversion takes a run directory, a .keras or .h5 file, a SavedModel folder, a .tflite file that "
@@ -50,24 +50,24 @@ def find_source(given: Path) -> Path:
 
 
 def load_finished(path: Path) -> LoadedModel:
-    """A model file and its twins beside it, of the same name and with the same weights, float32 or int8.
+    """Load a model file, and its float32 or int8 twin of the same name and weights from the same folder.
 
     Raises:
-        UsageError: the file has no manifest, or is no whole network.
+        UsageError: the file has no manifest, or is not a whole network.
         ModelError: it is damaged.
     """
     first = _read(path)
     if first is None:
         raise UsageError(
             "A .tflite can be converted again only with its manifest. "
-            f"Received: {path}, which has none. Remedy: convert the .keras file that it was made of."
+            f"Received: {path}, which has none. Remedy: convert the .keras file that it was made from."
         )
     manifest = first.manifest
     if manifest.tail is not None or read_outline(first.content, str(path)).custom:
         whole = (manifest.made_from or {}).get("model")
         raise UsageError(
             f"Only a whole model can be converted again. Received: {path}, which was made for a Coral. Remedy: convert "
-            + (f"{whole}, which it was made of." if whole else "what it was made of.")
+            + (f"{whole}, which it was made from." if whole else "the model that it was made from.")
         )
     if manifest.recipe not in _KEPT:
         raise UsageError(
@@ -94,7 +94,7 @@ def describe_resized(
 ) -> Manifest:
     """The manifest of ``content``, which is ``stored`` for frames of ``(width, height)``.
 
-    All that is known of the one holds of the other: what it was trained on, its ranges, and how good it is.
+    Everything known about ``stored`` applies to ``content`` too: its training data, ranges and quality.
     """
     return replace(
         stored.manifest,
@@ -113,12 +113,12 @@ def describe_resized(
 
 
 def inherited(stored: FinishedModel | None) -> dict[str, Any]:
-    """Fields of a manifest that a model made anew has from the finished file that it is made of."""
+    """Manifest fields that a new model inherits from the finished file that it is made from."""
     return {} if stored is None else {"made_from": _made_from(stored), "gate": stored.manifest.gate}
 
 
 def _made_from(stored: FinishedModel) -> dict[str, Any]:
-    """Where the network came from: the file, or the first of several that were made of each other."""
+    """The file that the network came from; of several files made from each other, the first."""
     manifest = stored.manifest
     return manifest.made_from or {"model": stored.path.stem, "sha256": manifest.sha256, "tools": manifest.tools}
 
@@ -133,12 +133,12 @@ def _read(path: Path) -> FinishedModel | None:
 
 
 def _twins(first: FinishedModel) -> dict[str, FinishedModel]:
-    """The other recipe of the same network, in the same folder; of several sizes the same one, else the smallest."""
+    """The other recipe of the same network from the same folder: the same size if it exists, or the smallest."""
     found: list[FinishedModel] = []
     for path in sorted(first.path.parent.glob(f"{first.manifest.name}_*{_TFLITE}")):
         try:
             other = _read(path)
-        except ModelError:  # a damaged neighbor is no twin, and nobody asked for it
+        except ModelError:  # a damaged file nearby is not a twin, and the user did not name it
             continue
         if other is not None and other.manifest.recipe in _KEPT and _is_twin(first, other):
             found.append(other)
@@ -152,7 +152,7 @@ def _twins(first: FinishedModel) -> dict[str, FinishedModel]:
 
 
 def _is_twin(one: FinishedModel, other: FinishedModel) -> bool:
-    """Were both made of the same weights: as their manifests record, else as the weights themselves tell, rounded?"""
+    """True if both have the same weights, by their manifests or, without a record there, by the rounded weights."""
     if {one.manifest.recipe, other.manifest.recipe} != set(_KEPT):
         return False
     if one.manifest.weights_sha256 and other.manifest.weights_sha256:
@@ -167,7 +167,7 @@ def _weighted(content: bytes, path: Path) -> list[Op]:
 
 
 def _rounds_to(exact: Op, rounded: Op) -> bool:
-    """Are the int8 weights of ``rounded`` the float ones of ``exact``, within half of a step of each channel?"""
+    """True if the int8 weights of ``rounded`` equal the float weights of ``exact`` within half a step per channel."""
     a, b = exact.weights, rounded.weights
     if exact.kind != rounded.kind or a is None or b is None or a.shape != b.shape or not b.scales:
         return False

@@ -1,4 +1,4 @@
-"""The float twin of a network that was trained with fake quantization: the same weights, no rounding."""
+"""Makes the float twin of a network that was trained with fake quantization: the same weights, no rounding."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from quietcam.process.native_output import native_output_caught
 __all__ = ["FAKE_QUANT", "QAT_LAYERS", "float_twin"]
 
 QAT_LAYERS = ("QuantizeWrapper", "QuantizeLayer")
-"""How the names of tfmot's wrappers begin."""
+"""Prefixes of the names of tfmot's wrappers."""
 
 FAKE_QUANT = "fake_quant_with_min_max"
-"""How the names of TensorFlow's own fake-quantization functions begin, which are layers of a functional model."""
+"""Prefixes of the names of TensorFlow's fake-quantization functions, which are layers of a functional model."""
 
 
 def float_twin(loaded: LoadedModel) -> LoadedModel:
-    """The same weights without fake quantization; what was held to [0, 1] at the end is clipped to it.
+    """The same weights without fake quantization; an output that was bounded to [0, 1] is clipped to it.
 
     Raises:
         UsageError: the ranges are in tfmot's wrappers, not in fake-quantization functions.
@@ -31,14 +31,14 @@ def float_twin(loaded: LoadedModel) -> LoadedModel:
     layers = _flat(loaded.model)
     if any(type(layer).__name__.startswith(QAT_LAYERS) for layer in layers):
         raise UsageError(
-            "A float twin is made of a network whose ranges are fake-quantization functions. Received: "
+            "A float twin can be made only from a network whose ranges are fake-quantization functions. Received: "
             f"{loaded.path}, with tfmot's wrappers. Remedy: convert the run that QAT started from, or choose int8."
         )
     with native_output_caught():
         import tf_keras as keras
 
-        class Unbounded(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
-            """Takes what fake quantization takes, and gives its input."""
+        class Unbounded(keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no type hints
+            """Takes the arguments of fake quantization, and returns its input."""
 
             def call(self, x: Any, *_: Any, **__: Any) -> Any:
                 return x
@@ -63,12 +63,12 @@ def float_twin(loaded: LoadedModel) -> LoadedModel:
 
 
 def _flat(model: Any) -> list[Any]:
-    """The layers of a functional model in the order of its graph, those of models in it in their place."""
+    """The layers of a functional model in graph order; nested models are replaced by their layers."""
     return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
 
 
 def _holds_pixels(layer: Any) -> bool:
-    """Whether this fake quantization's ends are 0 and 1."""
+    """True if this fake quantization has the range [0, 1]."""
     words = layer.inbound_nodes[-1].call_kwargs, layer.inbound_nodes[-1].call_args[1:]
     ends = [words[0].get(key, words[1][at] if at < len(words[1]) else None) for at, key in enumerate(("min", "max"))]
     return all(end is not None and np.allclose(end, value) for end, value in zip(ends, (0.0, 1.0), strict=True))

@@ -1,4 +1,4 @@
-"""Networks of other people: files of Keras 3, SavedModel folders, and layers that compute in 16 bits."""
+"""Loads networks that quietcam did not make: Keras 3 files, SavedModel folders, layers that compute in 16 bits."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _SERVING = ("serving_default", "serve")
 
 
 def is_saved_model(folder: Path) -> bool:
-    """Is it what ``model.export`` of Keras 3 writes, or ``model.save`` of Keras 2 without a suffix?"""
+    """True for a folder that ``model.export`` of Keras 3, or ``model.save`` of Keras 2 without a suffix, wrote."""
     return (folder / "saved_model.pb").is_file()
 
 
 def load_keras_3(file: Path) -> Any:
-    """The model of a ``.keras`` or ``.h5`` file that Keras 3 wrote. Python code in it is not run.
+    """Load a ``.keras`` or ``.h5`` file that Keras 3 wrote. Python code in the file is not run.
 
     Raises:
-        Exception: Keras raises all sorts.
+        Exception: Keras raises errors of any class.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever its config file says: the converter takes nothing else
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # overrides Keras's config file: the converter accepts only this backend
     import keras
 
     return keras.models.load_model(file, compile=False, safe_mode=True)
 
 
 def as_float32(model: Any) -> Any:
-    """``model``, of either Keras, with every layer computing in float32; itself where all do.
+    """``model``, of Keras 2 or 3, with every layer computing in float32; the model itself if all layers already do.
 
-    Mixed precision keeps its weights in float32 and rounds what layers compute to 16 bits. That is for training on a
-    GPU: TFLite has no kernels for it, and the same weights in float32 are the better network.
+    Mixed precision keeps weights in float32 and rounds the layers' outputs to 16 bits. It speeds up training on a GPU;
+    TFLite has no kernels for it, and the same weights give a better network in float32.
     """
     config = model.get_config()
     if not any(f"'{each}'" in str(config) for each in _HALF):
@@ -55,17 +55,17 @@ def _in_float32(value: Any) -> Any:
 
 
 class SavedNetwork:
-    """A SavedModel with one input and one output behind the few methods of a Keras model that conversion calls.
+    """Wraps a SavedModel with one input and one output in the Keras methods that conversion calls.
 
     Args:
-        folder: holds ``saved_model.pb``.
+        folder: the folder that contains ``saved_model.pb``.
 
     Attributes:
-        inputs, outputs: specs with a ``shape``, one for each.
+        inputs, outputs: one spec each, with a ``shape``.
 
     Raises:
         ValueError: it has no signature to call.
-        Exception: TensorFlow raises all sorts.
+        Exception: TensorFlow raises errors of any class.
     """
 
     layers = ()
@@ -73,7 +73,7 @@ class SavedNetwork:
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf
 
-        self.root = tf.saved_model.load(str(folder))  # holds the variables; without it they are gone
+        self.root = tf.saved_model.load(str(folder))  # keeps the variables alive
         signatures = self.root.signatures
         name = next((each for each in _SERVING if each in signatures), next(iter(signatures), None))
         if name is None:
@@ -85,14 +85,14 @@ class SavedNetwork:
 
     @property
     def has_fake_quantization(self) -> bool:
-        """Are there ranges of QAT in it? No other file of a network says so in its graph alone."""
+        """True if it has ranges from QAT. Only a SavedModel shows that in its graph alone."""
         graph = self._run.graph.as_graph_def()
         nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
         return any(node.op.startswith("FakeQuant") for node in nodes)
 
     def __call__(self, noisy: Any, training: bool = False) -> Any:
-        """Float32 ``(batch, H, W, C)`` to the same."""
-        del training  # a signature is for inference
+        """Denoise float32 ``(batch, H, W, C)``; the result has the same shape and type."""
+        del training  # a signature is always for inference
         return self._run(**{self._names[0][0]: noisy})[self._names[1][0]]
 
     def get_weights(self) -> list[NDArray[Any]]:
@@ -100,5 +100,5 @@ class SavedNetwork:
         return [np.asarray(each) for each in self._run.variables]
 
     def count_params(self) -> int:
-        """How many numbers they hold."""
+        """The total number of values in all variables."""
         return sum(each.size for each in self.get_weights())

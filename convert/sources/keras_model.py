@@ -1,4 +1,4 @@
-"""Loads what is to be converted: a run directory, a file of Keras (plain, pruned or QAT), or a SavedModel."""
+"""Loads a Keras network for conversion: a run directory, a Keras file (plain, pruned or QAT), or a SavedModel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_BYTES, _MOST_CONFIG = 4 << 30, 64 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError)
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 _LEGACY = (".h5", ".hdf5")
-_CODE = ('"__lambda__"', '_type": "lambda"')  # as .keras and as .h5 keep a Python function
+_CODE = ('"__lambda__"', '_type": "lambda"')  # how .keras and .h5 files store a Python function
 _PRUNING_LAYER = "PruneLowMagnitude"
 
 
@@ -34,11 +34,11 @@ def load_keras(path: Path) -> LoadedModel:
 
     Wrappers of pruning are stripped. Ranges of QAT are found as tfmot's wrappers, or as TensorFlow's fake-quantization
     functions in a plain functional model, which is the form that every file format keeps. Layers that compute in 16
-    bits are turned to float32.
+    bits are changed to float32.
 
     Raises:
-        UsageError: there is nothing at ``path``, or no run directory.
-        ModelError: the file is damaged, no model of Keras, or its ends do not keep the contract.
+        UsageError: ``path`` does not exist, or the folder is not a run directory.
+        ModelError: the file is damaged, is not a Keras model, or its input and output break the contract.
     """
     path = Path(path)
     if path.is_dir() and not (path / "model.keras").is_file() and is_saved_model(path):
@@ -46,20 +46,20 @@ def load_keras(path: Path) -> LoadedModel:
         if network.has_fake_quantization:
             raise _refused(
                 path,
-                "a SavedModel with fake quantization, whose float network cannot be told from it",
+                "a SavedModel with fake quantization, from which the float network cannot be recovered",
                 "give the .keras or .h5 file of the same network",
             )
         return LoadedModel(path, network, _channels(network, path), False, None, library="tensorflow")
     run = path if path.is_dir() else None
     file = path / "model.keras" if run else path
     if not file.is_file():
-        what = "a folder without model.keras or saved_model.pb" if run else "which is not there"
+        what = "a folder without model.keras or saved_model.pb" if run else "which does not exist"
         raise UsageError(
             f"Conversion takes a run directory, a .keras or .h5 file, or a SavedModel folder. Received: {path}, "
-            f"{what}. Remedy: give the folder that `quietcam train` or `quietcam prune` wrote, or a model of Keras."
+            f"{what}. Remedy: give the folder that `quietcam train` or `quietcam prune` wrote, or a Keras model."
         )
     config, is_new = _config(file)
-    if any(word in config for word in _CODE):  # tf_keras would run that of an .h5
+    if any(word in config for word in _CODE):  # tf_keras would run the code in an .h5 file
         raise _refused(file, "a Lambda layer with Python code, which is not run", _remedy(config))
     model = _load_3(file, config) if is_new else _load(file, config)
     return LoadedModel(
@@ -73,7 +73,7 @@ def load_keras(path: Path) -> LoadedModel:
 
 
 def _config(file: Path) -> tuple[str, bool]:
-    """The network's description as JSON text, and whether Keras 3 wrote it. Checks that the file is whole."""
+    """The network's description as JSON text, and whether Keras 3 wrote it. Refuses an incomplete file."""
     damaged = "copy the file again, or train the run again"
     try:
         if file.suffix in _LEGACY:
@@ -99,7 +99,7 @@ def _config(file: Path) -> tuple[str, bool]:
 
 def _is_new(file: Path, keras_version: str) -> bool:
     if not keras_version.startswith(("2.", "3.")):
-        raise _refused(file, f"a file of Keras {keras_version or 'unknown'}", "save it with Keras 2 or 3")
+        raise _refused(file, f"a file of Keras, version {keras_version or 'unknown'}", "save it with Keras 2 or 3")
     return keras_version.startswith("3.")
 
 
@@ -110,8 +110,8 @@ def _legacy_config(file: Path) -> tuple[str, bool]:
         if "model_config" not in stored.attrs:
             raise _refused(
                 file,
-                "weights alone, without the network",
-                "build the network, load these weights into it, and save it whole: model.save('NAME.keras')",
+                "only weights, without the network",
+                "build the network, load these weights into it, and save the whole model: model.save('NAME.keras')",
             )
         written = stored.attrs.get("keras_version", "2.")
         return str(stored.attrs["model_config"]), _is_new(
@@ -119,15 +119,15 @@ def _legacy_config(file: Path) -> tuple[str, bool]:
         )
 
 
-def _guarded(file: Path, load: Callable[[], Any], remedy: str = "use layers of Keras alone") -> Any:
-    """What ``load`` gives, without chatter; whatever Keras or TensorFlow raises becomes one line."""
+def _guarded(file: Path, load: Callable[[], Any], remedy: str = "use only layers of Keras") -> Any:
+    """Call ``load`` with its output hidden; any error of Keras or TensorFlow becomes one line."""
     try:
         with native_output_caught(show=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load()
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # whatever a foreign file makes them stumble over
+    except Exception as error:  # a foreign file can cause an error of any class
         raise _refused(file, explain(error), remedy) from error
 
 
@@ -137,8 +137,8 @@ def _load_3(file: Path, config: str) -> Any:
 
 def _remedy(config: str) -> str:
     if '"Lambda"' in config:
-        return "replace Lambda by layers of Keras, or save a SavedModel"
-    return "use layers of Keras alone, or save a SavedModel: model.export('NAME')"
+        return "replace Lambda by Keras layers, or save a SavedModel"
+    return "use only layers of Keras, or save a SavedModel: model.export('NAME')"
 
 
 def _load(file: Path, config: str) -> Any:
@@ -163,7 +163,7 @@ def _load(file: Path, config: str) -> Any:
         except ModelError as error:
             raise _refused(
                 file,
-                "convolutions wrapped by tfmot, which a .keras file does not bring back",
+                "convolutions wrapped by tfmot, which cannot be restored from a .keras file",
                 "save it as .h5, or replace the wrappers by tf.quantization.fake_quant_with_min_max_args",
             ) from error
     return _guarded(file, load, _remedy(config))
@@ -181,14 +181,14 @@ def _channels(model: Any, file: Path) -> int:
         raise _refused(
             file,
             " and ".join(words) if shapes else "inputs and outputs of unknown shape",
-            "give it one input and one output of shape (batch, height, width, channels), 3 or 1 channels on both; of "
-            "several outputs keep the picture: keras.Model(model.input, model.output[0])",
+            "give it one input and one output of shape (batch, height, width, channels), both with 3 or both with 1 "
+            "channels; if it has several outputs, keep the picture: keras.Model(model.input, model.output[0])",
         )
     return int(shapes[0][3])
 
 
 def _about(run: Path | None) -> dict[str, Any]:
-    """What a run directory says of its model."""
+    """The facts that a run directory records about its model."""
     if run is None or not (run / EVALUATION).is_file():
         return {"architecture": None}
     evaluation = read_evaluation(run)

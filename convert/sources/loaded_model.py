@@ -1,4 +1,4 @@
-"""What is converted, once it is loaded: a Keras model, or finished model files that stand in for one."""
+"""The loaded input of a conversion: a Keras model, or finished model files that replace one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quietcam.tflite.twins import Origin, weights_sha256
 
 __all__ = ["FinishedModel", "LoadedModel"]
 
-# Before TensorFlow is imported: its chatter helps nobody, and tfmot must find tf_keras, not Keras 3.
+# Set before TensorFlow is imported: to hide its log, and so that tfmot finds tf_keras, not Keras 3.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -35,17 +35,18 @@ class FinishedModel:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A Keras model and what is known of it; or finished files that stand in for one.
+    """A Keras model and what is known about it; or finished files that replace one.
 
     Attributes:
         model: one input and one output, float32 ``(batch, H, W, C)`` in [0, 1]: a functional model of tf_keras, or a
-            model of Keras 3, or a ``convert.sources.foreign.SavedNetwork``; None where finished files stand in for it.
+            model of Keras 3, or a ``convert.sources.foreign.SavedNetwork``; None if finished files replace it.
         channels: 3 or 1, on both ends.
-        carries_ranges: QAT left fake-quantization in it, so int8 needs no representative set.
-        architecture: of a run directory; else None.
-        evaluation: what training wrote about the run; empty without one.
+        carries_ranges: it has fake quantization from QAT, so int8 needs no representative set.
+        architecture: architecture of a run directory; None without a run directory.
+        evaluation: what training recorded about the run; empty without a run directory.
         library: the package that loaded it.
-        finished: finished files of the network by recipe, the one that was named first; empty of a Keras model.
+        finished: finished files of the network by recipe, beginning with the file that was named; empty for a Keras
+        model.
     """
 
     path: Path
@@ -59,21 +60,21 @@ class LoadedModel:
 
     @property
     def fixed(self) -> tuple[int | None, int | None]:
-        """Width and height that the model was built for; None where it takes any."""
+        """Width and height that the model was built for; None for each that may be any."""
         if self.model is None:
             return None, None
         _, height, width, _ = self.model.inputs[0].shape
         return width, height
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
-        """``(width, height)``, or what the model was built for in its place."""
+        """``(width, height)``, where the size that the model was built for takes precedence."""
         return self.fixed[0] or width, self.fixed[1] or height
 
     def check_size(self, width: int, height: int) -> None:
-        """See that the model takes frames of this size.
+        """Check that the model accepts frames of this size.
 
         Raises:
-            UsageError: it was built for another one, or its total stride does not divide it.
+            UsageError: the model was built for another size, or its total stride does not divide this one.
         """
         if self.fit(width, height) != (width, height):
             own = "x".join(str(each or "any") for each in self.fixed)
@@ -87,26 +88,26 @@ class LoadedModel:
 
     @property
     def name(self) -> str:
-        """What models made of it are called by default."""
+        """The default name of models that are made from it."""
         if self.finished:
             return next(iter(self.finished.values())).manifest.name
         return self.path.parent.name if self.path.name == "model.keras" else self.path.stem
 
     @cached_property
     def origin(self) -> Origin:
-        """What the model tells of its weights and its run."""
+        """The origin of the model's weights and its run."""
         if self.finished:
             return Origin.of_manifest(next(iter(self.finished.values())).manifest)
         training, metrics = self.trained_on
         architecture = self.architecture.to_dict() if self.architecture else None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras 3 reads its variables in a way that numpy 2 warns of
+            warnings.simplefilter("ignore")  # numpy 2 warns about the way Keras 3 reads its variables
             weights = self.model.get_weights()
         return Origin(weights_sha256(weights), architecture, training, metrics)
 
     @property
     def trained_on(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A manifest's training and metrics, from what training wrote; empty without it."""
+        """A manifest's training and metrics, from what training recorded; empty without a record."""
         origin = dict(self.evaluation.get("data") or {})
         validation = dict(self.evaluation.get("validation") or {})
         if validation:
@@ -116,13 +117,13 @@ class LoadedModel:
 
     @property
     def tools(self) -> dict[str, str]:
-        """Versions of what converts it."""
+        """Versions of the packages that convert it."""
         packages = list(dict.fromkeys(["quietcam", "tensorflow"] + [self.library] * (not self.finished)))
         packages += ["tensorflow-model-optimization"] if self.carries_ranges else []
         return {name: version(name) for name in packages}
 
     def network(self) -> Callable[[Any], Any]:
-        """What the network computes, as TensorFlow runs it."""
+        """The network as a function that TensorFlow runs."""
         if not self.finished:
             model = self.model
             return lambda noisy: model(noisy, training=False)

@@ -1,4 +1,4 @@
-"""A float model file as a TensorFlow function, for the converter, where there is no Keras model."""
+"""Turns a float model file into a TensorFlow function for the converter, when there is no Keras model."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from quietcam.tflite.graph import Op, Tensor, read_graph
 
 __all__ = ["replay"]
 
-_PADDING = ("SAME", "VALID")  # the schema's numbers
+_PADDING = ("SAME", "VALID")  # indexed by the schema's numbers
 _RELU, _RELU6 = 1, 3  # the schema's fused activations
 
 
 def replay(content: bytes, name: str = "The model") -> Callable[[Any], Any]:
-    """A function of a float32 tensor ``[1, H, W, C]`` in [0, 1] that computes what the model does.
+    """A function that takes a float32 tensor ``[1, H, W, C]`` in [0, 1] and computes the model's output.
 
     Args:
         content: a float32 model of the family (``quietcam.architecture``), at any size.
 
     Raises:
-        ModelError: it has an operator that the family has not.
+        ModelError: it has an operator that no model of the family has.
     """
     graph = read_graph(content, name)
     unknown = [op.kind for op in graph.ops if op.kind not in _KINDS]
     if unknown:
         raise ModelError(
             f"A .tflite can be converted again if its operators are among {', '.join(_KINDS)}. Received: {name} with "
-            f"{unknown[0]}. Remedy: convert the .keras file that it was made of."
+            f"{unknown[0]}. Remedy: convert the .keras file that it was made from."
         )
     with native_output_caught():
         import tensorflow as tf
@@ -68,7 +68,7 @@ def _convolved(tf: Any, op: Op, values: Any, kernel: Any, bias: Any = None) -> A
 
 
 def _resized(tf: Any, op: Op, values: Any, _: Any) -> Any:
-    """Doubled or the like: by a factor, since the size that stands in the file is that of its own frames."""
+    """Resize by a factor, such as 2, because the size in the file is valid for the file's own frames only."""
     factors = [after // before for before, after in zip(op.inputs[0].shape[1:3], op.outputs[0].shape[1:3], strict=True)]
     sides = [int(side) * factor for side, factor in zip(values.shape[1:3], factors, strict=True)]
     return tf.compat.v1.image.resize_bilinear(

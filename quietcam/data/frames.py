@@ -1,4 +1,4 @@
-"""Clean frames from a user's pictures or video: their own noise averaged out, as soft as a sensor sees."""
+"""Clean frames from a user's pictures or video, with their noise averaged out and the softness of a real lens."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from quietcam.terminal.log import log
 
 __all__ = ["CleanFrames", "aliased_crop", "clean_crop"]
 
-_LEAST = 2  # by which frames are shrunk at least: a demosaic's grain is two pixels wide
-_QUIET = 0.5  # steps of 255 that a frame's own noise is brought down to where its size allows
-_SOFT = (0.5, 1.0)  # sigma of the blur in pixels: lenses and demosaics leave pictures that soft
+_LEAST = 2  # least factor by which frames are shrunk: a demosaic's grain is two pixels wide
+_QUIET = 0.5  # steps of 255: a frame's own noise is reduced to this if its size allows
+_SOFT = (0.5, 1.0)  # sigma in pixels of the blur of real lenses and demosaics
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class CleanFrames:
 
     Attributes:
         source: the folder, the picture or the video.
-        pictures: of a folder; none of a video.
+        pictures: the pictures of a folder; empty for a video.
         length: how many frames there are.
-        skipped: the pictures of a folder that could not be read, and why; as far as ``read`` met them.
+        skipped: pictures of a folder that ``read`` could not read so far, and why.
     """
 
     source: Path
@@ -48,9 +48,9 @@ class CleanFrames:
             least: pixels that each side of a frame must have; smaller pictures of a folder are left out and named.
 
         Raises:
-            UsageError: nothing is there.
-            DataError: a folder without pictures that are large enough, or no video that OpenCV can read.
-            MissingExtraError: OpenCV is not there.
+            UsageError: ``source`` does not exist.
+            DataError: no picture of the folder is large enough, or OpenCV cannot read the video.
+            MissingExtraError: OpenCV is not installed.
         """
         if is_dir(source):
             pictures = _large_enough(source, list_pictures(source), least)
@@ -59,12 +59,12 @@ class CleanFrames:
             return cls(source, (source,), 1)
         if not is_file(source):
             raise UsageError(
-                f"Clean frames come from a folder or a video. Received: {source}, which does not exist. "
+                f"Clean frames must come from a folder or a video. Received: {source}, which does not exist. "
                 "Remedy: check the path."
             )
         with Video(source) as video:
             length = video.total
-        if length is None:  # a guess would leave frames out, or ask for some that are not there
+        if length is None:  # a guess would skip frames, or request frames that do not exist
             length = count_frames(source)
         if length < 1:
             raise DataError(
@@ -154,7 +154,7 @@ def aliased_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
     """
     scene = alias(frame, int(rng.integers(1, 1 + int(_room(frame, size)))))
     y, x = (int(rng.integers(side - size + 1)) for side in scene.shape[:2])
-    # A power law in place of another exposure: most of what cameras see is darker than a picture that was chosen.
+    # A power law instead of another exposure: most camera frames are darker than selected pictures.
     tone = 255.0 * (np.arange(256) / 255.0) ** rng.uniform(0.7, 2.2)
     toned: Image = np.rint(tone).astype(np.uint8)[scene[y : y + size, x : x + size]]
     return toned
@@ -164,12 +164,12 @@ def _room(frame: Image, size: int) -> float:
     """How many times ``size`` fits into the frame's shorter side.
 
     Raises:
-        DataError: not once.
+        DataError: it does not fit.
     """
     height, width = check_image(frame).shape[:2]
     if min(height, width) < size:
         raise DataError(
             f"Clean frames must be at least as large as the pictures made of them. Received: {width}x{height} for "
-            f"{size}x{size}. Remedy: a smaller `size`, twice smaller than the frames at best."
+            f"{size}x{size}. Remedy: a smaller `size`, ideally at most half of the frame's sides."
         )
     return float(min(height, width) / size)

@@ -1,4 +1,4 @@
-"""A video read by OpenCV: upright, in RGB, each frame with its time. No figure that is a guess is used."""
+"""Reads a video with OpenCV: upright, in RGB, each frame with its time. Unreliable metadata is not used."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from quietcam.terminal.log import log
 
 __all__ = ["Video", "count_frames", "warn_of_old_opencv"]
 
-_PROBED = 16  # frames whose times tell the rate
-_TRIES = 64  # reads in a row that fail before it is the end
+_PROBED = 16  # frames whose times give the rate
+_TRIES = 64  # successive failed reads that count as the end
 _HASTE = 1.2  # a rate that many times the announced one is told by the frames themselves
 _STALLED = 10.0  # seconds without a byte of a file that comes through a network
 _RIGHT_COLORS = (4, 13)
@@ -47,7 +47,7 @@ class Video:
     Raises:
         DataError: OpenCV cannot read it, its frames are too large, or (when read) it cannot show it.
         UsageError: its name cannot be given to OpenCV.
-        MissingExtraError: OpenCV is not there.
+        MissingExtraError: OpenCV is not installed.
     """
 
     def __init__(self, place: Path | str, name: str | None = None) -> None:
@@ -58,7 +58,7 @@ class Video:
         self._capture = self._opened()
         cv2 = load_opencv()
         get = self._capture.get
-        # Before 4.13 OpenCV says how a phone was held and turns nothing.
+        # Before 4.13 OpenCV reports how a phone was held but does not turn frames.
         self._turn = None if get(cv2.CAP_PROP_ORIENTATION_AUTO) else _TURNS.get(int(get(cv2.CAP_PROP_ORIENTATION_META)))
         width, height = int(get(cv2.CAP_PROP_FRAME_WIDTH)), int(get(cv2.CAP_PROP_FRAME_HEIGHT))
         self.size = (height, width) if self._turn in ("ROTATE_90_CLOCKWISE", _COUNTER) else (width, height)
@@ -127,8 +127,9 @@ class Video:
             return True, bgr
         if self._stalled:
             raise DataError(
-                f"A video must come whole. Received: {self.name}, whose server has sent nothing for {_STALLED:g} s. "
-                "Remedy: fetch the file first, then denoise that"
+                f"A video must arrive completely. Received: {self.name}, whose server has sent nothing for "
+                f"{_STALLED:g} s. "
+                "Remedy: download the file first, then denoise it"
             )
         with native_output_caught():  # of each failure the codec would tell anew
             for failed in range(1, _TRIES):
@@ -172,7 +173,7 @@ class Video:
             )
         raise DataError(
             f"OpenCV cannot read this file as a video. Received: {self.name}. "
-            "Remedy: write it anew, for example with: ffmpeg -i FILE out.mp4"
+            "Remedy: convert it, for example with: ffmpeg -i FILE out.mp4"
         )
 
     def _limits(self) -> list[int]:

@@ -1,1 +1,1 @@
-"""What a camera does to light: noise, its image pipeline, and scenes to look at."""
+"""Simulates cameras: noise, the image pipeline, and scenes."""

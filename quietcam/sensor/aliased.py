@@ -1,8 +1,8 @@
-"""Pairs as from frames that were shrunk without a filter: white grain and jagged edges.
+"""Makes pairs that look like frames that were shrunk without a filter: white grain and jagged edges.
 
-Sensors that skip rows, cheap scalers, and SIDD's small copies do this: what lands in neighboring pixels lay far apart
-on the sensor, so nothing of the grain that demosaicing gives is left. The scene stands on a sensor of four times the
-size, each of its pixels a block of sites, and one place in each block, sampled bilinearly, becomes a pixel.
+Sensors that skip rows, cheap scalers, and SIDD's small copies do this: neighboring pixels come from distant places on
+the sensor, so the grain of demosaicing disappears. Here the scene is enlarged to a sensor of four times its size, where
+each pixel is a block of sites, and one position in each block, sampled bilinearly, becomes a pixel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from quietcam.sensor.noise import SIDD_LEVELS, Levels, SensorCamera, SensorNoise
 
 __all__ = ["alias", "photograph_aliased"]
 
-_BLOCK = 4  # sites a side: between the places of two pixels lie more than a demosaicing kernel reaches
+_BLOCK = 4  # sites per side: two samples are farther apart than a demosaicing kernel reaches
 
 
 def alias(scene: Image, step: int) -> Image:
@@ -24,13 +24,13 @@ def alias(scene: Image, step: int) -> Image:
 
 
 def photograph_aliased(scene: Image, seed: int, *, levels: Levels | SensorNoise = SIDD_LEVELS) -> tuple[Image, Image]:
-    """A clean ``scene`` through one random camera whose frames are shrunk without a filter: ``(noisy, clean)``.
+    """Photograph a clean ``scene`` with a random camera that shrinks frames without a filter: ``(noisy, clean)``.
 
     Args:
-        scene: uint8 ``(H, W, C)``, as it shall look: take one with jagged edges.
+        scene: uint8 ``(H, W, C)``, as it should look: use one with jagged edges.
 
     The same seed gives the same pair. Where in its block a pixel is sampled drifts over the frame, as it does when the
-    factor is no whole number; halfway between two sites the noise of both is averaged, so its strength drifts too.
+    factor is not a whole number; halfway between two sites the noise of both is averaged, so its strength drifts too.
     """
     rng = np.random.Generator(np.random.PCG64([seed, 5]))
     isp = random_isp(np.random.Generator(np.random.PCG64([seed, 1])))
@@ -44,13 +44,13 @@ def photograph_aliased(scene: Image, seed: int, *, levels: Levels | SensorNoise 
 
 
 def _drift(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Between which two sites each of ``count`` pixels is sampled, 0 to 1."""
+    """The position between two sites at which each of ``count`` pixels is sampled, 0 to 1."""
     speed, phase = rng.uniform(0.0, 3.0), rng.uniform(0.0, 2.0 * np.pi)
     share: NDArray[np.float32] = (0.5 + 0.5 * np.sin(speed * np.arange(count) + phase)).astype(np.float32)
     return share
 
 
 def _sample(frame: Image, down: NDArray[np.float32], right: NDArray[np.float32]) -> Image:
-    """One place of each block, between its second and its third site both ways."""
+    """One position of each block, between its second and third site along both axes."""
     rows = [frame[y::_BLOCK, 1::_BLOCK] * (1 - right) + frame[y::_BLOCK, 2::_BLOCK] * right for y in (1, 2)]
     return np.rint(rows[0] * (1 - down) + rows[1] * down).astype(np.uint8)

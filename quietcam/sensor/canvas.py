@@ -77,14 +77,14 @@ class Canvas:
         spot += paint
 
     def _color(self) -> Plane:
-        """Near one of the palette's, brighter or darker."""
+        """A color near one of the palette, brighter or darker."""
         rng = self._rng
         near = self._palette[int(rng.integers(len(self._palette)))]
         color: Plane = np.minimum(near * np.float32(math.exp(rng.normal(0.0, 0.5))), np.float32(0.95))
         return color
 
     def _texture(self, u: Plane, v: Plane, radius: float) -> Plane:
-        """What the leaf's color is multiplied by: a soft gradient, and on some 1/f noise or stripes."""
+        """Factors for the leaf's color: a soft gradient, and on some leaves 1/f noise or stripes."""
         rng = self._rng
         kind, depth, tilt, bend, pitch, gloss = rng.random(6).tolist()
         shade: Plane = 1 + np.float32(0.5 * (tilt - 0.5)) * u
@@ -139,7 +139,7 @@ class Canvas:
         self.pixels[y : y + size, x : x + size] = tint * np.float32(strength)
 
     def light(self, color: tuple[float, float, float]) -> None:
-        """Light of this color and strength, falling off over the scene."""
+        """Light the scene with this color and strength, which decreases across the scene."""
         height, width = self.pixels.shape[:2]
         slope_y, slope_x = self._rng.uniform(-0.5, 0.5, 2)
         ys = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, np.newaxis, np.newaxis]
@@ -148,7 +148,7 @@ class Canvas:
         self.pixels *= fall * np.array(color, np.float32)
 
     def blur(self, sigma: float) -> None:
-        """A lens out of focus: Gaussian of ``sigma`` pixels, mirrored at the edges."""
+        """Blur like a lens out of focus: a Gaussian of ``sigma`` pixels, mirrored at the edges."""
         self.pixels = _blur(self.pixels, sigma)
 
 

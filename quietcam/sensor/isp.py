@@ -23,7 +23,7 @@ Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[flo
 DEMOSAICS = ("bilinear", "malvar")
 TONES = ("srgb", "gamma", "linear")
 PHASES = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}
-"""Where the red site lies within each 2x2 block of the mosaic: (row, column)."""
+"""Position of the red site in each 2x2 block of the mosaic: (row, column)."""
 
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -40,7 +40,8 @@ class Isp:
         exposure: the share of the sensor's range that white reaches, in (0, 1]; the pipeline divides by it.
         demosaic: one of ``DEMOSAICS``.
         detail: the share of its correction that the "malvar" demosaic adds to red, green and blue, at least 0: 1 is all
-            of it, 0 is "bilinear". It decides the grain: how far noise spreads, and how alike it is in the colors.
+            of it, 0 is "bilinear". It decides the grain: how far noise spreads, and how much it correlates between
+            colors.
         contrast: 0 is the plain curve of ``tone``, 1 a full smoothstep on top of it; in [0, 1].
         tone: one of ``TONES``: the sRGB curve, the plain power 1/2.2, or none, as machine cameras deliver.
         phase: one of ``PHASES``.
@@ -78,12 +79,12 @@ class Isp:
 
     @property
     def gains(self) -> NDArray[np.float32]:
-        """float32 ``(3,)``: what each raw channel is multiplied by, white balance and exposure together."""
+        """float32 ``(3,)``: the factor of each raw channel, for white balance and exposure together."""
         return np.array([self.red_gain, 1.0, self.blue_gain], np.float32) / np.float32(self.exposure)
 
 
 def to_linear(scene: Image, isp: Isp) -> NDArray[np.float32]:
-    """The light that gives ``scene`` when ``isp`` develops it: the color pipeline backwards.
+    """The light from which ``isp`` develops ``scene``: the color pipeline in reverse.
 
     Args:
         scene: uint8 ``(H, W, 3)`` sRGB, or ``(H, W, 1)``.
@@ -101,7 +102,7 @@ def to_linear(scene: Image, isp: Isp) -> NDArray[np.float32]:
 
 
 def mosaic(light: NDArray[np.float32], phase: str = "RGGB") -> Raw:
-    """Each site of the Bayer filter keeps one color. ``(H, W, 1)`` is a sensor without a filter."""
+    """Sample light with a Bayer filter: each site keeps one color. ``(H, W, 1)`` is a sensor without a filter."""
     if light.shape[2] == 1:
         return light[..., 0].copy()
     raw = light[..., 1].copy()
@@ -114,11 +115,11 @@ def mosaic(light: NDArray[np.float32], phase: str = "RGGB") -> Raw:
 def demosaic(
     raw: Raw, kind: str = "bilinear", phase: str = "RGGB", detail: tuple[float, float, float] = (1.0, 1.0, 1.0)
 ) -> NDArray[np.float32]:
-    """A mosaic ``(H, W)``, 3x3 or larger, to float32 ``(H, W, 3)``; mirrored edges, which keep the phase.
+    """Convert a mosaic ``(H, W)``, 3x3 or larger, to float32 ``(H, W, 3)``; edges are mirrored, which keeps the phase.
 
-    "bilinear" is the mean of the nearest neighbors. "malvar" corrects it by the Laplacian of the color that
-    the site itself holds, with the 5x5 kernels of Malvar, He and Cutler, "High-quality linear interpolation
-    for demosaicing of Bayer-patterned color images" (ICASSP 2004); it wants white balance first, and can
+    "bilinear" is the mean of the nearest neighbors. "malvar" corrects it by the Laplacian of the site's own color, with
+    the 5x5 kernels of Malvar, He and Cutler, "High-quality linear interpolation
+    for demosaicing of Bayer-patterned color images" (ICASSP 2004); it needs white balance first, and can
     overshoot. ``detail`` is the share of the correction that red, green and blue get.
     """
     height, width = raw.shape
@@ -146,10 +147,10 @@ def demosaic(
 
 
 def develop(raw: Raw, isp: Isp, channels: int = 3) -> Image:
-    """A noisy or clean mosaic in [0, 1] to the picture that a camera delivers: uint8 ``(H, W, channels)``."""
+    """Develop a noisy or clean mosaic in [0, 1] to the picture that a camera delivers: uint8 ``(H, W, channels)``."""
     if channels == 1:
         return _encode(np.clip(raw / np.float32(isp.exposure), 0.0, 1.0), isp)[..., np.newaxis]
-    balanced = raw * isp.gains[1]  # before the demosaic, which reads one color's detail from another
+    balanced = raw * isp.gains[1]  # before the demosaic, which derives one color's detail from another
     y, x = PHASES[isp.phase]
     balanced[y::2, x::2] = raw[y::2, x::2] * isp.gains[0]
     balanced[1 - y :: 2, 1 - x :: 2] = raw[1 - y :: 2, 1 - x :: 2] * isp.gains[2]
@@ -166,7 +167,7 @@ def _mix(planes: NDArray[np.float32], matrix: NDArray[np.float64]) -> list[Raw]:
 
 
 class _Site:
-    """One of the four phases of a mosaic padded by 2, and what its neighbors say of the colors it lacks."""
+    """One of the four phases of a mosaic padded by 2; estimates its missing colors from its neighbors."""
 
     def __init__(self, wide: Raw, y: int, x: int, height: int, width: int) -> None:
         self._wide, self._y, self._x = wide, y, x
@@ -194,11 +195,11 @@ class _Site:
         return near
 
     def along_row(self, detail: float) -> Raw:
-        """At a green site, the color that its row holds."""
+        """At a green site, the other color of its row."""
         return self._along(self._in_row(1), self._in_row(2), self._in_column(2), detail)
 
     def along_column(self, detail: float) -> Raw:
-        """At a green site, the color that its column holds."""
+        """At a green site, the other color of its column."""
         return self._along(self._in_column(1), self._in_column(2), self._in_row(2), detail)
 
     def _along(self, near: Raw, far: Raw, far_across: Raw, detail: float) -> Raw:
@@ -228,7 +229,7 @@ def _decoding(contrast: float, tone: str) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=64)
 def _encoding(contrast: float, tone: str) -> Image:
-    """uint8 ``(65536,)``: the level nearest to each linear value, from the values where two levels meet."""
+    """uint8 ``(65536,)``: the level nearest to each linear value, from the values at which the level changes."""
     meets = np.ceil(_uncurve((np.arange(255) + 0.5) / 255.0, contrast, tone) * (_LEVELS - 1)).astype(np.int64)
     spans = np.diff(np.concatenate([[0], meets, [_LEVELS]]))
     table = np.repeat(np.arange(256, dtype=np.uint8), spans)
@@ -242,7 +243,7 @@ def _encode(linear: NDArray[np.float32], isp: Isp) -> Image:
 
 
 def _uncurve(shown: NDArray[np.floating], contrast: float, tone: str) -> NDArray[np.float64]:
-    """Display values in [0, 1] back to linear light: contrast first, then the tone."""
+    """Convert display values in [0, 1] back to linear light: contrast first, then the tone."""
     if contrast > 0.0:
         grid = np.linspace(0.0, 1.0, 4097)
         shown = np.interp(shown, (1.0 - contrast) * grid + contrast * grid * grid * (3.0 - 2.0 * grid), grid)

@@ -34,7 +34,7 @@ def gaussian(image: Image, sigma: float, rng: np.random.Generator) -> Image:
 
     Raises:
         UsageError: ``sigma`` is negative or not finite.
-        DataError: ``image`` is no image.
+        DataError: ``image`` is not an image.
     """
     if not (math.isfinite(sigma) and sigma >= 0.0):
         raise UsageError(f"sigma must be at least 0, in steps of 255. Received: {sigma}.")
@@ -48,7 +48,7 @@ def salt_and_pepper(image: Image, share: float, rng: np.random.Generator) -> Ima
 
     Raises:
         UsageError: ``share`` does not lie in [0, 1].
-        DataError: ``image`` is no image.
+        DataError: ``image`` is not an image.
     """
     if not 0.0 <= share <= 1.0:
         raise UsageError(f"The share of salt and pepper must lie in [0, 1]. Received: {share}.")
@@ -95,7 +95,8 @@ class SensorNoise:
         return np.clip(noisy, 0.0, 1.0, out=noisy)
 
     def average(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The mean of endless exposures of the clean mosaic ``raw``: clipping makes black lighter and white darker.
+        """The mean of infinitely many exposures of the clean mosaic ``raw``: clipping makes black lighter and white
+        darker.
 
         A limit at a distance d moves the mean of a normal value of deviation s by s * e(d / s), where
         e(t) = phi(t) - t * (1 - Phi(t)).
@@ -139,7 +140,7 @@ class SensorCamera:
         It is kept for the next call with the same array, so a scene must not be changed in place.
 
         Raises:
-            DataError: ``scene`` is no image, or has a side below 3.
+            DataError: ``scene`` is not an image, or has a side below 3.
         """
         if scene is not self._scene:
             check_image(scene, "scene")
@@ -153,8 +154,8 @@ class SensorCamera:
         """The ground truth of its frames: uint8, of the scene's shape.
 
         Args:
-            averaged: False gives what the camera would deliver without noise, True what an endless burst
-                averages to in raw. They differ where noise is clipped: the average has lifted shadows.
+            averaged: False gives the picture that the camera would deliver without noise, True the mean of an infinite
+                burst in raw. They differ where noise is clipped: the mean has lifted shadows.
         """
         raw = self.look(scene)
         return develop(self.noise.average(raw) if averaged else raw, self.isp, scene.shape[2])
@@ -228,7 +229,7 @@ the green channel): shot to all of them, read by least squares to the 113 whose 
 
 @dataclass(frozen=True)
 class _Tuned:
-    """A sensor's noise as libcamera's tuning file for it tells (``rpi.noise``, BSD-2-Clause)."""
+    """A sensor's noise from libcamera's tuning file (``rpi.noise``, BSD-2-Clause)."""
 
     slope: float
     black: int
@@ -247,7 +248,7 @@ GAINS = (1.0, 64.0)
 def sensor(name: str, gain: float = 1.0) -> SensorNoise:
     """A Raspberry Pi camera's sensor at an analog gain.
 
-    libcamera's noise profile says: standard deviation = constant + slope * sqrt(pixel), on a 16-bit scale
+    libcamera's noise profile states: standard deviation = constant + slope * sqrt(pixel), on a 16-bit scale
     above black, both times sqrt(gain). The constant is 0 in all four tuning files, so with the range
     65535 - black as 1: shot = slope^2 * gain / (65535 - black). One electron is then worth ``shot`` of the
     range, and read noise of e electrons is (e * shot)^2; e is a usual figure for such sensors (2.5 to 3), not
@@ -295,6 +296,6 @@ def random_isp(rng: np.random.Generator) -> Isp:
 
 
 def random_camera(rng: np.random.Generator, levels: Levels = SIDD_LEVELS) -> SensorCamera:
-    """A camera out of the crowd: its noise from ``levels``, its pipeline and traits drawn to fit."""
+    """Draw a typical camera: its noise from ``levels``, and a matching pipeline and traits."""
     noise, isp = levels.draw(rng), random_isp(rng)
     return SensorCamera(noise, isp, random_traits(rng, noise.shadows))

@@ -17,7 +17,19 @@ from quietcam.files.atomic import check_target
 from quietcam.limits import read_number, read_whole
 from quietcam.terminal.printable import printable
 
-__all__ = ["Json", "OutOfBounds", "Side", "number", "whole", "writable"]
+__all__ = [
+    "Json",
+    "MaxDrop",
+    "MaxDropIso",
+    "MaxDropIsoOrNone",
+    "OutOfBounds",
+    "Pairs",
+    "PairsOrNone",
+    "Side",
+    "number",
+    "whole",
+    "writable",
+]
 
 _SHOWN = 60  # most characters of a value in a message
 
@@ -103,3 +115,23 @@ Side = Annotated[
         "default after a colon: test:test=004,validation=001.",
     ),
 ]
+
+_PAIRS = typer.Option(help="Pairs: SIDD as downloaded, or a folder with noisy/ and clean/.")
+Pairs = Annotated[Path, _PAIRS]
+PairsOrNone = Annotated[Path | None, _PAIRS]
+
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DB",
+        parser=number(0, 100),
+        help="Exit with 3 if a quantized model loses more than this to its float twin, over all pictures.",
+    ),
+]
+_MAX_DROP_ISO = typer.Option(
+    metavar="DB",
+    parser=number(0, 100),
+    help="The limit of --max-drop for the pictures of one ISO bucket, if these are at least 3.",
+)
+MaxDropIso = Annotated[float, _MAX_DROP_ISO]
+MaxDropIsoOrNone = Annotated[float | None, _MAX_DROP_ISO]

@@ -1,7 +1,8 @@
-"""The activations of a float network over representative frames: ranges, percentiles, levels, channels.
+"""Describes the activations of a float network over representative frames: ranges, percentiles, levels, channels.
 
-Int8 gives a tensor 256 levels between two ends. They are wasted when a few values lie far outside the others, or when
-one channel is much wider than the others, which share its step. Both can be seen here before anything is quantized.
+Int8 gives a tensor 256 levels between two ends. Levels are wasted if a few values lie far outside the others, or if
+one channel is much wider than the others, because all channels share one step. This module finds both before anything
+is quantized.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ MIDDLE = 0.999
 
 _LEVELS = 256
 _FEW = 24.0
-"""A tensor that uses fewer levels, as its channels are read, is called collapsed. See `collapsed`."""
+"""A tensor that uses fewer levels (``read_levels``) is called collapsed. See `collapsed`."""
 _FUSED = ("/Conv2D", "/BiasAdd", "/conv2d_transpose", "/depthwise", "/MatMul")
 _INNER = ("resize", "clip_by_value")
 _OP_LAYER = re.compile(r"^tf\.(?:\w+\.)*(\w+?)(?:_\d+)?$")  # what Keras calls a function used as a layer
-_SHARED = 4.0  # that many times the typical peak: then one channel, and not a few values, is what stretches the range
+_SHARED = 4.0  # a channel this many times wider than the typical peak is named as the cause; below it, outliers are
 
 
 @dataclass(frozen=True)
 class Range:
-    """The least and the greatest value that a tensor's codes stand for."""
+    """The lowest and the highest value that a tensor's codes represent."""
 
     low: float
     high: float
 
     @property
     def step(self) -> float:
-        """Between two of 256 codes."""
+        """The difference between two neighboring codes of 256."""
         return (self.high - self.low) / (_LEVELS - 1)
 
 
@@ -48,11 +49,11 @@ class Activation:
 
     Attributes:
         index: the tensor's number in the float model. name: as it stands there. op: the kind of operator that makes it.
-        low, high: the least and the greatest value that occurred.
+        low, high: the lowest and the highest value that occurred.
         counts: int64, how many values fell into each of equal bins between ``low`` and ``high``.
-        channel_low, channel_high: the same of each channel, the last axis.
-        channel_middle: width of the middle 99.9 % of each channel's values, zero kept inside.
-        gain: of each channel, the squared weights with which the next convolutions read it, summed.
+        channel_low, channel_high: the same for each channel (the last axis).
+        channel_middle: width of the middle 99.9 % of each channel's values, extended to include zero.
+        gain: for each channel, the sum of the squared weights with which the next convolutions read it.
     """
 
     index: int
@@ -68,23 +69,23 @@ class Activation:
 
     @property
     def layer(self) -> str:
-        """The name for people: what training called the layer, as far as the converter kept it."""
+        """The layer's name in training, as far as the converter kept it."""
         return layer_name(self.name)
 
     @property
     def whole(self) -> Range:
-        """From the least to the greatest value, zero kept inside, since it must have a code: min/max calibration."""
+        """From the lowest to the highest value, and zero, which must have a code: min/max calibration."""
         return Range(min(self.low, 0.0), max(self.high, 0.0))
 
     def quantile(self, share: float) -> float:
-        """The value that ``share`` (0 to 1) of all values do not exceed, to the width of a bin."""
+        """The value that ``share`` (0 to 1) of all values do not exceed, to the precision of a bin."""
         if not self.high > self.low:
             return self.low
         return float(np.interp(share, self._below, self.edges))
 
     @cached_property
     def edges(self) -> NDArray[np.float64]:
-        """Of the bins, one more than there are counts."""
+        """The edges of the bins, one more than there are counts."""
         return np.linspace(self.low, self.high, len(self.counts) + 1)
 
     @cached_property
@@ -94,7 +95,7 @@ class Activation:
 
     @property
     def middle(self) -> Range:
-        """Where the middle 99.9 % of all values lie, zero kept inside."""
+        """The range of the middle 99.9 % of all values, extended to include zero."""
         tail = (1 - MIDDLE) / 2
         return Range(min(self.quantile(tail), 0.0), max(self.quantile(1 - tail), 0.0))
 
@@ -102,23 +103,24 @@ class Activation:
         """How many of 256 levels the middle 99.9 % of all values use, when the codes span ``chosen``.
 
         Args:
-            chosen: Defaults to the range from the least to the greatest value.
+            chosen: the range of the codes. Defaults to the range from the lowest to the highest value.
         """
         return _levels(self.middle.high - self.middle.low, chosen or self.whole)
 
     def read_levels(self, chosen: Range | None = None) -> float:
-        """Likewise channel by channel, averaged (root mean square) with the weights that the next layers give them.
+        """The same for each channel, averaged (root mean square) with the weights that the next layers give the
+        channels.
 
-        All channels share one step. Where one is k times wider than the others and read with 1/k of their weight, the
-        float network is the same as with equal channels, and the others are left with 1/k of the levels. That this
-        figure shows, and that of all values together does not: a channel in sixteen is 6 % of them.
+        All channels share one step. If one is k times wider than the others and is read with 1/k of their weight, the
+        float network is the same as with equal channels, but the others have only 1/k of the levels. This figure shows
+        that; ``levels`` does not, because one channel in sixteen is 6 % of all values.
         """
         total = float(self.gain.sum())
         width = np.sqrt(float(self.gain @ self.channel_middle**2) / total) if total else 0.0
         return _levels(float(width), chosen or self.whole)
 
     def rails(self, chosen: Range) -> float:
-        """Share of values, 0 to 1, beyond the ends of ``chosen``: they are all given the code at that end."""
+        """Share of values, 0 to 1, outside ``chosen``: all of them get the code at the nearer end."""
         if not self.high > self.low:
             return 0.0
         below, above = np.interp([chosen.low, chosen.high], self.edges, self._below)
@@ -131,7 +133,7 @@ class Activation:
 
     @property
     def typical_peak(self) -> float:
-        """The median over channels of the greatest absolute value."""
+        """The median over channels of the highest absolute value."""
         return float(np.median(self._peaks))
 
     @property
@@ -139,7 +141,7 @@ class Activation:
         return np.maximum(np.abs(self.channel_low), np.abs(self.channel_high))
 
     def cause(self, chosen: Range | None = None) -> str:
-        """What the levels are lost to, with its figures, in words for people."""
+        """Why levels are lost, in words, with the figures."""
         span = chosen or self.whole
         peak = self._peaks[self.widest_channel]
         if peak > _SHARED * self.typical_peak:
@@ -173,10 +175,10 @@ class Activation:
 
 
 def collapsed(activations: Iterable[Activation], ranges: dict[str, Range] | None = None) -> list[Activation]:
-    """Those that are left with too few levels for a picture, as their channels are read, worst first.
+    """Activations with too few levels for a picture (by ``read_levels``), worst first.
 
     Args:
-        ranges: by tensor name, what the codes span. Defaults to the extremes (min/max calibration).
+        ranges: the ranges of the codes by tensor name. Defaults to the extremes (min/max calibration).
     """
     chosen = ranges or {}
 
@@ -192,9 +194,9 @@ def _levels(width: float, span: Range) -> float:
 
 
 def layer_name(tensor: str) -> str:
-    """``down0_0`` of ``quietcam/down0_0_relu/Relu6;quietcam/down0_0/BiasAdd;…``: what training called the layer.
+    """``down0_0`` of ``quietcam/down0_0_relu/Relu6;quietcam/down0_0/BiasAdd;…``: the layer's name in training.
 
-    TFLite joins the names of what it fuses by semicolons; the one that names a convolution says most.
+    TFLite joins the names of fused layers by semicolons; the name of a convolution is the most useful.
     """
     parts = [part.strip("/") for part in tensor.split(";") if part.strip("/")]
     part = next((each for word in _FUSED for each in parts if each.endswith(word)), parts[0] if parts else tensor)

@@ -1,7 +1,7 @@
-"""Reads FlatBuffers, safely: every table, list and text stays inside the file, and how much is read is limited.
+"""Reads FlatBuffers safely: every table, list and text must lie inside the file, and the amount read is limited.
 
-A damaged file may point anywhere, and many offsets may point to one place, so a small file can claim any number of
-tables: what is read is counted. The encoding is described at flatbuffers.dev, "Internals".
+In a damaged file, offsets may point anywhere, and many of them to one place, so a small file can claim any number of
+tables. That is why everything read is counted. The encoding is described at flatbuffers.dev, "Internals".
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 __all__ = ["BROKEN", "PLACE", "TEXT", "Field", "FlatBuffer", "Schema", "Table"]
 
 BROKEN = (struct.error, IndexError, ValueError, OverflowError)
-"""What reading a damaged file raises, here or in code that follows the numbers that it holds."""
+"""The errors that a damaged file causes, here or in code that uses its numbers."""
 
-MOST_TABLES = 100_000  # of networks that denoise, the largest has some thousands
+MOST_TABLES = 100_000  # the largest denoising networks have some thousands
 MOST_NUMBERS = 1_000_000  # in all lists but those of bytes
 MOST_TEXT = 16 << 20  # bytes of all texts
 
 PLACE = "place"
-"""The kind of a table whose fields are read later, if at all: its place in the file; None where it is missing."""
+"""The kind of a table whose fields are read later, if at all: its offset in the file; None if it is missing."""
 
 TEXT = "text"
 """The kind of a text."""
@@ -32,7 +32,7 @@ class Field:
     """A field of a table.
 
     Attributes:
-        number: as the format counts them.
+        number: its number in the format.
         kind: a letter of ``struct`` for a number, ``[letter]`` for a list of numbers, a schema for a table,
             ``[schema]`` for a list of tables, ``TEXT`` or ``PLACE``. A list of ``B`` is the file's own bytes.
         default: of a number that is missing.
@@ -44,7 +44,7 @@ class Field:
 
     @property
     def missing(self) -> Any:
-        """What is read where the field is missing: the default, an empty list or text, or no table."""
+        """The value of a missing field: the default, an empty list or text, or no table."""
         if isinstance(self.kind, list):
             return ()
         if self.kind == TEXT:
@@ -62,7 +62,7 @@ Table = dict[str, Any]
 
 
 class FlatBuffer:
-    """One file. What points outside of it, and what claims too much, raises one of ``BROKEN``."""
+    """One file. An offset outside of it, or too large a claim, raises one of ``BROKEN``."""
 
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)
@@ -118,12 +118,12 @@ class FlatBuffer:
 
     def _number(self, letter: str, place: int) -> Any:
         if place < 0:
-            raise ValueError("an offset before the file's front")
+            raise ValueError("an offset before the file's start")
         return struct.unpack_from(f"<{letter}", self._content, place)[0]
 
     def _check_inside(self, start: int, size: int) -> None:
         if start < 0 or start + size > len(self._content):
-            raise ValueError("an offset behind the file's end")
+            raise ValueError("an offset after the file's end")
 
 
 def _counted(total: int, most: int) -> int:

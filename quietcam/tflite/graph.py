@@ -1,6 +1,6 @@
-"""A `.tflite` read back: its operators with types and versions, what they cost, how much of it is int8.
+"""Reads a `.tflite`: its operators with types and versions, their cost, and the share of int8.
 
-Needs neither TensorFlow nor LiteRT, so that a device can look into its models, too.
+It needs neither TensorFlow nor LiteRT, so it also runs on a device.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NUMPY_TYPES = {
     "int64": "<i8",
 }
 
-# Where an operator's weights stand among its inputs; a bias, where there is one, follows from the index after.
+# The index of an operator's weights among its inputs; a bias, if there is one, has a later index.
 _WEIGHTS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1}
 
 
@@ -40,10 +40,10 @@ class Tensor:
 
     Attributes:
         index: its number in the file.
-        shape: -1 where a side is dynamic.
+        shape: the dimensions; -1 for a dynamic one.
         dtype: numpy's name of the type.
-        scales: one for the tensor, or one for each channel; empty where it is not quantized.
-        data: the values of a constant, None of an activation.
+        scales: one for the tensor, or one for each channel; empty if it is not quantized.
+        data: the values of a constant; None for an activation.
     """
 
     index: int
@@ -56,12 +56,12 @@ class Tensor:
 
     @property
     def is_constant(self) -> bool:
-        """Is it part of the file, and not computed?"""
+        """True if its values are stored in the file and not computed."""
         return self.data is not None
 
     @property
     def size(self) -> int:
-        """Number of elements; a dynamic side, as other people's batch is, counts as one."""
+        """Number of elements; a dynamic dimension, such as the batch, counts as one."""
         return math.prod(abs(side) for side in self.shape)
 
     def __str__(self) -> str:
@@ -70,10 +70,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator: its kind as the schema spells it, its version, and what goes in and out.
+    """One operator: its kind as the schema spells it, its version, its inputs and outputs.
 
-    ``options`` has attributes called as in LiteRT's ``Conv2DOptionsT`` and the like; of a custom operator it is bytes.
-    None where nobody asks for them (``quietcam.tflite.model_tables``).
+    ``options`` has attributes with the names of LiteRT's classes such as ``Conv2DOptionsT``; for a custom operator it
+    is bytes. None for operators whose options are not read (``quietcam.tflite.model_tables``).
     """
 
     kind: str
@@ -84,12 +84,12 @@ class Op:
 
     @property
     def activations(self) -> tuple[Tensor, ...]:
-        """What is computed: the inputs that are no constants, and the outputs."""
+        """The computed tensors: inputs that are not constants, and outputs."""
         return tuple(each for each in self.inputs if not each.is_constant) + self.outputs
 
     @property
     def is_int8(self) -> bool:
-        """Are all activations int8, and all constants int8 or, as biases and sizes are, int32?"""
+        """True if all activations are int8, and all constants int8 or int32 (biases and sizes)."""
         constants = (each for each in self.inputs if each.is_constant)
         return all(each.dtype == "int8" for each in self.activations) and all(
             each.dtype in ("int8", "int32") for each in constants
@@ -104,14 +104,14 @@ class Op:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one run, from the shapes; 0 for all but convolutions and fully connected layers."""
+        """Multiply-accumulates of one run, from the shapes; 0 except for convolutions and fully connected layers."""
         weights = self.weights
         if weights is None:
             return 0
         out = self.outputs[0].size
         if self.kind == "DEPTHWISE_CONV_2D":
             return out * weights.shape[1] * weights.shape[2]
-        if self.kind == "TRANSPOSE_CONV":  # each input pixel meets every weight of its channel
+        if self.kind == "TRANSPOSE_CONV":  # each input pixel is multiplied by every weight of its channel
             _, height, width, _ = self.inputs[2].shape
             return height * width * weights.size
         return out * math.prod(weights.shape[1:])
@@ -119,7 +119,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """The operators of a model in their order, and its ends."""
+    """The operators of a model in order, and its inputs and outputs."""
 
     ops: tuple[Op, ...]
     inputs: tuple[Tensor, ...]
@@ -128,22 +128,22 @@ class Graph:
 
     @property
     def is_float(self) -> bool:
-        """Are all weights float32? Ends tell nothing of what is inside."""
+        """True if all weights are float32. The types of inputs and outputs do not show that."""
         return all(op.weights is None or op.weights.dtype == "float32" for op in self.ops)
 
     @property
     def int8_share(self) -> float:
-        """Share of the operators that are int8 throughout, 0 to 1."""
+        """Share of the operators that are fully int8, 0 to 1."""
         return sum(op.is_int8 for op in self.ops) / len(self.ops) if self.ops else 0.0
 
     @property
     def is_static(self) -> bool:
-        """Has every tensor a known shape?"""
+        """True if every tensor has a known shape."""
         return all(side >= 0 for tensor in self.tensors for side in tensor.shape)
 
     @cached_property
     def parameters(self) -> int:
-        """Weights and biases, each counted once however often it is used."""
+        """Number of weights and biases; each is counted once, even if several operators use it."""
         found = {
             each.index: each.size
             for op in self.ops
@@ -155,7 +155,7 @@ class Graph:
 
     @cached_property
     def sparsity(self) -> float:
-        """Share of zeros among all weights (biases left out), 0 to 1."""
+        """Share of zeros among all weights (without biases), 0 to 1."""
         found = {op.weights.index: op.weights for op in self.ops if op.weights is not None}
         total = sum(each.size for each in found.values())
         return sum(int(np.sum(_data(each) == _zero(each))) for each in found.values()) / total if total else 0.0
@@ -167,13 +167,13 @@ class Graph:
 
     @property
     def gmacs_256(self) -> float:
-        """The same for 256x256 pixels: the network is convolutional, so its cost goes with the area."""
+        """The same for 256x256 pixels: the network is convolutional, so its cost is proportional to the area."""
         _, height, width, _ = self.inputs[0].shape
         return self.gmacs * 256 * 256 / (height * width)
 
     @property
     def stride(self) -> int:
-        """Total stride: how many pixels one step of the coarsest tensor spans."""
+        """Total stride: how many pixels one position of the coarsest tensor spans."""
         height = self.inputs[0].shape[1]
         computed = (op for op in self.ops if not all(each.is_constant for each in op.inputs))
         sides = (t.shape[1] for op in computed for t in op.activations if len(t.shape) == 4 and t.shape[1] > 0)
@@ -195,14 +195,14 @@ class Graph:
 
 
 def read_graph(content: bytes, name: str = "The model") -> Graph:
-    """The graph of a model file's ``content``; ``name`` is for messages.
+    """The graph of a model file's ``content``; messages call the file ``name``.
 
     Raises:
-        ModelError: it is no whole TensorFlow Lite model, or has several subgraphs.
+        ModelError: it is not a complete TensorFlow Lite model, or has several subgraphs.
     """
     model, file = read_tables(content, name)
     if len(model["subgraphs"]) != 1:
-        raise ModelError(f"A model has one subgraph. Received: {name} with {len(model['subgraphs'])}.")
+        raise ModelError(f"A model must have one subgraph. Received: {name} with {len(model['subgraphs'])}.")
     subgraph = model["subgraphs"][0]
     try:
         buffers = [each["data"] for each in model["buffers"]]
@@ -218,11 +218,11 @@ def read_graph(content: bytes, name: str = "The model") -> Graph:
 
 
 def _ops(file: FlatBuffer, subgraph: Table, codes: list[Table], tensors: tuple[Tensor, ...]) -> Iterator[Op]:
-    unpacked: dict[int, Tensor] = {}  # float16 weights reach their operator through a DEQUANTIZE
+    unpacked: dict[int, Tensor] = {}  # float16 weights pass through a DEQUANTIZE to their operator
     for each in subgraph["operators"]:
         code = codes[each["operator_code"]]
         kind = operator_kind(code)
-        # An optional input that is left out has number -1.
+        # An omitted optional input has number -1.
         inputs = tuple(unpacked.get(i) or tensor_at(tensors, i) for i in each["inputs"] if i != -1)
         outputs = tuple(tensor_at(tensors, i) for i in each["outputs"])
         if kind == "DEQUANTIZE" and inputs[0].is_constant:
@@ -233,7 +233,7 @@ def _ops(file: FlatBuffer, subgraph: Table, codes: list[Table], tensors: tuple[T
 
 
 def _check_shapes(op: Op) -> None:
-    """Refuse an operator with weights whose shapes are not those of its kind: its cost could not be told."""
+    """Refuse an operator whose weights have impossible shapes, since its cost could not be calculated."""
     weights = op.weights
     if weights is None:
         return
@@ -259,7 +259,7 @@ def _tensor(index: int, stored: Table, buffers: list[Any]) -> Tensor:
 
 
 def _values(raw: Any, dtype: str, stored: Table) -> NDArray[Any]:
-    """The values of a constant; its bytes where it is packed, sparse, or of a type that numpy does not have."""
+    """The values of a constant; its bytes if it is packed, sparse, or of a type that numpy lacks."""
     if dtype not in _NUMPY_TYPES or stored["sparsity"] is not None:
         return np.frombuffer(raw, np.uint8)
     values = np.frombuffer(raw, _NUMPY_TYPES[dtype])
@@ -274,5 +274,5 @@ def _data(tensor: Tensor) -> NDArray[Any]:
 
 
 def _zero(tensor: Tensor) -> int:
-    """What a zero is stored as. Weights are symmetric in int8; old uint8 models have a zero point."""
+    """The stored value that means zero. int8 weights are symmetric; old uint8 models have a zero point."""
     return tensor.zero_points[0] if len(tensor.zero_points) == 1 else 0

@@ -1,8 +1,8 @@
-"""The manifest: what a model file is and what made it, beside the ``.tflite`` and zip-appended to it.
+"""The manifest: what a model file is and what made it. Stored next to the ``.tflite`` and in a zip appended to it.
 
-A ``.tflite`` is a flatbuffer, read from its front; a zip is read from its back. So one file can be both, and
-the interpreter never sees the manifest that travels with the model. The appended copy holds no date and fixed
-zip times: the same model and manifest give the same bytes. The hash inside is of the model before the zip.
+A ``.tflite`` is a flatbuffer, which is read from its start; a zip is read from its end. So one file can be both, and
+the interpreter never sees the appended manifest. The appended copy has no date, and constant times in the zip, so the
+same model and manifest give the same bytes. The hash inside is that of the model without the zip.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ __all__ = [
 ]
 
 FORMAT = 1
-"""The format version that this code writes, and the newest it reads. Unknown keys are passed over."""
+"""The format version that this code writes, and the newest that it reads. Unknown keys are ignored."""
 
 MOST_OF_A_MODEL = 256 << 20
-"""Bytes of a model file: a hundred times the largest that ships, and what a small device still has room for."""
+"""Most bytes of a model file: a hundred times the largest that ships, and still small enough for a small device."""
 
 MEMBER = "quietcam.json"
 """The manifest's name inside the appended zip."""
 
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can store
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,16 @@ class Quant:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a model file is. Sizes in pixels; ``gmacs`` at the model's own size, ``gmacs_256`` at 256x256.
+    """The description of a model file. Sizes in pixels; ``gmacs`` at the model's own size, ``gmacs_256`` at 256x256.
 
-    ``tail`` names what the host still has to do: ``depth_to_space`` with blocks of ``block`` x ``block`` pixels, of a
-    graph that ends before it; None for a graph that gives the picture. ``gate`` may hold the noise levels ``low`` and
-    ``high`` (sigma in steps of 255) between which the runtime lets this model in; None for the runtime's own.
-    ``golden`` is a small noisy picture and what the model made of it where it was made (``edge.network.golden``).
-    ``weights_sha256`` is of the float weights that the model was made of: models of the same weights are twins,
-    whatever they are called. None of models from before that was recorded. ``made_from`` is the finished model that
-    this one was converted from: ``model``, its name, ``sha256`` and ``tools``; None of what was converted from a run.
+    ``tail`` names the step that the host still has to do: ``depth_to_space`` with blocks of ``block`` x ``block``
+    pixels if the graph ends before it; None if the graph outputs the picture. ``gate`` may contain the noise levels
+    ``low`` and ``high`` (sigma in steps of 255) between which the do-no-harm gate fades this model in; None for the
+    default levels. ``golden`` is a small noisy picture and its denoised version from the conversion
+    (``edge.network.golden``). ``weights_sha256`` is the hash of the float weights that the model was made from: models
+    of the same weights are twins, regardless of their names. None for models from before this was recorded.
+    ``made_from`` describes the finished model that this one was converted from, as ``model`` (its name), ``sha256``
+    and ``tools``; None if it was converted from a run.
     """
 
     name: str
@@ -98,27 +99,27 @@ class Manifest:
     made_from: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the format version first. A key that only some models have is left out of others."""
+        """Plain values for JSON, the format version first. Optional keys are left out if they have no value."""
         values = asdict(self)
         return {"format": self.format} | {k: v for k, v in values.items() if v is not None or k not in _RARE}
 
     @property
     def network(self) -> Architecture | None:
-        """The network that ``architecture`` describes; None where it describes none.
+        """The network that ``architecture`` describes; None without a description.
 
         Raises:
-            ModelError: it describes none that can be.
+            ModelError: it describes an impossible network.
         """
         if not self.architecture:
             return None
         try:
             return Architecture.from_dict(self.architecture)
         except UsageError as error:
-            raise ModelError(f"The manifest of {self.name} must describe a network that can be. {error}") from error
+            raise ModelError(f"The manifest of {self.name} must describe a possible network. {error}") from error
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Manifest:
-        """The reverse of ``to_dict``.
+        """The inverse of ``to_dict``.
 
         Raises:
             ModelError: a key is missing, a value has the wrong type, or the format is newer than this code.
@@ -133,7 +134,7 @@ class Manifest:
             )
         if missing := sorted(key for key in _REQUIRED if key not in values):
             raise ModelError(
-                f"A manifest must hold {', '.join(_REQUIRED)}. Received: one without {', '.join(missing)}. {_REMEDY}"
+                f"A manifest must have {', '.join(_REQUIRED)}. Received: one without {', '.join(missing)}. {_REMEDY}"
             )
         if (wrong := check_fields(values)) is not None:
             raise ModelError(f"{wrong} {_REMEDY}")
@@ -151,15 +152,15 @@ _RARE = frozenset({"tail", "block", "gate", "weights_sha256", "made_from"})
 
 
 def model_sha256(content: bytes) -> str:
-    """SHA-256 in hexadecimal of a model file's content, an appended manifest left out."""
+    """SHA-256 in hexadecimal of a model file's content without the appended manifest."""
     return hashlib.sha256(strip_manifest(content)).hexdigest()
 
 
 def attach_manifest(content: bytes, manifest: Manifest) -> bytes:
-    """The model with ``manifest`` appended, in the place of one that was there. Deterministic.
+    """The model with ``manifest`` appended; it replaces an earlier one. Deterministic.
 
     Raises:
-        ModelError: ``manifest`` is of another model (its hash), or holds what no reader would take.
+        ModelError: ``manifest`` belongs to another model (by its hash), or has values that readers would refuse.
     """
     model = strip_manifest(content)
     _check_hash(model, manifest, "the model to attach it to")
@@ -167,8 +168,8 @@ def attach_manifest(content: bytes, manifest: Manifest) -> bytes:
     _parse(text.encode(), "A manifest to attach")
     file = io.BytesIO()
     file.write(model)
-    # Mode "w" starts the archive where the file stands and counts offsets from the file's front. Nothing is
-    # compressed: deflate's bytes depend on the zlib at hand.
+    # Mode "w" starts the archive at the current position and counts offsets from the file's start. Nothing is
+    # compressed, because the output of deflate depends on the installed zlib.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         member = zipfile.ZipInfo(MEMBER, _ZIP_TIME)
         member.create_system = 3
@@ -178,16 +179,16 @@ def attach_manifest(content: bytes, manifest: Manifest) -> bytes:
 
 
 def strip_manifest(content: bytes) -> bytes:
-    """The model alone, without an appended manifest. A zip that is not quietcam's is left where it is."""
+    """The model without its appended manifest. A zip that quietcam did not write stays."""
     found = _find(content)
     return content if found is None else content[: found[0]]
 
 
 def extract_manifest(content: bytes) -> Manifest | None:
-    """The manifest appended to a model file's content; None where there is none.
+    """The manifest appended to a model file's content; None if there is none.
 
     Raises:
-        ModelError: it is damaged, of a newer format, or of another model (its hash).
+        ModelError: it is damaged, has a newer format, or belongs to another model (by its hash).
     """
     found = _find(content)
     if found is None:
@@ -199,13 +200,13 @@ def extract_manifest(content: bytes) -> Manifest | None:
 
 
 def read_manifest(model_path: Path, content: bytes | None = None) -> Manifest | None:
-    """The manifest of the model at ``model_path``: the appended one, else the one beside it, else None.
+    """The manifest of the model at ``model_path``: the appended one, or that of the sidecar, or None.
 
     Args:
-        content: of the model file, where it was read already: it may have changed since.
+        content: the model file's content if it was already read, since the file may have changed since then.
 
     Raises:
-        ModelError: the file cannot be read, or the manifest is damaged or of another model (its hash).
+        ModelError: the file cannot be read, or the manifest is damaged or belongs to another model (by its hash).
     """
     model_path = Path(model_path)
     sidecar = sidecar_path(model_path)
@@ -222,19 +223,19 @@ def read_manifest(model_path: Path, content: bytes | None = None) -> Manifest | 
 
 
 def sidecar_path(model_path: Path) -> Path:
-    """Where the manifest beside a model lies: the model's name with ``.json``."""
+    """The path of a model's sidecar: the model's path with the suffix ``.json``."""
     return Path(model_path).with_suffix(".json")
 
 
 def write_sidecar(model_path: Path, manifest: Manifest, created: str | None = None) -> Path:
-    """Write ``manifest`` beside its model; return the path. Only here is a date, ``created``."""
+    """Write ``manifest`` to the sidecar of its model; return its path. Only sidecars have a date, ``created``."""
     path = sidecar_path(model_path)
     write_json(path, manifest.to_dict() | ({"created": created} if created else {}))
     return path
 
 
 def _find(content: bytes) -> tuple[int, bytes] | None:
-    """Where the appended zip starts, and the manifest's text. None where there is no zip with a manifest."""
+    """The offset of the appended zip, and the manifest's text. None if there is no zip with a manifest."""
     try:
         if not zipfile.is_zipfile(io.BytesIO(content)):
             return None
@@ -264,7 +265,7 @@ _BROKEN = (
     RuntimeError,
     ValueError,
 )
-"""What zipfile meets in a damaged zip: a name that is not UTF-8, say, is a ValueError."""
+"""The errors of zipfile on a damaged zip: for example, a name that is not UTF-8 is a ValueError."""
 
 
 def _parse(source: bytes | Path, where: str) -> Manifest:
@@ -279,6 +280,6 @@ def _check_hash(model: bytes, manifest: Manifest, where: str) -> None:
     actual = hashlib.sha256(model).hexdigest()
     if actual != manifest.sha256:
         raise ModelError(
-            f"A manifest must carry the SHA-256 of its model. Received: sha256={manifest.sha256[:12]}…, but "
-            f"{actual[:12]}… for {where}: the model was changed, or the manifest is another's. {_REMEDY}"
+            f"A manifest must contain the SHA-256 of its model. Received: sha256={manifest.sha256[:12]}…, but "
+            f"{actual[:12]}… for {where}: the model was changed, or the manifest belongs to another model. {_REMEDY}"
         )

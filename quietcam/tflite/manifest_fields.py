@@ -1,4 +1,4 @@
-"""What each field of a manifest may hold. Checked here once, so that no user of a manifest has to."""
+"""Checks the fields of a manifest, in one place, so that code that uses a manifest need not check them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from typing import Any
 __all__ = ["FIELDS", "NAME", "check_fields"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-"""A model's name. Files are named after it, so it has no slash, and leaves room in 255 bytes for size and recipe."""
+"""A model's name. File names begin with it: it has no slash, and leaves room in 255 bytes for size and recipe."""
 
 _SIDE = 1 << 15  # pixels; larger than any frame
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal or a log would act on them
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters, which a terminal or a log would interpret
 _MOST = 1e9
 
 _Check = Callable[[Any], bool]
 _Rule = tuple[str, _Check]
-"""What a value must be, in words, and whether it is."""
+"""The rule for a value in words, and the function that checks it."""
 
 
 def check_fields(values: Mapping[str, Any]) -> str | None:
-    """What is wrong with the known fields among ``values``, in words: the rule and what was received; None: nothing."""
+    """What is wrong with the known fields of ``values``, as the rule and what was received; None if nothing is."""
     for key, (rule, holds) in FIELDS.items():
         if key in values and not holds(values[key]):
             return f"The manifest's {key} must be {rule}. Received: {key}={_short(values[key])}."
     for key in FIELDS:
         if key in values and (text := _unseen(values[key])) is not None:
-            return f"The texts of a manifest must hold no control characters. Received: in {key}, {_short(text)}."
+            return f"The texts of a manifest must not contain control characters. Received: {_short(text)} in {key}."
     return None
 
 
@@ -57,7 +57,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _holds(**rules: _Check) -> _Check:
-    """An object whose values, where they are there, keep these rules; others may be there, too."""
+    """A check for an object: values with these keys must follow their rules; other keys are allowed."""
     return lambda value: isinstance(value, dict) and all(k not in value or rule(value[k]) for k, rule in rules.items())
 
 
@@ -91,7 +91,7 @@ def _is_golden(value: Any) -> bool:
 
 
 def _pixels(text: object) -> int | None:
-    """How many bytes a text of base64 holds; None where it is no such text."""
+    """How many bytes a base64 text encodes; None if it is not base64."""
     try:
         return len(base64.b64decode(text, validate=True)) if isinstance(text, str) else None
     except (binascii.Error, ValueError):
@@ -114,13 +114,13 @@ FIELDS: dict[str, _Rule] = {
     "output": ("an object of dtype, scale and zero_point, or null", _or_null(_is_end)),
     "sparsity": ("a share, 0 to 1, or null", _or_null(_is_number(0.0, 1.0))),
     "training": (
-        "an object; of it data, licence and sha256 are texts, and ranges is an object",
+        "an object in which data, licence and sha256 are texts and ranges is an object",
         _holds(
             data=_or_null(_is_text), licence=_or_null(_is_text), sha256=_or_null(_is_text), ranges=_or_null(_is_object)
         ),
     ),
     "metrics": (
-        "an object; of it psnr is a number, and findings is a list of texts",
+        "an object in which psnr is a number and findings is a list of texts",
         _holds(
             psnr=_or_null(_is_number(-_MOST, _MOST)),
             findings=_or_null(lambda value: isinstance(value, list) and all(map(_is_text, value))),
@@ -128,7 +128,7 @@ FIELDS: dict[str, _Rule] = {
     ),
     "tools": ("an object of texts", _is_tools),
     "golden": (
-        "a golden frame, with shape, noisy, denoised and tolerance that fit each other, or null",
+        "a golden frame whose shape, noisy, denoised and tolerance match each other, or null",
         _or_null(_is_golden),
     ),
     "tail": ("the name of an operator, or null", _or_null(_is_like(_WORD))),
@@ -136,14 +136,14 @@ FIELDS: dict[str, _Rule] = {
     "gate": ("two noise levels, low below high, 0 to 255, or null", _or_null(_is_gate)),
     "weights_sha256": ("64 hexadecimal digits, or null", _or_null(_is_like(_HASH))),
     "made_from": (
-        "an object; of it model and sha256 are texts and tools an object of texts; or null",
+        "an object in which model and sha256 are texts and tools is an object of texts, or null",
         _or_null(_holds(model=_is_text, sha256=_is_like(_HASH), tools=_is_tools)),
     ),
 }
 
 
 def _unseen(value: Any) -> str | None:
-    """A text within ``value`` that holds control characters; None where none does."""
+    """A text inside ``value`` that contains control characters; None if there is none."""
     if isinstance(value, str):
         return value if _UNSEEN.search(value) else None
     if isinstance(value, dict):

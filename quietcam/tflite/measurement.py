@@ -1,4 +1,4 @@
-"""Runs a model over frames and measures what each of its tensors holds."""
+"""Runs a model over frames and measures the values of each tensor."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from quietcam.tflite.tensorflow_errors import explain
 __all__ = ["Frames", "measure_activations", "tensor_runner"]
 
 Frames = Callable[[], Iterable[NDArray[np.float32]]]
-"""Gives float32 ``[1, H, W, C]`` in [0, 1], from the start each time it is called."""
+"""Returns an iterator of float32 ``[1, H, W, C]`` in [0, 1]; each call starts from the first frame."""
 
 _BINS = 1 << 14
 _CHANNEL_BINS = 1 << 11
-_SAMPLES = 4096  # positions of each frame that percentiles of channels are taken from
+_SAMPLES = 4096  # positions per frame that are sampled for percentiles of channels
 
 
 def measure_activations(content: bytes, frames: Frames) -> dict[str, Activation]:
-    """Every activation that an operator makes, by its tensor's name, in the order of the graph.
+    """Measure every activation that an operator outputs, by its tensor's name, in the order of the graph.
 
     Args:
         content: a float model of one subgraph, without manifest.
-        frames: called twice; gives frames of that model's size.
+        frames: called twice; must return frames of that model's size.
     """
     graph = read_graph(content)
     made = {each.index: (each.name, op.kind) for op in graph.ops for each in op.outputs}
@@ -70,10 +70,10 @@ def measure_activations(content: bytes, frames: Frames) -> dict[str, Activation]
 
 
 def _gains(graph: Graph) -> dict[int, NDArray[np.float64]]:
-    """By tensor number, for each channel, the squared weights of all convolutions that read it.
+    """For each channel, by tensor number, the sum of squared weights of all convolutions that read it.
 
-    What is between a tensor and a convolution passes weights on: an ADD, a RELU or a resize keeps channels apart.
-    Where no convolution follows, at the end of the network, and where channels are not told apart, all count alike.
+    Operators between a tensor and a convolution, such as ADD, RELU or a resize, keep channels separate and pass weights
+    on. If no convolution follows, or channels are mixed, all channels count equally.
     """
     found: dict[int, NDArray[np.float64]] = {}
     for op in reversed(graph.ops):
@@ -99,9 +99,9 @@ def _gains(graph: Graph) -> dict[int, NDArray[np.float64]]:
 def tensor_runner(
     content: bytes, indices: list[int]
 ) -> Callable[[NDArray[np.float32]], Iterator[tuple[int, NDArray[Any]]]]:
-    """Runs a frame and gives ``(index, (positions, channels))`` of each tensor, none of them overwritten.
+    """A function that runs a frame and yields ``(index, (positions, channels))`` for each tensor; none is overwritten.
 
-    The frame is float32 in [0, 1] also for a model with int8 or uint8 ends; what comes out is in the tensor's own type.
+    The frame is float32 in [0, 1], also for a model with int8 or uint8 ends. Values have the tensor's own type.
 
     Raises:
         ModelError: LiteRT cannot run the model.
@@ -110,7 +110,7 @@ def tensor_runner(
 
     try:
         with native_output_caught(show=False), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says that keeping every tensor takes memory
+            warnings.simplefilter("ignore")  # it warns that keeping every tensor needs memory
             interpreter = Interpreter(
                 model_content=content,
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -151,7 +151,7 @@ def _binned(values: NDArray[np.float32], low: float, high: float, bins: int) -> 
 
 
 def _middle(counts: NDArray[np.int64], low: float, high: float) -> float:
-    """Width of the middle 99.9 % of what was counted between ``low`` and ``high``, zero kept inside."""
+    """Width of the middle 99.9 % of the values counted between ``low`` and ``high``, extended to include zero."""
     if not high > low or not counts.any():
         return 0.0
     below = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])

@@ -1,7 +1,7 @@
-"""The tables of a `.tflite`, by the numbers of TensorFlow Lite's `schema.fbs`, version 3.
+"""Reads the tables of a `.tflite`, with the numbers of TensorFlow Lite's `schema.fbs`, version 3.
 
-Model files are read here and nowhere else: the outline and the graph are made of these tables. Needs neither TensorFlow
-nor LiteRT.
+Model files are read only here: the outline and the graph are built from these tables. It needs neither TensorFlow nor
+LiteRT.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _MODEL: Schema = {
     "signatures": Field(7, [_SIGNATURE]),
 }
 
-# The options that somebody asks for, by operator. Windows and blocks span at least one position.
+# The options that are read, by operator. Windows and blocks span at least one position.
 _FUSED = "fusedActivationFunction"
 _STRIDES: Schema = {"padding": Field(0, "b"), "strideW": Field(1, "i"), "strideH": Field(2, "i")}
 _ARITHMETIC: Schema = {_FUSED: Field(0, "b")}
@@ -126,7 +126,7 @@ TYPES: dict[int, tuple[str, int]] = {
     21: ("float8_e4m3fn", 1),
     22: ("float8_e5m2", 1),
 }
-"""By number: the type's name, numpy's where numpy has it, and the bytes that an element takes in memory, rounded up."""
+"""By number: the type's name (numpy's if numpy has the type), and the bytes of an element in memory, rounded up."""
 
 _NAMES = """
 ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR
@@ -160,18 +160,18 @@ OPERATORS = tuple(_NAMES.split())
 
 
 def read_tables(content: bytes, name: str) -> tuple[Table, FlatBuffer]:
-    """The tables of a model file, whole and inside it, and the file to read options from.
+    """The tables of a model file, checked to lie inside it, and the file, from which options can be read.
 
     Args:
-        name: for messages.
+        name: the file's name in messages.
 
     Raises:
-        ModelError: it is no TensorFlow Lite model, or not a whole one.
+        ModelError: it is not a TensorFlow Lite model, or not a complete one.
     """
     if content[4:8] != _IDENTIFIER:
         raise ModelError(
             f"{name} is not a TensorFlow Lite model. Received: {len(content)} bytes "
-            f"without the mark {_IDENTIFIER.decode()} at the front. Remedy: give a .tflite file."
+            f"without the identifier {_IDENTIFIER.decode()} at the start. Remedy: give a .tflite file."
         )
     file = FlatBuffer(content)
     try:
@@ -181,7 +181,7 @@ def read_tables(content: bytes, name: str) -> tuple[Table, FlatBuffer]:
 
 
 def damaged(content: bytes, name: str) -> ModelError:
-    """The error for a file whose numbers make no model."""
+    """The error for a file whose contents do not form a model."""
     return ModelError(
         f"{name} is not a whole TensorFlow Lite model: it is cut short or damaged. "
         f"Received: {len(content)} bytes. {_REMEDY}"
@@ -192,7 +192,7 @@ def tensor_at(tensors: Any, index: int) -> Any:
     """Tensor number ``index`` of a list.
 
     Raises:
-        IndexError: there is none; a negative number counts from no end.
+        IndexError: there is no such tensor; negative numbers are not allowed.
     """
     if index < 0:
         raise IndexError(index)
@@ -200,12 +200,12 @@ def tensor_at(tensors: Any, index: int) -> Any:
 
 
 def type_name(number: int) -> str:
-    """The type's name; ``type 99`` of one that is not known here."""
+    """The type's name; ``type 99`` for an unknown one."""
     return TYPES[number][0] if number in TYPES else f"type {number}"
 
 
 def operator_kind(code: Table) -> str:
-    """The operator's name as the schema spells it; ``CUSTOM`` and its own name of a custom one."""
+    """The operator's name as the schema spells it; ``CUSTOM`` and its own name for a custom one."""
     number = max(code["code"], code["deprecated_code"])
     kind = OPERATORS[number] if 0 <= number < len(OPERATORS) else "UNKNOWN"
     return f"CUSTOM {code['custom_code']}" if kind == "CUSTOM" else kind
@@ -214,7 +214,7 @@ def operator_kind(code: Table) -> str:
 def read_options(file: FlatBuffer, kind: str, operator: Table) -> Any:
     """The options of an operator, by the names that LiteRT's schema classes give them.
 
-    None where nobody here asks for its options. Of a custom operator: their bytes.
+    None if its options are not read here. For a custom operator: the bytes of its options.
 
     Raises:
         ValueError: a stride, window or block is smaller than 1, or the padding is unknown.

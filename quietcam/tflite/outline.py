@@ -1,7 +1,7 @@
-"""What must be known of a `.tflite` before native code loads it: is it whole, and what are its ends?
+"""Reads the outline of a `.tflite` before native code loads it: whether it is complete, its inputs and outputs.
 
-tflite-runtime does not verify what it loads, and a file that was cut short takes the whole process down. So the device
-reads the outline first, and refuses a file whose tables do not stay inside it.
+tflite-runtime does not verify what it loads, and a file that is cut short crashes the whole process. So the device
+reads the outline first, and refuses a file whose tables point outside of it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["End", "Outline", "read_outline"]
 
 @dataclass(frozen=True)
 class End:
-    """An input or an output of the graph. ``shape`` has -1 for a dynamic side; ``dtype`` is numpy's name.
+    """An input or an output of the graph. ``shape`` has -1 for a dynamic dimension; ``dtype`` is numpy's name.
 
-    A dynamic batch is what the runtime takes unless it is told otherwise, and that is what the file stores: 1.
+    A dynamic batch is given as 1, the size that the file stores and that the runtime uses by default.
     """
 
     name: str
@@ -34,11 +34,11 @@ class End:
 
 @dataclass(frozen=True)
 class Outline:
-    """What must be known of a model before it is loaded.
+    """The facts about a model that are checked before it is loaded.
 
     Attributes:
-        custom: names of operators that no runtime has built in.
-        arena: bytes that the tensors between the operators take at once, at least, in the first subgraph.
+        custom: names of custom operators, which no runtime has built in.
+        arena: least number of bytes for the tensors between the operators, in the first subgraph.
     """
 
     subgraphs: int
@@ -52,10 +52,10 @@ _MOST_SIDES = 8
 
 
 def read_outline(content: bytes, name: str) -> Outline:
-    """The outline of a model file's ``content``; ``name`` is for messages.
+    """The outline of a model file's ``content``; messages call the file ``name``.
 
     Raises:
-        ModelError: it is no TensorFlow Lite model, or not a whole one.
+        ModelError: it is not a TensorFlow Lite model, or not a complete one.
     """
     model, _ = read_tables(content, name)
     try:
@@ -75,7 +75,7 @@ def _end(tensor: Table) -> End:
     known = None
     stored = tensor["quantization"]
     if stored and len(stored["scale"]) == len(stored["zero_point"]) == 1:
-        with contextlib.suppress(UsageError):  # uint8 has zero points beyond int8's
+        with contextlib.suppress(UsageError):  # uint8 has zero points outside int8's range
             known = Quantization(stored["scale"][0], stored["zero_point"][0])
     return End(
         name=tensor["name"],
@@ -86,10 +86,10 @@ def _end(tensor: Table) -> End:
 
 
 def _arena(graph: Table, stored: Sequence[int]) -> int:
-    """Bytes of the tensors that live at the same time, at most, where the operators run in order.
+    """Most bytes of the tensors that are alive at the same time, if the operators run in order.
 
     A tensor lives from the operator that writes it to the last one that reads it; an input from the first, an output
-    to the last. What the file stores takes nothing.
+    to the last. Constants stored in the file do not count.
     """
     last = len(graph["operators"])
     born: dict[int, int] = dict.fromkeys(graph["inputs"], 0)
@@ -105,7 +105,7 @@ def _arena(graph: Table, stored: Sequence[int]) -> int:
         tensor = graph["tensors"][index]
         if index >= 0 and not stored[tensor["buffer"]]:
             if len(tensor["shape"]) > _MOST_SIDES:
-                raise ValueError("a tensor of more sides than any operator takes")
+                raise ValueError("a tensor with more dimensions than any operator accepts")
             size = math.prod(max(side, 1) for side in tensor["shape"]) * TYPES.get(tensor["type"], ("", 4))[1]
             steps[time] += size
             steps[max(dies.get(index, time), time) + 1] -= size

@@ -1,6 +1,6 @@
-"""A model file as objects that can be changed, and back: LiteRT's generated classes of the model format.
+"""Unpacks a model file to objects that can be changed, and packs it again, with LiteRT's generated classes.
 
-To look into a model, use ``quietcam.tflite.graph``, which takes any bytes; what is unpacked here is to be changed.
+Use ``quietcam.tflite.graph`` to read a model: it accepts untrusted bytes. This module is for changing a model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from quietcam.tflite.model_tables import read_tables
 
 __all__ = ["pack", "replace_data", "schema", "unpack"]
 
-_ALIGNMENT = 16  # of constant data, as the schema asks with `force_align`; the generated Python code leaves it out
+_ALIGNMENT = (
+    16  # of constant data, which the schema requires by `force_align`; the generated Python code does not do it
+)
 
 
 def schema() -> Any:
@@ -31,10 +33,10 @@ def schema() -> Any:
 
 
 def unpack(content: bytes, name: str = "The model") -> Any:
-    """The ``ModelT`` of a model file, whose appended manifest is left out; ``name`` is for messages.
+    """The ``ModelT`` of a model file without its appended manifest; messages call the file ``name``.
 
     Raises:
-        ModelError: it is no whole TensorFlow Lite model.
+        ModelError: the file is not a complete TensorFlow Lite model.
         MissingExtraError: LiteRT is not installed.
     """
     read_tables(content, name)
@@ -42,7 +44,7 @@ def unpack(content: bytes, name: str = "The model") -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """The bytes of a ``ModelT``, constants aligned as the schema asks. Deterministic."""
+    """The bytes of a ``ModelT``, with constants aligned as the schema requires. Deterministic."""
     import flatbuffers
 
     kinds: Any = schema()
@@ -69,9 +71,9 @@ def pack(model: Any) -> bytes:
 
 
 def replace_data(model: Any, index: int, values: Any) -> None:
-    """Give the constant number ``index`` of a ``ModelT`` other values, of the same type and size.
+    """Replace the values of constant number ``index`` of a ``ModelT`` by others of the same type and size.
 
-    A buffer that several tensors share is left to the others.
+    If several tensors share the buffer, the others keep it unchanged.
     """
     tensors = model.subgraphs[0].tensors
     buffer = schema().BufferT()

@@ -1,4 +1,4 @@
-"""The receptive field, read from the graph: how far around a pixel the network looks."""
+"""Calculates the receptive field from the graph: the size of the input area that affects an output pixel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quietcam.tflite.graph import Graph, Op
 
 __all__ = ["receptive_field"]
 
-_Span = tuple[int, int]  # first and last position along an axis, beyond the frame where padding is
+_Span = tuple[int, int]  # first and last position along an axis; in padding they lie outside the frame
 _SAME = 0  # the schema's Padding.SAME
 _ELEMENTWISE = (
     *("ADD", "SUB", "MUL", "DIV", "MINIMUM", "MAXIMUM", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "PRELU"),
@@ -22,8 +22,8 @@ def receptive_field(graph: Graph) -> int | None:
     """Side in pixels of the square around an output pixel beyond which no pixel of the input can change it.
 
     That is twice the farthest reach to any side, plus one, over every pixel of one cell of the total stride; the spans
-    of positions are followed from the output back to the input along both axes. None where an operator is met that has
-    no bounded reach, or one that is not known here.
+    of positions are followed from the output back to the input along both axes. None if an operator has no bounded
+    reach or is unknown here.
     """
     out = graph.outputs[0]
     cell = graph.stride
@@ -42,7 +42,7 @@ def receptive_field(graph: Graph) -> int | None:
 
 
 def _back(graph: Graph, axis: int, span: _Span) -> _Span | None:
-    """What of the input along ``axis`` the output's ``span`` depends on; None where nobody knows."""
+    """The span of the input along ``axis`` that the output's ``span`` depends on; None if it is unknown."""
     needed: dict[int, _Span] = {graph.outputs[0].index: span}
     for op in reversed(graph.ops):
         wanted = [needed[each.index] for each in op.outputs if each.index in needed]
@@ -60,7 +60,7 @@ def _back(graph: Graph, axis: int, span: _Span) -> _Span | None:
 
 
 def _through(op: Op, axis: int, span: _Span) -> _Span | None:
-    """What of the data that ``op`` reads its output's ``span`` depends on."""
+    """The span of the input of ``op`` that the ``span`` of its output depends on."""
     first, last = span
     if op.kind in _ELEMENTWISE:
         return span
@@ -102,7 +102,7 @@ def _window(op: Op, axis: int) -> tuple[int, int]:
 
 
 def _padding_before(options: Any, inner: int, outer: int, kernel: int, stride: int) -> int:
-    """Positions that padding adds in front of the larger side."""
+    """Positions that padding adds before the first position."""
     return max(0, (outer - 1) * stride + kernel - inner) // 2 if options.padding == _SAME else 0
 
 

@@ -1,8 +1,8 @@
-"""Changes the end of an int8 graph: takes a clip off that changes nothing, or a depth-to-space; makes pixels of it.
+"""Changes the end of an int8 graph: removes useless clips or a depth-to-space, and makes the output pixels.
 
 The network ends in ``ReLU(max_value=1)``, which fixes the output's range at [0, 1]: scale 1/255, zero point -128. The
-converter writes it as MINIMUM and RELU on the full frame, behind an ADD whose output has that scale already. All 256
-codes of such a tensor lie in [0, 1], so both operators copy what they get, and on small networks they take longer than
+converter writes it as MINIMUM and RELU on the full frame, after an ADD whose output already has that scale. All 256
+codes of such a tensor lie in [0, 1], so both operators only copy, and on small networks they take longer than
 all convolutions.
 """
 
@@ -19,11 +19,11 @@ __all__ = ["cut_tail", "end_in_pixels", "operator_code", "remove_clips"]
 
 
 def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
-    """The model without its clips, and the kinds of those that were taken out; the same bytes where there are none.
+    """The model without its clips, and the kinds of the removed operators; the same bytes if there are none.
 
-    An operator is taken out when it is RELU, RELU6, RELU_0_TO_1 (no lower bound above the least code, no upper
-    bound below the greatest), or MINIMUM or MAXIMUM against a constant that no code exceeds, and when its
-    input and output are int8 of one scale, 1/255, and zero point, -128. So the outputs stay bit-identical.
+    An operator is removed if it is RELU, RELU6, RELU_0_TO_1 (no lower bound above the lowest code, no upper
+    bound below the highest), or MINIMUM or MAXIMUM with a constant that no code exceeds, and if its
+    input and output are int8 with scale 1/255 and zero point -128. So the outputs stay bit-identical.
 
     Args:
         content: a whole model with one subgraph, without appended manifest.
@@ -43,10 +43,10 @@ def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
 
 
 def end_in_pixels(content: bytes) -> bytes:
-    """The int8 model with an output of scale 1/255 and zero point -128; the same bytes where it has that, or no int8.
+    """Give the int8 model an output with scale 1/255 and zero point -128; the same bytes if it has that or is not int8.
 
-    A sigmoid gives 1/256 and a tanh 1/128 whatever range is asked for: their kernels know no other. A QUANTIZE behind
-    them turns the codes into pixels. What is beyond [0, 1] becomes black or white, as it does on the float side.
+    The kernels of sigmoid and tanh have fixed scales, 1/256 and 1/128. A QUANTIZE after them converts the codes to
+    pixels. Values outside [0, 1] become black or white, as in the float model.
 
     Args:
         content: a whole model with one subgraph and one output, without appended manifest.
@@ -81,9 +81,9 @@ def end_in_pixels(content: bytes) -> bytes:
 
 
 def cut_tail(content: bytes) -> tuple[bytes, int]:
-    """The model ending one operator before its DEPTH_TO_SPACE, and the block size; 0 where it does not end in one.
+    """The model that ends before its DEPTH_TO_SPACE, and the block size; 0 if it does not end in one.
 
-    What comes out then is the same picture in space-to-depth order, byte for byte: the operator only moves bytes.
+    Its output is the same picture in space-to-depth order, byte for byte, since the operator only moves bytes.
 
     Args:
         content: a whole model with one subgraph and one output, without appended manifest.
@@ -108,7 +108,7 @@ def operator_code(model: Any, op: Any) -> int:
 
 
 def _with_one_output(content: bytes) -> tuple[Any, Any, int]:
-    """The model, its subgraph, and the number of the tensor that it gives."""
+    """The model, its subgraph, and the number of its output tensor."""
     model = unpack(content)
     subgraph = model.subgraphs[0]
     (target,) = (int(each) for each in subgraph.outputs)
@@ -132,14 +132,14 @@ def _clips(model: Any, subgraph: Any) -> Iterator[tuple[int, str, int, int]]:
             source = int(next(i for i in each.inputs if i != constants[0]))
         else:
             continue
-        # An end's name is part of the contract with whoever calls the model: an input cannot become an output.
+        # Names of inputs and outputs are part of the contract with callers, so an input cannot become an output.
         is_both_ends = source in subgraph.inputs and target in subgraph.outputs
         if _is_pixels(subgraph, source) and _is_pixels(subgraph, target) and not is_both_ends:
             yield position, bounds.get(kind) or against[kind], source, target
 
 
 def _exceeds_nothing(model: Any, subgraph: Any, index: int, is_minimum: bool) -> bool:
-    """Is this int8 constant the greatest code for a MINIMUM, the least for a MAXIMUM, at the scale of pixels?"""
+    """True if this int8 constant is the highest code for a MINIMUM, the lowest for a MAXIMUM, at pixel scale."""
     values = _constant(model, subgraph, index)
     if values is None or not _is_pixels(subgraph, index):
         return False
@@ -161,7 +161,7 @@ def _is_pixels(subgraph: Any, index: int) -> bool:
 
 
 def _renumber(model: Any, subgraph: Any, number: Mapping[int, int]) -> None:
-    """Let everything that refers to a tensor refer to the one that ``number`` names instead, where it names one."""
+    """Replace references to tensors by those that ``number`` maps them to."""
 
     def renumbered(tensors: Any) -> Any:
         return None if tensors is None else np.array([number.get(int(i), int(i)) for i in tensors], np.int32)
@@ -176,7 +176,7 @@ def _renumber(model: Any, subgraph: Any, number: Mapping[int, int]) -> None:
 
 
 def _drop_unused(model: Any, subgraph: Any) -> None:
-    """Take out tensors and operator codes that nothing refers to any more, and empty the buffers of the former."""
+    """Remove tensors and operator codes that nothing refers to, and empty the buffers of these tensors."""
     lists = [subgraph.inputs, subgraph.outputs]
     lists += [tensors for op in subgraph.operators for tensors in (op.inputs, op.outputs, op.intermediates)]
     used = sorted({int(i) for tensors in lists if tensors is not None for i in tensors if i >= 0})

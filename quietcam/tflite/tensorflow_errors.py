@@ -1,8 +1,8 @@
-"""Turns what TensorFlow, Keras and the TFLite converter raise when they refuse a model into one line.
+"""Shortens the errors that TensorFlow, Keras and the TFLite converter raise for a model to one line.
 
-They raise all kinds of errors: a ``ValueError`` that begins with "in user code:" and a traceback, a ``ConverterError``
-with the whole graph behind it, a ``TypeError`` of their own. All of these go through here, so that a reader gets the
-operator and the layer that the error is about, and never a dump.
+They raise many kinds of errors: a ``ValueError`` that begins with "in user code:" and a traceback, a ``ConverterError``
+followed by the whole graph, a special ``TypeError``. From each of these, this module extracts the operator and the
+layer that the error is about.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def explain(error: Exception) -> str:
 
 
 def _unlegal(text: str) -> list[str]:
-    """Operators that the converter lists as those it could not turn into its own."""
+    """Operators that the converter lists as those it could not convert."""
     if "failed to legalize" not in text and "neither a custom op nor a flex op" not in text:
         return []
     listed = re.findall(r"(?:failed to legalize operation|error:) '?tfl?\.(\w+)'?", text)
@@ -47,7 +47,7 @@ def _unlegal(text: str) -> list[str]:
 
 
 def _where(text: str) -> str:
-    """The layer that the converter names: the last part but one of the longest path among its places."""
+    """The layer that the converter names: the second to last part of the longest path among its locations."""
     places = [each.strip("/") for each in _PLACE.findall(text)]
     parts: list[str] = max((each.split("/") for each in places), key=len, default=[])
     return f" (layer {parts[-2]})" if len(parts) > 1 else ""

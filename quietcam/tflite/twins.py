@@ -1,8 +1,8 @@
-"""Which float model a quantized one was made from: conversion records it, or the user names it; it is never guessed.
+"""Finds the float model that a quantized model was made from. Conversion records it or the user names it.
 
-Two models are twins when conversion recorded the same weights for both (``Manifest.weights_sha256``). Manifests that
-are older than that record hold the same network, the same training data and the same scores where both came from one
-run. A name tells nothing: everybody's model is called ``model``.
+Two models are twins if conversion recorded the same weights for both (``Manifest.weights_sha256``). Older manifests
+lack that record; there, twins have the same network, the same training data and the same scores. Names prove nothing:
+many models are called ``model``.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 __all__ = ["FOREIGN_QAT", "Origin", "are_twins", "weights_sha256"]
 
-FOREIGN_QAT = (
-    "train it with quantization where it was built, fake quantization in the graph (docs/how-to/train-for-int8.md)"
-)
-"""The last resort of a network that is not of our family: we train our own alone."""
+FOREIGN_QAT = "train it with fake quantization in the program that built it (see docs/how-to/train-for-int8.md)"
+"""The last remedy for a network that quietcam did not build: quietcam can train only its own networks."""
 
 _OF_INT8 = ("ranges",)
-"""What a manifest's training says of one recipe, not of the run."""
+"""Keys of a manifest's training that describe one recipe, not the run."""
 _OF_CONVERSION = ("int8", "measured", "findings")
-"""What a manifest's metrics say of one recipe."""
+"""Keys of a manifest's metrics that describe one recipe."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a model says of the network that it was made of. Of a file without manifest nothing is known.
+    """What a model records about the network that it was made from. For a file without manifest, nothing is known.
 
     Attributes:
-        weights: SHA-256 of the float weights; None where nobody recorded it.
-        architecture: of a run. training: what the run was trained on. metrics: its scores.
+        weights: SHA-256 of the float weights; None if it was not recorded.
+        architecture: architecture of the run.
+        training: what the run was trained on.
+        metrics: scores of the run.
     """
 
     weights: str | None = None
@@ -46,14 +46,14 @@ class Origin:
 
     @classmethod
     def of_manifest(cls, manifest: Manifest | None) -> Origin:
-        """What a ``.tflite`` tells."""
+        """The origin that a ``.tflite`` records."""
         if manifest is None:
             return cls()
         return cls(manifest.weights_sha256, manifest.architecture, manifest.training, manifest.metrics)
 
 
 def are_twins(one: Origin, other: Origin) -> bool:
-    """Were both made of the same float weights, as far as they tell?"""
+    """True if the records prove that both were made from the same float weights."""
     if one.weights and other.weights:
         return one.weights == other.weights
     told = (_run(one), _run(other))
@@ -61,7 +61,7 @@ def are_twins(one: Origin, other: Origin) -> bool:
 
 
 def _run(origin: Origin) -> tuple[Any, ...] | None:
-    """What only models of one run have in common; None where that is not told."""
+    """The facts that only models of the same run share; None if they are not recorded."""
     training = {key: value for key, value in (origin.training or {}).items() if key not in _OF_INT8}
     metrics = {key: value for key, value in (origin.metrics or {}).items() if key not in _OF_CONVERSION}
     if not (origin.architecture and training.get("sha256") and "psnr" in metrics):
@@ -70,7 +70,7 @@ def _run(origin: Origin) -> tuple[Any, ...] | None:
 
 
 def weights_sha256(weights: Iterable[Any]) -> str:
-    """SHA-256 in hexadecimal of a network's float weights in their order, shapes included; types do not count."""
+    """SHA-256 in hexadecimal of a network's float weights in their order, including shapes but not types."""
     digest = hashlib.sha256()
     for each in weights:
         values = np.ascontiguousarray(np.asarray(each), "<f4")

@@ -48,7 +48,7 @@ def test_a_finished_model_takes_one_size_or_several_in_words_or_numbers(size, tm
 def test_models_for_a_coral_are_int8_and_lie_in_a_folder_of_their_own(tmp_path):
     [model] = convert_model("nano", size="64x64", out=tmp_path, target="coral")
     assert model.path == tmp_path / "coral" / "nano_64x64_int8.tflite"
-    with pytest.raises(UsageError, match=r"only int8 models.*Received: float32"):
+    with pytest.raises(UsageError, match=r"must be int8.*Received: float32"):
         convert_model("nano", recipe="float32", out=tmp_path, target="coral")
 
 

@@ -50,7 +50,7 @@ def test_convert_writes_every_size_and_recipe(run_folder, set_file, tmp_path, ca
     shown = capsys.readouterr().out
     assert "demo_96x32_int8.tflite" in shown
     assert "100%" in shown
-    assert "Taken out" in shown
+    assert "Removed from int8" in shown
 
 
 @pytest.fixture(scope="module")

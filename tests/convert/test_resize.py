@@ -73,7 +73,7 @@ def test_a_size_that_the_stride_does_not_divide_is_refused_with_the_nearest_that
 
 @pytest.mark.parametrize("name", ["pad", "mean", "reshape", "softmax", "strided_slice", "transposed_valid"])
 def test_an_operator_that_does_not_follow_the_frames_size_is_refused(name):
-    with pytest.raises(ModelError, match=r"follows the frame's size.*Remedy: convert the .keras file"):
+    with pytest.raises(ModelError, match=r"scales with the frame's size.*Remedy: convert the .keras file"):
         resize(graph(name), 32, 32)
 
 

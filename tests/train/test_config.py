@@ -46,9 +46,9 @@ def test_dump_and_load_are_opposites(tmp_path):
         ("steps = ", "must be TOML"),
         (f"steps = {'9' * 5000}", "too many digits"),
         (f"steps = {'[' * 5000}", "nested too deeply"),
-        ("model = 3", "holds tables"),
-        ("training = [1]", "holds tables"),
-        ("[[model]]\nchannels = 3", "holds tables"),
+        ("model = 3", "must consist of tables"),
+        ("training = [1]", "must consist of tables"),
+        ("[[model]]\nchannels = 3", "must consist of tables"),
         ("[model]\nwidths = 16", "list of whole numbers"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_late_worker_does_not_stumble_over_what_the_chief_has_begun(index, tmp
     cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": index}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     if index == 0:
-        with pytest.raises(UsageError, match="A run directory takes one run"):
+        with pytest.raises(UsageError, match="A run directory must contain only one run"):
             check_train_run(RunConfig(), tmp_path)
     else:
         assert check_train_run(RunConfig(), tmp_path).model is None
@@ -153,7 +153,7 @@ def test_only_the_chief_writes_and_tells(runs):
 )
 def test_tf_config_that_names_no_worker(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UsageError, match="names all workers and which of them"):
+    with pytest.raises(UsageError, match="must name all workers and the index"):
         choose_devices()
 
 

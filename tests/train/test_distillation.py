@@ -72,9 +72,9 @@ def test_a_teacher_that_cannot_teach(pair_folder, make_run, quietcam, tmp_path):
     gray = make_run("gray", Architecture(channels=1, widths=(8,), depths=(1,)))
     deep = make_run("deep", Architecture(widths=(8, 8, 8), depths=(1, 1, 1)))
     for teacher, said in (
-        (gray, "must have the network's channels"),
+        (gray, "must have as many channels as the network"),
         (deep, "Remedy: patch = 8 or a multiple of it"),
-        (tmp_path / "nowhere", "A run directory holds config.toml"),
+        (tmp_path / "nowhere", "A run directory must contain config.toml"),
     ):
         code, shown = quietcam("train", config, "--data", pair_folder, "--out", tmp_path / "r", "--teacher", teacher)
         assert code == 2, shown

@@ -91,7 +91,7 @@ def test_ctrl_c_keeps_the_state_and_says_so(crops, tiny, tmp_path, monkeypatch, 
 
 def test_without_a_run_directory_nothing_is_kept(crops, tiny, monkeypatch):
     monkeypatch.setattr(trainer, "validate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(StoppedError, match="nothing of it is kept"):
+    with pytest.raises(StoppedError, match="nothing is kept"):
         Loop("train", build(tiny), Budget(16, 5), 1e-3).fit(crops, {"own": crops}, patch=32, batch=8)
 
 
@@ -158,7 +158,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, tiny, tmp_path, monkeyp
 def test_a_checkpoint_of_something_else_is_not_resumed(crops, tiny, tmp_path):
     fit = {"training": crops, "validation": {"own": crops}, "patch": 32, "batch": 4}
     loop = Loop("train", build(tiny), Budget(2, 5), 1e-3, run=tmp_path, recipe='{"patch": 1}')
-    with pytest.raises(UsageError, match="resumed from a checkpoint"):
+    with pytest.raises(UsageError, match="resumed only from a checkpoint"):
         loop.fit(**fit, resume=True)
     loop.fit(**fit)
     with pytest.raises(UsageError, match="the network, the settings and the data"):

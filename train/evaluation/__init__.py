@@ -1,1 +1,1 @@
-"""How good a network is on pairs it was not trained on."""
+"""Measures a network on pairs that it was not trained on."""

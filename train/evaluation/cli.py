@@ -23,22 +23,22 @@ def evaluate_command(
     run: Annotated[Path, typer.Argument(help="A run directory that train or prune wrote.")],
     data: Annotated[
         list[Path],
-        typer.Option(help="Pairs: SIDD as it is downloaded, or noisy/ and clean/. May be given several times."),
+        typer.Option(help="Pairs: SIDD as downloaded, or a folder with noisy/ and clean/. May be given several times."),
     ],
     split: Annotated[
         str | None,
         typer.Option(
             metavar="SIDE[:RULE]",
-            help="train, validation, test or all. Default: the test scenes of a data set that the run was trained on, "
-            "by the split of that run; all of any other data set.",
+            help="train, validation, test or all. Default: for data that the run was trained on, the test scenes by "
+            "the run's split; for other data, all.",
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(parser=whole(1, MOST_COUNT), help="Most pairs of each data set, evenly spread over it."),
+        typer.Option(parser=whole(1, MOST_COUNT), help="Use at most this many pairs of each data set, evenly spread."),
     ] = None,
     pictures: Annotated[
-        int, typer.Option(parser=whole(0, 10_000), help="How many pictures of each kind are shown; 0 for none.")
+        int, typer.Option(parser=whole(0, 10_000), help="How many pictures of each kind to show; 0 for none.")
     ] = 3,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pictures and index.html. Default: RUN/evaluation.")
@@ -49,14 +49,15 @@ def evaluate_command(
         typer.Option(
             metavar="DB",
             parser=number(-100, 100),
-            help="Exit with 3 when the network gains less than this on a data set, over the noisy pictures.",
+            help="Exit with 3 if the network improves PSNR by less than this on a data set.",
         ),
     ] = None,
 ) -> None:
-    """Measure a run's network on pairs: PSNR and SSIM by set, phone, ISO and brightness, beside the noisy pictures.
+    """Measure a run's network on pairs: PSNR and SSIM by set, phone, ISO and brightness, next to the noisy pictures'
+    values.
 
-    The folder shows the worst pictures, those that gained least, and typical ones, as noisy | denoised | clean. To
-    measure TFLite models, filters and peers, use `quietcam compare`.
+    The folder shows the worst pictures, those with the least gain, and typical ones, as noisy | denoised | clean. To
+    measure TFLite models and filters, use `quietcam compare`.
 
     Example: `quietcam evaluate runs/mine --data pairs/ --data sidd_native/valid --json mine.json`
     """
@@ -80,12 +81,14 @@ def evaluate_command(
     for folder in data:
         name = "/".join(folder.resolve().parts[-2:]).lstrip("/")
         if name in sets:
-            raise UsageError(f"The last two parts of a path name a data set, and must differ. Received: {name} twice.")
+            raise UsageError(
+                f"The last two parts of a path name a data set, and the names must differ. Received: {name} twice."
+            )
         sides[name] = split or unseen_side(name, evaluation.data, config.training.split)
         sets[name] = load_pairs(folder, split=sides[name]).pairs
     folder = out or run / "evaluation"
     if pictures:
-        make_folder(folder)  # before the work, not after it
+        make_folder(folder)  # fail before the work, not after it
     found = evaluate(model, sets, stride=config.model.stride, limit=limit)
     report_console(json).print(table(found))
     scores = {name: found.score(name) for name in sets}
@@ -108,7 +111,7 @@ def evaluate_command(
     gains = {name: score.gain for name, score in scores.items()}
     if min_gain is not None and (short := {name: gain for name, gain in gains.items() if gain < min_gain}):
         raise GateError(
-            f"Every set must gain at least {min_gain:g} dB. Received: "
+            f"The network must gain at least {min_gain:g} dB on every data set. Received: "
             f"{', '.join(f'{gain:.2f} on {name}' for name, gain in short.items())}. "
             "Remedy: train longer, or on data closer to these."
         )

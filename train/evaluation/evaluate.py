@@ -1,4 +1,4 @@
-"""How good a run's network is on pairs: PSNR and SSIM by set, phone, ISO and brightness, beside the noisy pictures."""
+"""Measures a run's network on pairs: PSNR and SSIM by set, phone, ISO and brightness, compared with noisy pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from train.evaluation.validation import Denoise, inference
 __all__ = ["PairScores", "PictureScore", "Score", "evaluate", "whole_pictures"]
 
 _MOST_DB = 100.0
-"""Stands for the infinite PSNR of equal pictures, which neither a mean nor JSON can hold."""
+"""Replaces the infinite PSNR of equal pictures, which neither a mean nor JSON can hold."""
 
 _ALL = ("all", "all")
 
@@ -39,13 +39,13 @@ class PictureScore:
 
     @property
     def gain(self) -> float:
-        """PSNR above the noisy picture's, dB."""
+        """PSNR minus that of the noisy picture, dB."""
         return self.psnr - self.noisy_psnr
 
 
 @dataclass(frozen=True)
 class Score:
-    """Means over the pictures of a group; ``gain`` is PSNR above the noisy pictures', dB."""
+    """Means over the pictures of a group; ``gain`` is PSNR minus that of the noisy pictures, dB."""
 
     pictures: int
     psnr: float
@@ -81,7 +81,7 @@ class PairScores:
     problems: list[str] = field(default_factory=list)
 
     def score(self, of_set: str | None = None, group: Group = _ALL) -> Score:
-        """Of one set, or of all; of one group, or of all."""
+        """The score of one set or all sets, and of one group or all groups."""
         return Score.of(
             [
                 picture
@@ -91,7 +91,7 @@ class PairScores:
         )
 
     def groups_in(self, of_set: str | None = None) -> list[Group]:
-        """The groups of a set, or of all, in their order."""
+        """The groups of one set or all sets, in order."""
         found = {
             group
             for picture, groups in zip(self.pictures, self.groups, strict=True)
@@ -101,7 +101,7 @@ class PairScores:
         return sorted(found, key=group_order)
 
     def chosen(self, count: int) -> dict[str, list[PictureScore]]:
-        """Pictures to look at, up to ``count`` of a kind, each once: the lowest PSNR, the least gain, the middle."""
+        """Pictures to show, up to ``count`` of each kind, none twice: lowest PSNR, least gain, median."""
         taken: list[PictureScore] = []
         middle = float(np.median([each.psnr for each in self.pictures]))
         kinds: dict[str, list[PictureScore]] = {}
@@ -138,11 +138,11 @@ def evaluate(
 
     Args:
         model: float32 ``(batch, H, W, C)`` in [0, 1] on both ends, of any size in multiples of ``stride``.
-        sets: pairs by the name of their data set. Pictures of more than a megapixel are looked at in crops.
-        limit: at most so many pairs of each set, evenly spread. Defaults to all.
+        sets: pairs by the name of their data set. Pictures of more than a megapixel are measured on crops.
+        limit: most pairs of each set, evenly spread. Defaults to all.
 
     Raises:
-        DataError: a set has no pair, or none that can be read.
+        DataError: a set has no pairs, or none that can be read.
     """
     denoise, channels = whole_pictures(inference(model), stride), int(model.input.shape[-1])
     samples = {name: SampleSet(pairs, limit) for name, pairs in sets.items()}

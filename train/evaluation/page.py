@@ -1,4 +1,4 @@
-"""What an evaluation shows: a table for the terminal; strips of noisy, denoised and clean; a page that holds both."""
+"""Shows an evaluation: a table for the terminal; strips of noisy, denoised and clean; a page with both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Strip", "strips", "table", "write_pictures"]
 
 _SIDE = 320
-"""The most of a picture that is shown, in pixels: where the error is greatest."""
+"""Side in pixels of the part of a picture that is shown, where the error is greatest."""
 
 _COLUMNS = ("pictures", "noisy dB", "denoised dB", "gain", "noisy SSIM", "SSIM")
 
@@ -55,7 +55,7 @@ def table(evaluation: PairScores) -> Table:
 
 
 def strips(evaluation: PairScores, denoise: Callable[[Image], Image], channels: int, count: int) -> list[Strip]:
-    """Up to ``count`` strips of each kind; ``denoise`` makes their pictures again."""
+    """Up to ``count`` strips of each kind; ``denoise`` computes their pictures again."""
     found = []
     for kind, pictures in evaluation.chosen(count).items():
         for number, picture in enumerate(pictures, start=1):
@@ -73,7 +73,7 @@ def strips(evaluation: PairScores, denoise: Callable[[Image], Image], channels: 
 
 
 def write_pictures(folder: Path, name: str, evaluation: PairScores, shown: list[Strip], facts: dict[str, Any]) -> None:
-    """Each strip as a PNG in ``folder``, and ``index.html``, which holds them all and opens offline.
+    """Write each strip as a PNG to ``folder``, and ``index.html``, which contains them all and opens offline.
 
     Raises:
         StorageError: it cannot be written.

@@ -14,13 +14,13 @@ from train.losses import psnr_uint8
 __all__ = ["Denoise", "inference", "validate"]
 
 Denoise = Callable[[tf.Tensor], tf.Tensor]
-"""float32 ``(batch, H, W, C)`` in [0, 1] to the same."""
+"""A function from float32 ``(batch, H, W, C)`` in [0, 1] to the same form."""
 
 
 def inference(model: keras.Model) -> Denoise:
-    """``model`` as a graph for inference on pictures of any size. Make it once and use it often."""
+    """``model`` as a graph for inference on pictures of any size. Create it once and use it often."""
     graph = tf.function(lambda noisy: model(noisy, training=False))
-    # Traced here, once. TensorFlow counts the calls that trace, and warns where many networks are measured in turn.
+    # Traced once, here. TensorFlow counts calls that trace, and would warn if many networks are measured one by one.
     compiled: Denoise = graph.get_concrete_function(tf.TensorSpec(model.input.shape, tf.float32))
     return compiled
 

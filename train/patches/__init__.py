@@ -1,1 +1,1 @@
-"""Training patches: from which data, mixed how, with which extra noise."""
+"""Training patches: their data sources, how these are mixed, and extra noise."""

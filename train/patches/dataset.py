@@ -1,7 +1,7 @@
-"""Patches for training: from a packed set, from crops in memory or from scenes made on the fly, with tf.data.
+"""Streams training patches with tf.data, from a packed set, crops in memory or scenes made on the fly.
 
-numpy makes whole batches: as an element of its own in tf.data, a patch would cost more time than copying it takes. A
-batch depends on its number and the seed alone, so that several can be made at once and the stream stays the same.
+numpy builds whole batches: a separate element in tf.data for each patch would cost more time than copying it. A batch
+depends only on its number and the seed, so several can be built at once and the stream stays the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Batches", "training_patches"]
 Numbers = NDArray[np.int64]
 
 _ALIGNMENT = 64
-"""Bytes. TensorFlow takes over numpy's memory that is aligned so, and copies any other."""
+"""Bytes. TensorFlow uses numpy memory with this alignment directly, and copies any other."""
 
 
 def training_patches(
@@ -46,17 +46,17 @@ def training_patches(
 ) -> tf.data.Dataset:
     """A stream of batches ``(noisy, clean)``, float32 ``(batch, patch, patch, C)`` in [0, 1].
 
-    Every pass takes each stored patch once, in a new order. A larger one is cut to ``patch`` at a random even place
-    (so that a Bayer phase stays), mirrored and turned by a multiple of 90 degrees, all eight ways alike. Of a mixture
-    each source has its own passes. The same seed gives the same stream.
+    Every pass uses each stored patch once, in a new order. A larger patch is cut to ``patch`` at a random even position
+    (which keeps the Bayer phase), mirrored and turned by a multiple of 90 degrees; all eight orientations are equally
+    likely. In a mixture each source has its own passes. The same seed gives the same stream.
 
     Args:
-        as_float: False leaves uint8: a quarter of the bytes on their way to an accelerator.
-        endless: pass after pass, in full batches. Otherwise one pass, of a mixture as many patches as its sources hold
-            together; the last batch may be smaller.
-        augment: mirror and turn. A patch is cut at random in any case.
-        first: number of the first batch, to go on with a stream where another run left it.
-        extra: plain noise in place of some pairs' own. Defaults to none.
+        as_float: False keeps uint8, which is a quarter of the bytes to transfer to an accelerator.
+        endless: True gives pass after pass, in full batches. False gives one pass, for a mixture as many patches as its
+            sources have together; the last batch may be smaller.
+        augment: mirror and turn. Patches are always cut at random.
+        first: number of the first batch, to continue a stream where another run left it.
+        extra: plain noise that replaces the noise of some pairs. Defaults to none.
 
     Raises:
         UsageError: ``patch`` is larger than the stored patches, or there are none.
@@ -80,8 +80,7 @@ def training_patches(
         noisy, clean = tf.numpy_function(prefetcher.take, [number], (kind, kind))
         return tf.ensure_shape(noisy, shape), tf.ensure_shape(clean, shape)
 
-    # TensorFlow neither maps in parallel nor prefetches: its threads would be in Python when the interpreter ends, and
-    # hang.
+    # No parallel map and no prefetch by TensorFlow: its threads would be in Python when the interpreter ends, and hang.
     numbers = tf.data.Dataset.counter(start=first) if last is None else tf.data.Dataset.range(first, last)
     return numbers.map(take)
 
@@ -101,13 +100,13 @@ def _check(source: PatchSource, patch: int) -> None:
 
 
 class _Prefetcher:
-    """Makes results by their number, and begins the next few before they are asked for.
+    """Computes results by their number, and starts the next few before they are requested.
 
-    They may be asked for in any order, since each depends on its number alone; in turn they come fastest.
+    They may be requested in any order, since each depends only on its number; in sequence they are fastest.
     """
 
     _DEPTH = 8
-    """Enough that neither side waits long. A batch of 32 at 128x128 in float32 takes 13 MB."""
+    """Enough so that neither side waits long. A batch of 32 at 128x128 in float32 takes 13 MB."""
 
     def __init__(self, make: Callable[[int], NDArray[Any]], last: int | None) -> None:
         self._make, self._last = make, last
@@ -153,7 +152,7 @@ class Batches:
         self._lock = threading.Lock()
 
     def cuts(self, number: int) -> Iterable[tuple[Image, list[int], int]]:
-        """Of each patch of a batch its stored pair, where it is cut (y, x), and which of eight ways it is turned."""
+        """For each patch of a batch: its stored pair, the cut's position (y, x), and its orientation, 0 to 7."""
         pairs = self._pairs(number)
         places, turns = self._draw(number, [pair.shape[1] for pair in pairs])
         return zip(pairs, places, turns, strict=True)
@@ -167,7 +166,7 @@ class Batches:
         for i, (pair, (y, x), turn) in enumerate(cuts):
             cut = pair[:, y : y + size, x : x + size]
             if turn:
-                # A pixel as one value of three bytes: a third of the work where the order of pixels changes.
+                # A pixel as one value of three bytes: a third of the work if the order of pixels changes.
                 pixels[:, i] = _turned(_as_pixels(cut), turn)
             else:
                 batch[:, i] = cut
@@ -200,7 +199,7 @@ class Batches:
         return list(source.pairs(numbers, passes))
 
     def _order(self, part: int, turn: int, count: int) -> Numbers:
-        """The order of a source's pass; a few are kept, for batches that are made at once."""
+        """The order of a source's pass; a few orders are cached, for batches that are built at the same time."""
         with self._lock:
             if (part, turn) not in self._orders:
                 mine = sorted(key for key in self._orders if key[0] == part)
@@ -211,7 +210,7 @@ class Batches:
             return self._orders[part, turn]
 
     def _draw(self, batch: int, sides: list[int]) -> tuple[list[list[int]], list[int]]:
-        """Where each patch is cut (y, x) out of one of these sides, and which of the eight ways it is turned."""
+        """Draw where each patch is cut (y, x) from stored patches of these sides, and its orientation, 0 to 7."""
         generator = np.random.default_rng([self._seed, 1, batch])
         room = (np.array(sides)[:, None] - self._patch) // 2
         places: list[list[int]] = (2 * generator.integers(0, room + 1, (len(sides), 2))).tolist()
@@ -220,7 +219,7 @@ class Batches:
 
 
 def _turned(pixels: NDArray[np.void], turn: int) -> NDArray[np.void]:
-    """One of the eight ways to lay squares ``(2, side, side)``, 0 to 7, as a view."""
+    """Squares ``(2, side, side)`` in one of the eight orientations, 0 to 7, as a view."""
     if turn & 4:
         pixels = pixels.swapaxes(1, 2)
     return pixels[:, :: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
@@ -233,8 +232,8 @@ def _as_pixels(image: Image) -> NDArray[np.void]:
 
 
 class _BatchMemory:
-    """Memory for batches. It is used again when nobody holds the batch in it any more: fresh memory costs as much time
-    as copying the pixels."""
+    """Memory for batches. It is reused when its batch is released, because fresh memory costs as much time as copying
+    the pixels."""
 
     _MOST = 32
 
@@ -243,7 +242,7 @@ class _BatchMemory:
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-        """An array of that shape and type, not filled, aligned so that TensorFlow takes it over without a copy.
+        """An array of that shape and type, not filled, aligned so that TensorFlow uses it without a copy.
 
         The array and all views of it hold a loan of the memory. When the last of them is gone, the loan ends, and the
         memory is free again.

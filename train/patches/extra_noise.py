@@ -1,7 +1,7 @@
-"""Plain noise beside the sensor's: some patches of a batch get Gaussian noise, salt and pepper, or no noise.
+"""Adds plain noise to the sensor noise: some patches of a batch get Gaussian noise, salt and pepper, or no noise.
 
-It teaches a network what no real pair in the data shows: dead pixels, transmission errors, and clean pictures, which
-must stay as they are.
+It teaches a network cases that no real pair in the data shows: dead pixels, transmission errors, and clean pictures,
+which must stay unchanged.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _SALT = (0.005, 0.1)
 
 @dataclass(frozen=True)
 class ExtraNoise:
-    """Which shares of the patches get other noise than that of their pair.
+    """The shares of patches that get other noise than that of their pair.
 
     Args:
         gaussian: the clean side under white Gaussian noise of 3 to 40 steps of 255.
         salt_and_pepper: the noisy side, for half of them the clean one, with 0.5 to 10 % of its pixels black or white.
-        none: the clean side as it is, twice.
+        none: the clean side unchanged, as both sides.
     """
 
     gaussian: float = 0.0

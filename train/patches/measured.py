@@ -1,4 +1,4 @@
-"""Some patches of the training stream, to measure ranges or the importance of channels on."""
+"""Patches from the training stream on which ranges or the importance of channels are measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data that a run trains and validates on: data sets by name, opened, split and mixed."""
+"""Opens, splits and mixes the data sets that a run trains and validates on."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from train.run_directory.origin import Origin
 __all__ = ["TrainingData", "load_training_data"]
 
 _MOST_CROPS = 4000
-"""Of 256x256 RGB pairs: 1.5 GiB."""
+"""Most crops in memory. 256x256 RGB pairs take 1.5 GiB."""
 
 _VALIDATION_CROPS = 24
 _WEIGHTS = 1e-6, 1e6
-_WHOLE_SET_CROPS = 200  # of a folder that is for validation alone
+_WHOLE_SET_CROPS = 200  # from a folder that is only for validation
 _SCENES = "scenes"
 _SCENES_A_PASS = 10_000
 _SCENE_KEYS = {
     "band": Key(read_band, "LOW:HIGH in dB, from 0 to 100"),
     "clean": path_key("a folder of clean pictures or a clean video"),
 }
-_VALIDATION_SEED = 1 << 40  # no training run comes this far
+_VALIDATION_SEED = 1 << 40  # no training run reaches this seed
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Patches to train on, crops to validate on by the name of their set, and where both come from.
+    """Patches to train on, crops to validate on by the name of their set, and the origin of both.
 
     Use it as a context manager: it ends the worker processes that make scenes on the fly.
     """
@@ -88,12 +88,13 @@ def load_training_data(
     Args:
         texts: each names a data set, ``SOURCE`` or ``SOURCE@WEIGHT``: a folder of pairs, a packed set, or ``scenes``.
             A packed set keeps the sides that are noted in it; the others are split by scene as the config says.
-        validation: folders of pairs that are validated on, whole. Then everything in ``texts`` is trained on, except
-            what the config's split keeps for test. Defaults to the validation side of each of ``texts``.
+        validation: folders of pairs that are used for validation, without a split. Then everything in ``texts`` is
+            trained on, except the test scenes of the config's split. Defaults to the validation side of each of
+            ``texts``.
 
     Raises:
-        UsageError: a data set is not there, or its name is wrong.
-        DataError: nothing in a data set can be used, or a scene instance stands on both sides.
+        UsageError: a data set does not exist, or its name is wrong.
+        DataError: nothing in a data set can be used, or a scene instance is on both sides.
     """
     if not texts:
         raise UsageError("Training needs data. Received: none. Remedy: give `data` a folder, or scenes.")
@@ -135,7 +136,7 @@ def _weighted(text: str) -> tuple[str, float]:
         return source, read_number(weight, *_WEIGHTS)
     except ValueError:
         raise UsageError(
-            f"The weight of a data set is a number from {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}. Received: {text}. "
+            f"The weight of a data set must be a number from {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}. Received: {text}. "
             f"Remedy: for example {source}@2"
         ) from None
 
@@ -200,30 +201,33 @@ def _check_packed(shards: ShardSet, folder: Path, config: RunConfig) -> None:
     asked, packed = str(SplitRule.parse(config.training.split)), shards.plan.rule
     if config.training.split and asked != packed:
         raise UsageError(
-            f"A packed set is split as it was packed. Received: split {asked}, packed as {packed}. "
+            f"A packed set must be used with the split that it was packed with. Received: split {asked}, packed as "
+            f"{packed}. "
             f"Remedy: leave the split out, or pack with 'quietcam data pack --split {asked}'."
         )
     if not shards.complete:
         raise DataError(
             f"A packed set must be complete to be trained on. Received: {folder}, with {len(shards)} patches so far. "
-            "Remedy: run its 'quietcam data pack' again; it goes on from there."
+            "Remedy: run its 'quietcam data pack' again, which continues the set."
         )
     if config.model.channels != shards.plan.channels:
         raise UsageError(
-            f"A packed set must have the network's channels. Received: channels={config.model.channels} in the config, "
+            f"A packed set must have as many channels as the network. Received: channels={config.model.channels} in "
+            f"the config, "
             f"packed {shards.plan.channels}. "
             f"Remedy: pack with 'quietcam data pack{' --gray' if config.model.channels == 1 else ''}'."
         )
     if config.training.patch > shards.plan.patch:
         raise UsageError(
-            f"A patch is cut from a packed one and cannot be larger. Received: patch={config.training.patch}, packed "
+            f"A training patch must not be larger than the packed patches. Received: patch={config.training.patch}, "
+            f"packed "
             f"{shards.plan.patch}. Remedy: lower patch in the config, or pack with "
             f"'quietcam data pack --patch {config.training.patch}'."
         )
 
 
 def _open_scenes(text: str, config: RunConfig) -> _Part:
-    """Scenes that are made while training goes on; and a few more to validate on, which are never trained on."""
+    """Scenes that are made during training, and a few more for validation, which are never trained on."""
     options = parse_key_values(text.partition(":")[2], _SCENE_KEYS, "A set of scenes", "scenes:band=20:35,clean=DIR")
     size, channels = config.training.crop, config.model.channels
     clean = CleanFrames.open(options["clean"], size) if "clean" in options else None
@@ -252,13 +256,13 @@ def _make_scene(
 
 
 def _check_apart(texts: Sequence[str], validation: Sequence[str | Path]) -> None:
-    """See that no folder lies within another: that can be checked of all pairs, also those that tell no scene."""
+    """Check that no folder is inside another; this works for all pairs, also for those without scenes."""
     trained = [Path(text).resolve() for text in texts if Path(text).exists()]
     for folder in (Path(folder).resolve() for folder in validation):
         if any(folder.is_relative_to(other) or other.is_relative_to(folder) for other in trained):
             raise DataError(
                 f"Pictures to validate on must not be trained on. Received: {folder} in `data` and in `validation`. "
-                "Remedy: leave `validation` out, and a part of `data` is kept for it; or name another folder."
+                "Remedy: leave `validation` out, so that a part of `data` is kept for it; or name another folder."
             )
 
 
@@ -270,7 +274,7 @@ def _whole_set(folder: Path, config: RunConfig, parts: list[_Part]) -> tuple[str
             raise DataError(
                 f"Pictures to validate on must not be trained on. Received: {shared[0]}"
                 f"{f' and {len(shared) - 1} more' if len(shared) > 1 else ''} in {part.name} and in {folder}. "
-                "Remedy: take them out of `data`, or name another `validation`."
+                "Remedy: remove them from `data`, or name another `validation`."
             )
     size, channels = config.training.crop, config.model.channels
     crops = cut_crops(found.pairs, size, seed=config.training.seed, limit=_WHOLE_SET_CROPS, channels=channels)
@@ -286,7 +290,7 @@ def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
 
 
 def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
-    """What a data set is, and under which license: from its ``origin.json``, else from SIDD's names of files."""
+    """A data set's description and license, from its ``origin.json``, or from SIDD's names of files."""
     if (folder / ORIGIN).is_file():
         with suppress(OSError, JsonError):
             values = read_object(folder / ORIGIN, MOST_OF_A_LIST)
@@ -312,7 +316,7 @@ def _name(folder: Path) -> str:
 
 
 def _short(names: list[str], most: int = 20) -> list[str] | int:
-    """Names for a report, or their number where there are too many to read."""
+    """Names for a report, or their number if there are too many to read."""
     return names if len(names) <= most else len(names)
 
 

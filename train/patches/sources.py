@@ -1,4 +1,4 @@
-"""Where training patches come from: crops in memory, a packed set, scenes made on the fly, or a mixture of these."""
+"""Sources of training patches: crops in memory, a packed set, scenes made on the fly, or a mixture of these."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class PatchSource(Protocol):
     """Pairs of patches by their number."""
 
     side: int
-    """Of a stored patch, in pixels: as large as what is cut from it, or larger."""
+    """Side of a stored patch in pixels, at least that of the training patches."""
 
     channels: int
     """3 for RGB, 1 for grayscale."""
 
     def __len__(self) -> int:
-        """How many patches one pass takes."""
+        """The number of patches in one pass."""
 
     def pairs(self, numbers: Numbers, passes: Numbers) -> Sequence[Image]:
-        """Noisy and clean of each of the ``numbers``, in the pass beside it: uint8 ``(2, side, side, channels)``."""
+        """Noisy and clean of each of ``numbers``, in its pass: uint8 ``(2, side, side, channels)``."""
 
 
 class CropSource:
@@ -74,17 +74,17 @@ class ShardSource:
 
 
 class SceneSource:
-    """Scenes that worker processes make when they are asked for; no two passes show the same.
+    """Scenes that worker processes make on request; no two passes show the same scenes.
 
     Use as a context manager, so that the workers end with it.
 
     Args:
         make: makes noisy and clean from a seed, uint8 ``(side, side, channels)``; it can be pickled, such as
             ``functools.partial(quietcam.sensor.scenes.make_pair, size=128)``.
-        side: of what ``make`` gives, in pixels.
+        side: side of the pictures that ``make`` returns, in pixels.
         count: how many scenes make a pass.
-        seed: of the first scene; each further one takes the next.
-        workers: how many processes. Defaults to one a core, 8 at most.
+        seed: seed of the first scene; each further scene has the next seed.
+        workers: how many processes. Defaults to one per core, at most 8.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class SceneSource:
         self.close()
 
     def close(self) -> None:
-        """End the workers; may be called twice."""
+        """End the workers. May be called twice."""
         self._workers.shutdown(cancel_futures=True)
 
     def pairs(self, numbers: Numbers, passes: Numbers) -> list[Image]:
-        """New scenes: each pass has seeds of its own."""
+        """New scenes: each pass has its own seeds."""
         seeds = self._seed + passes * self._count + numbers
         made = [self._workers.submit(self._make, seed) for seed in seeds.tolist()]
         return [np.asarray(each.result(), np.uint8) for each in made]
@@ -129,7 +129,7 @@ class Mixture:
     """Several sources at once, each with its share of every batch.
 
     Args:
-        parts: sources, each with a weight above 0; its share is its weight by the sum of all.
+        parts: sources, each with a weight above 0; its share is its weight divided by the sum of all weights.
 
     Raises:
         UsageError: no source, a weight that is not above 0, or sources of different channels.
@@ -154,8 +154,8 @@ class Mixture:
         """For each of these places of an endless stream: the number of its source, and how often that source was used
         before.
 
-        One source after another takes its share, evenly, of the places that the sources before it left: of n places a
-        share s gets floor(n * s). So the shares hold over any stretch, and a place is known without those before it.
+        One source after another gets its share, evenly spread, of the places that earlier sources left: a share s gets
+        floor(n * s) of n places. So the shares are right in any section, and each place can be computed on its own.
         """
         whose, turn = np.full_like(places, len(self.sources) - 1), places.copy()
         still, left = np.ones(len(places), bool), 1.0

@@ -1,1 +1,1 @@
-"""Pruning: setting weights to zero, and taking whole channels out."""
+"""Pruning: setting weights to zero, and removing whole channels."""

@@ -1,4 +1,4 @@
-"""What pruning did to a run: a table of before and after, and a plot."""
+"""Shows the effect of pruning on a run: a table of before and after, and a plot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLOT = "pruning.png"
 
 
 def weights_size(model: keras.Model) -> tuple[int, int]:
-    """Bytes of all weights in float32, as they are and compressed by gzip: zeros make only the second smaller."""
+    """Bytes of all weights in float32, uncompressed and compressed by gzip: zeros reduce only the second."""
     content = b"".join(
         layer.kernel.numpy().tobytes() + layer.bias.numpy().tobytes() for layer in convolutions(model).values()
     )
@@ -64,7 +64,7 @@ def _row(name: str, run: TrainedRun) -> dict[str, Any]:
 
 
 def plot_channels(path: Path, evaluation: Evaluation) -> None:
-    """A PNG of PSNR against GMACs: of the smaller networks by each importance, and after fine-tuning."""
+    """A PNG of PSNR against GMACs: of the smaller networks by each measure of importance, and after fine-tuning."""
     pruning = evaluation.treatments.channel_pruning
     if pruning is None:
         return
@@ -78,7 +78,7 @@ def plot_channels(path: Path, evaluation: Evaluation) -> None:
 
 
 def plot_sensitivity(path: Path, evaluation: Evaluation) -> None:
-    """A PNG of PSNR against the sparsity of one convolution at a time, while the others are whole."""
+    """A PNG of PSNR against the sparsity of one convolution at a time, while the others are not pruned."""
     pruning = evaluation.treatments.magnitude_pruning
     if pruning is None or pruning.sensitivity is None:
         return
@@ -89,7 +89,7 @@ def plot_sensitivity(path: Path, evaluation: Evaluation) -> None:
 
 
 def _figure(x: str, y: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # not pyplot, which looks for a screen
+    from matplotlib.figure import Figure  # not pyplot, which tries to open a display
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()

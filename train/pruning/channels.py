@@ -1,7 +1,7 @@
-"""Channel pruning takes whole channels out: what is left is a smaller, faster network of the same family.
+"""Channel pruning removes whole channels: the result is a smaller, faster network of the same family.
 
-The architecture tells which convolutions must keep the same channels. The two that are added to each other at a skip
-keep the same ones; every other convolution keeps its own choice.
+The architecture decides which convolutions must keep the same channels. Two convolutions whose outputs are added at a
+skip keep the same channels; every other convolution has its own choice.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ __all__ = [
 IMPORTANCES = ("l1", "taylor")
 
 Scores = dict[str, NDArray[np.float64]]
-"""By group of channels that are kept or removed together: how much each channel matters, float64 ``(width,)``."""
+"""Importance of each channel, float64 ``(width,)``, by group of channels that are kept or removed together."""
 
 _PICTURE = "picture"
-"""The group of the network's input and output, of which no channel is removed."""
+"""The group of the network's input and output, whose channels are never removed."""
 
 _STEP = 8
 _BATCH = 8
@@ -57,7 +57,7 @@ class Wire(NamedTuple):
 
 
 def wiring(architecture: Architecture) -> list[Wire]:
-    """Every convolution in the order of the data. Channels that are added to each other are one group."""
+    """Every convolution in the order of the data. Channels that are added to each other form one group."""
     wires, last = [], _PICTURE
     for level, depth in enumerate(architecture.depths):
         for index in range(depth):
@@ -74,7 +74,7 @@ def wiring(architecture: Architecture) -> list[Wire]:
 
 
 def check_importance(kind: str) -> None:
-    """See that ``kind`` is a measure of importance.
+    """Check that ``kind`` is a measure of importance.
 
     Raises:
         UsageError: it is not.
@@ -86,14 +86,14 @@ def check_importance(kind: str) -> None:
 
 
 def importance(architecture: Architecture, model: keras.Model, kind: str, crops: Crops | None = None) -> Scores:
-    """How much each channel of each group matters.
+    """Measure the importance of each channel of each group.
 
     Args:
         kind: ``l1``, the mean absolute weight of the filter (Li et al., "Pruning filters for efficient ConvNets", ICLR
             2017); or ``taylor``, the squared first-order change of the loss without it, (sum of weight * gradient)^2,
             summed over batches (Molchanov et al., "Importance estimation for neural network pruning", CVPR 2019).
             Convolutions that write one group are each scaled to a mean of 1 and added up.
-        crops: on which ``taylor`` measures the loss.
+        crops: crops on which ``taylor`` measures the loss.
 
     Raises:
         UsageError: an unknown ``kind``, or ``taylor`` without crops.
@@ -142,13 +142,13 @@ def remove_channels(
     """The network with ``widths`` channels in its levels. Each group keeps those that matter most, in their order.
 
     Raises:
-        UsageError: a width is no multiple of 8, or above the present one.
+        UsageError: a width is not a multiple of 8, or is larger than the current one.
     """
     smaller = replace(architecture, widths=tuple(widths))
     if any(new > old for new, old in zip(smaller.widths, architecture.widths, strict=True)):
         raise UsageError(
-            f"Pruning makes no level wider. Received: widths {list(widths)} from {list(architecture.widths)}. "
-            "Remedy: give widths that are as large or smaller."
+            f"Pruning must not make a level wider. Received: widths {list(widths)} from {list(architecture.widths)}. "
+            "Remedy: give widths that are at most as large."
         )
     width = {convolution.name: convolution.outputs for convolution in smaller.convolutions()}
     kept: dict[str, NDArray[np.int64]] = {}
@@ -184,16 +184,16 @@ def plan_widths(
     measure: Callable[[keras.Model], float],
     multiple: int = _STEP,
 ) -> list[SmallerNetwork]:
-    """The networks from the whole one down to one of at most ``gmacs`` (at 256x256).
+    """The networks from the original one down to one of at most ``gmacs`` (at 256x256).
 
-    Each step narrows the level that loses the least dB for each multiply-accumulate saved.
+    Each step narrows the level that loses the fewest dB per saved multiply-accumulate.
 
     Args:
         measure: PSNR in dB of a network, on crops that are not trained on.
-        multiple: widths go down in steps of this, 8 or 16.
+        multiple: step by which widths decrease, 8 or 16.
 
     Raises:
-        UsageError: no network with all levels at ``multiple`` is as small as that.
+        UsageError: even with all levels at ``multiple`` channels, the network is larger.
     """
     path = [SmallerNetwork(architecture.widths, architecture.gmacs(), measure(model))]
     while path[-1].gmacs > gmacs:
@@ -203,8 +203,8 @@ def plan_widths(
             found.append(SmallerNetwork(widths, smaller.gmacs(), measure(narrowed)))
         if not found:
             raise UsageError(
-                f"Each level keeps at least {multiple} channels. Received: {gmacs:.4f} GMACs to keep, where the "
-                f"narrowest network has {last.gmacs:.4f}. Remedy: take away a share of at most "
+                f"Each level must keep at least {multiple} channels. Received: {gmacs:.4f} GMACs to keep, but the "
+                f"narrowest network has {last.gmacs:.4f}. Remedy: remove a share of at most "
                 f"{math.floor(100 * (1 - last.gmacs / path[0].gmacs)) / 100:g}."
             )
         path.append(min(found, key=lambda each: max(last.psnr - each.psnr, 1e-3) / (last.gmacs - each.gmacs)))

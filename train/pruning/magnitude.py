@@ -28,7 +28,7 @@ def prunable(
     The schedule is tfmot's ``PolynomialDecay`` (Zhu and Gupta, "To prune, or not to prune", 2017).
 
     Args:
-        precision: Keras' policy of the convolutions and skips. Weights and masks are float32.
+        precision: Keras policy of the convolutions and skips. Weights and masks are float32.
     """
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         initial_sparsity=0.0,
@@ -49,7 +49,7 @@ def prunable(
 
 
 def start_schedule(pruned: keras.Model) -> None:
-    """Start the schedule; tfmot refuses to train a wrapped model before this."""
+    """Start the schedule; tfmot refuses to train a wrapped model without this."""
     _callback(pruned).on_train_begin()
 
 
@@ -57,7 +57,7 @@ def strip(architecture: Architecture, pruned: keras.Model) -> keras.Model:
     """The plain network with the pruned weights, zeros included."""
     callback = _callback(pruned)
     callback.on_train_begin()
-    callback.on_epoch_end(batch=None)  # the masks once more over the weights of the last step
+    callback.on_epoch_end(batch=None)  # apply the masks to the weights of the last step
     stripped = tfmot.sparsity.keras.strip_pruning(pruned)
     plain = build(architecture, name=pruned.name)
     copy_convolutions(stripped, plain)
@@ -68,7 +68,7 @@ def sensitivity(model: keras.Model, measure: Callable[[keras.Model], float]) -> 
     """PSNR in dB by convolution and sparsity: that convolution alone loses its smallest weights, without fine-tuning.
 
     Args:
-        measure: PSNR in dB of the network, whose weights are changed in place and put back.
+        measure: returns the PSNR in dB of the network, whose weights are changed in place and restored.
     """
     found: dict[str, dict[str, float]] = {}
     for name, layer in convolutions(model).items():

@@ -1,4 +1,4 @@
-"""``history.csv``: a line for each validation of a run."""
+"""Reads and writes ``history.csv``, which has a line for each validation of a run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class HistoryRow:
 
 
 def write_history(path: Path, rows: list[HistoryRow], phase: str) -> None:
-    """Write the ``rows`` of ``phase`` into ``history.csv``, in place of earlier rows of that phase."""
+    """Write the ``rows`` of ``phase`` into ``history.csv``; they replace earlier rows of that phase."""
     earlier: list[dict[str, object]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:

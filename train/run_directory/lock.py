@@ -1,4 +1,4 @@
-"""The lock of a run directory: one process works in it, and the old run stays until the new one has begun."""
+"""The lock of a run directory: only one process works in it, and an old run is kept until the new one has begun."""
 
 from __future__ import annotations
 
@@ -20,27 +20,30 @@ _SET_ASIDE = ".replaced"
 
 
 def check_free(run: Path, *, reads: Iterable[Path] = (), resume: bool = False, overwrite: bool = False) -> None:
-    """See that a run may begin in the folder ``run``.
+    """Check that a run may begin in the folder ``run``.
 
     Args:
-        reads: what the run reads, such as other runs.
-        resume, overwrite: what to do with a run that is there.
+        reads: folders that the run reads, such as other runs.
+        resume, overwrite: what to do with an existing run.
 
     Raises:
-        UsageError: there is a run, and neither is set; or both are set; or the run reads from its own folder.
+        UsageError: a run exists and neither is set; or both are set; or the run reads from its own folder.
     """
     if run.resolve() in (path.resolve() for path in reads):
         raise UsageError(
-            f"A run needs a folder of its own, not that of one that it reads. Received: `out` {run}. "
+            f"A run must not be written to a folder that it reads from. Received: `out` {run}. "
             "Remedy: choose another place with `out`."
         )
     if resume and overwrite:
-        raise UsageError("A run is resumed or overwritten. Received: `resume` and `overwrite`. Remedy: choose one.")
+        raise UsageError(
+            "A run can be resumed or overwritten, not both. Received: `resume` and `overwrite`. Remedy: choose one."
+        )
     present = _present(run)
     if present and not resume and not overwrite:
-        goes_on = "`resume` goes on with it, " if (run / "checkpoints").is_dir() else ""
+        goes_on = "`resume` continues it, " if (run / "checkpoints").is_dir() else ""
         raise UsageError(
-            f"A run directory takes one run. Received: {run}, which holds {', '.join(present)}. Remedy: {goes_on}"
+            f"A run directory must contain only one run. Received: {run}, which has {', '.join(present)}. Remedy: "
+            f"{goes_on}"
             "`overwrite` deletes it; or choose another place with `out`."
         )
 
@@ -49,12 +52,12 @@ def check_free(run: Path, *, reads: Iterable[Path] = (), resume: bool = False, o
 def run_lock(run: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
     """Lock the run directory for this process.
 
-    A run that is overwritten is set aside. It is deleted when the new run has written a checkpoint or a model, and put
-    back when the new run ends without either. A new run that ends without either leaves nothing behind.
+    A run that is overwritten is first moved aside. It is deleted when the new run has written a checkpoint or a model,
+    and restored if the new run ends without either. In that case the new run leaves nothing behind.
 
     Raises:
         UsageError: as ``check_free``.
-        StorageError: another process is at work there.
+        StorageError: another process is using the folder.
     """
     is_new = not run.exists()
     make_folder(run)
@@ -64,10 +67,11 @@ def run_lock(run: Path, *, resume: bool = False, overwrite: bool = False) -> Ite
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(
-                f"One process at a time may work in a run directory. Received: {run}, which another one holds. "
+                f"Only one process at a time may work in a run directory. Received: {run}, which another process is "
+                f"using. "
                 "Remedy: wait for it, or choose another place with `out`."
             ) from error
-        _tidy(run)  # where the last process was killed
+        _tidy(run)  # if the last process was killed
         check_free(run, resume=resume, overwrite=overwrite)
         found = _present(run)
         if found and not resume:
@@ -79,7 +83,7 @@ def run_lock(run: Path, *, resume: bool = False, overwrite: bool = False) -> Ite
                 _delete(run)
             _tidy(run)
             if is_new:
-                with contextlib.suppress(OSError):  # something is in it
+                with contextlib.suppress(OSError):  # it is not empty
                     run.rmdir()
     finally:
         os.close(descriptor)
@@ -94,7 +98,7 @@ def _has_begun(run: Path) -> bool:
 
 
 def _tidy(run: Path) -> None:
-    """Delete what was set aside where the new run has begun, else put it back."""
+    """Delete the old run if the new one has begun; otherwise restore it."""
     aside = run / _SET_ASIDE
     if aside.is_symlink():  # not ours
         aside.unlink()
@@ -115,7 +119,7 @@ def _move(names: list[str], source: Path, target: Path) -> None:
 def _delete(run: Path) -> None:
     for name in _present(run):
         path = run / name
-        if path.is_dir() and not path.is_symlink():  # what a link leads to is not the run's to delete
+        if path.is_dir() and not path.is_symlink():  # the target of a link does not belong to the run
             shutil.rmtree(path)
         else:
             path.unlink()

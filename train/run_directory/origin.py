@@ -1,4 +1,4 @@
-"""Which data weights were trained on, now and before: its license stays with them, and none of it counts as unseen."""
+"""The data that weights were trained on, now and before: its license applies to them, and none of it is unseen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ run trains on; ``earlier``: the same of what its weights were trained on before.
 
 
 def add_earlier(origin: Origin, before: Mapping[str, Any]) -> Origin:
-    """``origin`` of weights that were first trained on the data of ``before``; data in both is told once."""
+    """``origin`` of weights that were first trained on the data of ``before``; data in both is listed once."""
     earlier = [{key: value for key, value in before.items() if key != "earlier"}, *before.get("earlier", [])]
     known = {_identity(origin)}
     kept = []
@@ -33,11 +33,11 @@ def add_earlier(origin: Origin, before: Mapping[str, Any]) -> Origin:
 def unseen_side(name: str, origin: Mapping[str, Any], split: str) -> str:
     """The side of the data set ``name`` that weights of this origin never saw.
 
-    That is all of a set that they were not trained on, else its test scenes. Weights whose origin names no sources may
-    have seen any set.
+    For a set that they were not trained on, that is the whole set; otherwise its test scenes. Weights whose origin
+    lists no sources may have seen any set.
 
     Args:
-        split: the rule of the split, where the origin does not tell it.
+        split: the rule of the split, if the origin does not state it.
 
     Raises:
         UsageError: the weights were trained on all of the set, or on it by several splits.
@@ -47,15 +47,18 @@ def unseen_side(name: str, origin: Mapping[str, Any], split: str) -> str:
         return "all"
     if trained_on_all_of(name, origin):
         raise UsageError(
-            f"A network is measured on what it never saw. Received: {name}, all of which it was trained on. "
-            "Remedy: name other data; or set `split` to all, to see how well it fits what it was trained on."
+            f"A network must be measured on data that it was not trained on. Received: {name}, all of which it was "
+            f"trained on. "
+            "Remedy: name other data; or set `split` to all, to see how well the network fits its training data."
         )
     rules = {str(part.get("split", split)) for part in parts}
     if len(rules) > 1:
         raise UsageError(
-            f"A network is measured on what it never saw. Received: {name}, which it was trained on by several splits: "
-            f"{', '.join(sorted(rule or 'the default' for rule in rules))}. Remedy: name scenes that none of them "
-            "trains on: set `split` to test:test=SCENES."
+            f"A network must be measured on data that it was not trained on. Received: {name}, which it was trained "
+            f"on with "
+            f"several splits: {', '.join(sorted(rule or 'the default' for rule in rules))}. Remedy: name scenes "
+            f"that none of "
+            "them trains on: set `split` to test:test=SCENES."
         )
     rule = rules.pop()
     return f"test:{rule}" if rule else "test"
@@ -81,5 +84,5 @@ def _identity(origin: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _joined(origins: list[Mapping[str, Any]], key: str, joint: str) -> str:
-    """The parts of all origins, each once; an earlier origin may be joined already."""
+    """The parts of all origins, each once; an earlier origin may already be a joined one."""
     return joint.join(dict.fromkeys(part for each in origins for part in str(each.get(key, "unknown")).split(joint)))

@@ -1,4 +1,4 @@
-"""A finished run directory, read back: its config, its network, what was measured of it."""
+"""Reads a finished run directory: its config, its network and its measurements."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["TrainedRun", "read_run"]
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run directory that ``train`` or ``prune`` wrote; its files are read when they are asked for.
+    """A run directory that ``train`` or ``prune`` wrote; its files are read on first access.
 
     Attributes:
-        path: of the run directory.
+        path: path of the run directory.
 
     Example:
         >>> run = read_run("runs/mine")  # doctest: +SKIP
@@ -34,19 +34,19 @@ class TrainedRun:
 
     @cached_property
     def config(self) -> RunConfig:
-        """The config that the run was trained by.
+        """The config that the run was trained with.
 
         Raises:
-            UsageError: it is not there, or it is no config.
+            UsageError: the file does not exist, or is not a config.
         """
         return load_config(str(self.path / "config.toml"))
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """What training measured and noted: ``evaluation.json``.
+        """The measurements and records of training: ``evaluation.json``.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: the file does not exist.
             ModelError: it is damaged.
         """
         return read_evaluation(self.path)
@@ -63,7 +63,7 @@ class TrainedRun:
 
     @property
     def sha256(self) -> str:
-        """Of ``model.keras``, in hexadecimal digits."""
+        """SHA-256 of ``model.keras``, hexadecimal."""
         return hashlib.sha256(self._model_file.read_bytes()).hexdigest()
 
     def load_model(self) -> keras.Model:
@@ -71,12 +71,12 @@ class TrainedRun:
         [0, 1] on both ends.
 
         Raises:
-            ModelError: the file is damaged, or holds another network than the config describes.
+            ModelError: the file is damaged, or contains another network than the config describes.
         """
         return self._models()[1]
 
     def load_saved_model(self) -> keras.Model:
-        """The network as the file holds it: with its ranges in it where it was made ready for int8.
+        """The network as it was saved: with its ranges, if it was made ready for int8.
 
         Raises:
             ModelError: as ``load_model``.
@@ -88,7 +88,7 @@ class TrainedRun:
         return self.path / "model.keras"
 
     def _models(self) -> tuple[keras.Model, keras.Model]:
-        """As it is saved, and plain."""
+        """The network as saved, and the plain network."""
         try:
             saved = keras.models.load_model(self._model_file, compile=False)
             plain = build(self.config.model)
@@ -104,16 +104,16 @@ class TrainedRun:
 
 
 def read_run(path: Path | str) -> TrainedRun:
-    """The finished run in the folder ``path``.
+    """Read the finished run in the folder ``path``.
 
     Raises:
-        UsageError: it is no run directory, or its config cannot be read.
+        UsageError: it is not a run directory, or its config cannot be read.
     """
     run = TrainedRun(Path(path))
     if not (run.path / "config.toml").is_file() or not (run.path / "model.keras").is_file():
         raise UsageError(
-            f"A run directory holds config.toml and model.keras. Received: {path}. "
+            f"A run directory must contain config.toml and model.keras. Received: {path}. "
             "Remedy: give the folder that 'quietcam train' wrote; 'quietcam compare' measures any other network."
         )
-    _ = run.config  # read now, so that a damaged config is reported at once
+    _ = run.config  # read now, so that a damaged config is reported here
     return run

@@ -1,4 +1,4 @@
-"""The checkpoint of an unfinished run: everything that the next step depends on, in one file."""
+"""The checkpoint of an unfinished run: one file with everything that the next step depends on."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _GROUPS = ("weights", "optimizer", "average")
 
 @dataclass
 class State:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes:
-        step: how many steps were taken; the next batch has this number.
-        seconds: how many of the budget were used.
-        weights: of the model, in the order of ``model.get_weights()``.
+        step: number of steps taken; also the number of the next batch.
+        seconds: used seconds of the budget.
+        weights: weights of the model, in the order of ``model.get_weights()``.
         optimizer: the optimizer's variables.
-        average: moving average of the trainable weights; empty where none is kept.
+        average: moving average of the trainable weights; empty if none is kept.
         slowed: how often the learning rate was halved after a divergence.
-        rows: of ``history.csv``.
-        recipe: the settings that the run began with, so that it is not resumed with others.
+        rows: rows of ``history.csv``.
+        recipe: the settings that the run began with, which must not change when it is resumed.
     """
 
     step: int
@@ -48,7 +48,7 @@ class State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Write ``state`` whole or not at all. The file is plain numpy: HDF5 ends the process where the disk is full."""
+    """Write ``state`` whole or not at all. The file is plain numpy, because HDF5 ends the process on a full disk."""
     arrays = {f"{group}_{i:03d}": array for group in _GROUPS for i, array in enumerate(getattr(state, group))}
     rest = {key: value for key, value in vars(state).items() if key not in _GROUPS}
     content = io.BytesIO()
@@ -57,7 +57,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path) -> State:
-    """What ``write_state`` wrote.
+    """Read the state that ``write_state`` wrote.
 
     Raises:
         DataError: it is damaged.
@@ -68,16 +68,16 @@ def read_state(path: Path) -> State:
             for group in _GROUPS:
                 values[group] = [stored[name] for name in stored.files if name.startswith(group)]
         return _checked(State(**values))
-    except Exception as error:  # zipfile, numpy and json raise all sorts
+    except Exception as error:  # zipfile, numpy and json raise errors of any class
         raise DataError(
             f"A checkpoint must be one that training wrote. Received: {path} ({type(error).__name__}: {error}). "
-            "Remedy: train anew with `overwrite`."
+            "Remedy: start again with `overwrite`."
         ) from error
 
 
 def _checked(state: State) -> State:
-    """``state``, if its values are of the right kind. A number that is not finite stands in the file as null; it comes
-    back as NaN."""
+    """``state``, if its values have the right types. The file stores numbers that are not finite as null; they are read
+    as NaN."""
     parse_object(state.recipe or "{}")
     counts = (state.step, state.slowed)
     if not all(type(each) is int and each >= 0 for each in counts) or type(state.seconds) not in (int, float):

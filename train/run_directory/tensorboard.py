@@ -1,6 +1,6 @@
-"""TensorBoard's event files: at each validation the scalars, and a few crops as noisy | denoised | clean.
+"""Writes TensorBoard's event files: at each validation the scalars, and a few crops as noisy | denoised | clean.
 
-TensorFlow's own writer writes them in TensorBoard's format. TensorBoard itself is needed only to look at them.
+TensorFlow's own writer is used. TensorBoard itself is needed only to view the files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from train.run_directory.history import HistoryRow
 __all__ = ["Board"]
 
 _CROPS = 3
-"""How many are shown of each validation set, evenly spread over it."""
+"""How many crops of each validation set are shown, evenly spread."""
 
 
 class Board:
@@ -48,7 +48,7 @@ class Board:
             self._writer.close()
 
     def show(self, row: HistoryRow, found: Mapping[str, float], denoise: Denoise) -> None:
-        """Write a validation: its scalars (``found`` is PSNR in dB by set), and what ``denoise`` makes of the crops.
+        """Write a validation: its scalars (``found`` is PSNR in dB by set), and the crops denoised by ``denoise``.
 
         Raises:
             StorageError: the files cannot be written.

@@ -1,1 +1,1 @@
-"""What makes a run directory: training, both prunings, training for int8."""
+"""Creates run directories: training, magnitude and channel pruning, training for int8."""

@@ -1,4 +1,4 @@
-"""A run that takes whole channels out of another run's network and fine-tunes what is left."""
+"""A run that removes whole channels from another run's network and fine-tunes the rest."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def prune_channels(
     resume: bool = False,
     overwrite: bool = False,
 ) -> keras.Model:
-    """Take whole channels out of the network of the run ``source`` and fine-tune the rest, into the folder ``run``.
+    """Remove whole channels from the network of the run ``source`` and fine-tune the rest, into the folder ``run``.
 
     Args:
-        share: how much less the network computes, a share of its multiply-accumulates in (0, 1).
-        kind: the measure of importance that decides, one of ``IMPORTANCES``. Defaults to each of them in turn; the one
-            that loses less before fine-tuning wins.
-        multiple: widths stay multiples of it, 8 or 16.
+        share: share of the multiply-accumulates to save, in (0, 1).
+        kind: the measure of importance, one of ``IMPORTANCES``. By default each is tried, and the one that loses less
+            before fine-tuning is used.
+        multiple: widths stay multiples of this, 8 or 16.
 
     Returns:
         The network that was written.
@@ -92,7 +92,7 @@ def prune_channels(
 def _plans(
     config: RunConfig, model: keras.Model, data: TrainingData, share: float, kinds: list[str], multiple: int
 ) -> dict[str, tuple[list[SmallerNetwork], Scores]]:
-    """By each measure of importance: the networks on the way to one of the wanted size, and the channels' scores."""
+    """For each measure of importance: the networks down to the requested size, and the channels' scores."""
     measure = partial(mean_psnr, data=data)
     plans = {}
     for kind in kinds:

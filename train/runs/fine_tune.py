@@ -1,4 +1,4 @@
-"""Fine-tuning: the network of one run, changed, is trained on and becomes another run. Pruning and QAT both do this."""
+"""Fine-tuning: changes the network of one run, trains it further and writes another run. Pruning and QAT use it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["FineTuning", "fine_tune"]
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A network that is ready to be trained on, and how that goes.
+    """A network that is ready for further training, and the settings of that training.
 
     Attributes:
         phase: its name in history, checkpoint and progress.
-        section: of the config, with the steps, the minutes and the learning rate.
-        config: of the new run.
-        network: what is trained, with the wrappers of pruning or quantization in it.
-        export: makes the plain network of it when training has ended.
-        treatments: what ``evaluation.json`` tells was done to the network, now and before.
-        seed: of the order of patches.
+        section: section of the config with the steps, the minutes and the learning rate.
+        config: config of the new run.
+        network: the network to train, including the wrappers of pruning or quantization.
+        export: makes the plain network from it when training has ended.
+        treatments: what was done to the network, now and before, for ``evaluation.json``.
+        seed: seed of the order of patches.
         precision, average, least_steps, xla: as in ``Loop``.
-        recipe: what else decides about a step, so that a run is not resumed with something else.
+        recipe: further settings that affect a step, and so must not change when a run is resumed.
     """
 
     phase: str
@@ -63,11 +63,11 @@ def fine_tune(
     overwrite: bool = False,
     keep_history: bool = False,
 ) -> keras.Model:
-    """Train the network of the run ``source`` on, into the run directory ``run``.
+    """Train the network of the run ``source`` further, into the run directory ``run``.
 
     Args:
-        prepare: changes the plain network of ``source``; called when ``run`` is locked.
-        resume: go on with what an interrupted fine-tuning left in ``run``.
+        prepare: changes the plain network of ``source``; called after ``run`` is locked.
+        resume: continue an interrupted fine-tuning in ``run``.
         overwrite: delete what is in ``run``.
         keep_history: let ``history.csv`` of the new run begin with that of ``source``.
 
@@ -75,10 +75,10 @@ def fine_tune(
         The network that was written to ``run``.
 
     Raises:
-        UsageError: ``source`` is no run; ``run`` holds a run already, and neither ``resume`` nor ``overwrite`` is
+        UsageError: ``source`` is not a run; ``run`` already contains a run, and neither ``resume`` nor ``overwrite`` is
             set; or as in ``Loop.fit``.
         ModelError: a file of ``source`` is damaged.
-        StorageError: another process is at work in ``run``.
+        StorageError: another process is using ``run``.
     """
     begun = read_run(source)
     model, before = begun.load_model(), begun.evaluation

@@ -1,4 +1,4 @@
-"""The end of a run: its network is measured, and config, network and ``evaluation.json`` are written."""
+"""Finishes a run: measures its network, and writes the config, the network and ``evaluation.json``."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def finish_run(
     *,
     earlier_data: Mapping[str, Any],
 ) -> None:
-    """Write the config, the model and ``evaluation.json``; warn of each data set on which the network does harm.
+    """Write the config, the model and ``evaluation.json``; warn about each data set that the network makes worse.
 
     Args:
-        model: the plain network, or the one with its ranges in it.
+        model: the plain network, or the network with its ranges.
         treatments: what was done to the network.
-        earlier_data: what its weights were trained on before this run; empty where that is nothing.
+        earlier_data: what its weights were trained on before this run; empty if nothing.
 
     Raises:
         StorageError: a file cannot be written.
@@ -78,7 +78,7 @@ def mean_psnr(network: keras.Model | Denoise, data: TrainingData) -> float:
     """PSNR in dB on the validation crops, the mean over their sets.
 
     Args:
-        network: a model; or a graph that ``inference`` made of one, which is faster to use again.
+        network: a model, or its graph from ``inference``, which is faster if used repeatedly.
     """
     denoise = inference(network) if isinstance(network, keras.Model) else network
     return float(np.mean([validate(denoise, crops) for crops in data.validation.values()]))

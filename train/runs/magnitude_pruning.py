@@ -35,7 +35,8 @@ def prune_weights(
     """Set the smallest weights of the run ``source`` to zero and fine-tune the others, into the run directory ``run``.
 
     Args:
-        scan: measure beforehand what each convolution alone would lose, see ``train.pruning.magnitude.sensitivity``.
+        scan: first measure what pruning each single convolution would cost, see
+            ``train.pruning.magnitude.sensitivity``.
 
     Returns:
         The plain network that was written, zeros included.
@@ -47,7 +48,7 @@ def prune_weights(
     def prepare(begun: TrainedRun, model: keras.Model) -> FineTuning:
         found = None
         if scan:
-            denoise = inference(model)  # its graph reads the weights as they are when it runs
+            denoise = inference(model)  # its graph reads the current weights at each run
             found = sensitivity(model, lambda _: mean_psnr(denoise, data))
         seed = config.training.seed + 1
         end_step = config.pruning.steps // 2  # the other half of the steps is fine-tuning at full sparsity
@@ -76,7 +77,7 @@ def prune_weights(
 
 
 def measured_step_seconds(run: Path) -> float | None:
-    """Seconds that one training step took in that run, from its ``history.csv``; None where there is none."""
+    """Seconds that one training step took in that run, from its ``history.csv``; None without that file."""
     path = run / "history.csv"
     if not path.exists():
         return None
@@ -86,10 +87,10 @@ def measured_step_seconds(run: Path) -> float | None:
 
 
 def fit_steps_to_minutes(config: RunConfig, minutes: float, step_seconds: float | None) -> RunConfig:
-    """``config`` with as many of its pruning steps as fit into ``minutes``, so that the schedule reaches its end.
+    """``config`` with at most as many pruning steps as fit into ``minutes``, so that the schedule reaches its end.
 
     Args:
-        step_seconds: what a training step takes; None where that is not known, and then all steps stay.
+        step_seconds: duration of a training step; None if unknown, which keeps all steps.
     """
     steps = asked = config.pruning.steps
     if step_seconds:

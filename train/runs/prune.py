@@ -1,4 +1,4 @@
-"""Pruning with plain values: ``prune`` makes the network of a run smaller, by weights or by channels."""
+"""The public function ``prune``: makes the network of a run smaller, by weights or by channels."""
 
 from __future__ import annotations
 
@@ -37,36 +37,38 @@ def prune(
     resume: bool = False,
     overwrite: bool = False,
 ) -> TrainedRun:
-    """Make the network of a run smaller, and fine-tune what is left.
+    """Make the network of a run smaller, and fine-tune the rest.
 
-    Weights are set to zero, which makes the compressed file smaller; or, with ``channels``, whole channels are taken
-    out, which also makes the network faster. To do both, take channels out first. The new run holds ``pruning.png``:
-    what each step of either would cost without fine-tuning.
+    Weights are set to zero, which makes the compressed file smaller; or, with ``channels``, whole channels are removed,
+    which also makes the network faster. To do both, remove channels first. The new run contains ``pruning.png``, a
+    plot of what each step would cost without fine-tuning.
 
     Args:
         run: a run directory that ``train`` wrote.
-        data: data sets, as of ``train``.
+        data: data sets, as for ``train``.
         out: the new run directory. Defaults to ``RUN-pruned``, with ``channels`` to ``RUN-narrow``.
-        validation: folders of pairs that are validated on, whole. Defaults to the validation scenes of ``data``.
+        validation: folders of pairs that are used for validation, without a split. Defaults to the validation scenes
+            of ``data``.
         sparsity: share of the weights that become zero, in [0, 1). Defaults to the config's.
-        channels: how much less the network shall compute, a share in (0, 1).
-        importance: of channels: ``"l1"`` or ``"taylor"``. Defaults to trying both; the better one wins.
-        multiple: widths stay multiples of it, 8 or 16.
+        channels: share of the multiply-accumulates to save, in (0, 1).
+        importance: measure of the channels' importance: ``"l1"`` or ``"taylor"``. By default both are tried, and the
+        better one is kept.
+        multiple: widths stay multiples of this, 8 or 16.
         minutes: wall-clock budget. Defaults to the config's, as do the following.
-        steps: of fine-tuning, at least 10; fewer are taken where they do not fit into the minutes.
-        learning_rate: its peak, in (0, 1).
-        scan: measure beforehand what each convolution alone would lose. Of ``sparsity`` only.
-        resume: go on with an interrupted pruning.
-        overwrite: delete the run that is in ``out``.
+        steps: steps of fine-tuning, at least 10; fewer if they do not fit into the minutes.
+        learning_rate: peak of the learning rate, in (0, 1).
+        scan: first measure what pruning each single convolution would cost. Only for ``sparsity``.
+        resume: continue an interrupted pruning.
+        overwrite: delete an existing run in ``out``.
 
     Returns:
         The finished run.
 
     Raises:
-        UsageError: a value is wrong, ``run`` is no run, or ``out`` holds one already.
+        UsageError: a value is wrong, ``run`` is not a run, or ``out`` already contains one.
         DataError: a data set cannot be used.
         ModelError: a file of ``run`` is damaged.
-        StorageError: the disk is full, or another process is at work in ``out``.
+        StorageError: the disk is full, or another process is using ``out``.
         StoppedError: Ctrl-C; the message says what is kept.
 
     Example:
@@ -107,13 +109,13 @@ def prune(
 def _check(sparsity: float | None, channels: float | None, importance: str | None, multiple: int) -> None:
     if channels is not None and sparsity is not None:
         raise UsageError(
-            "Channels or single weights are pruned, one after another. Received: `channels` and `sparsity`. "
+            "Channels and single weights must be pruned one after the other. Received: `channels` and `sparsity`. "
             "Remedy: prune with `channels` first, then prune the new run with `sparsity`."
         )
     if channels is not None and not 0.0 < channels < 1.0:
         raise UsageError(f"`channels` must be in (0, 1). Received: {channels:g}. Remedy: choose such a share.")
     if multiple not in (8, 16):
-        raise UsageError(f"Widths stay multiples of 8 or 16. Received: `multiple` {multiple}. Remedy: choose one.")
+        raise UsageError(f"`multiple` must be 8 or 16. Received: {multiple}. Remedy: choose one of these.")
     if importance is not None:
         check_importance(importance)
 
@@ -121,7 +123,7 @@ def _check(sparsity: float | None, channels: float | None, importance: str | Non
 def _config(
     source: TrainedRun, sparsity: float | None, minutes: float | None, steps: int | None, learning_rate: float | None
 ) -> RunConfig:
-    """The config of the run, with the given values in place of its own."""
+    """The config of the run, with the given values replacing its own."""
     config = source.config
     pruning = config.pruning
     pruning = replace(

@@ -24,14 +24,14 @@ __all__ = ["train_for_int8"]
 def train_for_int8(
     source: Path, config: RunConfig, data: TrainingData, run: Path, *, resume: bool = False, overwrite: bool = False
 ) -> keras.Model:
-    """Train the network of the run ``source`` on under fake quantization, into the run directory ``run``.
+    """Train the network of the run ``source`` further with fake quantization, into the run directory ``run``.
 
-    Weights that are zero in ``source`` stay zero. ``history.csv`` tells the PSNR of the averaged weights, rounded in
-    the steps that the current ones have; ``evaluation.json`` that of the network that is written, whose weights are
-    not rounded yet.
+    Weights that are zero in ``source`` stay zero. ``history.csv`` has the PSNR of the averaged weights, rounded with
+    the steps of the current weights; ``evaluation.json`` has that of the written network, whose weights are not yet
+    rounded.
 
     Returns:
-        The network that was written: a plain one with its ranges in it.
+        The network that was written: the plain network with its ranges.
 
     Raises:
         UsageError, ModelError, StorageError: as ``fine_tune``.

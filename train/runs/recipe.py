@@ -1,4 +1,4 @@
-"""What decides about a step of training, in one text: a run is resumed only where it is the same."""
+"""The recipe: one text with everything that affects a step of training. A run is resumed only with the same recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.patches.sets import TrainingData
 __all__ = ["recipe_of"]
 
 _FREE = ("steps", "minutes", "xla")
-"""May change when a run is resumed: how long it goes on, and what compiles it."""
+"""Settings that may change when a run is resumed: its length, and what compiles it."""
 
 
 def recipe_of(section: str, config: RunConfig, data: TrainingData, precision: str, more: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Float training into a run directory: ``train`` with plain values, ``train_run`` with a config and opened data."""
+"""Float training into a run directory: ``train`` takes plain values, ``train_run`` a config and opened data."""
 
 from __future__ import annotations
 
@@ -59,26 +59,27 @@ def train(
         data: data sets, each ``SOURCE`` or ``SOURCE@WEIGHT``: SIDD as it is downloaded, a folder with ``noisy/`` and
             ``clean/``, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on the fly.
         out: the run directory. Defaults to ``runs/CONFIG``; with ``qat`` to ``RUN-qat``.
-        validation: folders of pairs that are validated on, whole. Defaults to the validation scenes of ``data``.
-        teacher: run directory of a network to learn from, too. Defaults to the config's.
+        validation: folders of pairs that are used for validation, without a split. Defaults to the validation scenes
+            of ``data``.
+        teacher: run directory of a network to learn from in addition. Defaults to the config's.
         weights: run directory, or float32 ``.tflite`` of the same network, to begin with. Defaults to the config's.
         minutes: wall-clock budget. Defaults to the config's, as do the following.
-        steps: optimizer steps at most.
-        learning_rate: its peak, in (0, 1).
-        seed: of weights, order and augmentation. Not for ``qat``.
-        split: scenes that are kept from training, such as ``"test=004,validation=001+003"``.
-        resume: go on with an interrupted run; on one device, and with ``deterministic`` in the config, it ends as if
+        steps: most optimizer steps.
+        learning_rate: peak of the learning rate, in (0, 1).
+        seed: seed of weights, order and augmentation. Not for ``qat``.
+        split: scenes that are not trained on, such as ``"test=004,validation=001+003"``.
+        resume: continue an interrupted run; on one device, and with ``deterministic`` in the config, it ends as if
             it had never been interrupted.
-        overwrite: delete the run that is in ``out``.
+        overwrite: delete an existing run in ``out``.
 
     Returns:
-        The finished run. Where several workers train, only the chief's folder holds it.
+        The finished run. If several workers train, only the chief's folder contains it.
 
     Raises:
-        UsageError: a value is wrong, ``out`` holds a run already, or what the run begins with does not fit.
+        UsageError: a value is wrong, ``out`` already contains a run, or the initial network does not match.
         DataError: a data set cannot be used.
         ModelError: the file of a network to begin with or to learn from is damaged.
-        StorageError: the disk is full, or another process is at work in ``out``.
+        StorageError: the disk is full, or another process is using ``out``.
         StoppedError: Ctrl-C; the message says what is kept.
 
     Example:
@@ -92,7 +93,7 @@ def train(
     if qat:
         if given := _given(teacher=teacher, weights=weights, seed=seed):
             raise UsageError(
-                "Training for int8 (`qat`) begins with the network and the seed of the run that it is given. "
+                "Training for int8 (`qat`) uses the network and the seed of the given run. "
                 f"Received: {', '.join(f'`{name}`' for name in given)}. Remedy: leave it out."
             )
         source = Path(config)
@@ -115,14 +116,14 @@ def train(
     if teacher is not None:
         settings = replace(settings, distillation=replace(settings.distillation, teacher=str(teacher)))
     run = Path(out) if out else Path("runs") / Path(config).stem
-    check_train_run(settings, run, **how)  # before the data, which takes its time
+    check_train_run(settings, run, **how)  # before the data is opened, which takes time
     with load_training_data(data, settings, validation) as loaded:
         train_run(settings, loaded, run, **how)
     return TrainedRun(run)
 
 
 def _given(**values: Any) -> dict[str, Any]:
-    """Those that are not None."""
+    """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -132,8 +133,8 @@ def train_run(
     """Float training into the run directory ``run``; the model is there when this returns.
 
     Args:
-        resume: go on with what an interrupted training left there.
-        overwrite: delete what a training left there.
+        resume: continue an interrupted training in ``run``.
+        overwrite: delete an existing run in ``run``.
 
     Raises:
         UsageError: the folder holds a run already and neither is set; the weights to begin with, or the teacher, do

@@ -1,4 +1,4 @@
-"""OpenCV's decoders, and what they print: they report a JPEG's missing pixels only on the error stream."""
+"""Runs OpenCV's decoders and reads what they print: they report a JPEG's missing pixels only on the error stream."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["damaged", "decode", "what_it_is"]
 
 
 def decode(path: object, content: bytes, header: Header) -> Any:
-    """The decoder's array: ``(H, W)`` or ``(H, W, C)`` in BGR order, of whatever depth the file has.
+    """Decode to an array ``(H, W)`` or ``(H, W, C)`` in BGR order, with the bit depth of the file.
 
-    It is as stored, not turned upright, but for a TIFF, whose decoder turns it in any case.
+    The picture is as stored, not turned upright, except for a TIFF, whose decoder always turns it.
 
     Args:
         path: the name of the picture in errors.
@@ -34,7 +34,7 @@ def decode(path: object, content: bytes, header: Header) -> Any:
     if pixels is None:
         raise damaged(path, "no decoder can read it")
     if heard and header.kind == "jpeg" and not any(_tells_damage(line, content[: header.end]) for line in heard):
-        # libjpeg tells its first warning only: behind a harmless one there may be another.
+        # libjpeg prints only its first warning: after a harmless one there may be another.
         heard = _decode(path, bare_jpeg(content), header)[1]
     if damage := next((line for line in heard if _tells_damage(line, content[: header.end])), None):
         raise damaged(path, f"pixels are missing or wrong; its decoder says: {damage}")
@@ -42,10 +42,10 @@ def decode(path: object, content: bytes, header: Header) -> Any:
 
 
 def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str]]:
-    """The decoder's array, or None, and what it said."""
+    """The decoder's array or None, and the lines that it printed."""
     import cv2
 
-    # "Unchanged" keeps depth and transparency, to be judged, and turns nothing: that is done elsewhere, for all alike.
+    # "Unchanged" keeps depth and transparency, which are checked later, and turns nothing: files.py turns all formats.
     _ALONE.take()
     try:
         with _silent_opencv(), native_lines_read(_is_decoders) as heard:
@@ -58,17 +58,17 @@ def _decode(path: object, content: bytes, header: Header) -> tuple[Any, list[str
 
 
 _ALONE = Turn()
-"""One picture at a time, since a decoder's lines do not say which picture they are about."""
+"""One picture at a time, since a decoder's lines do not name the picture."""
 
 
 def what_it_is(content: bytes) -> str:
-    """What lies in place of a picture, where it is something that downloads leave there."""
+    """Describe a file that a failed download left in place of a picture."""
     start = content[:256].lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
-        return "a pointer of Git LFS, not the picture itself: git lfs pull brings it"
+        return "a pointer of Git LFS, not the picture itself: git lfs pull downloads it"
     if start.startswith((b"<!doctype html", b"<html")):
         return "a web page"
-    return "no decoder can read it: it is of no format that is read"
+    return "no decoder can read it: its format is unknown"
 
 
 _DECODERS = re.compile(
@@ -86,7 +86,7 @@ def _is_decoders(line: str) -> bool:
 def _tells_damage(line: str, coded: bytes) -> bool:
     """Whether libjpeg reports pixels that are missing or made up. It returns gray for them and reports no error.
 
-    Bytes of padding before the end of the ``coded`` pixels do no harm, however many.
+    Any number of padding bytes before the end of the ``coded`` pixels is harmless.
     """
     if found := _EXTRANEOUS.match(line):
         return int(found[1]) > _HARMLESS and len(set(coded[-int(found[1]) :])) > 1
@@ -98,7 +98,7 @@ def _silent_opencv() -> Iterator[None]:
     """Keep OpenCV's own log off the terminal: the error that we raise says it better."""
     import cv2
 
-    # OpenCV 5 has these two in a module of its own, 4 at the top. 0 is "silent" in both.
+    # OpenCV 5 has these two in a separate module, OpenCV 4 at the top. 0 is "silent" in both.
     log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
     before = log.getLogLevel()
     log.setLogLevel(0)

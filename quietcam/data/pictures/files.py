@@ -1,4 +1,4 @@
-"""Pictures on the disk: read whole or refused with a reason, written whole or not at all."""
+"""Reads and writes picture files. A damaged file is refused with a reason; a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ __all__ = [
 ]
 
 _JPEG_QUALITY = 95
-_SIZE_HEAD = 1 << 18  # bytes that tell the size of nearly all pictures
+_SIZE_HEAD = 1 << 18  # bytes that contain the size of nearly all pictures
 
 
 class Source(Protocol):
     """A picture without a file of its own: a member of an archive, a block of an array.
 
-    ``str()`` of it says where it lies. It can be pickled, so that workers can read it.
+    ``str()`` gives its location. It can be pickled, so that worker processes can read it.
     """
 
     @property
@@ -55,14 +55,14 @@ class Source(Protocol):
         """The last part of its path, as ``Path.name``."""
 
     def read(self) -> Image:
-        """The picture, uint8 ``(H, W, 3)`` RGB; DataError where it cannot be used."""
+        """The picture, uint8 ``(H, W, 3)`` RGB; DataError if it cannot be used."""
 
     def read_bytes(self, count: int = -1) -> bytes:
-        """The first ``count`` bytes of its file, or all where ``count`` is negative; nothing where it has no file."""
+        """The first ``count`` bytes of its file, or all if ``count`` is negative; empty if it has no file."""
 
 
 Place = Path | Source
-"""Where a picture is read from."""
+"""The place that a picture is read from."""
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def read_picture(place: Place) -> Image:
-    """Read one picture, upright and in sRGB as a viewer shows it. Its content decides its format, not its name.
+    """Read one picture, upright and in sRGB, as a viewer shows it. Its content, not its name, decides its format.
 
     A grayscale picture comes back as three equal channels, and an embedded color profile is applied. The log names the
     first picture of each kind.
@@ -92,8 +92,9 @@ def read_picture(place: Place) -> Image:
 
     Raises:
         UsageError: there is no such file.
-        DataError: it is cut short, damaged, no picture, of a kind that is not read, or larger than 200 megapixels; it
-            has 16 bits a channel, is transparent somewhere, or is not one picture in RGB or gray.
+        DataError: the file is cut short, damaged, not a picture, of an unsupported kind, or larger than 200
+            megapixels; it has 16 bits per channel, is transparent somewhere, or does not contain exactly one picture
+            in RGB or gray.
     """
     if not isinstance(place, (str, Path)):
         return place.read()
@@ -102,7 +103,7 @@ def read_picture(place: Place) -> Image:
 
 
 def decode_picture(content: bytes, path: Place) -> Image:
-    """``read_picture`` for a file's content. ``path`` is its name in errors.
+    """``read_picture`` for the content of a file. Errors call it ``path``.
 
     Raises:
         DataError: as ``read_picture``.
@@ -112,7 +113,8 @@ def decode_picture(content: bytes, path: Place) -> Image:
         raise _unusual(path, header.unusual)
     if (why := header.excess()) is not None:
         raise DataError(
-            f"A picture must have at most {MOST_PIXELS // 10**6} million pixels, and sides of at most {MOST_SIDE}. "
+            f"A picture must have at most {MOST_PIXELS // 10**6} million pixels, and sides of at most {MOST_SIDE} "
+            f"pixels. "
             f"Received: {path}: {why}. Remedy: scale it down, cut it, or remove it from the data."
         )
     if (why := header.lack(len(content))) is not None:
@@ -128,7 +130,8 @@ def decode_picture(content: bytes, path: Place) -> Image:
         profile = read_profile(header.profile)
         if profile is None:
             _log_once(
-                "table", f"Color profiles made of tables, or damaged, are not applied. The first one is in {path}."
+                "table",
+                f"Color profiles that consist of tables, or are damaged, are not applied. The first one is in {path}.",
             )
     if profile is not None and profile.curves.shape[1] == pixels.shape[2] and not profile.is_srgb:
         _log_once("profile", f"Pictures with a color profile become sRGB. The first one is {path} ({profile.name}).")
@@ -204,10 +207,10 @@ def _content(path: Path, count: int = -1) -> bytes:
 
 
 def _header(path: Place, content: bytes) -> Header:
-    """What a file's content says about its picture.
+    """Read the header from a file's content.
 
     Raises:
-        DataError: it is empty, damaged, or of a kind that is not read.
+        DataError: the file is empty, damaged, or of an unsupported kind.
     """
     if not content:
         raise damaged(path, "the file is empty")
@@ -223,17 +226,17 @@ def _header(path: Place, content: bytes) -> Header:
         header = read_header(content)
     except ValueError as error:
         raise damaged(path, str(error)) from error
-    if not header.kind:  # never given to a decoder: nothing has checked its size
+    if not header.kind:  # never passed to a decoder: its size has not been checked
         raise damaged(path, what_it_is(content))
     return header
 
 
 def _without_alpha(path: Place, pixels: Any, header: Header) -> Image:
-    """uint8 ``(H, W, 3)`` RGB or ``(H, W, 1)``: an alpha channel is dropped where it is opaque all over."""
+    """uint8 ``(H, W, 3)`` RGB or ``(H, W, 1)``: an alpha channel is dropped if it is opaque everywhere."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels in (2, 4):
         alpha = pixels[..., -1]
-        empty = header.kind == "bmp" and not alpha.any()  # some programs announce a BMP's alpha and write none
+        empty = header.kind == "bmp" and not alpha.any()  # some programs declare alpha in a BMP and write none
         if int(alpha.min()) < 255 and not empty:
             raise DataError(
                 f"A picture must be opaque. Received: {path}, which is transparent in places. "
@@ -246,8 +249,8 @@ def _without_alpha(path: Place, pixels: Any, header: Header) -> Image:
 
 
 def _upright(image: Image, header: Header) -> Image:
-    """``image`` turned and mirrored as the orientation of its header says (Exif 2.32, tag 0x0112)."""
-    if header.kind == "tiff" or header.orientation == 1:  # TIFF's decoder does so by itself
+    """``image`` turned and mirrored by the orientation in its header (Exif 2.32, tag 0x0112)."""
+    if header.kind == "tiff" or header.orientation == 1:  # the TIFF decoder has already done it
         return image
     if header.orientation in (2, 4, 5, 7):
         image = image[:, ::-1]
@@ -257,7 +260,7 @@ def _upright(image: Image, header: Header) -> Image:
 
 def _too_deep(path: Place, what: str) -> DataError:
     return DataError(
-        f"A picture must have 8 bits a channel. Received: {path} with {what}. "
+        f"A picture must have 8 bits per channel. Received: {path} with {what}. "
         "Remedy: convert it, for example: magick IN -depth 8 OUT."
     )
 
@@ -268,7 +271,7 @@ def _unusual(path: Place, what: str) -> DataError:
     elif "transparency" in what:
         remedy = "flatten it, for example: magick IN -background black -alpha remove -alpha off OUT.png"
     elif "pages" in what or "animated" in what:
-        remedy = "take it apart, for example: magick IN OUT_%03d.png"
+        remedy = "split it into single pictures, for example: magick IN OUT_%03d.png"
     else:
         remedy = "convert it, for example: magick IN -colorspace sRGB OUT.png"
     return DataError(

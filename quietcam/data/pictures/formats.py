@@ -1,4 +1,4 @@
-"""The kind of a file by its first bytes; and the photographs that are not read, each with the command to convert it."""
+"""Recognizes a file's kind by its first bytes; lists unsupported kinds of photographs and how to convert them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ _BRANDS = {
 
 
 def kind_of(head: bytes) -> str | None:
-    """``"png"``, ``"jpeg"``, ``"webp"``, ``"tiff"``, ``"bmp"`` or ``"netpbm"``; None where it is none of these.
+    """``"png"``, ``"jpeg"``, ``"webp"``, ``"tiff"``, ``"bmp"`` or ``"netpbm"``; None for any other kind.
 
     Args:
         head: the first ``HEAD`` bytes of the file, or more.
@@ -113,11 +113,11 @@ def kind_of(head: bytes) -> str | None:
 
 
 def unread_by_content(head: bytes) -> Unread | None:
-    """The kind of a photograph that is not read, by its first bytes; None where it may be anything else."""
+    """The unsupported kind of a photograph, by its first bytes; None if it is not one of these kinds."""
     if head[4:8] == b"ftyp":
         (length,) = struct.unpack_from(">I", head)
         brands = [head[at : at + 4] for at in (8, *range(16, min(length, len(head)) - 3, 4))]
-        # A HEIC's first brand is often the general "mif1"; an AVIF's, too.
+        # The first brand of HEIC and AVIF files is often the general "mif1".
         found = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
         return None if brands[0] not in _BRANDS else _AVIF if _AVIF in found else found[0]
     starts = {
@@ -135,7 +135,7 @@ def unread_by_content(head: bytes) -> Unread | None:
 
 
 def unread_by_name(path: PurePath) -> Unread | None:
-    """The kind of a photograph that is not read, by the name; None of hidden files and all others."""
+    """The unsupported kind of a photograph, by its name; None for hidden files and all other names."""
     return None if path.name.startswith(".") else _UNREAD.get(path.suffix.lower())
 
 
@@ -145,7 +145,7 @@ def is_picture(path: PurePath) -> bool:
 
 
 def is_hidden(folder: str) -> bool:
-    """Whether a folder's name says that it has no pictures for people: hidden ones, a file server's thumbnails."""
+    """Whether a folder's name marks it as not meant for users: hidden folders, a file server's thumbnails."""
     return folder.startswith(".") or folder.lower() in _HIDDEN_FOLDERS
 
 
@@ -153,7 +153,7 @@ def count_unread(paths: Iterable[PurePath]) -> list[tuple[str, str]]:
     """Photographs that are not read, one line for each kind.
 
     Returns:
-        The first one's path, and how many there are with what to do: ``("b.HEIC", "3 HEIC photos are not read. …")``.
+        The first one's path, and their number with what to do: ``("b.HEIC", "3 HEIC photos are not read; …")``.
     """
     kinds: dict[Unread, list[PurePath]] = {}
     for path in paths:

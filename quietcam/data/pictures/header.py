@@ -1,4 +1,4 @@
-"""What the header of a picture's file says, in the same form for all formats."""
+"""The header of a picture's file, in the same form for all formats."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Header", "with_exif"]
 
 @dataclass(frozen=True)
 class Header:
-    """What the file tells.
+    """What a file states about its picture.
 
     Attributes:
-        kind: as ``kind_of`` names it; "" where it is none of these, and nothing else is known.
+        kind: a name from ``kind_of``; "" for any other kind, of which nothing else is known.
         width: pixels, as stored.
         height: pixels, as stored.
-        bits: of a channel; 0 where unknown.
+        bits: bits per channel; 0 if unknown.
         orientation: 1 to 8, as Exif defines it; 1 is upright.
         profile: the embedded ICC profile, or nothing.
-        adobe_rgb: whether Exif says Adobe RGB, as cameras write that embed no profile.
-        end: where a JPEG's coded pixels end.
+        adobe_rgb: whether Exif states Adobe RGB, as some cameras do instead of embedding a profile.
+        end: offset of the end of a JPEG's coded pixels.
         unusual: why the picture cannot be used, such as "CMYK" or "3 pages"; or nothing.
         least: the fewest bytes that its coding needs for its pixels, even if all had one color.
     """
@@ -39,7 +39,7 @@ class Header:
     least: int = 0
 
     def excess(self, most: int = MOST_PIXELS) -> str | None:
-        """Why there are too many pixels to decode; None where there are not.
+        """Why there are too many pixels to decode; None if there are not.
 
         Args:
             most: pixels.
@@ -54,15 +54,17 @@ class Header:
         return None
 
     def lack(self, length: int) -> str | None:
-        """Why a file of so many bytes cannot hold all of its pixels, for which a decoder would take the memory; None
-        where it can.
+        """Why a file of ``length`` bytes cannot contain all of its pixels, for which a decoder would reserve memory;
+        None if it can.
         """
         if length < self.least:
-            return f"it claims {self.width}x{self.height} in {length} bytes, which hold no picture of this size"
+            return (
+                f"it claims {self.width}x{self.height} in {length} bytes, which are too few for a picture of this size"
+            )
         return None
 
 
 def with_exif(header: Header, exif: bytes) -> Header:
-    """``header`` and what Exif data tells."""
+    """``header``, completed from Exif data."""
     exif = exif.removeprefix(b"Exif\0\0")
     return replace(header, orientation=exif_orientation(exif), adobe_rgb=is_adobe_rgb(exif))

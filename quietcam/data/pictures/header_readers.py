@@ -1,9 +1,9 @@
-"""Read the header of a picture's file before it is decoded, and check that the whole file is there.
+"""Reads the header of a picture's file before it is decoded, and checks that the file is complete.
 
-Decoders return half a picture, gray below, without an error, and a few bytes may claim more pixels than memory holds.
-So the structure of the file is read first, from its first byte to its last. This finds no flipped bit inside coded
-pixels, except in a PNG, which has checksums. libjpeg reports a hole in a JPEG afterwards, unless the coded blocks fit
-together again behind it, as they may where the hole is short or between progressive scans.
+Decoders return half a picture, with gray below, without an error, and a few bytes may claim more pixels than fit into
+memory. So the structure of the file is read first, from its first byte to its last. This does not find flipped bits
+inside coded pixels, except in a PNG, which has checksums. libjpeg reports a hole in a JPEG afterward, unless the coded
+blocks fit together again after it, as they may if the hole is short or lies between progressive scans.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from quietcam.data.pictures.tiff import ORIENTATION, Directory, read_directories
 
 __all__ = ["glance", "read_header", "read_size"]
 
-# How many times a byte grows at most, by the ways of coding. Codes for faxes, Zstandard and LZMA have no such bound,
-# and neither has lossless WebP: of one color all over, 100 million pixels are 34 bytes.
+# The most pixels or bytes that one coded byte can hold, by coding. Fax codes, Zstandard and LZMA have no such bound,
+# and neither has lossless WebP: 100 million pixels of a single color take 34 bytes.
 _DEFLATE, _LZW, _PACKBITS = 1032, 4096, 128
-_VP8 = 2048  # pixels: of each 16x16 a bit is told at least
+_VP8 = 2048  # pixels: at least one bit for each 16x16
 _RUNS = 256  # pixels: a run of 255 takes two bytes
-_MOST_TILE = 1 << 24  # pixels of a TIFF's tile
+_MOST_TILE = 1 << 24  # pixels in one tile of a TIFF
 
 
 def read_header(content: bytes) -> Header:
     """Read the header of a whole file.
 
     Raises:
-        ValueError: it is cut short or damaged; the text says how.
+        ValueError: the file is cut short or damaged; the text says how.
     """
     kind = kind_of(content)
     if kind is None:
@@ -48,7 +48,7 @@ def glance(content: bytes) -> Header:
     """As ``read_header``, but read only the part of a JPEG before its pixels: cameras end their files in odd ways.
 
     Raises:
-        ValueError: it is cut short or damaged; the text says how.
+        ValueError: the file is cut short or damaged; the text says how.
     """
     if kind_of(content) != "jpeg":
         return read_header(content)
@@ -59,7 +59,7 @@ def glance(content: bytes) -> Header:
 
 
 def read_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height as stored, from the start of a file; None where more of it is needed."""
+    """Width and height as stored, from the start of a file; None if more of the file is needed."""
     kind = kind_of(head)
     header: Header | None = None
     try:
@@ -175,7 +175,7 @@ def _tiff_header(first: Directory) -> Header:
     samples = first.number(277, 1)
     if samples == 2:
         unusual = "gray with transparency"
-    elif samples > 4:  # a decoder would take the memory for all of them
+    elif samples > 4:  # a decoder would reserve memory for all of them
         unusual = f"{samples} channels"
     return Header(
         "tiff",
@@ -203,14 +203,14 @@ def _with_least(first: Directory, header: Header, length: int) -> Header:
         wanted = -(-header.height // rows) if rows else 0
     wanted *= samples if first.number(284, 1) == 2 else 1
     if not wanted or len(offsets) != wanted or len(counts) != wanted:
-        raise ValueError("its rows of pixels are not all there")
+        raise ValueError("some of its rows of pixels are missing")
     if any(not count or offset + count > length for offset, count in zip(offsets, counts, strict=True)):
         raise ValueError("it is cut short")
-    # Of Y, Cb and Cr the latter two may be there for every few pixels only.
+    # Cb and Cr may be stored only once for several pixels.
     row = -(-header.width * header.bits * (1 if first.number(262, 2) == 6 else samples) // 8)
     packing = first.number(259, 1)
     if packing == 1 and sum(counts) < row * header.height:
-        raise ValueError("its rows of pixels are not all there")
+        raise ValueError("some of its rows of pixels are missing")
     grows = {5: _LZW, 8: _DEFLATE, 32946: _DEFLATE, 32773: _PACKBITS}.get(packing, 0)
     return replace(header, least=row * header.height // grows) if grows else header
 
@@ -222,7 +222,7 @@ def _bmp_size(content: bytes) -> Header:
 
 
 def _bmp(content: bytes) -> Header:
-    """Whether all rows lie within the file: as many as the size asks for, or as many bytes as run lengths take."""
+    """Read the header, and check that all rows, or all run lengths, lie within the file."""
     header = _bmp_size(content)
     if not (header.width and header.height):
         raise ValueError("it holds no picture")

@@ -1,4 +1,4 @@
-"""JPEG: its segments and scans (ITU-T T.81, annex B)."""
+"""Reads the segments and scans of a JPEG (ITU-T T.81, annex B)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from quietcam.data.pictures.header import Header, with_exif
 
 __all__ = ["bare_jpeg", "glance_jpeg", "jpeg_tables", "read_jpeg"]
 
-_MOST_SCANS = 100  # of a progressive JPEG, each of which passes over all pixels; encoders write some ten
-_PIXELS_OF_A_BYTE = 1024  # at most: Huffman's shortest code is a bit, one for each 8x8 block, half of them left out
-_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # within coded data, 0xFF stands before 0 or a restart marker alone
+_MOST_SCANS = 100  # in a progressive JPEG each scan covers all pixels; encoders write about ten
+_PIXELS_OF_A_BYTE = (
+    1024  # the most: the shortest Huffman code is one bit per 8x8 block, and half of the blocks may be omitted
+)
+_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # within coded data, only 0 or a restart marker follows 0xFF
 _BETWEEN = 16
 _TABLES = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 
@@ -20,7 +22,7 @@ _TABLES = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0
 def read_jpeg(content: bytes) -> Header:
     """Walk the segments and scans to the end-of-image marker (ITU T.81, annex B).
 
-    The walk steps over an embedded thumbnail with an end marker of its own. Cameras may append data behind the end.
+    Embedded thumbnails, which have their own end marker, are skipped. Cameras may append data after the end.
     """
     header, at = jpeg_tables(content)
     if not header.width:
@@ -40,7 +42,7 @@ def read_jpeg(content: bytes) -> Header:
 
 
 def glance_jpeg(content: bytes) -> Header:
-    """What stands before the first scan: cameras end their pictures in odd ways.
+    """Read only the part before the first scan, since cameras end their pictures in odd ways.
 
     Raises:
         ValueError: it is damaged, or has more scans than any encoder writes.
@@ -51,10 +53,10 @@ def glance_jpeg(content: bytes) -> Header:
 
 
 def bare_jpeg(content: bytes) -> bytes:
-    """A whole JPEG without what may be odd and do no harm: for a decoder that tells the first oddity only.
+    """A whole JPEG without harmless oddities, for a decoder that reports only the first oddity.
 
-    Left are the tables, the frame and the coded pixels; what bytes stand between the segments, and what a sequential
-    scan says of its coefficients, is put right. Colors may be others.
+    It keeps the tables, the frame and the coded pixels. Bytes between segments are removed, and the coefficient range
+    of a sequential scan is corrected. Colors may differ.
     """
     parts, at, sequential = [content[:2]], 2, True
     while at + 4 <= len(content):
@@ -80,12 +82,12 @@ def bare_jpeg(content: bytes) -> bytes:
 
 
 def jpeg_tables(content: bytes) -> tuple[Header, int]:
-    """What stands before the first scan, and where its coded pixels begin; a width of 0 where no frame was found."""
+    """Read the header before the first scan, and the offset of the coded pixels; width 0 if no frame was found."""
     header = Header("jpeg")
     parts: dict[int, bytes] = {}
     at, exif = 2, b""
     while at + 4 <= len(content):
-        if content[at] != 0xFF:  # some webcams leave a byte or two there, which decoders step over
+        if content[at] != 0xFF:  # some webcams leave a byte or two there, which decoders skip
             at = content.find(b"\xff", at, at + _BETWEEN)
             if at < 0:
                 raise ValueError("its segments do not join")
@@ -93,7 +95,7 @@ def jpeg_tables(content: bytes) -> tuple[Header, int]:
         if marker == 0xFF:  # fill byte
             at += 1
             continue
-        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # these have no length, and decoders step over them
+        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # these have no length, and decoders skip them
             at += 2
             continue
         (length,) = struct.unpack_from(">H", content, at + 2)
@@ -105,7 +107,7 @@ def jpeg_tables(content: bytes) -> tuple[Header, int]:
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             bits, height, width, channels = struct.unpack_from(">BHHB", data)
             unusual = "CMYK" if channels == 4 else ""
-            least = 0 if marker > 0xC8 else width * height // _PIXELS_OF_A_BYTE  # arithmetic codes have no least
+            least = 0 if marker > 0xC8 else width * height // _PIXELS_OF_A_BYTE  # arithmetic codes have no minimum
             header = replace(header, bits=bits, height=height, width=width, unusual=unusual, least=least)
         elif marker == 0xDA:
             break

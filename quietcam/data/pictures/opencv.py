@@ -1,7 +1,7 @@
-"""The only calls of OpenCV's readers and writers. A test makes sure that no other module calls them.
+"""Wraps OpenCV's readers and writers. A test ensures that no other module calls them.
 
-OpenCV's video code ends the process (SIGSEGV) where a name is not UTF-8, and its decoders take the memory that a file
-claims. So a name passes here before it gets there, and a picture is decoded only by who has read its header.
+OpenCV's video code crashes (SIGSEGV) if a name is not UTF-8, and its decoders reserve the memory that a file claims to
+need. So names are checked here first, and decoding requires the picture's header.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from quietcam.terminal.printable import printable
 
 __all__ = ["check_frame_size", "decode_image", "is_text", "load_opencv", "open_capture", "open_writer"]
 
-_HEAD = 4096  # bytes of a file that tell its kind, and a PNG's size
+_HEAD = 4096  # bytes of a file that contain its kind, and a PNG's size
 _LONGEST = 4096  # bytes of a path (Linux' PATH_MAX) or a URL
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -44,7 +44,7 @@ def load_opencv() -> Any:
 
 
 def is_text(name: str) -> bool:
-    """Whether OpenCV can take ``name``: it is valid Unicode without NUL, and not longer than a path can be."""
+    """Whether OpenCV can handle ``name``: valid Unicode without NUL, no longer than a path can be."""
     try:
         coded = name.encode()
     except UnicodeEncodeError:  # bytes of another encoding, which Python keeps as lone surrogates
@@ -53,7 +53,7 @@ def is_text(name: str) -> bool:
 
 
 def open_capture(place: Path | str, backend: int, parameters: Sequence[int] = ()) -> Any:
-    """A ``cv2.VideoCapture``, which may not have opened. A file may have any name that the system allows.
+    """Return a ``cv2.VideoCapture``, which may have failed to open. Files may have any name that the system allows.
 
     Args:
         place: a file or a device; or a URL, as text.
@@ -61,7 +61,7 @@ def open_capture(place: Path | str, backend: int, parameters: Sequence[int] = ()
 
     Raises:
         UsageError: the name cannot be given to OpenCV.
-        DataError: it is a picture, which the decoders of video would take the memory for.
+        DataError: it is a picture, for which the video decoders would reserve memory unchecked.
     """
     cv2 = load_opencv()
     with _readable(place) as name:
@@ -70,7 +70,8 @@ def open_capture(place: Path | str, backend: int, parameters: Sequence[int] = ()
 
 
 def open_writer(path: Path, backend: int, codec: int, fps: float, size: tuple[int, int]) -> Any:
-    """A ``cv2.VideoWriter``, which may not have opened. The folder of ``path`` may have any name, its own is text.
+    """Return a ``cv2.VideoWriter``, which may have failed to open. The folder of ``path`` may have any name; the file's
+    own name must be text.
 
     Args:
         size: ``(width, height)`` in pixels.
@@ -84,20 +85,20 @@ def open_writer(path: Path, backend: int, codec: int, fps: float, size: tuple[in
 
 
 def decode_image(content: bytes, header: Header, flags: int, most: int = MOST_PIXELS) -> Any:
-    """The decoder's array; None where it can read none.
+    """Decode to an array; None if the decoder cannot read the picture.
 
     Args:
         content: of the file.
-        header: what ``read_header`` or ``glance`` told of it.
+        header: the result of ``read_header`` or ``glance`` for it.
         flags: of ``cv2.IMREAD_…``.
         most: pixels.
 
     Raises:
-        DataError: the header claims too much, or names no kind that is read.
+        DataError: the header claims too many pixels, or the kind is unsupported.
         cv2.error: OpenCV refuses it.
     """
     if not header.kind:
-        raise DataError("it is of no format that is read")
+        raise DataError("its format is not supported")
     if (why := header.excess(most) or header.lack(len(content))) is not None:
         raise DataError(why)
     return load_opencv().imdecode(np.frombuffer(content, np.uint8), flags)
@@ -111,25 +112,26 @@ def check_frame_size(width: int, height: int, name: str) -> None:
     """
     if width * height > MOST_FRAME_PIXELS or max(width, height) > MOST_SIDE:
         raise DataError(
-            f"Frames have at most {MOST_FRAME_PIXELS // 10**6} million pixels and sides of at most {MOST_SIDE}. "
+            f"Frames must have at most {MOST_FRAME_PIXELS // 10**6} million pixels, and sides of at most "
+            f"{MOST_SIDE} pixels. "
             f"Received: {name} with {width}x{height}. Remedy: scale it down, for example: "
             "ffmpeg -i FILE -vf scale=1920:-2 -crf 10 out.mp4"
         )
 
 
 def _check_no_picture(place: Path | str) -> None:
-    """A picture may be named as a video is. One in an APNG may move; of JPEGs a video may be made."""
+    """Refuse a picture that is named like a video; an APNG may be animated, and several JPEGs may form a video."""
     if not isinstance(place, Path) or not is_file(place):
         return
     try:
         with place.open("rb") as file:
             head = file.read(_HEAD)
-    except OSError:  # its reader says so
+    except OSError:  # the reader reports it
         return
     kind = kind_of(head)
     if kind in ("webp", "tiff", "bmp", "netpbm"):
         raise DataError(
-            f"A video must be one. Received: {place}, a picture of the kind {kind}. Remedy: give it a picture's suffix."
+            f"A video must be a video file. Received: {place}, a {kind} picture. Remedy: give it a picture's suffix."
         )
     size = read_size(head) if kind == "png" else None
     if size is not None:
@@ -138,7 +140,7 @@ def _check_no_picture(place: Path | str) -> None:
 
 @contextlib.contextmanager
 def _readable(place: Path | str) -> Iterator[str]:
-    """A name of ``place`` that OpenCV can take, for as long as the block lasts."""
+    """A name of ``place`` that OpenCV can handle, valid inside the ``with`` block."""
     if is_text(str(place)):
         # A name such as http:clip.mp4 would be taken for a URL.
         yield f"./{place}" if isinstance(place, Path) and not place.is_absolute() else str(place)
@@ -176,6 +178,6 @@ def _writable(path: Path) -> Iterator[str]:
 
 def _refused(place: Path | str) -> UsageError:
     return UsageError(
-        f"A path or URL that OpenCV opens is UTF-8 text of less than {_LONGEST} bytes, without NUL. "
-        f"Received: {printable(str(place))[:200]}. Remedy: rename it, or give another one."
+        f"A path or URL for OpenCV must be UTF-8 text of less than {_LONGEST} bytes, without NUL. "
+        f"Received: {printable(str(place))[:200]}. Remedy: rename the file, or give another one."
     )

@@ -1,7 +1,8 @@
-"""Embedded color profiles: pixels brought to sRGB, as a viewer shows them.
+"""Applies embedded color profiles: converts pixels to sRGB, as a viewer shows them.
 
-Phones write Display P3 and cameras Adobe RGB: by three primaries and a tone curve for each, which numpy turns into
-sRGB here, on the device as on the desktop. Profiles that are tables (scanners, printers) are not applied.
+Phones write Display P3, and cameras Adobe RGB. Both consist of three primaries with a tone curve each, and numpy
+converts them to sRGB here, on the device and on the desktop. Profiles that consist of tables (scanners, printers) are
+not applied.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from quietcam.sensor.srgb import to_shown
 
 __all__ = ["ADOBE_RGB", "Profile", "read_profile", "to_srgb"]
 
-_ROWS = 1 << 19  # pixels turned at a time, so that a large picture needs little memory beside itself
+_ROWS = 1 << 19  # pixels converted at a time, so that a large picture needs little additional memory
 _STEPS = 1 << 16
-_SAME = 1  # steps of 255: profiles that move no color by more are sRGB under another name
+_SAME = 1  # steps of 255: a profile that changes no color by more is treated as sRGB
 
 _Curves = NDArray[np.float32]
 _Matrix = NDArray[np.float64]
@@ -40,7 +41,7 @@ class Profile:
     """How the pixels of a profile are converted to sRGB.
 
     Attributes:
-        name: what the profile calls itself.
+        name: the profile's own name.
         curves: float32 ``(256, C)``: the light, 0 to 1, that a value of each channel stands for; C is 3, or 1 for gray.
         matrix: ``(3, 3)``: that light, in linear sRGB. None for gray.
     """
@@ -75,16 +76,16 @@ def to_srgb(image: Image, profile: Profile) -> Image:
 
 @lru_cache(maxsize=16)
 def read_profile(content: bytes) -> Profile | None:
-    """The profile out of its ICC file (ICC.1:2022), or None where it is not of primaries and curves.
+    """Read a profile from its ICC file (ICC.1:2022); None if it does not consist of primaries and curves.
 
-    Damaged profiles are None, too: the pixels are whole without them.
+    Damaged profiles also give None: the pixels are complete without them.
     """
     try:
         with np.errstate(all="ignore"):
             profile = _read(content)
     except (struct.error, ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError):
         return None
-    # A damaged number may have made any of it meaningless.
+    # A damaged number may have made the result meaningless.
     return profile if profile is not None and np.isfinite(profile.curves).all() else None
 
 

@@ -1,4 +1,4 @@
-"""TIFF's directories: in TIFF files, and in the Exif data that other formats carry."""
+"""Reads TIFF directories, in TIFF files and in the Exif data of other formats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHOLE = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q", 18: "Q"}
 
 @dataclass(frozen=True)
 class Directory:
-    """One directory: what its entries say, by tag.
+    """One directory: its entries by tag.
 
     Attributes:
         data: the bytes that all offsets refer to.
@@ -30,7 +30,7 @@ class Directory:
     entries: dict[int, tuple[int, int, int]]
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The whole numbers of a tag; none where it is not there, of another type, or outside of the file."""
+        """The whole numbers of a tag; empty if the tag is missing, has another type, or lies outside the file."""
         kind, count, at = self.entries.get(tag, (0, 0, 0))
         letter = _WHOLE.get(kind)
         if letter is None or at + count * _SIZES[kind] > len(self.data):
@@ -38,11 +38,11 @@ class Directory:
         return struct.unpack_from(f"{self.order}{count}{letter}", self.data, at)
 
     def number(self, tag: int, default: int) -> int:
-        """The first of them."""
+        """The first number of a tag, or ``default``."""
         return next(iter(self.numbers(tag)), default)
 
     def content(self, tag: int) -> bytes:
-        """The bytes of a tag, whatever its type; none where they do not lie within the file."""
+        """The bytes of a tag of any type; empty if they lie outside the file."""
         kind, count, at = self.entries.get(tag, (0, 0, 0))
         length = count * _SIZES.get(kind, 1)
         return bytes(self.data[at : at + length]) if at + length <= len(self.data) else b""
@@ -52,14 +52,14 @@ def read_directories(data: bytes | memoryview) -> list[Directory]:
     """The chain of directories of a TIFF or BigTIFF file, or of Exif data (TIFF 6.0, section 2).
 
     Raises:
-        ValueError: there is none, or the chain leads out of the data or in a circle.
+        ValueError: there is no directory, or the chain leaves the data or forms a circle.
     """
     order, big, at = _start(data)
     found: list[Directory] = []
     seen: set[int] = set()
     while at:
         if at in seen or len(found) == _MOST_DIRECTORIES:
-            raise ValueError("its directories go in a circle")
+            raise ValueError("its directories form a circle")
         seen.add(at)
         directory, at = _read_one(data, order, at, big=big)
         found.append(directory)
@@ -69,7 +69,7 @@ def read_directories(data: bytes | memoryview) -> list[Directory]:
 
 
 def _start(data: bytes | memoryview) -> tuple[str, bool, int]:
-    """Byte order, whether it is BigTIFF, and where the first directory lies."""
+    """Byte order, whether it is BigTIFF, and the offset of the first directory."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
     if not order or len(data) < 8:
         raise ValueError("no TIFF header")
@@ -80,7 +80,7 @@ def _start(data: bytes | memoryview) -> tuple[str, bool, int]:
 
 
 def _first(exif: bytes) -> Directory:
-    # The second one, of the thumbnail, is often damaged by programs that changed the picture.
+    # The second directory, for the thumbnail, is often damaged by programs that changed the picture.
     order, big, at = _start(exif)
     return _read_one(exif, order, at, big=big)[0]
 
@@ -105,7 +105,7 @@ def _read_one(data: bytes | memoryview, order: str, at: int, *, big: bool) -> tu
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation that Exif data tells, 1 to 8; 1 where it tells none or is damaged."""
+    """The orientation in Exif data, 1 to 8; 1 if it is missing or damaged."""
     try:
         first = _first(exif)
     except ValueError:
@@ -114,12 +114,12 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def upright(orientation: int) -> int:
-    """``orientation`` where it is one, else 1: "as it is stored"."""
+    """``orientation`` if it is valid; else 1, which means "as stored"."""
     return orientation if 1 <= orientation <= 8 else 1
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
-    """Whether Exif data tells Adobe RGB as cameras do: "uncalibrated", with the interoperability index R03."""
+    """Whether Exif data states Adobe RGB as cameras do: "uncalibrated", with the interoperability index R03."""
     try:
         first = _first(exif)
         inner = _read_one(exif, first.order, first.number(_EXIF, 0), big=False)[0]

@@ -1,4 +1,4 @@
-"""Zip archives of pictures, read in place: nothing is unpacked, and a harmful archive is refused."""
+"""Reads pictures in zip archives in place: nothing is unpacked to disk, and a harmful archive is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_TOTAL = 512 << 30
 
 _MOST_PICTURE = 1 << 30  # bytes of one coded picture, which is held in memory
 _MOST_DIRECTORY = 32 << 20  # bytes of the archive's own list of members
-_SMALL = 1 << 20  # bytes of a member too small to do harm, whatever it shrank from
+_SMALL = 1 << 20  # bytes; smaller members are harmless at any ratio
 _TAIL = 22 + 65535  # the end record and the longest comment
 
 
@@ -41,8 +41,8 @@ class Member:
         path: the member's name in it, with slashes.
         stamp: time of change (ns) and length (bytes) of the archive when it was listed.
         size: bytes of the picture's file.
-        crc: CRC-32 of it, as the archive tells.
-        stored: its name as the archive has it, where that differs: with Windows' separators.
+        crc: its CRC-32, as the archive states it.
+        stored: its name in the archive if that differs, as with Windows separators.
     """
 
     archive: Path
@@ -91,7 +91,7 @@ class Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether ``path`` is meant to be a zip archive, by its name or its first bytes."""
+    """Whether ``path`` is a zip archive by its name or its first bytes."""
     if not path.is_file():
         return False
     if path.suffix.lower() == ".zip":
@@ -104,15 +104,15 @@ def is_archive(path: Path) -> bool:
 
 
 def list_members(path: Path) -> list[Member]:
-    """Every file in the archive, sorted by name, once the whole archive was found harmless.
+    """List every file in the archive, sorted by name, after checking that the whole archive is harmless.
 
     Refused, in one line, are: members whose path is absolute or climbs out, links and other special files; more than
     ``MOST_MEMBERS`` members or ``MOST_TOTAL`` bytes, a member of over 1 MiB that grows more than ``MOST_RATIO`` times,
-    members that lie on one another; encrypted members, and names that stand twice.
+    overlapping members, encrypted members, and duplicate names.
 
     Raises:
         UsageError: there is no such file.
-        DataError: it is no whole zip archive, or it is refused.
+        DataError: the file is not a complete zip archive, or it is refused.
     """
     if not path.is_file():
         raise UsageError(f"An archive must be a file that exists. Received: {path}. Remedy: check the path.")
@@ -123,7 +123,7 @@ def list_members(path: Path) -> list[Member]:
     except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
-        what = "a name in it is no text" if isinstance(error, UnicodeDecodeError) else error
+        what = "a name in it is not text" if isinstance(error, UnicodeDecodeError) else error
         raise DataError(
             f"An archive must be a whole zip file. Received: {path} ({what}). Remedy: download it again."
         ) from error
@@ -135,7 +135,7 @@ def list_members(path: Path) -> list[Member]:
         _check_member(path, info)
         name = _readable(info)
         if name in seen:
-            raise _refused(path, f"the name {info.filename!r} stands twice in it")
+            raise _refused(path, f"the name {info.filename!r} is in it twice")
         seen.add(name)
         if not name.endswith("/"):
             stored = "" if name == info.filename else info.filename
@@ -146,8 +146,8 @@ def list_members(path: Path) -> list[Member]:
 def _readable(info: zipfile.ZipInfo) -> str:
     """A member's name with slashes and its own letters.
 
-    Some of Windows' archivers write its separators, which no Unix archiver has in a name; macOS and others write UTF-8
-    without saying so, which then reads as code page 437.
+    Some Windows archivers write Windows separators, which no Unix archiver uses in names. macOS and others write UTF-8
+    without the flag for it, so the name is first decoded as code page 437.
     """
     name = info.filename
     if not info.flag_bits & 0x800 and not name.isascii():
@@ -157,13 +157,13 @@ def _readable(info: zipfile.ZipInfo) -> str:
 
 
 @lru_cache(maxsize=4)
-def _opened(path: Path, stamp: tuple[int, int]) -> zipfile.ZipFile:  # noqa: ARG001  a changed file is opened anew
-    """The archive, open: its list of members is read once a process, not once a picture."""
+def _opened(path: Path, stamp: tuple[int, int]) -> zipfile.ZipFile:  # noqa: ARG001  a changed file is opened again
+    """The open archive. Its list of members is read once per process, not once per picture."""
     return zipfile.ZipFile(path)
 
 
 def _check_directory(path: Path) -> None:
-    """Judge the length of the list of members before it is read (PKWARE's APPNOTE, 4.3.14 and 4.3.16)."""
+    """Check the length of the list of members before it is read (PKWARE's APPNOTE, 4.3.14 and 4.3.16)."""
     with path.open("rb") as file:
         length = file.seek(0, 2)
         start = max(0, length - _TAIL)
@@ -171,19 +171,19 @@ def _check_directory(path: Path) -> None:
         tail = file.read()
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or at + 22 > len(tail):
-            raise zipfile.BadZipFile("it is cut short, or no zip file")
+            raise zipfile.BadZipFile("it is cut short, or not a zip file")
         (size,) = struct.unpack_from("<I", tail, at + 12)
         locator = max(0, start + at - 20)
         file.seek(locator)
         signature, _, offset = struct.unpack("<4sIQ", file.read(20)[:16].ljust(16))
-        if signature == b"PK\x06\x07":  # zip64: the length stands in a record of its own
+        if signature == b"PK\x06\x07":  # zip64: the length is in a separate record
             file.seek(min(offset, length))
             record = file.read(56)
             if record[:4] != b"PK\x06\x06" or len(record) < 56:
                 raise zipfile.BadZipFile("its end record is damaged")
             (size,) = struct.unpack_from("<Q", record, 40)
     if size > _MOST_DIRECTORY:
-        raise _refused(path, f"its list of members alone takes {size / 2**20:.0f} MiB; {_MOST_DIRECTORY >> 20} allowed")
+        raise _refused(path, f"its list of members takes {size / 2**20:.0f} MiB; {_MOST_DIRECTORY >> 20} allowed")
 
 
 def _check_sizes(path: Path, infos: list[zipfile.ZipInfo], length: int) -> None:
@@ -199,19 +199,19 @@ def _check_sizes(path: Path, infos: list[zipfile.ZipInfo], length: int) -> None:
     if total > _SMALL and total > MOST_RATIO * length:
         raise _refused(path, f"it would grow {total / length:.0f} times; {MOST_RATIO} allowed")
     if sum(info.compress_size for info in infos) > length:
-        raise _refused(path, "its members lie on one another")
+        raise _refused(path, "its members overlap")
 
 
 def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
     name = info.filename
-    # Windows' separators and drives too: the archive may be carried there.
+    # Windows separators and drives too: the archive may be opened on Windows later.
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or (len(parts[0]) > 1 and parts[0][1] == ":"):
-        raise _refused(path, f"{name!r} leads out of it")
-    # Of Unix archivers alone the upper half holds the kind of file; 0 is "not told".
+        raise _refused(path, f"{name!r} points outside of it")
+    # Only Unix archivers store the kind of file in the upper half; 0 means "not stated".
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        what = "a link" if kind == stat.S_IFLNK else "no plain file"
+        what = "a link" if kind == stat.S_IFLNK else "not a plain file"
         raise _refused(path, f"{name!r} is {what}")
     if info.flag_bits & 1:
         raise _refused(path, f"{name!r} is encrypted")

@@ -1,4 +1,4 @@
-"""What lies in a data set: every picture and every file of blocks in a folder, an archive or a .mat file."""
+"""Lists the contents of a data set: every picture and every file of blocks in a folder, an archive or a .mat file."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Contents", "list_contents"]
 
 @dataclass(frozen=True)
 class Contents:
-    """What a data set is made of; no picture has been opened.
+    """The contents of a data set, found without opening a picture.
 
     Attributes:
-        root: the data set's own name: of the folder, or of the file without its suffix.
-        entries: pictures that have a file of their own, in a folder or an archive.
+        root: the data set's name: that of its folder, or of its file without suffix.
+        entries: pictures with a file each, in a folder or an archive.
         arrays: SIDD's blocks, many pictures in one file.
         unread: photographs in formats that are not read.
-        problems: what could not be listed, and why.
+        problems: folders and files that could not be listed, and why.
     """
 
     root: str
@@ -70,7 +70,7 @@ def list_contents(path: Path) -> Contents:
 
 
 def _walk(folder: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Every photograph and file of blocks below ``folder``, links followed, hidden folders and macOS's left out."""
+    """Every photograph and file of blocks below ``folder``. Follows links; skips hidden folders and those of macOS."""
 
     def unreadable(error: OSError) -> None:
         problems.append(Problem("unreadable", str(error.filename), f"the folder cannot be read ({error.strerror})"))
@@ -100,7 +100,7 @@ def _members(path: Path, problems: list[Problem], unread: list[PurePath]) -> Ite
         elif unread_by_name(inside) is not None:
             unread.append(inside)
         elif is_blocks_file(inside):
-            problems.append(Problem("unreadable", member.path, "blocks are not read in an archive: unpack it"))
+            problems.append(Problem("unreadable", member.path, "blocks cannot be read inside an archive: unpack it"))
 
 
 def _blocks_in(file: Path, folder: Path, problems: list[Problem]) -> list[Blocks]:

@@ -1,4 +1,4 @@
-"""The groups of a score: phone, ISO and brightness, as far as they are known from a pair's name and picture."""
+"""Groups pairs for scores: by phone, ISO and brightness, if these are known from a pair's name and picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ORDER = ("up to", "101-", "401-", "1601-", "above", "low", "normal", "high", "d
 
 
 def groups_of(pair: Pair, clean: Image) -> list[Group]:
-    """The groups of a picture. What a name does not tell is left out; brightness is then measured on ``clean``."""
+    """The groups of a picture. Facts missing in its name are left out; brightness is then measured on ``clean``."""
     instance = pair.instance
     if instance is None:
         mean = float(to_gray(clean).mean())
@@ -31,7 +31,7 @@ def groups_of(pair: Pair, clean: Image) -> list[Group]:
 
 
 def iso_bucket(iso: int) -> str:
-    """Two stops a bucket: ``up to 100``, ``101-400``, ``401-1600``, ``1601-6400``, ``above 6400``."""
+    """The ISO bucket, two stops wide:  ``up to 100``, ``101-400``, ``401-1600``, ``1601-6400``, ``above 6400``."""
     low = 0
     for edge in _ISO_EDGES:
         if iso <= edge:
@@ -41,6 +41,6 @@ def iso_bucket(iso: int) -> str:
 
 
 def group_order(group: Group) -> tuple[str, int, str]:
-    """To sort by: ascending where values have an order, else by name."""
+    """Sort key of a group: ascending if values have an order, otherwise by name."""
     kind, value = group
     return kind, next((place for place, start in enumerate(_ORDER) if value.startswith(start)), 0), value

@@ -1,4 +1,4 @@
-"""Which pictures of a data set have identical pixels, whatever their names and formats."""
+"""Finds pictures of a data set with identical pixels, independent of their names and formats."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _WIDEST = 1 << 15
 
 
 def find_identical(places: Iterable[Place]) -> list[list[Place]]:
-    """The places that hold identical pixels, as lists of two and more.
+    """Lists of two or more places with identical pixels.
 
-    A PNG's first row is cheap to decode, and only pictures with equal first rows are decoded whole. Files that are no
-    pictures are compared byte for byte.
+    A PNG's first row is cheap to decode, and only pictures with equal first rows are fully decoded. Files that are not
+    pictures are compared byte by byte.
 
     Raises:
         DataError: a file cannot be read.
@@ -43,7 +43,7 @@ def find_identical(places: Iterable[Place]) -> list[list[Place]]:
 
 
 def picture_sha256(image: Image) -> str:
-    """SHA-256 of a picture's size and pixels, uint8 ``(H, W, 3)``: equal for equal pictures alone."""
+    """SHA-256 of a picture's size and pixels, uint8 ``(H, W, 3)``: equal only for equal pictures."""
     digest = hashlib.sha256(struct.pack(">II", *image.shape[:2]))
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
@@ -88,7 +88,7 @@ def _read_bytes(place: Place, count: int = -1) -> bytes:
 
 
 def _png_first_row(head: bytes) -> bytes | None:
-    """The key of a PNG's first row, from the file's first bytes; None where it is no plain 8-bit RGB or gray PNG.
+    """The key of a PNG's first row, from the file's first bytes; None if it is not a plain 8-bit RGB or gray PNG.
 
     PNG specification, sections 5.3, 7 and 9: the first row has nothing above it, so "Up" changes nothing, "Paeth" is
     "Sub", and "Average" takes half of what stands to the left.

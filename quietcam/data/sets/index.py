@@ -1,4 +1,4 @@
-"""What is in a data set and what is wrong with it: every picture is opened once, one pair at a time in memory.
+"""Reports the contents and the problems of a data set: opens every picture once, one pair at a time in memory.
 
 The report as JSON (``quietcam data index DATA --json FILE``)::
 
@@ -50,8 +50,8 @@ KINDS = (
     *("missing twin", "ambiguous", "unreadable", "not read", "size"),
     *("different pictures", "misregistered", "duplicate"),
 )
-"""What can be wrong. "ambiguous": a name stands twice. "not read": photographs in formats such as HEIC. "size": twins
-of different sizes. "different pictures": twins that do not show the same. "duplicate": identical pictures under two
+"""Kinds of problems. "ambiguous": a name occurs twice. "not read": photographs in formats such as HEIC. "size": twins
+of different sizes. "different pictures": twins that show different scenes. "duplicate": identical pictures under two
 names, or a noisy picture equal to its twin."""
 
 MAX_SHIFT = 0.5
@@ -63,7 +63,7 @@ _SMALLEST = 16  # pixels of a side: smaller pictures cannot be registered
 
 @dataclass(frozen=True)
 class PairFacts:
-    """What was measured of one pair. Units are in the module's docstring."""
+    """The measurements of one pair. Units are in the module's docstring."""
 
     pair: Pair
     width: int
@@ -123,7 +123,7 @@ class DataIndex:
         }
 
     def sizes(self) -> dict[str, int]:
-        """How many pairs have which size, the most frequent first."""
+        """The number of pairs of each size, the most frequent first."""
         return dict(Counter(f"{facts.width}x{facts.height}" for facts in self.facts).most_common())
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def summarize(facts: Iterable[PairFacts]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads pairs, and keeps what was wrong and which picture was read where."""
+    """Reads pairs, and records problems and which picture was read from where."""
 
     def __init__(self, max_shift: float, problems: list[Problem]) -> None:
         self.problems = problems
@@ -205,7 +205,7 @@ class _Reader:
         self._seen: dict[str, list[tuple[str, str, str]]] = {}
 
     def read(self, name: str, place: Place, side: str, scene: str) -> Image | None:
-        """A picture, or None and a problem."""
+        """Read a picture; on failure record a problem and return None."""
         try:
             picture = read_picture(place)
         except (DataError, UsageError) as error:
@@ -215,7 +215,7 @@ class _Reader:
         return picture
 
     def measure(self, pair: Pair) -> PairFacts | None:
-        """Measure a pair; None where it cannot be used."""
+        """Measure a pair; None if it cannot be used."""
         noisy = self.read(pair.name, pair.noisy, "noisy", pair.scene)
         clean = self.read(pair.name, pair.clean, "clean", pair.scene)
         if noisy is None or clean is None:
@@ -243,7 +243,7 @@ class _Reader:
             )
             self.problems.append(Problem("misregistered", pair.name, detail))
         elif likeness is not None and likeness < _LEAST_LIKENESS:
-            detail = f"the two sides do not show the same (correlation {likeness:.2f})"
+            detail = f"the two sides show different scenes (correlation {likeness:.2f})"
             self.problems.append(Problem("different pictures", pair.name, detail))
         return shift
 
@@ -257,7 +257,9 @@ class _Reader:
                 more = f" and {len(others) - 3} more" if len(others) > 3 else ""
                 scenes = sorted({scene for _, _, scene in places})
                 apart = f"; a split keeps scenes {' '.join(scenes[:6])} on one side" if len(scenes) > 1 else ""
-                problems.append(Problem("duplicate", name, f"its {side} picture is that of {listed}{more} too{apart}"))
+                problems.append(
+                    Problem("duplicate", name, f"its {side} picture is identical to that of {listed}{more}{apart}")
+                )
         return problems
 
 

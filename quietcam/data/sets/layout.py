@@ -1,4 +1,4 @@
-"""The names that a user gave to the noisy and the clean side of a data set, and the file that keeps them."""
+"""Stores and reads a user's own names for the noisy and the clean side of a data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 LAYOUT = "quietcam-layout.json"
-"""The file of the names of the sides: in the folder, or with the name of an archive in front."""
+"""Name of the file with the names of the sides: in the folder, or next to an archive, prefixed with its name."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Layout:
             pattern = getattr(self, side)
             if not re.sub(r"[*/\s]", "", pattern):
                 raise UsageError(
-                    f"`{side}` is a folder's name, or a pattern with * for what both files of a pair share. "
+                    f"`{side}` is a folder's name, or a pattern in which * stands for the part that both files of a "
+                    f"pair share. "
                     f"Received: {pattern!r}. Remedy: for example `noisy` low and `clean` high."
                 )
         if self.noisy.lower() == self.clean.lower():
@@ -65,7 +66,7 @@ class Layout:
         return found
 
     def side_and_name(self, path: PurePath) -> tuple[str, str] | None:
-        """The side of a picture and the name of its pair; None where it is on none.
+        """The side of a picture and the name of its pair; None if it is on neither side.
 
         Raises:
             UsageError: it is on both.
@@ -91,7 +92,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def inside(data: Path, pattern: str) -> str:
-    """A side's name relative to ``data``: a shell that completes names puts the path of ``data`` in front."""
+    """A side's name relative to ``data``: shell completion may have added the path of ``data`` in front."""
     path = PurePath(pattern)
     if path == data or not path.is_relative_to(data):
         return pattern
@@ -107,7 +108,7 @@ def read_layout(data: Path) -> Layout | None:
     """The layout that ``write_layout`` kept, or None.
 
     Raises:
-        DataError: the file is not as it wrote it.
+        DataError: the file is not in that form.
     """
     path = layout_file(data)
     if not path.is_file():

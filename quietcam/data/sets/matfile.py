@@ -1,9 +1,9 @@
-"""SIDD's blocks in MATLAB files: 40 pictures of 32 blocks each, noisy in one file, clean in another.
+"""Reads SIDD's blocks in MATLAB files: 40 pictures of 32 blocks each, noisy in one file, clean in another.
 
 ``ValidationNoisyBlocksSrgb.mat`` and ``ValidationGtBlocksSrgb.mat`` hold one variable each, named as the file, uint8
-``(pictures, blocks, H, W, 3)``: 40, 32, 256, 256, 3. ``BenchmarkNoisyBlocksSrgb.mat`` is like them and has no clean
-twin that is public. MATLAB 5 files are read with scipy, whole; MATLAB 7.3 files are HDF5, which keeps MATLAB's axes in
-reverse order, and are read with h5py, a picture's blocks at a time.
+``(pictures, blocks, H, W, 3)``: 40, 32, 256, 256, 3. ``BenchmarkNoisyBlocksSrgb.mat`` is like them, but its clean
+twin was never published. MATLAB 5 files are read with scipy, whole; MATLAB 7.3 files are HDF5, which keeps MATLAB's
+axes in reverse order, and are read with h5py, a picture's blocks at a time.
 
 SIDD+'s ``siddplus_valid_noisy_srgb.mat`` and ``siddplus_valid_gt_srgb.mat`` have one axis less: pictures, H, W, 3.
 """
@@ -113,7 +113,7 @@ def read_blocks(path: Path) -> list[Blocks]:
 
     Raises:
         UsageError: there is no such file.
-        DataError: it is no whole MATLAB file, or holds no such array: the variables that it does hold are named.
+        DataError: the file is not a complete MATLAB file, or has no such array; the message lists its variables.
         MissingExtraError: scipy or h5py is not installed.
     """
     if not path.is_file():
@@ -125,7 +125,7 @@ def read_blocks(path: Path) -> list[Blocks]:
         if match := _VARIABLE.fullmatch(variable):
             if not _is_pictures(shape, kind, 5):
                 raise DataError(
-                    "SIDD's blocks are uint8 of shape (pictures, blocks, height, width, 3), 1 GiB at most. "
+                    "SIDD's blocks are uint8 of shape (pictures, blocks, height, width, 3), at most 1 GiB. "
                     f"Received: {path}, {variable} is {kind} {shape}. Remedy: download the sRGB blocks again."
                 )
             found.append(Blocks(path, variable, match[1], "noisy" if match[2] == "Noisy" else "clean", shape))
@@ -146,7 +146,7 @@ def read_blocks(path: Path) -> list[Blocks]:
 
 
 def swap_sides(name: str) -> str:
-    """For "ValidationNoisyBlocksSrgb.mat" "ValidationGtBlocksSrgb.mat", and the reverse; case is kept."""
+    """Change "ValidationNoisyBlocksSrgb.mat" to "ValidationGtBlocksSrgb.mat", or back; keep the case of letters."""
     twins = {"Noisy": "Gt", "NOISY": "GT", "noisy": "gt"}
     for noisy, clean in (*twins.items(), *((clean, noisy) for noisy, clean in twins.items())):
         if noisy in name:
@@ -175,7 +175,7 @@ def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
                 _check_inner(item)
                 shape = item.shape if _is_numpy_order(item.shape) else item.shape[::-1]
                 found[str(name)] = (tuple(map(int, shape)), str(item.dtype))
-            elif not name.startswith("#"):  # MATLAB keeps things of its own there
+            elif not name.startswith("#"):  # MATLAB keeps internal data there
                 found[str(name)] = ((), "group")
     return found
 
@@ -197,34 +197,34 @@ def _blocks_of(path: Path, variable: str, picture: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def _whole_array(path: Path, variable: str) -> NDArray[np.uint8]:
-    """A MATLAB 5 variable: packed in one stream, so it is read once and kept, the noisy and the clean one."""
+    """A MATLAB 5 variable. It is packed in one stream, so both sides are read once each and cached."""
     array: NDArray[np.uint8] = _scipy_io().loadmat(str(path), variable_names=[variable])[variable]
     return array
 
 
 def _check_link(file: Any, name: str) -> None:
-    """Refuse a name that leads to something else, as HDF5 has it: another name, another file."""
+    """Refuse an HDF5 link, which leads to another name or another file."""
     if not isinstance(file.get(name, getlink=True), _h5py().HardLink):
         raise ValueError(f"{name} is a link")
 
 
 def _check_inner(stored: Any) -> None:
-    """Refuse pixels that lie in another file, and pieces that unpack to more than any picture."""
+    """Refuse pixels in another file, and pieces that unpack to more than any picture."""
     if stored.external or stored.is_virtual:
-        raise ValueError("its pixels lie in another file")
+        raise ValueError("its pixels are in another file")
     if stored.chunks is not None and math.prod(stored.chunks) * stored.dtype.itemsize > _MOST_PIECE:
         raise ValueError("it is packed in pieces that are too large")
 
 
 def _is_numpy_order(shape: tuple[int, ...]) -> bool:
-    """Whether the colors come last in the file, as when Python wrote it; MATLAB's own come first."""
+    """Whether the color axis is last, as in files that Python wrote; in MATLAB's files it is first."""
     return len(shape) in (4, 5) and shape[-1] == 3 and shape[0] != 3
 
 
 def _is_hdf5(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(520)
-    # MATLAB 7.3 puts 512 bytes of its own in front.
+    # MATLAB 7.3 writes a header of 512 bytes first.
     return head.startswith(b"\x89HDF\r\n\x1a\n") or head[512:] == b"\x89HDF\r\n\x1a\n"
 
 
@@ -246,7 +246,7 @@ def _h5py() -> Any:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say of whatever the readers raise on a damaged file that it is damaged."""
+    """Turn any error of the readers on a damaged file into a DataError."""
     kinds: tuple[type[Exception], ...] = (
         *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, RuntimeError),
         *(MemoryError, OverflowError, zlib.error),

@@ -1,4 +1,4 @@
-"""The noisy pictures of a data set, with or without clean twins: the pictures for calibration."""
+"""Finds the noisy pictures of a data set, with or without clean twins, for calibration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quietcam.files.strict_json import read_object
 __all__ = ["CAPTURE", "NoisyPicture", "NoisySet", "find_noisy", "noisy_of_pairs"]
 
 CAPTURE = "capture.json"
-"""Beside captured frames: where they come from, and whether the camera denoised them itself."""
+"""File next to captured frames that records their source, and whether the camera denoised them itself."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class NoisySet:
 
 
 def find_noisy(path: Path, side: str = "all") -> NoisySet:
-    """All noisy pictures of a data set, without opening one.
+    """Find all noisy pictures of a data set, without opening one.
 
     These are the noisy sides of pairs, where ``find_pairs`` finds any; else SIDD's noisy blocks without a twin; else
     the pictures directly in the folder, or in a ``noisy`` folder in it.
@@ -110,6 +110,6 @@ def _told_by_capture(folder: Path) -> dict[str, Any] | None:
         return {key: told[key] for key in keys}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{CAPTURE} must be as `quietcam capture` wrote it. Received: {path}, which is not. "
-            "Remedy: capture again, or remove that file: the pictures alone will do."
+            f"{CAPTURE} must have the form that `quietcam capture` writes. Received: {path}, which has not. "
+            "Remedy: capture again, or remove that file: the pictures are enough."
         ) from error

@@ -1,4 +1,4 @@
-"""Pairs of a noisy picture and its clean twin, found in the folders, archives and block files that people have."""
+"""Finds pairs of a noisy picture and its clean twin in folders, archives and block files."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Pair:
     """One noisy picture and its clean twin.
 
     Attributes:
-        name: unique in its data set; starts with the instance's name where that is known.
+        name: unique in its data set; starts with the instance's name if that is known.
         noisy: where the noisy picture is read from.
         clean: where the clean picture is read from.
-        instance: what SIDD's name of it says, or None.
-        group: name of the pairs that it may share a scene with, where ``instance`` is None; or None. All of SIDD's
+        instance: the facts in its SIDD name, or None.
+        group: name of the pairs with which it may share a scene, if ``instance`` is None; or None. All of SIDD's
             validation blocks are one group: some of its pictures show one scene, and the files do not say which.
     """
 
@@ -56,32 +56,32 @@ class Pair:
 
     @property
     def scene(self) -> str:
-        """SIDD's scene number, "001"; else the group; else the pair's own name."""
+        """SIDD's scene number, "001"; without it the group; without that the pair's own name."""
         return self.instance.scene if self.instance else self.group or self.name
 
     @property
     def phone(self) -> str | None:
-        """SIDD's two letters of the phone that took it, "S6"; None where its name does not tell."""
+        """SIDD's two letters for the phone that took it, "S6"; None if its name does not state it."""
         return self.instance.phone if self.instance else None
 
     @property
     def iso(self) -> int | None:
-        """The ISO number that it was taken at; None where its name does not tell."""
+        """Its ISO number; None if its name does not state it."""
         return self.instance.iso if self.instance else None
 
     def read(self) -> tuple[Image, Image]:
-        """Read both pictures: noisy, clean, each uint8 ``(H, W, 3)`` RGB, of one size.
+        """Read both pictures: noisy, clean, each uint8 ``(H, W, 3)`` RGB, of the same size.
 
         Raises:
-            DataError: one cannot be used, or their sizes differ.
-            UsageError: one is gone.
+            DataError: one of them cannot be used, or their sizes differ.
+            UsageError: one of them no longer exists.
         """
         noisy, clean = read_picture(self.noisy), read_picture(self.clean)
         if noisy.shape != clean.shape:
             raise DataError(
-                f"A noisy picture and its clean twin must have one size. Received: {self.name}, noisy "
+                f"A noisy picture and its clean twin must have the same size. Received: {self.name}, noisy "
                 f"{noisy.shape[1]}x{noisy.shape[0]} and clean {clean.shape[1]}x{clean.shape[0]}. "
-                "Remedy: crop both to the same region, or take them out."
+                "Remedy: crop both to the same region, or remove them from the data."
             )
         return noisy, clean
 
@@ -105,14 +105,14 @@ class PairList:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a data set holds, before a picture is opened.
+    """The contents of a data set, found without opening a picture.
 
     Attributes:
         pairs: sorted by name.
         noisy_only: names and places of pictures whose clean twins were not published (SIDD's benchmark).
         problems: what had to be skipped, and why.
         folders: how many pictures are directly in each folder.
-        sides: the names of the sides, for an error, where a user gave them.
+        sides: the names of the sides for an error message, if a user gave them.
     """
 
     pairs: list[Pair]
@@ -134,8 +134,8 @@ def find_pairs(path: Path, layout: Layout | None = None) -> PairList:
       instance's number in front;
     - twins in one folder that differ in such a word, as PolyU's ``x_Real.JPG`` and ``x_mean.JPG``.
 
-    Where ``quietcam data index`` kept a user's own names of the sides, these count instead. In a folder, ``.mat``
-    files of SIDD's blocks too.
+    If ``quietcam data index`` has kept a user's own names of the sides, these replace the usual ones. A folder may also
+    contain ``.mat`` files of SIDD's blocks.
 
     Raises:
         UsageError: there is no such data set.
@@ -164,7 +164,7 @@ def list_data(path: Path, layout: Layout | None = None) -> Listing:
     path = Path(path)
     if layout is not None and path.suffix.lower() == ".mat":
         raise UsageError(
-            f"`noisy` and `clean` are for folders and archives. Received: {path}, a .mat file. Remedy: leave both out."
+            f"`noisy` and `clean` apply to folders and archives. Received: {path}, a .mat file. Remedy: leave both out."
         )
     contents = list_contents(path)
     problems = contents.problems
@@ -184,14 +184,12 @@ def list_data(path: Path, layout: Layout | None = None) -> Listing:
 def _join_blocks(
     arrays: list[Blocks], root: Path, problems: list[Problem]
 ) -> tuple[list[Pair], list[tuple[str, Place]]]:
-    """Pairs of blocks from arrays that lie in one folder; those that never had a clean twin."""
+    """Join the arrays of blocks in one folder to pairs; also return the blocks that never had a clean twin."""
     sets: dict[tuple[Path, str], dict[str, Blocks]] = {}
     for array in arrays:
         sides = sets.setdefault((array.file.parent, array.dataset), {})
         if array.side in sides:
-            problems.append(
-                Problem("ambiguous", array.file.name, f"{array.variable} stands in two files of the folder")
-            )
+            problems.append(Problem("ambiguous", array.file.name, f"{array.variable} is in two files of the folder"))
         sides.setdefault(array.side, array)
     pairs: list[Pair] = []
     noisy_only: list[tuple[str, Place]] = []
@@ -226,7 +224,7 @@ def _join(name: str, sides: Sides, root: str, problems: list[Problem]) -> Pair |
     if doubled is not None:
         listed = " and ".join(str(entry.path) for entry in sides[doubled][:2])
         ambiguous = any(len({entry.path.parent for entry in entries}) < len(entries) for entries in sides.values())
-        what = "which one is meant is not known" if ambiguous else "one place is used"
+        what = "and it is unknown which one is meant" if ambiguous else "of which one is used"
         detail = f"{len(sides[doubled])} {doubled} pictures of that name, {what} ({listed})"
         problems.append(Problem("ambiguous", name, detail))
         if ambiguous:
@@ -241,18 +239,22 @@ def nothing_left(path: Path, listing: Listing) -> DataError:
     """Why ``path`` holds no pair, as the error to raise."""
     problems = [str(problem) for problem in listing.problems]
     archive = next((file for file in sorted(path.glob("*.zip")) if path.is_dir()), None)
-    remedy = f"give the archive itself, {archive}." if archive else "arrange the pictures so, or give another folder."
+    remedy = (
+        f"give the archive itself, {archive}."
+        if archive
+        else "arrange the pictures in this way, or give another folder."
+    )
     if problems:
         received = f"{path}, where all {len(problems)} had to be skipped: {list_problems(problems)}"
     elif listing.noisy_only:
         received = f"{path}, {len(listing.noisy_only)} noisy pictures whose clean twins were never published"
         remedy = "give SIDD's validation blocks, which have them."
     elif side_of_folder(path.resolve().name) is not None:
-        received = f"{path}, one side alone"
+        received = f"{path}, which is only one side"
         remedy = "give the folder above it."
     elif listing.folders:
         listed = ", ".join(f"{folder}/ ({count})" for folder, count in sorted(listing.folders.items())[:8])
-        none = f"where no picture is on a side by {listing.sides}" if listing.sides else "with none"
+        none = f"where no picture matches {listing.sides}" if listing.sides else "with none"
         received = f"{path}, {none}; its pictures lie in {listed}"
         remedy = f"name its two sides: quietcam data index {shlex.quote(str(path))} --noisy FOLDER --clean FOLDER"
     else:

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, and how it is told."""
+"""Problems: what is wrong with a data set, and how it is reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Problem:
     """One thing that is wrong with a data set.
 
     Attributes:
-        kind: "missing twin", "ambiguous", "unreadable", "not read" or "size"; ``quietcam.data.sets.index`` knows more.
+        kind: "missing twin", "ambiguous", "unreadable", "not read" or "size"; ``quietcam.data.sets.index`` has further
+            kinds.
         name: of the pair, the picture or the folder.
         detail: what is wrong.
     """
@@ -30,7 +31,7 @@ class Problem:
 
 
 def log_problems(problems: list[str], where: str) -> None:
-    """Log once how many were skipped, and the first few; nothing when there are none."""
+    """Log in one record how many pictures were skipped, and the first few; nothing if there are none."""
     if problems:
         log.warning("Skipped %d %s:", len(problems), where)
         for problem in problems[:_SHOWN]:

@@ -1,8 +1,8 @@
-"""How far a noisy picture is shifted against its clean twin: phase correlation to a fraction of a pixel, in numpy.
+"""Measures the shift between a noisy picture and its clean twin: phase correlation to a fraction of a pixel, in numpy.
 
 The normalized cross-power spectrum of two pictures, one shifted against the other, is a plane wave whose inverse
 transform peaks at the shift (Kuglin and Hines, "The phase correlation image alignment method", 1975). Noise fills the
-frequencies in which the scene is weak, so each frequency counts by the scene's share of its power, as in Wiener's
+frequencies in which the scene is weak, so each frequency is weighted by the scene's share of its power, as in a Wiener
 filter. Around the highest pixel the transform is evaluated on a finer grid by two matrix products (Guizar-Sicairos,
 Thurman, Fienup, "Efficient subpixel image registration algorithms", 2008).
 """
@@ -22,7 +22,7 @@ from quietcam.image import Image
 __all__ = ["LARGEST_ERROR", "Shift", "find_likeness", "find_shift", "spread_tiles"]
 
 TILE = 512
-"""Side of a tile that one transform takes, in pixels. A shift of up to half of it can be found."""
+"""Side in pixels of the tile that one transform covers. It can find shifts of up to half of this."""
 
 LARGEST_ERROR = 0.1
 """Pixels, one standard deviation: a shift with a larger error counts as unknown."""
@@ -30,25 +30,25 @@ LARGEST_ERROR = 0.1
 _TILES_A_SIDE = 3
 _BLOCK = 16
 _FLAT = 6.0  # steps of 255: noise of 100 leaves 3.6 in a block's mean
-_FINE = 50  # places a pixel
-_REACH = 0.75  # pixels looked at around the highest one
+_FINE = 50  # grid positions per pixel
+_REACH = 0.75  # pixels searched around the highest one
 _WINDOW_SPREAD = 1.5**2  # Hann's equivalent noise bandwidth, squared: how many frequencies move together
 _ROUNDING = 3.0 / 12.0  # variance of rounding to 255 steps, times what its single frequencies scatter
-_LEAST_VOICES = 15.0  # frequencies that decide: fewer agree by chance
-_LEAST_HEIGHT = 0.08  # of the peak; 1 where two pictures differ by a shift alone, real pairs have 0.14 to 1
-_CONJUGATES = 2.0  # and each stands twice in the spectrum of a real picture
+_LEAST_VOICES = 15.0  # effective number of frequencies; fewer may agree by chance
+_LEAST_HEIGHT = 0.08  # of the peak; it is 1 if two pictures differ only by a shift; real pairs have 0.14 to 1
+_CONJUGATES = 2.0  # each frequency occurs twice in the spectrum of real values
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far the noisy picture lies to the right of, and below, its clean twin.
+    """How far the noisy picture is shifted to the right and down, compared with its clean twin.
 
     Attributes:
         x: pixels to the right.
         y: pixels down.
-        error: standard deviation in pixels, in the direction that is known worst; infinity where the shift is unknown.
-        distance: length of the known part of the shift in pixels: stripes tell only the shift across them. None where
-            the shift is unknown.
+        error: standard deviation in pixels, in the least certain direction; infinity if the shift is unknown.
+        distance: length of the known part of the shift in pixels: stripes show only the shift across them. None if the
+            shift is unknown.
     """
 
     x: float
@@ -58,17 +58,16 @@ class Shift:
 
 
 def find_shift(noisy: Image, clean: Image) -> Shift:
-    """The shift of ``noisy`` against ``clean``, both uint8 ``(H, W, C)``.
+    """Measure the shift of ``noisy`` compared with ``clean``, both uint8 ``(H, W, C)``.
 
-    Of a large picture, up to nine tiles of 512x512, spread over it, are used together, so it takes no more time and
-    memory than a small one.
+    For a large picture, up to nine tiles of 512x512, spread over it, are used together, so time and memory are bounded.
 
     Raises:
         DataError: the shapes differ, or a side is under 16 pixels.
     """
     if noisy.shape != clean.shape or min(noisy.shape[:2]) < 16:
         raise DataError(
-            "A shift is found between pictures of one size, at least 16x16 pixels. "
+            "To find a shift, both pictures must have the same size, at least 16x16 pixels. "
             f"Received: {noisy.shape} and {clean.shape}."
         )
     cross, weight = _spectra(noisy, clean)
@@ -88,9 +87,9 @@ def find_shift(noisy: Image, clean: Image) -> Shift:
 
 
 def find_likeness(noisy: Image, clean: Image) -> float | None:
-    """Correlation of two pictures' 16x16 block means, from -1 to 1: little noise is left in these, and no fine shift.
+    """Correlation of two pictures' 16x16 block means, from -1 to 1. Noise and small shifts hardly affect block means.
 
-    None where the clean picture is too flat for it to mean anything. A true pair has 0.9 and more.
+    None if the clean picture is too uniform for a meaningful result. True pairs have 0.9 or more.
     """
     means: list[list[NDArray[np.float64]]] = [[], []]
     for place in spread_tiles(noisy.shape):
@@ -106,7 +105,7 @@ def find_likeness(noisy: Image, clean: Image) -> float | None:
 
 
 def spread_tiles(shape: tuple[int, ...], size: int = TILE, a_side: int = _TILES_A_SIDE) -> list[tuple[slice, slice]]:
-    """Up to ``a_side ** 2`` tiles of ``size``, evenly spread over ``(H, W, …)`` without overlap; a small side whole."""
+    """Up to ``a_side ** 2`` tiles of ``size``, evenly spread over ``(H, W, …)``; they do not overlap."""
     axes = []
     for length in shape[:2]:
         count = min(a_side, max(1, length // size))
@@ -117,19 +116,19 @@ def spread_tiles(shape: tuple[int, ...], size: int = TILE, a_side: int = _TILES_
 
 
 def _spectra(noisy: Image, clean: Image) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """The cross-power summed over tiles, and each frequency's share of scene, 0 to 1: what it counts."""
+    """The cross-power summed over tiles, and each frequency's weight: the scene's share of its power, 0 to 1."""
     sums: list[NDArray[Any]] = []
     rounding = 0.0
     for a, b, window in _windows(noisy, clean):
         first, second = np.fft.fft2(a), np.fft.fft2(b)
-        # The last is the power that the two do not have in common, whatever the shift.
+        # The last is the power that the two do not share, independent of the shift.
         powers = first * second.conj(), np.abs(second) ** 2, (np.abs(first) - np.abs(second)) ** 2
         sums = [total + power for total, power in zip(sums, powers, strict=True)] if sums else list(powers)
         rounding += _ROUNDING * float((window**2).sum())
     cross, power, noise = sums
     scene = np.maximum(power - rounding, 0.0)
     weight = scene / (scene + _smooth(noise) + 2.0 * rounding)
-    weight[0, 0] = 0.0  # the mean says nothing of the place
+    weight[0, 0] = 0.0  # the mean contains no information about the shift
     return cross, weight
 
 
@@ -141,14 +140,14 @@ def _windows(noisy: Image, clean: Image) -> Iterator[tuple[NDArray[np.float64], 
 
 
 def _smooth(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over 9x9 neighbors, around the edges: one frequency's noise power alone is a throw of dice."""
+    """The mean over 9x9 neighbors, wrapping at the edges, since a single frequency's noise power is random."""
     for axis in (0, 1):
         power = np.mean([np.roll(power, step, axis) for step in range(-4, 5)], axis=0)
     return power
 
 
 def _refine(wave: NDArray[np.complex128], row: int, column: int) -> tuple[float, float, float]:
-    """The highest point, y and x, and its height, of the inverse transform around a pixel."""
+    """The highest point (y and x) of the inverse transform around a pixel, and its height."""
     steps = np.arange(-_REACH, _REACH + 0.5 / _FINE, 1.0 / _FINE)
     ys, xs = row + steps, column + steps
     down = np.exp(2j * np.pi * ys[:, None] * np.fft.fftfreq(wave.shape[0])[None, :])
@@ -159,18 +158,19 @@ def _refine(wave: NDArray[np.complex128], row: int, column: int) -> tuple[float,
 
 
 def _uncertainty(wave: NDArray[np.complex128], y: float, x: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Variances of the peak's place along two directions, pixels squared, and the directions (y, x) as columns.
+    """Variances of the peak's position along two directions, in squared pixels, and the directions (y, x) as columns.
 
     The peak maximizes the weighted sum of cos(phase - k d). The covariance of such a maximum is the inverse of its
     curvature on both sides of the scatter of its slopes (Huber's sandwich), here with the phases' own residuals, each
-    divided by one less its leverage (MacKinnon and White's HC3): where few frequencies decide, they fit themselves.
+    divided by one minus its leverage (MacKinnon and White's HC3), since with few frequencies the fit follows each of
+    them.
     """
     rows, columns = (np.asarray(2.0 * np.pi * np.fft.fftfreq(length), np.float64) for length in wave.shape)
     rows, columns = rows[:, None], columns[None, :]
     residual = wave * np.exp(1j * (rows * y + columns * x))
     curvature = _moments(residual.real, rows, columns)
     steepness, axes = np.linalg.eigh(curvature)
-    # Where nothing varies in a direction, a hair of curvature makes it unknown and not a division by zero.
+    # If nothing varies in a direction, a tiny curvature makes the shift unknown and avoids a division by zero.
     steepness = np.maximum(steepness, 1e-12 * max(1.0, float(steepness.max())))
     inverse = axes / steepness @ axes.T
     together = _WINDOW_SPREAD * _CONJUGATES

@@ -1,4 +1,4 @@
-"""Which picture is noisy, which is clean and which belong together, by the usual names of folders and files."""
+"""Finds which pictures are noisy, which are clean and which form pairs, by the usual names of folders and files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Entry:
 
 
 Sides = dict[str, list[Entry]]
-"""The pictures that one name has on each side."""
+"""The pictures of one name, by side."""
 
 
 def side_of_folder(name: str) -> str | None:
@@ -50,7 +50,7 @@ def side_of_folder(name: str) -> str | None:
 
 
 def sort_into_sides(entries: Sequence[Entry], root: str) -> dict[str, Sides]:
-    """The pictures of a data set by the name of their pair and by side; those with no known name are left out.
+    """The pictures of a data set by the name of their pair and by side; those without a known name are left out.
 
     Args:
         entries: all pictures.
@@ -70,7 +70,7 @@ def sort_into_sides(entries: Sequence[Entry], root: str) -> dict[str, Sides]:
 
 
 def _sort(found: dict[str, Sides], entry: Entry, side_and_name: tuple[str, str] | None) -> bool:
-    """Whether a picture's side and name are known; it is then added."""
+    """Add a picture if its side and name are known; return whether they are."""
     if side_and_name is None:
         return False
     add_entry(found, *side_and_name, entry)
@@ -78,7 +78,7 @@ def _sort(found: dict[str, Sides], entry: Entry, side_and_name: tuple[str, str] 
 
 
 def add_entry(found: dict[str, Sides], side: str, name: str, entry: Entry) -> None:
-    """Add a picture to what was ``found``, under the name of its pair."""
+    """Add a picture to ``found``, under the name of its pair."""
     # One name may be written in two ways, as macOS and others do with accents.
     found.setdefault(unicodedata.normalize("NFC", name), {}).setdefault(side, []).append(entry)
 
@@ -92,9 +92,9 @@ def _word(folder: str) -> str:
 def _folders(
     entries: Iterable[Entry], words: dict[str, str], settled: Container[tuple[str, ...]] = ()
 ) -> dict[tuple[str, ...], str]:
-    """The side of each folder that is one: noisy/ and clean/ always, others where both sides lie side by side.
+    """The side of each folder that is a side: noisy/ and clean/ always, others only if both sides have the same parent.
 
-    Folders in those that are ``settled`` are none.
+    Folders inside ``settled`` folders are not sides.
     """
     children: dict[tuple[str, ...], set[str]] = {}
     for entry in entries:
@@ -119,7 +119,7 @@ def _folders(
                 raise DataError(
                     "A data set must have one noisy and one clean folder side by side. Received: "
                     f"{there}; {' and '.join(claimed)} could both be the {side} side. "
-                    "Remedy: say which you mean: quietcam data index DATA --noisy FOLDER --clean FOLDER"
+                    "Remedy: name the right ones: quietcam data index DATA --noisy FOLDER --clean FOLDER"
                 )
             found |= {(*parent, name): side for name in claimed}
     return found
@@ -180,7 +180,7 @@ def _add_by_words(found: dict[str, Sides], rest: list[Entry]) -> None:
 
 
 def _match_loosely(found: dict[str, Sides]) -> dict[str, Sides]:
-    """Give names on one side alone a second chance: without a side's word in them, and in lower case."""
+    """Match names that are on one side only a second time: without the side's word, and in lower case."""
     matched = {name: sides for name, sides in found.items() if len(sides) == len(SIDES)}
     loose: dict[str, list[str]] = {}
     for name in sorted(found.keys() - matched.keys(), key=lambda name: "noisy" not in found[name]):

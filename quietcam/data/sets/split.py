@@ -70,10 +70,10 @@ class SplitRule:
     def parse(cls, text: str | None) -> SplitRule:
         """Read ``test=004,validation=001+003,seed=7``: scenes joined by ``+``, or a share such as 0.2; 0 is none.
 
-        What is not named keeps its default; so does everything in an empty text.
+        Keys that are missing keep their defaults, so an empty text is the default rule.
 
         Raises:
-            UsageError: it does not read so.
+            UsageError: the text does not have this form.
         """
         return cls(**parse_key_values(text or "", _KEYS, "A split", "test=004,validation=001+003,seed=7"))
 
@@ -107,12 +107,12 @@ def split_by_scene(
 ) -> Split:
     """Split so that no scene, and no identical picture, is on two sides.
 
-    The rule: scenes (``Pair.scene``) that share a picture, noisy or clean, pixel by pixel become one group. A side is
-    given as a share of the pairs or as scene names. Named scenes go where they are named, with the rest of their
-    group. Then the groups are put in an order that only their names and ``seed`` decide; first the test side and then
-    the validation side takes, in that order, each group that does not carry it over its share, and at least the
-    smallest one. What is left is the training side. The order of ``pairs`` does not matter. An empty side is asked for
-    with 0 or ``()``.
+    The rule: scenes (``Pair.scene``) that share an identical picture, noisy or clean, form one group. A side is given
+    as a share of the pairs or as scene names. Named scenes are put on their side together with the rest of their
+    group. The other groups are sorted in an order that depends only on their names and ``seed``. In that order, first
+    the test side and then the validation side receives each group that does not exceed its share, and at least the
+    smallest group. All other groups form the training side. The order of ``pairs`` does not matter. 0 or ``()`` gives
+    an empty side.
 
     Raises:
         UsageError: a share outside [0, 1), shares that leave nothing to train on, or a scene that does not exist.
@@ -121,8 +121,8 @@ def split_by_scene(
     shares = [_check_share(name, side) for name, side in (("test", test), ("validation", validation))]
     if sum(shares) >= 1:
         raise UsageError(
-            "The shares of test and validation must leave something to train on. "
-            f"Received: test={test}, validation={validation}. Remedy: let their sum be under 1."
+            "The shares of test and validation must leave pairs for training. "
+            f"Received: test={test}, validation={validation}. Remedy: choose shares whose sum is below 1."
         )
     everything = sorted(pairs, key=lambda pair: pair.name)
     groups = _groups(everything)
@@ -131,7 +131,7 @@ def split_by_scene(
     if both := [group for group in taken[0] if group in taken[1]]:
         raise DataError(
             "Scenes that share a picture must stay on one side. Received: "
-            f"{_listed(both[0].scenes)}, named for test and for validation. Remedy: name them for one."
+            f"{_listed(both[0].scenes)}, named for test and for validation. Remedy: name them for one side."
         )
     free = [group for group in groups if not any(group in side for side in taken)]
     open_sides = [i for i in (0, 1) if shares[i] > 0]
@@ -148,7 +148,7 @@ def split_by_scene(
 def pairs_of_side(pairs: Sequence[Pair], side: str) -> list[Pair]:
     """The pairs of one side: one of ``SIDES``, or ``all`` for every pair, split or not.
 
-    The default split is meant, or another rule behind a colon: ``validation:test=004,validation=001``.
+    The default split is used, or a rule after a colon: ``validation:test=004,validation=001``.
 
     Raises:
         UsageError: there is no such side, or the rule cannot be read.
@@ -156,14 +156,14 @@ def pairs_of_side(pairs: Sequence[Pair], side: str) -> list[Pair]:
     name, colon, rule = side.partition(":")
     if name not in (*SIDES, "all") or (colon and (name == "all" or not rule)):
         raise UsageError(
-            f"A side is one of all, {', '.join(SIDES)}, the last three with a rule behind them if not the default: "
+            f"A side is one of all, {', '.join(SIDES)}. The last three may be followed by a colon and a rule: "
             f"test:test=004,validation=001. Received: {side!r}."
         )
     return list(pairs) if name == "all" else SplitRule.parse(rule).split(pairs).side(name)
 
 
 def _take(groups: list[_Group], wanted: float, reserve: int) -> list[_Group]:
-    """Groups in their order up to ``wanted`` pairs, at least the smallest one, leaving ``reserve`` groups."""
+    """Take groups in order up to ``wanted`` pairs, at least the smallest group; leave ``reserve`` groups."""
     most = max(wanted, min(len(group.pairs) for group in groups))
     took: list[_Group] = []
     count = 0
@@ -177,7 +177,7 @@ def _take(groups: list[_Group], wanted: float, reserve: int) -> list[_Group]:
 
 
 def _groups(pairs: list[Pair]) -> list[_Group]:
-    """Pairs by scene, scenes with an identical clean picture joined."""
+    """Group pairs by scene, and join scenes that share an identical picture."""
     by_scene: dict[str, list[Pair]] = {}
     for pair in pairs:
         by_scene.setdefault(pair.scene, []).append(pair)
@@ -202,14 +202,14 @@ def _groups(pairs: list[Pair]) -> list[_Group]:
 
 
 def _identical(pairs: list[Pair]) -> list[list[Pair]]:
-    """Lists of pairs of which one holds the picture of another."""
+    """Lists of pairs that share an identical picture."""
     if len({pair.scene for pair in pairs}) < 2:
         return []
     owners: dict[Place, list[Pair]] = {}
     for pair in pairs:
         for place in (pair.noisy, pair.clean):
             if isinstance(place, Path) and not place.is_file():
-                continue  # one that is gone is named when it is read
+                continue  # a missing file is reported when it is read
             owners.setdefault(place, []).append(pair)
     shared = [[pair for place in same for pair in owners[place]] for same in find_identical(owners)]
     return shared + [holders for holders in owners.values() if len(holders) > 1]
@@ -220,7 +220,7 @@ def _check_share(name: str, side: float | Sequence[str]) -> float:
         return 0.0
     if not 0 <= side < 1:
         raise UsageError(
-            f"A share must be at least 0 and under 1. Received: {name}={side}. Remedy: try {DEFAULT_SHARE}."
+            f"A share must be at least 0 and below 1. Received: {name}={side}. Remedy: try {DEFAULT_SHARE}."
         )
     return float(side)
 
@@ -240,7 +240,7 @@ def _check_names(side: float | Sequence[str], pairs: list[Pair]) -> frozenset[st
 
 def _too_few(pairs: list[Pair], groups: list[_Group], sides: int) -> DataError:
     scenes = {pair.scene for pair in pairs}
-    joined = "" if len(groups) == len(scenes) else f", of which identical pictures leave {len(groups)} apart"
+    joined = "" if len(groups) == len(scenes) else f", of which {len(groups)} share no picture"
     return DataError(
         f"Splitting by scene into {sides} sides needs at least {sides} scenes. Received: {len(scenes)} "
         f"({_listed(scenes)}) in {len(pairs)} pairs{joined}. Remedy: add pairs of other scenes."

@@ -94,7 +94,7 @@ def test_the_device_s_reader_takes_the_compiled_file(model, behave):
 def test_what_differs_from_the_preflight_is_said(model, behave):
     """The preflight leaves the depth-to-space of a whole model on the CPU; this log says that it mapped."""
     behave("good")
-    assert compile_it(model).differences == ("DEPTH_TO_SPACE: 0 expected on the chip, 1 there",)
+    assert compile_it(model).differences == ("DEPTH_TO_SPACE: 0 predicted on the chip, 1 found",)
 
 
 def test_where_the_log_says_what_the_preflight_said_there_is_no_difference(model, behave):
@@ -109,7 +109,7 @@ def test_where_the_log_says_what_the_preflight_said_there_is_no_difference(model
 
 def test_unexpected_streaming_is_a_difference(model, behave):
     behave("streaming")
-    assert any("1.70 MiB are" in each for each in compile_it(model).differences)
+    assert any("1.70 MiB found" in each for each in compile_it(model).differences)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_unexpected_streaming_is_a_difference(model, behave):
         ("dynamic", "dynamic size", "fixed size"),
         ("large", "activations are too large", "smaller size or tile"),
         ("silent", "without a reason", "log"),
-        ("nothing", "ended with 0", "log"),
+        ("nothing", "ended with status 0", "log"),
     ],
 )
 def test_a_failure_is_one_line_with_the_log_kept(model, behave, manner, cause, remedy):
@@ -131,7 +131,7 @@ def test_a_failure_is_one_line_with_the_log_kept(model, behave, manner, cause, r
     text = str(caught.value)
     assert cause in text
     assert remedy in text
-    assert "The preflight expected" in text
+    assert "The preflight predicted" in text
     log = model.with_name("tiny_64x64_int8_edgetpu.log")
     assert str(log) in text
     assert "Edge TPU Compiler version 16" in log.read_text()
@@ -199,7 +199,7 @@ def test_a_result_from_elsewhere_gets_the_manifest_of_its_source(model, behave, 
     assert manifest.tools["edgetpu_compiler"] == "16.0.384591198"
     assert manifest.metrics == read_manifest(model).metrics
     assert report.log_path is None
-    assert report.differences == ("1 expected on the CPU, 0 there",)
+    assert report.differences == ("1 predicted on the CPU, 0 found",)
 
 
 def test_a_log_beside_a_result_from_elsewhere_is_read_and_kept(model, behave, tmp_path):
@@ -214,7 +214,7 @@ def test_a_result_of_another_model_is_refused(model, behave, tmp_path):
     behave("good")
     other = tmp_path / "other.tflite"
     other.write_bytes(compiled(graph("good")))
-    with pytest.raises(ModelError, match="ends of its source"):
+    with pytest.raises(ModelError, match="input and output of its source"):
         adopt_model(model, tmp_path / "out", other, check_model(model))
     assert not list((tmp_path / "out").glob("*.tflite"))
 
@@ -225,7 +225,7 @@ def test_the_command_takes_a_result_from_elsewhere(model, behave, tmp_path, caps
     result.write_bytes((tmp_path / "result.bin").read_bytes())
     assert run(["coral", "compile", str(model), "--result", str(result), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr()
-    assert "put tiny_64x64_int8.tflite beside" in said.err
+    assert "Put tiny_64x64_int8.tflite into the folder of" in said.err
     assert run(["coral", "compile", str(model), "--result", str(tmp_path / "none.tflite")]) == 2
 
 
@@ -257,7 +257,7 @@ def test_a_compiler_that_is_not_there_is_wrong_usage(wanted):
 
 def test_something_else_than_the_compiler_is_refused(model, behave):
     behave("unknown")
-    with pytest.raises(ModelError, match=r"must tell its version.*usage: something else"):
+    with pytest.raises(ModelError, match=r"must print its version.*usage: something else"):
         compile_it(model)
 
 
@@ -268,7 +268,7 @@ def test_an_absent_compiler_is_told_where_to_get_and_what_to_expect(model, tmp_p
     report = tmp_path / "report.json"
     assert run(["coral", "compile", str(model), "--json", str(report)]) == 1
     said = capsys.readouterr().err
-    assert "The preflight expects" in said
+    assert "The preflight of" in said
     assert "sudo apt-get install edgetpu-compiler" in said
     assert "packages.cloud.google.com" in said
     assert json.loads(report.read_text())["prediction"]["on_cpu"] == 1

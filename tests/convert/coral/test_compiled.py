@@ -11,7 +11,7 @@ def test_a_compiled_model_is_recognized_and_described():
     report = check_content(compiled(graph("good")), "good_edgetpu")
     assert report.holds
     assert (report.compiled.programs, report.compiled.runtime, report.compiled.compiler) == (1, 14, "16.0.384591198")
-    assert "compiled already" in report.verdict
+    assert "already compiled" in report.verdict
 
 
 def test_a_compiled_model_that_was_split_says_what_stayed():
@@ -19,7 +19,7 @@ def test_a_compiled_model_that_was_split_says_what_stayed():
     assert not report.holds
     assert report.compiled.on_cpu == ("LEAKY_RELU", "CONV_2D")
     assert "Remedy: `quietcam coral check` of the model that it was compiled from" in report.verdict
-    assert "2 operators stayed on the CPU" in report.verdict
+    assert "2 operators left on the CPU" in report.verdict
 
 
 @pytest.mark.parametrize(("text", "said"), [("cl/", None), ("cl/343520747", "cl/343520747"), ("", None)])

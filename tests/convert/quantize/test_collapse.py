@@ -110,7 +110,7 @@ def test_the_rescue_stops_at_the_first_kind_of_step_that_is_enough(stretched):
     assert not found.scheme.excluded
     titles = [step.title for step in found.steps]
     assert titles[-1] == "channels equalized"
-    assert titles[0].startswith("as by default")
+    assert titles[0].startswith("the default")
     assert [step.kept for step in found.steps][-1]
 
 

@@ -134,7 +134,7 @@ def test_the_float_network_is_held_against_the_noisy_pairs(pair_folder, tmp_path
     assert run(["convert", str(too_bright(tmp_path, offset)), *words, "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr()
     assert "measured on the pairs" in shown.out
-    assert ("dB worse than the noisy picture on the pairs given" in shown.err) is harm
+    assert ("dB worse than the noisy picture on the given pairs" in shown.err) is harm
 
 
 @pytest.mark.parametrize(("offset", "harm"), [(0.1, True), (0.0, False)])
@@ -145,6 +145,6 @@ def test_pairs_are_looked_at_though_int8_takes_no_ranges(pair_folder, tmp_path, 
     for source, out in ((model, "one"), (tmp_path / "one/m_64x64_float32.tflite", "two")):
         assert run(["convert", str(source), *words, str(tmp_path / out), "--json", str(tmp_path / "c.json")]) == 0
         said = " ".join(capsys.readouterr().err.split())
-        assert "On the pairs given m_64x64_float32.tflite has" in said
-        assert ("dB worse than the noisy picture on the pairs given" in said) is harm
+        assert "On the given pairs m_64x64_float32.tflite reaches" in said
+        assert ("dB worse than the noisy picture on the given pairs" in said) is harm
         assert bool(json.loads((tmp_path / "c.json").read_text())["harms"]) is harm

@@ -167,7 +167,7 @@ def _meets_itself_late():
     ("build", "options", "words"),
     [
         (_unknown_operator, [], "TFLite has no operator for Erf"),
-        (_lambda, [], "replace Lambda by layers of Keras"),
+        (_lambda, [], "replace Lambda by Keras layers"),
         (_two_outputs, [], "1 input of shape (None, 32, 32, 3) and 2 outputs"),
         (_valid_padding, [], "one output of shape [1, 32, 32, 3]"),
         (_meets_itself_late, ["--size", "36x36"], "meeting"),

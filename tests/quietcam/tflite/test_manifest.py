@@ -164,8 +164,8 @@ def test_a_manifest_is_not_attached_to_another_model() -> None:
         ({"gate": {"low": -1.0}}, "gate must be"),
         ({"weights_sha256": "AB" * 32}, "weights_sha256 must be"),
         ({"made_from": {"model": 1}}, "made_from must be"),
-        ({"training": {"data": "pictures\x1b[2J"}}, "no control characters"),
-        ({"metrics": {"notes": [{"a\x07": 1}]}}, "no control characters"),
+        ({"training": {"data": "pictures\x1b[2J"}}, "not contain control characters"),
+        ({"metrics": {"notes": [{"a\x07": 1}]}}, "not contain control characters"),
     ],
 )
 def test_wrong_values_are_named(change: dict[str, object], message: str) -> None:

@@ -130,7 +130,7 @@ def test_the_side_is_the_one_that_the_run_never_saw(make_run, sidd_pairs, quietc
 def test_what_is_refused(make_run, pair_folder, quietcam, tmp_path):
     run = make_run()
     code, shown = quietcam("evaluate", tmp_path / "nowhere", "--data", pair_folder)
-    assert (code, "A run directory holds config.toml and model.keras" in shown) == (2, True)
+    assert (code, "A run directory must contain config.toml and model.keras" in shown) == (2, True)
     code, shown = quietcam("evaluate", run, "--data", pair_folder, "--data", pair_folder)
     assert (code, "The last two parts of a path name a data set" in shown) == (2, True)
     code, shown = quietcam("evaluate", run, "--data", pair_folder, "--min-gain", 3, "--pictures", 0)

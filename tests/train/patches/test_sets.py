@@ -42,7 +42,11 @@ def test_training_on_a_packed_set(shards, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "rule"), [({"patch": 64}, "patch=64, packed 32"), ({"split": "seed=9"}, "is split as it was packed")]
+    ("settings", "rule"),
+    [
+        ({"patch": 64}, "patch=64, packed 32"),
+        ({"split": "seed=9"}, "must be used with the split that it was packed with"),
+    ],
 )
 def test_a_packed_set_that_does_not_fit_the_config(shards, tiny, settings, rule):
     config = RunConfig(tiny, TrainingConfig(**({"patch": 16} | settings)))
@@ -126,7 +130,7 @@ def test_scenes_of_ones_own_pictures_do_without_those_that_cannot_be_used(config
         ("scenes:color=1", "options band, clean. Received: color=1"),
         ("scenes:band=dark", "LOW:HIGH"),
         ("nowhere", "nowhere"),
-        ("scenes@0", "is a number from"),
+        ("scenes@0", "must be a number from"),
     ],
 )
 def test_data_that_is_named_wrongly(config, text, rule):

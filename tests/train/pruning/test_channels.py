@@ -129,7 +129,7 @@ def test_plan_goes_down_to_what_was_asked(architecture):
 def test_what_cannot_be_is_refused(architecture):
     model = scrambled(architecture)
     scores = importance(architecture, model, "l1")
-    with pytest.raises(UsageError, match="no level wider"):
+    with pytest.raises(UsageError, match="must not make a level wider"):
         remove_channels(architecture, model, (16, 24, 40), scores)
     with pytest.raises(UsageError, match="multiple of 8"):
         remove_channels(architecture, model, (16, 20, 32), scores)

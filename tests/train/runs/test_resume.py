@@ -78,7 +78,7 @@ def test_from_the_command_line(trained, tmp_path, pair_folder, quietcam):
     for words, out in ((("prune", source, "--no-scan"), "source-pruned"), (("train", source, "--qat"), "source-qat")):
         code, shown = quietcam(*words, "--data", pair_folder, "--resume")
         assert code == 2
-        assert "resumed from a checkpoint" in shown
+        assert "resumed only from a checkpoint" in shown
         assert not (tmp_path / out).exists()
         assert quietcam(*words, "--data", pair_folder)[0] == 0
         # Resuming a run that has ended does nothing more.

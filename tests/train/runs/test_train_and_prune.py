@@ -48,7 +48,7 @@ def test_pruning_and_int8_begin_with_it_and_take_folders_beside_it(trained, pair
     [
         ({"channels": 0.4, "sparsity": 0.5}, "Received: `channels` and `sparsity`"),
         ({"channels": 1.5}, r"`channels` must be in \(0, 1\)"),
-        ({"channels": 0.4, "multiple": 9}, "multiples of 8 or 16"),
+        ({"channels": 0.4, "multiple": 9}, "must be 8 or 16"),
         ({"sparsity": 1.0}, "sparsity must be in"),
         ({"steps": 3}, "at least 10 steps"),
     ],

@@ -136,7 +136,7 @@ def test_a_damaged_comment_does_no_harm(tmp_path, picture):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda image: image.astype(np.uint16) * 257, "8 bits a channel.*16 bits.*-depth 8"),
+        (lambda image: image.astype(np.uint16) * 257, "8 bits per channel.*16 bits.*-depth 8"),
         (lambda image: np.dstack([image, image[..., :1]]), "must be opaque.*transparent in places.*alpha"),
     ],
     ids=["16 bits", "RGBA"],
@@ -149,7 +149,7 @@ def test_other_depths_and_transparency(tmp_path, picture, make, said):
 
 def test_sixteen_bit_gray(tmp_path, picture, save, caplog):
     save(tmp_path / "a.png", picture()[..., 0].astype(np.uint16))
-    with pytest.raises(DataError, match="8 bits a channel"):
+    with pytest.raises(DataError, match="8 bits per channel"):
         read_picture(tmp_path / "a.png")
     assert not caplog.messages
 

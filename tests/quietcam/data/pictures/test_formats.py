@@ -101,7 +101,7 @@ def test_what_no_camera_shows_is_named(mode, kind, said):
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
-        ("tif", {"save_all": True}, r"\(3 pages\).*take it apart"),
+        ("tif", {"save_all": True}, r"\(3 pages\).*split it into single pictures"),
         ("webp", {"save_all": True}, "animated"),
         ("png", {"save_all": True}, r"\(3 animated pictures\)"),
     ],

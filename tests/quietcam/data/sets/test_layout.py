@@ -204,7 +204,7 @@ def test_names_that_cannot_be(tmp_path, options, said):
 
 def test_blocks_have_their_own_names(tmp_path):
     (tmp_path / "a.mat").write_bytes(b"")
-    with pytest.raises(UsageError, match="`noisy` and `clean` are for folders and archives"):
+    with pytest.raises(UsageError, match="`noisy` and `clean` apply to folders and archives"):
         list_data(tmp_path / "a.mat", Layout("a", "b"))
 
 

@@ -79,7 +79,7 @@ def test_what_a_capture_tells_is_kept(put):
 def test_a_strange_capture_file_is_refused_with_a_remedy(put, text):
     folder = put("frame_000000")
     (folder / "capture.json").write_text(text)
-    with pytest.raises(DataError, match="pictures alone will do"):
+    with pytest.raises(DataError, match="pictures are enough"):
         find_noisy(folder)
 
 

@@ -199,7 +199,7 @@ def test_too_few_scenes_because_they_are_one(dataset):
         ({"test": 1.0}, "test=1.0"),
         ({"validation": -0.1}, "validation=-0.1"),
         ({"test": float("nan")}, "test=nan"),
-        ({"test": 0.5, "validation": 0.5}, "leave something to train on"),
+        ({"test": 0.5, "validation": 0.5}, "leave pairs for training"),
         ({"test": ["009"]}, "Received: 009. Remedy: choose from 000 001 002"),
         ({"test": "001", "validation": ["001"]}, "001, named for test and for validation"),
     ],
