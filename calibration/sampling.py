@@ -1,4 +1,4 @@
-"""Which patches represent the camera: balanced over phone, ISO, brightness, content, luminance and noise at once.
+"""Chooses the patches that represent the camera, balanced over phone, ISO, brightness, content, luminance and noise.
 
 The rule is minimization (Pocock and Simon, Biometrics 31, 1975), with which clinical trials balance groups: the next
 patch is the candidate whose kinds have been taken least so far. So every prefix of a set is balanced, too.
@@ -89,7 +89,7 @@ def choose(found: Survey, count: int) -> NDArray[np.intp]:
     while len(chosen) < count and free.any():
         score = overlap * (_OVERLAP * pictures)
         for kind, taken in zip(kinds, taken_of, strict=True):
-            # Times the number of values: each kind is as far along as the whole set when it is in balance.
+            # Times the number of values: in balance, each kind has progressed as far as the whole set.
             score += kind.weight * kind.values * taken[kind.codes]
         score[~free] = np.inf
         ends = [holds for holds in ends if not holds[chosen].any()]

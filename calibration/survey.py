@@ -1,4 +1,4 @@
-"""The candidates: patches of every picture of a data set, and what is measured of each patch."""
+"""Surveys a data set for candidates: cuts patches from every picture, and measures each patch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison was made with: versions of the tools, and the machine."""
+"""Records what made a comparison: versions of the tools, and the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in a picture an error lies: flat, edge and texture regions, light and dark; and the false contours of banding.
+"""Divides a picture into flat, edge and texture regions, and into light and dark; counts false contours of banding.
 
 The clean picture alone decides, so that all methods are measured on the same pixels. This is what "flat",
 "edge" and "texture" mean in every report.

@@ -1,4 +1,4 @@
-"""Which layer int8 hurts most, and why: a quantized model and its float twin, taken apart on the same pictures.
+"""Finds the layer that int8 hurts most, and why: compares a quantized model and its float twin layer by layer.
 
 Two things are measured of each layer. The signal to quantization noise ratio of its output when both models run: what
 has gathered up to there. And its cost: how much PSNR the float model loses when this layer alone is quantized, weights
@@ -30,7 +30,7 @@ from quietcam.tflite.measurement import measure_activations
 __all__ = ["blame"]
 
 PICTURES = 6
-"""At most so many pictures are looked at."""
+"""Most pictures that are examined."""
 
 _LOOKED_INTO = 5  # layers whose weights are also tried alone
 _MOST_DB = 200.0

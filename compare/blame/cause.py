@@ -1,4 +1,4 @@
-"""Why a layer costs what it costs, in words."""
+"""Explains in words why a layer costs PSNR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which operator of a quantized model is which of its float twin."""
+"""Matches the operators of a quantized model with those of its float twin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a quantized model and its float twin on the same frames, and reads what is inside them."""
+"""Runs a quantized model and its float twin on the same frames, and reads their inner tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What taking a quantized model apart finds: its layers, and the one that costs most."""
+"""The result of comparing layers: the layers of a quantized model, and the one that costs most."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 __all__ = ["LEAST_COST", "Blame", "Layer"]
 
 LEAST_COST = 0.01
-"""dB: a layer that costs less is no culprit."""
+"""dB; a layer that costs less is not called the culprit."""
 
 
 @dataclass(frozen=True)
