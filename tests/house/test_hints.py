@@ -84,3 +84,16 @@ def test_they_are_found_and_wrong_ones_are_told():
 @pytest.mark.parametrize(("place", "command"), COMMANDS, ids=[f"{place}:{command}" for place, command in COMMANDS])
 def test_a_printed_command_can_be_typed(place, command):
     assert wrong(command) is None, f"{place}: {command}"
+
+
+def test_every_file_that_a_page_or_a_docstring_names_is_there():
+    rooms = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    named = re.compile(r"(?<![\w/.~-])((?:[\w-]+/)+[\w.-]+\.(?:py|md|toml|sh|j2|csv))\b")
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    missing = {
+        f"{path.relative_to(ROOT)}: {found}"
+        for path in [*PAGES, ROOT / "CONTRIBUTING.md", *sources]
+        for found in named.findall(path.read_text(encoding="utf-8"))
+        if found.split("/")[0] in rooms - {"runs"} and not (ROOT / found).exists()
+    }
+    assert missing == set()
