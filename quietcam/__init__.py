@@ -44,6 +44,10 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("quietcam")
     if name not in _HOMES:
         raise AttributeError(f"module 'quietcam' has no attribute {name!r}")
     from quietcam.errors import MissingExtraError

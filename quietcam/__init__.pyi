@@ -23,3 +23,4 @@ from train.runs.prune import prune as prune
 from train.runs.train import train as train
 
 __all__: list[str]
+__version__: str

@@ -7,12 +7,14 @@ import doctest
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import quietcam
+from quietcam.process.own_packages import STAGES
 
 HOME = Path(quietcam.__file__).parent
 DESKTOP = {"train", "prune", "calibrate", "convert", "compare"}
@@ -42,6 +44,10 @@ def test_a_name_is_there_with_an_example_that_runs(name: str, tmp_path: Path, mo
     for each in examples:
         result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(each)
         assert result.failed == 0, each.name
+
+
+def test_the_version_is_that_of_the_wheel() -> None:
+    assert quietcam.__version__ == version("quietcam")
 
 
 def test_another_name_is_not_there() -> None:
@@ -76,5 +82,7 @@ def test_a_module_of_the_user_that_hides_one_of_ours_is_named(tmp_path: Path) ->
 
 
 def test_types_ship() -> None:
-    assert (HOME / "py.typed").is_file()
+    """A type checker takes everything of a package without ``py.typed`` for ``Any``."""
     assert (HOME / "__init__.pyi").is_file()
+    for package in {"quietcam", *STAGES}:
+        assert (HOME.parent / package / "py.typed").is_file(), package
