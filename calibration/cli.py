@@ -60,8 +60,8 @@ def calibrate_command(
     Example: `quietcam calibrate --data SIDD_Small_sRGB_Only --split train --out rep.npz --html coverage.html`
     """
     from calibration.choose import calibrate
-    from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
+    from quietcam.terminal.say import say
 
     found = calibrate(
         data, count=count, size=size, seed=seed, split=split, gray=gray, rebuild=rebuild, out=out, html=html

@@ -106,8 +106,8 @@ def convert_command(
     from convert.api import convert
     from convert.files import read_size, read_tile
     from convert.show import conversion_report, show_conversions
-    from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
+    from quietcam.terminal.say import say
 
     sizes = [*map(read_size, size or []), *map(read_tile, tile or [])]
     outcome = convert(

@@ -65,7 +65,7 @@ def capture_command(
 
 
 def _tell(done: CaptureReport, out: Path, count: int) -> None:
-    from quietcam.terminal.progress import say
+    from quietcam.terminal.say import say
 
     told = done.to_dict()
     noise = told["noise_sigma"]

@@ -9,7 +9,7 @@ import typer
 
 from quietcam.limits import MOST_COUNT, MOST_SEED
 from quietcam.terminal.options import Json, number, whole
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 from train.evaluation import cli as evaluate_cli
 
 if TYPE_CHECKING:

@@ -93,8 +93,8 @@ def compile_command(
     from convert.coral.compiler import require_compiler
     from convert.coral.show import show_compiled
     from quietcam.errors import GateError, MissingExtraError
-    from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
+    from quietcam.terminal.say import say
 
     path = _resolve(model)
     prediction = check_model(path)

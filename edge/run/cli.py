@@ -140,7 +140,7 @@ def run_command(
     """
     from edge.run.options import RunOptions
     from edge.service.run_process import run_in_process
-    from quietcam.terminal.progress import say
+    from quietcam.terminal.say import say
 
     options = RunOptions(
         source=source,

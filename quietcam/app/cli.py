@@ -31,7 +31,7 @@ from quietcam.process.stopping import process
 from quietcam.terminal.flags import flags_named, flags_of
 from quietcam.terminal.log import log_shown, show_debug
 from quietcam.terminal.options import OutOfBounds
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 from quietcam.terminal.secrets import shown_words
 
 __all__ = ["app", "main", "run"]

@@ -23,7 +23,7 @@ from quietcam.errors import DataError, GateError, MissingExtraError, QuietcamErr
 from quietcam.files.atomic import make_folder, write_json
 from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
 from quietcam.process.native_output import stderr_for_children
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 
 __all__ = ["ADAPTING", "FROM_SCRATCH", "Plan", "StepFailedError", "run_demo"]
 

@@ -65,8 +65,8 @@ def index_command(
     from quietcam.data.sets.layout import Layout, inside, write_layout
     from quietcam.data.sets.split import SplitRule
     from quietcam.errors import DataError
-    from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
+    from quietcam.terminal.say import say
 
     if (noisy is None) != (clean is None):
         given = f"--noisy {noisy}" if clean is None else f"--clean {clean}"

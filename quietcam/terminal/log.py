@@ -23,11 +23,24 @@ import traceback
 from collections.abc import Iterator
 
 from quietcam.errors import one_line
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
+from quietcam.terminal.secrets import shown
 
-__all__ = ["log", "log_shown", "show_debug", "show_log"]
+__all__ = ["is_shown", "log", "log_shown", "show_debug", "show_log"]
 
 log = logging.getLogger("quietcam")
+
+
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    """Whatever handlers the user's own program has, none of them gets a password or a token."""
+    with contextlib.suppress(Exception):  # a wrong placeholder
+        text = record.getMessage()
+        if (hidden := shown(text)) != text:
+            record.msg, record.args = hidden, None
+    return True
+
+
+log.addFilter(_hide_secrets)
 
 
 class _Lines(logging.Handler):
@@ -51,6 +64,11 @@ class _Lines(logging.Handler):
                 say(line, level=logging.DEBUG)
 
 
+def is_shown() -> bool:
+    """Whether this process shows the log, as a command does. Where it does not, it shows no progress bar either."""
+    return any(isinstance(each, _Lines) for each in log.handlers)
+
+
 @contextlib.contextmanager
 def log_shown(alone: bool = False) -> Iterator[None]:
     """Show the log on the standard error stream while the block runs. Blocks may be nested; a line is shown once.
@@ -58,7 +76,7 @@ def log_shown(alone: bool = False) -> Iterator[None]:
     Args:
         alone: pass records to no other handler, for a process of ours: TensorFlow would print them again.
     """
-    if any(isinstance(each, _Lines) for each in log.handlers):
+    if is_shown():
         yield
         return
     handlers, level, propagate = log.handlers[:], log.level, log.propagate

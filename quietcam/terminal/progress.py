@@ -1,21 +1,17 @@
-"""Progress of long work: a bar on a terminal, elsewhere a plain line now and then."""
+"""Progress of long work: a bar on the terminal of a command, elsewhere a record of the log now and then."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from quietcam.process.native_output import write_line
-from quietcam.terminal.flags import with_flags
-from quietcam.terminal.journal import prefix
+from quietcam.terminal.log import is_shown, log
 from quietcam.terminal.printable import printable
-from quietcam.terminal.secrets import shown
 
-__all__ = ["Progress", "progress", "say"]
+__all__ = ["Progress", "progress"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -29,29 +25,16 @@ class Progress(Protocol):
 
 @contextlib.contextmanager
 def progress(description: str, total: float | None) -> Iterator[Progress]:
-    """Show the progress of ``total`` steps (None: unknown) on the standard error stream."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    """Tell the progress of ``total`` steps (None: unknown). A command on a terminal shows a bar. Elsewhere the log gets
+    a line now and then: a command shows it, and a user's own program only if it asks for records of level INFO.
+    """
+    if is_shown() and sys.stderr is not None and sys.stderr.isatty():
         with _bar(description, total) as bar:
             yield bar
     else:
         lines = _Lines(description, total)
         yield lines
         lines.close()
-
-
-def say(message: str, as_it_is: bool = False, level: int = logging.INFO) -> None:
-    """Print one line on the standard error stream: for command modules. Library code calls ``log`` instead.
-
-    In a command it never waits long: neither for a thread that is inside native code nor for a reader who is stuck.
-    Parameters in backticks are shown as the command's flags. In a service, the line has its level in the journal.
-
-    Args:
-        message: control characters in it are escaped, line ends included.
-        as_it_is: show secrets in it, too, such as the address of a page with the token that was made for it.
-        level: one of :mod:`logging`.
-    """
-    line = printable(with_flags(message))
-    write_line(prefix(level) + (line if as_it_is else shown(line)))
 
 
 class _Lines:
@@ -82,7 +65,8 @@ class _Lines:
         left = ""
         if self._total is not None and 0 < self._done < self._total and not ended:
             left = f", about {_duration(elapsed * (self._total / self._done - 1))} left"
-        say(f"{self._description}: {share}, {elapsed:.0f} s{left}{', ' + self._note if self._note else ''}")
+        note = f", {self._note}" if self._note else ""
+        log.info("%s: %s, %.0f s%s%s", self._description, share, elapsed, left, note)
 
 
 def _duration(seconds: float) -> str:

@@ -65,8 +65,8 @@ def evaluate_command(
     from quietcam.files.atomic import make_folder
     from quietcam.process.native_output import native_output_caught
     from quietcam.quality.worse import worse_than_noisy
-    from quietcam.terminal.progress import say
     from quietcam.terminal.report import report_console, write_report
+    from quietcam.terminal.say import say
 
     with native_output_caught():
         from train.evaluation.evaluate import evaluate, whole_pictures

@@ -82,7 +82,8 @@ def test_a_command_works_with_a_closed_error_stream(command, tmp_path):
     program = f"""
 import contextlib, os
 from quietcam.process.native_output import native_output_caught, native_lines_read, command_stderr
-from quietcam.terminal.progress import progress, say
+from quietcam.terminal.progress import progress
+from quietcam.terminal.say import say
 with {way}:
     with open({str(tmp_path / "file")!r}, "wb") as file:  # would be descriptor 2
         with native_output_caught(), native_lines_read(lambda _: True), progress("x", 1) as bar:

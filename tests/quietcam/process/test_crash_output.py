@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 START = """
 import contextlib, ctypes, faulthandler, os, signal, sys, threading
 from quietcam.process.native_output import native_output_caught, native_lines_read, command_stderr
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 libc = ctypes.CDLL(None)
 
 def native(words):

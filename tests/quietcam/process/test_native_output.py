@@ -10,7 +10,7 @@ import pytest
 
 from quietcam.process import native_output
 from quietcam.process.native_output import native_lines_read, native_output_caught
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 from tests.waiting import WAIT, ended
 
 

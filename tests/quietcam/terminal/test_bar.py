@@ -30,10 +30,11 @@ def on_a_terminal(program: str) -> str:
 
 def test_lines_printed_meanwhile_appear_above_the_bar():
     told = on_a_terminal("""
+from quietcam.terminal.log import log_shown
 from quietcam.terminal.progress import progress
 with native_output_caught():
     pass
-with progress("cut \\x1b]0;owned\\x07", 4) as bar:
+with log_shown(), progress("cut \\x1b]0;owned\\x07", 4) as bar:
     for _ in range(4):
         with native_output_caught():
             native(b"noise\\n")

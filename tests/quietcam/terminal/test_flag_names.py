@@ -11,7 +11,7 @@ import typer.main
 from quietcam import errors
 from quietcam.app import cli
 from quietcam.terminal.flags import flags_named, flags_of, with_flags
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 
 application = typer.Typer()
 data = typer.Typer()

@@ -17,7 +17,7 @@ PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge", "d
 PRINTS = {
     "quietcam/process/native_output.py",  # `write_line`, on which `say` and the log stand
     "quietcam/terminal/report.py",  # JSON for standard output
-    "quietcam/terminal/progress.py",  # plain lines in place of a bar
+    "quietcam/terminal/say.py",
     "quietcam/terminal/log.py",  # what shows the records
 }
 KNOWS_FLAGS = "quietcam/terminal/flags.py"  # its docstrings explain them

@@ -11,14 +11,14 @@ import pytest
 
 from quietcam.app import cli
 from quietcam.terminal.log import log, log_shown, show_debug
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 
 PROGRAM = """
 import os, sys
 from quietcam.app import cli
 from quietcam.errors import DataError
 from quietcam.terminal.log import log
-from quietcam.terminal.progress import say
+from quietcam.terminal.say import say
 
 def work(**_):
     log.debug("a detail")
@@ -96,6 +96,13 @@ def test_the_logger_is_restored_after_the_block():
     with log_shown(alone=True):
         assert (log.handlers != [], log.level, log.propagate) == (True, logging.INFO, False)
     assert (log.handlers, log.level, log.propagate) == ([], logging.NOTSET, True)
+
+
+@pytest.mark.parametrize("words", [("see %s", "http://host/?token=secret"), ("see rtsp://admin:secret@10.0.0.9/live",)])
+def test_no_handler_of_a_user_gets_a_secret(caplog, words):
+    log.info(*words)
+    assert "***" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_caplog_gets_records_of_the_library(caplog):

@@ -1,6 +1,7 @@
 """Progress on a terminal and elsewhere."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -8,7 +9,15 @@ import sys
 import pytest
 
 from quietcam.terminal import progress as module
-from quietcam.terminal.progress import progress, say
+from quietcam.terminal.log import log_shown
+from quietcam.terminal.progress import progress
+from quietcam.terminal.say import say
+
+
+@pytest.fixture
+def _command():
+    with log_shown():
+        yield
 
 
 def test_say_keeps_stdout_clean(capsys):
@@ -17,6 +26,7 @@ def test_say_keeps_stdout_clean(capsys):
     assert (captured.out, captured.err) == ("", "a notice\n")
 
 
+@pytest.mark.usefixtures("_command")
 def test_plain_lines_when_done(capsys, monkeypatch):
     clock = iter([0.0, 1.0, 2.0, 3.0])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
@@ -26,6 +36,7 @@ def test_plain_lines_when_done(capsys, monkeypatch):
     assert capsys.readouterr().err == "cut: 3000000 of 3000000, 3 s, loss 0.5\n"
 
 
+@pytest.mark.usefixtures("_command")
 def test_plain_lines_now_and_then(capsys, monkeypatch):
     now = 0.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
@@ -36,6 +47,7 @@ def test_plain_lines_now_and_then(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines() == ["read: 10, 10 s", "read: 20, 20 s", "read: 25, 25 s"]
 
 
+@pytest.mark.usefixtures("_command")
 def test_plain_lines_estimate_the_time_left(capsys, monkeypatch):
     now = 0.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
@@ -54,12 +66,14 @@ def test_plain_lines_estimate_the_time_left(capsys, monkeypatch):
     ]
 
 
+@pytest.mark.usefixtures("_command")
 def test_work_that_ends_early_shows_no_time_left(capsys):
     with progress("watch", 400) as bar:
         bar.advance(4)
     assert capsys.readouterr().err == "watch: 4 of 400, 0 s\n"
 
 
+@pytest.mark.usefixtures("_command")
 def test_work_that_fails_is_not_reported_as_done(capsys):
     def fails():
         with progress("cut", 2) as bar:
@@ -71,6 +85,7 @@ def test_work_that_fails_is_not_reported_as_done(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("_command")
 def test_bar_on_a_terminal(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
@@ -89,6 +104,16 @@ def test_bar_on_a_terminal(monkeypatch):
     assert "[train]" in shown
     assert "[dB] 30.1" in shown
     assert "said in between" in shown
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_users_own_program_gets_records_and_no_bar(capsys, caplog, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    caplog.set_level(logging.INFO, "quietcam")
+    with progress("cut", 4) as bar:
+        bar.advance(4, "100 % of %d")
+    assert capsys.readouterr() == ("", "")
+    assert caplog.messages == ["cut: 4 of 4, 0 s, 100 % of %d"]
 
 
 def test_importing_needs_neither_rich_nor_numpy():
