@@ -37,15 +37,18 @@ KINDS = (
 
 
 def open_camera(
-    source: str | None, size: tuple[int, int] | None = None, fps: float | None = None, allow_still: bool = False
+    source: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    allow_still: bool = False,
 ) -> Camera:
     """The camera that ``source`` names. ``with`` opens and closes it; iterating over it gives its frames.
 
     If a live camera vanishes or freezes, it is opened again, until the caller stops iterating.
 
     Args:
-        source: one of ``KINDS``, as ``/dev/video0``, ``picamera2``, ``rtsp://…``, a path or ``synthetic``. None: the
-            first camera of this machine.
+        source: one of ``KINDS``, as ``/dev/video0``, ``picamera2``, ``rtsp://…``, a path or ``synthetic``. Defaults
+            to the first camera of this machine.
         size: ``(width, height)`` in pixels to ask a device for. Defaults to the device's own.
         fps: frames a second to ask a device for, above 0, up to 1000. Defaults to the device's own.
         allow_still: accept a live camera whose picture never changes, such as a test pattern. Defaults to False: such a
@@ -75,6 +78,7 @@ def open_camera(
         )
     if source is None:
         return SupervisedCamera(lambda: FoundCamera(lambda found: _made(found, size, fps)), allow_still=allow_still)
+    source = str(source)
     kind, _, rest = source.partition(":")
     if kind == "synthetic":
         options = SyntheticOptions.parse(rest)

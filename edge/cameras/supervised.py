@@ -208,7 +208,7 @@ class SupervisedCamera(Camera):
         if self.state.state == "live":
             self._last, self._lost_for = fresh, reason
             self.state = replace(self.state, state="lost", since=time.time() - (now - fresh), reason=reason)
-            hint = " (if the source never changes, set `allow-still`)" if reason.startswith("the same") else ""
+            hint = " (if the source never changes, set `allow_still`)" if reason.startswith("the same") else ""
             log.warning(f"{self.name} is lost: {reason}{hint}; trying to open it again")
         elif self.state.waiting:
             self._wait_for(reason)

@@ -6,12 +6,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from quietcam.terminal.secret_names import HIDDEN, is_secret
 from quietcam.terminal.secrets import shown
 
-__all__ = ["RunOptions"]
+__all__ = ["RunOptions", "several"]
+
+
+_Given = TypeVar("_Given", bound=str | Path)
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,8 +30,8 @@ class RunOptions:
     Attributes:
         source: a camera, a video, pictures or a URL, one of :data:`edge.cameras.KINDS`. Defaults to the camera that is
             connected.
-        sink: where denoised frames go, each one of :data:`edge.sinks.KINDS`. Defaults to the live page for a camera,
-            where the caller brings no sink of its own.
+        sink: where denoised frames go, one or several of :data:`edge.sinks.KINDS`. Defaults to the live page for a
+            camera, where the caller brings no sink of its own.
         size: ``(width, height)`` in pixels that a camera is asked for.
         fps: frames a second that a camera is asked for.
         model: a ``.tflite`` file, or the name of a model that ships. Defaults to the best of these.
@@ -48,13 +51,13 @@ class RunOptions:
         listen: ``HOST[:PORT]`` on which the live page is served.
         token: token that viewers must enter to open the page; ``auto`` makes one, ``@FILE`` reads it.
         open_to_all: serve the page to other machines without a token.
-        host_name: names, besides this machine's own, under which browsers open the page.
+        host_name: one or several names, besides this machine's own, under which browsers open the page.
         viewers: most viewers at the same time.
         jpeg_quality: JPEG quality of the live stream, 1 to 100.
     """
 
     source: str | Path | None = None
-    sink: Sequence[str | Path] = ()
+    sink: str | Path | Sequence[str | Path] = ()
     size: tuple[int, int] | None = None
     fps: float | None = None
     model: str | Path | None = None
@@ -74,7 +77,7 @@ class RunOptions:
     listen: str = "127.0.0.1:8080"
     token: str | None = field(default=None, repr=False)
     open_to_all: bool = False
-    host_name: Sequence[str] = ()
+    host_name: str | Sequence[str] = ()
     viewers: int = 8
     jpeg_quality: int = 80
 
@@ -85,6 +88,11 @@ class RunOptions:
             if (value := getattr(self, each.name)) != each.default
         ]
         return f"{type(self).__name__}({', '.join(told)})"
+
+
+def several(given: _Given | Sequence[_Given]) -> Sequence[_Given]:
+    """An option that may be given once or several times, as a sequence."""
+    return [given] if isinstance(given, str | Path) else given
 
 
 def _shown(value: Any) -> Any:

@@ -22,7 +22,7 @@ from edge.run.degrade.ladder_denoiser import LadderOptions, open_ladder
 from edge.run.degrade.temperature import Thermometer
 from edge.run.frame import Frame
 from edge.run.health import Health
-from edge.run.options import RunOptions
+from edge.run.options import RunOptions, several
 from edge.run.pipeline import Pipeline
 from edge.run.reloading import ReloadingDenoiser
 from edge.run.report import report_of
@@ -70,8 +70,14 @@ class Session:
         """Open the sinks. If nobody calls this, ``run`` does.
 
         Raises:
+            UsageError: the session is closed.
             QuietcamError: what a sink raised.
         """
+        if self._reloading.over:
+            raise UsageError(
+                "A session runs once, inside its `with` block. Received: one that has ended. "
+                "Remedy: open_session(options) makes another."
+            )
         if self._opened:
             return
         self._opened = True
@@ -92,6 +98,7 @@ class Session:
             The report.
 
         Raises:
+            UsageError: it ran before, or the session is closed.
             QuietcamError: what the camera, the model or a sink raised.
             KeyboardInterrupt: on Ctrl-C, after the sinks took the denoised frames.
         """
@@ -144,15 +151,18 @@ class Session:
 @contextlib.contextmanager
 def open_session(
     options: RunOptions,
-    sinks: Sequence[Sink | Take] = (),
+    sinks: Sink | Take | Sequence[Sink | Take] = (),
     status: Callable[[str], None] = lambda _: None,
     announce: Callable[[str], None] = log.info,
 ) -> Iterator[Session]:
     """A run with these ``options``. Everything is closed at the end.
 
     Args:
-        sinks: further sinks of the caller, beside those of ``options``: a :class:`edge.sinks.base.Sink`, or a function
-            that is called with each frame and its denoised picture, in its own thread.
+        sinks: further sinks of the caller, beside those of ``options``, one or several: a
+            :class:`edge.sinks.base.Sink`, or a function that is called with each frame and its denoised picture, in its
+            own thread. An error of such a sink ends the run of a file. A live run goes on: the log and the report tell
+            the error, and the sink is tried again after a pause. An error of a single sink at its first frame ends a
+            live run, too.
         status: called with a few words that say what the start waits for.
         announce: called with each line about the live page's address, with a generated token. Defaults to the log,
             which shows no token.
@@ -165,19 +175,20 @@ def open_session(
         >>> import quietcam
         >>> pictures = []
         >>> options = quietcam.RunOptions(source="synthetic", frames=8)
-        >>> with quietcam.open_session(options, [lambda frame, denoised: pictures.append(denoised.copy())]) as session:
+        >>> with quietcam.open_session(options, lambda frame, denoised: pictures.append(denoised.copy())) as session:
         ...     report = session.run()
         >>> report["frames"]
         8
     """
     # Wrong options are reported before any camera is opened.
+    own = _own(sinks)
     check_strength(options.strength)
+    if options.frames is not None and options.frames < 1:
+        raise UsageError(f"`frames` must be at least 1. Received: {options.frames}. Remedy: leave it out to run on.")
     load_model(_model(options.model))
     smaller = None if options.smaller is None else _model(options.smaller)
     rules = LadderOptions(options.hot, options.deadline / 1000, smaller, options.threads, options.device, options.gate)
-    source = None if options.source is None else str(options.source) or None
-    camera = open_camera(source, options.size, options.fps, options.allow_still)
-    own = [each if isinstance(each, Sink) else _FunctionSink(each) for each in sinks]
+    camera = open_camera(options.source or None, options.size, options.fps, options.allow_still)
     targets = _targets(options, camera, alone=all(each.observer for each in own))
     page = _page(options, camera.live, announce) if "web" in targets else None
     with contextlib.ExitStack() as stack:
@@ -215,9 +226,15 @@ def _model(name: str | Path | None, size: tuple[int, int] | None = None) -> Path
     return resolve_model(None if name is None else str(name), size)
 
 
+def _own(sinks: Sink | Take | Sequence[Sink | Take]) -> list[Sink]:
+    """The sinks of the caller's own."""
+    given = sinks if isinstance(sinks, Sequence) else [sinks]
+    return [each if isinstance(each, Sink) else _FunctionSink(each) for each in given]
+
+
 def _targets(options: RunOptions, camera: Camera, alone: bool) -> list[str]:
     """The sinks of the options. A run without any, and without one of the caller's, is refused."""
-    named = [str(each) for each in options.sink]
+    named = [str(each) for each in several(options.sink)]
     if not alone and not named:
         return []
     source = None if options.source is None else str(options.source)
@@ -232,7 +249,7 @@ def _page(options: RunOptions, live: bool, announce: Callable[[str], None]) -> C
         options.listen,
         options.token,
         options.open_to_all,
-        tuple(options.host_name),
+        tuple(several(options.host_name)),
         options.viewers,
         options.jpeg_quality,
     )
@@ -251,11 +268,14 @@ def _take_better(name: str | Path | None, file: Path, reloading: ReloadingDenois
 
 
 class _FunctionSink(Sink):
-    """Hands each frame to a function."""
-
-    name = "function"
+    """Hands each frame to a function, and is called like it."""
 
     def __init__(self, take: Take) -> None:
+        if not callable(take) or isinstance(take, type):
+            raise UsageError(
+                f"A sink of your own is a Sink or a function of a frame and its denoised picture. Received: {take!r}."
+            )
+        self.name = str(getattr(take, "__name__", type(take).__name__))
         self._take = take
 
     def write(self, frame: Frame, denoised: Image) -> None:

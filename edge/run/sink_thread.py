@@ -254,6 +254,7 @@ class SinkThread:
             pause,
             self._failure,
         )
+        log.debug("Where the sink %s failed", self.sink.name, exc_info=error)
         with contextlib.suppress(Exception):  # saves all that it can; the log says why the sink failed
             self.sink.close()
 

@@ -13,7 +13,7 @@ from quietcam.process.native_output import divert_native_output
 from quietcam.process.stopping import process
 
 if TYPE_CHECKING:
-    from edge.run.options import RunOptions
+    from edge.run.options import RunOptions, several
     from edge.run.session import Session
     from edge.service.settings import Settings
 
@@ -41,7 +41,7 @@ def run_in_process(options: RunOptions, settings: Settings, json: str | None, an
     if not reloads:
         process.hangup_stops()
     notifier.loading()
-    if "-" in options.sink and json == "-":
+    if "-" in several(options.sink) and json == "-":
         raise UsageError(
             "The frames and the report cannot both go to standard output. Received: `sink=-` and `json=-`. "
             "Remedy: `json=FILE`"

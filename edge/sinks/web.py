@@ -85,18 +85,18 @@ class WebOptions:
         host, port = _address(listen)
         if odd := [name for name in names if not _HOST.fullmatch(name)]:
             raise UsageError(
-                "`host-name` is a name that a browser may ask for. "
+                "`host_name` is a name that a browser may ask for. "
                 f"Received: {printable(odd[0])[:_SHOWN] or '(nothing)'}. Remedy: for example camera.local"
             )
         if not 1 <= viewers <= 1000:
             raise UsageError(f"`viewers` must be 1 to 1000. Received: {viewers}. Remedy: for example 8.")
         if not 1 <= quality <= 100:
-            raise UsageError(f"`jpeg-quality` must be 1 to 100. Received: {quality}. Remedy: for example 80.")
+            raise UsageError(f"`jpeg_quality` must be 1 to 100. Received: {quality}. Remedy: for example 80.")
         if token is None and not open_to_all and not is_loopback(host):
             raise UsageError(
                 f"A page that other machines can reach needs a token. Received: `listen` {listen} and no token. "
                 "Remedy: set `token` to auto, which makes one and prints it; or set QUIETCAM_TOKEN; or set "
-                "`open-to-all` to let everybody in."
+                "`open_to_all` to let everybody in."
             )
         generated = token == "auto"
         secret = None if token is None else new_token() if generated else _token(token)

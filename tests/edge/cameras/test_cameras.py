@@ -47,7 +47,7 @@ class TestFolder:
     def test_pictures_come_in_order_with_their_names(self, tmp_path: Path) -> None:
         for seed, name in enumerate(("a10.png", "a2.png", "b.png")):
             write_picture(tmp_path / name, picture(8, 9, seed=seed))
-        with open_camera(str(tmp_path)) as camera:
+        with open_camera(tmp_path) as camera:
             frames = list(camera)
         assert [frame.name for frame in frames] == ["a2", "a10", "b"]
         assert [frame.index for frame in frames] == [0, 1, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -138,12 +139,91 @@ def test_what_is_wrong_with_the_options_is_found_before_a_camera_is_opened(
         (RunOptions(CAMERA, model=cut_short), ModelError),
         (RunOptions(CAMERA, model="nonsense"), UsageError),
         (RunOptions(CAMERA, model=small, strength=7.0), UsageError),
+        (RunOptions(CAMERA, model=small, frames=0), UsageError),
         (RunOptions(CAMERA, model=small, smaller="nonsense"), UsageError),
         (RunOptions(CAMERA, model=small, hot=7.0), UsageError),
         (RunOptions(CAMERA, model=small, deadline=-1.0), UsageError),
     ):
         with pytest.raises(error), open_session(options, [Keeps()]):
             pass
+    for wrong in (3, "out.mp4", [Keeps]):
+        with pytest.raises(UsageError, match="a function of a frame"), open_session(RunOptions(CAMERA), wrong):  # type: ignore[arg-type]
+            pass
+
+
+def test_a_session_runs_once_inside_its_block(small: Path) -> None:
+    options = RunOptions(CAMERA, model=small, frames=1)
+    before = set(threading.enumerate())
+    with open_session(options, Keeps()) as session:
+        session.run()
+        with pytest.raises(UsageError, match="has ended"):
+            session.run()
+    with open_session(options, Keeps()) as closed:
+        pass
+    with pytest.raises(UsageError, match="has ended"):
+        closed.run()
+    until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_one_sink_needs_no_list(small: Path, tmp_path: Path) -> None:
+    write_picture(tmp_path / "noisy.png", picture(48, 64))
+    taken: list[int] = []
+    options = RunOptions(tmp_path / "noisy.png", tmp_path / "clean", model=small, host_name="camera.local")
+    with open_session(options, lambda frame, _: taken.append(frame.index)) as session:
+        assert len(session.sinks) == 2
+        session.run()
+    assert ((tmp_path / "clean" / "noisy.png").is_file(), taken) == (True, [0])
+    with open_session(RunOptions(CAMERA, "null", model=small)) as session:
+        assert [sink.name for sink in session.sinks] == ["null"]
+
+
+def test_a_function_that_fails_is_named_and_the_live_run_goes_on(small: Path, said: list[str]) -> None:
+    taken: list[int] = []
+
+    def save(frame: Frame, denoised: Image) -> None:  # noqa: ARG001
+        taken.append(frame.index)
+        if len(taken) == 3:
+            raise ValueError("my disk is full")
+
+    with open_session(RunOptions(CAMERA, model=small, frames=20), save) as session:
+        report = session.run()
+    assert (report["sinks"][0]["name"], report["sinks"][0]["failed"]) == ("save", 1)
+    assert [line for line in said if line.startswith("The sink save failed") and "my disk is full" in line]
+
+
+def test_a_function_that_fails_at_once_ends_the_run(small: Path) -> None:
+    def save(frame: Frame, denoised: Image) -> None:  # noqa: ARG001
+        raise ValueError("my disk is full")
+
+    with open_session(RunOptions(CAMERA, model=small), save) as session, pytest.raises(ValueError, match="my disk"):
+        session.run()
+
+
+def test_the_log_in_detail_shows_where_a_function_failed(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "quietcam")
+    taken: list[int] = []
+
+    def save(frame: Frame, denoised: Image) -> None:  # noqa: ARG001
+        taken.append(frame.index)
+        if len(taken) == 2:
+            raise ValueError("my disk is full")
+
+    with open_session(RunOptions(CAMERA, model=small, frames=9), save) as session:
+        session.run()
+    traces = [each.exc_info[1] for each in caplog.records if each.levelno == logging.DEBUG and each.exc_info]
+    assert [str(each) for each in traces] == ["my disk is full"]
+
+
+def test_two_sessions_run_at_the_same_time(small: Path) -> None:
+    sinks = Keeps(), Keeps()
+    options = RunOptions(CAMERA, model=small, frames=9)
+    with open_session(options, sinks[0]) as first, open_session(options, sinks[1]) as second:
+        thread = threading.Thread(target=first.run)
+        thread.start()
+        second.run()
+        thread.join(WAIT)
+        assert not thread.is_alive()
+    assert all(sink.frames > 0 for sink in sinks)
 
 
 def test_no_thread_is_left_behind(small: Path) -> None:
