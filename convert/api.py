@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from convert.converter import check_ranges
-from convert.files import check_name, read_size
+from convert.files import check_name, check_size
 from convert.orders import Order, carry_out
 from convert.outcome import Outcome
 from convert.recipes import Recipe, get_recipe
@@ -94,10 +94,12 @@ def convert(
         >>> folder.cleanup()
     """
     # Check all parameters before importing TensorFlow, which takes seconds.
+    if target not in ("cpu", "coral"):
+        raise UsageError(f"`target` is cpu or coral. Received: {target}. Remedy: choose one.")
     is_coral = target == "coral"
     source = find_source(Path(run_or_model))
     recipes = _recipes(recipe, is_coral, source.suffix == ".tflite")
-    sizes = [read_size(each) if isinstance(each, str) else each for each in _several(size)]
+    sizes = [check_size(each) for each in _several(size)]
     if name is not None:
         check_name(name)
     chosen = load_set(Path(representative)) if isinstance(representative, str | Path) else representative
@@ -119,14 +121,11 @@ def convert(
     return carry_out(loaded, order, folder / "coral" if is_coral else folder, chosen, pairs)
 
 
-def _several(size: Size | Sequence[Size] | None) -> list[Size]:
+def _several(size: Size | Sequence[Size] | None) -> list[object]:
     if size is None:
         return []
-    if isinstance(size, str):
-        return [size]
-    if len(size) == 2 and isinstance(size[0], int) and isinstance(size[1], int):
-        return [(size[0], size[1])]
-    return [each if isinstance(each, str) else (each[0], each[1]) for each in size if not isinstance(each, int)]
+    is_one = isinstance(size, str) or not isinstance(size, Sequence) or any(isinstance(each, int) for each in size)
+    return [size] if is_one else list(size)
 
 
 def _recipes(names: str | Sequence[str] | None, is_coral: bool, is_finished: bool) -> list[Recipe]:

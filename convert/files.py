@@ -14,7 +14,7 @@ from quietcam.limits import MOST_FRAME_PIXELS
 from quietcam.terminal.printable import printable
 from quietcam.tflite.manifest import Manifest, attach_manifest, write_sidecar
 
-__all__ = ["check_name", "model_filename", "read_size", "read_tile", "write_model"]
+__all__ = ["check_name", "check_size", "model_filename", "read_size", "read_tile", "write_model"]
 
 _SHOWN = 200  # characters of a value in a message
 
@@ -65,6 +65,17 @@ def read_size(text: str) -> tuple[int, int]:
             f"{printable(text)[:_SHOWN]}. Remedy: for example `size=640x480`"
         )
     return int(found[1]), int(found[2])
+
+
+def check_size(size: object) -> tuple[int, int]:
+    """``(width, height)`` in pixels, from such a pair or from ``"640x480"``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(size, tuple | list) and len(size) == 2:
+        return read_size(f"{size[0]}x{size[1]}")
+    return read_size(str(size))
 
 
 def write_model(folder: Path, content: bytes, manifest: Manifest, created: str | None = None) -> Path:

@@ -27,7 +27,7 @@ class ConvertedModel:
     """
 
     path: Path
-    conversion: Conversion
+    conversion: Conversion = field(repr=False)
 
     @property
     def recipe(self) -> str:

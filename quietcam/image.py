@@ -51,6 +51,11 @@ def check_image(image: NDArray[Any], name: str = "image") -> Image:
     Raises:
         DataError: it is not. The message calls it ``name``.
     """
+    if not isinstance(image, np.ndarray):
+        raise DataError(
+            f"{name} must be a numpy array, uint8 of shape (height, width, 3) in RGB order, or (height, width, 1). "
+            f"Received: {type(image).__name__}."
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
         raise DataError(
             f"{name} must be uint8 of shape (height, width, 3) in RGB order, or (height, width, 1). "

@@ -139,7 +139,7 @@ class Denoiser(FrameDenoiser):
 
         Args:
             noisy: uint8 ``(H, W, 3)`` RGB, or ``(H, W, 1)``.
-            out: memory for the result. It is used if it has the result's shape, which a reload may change.
+            out: memory for the result. It is used if it is uint8 and has the result's shape, which a reload may change.
 
         Returns:
             The denoised frame, uint8 ``(H, W, C)``.
@@ -166,7 +166,7 @@ class Denoiser(FrameDenoiser):
             self._seen = height, width, channels
             if self.model.channels == 3:
                 noisy = to_rgb(noisy)
-            if out is None or out.shape != noisy.shape:
+            if out is None or out.shape != noisy.shape or out.dtype != np.uint8:
                 out = np.empty(noisy.shape, np.uint8)
             return Treated(out, self._treat(noisy, out, half))
         finally:

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edge.run.options import RunOptions, several
 from edge.service.notify import Notifier
 from quietcam.errors import StorageError, UsageError
 from quietcam.process.native_output import divert_native_output
 from quietcam.process.stopping import process
 
 if TYPE_CHECKING:
-    from edge.run.options import RunOptions, several
     from edge.run.session import Session
     from edge.service.settings import Settings
 

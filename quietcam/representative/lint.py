@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from quietcam.estimation import estimate_blind
 from quietcam.finding import SEVERITIES, Severity
 from quietcam.image import Image
+from quietcam.representative.array_file import read_array
 from quietcam.representative.array_pixels import as_pixels
 from quietcam.representative.rules import BRIGHT, DARK, FEW, RULES, STRIDE, TINY, LintFinding
-from quietcam.representative.set import RepresentativeSet, patch_sha256
+from quietcam.representative.set import RepresentativeSet, load_set, patch_sha256
 
 __all__ = ["lint"]
 
@@ -27,7 +29,7 @@ _UNLIKE_NEIGHBORS = 0.15  # correlation of neighboring pixels; pictures have 0.8
 
 
 def lint(
-    representative: RepresentativeSet | NDArray[Any],
+    representative: RepresentativeSet | NDArray[Any] | str | Path,
     *,
     origin: Mapping[str, Any] | None = None,
     channels: int | None = None,
@@ -36,8 +38,8 @@ def lint(
     """Find what is wrong with a representative set.
 
     Args:
-        representative: a set, or bare patches of any numeric dtype: ``(N, H, W, C)``, ``(N, H, W)``, or
-            ``(N, C, H, W)``, which is a finding itself.
+        representative: a set, the ``.npz`` or ``.npy`` file of one, or bare patches of any numeric dtype:
+            ``(N, H, W, C)``, ``(N, H, W)``, or ``(N, C, H, W)``, which is a finding itself.
         origin: what made bare patches, as ``RepresentativeSet.origin`` tells it. Defaults to that of the set.
         channels: how many channels the model takes. Defaults to any number.
         receptive_field: how many pixels wide the model looks. Defaults to any width.
@@ -46,7 +48,8 @@ def lint(
         Findings, worst first, at most one of each rule; an empty list where the set looks like a camera's.
 
     Raises:
-        DataError: the array cannot be pictures at all.
+        UsageError: there is no such file.
+        DataError: the array cannot be pictures at all, or the file is damaged.
 
     Example:
         >>> import numpy as np
@@ -56,6 +59,11 @@ def lint(
         >>> [(finding.severity, finding.name) for finding in quietcam.lint(dark)]
         [('error', 'dark')]
     """
+    if isinstance(representative, str | Path):
+        file = read_array(Path(representative))
+        if file.is_set:
+            load_set(Path(representative))  # refuses patches that do not have the SHA-256 that stands beside them
+        representative, origin = file.array, file.origin if origin is None else origin
     if isinstance(representative, RepresentativeSet):
         array: NDArray[Any] = representative.patches
         origin = representative.origin if origin is None else origin

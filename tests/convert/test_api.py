@@ -56,3 +56,19 @@ def test_a_limit_where_no_loss_can_be_told_is_refused(tmp_path):
     with pytest.raises(UsageError, match="`max_drop` compares int8 with the float network"):
         convert_model("nano", out=tmp_path, max_drop=0.1)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [64, (64, 64, 3), (64,), (0, 64), (64, "wide"), [(64, 64), 32]])
+def test_what_is_no_size_is_refused(size, tmp_path):
+    with pytest.raises(UsageError, match="`size` is WIDTHxHEIGHT"):
+        convert_model("nano", "int8", size, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_target_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"`target` is cpu or coral\. Received: gpu"):
+        convert_model("nano", "int8", "64x64", out=tmp_path, target="gpu")
+
+
+def test_what_comes_back_is_short_to_look_at(tmp_path):
+    assert len(repr(convert_model("nano", "int8", "64x64", out=tmp_path))) < 1000

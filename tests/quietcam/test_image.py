@@ -76,3 +76,9 @@ def test_gray_is_opencvs_luma_and_leaves_equal_channels():
     np.testing.assert_array_equal(to_gray(to_rgb(every)), every)
     np.testing.assert_array_equal(as_channels(every, 3), to_rgb(every))
     np.testing.assert_array_equal(as_channels(image, 1), gray)
+
+
+@pytest.mark.parametrize("picture", [[[1]], "frame.png", None])
+def test_what_is_no_array_is_refused(picture):
+    with pytest.raises(DataError, match=f"the frame must be a numpy array.*Received: {type(picture).__name__}"):
+        check_image(picture, "the frame")

@@ -81,13 +81,16 @@ class _Part:
 
 
 def load_training_data(
-    texts: Sequence[str | Path], config: RunConfig, validation: Sequence[str | Path] = ()
+    texts: str | Path | Sequence[str | Path],
+    config: RunConfig,
+    validation: str | Path | Sequence[str | Path] = (),
 ) -> TrainingData:
     """Open data sets and mix them.
 
     Args:
-        texts: each names a data set, ``SOURCE`` or ``SOURCE@WEIGHT``: a folder of pairs, a packed set, or ``scenes``.
-            A packed set keeps the sides that are noted in it; the others are split by scene as the config says.
+        texts: one or several data sets, ``SOURCE`` or ``SOURCE@WEIGHT``: a folder of pairs, a packed set, or
+            ``scenes``. A packed set keeps the sides that are noted in it; the others are split by scene as the config
+            says.
         validation: folders of pairs that are used for validation, without a split. Then everything in ``texts`` is
             trained on, except the test scenes of the config's split. Defaults to the validation side of each of
             ``texts``.
@@ -96,6 +99,7 @@ def load_training_data(
         UsageError: a data set does not exist, or its name is wrong.
         DataError: nothing in a data set can be used, or a scene instance is on both sides.
     """
+    texts, validation = ([each] if isinstance(each, str | Path) else each for each in (texts, validation))
     if not texts:
         raise UsageError("Training needs data. Received: none. Remedy: give `data` a folder, or scenes.")
     named = [_weighted(str(text)) for text in texts]

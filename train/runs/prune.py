@@ -22,10 +22,10 @@ __all__ = ["prune"]
 
 def prune(
     run: str | Path,
-    data: Sequence[str | Path],
+    data: str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
-    validation: Sequence[str | Path] = (),
+    validation: str | Path | Sequence[str | Path] = (),
     sparsity: float | None = None,
     channels: float | None = None,
     importance: str | None = None,
@@ -45,10 +45,10 @@ def prune(
 
     Args:
         run: a run directory that ``train`` wrote.
-        data: data sets, as for ``train``.
+        data: one or several data sets, as for ``train``.
         out: the new run directory. Defaults to ``RUN-pruned``, with ``channels`` to ``RUN-narrow``.
-        validation: folders of pairs that are used for validation, without a split. Defaults to the validation scenes
-            of ``data``.
+        validation: one or several folders of pairs that are used for validation, without a split. Defaults to the
+            validation scenes of ``data``.
         sparsity: share of the weights that become zero, in [0, 1). Defaults to the config's.
         channels: share of the multiply-accumulates to save, in (0, 1).
         importance: measure of the channels' importance: ``"l1"`` or ``"taylor"``. By default both are tried, and the

@@ -36,10 +36,10 @@ __all__ = ["check_train_run", "train", "train_run"]
 
 def train(
     config: str | Path,
-    data: Sequence[str | Path],
+    data: str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
-    validation: Sequence[str | Path] = (),
+    validation: str | Path | Sequence[str | Path] = (),
     teacher: str | Path | None = None,
     weights: str | Path | None = None,
     qat: bool = False,
@@ -56,11 +56,11 @@ def train(
     Args:
         config: name of a config that ships (``demo``, ``nano``, ``small``, ``base``, ``sidd_full``) or path of a TOML
             file; with ``qat`` the run directory to go on from.
-        data: data sets, each ``SOURCE`` or ``SOURCE@WEIGHT``: SIDD as it is downloaded, a folder with ``noisy/`` and
-            ``clean/``, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on the fly.
+        data: one or several data sets, ``SOURCE`` or ``SOURCE@WEIGHT``: SIDD as it is downloaded, a folder with
+            ``noisy/`` and ``clean/``, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on the fly.
         out: the run directory. Defaults to ``runs/CONFIG``; with ``qat`` to ``RUN-qat``.
-        validation: folders of pairs that are used for validation, without a split. Defaults to the validation scenes
-            of ``data``.
+        validation: one or several folders of pairs that are used for validation, without a split. Defaults to the
+            validation scenes of ``data``.
         teacher: run directory of a network to learn from in addition. Defaults to the config's.
         weights: run directory, or float32 ``.tflite`` of the same network, to begin with. Defaults to the config's.
         minutes: wall-clock budget. Defaults to the config's, as do the following.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,8 @@ def test_out_is_written(small: Path) -> None:
     with Denoiser(small) as denoiser:
         assert denoiser.denoise(noisy, out) is out
         np.testing.assert_array_equal(out, denoiser.denoise(noisy))
+        floats: Any = np.empty(noisy.shape, np.float32)
+        assert denoiser.denoise(noisy, floats).dtype == np.uint8
 
 
 def test_an_array_that_is_not_an_image_is_refused(small: Path) -> None:

@@ -29,6 +29,14 @@ def config(tiny):
     return RunConfig(tiny, TrainingConfig(patch=16, crop=32, batch=4, steps=3, minutes=1.0))
 
 
+def test_one_data_set_needs_no_list(pair_folder, config):
+    several = load_training_data([pair_folder], config)
+    assert load_training_data(pair_folder, config).origin == several.origin
+    assert load_training_data(str(pair_folder), config).origin == several.origin
+    with pytest.raises(DataError, match="must not be trained on"):
+        load_training_data(pair_folder, config, str(pair_folder))
+
+
 def test_training_on_a_packed_set(shards, tiny, tmp_path):
     config = RunConfig(tiny, TrainingConfig(patch=16, batch=4, steps=3, minutes=1.0))
     data = load_training_data([shards.folder], config)
