@@ -142,7 +142,7 @@ class MissingExtraError(QuietcamError, ImportError):
 
     @classmethod
     def because(cls, error: ModuleNotFoundError) -> Exception:
-        """What to install for a module that is not there; the error itself where no extra brings that module."""
+        """An error that says which extra to install for a missing module; ``error`` itself if no extra contains it."""
         module = (error.name or "").split(".")[0]
         return cls.of(_EXTRA_OF_MODULE[module], module) if module in _EXTRA_OF_MODULE else error
 

@@ -1,4 +1,4 @@
-"""Estimating the noise of a picture: from a pair, from a static burst, or from one frame alone."""
+"""Estimates the noise of a picture: from a pair, from a static burst, or from one frame alone."""
 
 from __future__ import annotations
 
@@ -124,10 +124,10 @@ def estimate_blind(image: Image) -> NoiseEstimate:
 
     Blocks of 8x8 pixels are grouped by brightness, and the power of their second differences is measured: at lag 1,
     which shows little of the scene and all of white noise, and at lag 2, which shows nearly all of the grain after
-    demosaicing, too. The lowest tenth of each group is taken as its noise. Textures are mostly gray, noise is not. So
-    the flattest blocks show the ratio of noise in brightness to noise in color, and then the color of the other blocks
-    is enough. The color of the flattest blocks also shows the grain, and with it which lag to use, and by which factor
-    the lowest tenth is too small.
+    demosaicing, too. The lowest tenth of each group is taken as its noise. Textures are mostly gray, noise is not.
+    Therefore the flattest blocks show the ratio of noise in brightness to noise in color; of the other blocks, only the
+    color is measured. The color of the flattest blocks also shows the grain, which decides which lag is used, and by
+    which factor the lowest tenth is too small.
 
     Raises:
         DataError: it is no uint8 image, or a side is below 8.

@@ -1,7 +1,7 @@
 """``evaluation.json`` of a run directory: which network it holds, how good it is, and what was done to it.
 
-Training writes the file; pruning, conversion and ``quietcam evaluate`` read it. All of them do so here. A file without
-``version`` was written before there were versions, and is read like version 1.
+Training writes the file; pruning, conversion and ``quietcam evaluate`` read it. All of them use this module. A file
+without ``version`` is older than the first version, and is read like version 1.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ EVALUATION = "evaluation.json"
 """The name of the file in a run directory."""
 
 VERSION = 1
-"""Of the file's form. It goes up when a reader of the version before could misunderstand the file."""
+"""Version of the file's format. It is raised if older readers could misunderstand a new file."""
 
 
 @dataclass(frozen=True)
 class SetScore:
-    """Mean PSNR in dB on the validation crops of one data set: of the network's pictures, and of the noisy ones."""
+    """Mean PSNR in dB on the validation crops of one data set: of the denoised pictures, and of the noisy ones."""
 
     psnr: float
     noisy_psnr: float
@@ -65,7 +65,7 @@ class Validation:
     by_set: Mapping[str, SetScore] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in the file, and in the manifest of a model that is converted from the run."""
+        """Plain values, as written to the file and to the manifest of a model that is converted from the run."""
         values = asdict(self)
         return values if self.by_set else {key: value for key, value in values.items() if key != "by_set"}
 
@@ -90,8 +90,8 @@ class Distillation:
 
     Attributes:
         teacher: path of its run directory. sha256: of its ``model.keras``.
-        weight: of its pictures in the loss, in (0, 1].
-        gmacs_256: what it computes for 256x256 pixels, 1e9 multiply-accumulates.
+        weight: weight of its pictures in the loss, in (0, 1].
+        gmacs_256: its multiply-accumulates for 256x256 pixels, in 1e9.
     """
 
     teacher: str
@@ -102,7 +102,7 @@ class Distillation:
 
 @dataclass(frozen=True)
 class SmallerNetwork:
-    """A network on the way from the whole one to a smaller one.
+    """One step of channel pruning, from the whole network to the smallest.
 
     Attributes:
         widths: channels of each level. gmacs: for 256x256 pixels, in 1e9.
@@ -116,10 +116,10 @@ class SmallerNetwork:
 
 @dataclass(frozen=True)
 class ChannelPruning:
-    """How whole channels were taken out.
+    """How whole channels were removed.
 
     Attributes:
-        importance: the measure that decided which.
+        importance: the measure that decided which channels were removed.
         before: PSNR in dB of the whole network.
         paths: by measure of importance, the networks from the whole one to the smallest.
     """
@@ -134,9 +134,9 @@ class MagnitudePruning:
     """How weights were set to zero.
 
     Attributes:
-        asked: the share that was asked for, in [0, 1).
-        sensitivity: by convolution and share, PSNR in dB where it alone loses its smallest weights; None where that
-            was not measured.
+        asked: the requested share of zeros, in [0, 1).
+        sensitivity: by convolution and share, PSNR in dB if only this convolution loses its smallest weights; None if
+            that was not measured.
     """
 
     asked: float
@@ -145,11 +145,11 @@ class MagnitudePruning:
 
 @dataclass(frozen=True)
 class QuantizationAwareTraining:
-    """How the network was made ready for int8.
+    """How the network was trained for int8.
 
     Attributes:
         ranges: by layer, the lowest and the highest value that its output has in int8.
-        before: PSNR in dB of the float network that it began with.
+        before: PSNR in dB of the float network that it started from.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -158,7 +158,7 @@ class QuantizationAwareTraining:
 
 @dataclass(frozen=True)
 class Treatments:
-    """What was done to the network on its way here; None where it was not done."""
+    """What was done to the network; None for what was not done."""
 
     weights: StartingWeights | None = None
     distillation: Distillation | None = None
@@ -167,7 +167,7 @@ class Treatments:
     quantization_aware_training: QuantizationAwareTraining | None = None
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """As they stand in the file: those that were done."""
+        """Plain values, as written to the file: only what was done."""
         done = {each.name: getattr(self, each.name) for each in fields(self)}
         return {
             name: {key: value for key, value in asdict(treatment).items() if value is not None}
@@ -182,10 +182,10 @@ class Evaluation:
 
     Attributes:
         gmacs_256: multiply-accumulates for 256x256 pixels, in 1e9.
-        parameters: how many weights and biases.
+        parameters: number of weights and biases.
         sparsity: share of zeros among the convolutions' weights, 0 to 1.
         data: what the network was trained on, now and before, and the license; see ``train.run_directory.origin``.
-        extra_noise: shares of patches that had plain noise, by kind. tools: version by package.
+        extra_noise: shares of patches with plain noise, by kind. tools: version by package.
     """
 
     architecture: Architecture
@@ -250,14 +250,14 @@ def read_evaluation(run: Path) -> Evaluation:
         return Evaluation.from_dict(read_object(path, MOST_OF_A_LIST))
     except OSError as error:
         raise UsageError(
-            f"A run tells what it was trained on in {EVALUATION}. Received: {path}: {error.strerror or error}. "
-            "Remedy: give the folder that 'quietcam train' wrote, whole."
+            f"A run directory must contain {EVALUATION}. Received: {path}: {error.strerror or error}. "
+            "Remedy: give the complete folder that 'quietcam train' wrote."
         ) from error
     except ValueError as error:
         raise ModelError(
-            f"A run directory's {EVALUATION} must be what training wrote. Received: {path}: {error}. "
-            "Remedy: update quietcam if a later one wrote it; else train the run again, or, to convert it, copy its "
-            "model.keras to another folder."
+            f"A run directory's {EVALUATION} must be the file that training wrote. Received: {path}: {error}. "
+            "Remedy: if a later quietcam wrote it, update quietcam; if not, train the run again. Only to convert it, "
+            "you can copy its model.keras to another folder."
         ) from error
 
 

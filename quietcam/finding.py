@@ -1,4 +1,4 @@
-"""A finding: one thing that was looked at, how bad it is, what was found, and what to do about it."""
+"""A finding: what was checked, how bad it is, what was found, and what to do about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Severity = Literal["error", "warning", "note", "ok"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note", "ok")
 """Worst first.
 
-error: it does not work, or it ruins a model. warning: it works, but slower, worse or untried. note: worth knowing,
+error: it does not work, or it ruins a model. warning: it works, but slower, worse or untested. note: worth knowing,
 and next to harmless. ok: nothing is wrong.
 """
 
@@ -22,10 +22,10 @@ class Finding:
     """What a check of ``quietcam doctor`` found. The linter's findings have the same severities.
 
     Attributes:
-        subject: what was looked at, as ``numpy``.
+        subject: what was checked, such as ``numpy``.
         severity: one of ``SEVERITIES``.
         text: what was found, without a full stop at its end.
-        remedy: what to do about it, where possible a command that can be pasted; None where nothing is to be done.
+        remedy: what to do about it, if possible a command that can be pasted; None if there is nothing to do.
 
     Example:
         >>> from quietcam.finding import Finding

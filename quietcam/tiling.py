@@ -28,9 +28,9 @@ _SHIFT = ONE.bit_length() - 1
 class TileGrid:
     """The positions and blend weights of the tiles of a frame. Sizes are in pixels.
 
-    Tiles begin at multiples of ``stride``, the total stride of the network. So the network's grids of stride 2 lie in a
-    tile as they would lie in the whole frame. Where the last tile reaches over the right or lower edge of the frame,
-    the frame is mirrored. Tiles are spread evenly, and neighbors share at least ``overlap`` pixels. The outer
+    Tiles begin at multiples of ``stride``, the total stride of the network. So the network's grids of stride 2 have the
+    same positions in a tile as in the whole frame. If the last tile extends beyond the right or lower edge of the
+    frame, the frame is mirrored. Tiles are spread evenly, and neighbors share at least ``overlap`` pixels. The outer
     ``margin`` of a tile has weight 0, except at the edge of the frame; between the margins of two tiles the weights
     form a ramp.
     If ``margin`` is half the receptive field, the result is exactly that of the network on the whole frame, except near
@@ -125,7 +125,7 @@ class TileGrid:
             yield self.part(padded, index)
 
     def part(self, image: NDArray[_Pixel], index: int) -> NDArray[_Pixel]:
-        """The part of ``image`` under a tile: a view, smaller than the tile where the tile reaches over the edge."""
+        """The part of ``image`` under a tile: a view, smaller than the tile if the tile extends beyond the edge."""
         y, x = self.origin(index)
         return image[y : y + self.tile_height, x : x + self.tile_width]
 

@@ -126,10 +126,9 @@ def check_content(content: bytes, name: str) -> CheckReport:
 def _on_chip(ops: Sequence[Op], verdicts: Sequence[Verdict]) -> set[int]:
     """The numbers of the operators that run on the chip: those that map and need no output of a CPU operator after it.
 
-    "The compiler cannot partition the model more than once" (coral.ai): an operator that needs the output of an "
-    "unmapped
-    operator also stays on the CPU. Data flow decides, not order: the compiler maps each of MoveNet's four heads up to
-    its own end. Unmapped operators at the start, such as a QUANTIZE of a float input, run before the chip.
+    "The compiler cannot partition the model more than once" (coral.ai): an operator that needs the output of an
+    unmapped operator also runs on the CPU. Data flow decides, not order: the compiler maps each of MoveNet's four heads
+    up to its own end. Unmapped operators at the start, such as a QUANTIZE of a float input, run before the chip.
     """
     if Verdict.REFUSED in verdicts:
         return set()

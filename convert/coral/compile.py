@@ -117,7 +117,7 @@ def compile_model(
             failure = explain_failure(said, run.code)
             raise ModelError(
                 f"The Edge TPU's compiler gave no model for {model.name}. Received: {failure.cause}; its log is "
-                f"{log_path}. The preflight predicted:  {prediction.expectation}. Remedy: {failure.remedy}."
+                f"{log_path}. The preflight predicted: {prediction.expectation}. Remedy: {failure.remedy}."
             )
         content = made.read_bytes()
     return _keep(model, target, content, log, version, log_path, prediction)
@@ -169,8 +169,7 @@ def _keep(
         where = f"; its log is {log_path}" if log_path else ""
         raise ModelError(
             f"A compiled model must have a part for the chip. Received: {model.name}, of which the compiler mapped "
-            f"nothing"
-            f"{where}. The preflight predicted:  {prediction.expectation}. "
+            f"nothing{where}. The preflight predicted: {prediction.expectation}. "
             "Remedy: `quietcam coral check` shows which operators prevent mapping."
         )
     source = strip_manifest(model.read_bytes())

@@ -47,6 +47,7 @@ TWINS = Source("google-coral/test_data, models with their compiled twins", "seen
 CUSTOM = Source("google-coral/edgetpu #210, and compiled twins of PoseNet and BodyPix", "seen")
 
 CONVERT = "`quietcam convert MODEL --target coral` makes such a graph"
+QUANTIZE = "convert its network again: `quietcam convert RUN --recipe int8 --representative rep.npz`"
 
 
 # The tests behind the conditions.
@@ -113,7 +114,7 @@ EVERY_OP: tuple[Condition, ...] = (
         "8-bit tensors (int8 or uint8), int32 for biases and sizes",
         is_8_bit,
         REQUIREMENTS,
-        "convert with recipe int8 and a representative set",
+        QUANTIZE,
     ),
     Condition("static sizes", is_static, REQUIREMENTS, "convert with a fixed size, batch 1"),
     Condition(
@@ -126,7 +127,7 @@ EVERY_OP: tuple[Condition, ...] = (
         "one scale and zero point for each activation",
         is_quantized,
         REQUIREMENTS,
-        "convert with recipe int8 and a representative set",
+        QUANTIZE,
     ),
     Condition("constant weights and biases", has_constant_weights, REQUIREMENTS, CONVERT),
     Condition(

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from convert.coral.conditions import QUANTIZE
+
 __all__ = ["CompileLog", "Failure", "LoggedOp", "explain_failure", "parse_log", "parse_version"]
 
 MAPPED = "Mapped to Edge TPU"
@@ -95,7 +97,7 @@ _SAYINGS: tuple[tuple[str, str, str], ...] = (
     ),
     (r"dynamic-sized tensors", "the model has tensors of dynamic size", "convert with a fixed size, batch 1"),  # 829
     (r"due to large activation tensors", "the activations are too large", "a smaller size or tile"),  # 508
-    (r"not quantized", "the model is not quantized", "convert with recipe int8 and a representative set"),
+    (r"not quantized", "the model is not quantized", QUANTIZE),
     (
         r"unresolved custom op: ([\w-]+)",
         "it does not know the custom operator {0}",

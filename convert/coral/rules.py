@@ -74,7 +74,7 @@ def _never(kind: str, source: Source, why: str, remedy: str, newest: int | None 
 
 _LAST = "move it to the end, or replace it with builtin operators"
 _USE_RELU = "train with ReLU or ReLU6 instead"
-_NO_FLOAT = "convert with recipe int8, whose input and output are also int8"
+_NO_FLOAT = f"{ask.QUANTIZE}; its input and output are also int8"
 
 RULES: dict[str, OperatorRule] = {
     rule.kind: rule

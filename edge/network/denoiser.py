@@ -135,7 +135,7 @@ class Denoiser(FrameDenoiser):
         """Denoise one frame.
 
         An RGB model takes a grayscale frame as three equal channels, and gives RGB. A grayscale model takes an RGB
-        frame channel by channel. If no device is left that can run the network, the frame comes back as it is.
+        frame channel by channel. If no device is left that can run the network, the frame is returned unchanged.
 
         Args:
             noisy: uint8 ``(H, W, 3)`` RGB, or ``(H, W, 1)``.

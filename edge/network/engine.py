@@ -299,7 +299,7 @@ class Engine:
     def _instead(self) -> str:
         used = self._used()
         if used == "none":
-            return "frames pass as they are, because there is no model for the CPU beside the compiled one"
+            return "frames pass unchanged, because there is no model for the CPU beside the compiled one"
         return f"the network runs on {used}"
 
     def _used(self) -> str:

@@ -30,7 +30,7 @@ class ModelFile:
 
     Attributes:
         content: the bytes that were checked. The runtime loads these, and not the file again.
-        ends: type of input and output: ``int8`` with the pixel identity, ``uint8`` for pixels as they are, or
+        ends: type of input and output: ``int8`` with the pixel identity, ``uint8`` for unchanged pixels, or
             ``float32`` in [0, 1].
         manifest: None if the file has none.
         block: side in pixels of the blocks that the graph leaves for depth-to-space; 0 if it gives the picture itself.

@@ -40,7 +40,7 @@ class Pipeline:
     each sink in its own thread. The memory of denoised frames is used again.
 
     While the denoiser plans less than full treatment, the pipeline asks each sink before a frame whether it keeps
-    that frame as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass as they are, the
+    that frame as a picture (``Sink.wants``). Such a frame gets all of the network. Where frames pass unchanged, the
     other sinks get this frame unchanged, too, so that a video does not blink. If not, they get the denoised frame.
 
     Args:
@@ -190,8 +190,9 @@ class Pipeline:
         return True
 
     def _one(self, frame: Frame, plan: Plan, whole: bool) -> tuple[Treated, bool]:
-        """The denoised frame, and whether it lies in the pool's memory. Where the network of a live run fails after it
-        has worked, the frame as it is.
+        """Denoise a frame; also returns whether the result lies in the pool's memory.
+
+        If the network of a live run fails after it has worked, the frame is returned unchanged.
         """
         if plan.passes is not None:
             return Treated(frame.image, plan.passes), False
@@ -202,7 +203,7 @@ class Pipeline:
                 raise
             since = time.time()
             if self.health.failing is None:
-                log.error("The network fails, frames pass as they are: %s", one_line(error))
+                log.error("The network fails, frames pass unchanged: %s", one_line(error))
             else:
                 since = self.health.failing[1]
             self.health.failing = one_line(error), since

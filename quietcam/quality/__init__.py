@@ -1,1 +1,1 @@
-"""How good is good enough: what int8 may lose, and when a network makes pictures worse."""
+"""Rules of quality: how much int8 may lose, and when a network makes pictures worse."""

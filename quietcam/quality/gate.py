@@ -1,6 +1,6 @@
 """The rule of the quality gate: how much int8 may lose to its float twin, over all pictures and at each ISO.
 
-`quietcam compare` holds models against it, and `quietcam convert` a model that it has just made.
+`quietcam compare` checks models by it, and `quietcam convert` checks a model that it has just made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from quietcam.data.sets.pairs import Pair
 __all__ = ["LEAST_PICTURES", "GroupCheck", "GroupDrop", "QualityGate", "iso_of", "mean_drops", "worst_drop"]
 
 LEAST_PICTURES = 3
-"""The gate leaves out a group of fewer pictures: its mean says more about the pictures than about the model."""
+"""The gate ignores groups with fewer pictures: their mean says more about the pictures than about the model."""
 
 ALL = "all"
 
@@ -29,13 +29,13 @@ class GroupDrop:
 
     @property
     def counts(self) -> bool:
-        """Are these pictures enough for the gate?"""
+        """True if the group has enough pictures for the gate."""
         return self.pictures >= LEAST_PICTURES
 
 
 @dataclass(frozen=True)
 class GroupCheck:
-    """One limit held against one group. ``where`` is ``all`` or ``ISO`` and its bucket; dB."""
+    """One limit, checked on one group. ``where`` is ``all`` or ``ISO`` and its bucket; ``drop`` and ``limit`` in dB."""
 
     where: str
     pictures: int
@@ -61,14 +61,15 @@ class QualityGate:
 
     @property
     def bucket_limit(self) -> float:
-        """What each ISO bucket may lose."""
+        """How much each ISO bucket may lose, dB."""
         return self.limit if self.iso_limit is None else self.iso_limit
 
     def checks(self, drop: float, pictures: int, buckets: Mapping[str, GroupDrop]) -> list[GroupCheck]:
-        """Every limit against what a model loses: first over all pictures, then each ISO bucket that counts.
+        """Check every limit: first over all pictures, then in each ISO bucket that counts.
 
         Args:
-            buckets: by the name of the ISO bucket.
+            drop: what the model loses over all ``pictures``, dB.
+            buckets: what it loses in each ISO bucket, by the bucket's name.
         """
         return [GroupCheck(ALL, pictures, drop, self.limit)] + [
             GroupCheck(f"ISO {name}", group.pictures, group.drop, self.bucket_limit)
@@ -77,12 +78,12 @@ class QualityGate:
         ]
 
     def holds(self, drop: float, buckets: Mapping[str, GroupDrop]) -> bool:
-        """Is every limit kept?"""
+        """True if every limit is kept."""
         return all(check.holds for check in self.checks(drop, 0, buckets))
 
 
 def iso_of(pair: Pair) -> str | None:
-    """The ISO bucket of a pair; None where its name does not tell an ISO."""
+    """The ISO bucket of a pair; None if its name contains no ISO."""
     return None if pair.instance is None else iso_bucket(pair.instance.iso)
 
 
@@ -96,6 +97,6 @@ def mean_drops(found: Iterable[tuple[str | None, float]]) -> dict[str, GroupDrop
 
 
 def worst_drop(buckets: Mapping[str, GroupDrop]) -> tuple[str, float] | None:
-    """The ISO bucket that loses most among those that count, and how much; None where none counts."""
+    """The ISO bucket that loses most among those that count, and how much it loses, dB; None if no bucket counts."""
     counting = {name: group.drop for name, group in buckets.items() if group.counts}
     return max(counting.items(), key=lambda each: each[1]) if counting else None

@@ -15,7 +15,7 @@ def worse_than_noisy(scores: Mapping[str, tuple[float, float]]) -> list[str]:
     The last sentence is followed by the remedy.
 
     Args:
-        scores: for the name of each data set, PSNR in dB of the denoised pictures and of the noisy ones.
+        scores: by the name of the data set, PSNR in dB of the denoised pictures and of the noisy ones.
     """
     found = [
         f"the network is {noisy - psnr:.2f} dB worse than the noisy picture on {name}: {psnr:.2f} dB denoised, "

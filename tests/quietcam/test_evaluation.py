@@ -87,7 +87,7 @@ def test_a_file_that_is_not_an_evaluation_is_refused(tmp_path, change, said):
     write_evaluation(tmp_path, EVERYTHING)
     content = json.loads((tmp_path / "evaluation.json").read_text()) | change
     (tmp_path / "evaluation.json").write_text(json.dumps(content))
-    with pytest.raises(ModelError, match="must be what training wrote") as error:
+    with pytest.raises(ModelError, match="must be the file that training wrote") as error:
         read_evaluation(tmp_path)
     assert said in str(error.value)
     assert "Remedy: " in str(error.value)
@@ -97,10 +97,10 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
     write_evaluation(tmp_path, EVERYTHING)
     text = (tmp_path / "evaluation.json").read_text()
     (tmp_path / "evaluation.json").write_text(text[:100])
-    with pytest.raises(ModelError, match="must be what training wrote"):
+    with pytest.raises(ModelError, match="must be the file that training wrote"):
         read_evaluation(tmp_path)
 
 
 def test_a_run_without_one_is_wrong_usage(tmp_path):
-    with pytest.raises(UsageError, match="A run tells what it was trained on in"):
+    with pytest.raises(UsageError, match="A run directory must contain"):
         read_evaluation(tmp_path)

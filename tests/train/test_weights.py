@@ -108,7 +108,7 @@ def test_a_run_that_does_not_tell_its_data_is_refused(make_run, pair_folder, qui
     (run / "evaluation.json").unlink()
     code, shown = quietcam("prune", run, "--data", pair_folder)
     assert code == 2
-    assert "A run tells what it was trained on in evaluation.json. Received:" in shown
+    assert "A run directory must contain evaluation.json. Received:" in shown
 
 
 def test_nothing_is_trained_before_the_weights_are_read(tmp_path, pair_folder, quietcam, monkeypatch):

@@ -24,7 +24,7 @@ __all__ = ["LadderDenoiser", "LadderOptions", "ScalableDenoiser", "open_ladder"]
 
 _TICK = 1.0  # seconds
 _GRACE = 0.5  # seconds that the opening of a smaller model may still take at the end
-_PASSED = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
+_PASSED = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass unchanged")
 
 
 class ScalableDenoiser(FrameDenoiser, Protocol):

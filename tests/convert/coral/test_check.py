@@ -37,7 +37,7 @@ def test_a_plain_graph_maps_and_has_an_estimate():
         ("resize_too_large", "RESIZE_NEAREST_NEIGHBOR", "at most 128", "smaller tile"),
         ("transposed_same", "TRANSPOSE_CONV", "VALID", "RESIZE"),
         ("strided_slice", "STRIDED_SLICE", "strides of 1", ""),
-        ("float", "CONV_2D", "8-bit", "recipe int8"),
+        ("float", "CONV_2D", "8-bit", "--recipe int8"),
         ("batch", "CONV_2D", "batch 1", "batch of 1"),
     ],
 )

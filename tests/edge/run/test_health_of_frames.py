@@ -43,7 +43,7 @@ class TestReport:
         assert first["noise_sigma"] > 10
         assert degradation(first) is None
         assert last["latency_ms"]["denoise"] == {"count": health.worked["full"]}
-        assert last["work"] == Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are").report()
+        assert last["work"] == Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass unchanged").report()
         assert (last["work"]["share"], last["work"]["model"]) == (0.0, None)
         assert last["noise_sigma"] is None
         reason = "95 °C, of at most 80"

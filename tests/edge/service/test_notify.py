@@ -98,11 +98,11 @@ def test_the_status_says_what_really_runs_and_how_much_of_it_is_shown(manager: M
     sink.status(report(1) | {"work": small.report()})
     work = "50 % denoised (small_640x480_int8)"
     assert manager.heard()[-1] == f"STATUS=30.0 frames/s, {work}, 3.2 ms in the network, 51 °C"
-    passed = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
+    passed = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass unchanged")
     hot = {"step": "pass-through", "reason": "95 °C, of at most 80"}
     sink.status(report(2) | {"work": passed.report(), "ladder": hot, "latency_ms": {"denoise": {"count": 1}}})
     assert manager.heard()[-1] == (
-        "STATUS=30.0 frames/s, not denoised: the ladder lets frames pass as they are, 51 °C, "
+        "STATUS=30.0 frames/s, not denoised: the ladder lets frames pass unchanged, 51 °C, "
         "degraded: pass-through (95 °C, of at most 80)"
     )
     sink.status(report(3) | {"sinks": [{"name": "spool:a", "error": None, "waiting": "Cannot write a: it is gone."}]})

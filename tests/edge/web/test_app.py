@@ -185,7 +185,7 @@ class TestHealth:
 
     def test_frames_that_get_less_are_degraded_which_is_live_all_the_same(self, served: Served) -> None:
         ladder = {"step": "pass-through", "reason": "95 °C, of at most 80", "since": 1700000000.5}
-        work = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
+        work = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass unchanged")
         served.report(ladder=ladder, work=work.report())
         assert json.loads(served.get("/healthz")[2]) == {"state": "starting", "ok": True, "reason": "starting"}
         served.feed(treatment=work)

@@ -233,7 +233,7 @@ def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
     assert says("badge") == "live"
     since = time.time() - 60
     running.ladder = {"step": "pass-through", "reason": "95 °C, of at most 80", "since": since}
-    running.treatment = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass as they are")
+    running.treatment = Treatment(Rung.PASS_THROUGH, why="the ladder lets frames pass unchanged")
     page.wait("document.getElementById('done').textContent === 'not denoised'")
     page.wait("document.getElementById('badge').textContent === 'live, not denoised'")
     assert says("network") == says("noise") == "–", "no old number"
