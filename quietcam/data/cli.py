@@ -24,12 +24,12 @@ def mount(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """Data sets: list what is in them and what is broken, pack patches, generate pairs."""
+    """Data sets: list what is in them and what is broken, pack patches, generate pairs and clips."""
 
 
 def generate(
     out: Annotated[Path, typer.Option(help="Write the pairs to this folder, in noisy/ and clean/.")],
-    count: Annotated[int, typer.Option(parser=whole(1, 200_000), help="How many pairs.")] = 400,
+    count: Annotated[int, typer.Option(parser=whole(1, 200_000), help="How many pairs, or clips.")] = 400,
     size: Annotated[int, typer.Option(parser=whole(32, 4096), help="Side of a picture in pixels.")] = 256,
     seed: Annotated[
         int,
@@ -51,7 +51,9 @@ def generate(
     clean: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR|VIDEO", help="Take clean scenes from these pictures or this video. Default: generated scenes."
+            metavar="DIR|VIDEO",
+            help="Take clean scenes from these pictures or this video. With --clips, the folder may also hold videos. "
+            "Default: generated scenes.",
         ),
     ] = None,
     aliased: Annotated[
@@ -68,11 +70,21 @@ def generate(
             "cameras. Some of them scale and compress their frames.",
         ),
     ] = False,
+    clips: Annotated[
+        bool,
+        typer.Option(
+            "--clips",
+            help="Make clips instead of pairs: the camera and things move, light changes. Each clip has one camera.",
+        ),
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option(parser=whole(2, 10_000), help="Frames of a clip, with --clips. Default: 16.")
+    ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also draw the first 24 pairs into this .png or .jpg file, each with the camera that made it.",
+            help="Also draw the first 24 pairs or clips into this .png or .jpg file, each with its camera.",
         ),
     ] = None,
 ) -> None:
@@ -101,9 +113,19 @@ def generate(
             f"--all-cameras draws both the noise and the camera. Received: also {' and '.join(others)}. "
             "Remedy: leave one of them out."
         )
+    if frames is not None and not clips:
+        raise UsageError(f"--frames needs --clips. Received: --frames {frames} alone. Remedy: add --clips.")
+    unfit = [name for name, value in (("--band", band), ("--aliased", aliased)) if value]
+    if clips and unfit:
+        raise UsageError(f"--clips cannot be combined with {' and '.join(unfit)}. Remedy: leave one of them out.")
     if sheet is not None:
         written_suffix(sheet)  # now, not behind hours of work
     noise = None if sensor is None else sensor_noise(sensor, 1.0 if gain is None else gain)
+    if clips:
+        from quietcam.data.clips_cli import write_and_show
+
+        write_and_show(out, sheet, count, frames or 16, size, seed, noise, clean, all_cameras)
+        return
     write_pairs(
         out,
         count=count,

@@ -17,7 +17,7 @@ from quietcam.image import Image, check_image
 from quietcam.sensor.aliased import alias
 from quietcam.terminal.log import log
 
-__all__ = ["CleanFrames", "aliased_crop", "clean_crop"]
+__all__ = ["CleanFrames", "Softening", "aliased_crop", "clean_crop", "cut_square"]
 
 _LEAST = 2  # least factor by which frames are shrunk: a demosaic's grain is two pixels wide
 _QUIET = 0.5  # steps of 255: a frame's own noise is reduced to this if its size allows
@@ -73,6 +73,22 @@ class CleanFrames:
             )
         return cls(source, (), length)
 
+    def read_named(self, number: int) -> tuple[Image, str]:
+        """Of pictures: the one that ``read`` gives, and the name of its file.
+
+        Raises:
+            DataError: as ``read``.
+        """
+        for step in range(self.length):
+            path = self.pictures[(number + step) % self.length]
+            try:
+                return read_picture(path), path.name
+            except DataError as error:
+                if step == self.length - 1:
+                    raise
+                self.skipped.add(f"{path.name}: {error}")
+        raise ValueError("a source without pictures")
+
     def read(self, number: int) -> Image:
         """A frame: uint8 ``(H, W, 3)`` RGB. Numbers wrap around; consecutive ones are far apart in a video.
 
@@ -82,14 +98,7 @@ class CleanFrames:
             DataError: it cannot be decoded, and neither can any other picture.
         """
         if self.pictures:
-            for step in range(self.length):
-                path = self.pictures[(number + step) % self.length]
-                try:
-                    return read_picture(path)
-                except DataError as error:
-                    if step == self.length - 1:
-                        raise
-                    self.skipped.add(f"{path.name}: {error}")
+            return self.read_named(number)[0]
         # The golden ratio spreads any count of frames evenly over the length.
         place = int((number * 0.6180339887) % 1.0 * self.length)
         with Video(self.source) as video:
@@ -134,16 +143,42 @@ def clean_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:
     Raises:
         DataError: the frame is smaller than ``size``.
     """
-    import cv2
+    small = Softening.draw(frame, size, rng).soften(frame)
+    return cut_square(small, size, rng)
 
-    height, width, channels = check_image(frame).shape
-    room = _room(frame, size)
-    factor = min(max(_LEAST, estimate_blind(frame).sigma / _QUIET), room)
-    shrunk = (max(size, round(width / factor)), max(size, round(height / factor)))
-    small = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(*_SOFT)).reshape(shrunk[1], shrunk[0], channels)
-    y, x = (int(rng.integers(side - size + 1)) for side in small.shape[:2])
-    return np.ascontiguousarray(small[y : y + size, x : x + size], np.uint8)
+
+@dataclass(frozen=True)
+class Softening:
+    """How frames become clean scenes: shrunk by area to ``width`` x ``height``, then blurred by ``sigma`` pixels."""
+
+    width: int
+    height: int
+    sigma: float
+
+    @classmethod
+    def draw(cls, frame: Image, size: int, rng: np.random.Generator) -> Softening:
+        """For a frame and others like it, whose scenes shall have ``size`` pixels a side or more.
+
+        Raises:
+            DataError: the frame is smaller than ``size``.
+        """
+        height, width = check_image(frame).shape[:2]
+        factor = min(max(_LEAST, estimate_blind(frame).sigma / _QUIET), _room(frame, size))
+        return cls(max(size, round(width / factor)), max(size, round(height / factor)), rng.uniform(*_SOFT))
+
+    def soften(self, frame: Image) -> Image:
+        """The clean scene of a frame: uint8 ``(height, width, C)``."""
+        import cv2
+
+        small = cv2.resize(frame, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        soft = cv2.GaussianBlur(small, (0, 0), self.sigma)
+        return np.asarray(soft, np.uint8).reshape(self.height, self.width, frame.shape[2])
+
+
+def cut_square(picture: Image, size: int, rng: np.random.Generator) -> Image:
+    """``size`` x ``size`` pixels from anywhere in a picture; all of a side that is shorter."""
+    y, x = (int(rng.integers(max(0, side - size) + 1)) for side in picture.shape[:2])
+    return np.ascontiguousarray(picture[y : y + size, x : x + size], np.uint8)
 
 
 def aliased_crop(frame: Image, size: int, rng: np.random.Generator) -> Image:

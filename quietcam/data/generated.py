@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +17,7 @@ from quietcam.files.atomic import make_folder, write_json
 from quietcam.files.strict_json import dump_json, parse_object, read_object
 from quietcam.image import Image
 from quietcam.limits import read_number
+from quietcam.process.workers import in_processes
 from quietcam.sensor.aliased import alias, photograph_aliased
 from quietcam.sensor.camera_kinds import photograph_any_camera
 from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise
@@ -30,7 +25,7 @@ from quietcam.sensor.scenes import generate_scene, photograph
 from quietcam.terminal.printable import printable
 from quietcam.terminal.progress import progress
 
-__all__ = ["ORIGIN", "make_generated_pair", "read_band", "write_pairs"]
+__all__ = ["ORIGIN", "make_generated_pair", "read_band", "settle_origin", "write_pairs"]
 
 ORIGIN = "origin.json"
 """The file beside noisy/ and clean/ that says what the pictures are and their license. Training passes it on."""
@@ -88,7 +83,7 @@ def write_pairs(
         "aliased": aliased,
         "all_cameras": all_cameras,
     }
-    _settle_origin(folder, told)
+    settle_origin(folder, told, any((folder / "noisy").glob("*.png")))
     write_json(folder / ORIGIN, told | {"seeds": [seed, seed + count - 1]})
     missing = [
         _Job(folder, name, number, size, band, noise, frames, aliased, all_cameras)
@@ -97,27 +92,20 @@ def write_pairs(
     ]
     with progress(description, len(names)) as bar:
         bar.advance(len(names) - len(missing))
-        # Fresh processes: the parent may hold threads, which do not survive a fork.
-        workers = ProcessPoolExecutor(min(8, os.cpu_count() or 1), multiprocessing.get_context("spawn"))
-        try:
-            with _interrupts_held():
-                written = workers.map(_write_pair, missing, chunksize=4)
-            skipped: set[str] = set()
-            for found in written:
-                skipped |= found
-                bar.advance()
-        finally:
-            workers.shutdown(cancel_futures=True)
+        skipped: set[str] = set()
+        for found in in_processes(_write_pair, missing, at_once=4):
+            skipped |= found
+            bar.advance()
     log_problems(sorted(skipped), f"of the pictures in {clean}")
 
 
-def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
-    """Refuse to add pairs to others that were made with other options.
+def settle_origin(folder: Path, told: dict[str, Any], any_there: bool, things: str = "Pairs") -> None:
+    """Refuse to add pairs (or other ``things``) to others that were made with other options.
 
     Raises:
         DataError: the options differ.
     """
-    if not (folder / ORIGIN).is_file() or not any((folder / "noisy").glob("*.png")):
+    if not (folder / ORIGIN).is_file() or not any_there:
         return
     try:
         there = read_object(folder / ORIGIN)
@@ -128,19 +116,9 @@ def _settle_origin(folder: Path, told: dict[str, Any]) -> None:
     if differing := [key for key, value in told.items() if there.get(key) != value]:
         listed = ", ".join(f"{key} {there.get(key)} there, {told[key]} asked for" for key in differing)
         raise DataError(
-            f"Pairs can be added only to others made with the same options. Received: {folder}: {listed}. "
+            f"{things} can be added only to others made with the same options. Received: {folder}: {listed}. "
             "Remedy: choose another folder, or empty this one."
         )
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back. Processes that start meanwhile never get it: this process gets it later and ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,10 @@ def _show_index(index: DataIndex, console: Console) -> None:
             f"{len(index.noisy_only)} noisy pictures without clean twins, "
             f"estimated noise {sigmas[0]:.1f} to {sigmas[-1]:.1f}, median {sigmas[len(sigmas) // 2]:.1f} of 255"
         )
+    if index.clips:
+        lengths = sorted({len(clip) for clip in index.clips})
+        frames = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
+        console.print(f"{len(index.clips)} clips of {frames} frames")
     if index.facts:
         _show_split(index.split, console)
     _show_problems(index, console)

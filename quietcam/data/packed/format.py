@@ -54,6 +54,8 @@ class PackedPicture:
         side: train, validation or test; empty where there were too few scenes to split.
         noisy_bytes: length of the noisy file, to notice that the file was replaced.
         clean_bytes: length of the clean file.
+        clip: name of the clip that it is a frame of; empty where it is of none.
+        number: of the frame in its clip.
     """
 
     name: str
@@ -62,6 +64,15 @@ class PackedPicture:
     side: str
     noisy_bytes: int
     clean_bytes: int
+    clip: str = ""
+    number: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in ``pack.json``."""
+        values = asdict(self)
+        if not self.clip:  # as before there were clips
+            del values["clip"], values["number"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in ``pack.json``."""
-        return {"format": _FORMAT, **asdict(self), "pictures": [asdict(picture) for picture in self.pictures]}
+        return {"format": _FORMAT, **asdict(self), "pictures": [picture.to_dict() for picture in self.pictures]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Plan:
@@ -126,8 +137,8 @@ class Plan:
         words: list[object] = [self.data, self.split, self.rule]
         counts: list[object] = [self.seed, self.channels]
         for each in self.pictures:
-            words += [each.name, each.instance, each.scene, each.side]
-            counts += [each.noisy_bytes, each.clean_bytes]
+            words += [each.name, each.instance, each.scene, each.side, each.clip]
+            counts += [each.noisy_bytes, each.clean_bytes, each.number]
         if not all(type(each) is str for each in words) or not all(type(each) is int for each in counts):
             raise TypeError("a picture that is not told by texts and numbers")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quietcam.data.clips.clip import number_of
 from quietcam.data.crops import Box, choose_boxes
 from quietcam.data.packed.format import PackedPicture, Plan
 from quietcam.data.packed.reader import ShardSet, open_shards
@@ -77,6 +78,8 @@ def pack(
     channels: int = 3,
 ) -> PackReport:
     """Pack the pairs below ``data`` into the folder ``out``, or go on where an earlier call was stopped.
+
+    Frames of a clip are cut at the same places, and ``ShardSet.runs`` gives the patches of a place in order.
 
     The same pictures and options give the same bytes, however often it was stopped on the way. A set that is complete
     is read through, and its hashes are checked. Memory holds two pairs of frames at most, whatever their number.
@@ -153,7 +156,10 @@ def _choose(pairs: Sequence[Pair], split: str, rule: SplitRule) -> tuple[list[Pa
 def _picture(pair: Pair, side: str) -> PackedPicture:
     instance = pair.instance.name if pair.instance else ""
     name, instance, scene = map(valid_text, (pair.name, instance, pair.scene))
-    return PackedPicture(name, instance, scene, side, _bytes(pair.noisy), _bytes(pair.clean))
+    lengths = _bytes(pair.noisy), _bytes(pair.clean)
+    if pair.clip is None:
+        return PackedPicture(name, instance, scene, side, *lengths)
+    return PackedPicture(name, instance, scene, side, *lengths, valid_text(pair.clip), number_of(pair))
 
 
 def _bytes(place: object) -> int:
@@ -221,7 +227,8 @@ def _cut(writer: ShardWriter, picture: PackedPicture, frames: tuple[Image, Image
     if plan.per_picture is None:
         boxes = grid_boxes(noisy.shape, plan.patch)
     else:
-        boxes = choose_boxes(noisy.shape, plan.patch, plan.per_picture, f"{plan.seed}:{picture.name}")
+        # All frames of a clip are cut at the same places.
+        boxes = choose_boxes(noisy.shape, plan.patch, plan.per_picture, f"{plan.seed}:{picture.clip or picture.name}")
     if not boxes:
         _skip(writer, picture, f"{width}x{height} is smaller than a patch of {plan.patch}x{plan.patch}")
         return

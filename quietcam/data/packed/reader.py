@@ -76,6 +76,29 @@ class ShardSet:
         wanted = np.array([picture.side == side for picture in self.plan.pictures], bool)
         return np.flatnonzero(wanted[self.picture]) if len(self) else np.zeros(0, np.int64)
 
+    def runs(self, side: str | None = None) -> list[NDArray[np.int64]]:
+        """Of clips: the numbers of the patches of one place in frames that follow each other, for each place.
+
+        A clip with a frame that gave no patch has two runs for each place. Pictures that are no clip's have none.
+
+        Args:
+            side: train, validation or test. Defaults to all.
+        """
+        places: dict[tuple[str, tuple[int, ...]], list[tuple[int, int]]] = {}
+        for patch, (index, box) in enumerate(zip(self.picture.tolist(), self.box.tolist(), strict=True)):
+            picture = self.plan.pictures[index]
+            if picture.clip and side in (None, picture.side):
+                places.setdefault((picture.clip, tuple(box)), []).append((picture.number, patch))
+        runs: list[list[int]] = []
+        for frames in places.values():
+            last = None
+            for number, patch in sorted(frames):
+                if last is None or number != last + 1:
+                    runs.append([])
+                runs[-1].append(patch)
+                last = number
+        return [np.array(run, np.int64) for run in runs]
+
     def damaged(self) -> Iterator[tuple[int, bool]]:
         """Read every patch: its number, and whether its pixels are not what the index says."""
         for number in range(len(self)):

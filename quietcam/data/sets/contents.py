@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
+from quietcam.data.clips.mark import MARK, scene_of_mark
 from quietcam.data.pictures.files import is_picture
 from quietcam.data.pictures.formats import is_hidden, unread_by_name
-from quietcam.data.sets.archive import is_archive, list_members
+from quietcam.data.sets.archive import Member, is_archive, list_members
 from quietcam.data.sets.matfile import Blocks, is_blocks_file, read_blocks, swap_sides
 from quietcam.data.sets.problems import Problem
 from quietcam.data.sets.sides import Entry
@@ -28,6 +29,7 @@ class Contents:
         arrays: SIDD's blocks, many pictures in one file.
         unread: photographs in formats that are not read.
         problems: folders and files that could not be listed, and why.
+        clips: folders whose pictures are frames of a clip, and the scene of each; empty if its mark names none.
     """
 
     root: str
@@ -35,6 +37,7 @@ class Contents:
     arrays: list[Blocks] = field(default_factory=list)
     unread: list[PurePath] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    clips: dict[PurePath, str] = field(default_factory=dict)
 
 
 def list_contents(path: Path) -> Contents:
@@ -47,7 +50,9 @@ def list_contents(path: Path) -> Contents:
     found = Contents(path.resolve().name if path.is_dir() else path.stem)
     if path.is_dir():
         for file in _walk(path, found.problems):
-            if is_picture(file):
+            if file.name == MARK:
+                _add_clip(found, file.relative_to(path).parent, file)
+            elif is_picture(file):
                 found.entries.append(Entry(file.relative_to(path), file))
             elif unread_by_name(file) is not None:
                 found.unread.append(file.relative_to(path))
@@ -59,7 +64,7 @@ def list_contents(path: Path) -> Contents:
         if twin != path and twin.is_file():
             found.arrays.extend(read_blocks(twin))
     elif is_archive(path):
-        found.entries.extend(_members(path, found.problems, found.unread))
+        _add_members(path, found)
     else:
         what = "a file" if path.exists() else "nothing there"
         raise UsageError(
@@ -85,22 +90,36 @@ def _walk(folder: Path, problems: list[Problem]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(files):
             path = Path(parent, name)
-            if (is_picture(path) or is_blocks_file(path) or unread_by_name(path)) and path.is_file():
+            known = is_picture(path) or is_blocks_file(path) or unread_by_name(path) or name == MARK
+            if known and path.is_file():
                 yield path
 
 
-def _members(path: Path, problems: list[Problem], unread: list[PurePath]) -> Iterator[Entry]:
-    """Every picture of an archive, without those in hidden folders."""
+def _add_members(path: Path, found: Contents) -> None:
+    """Add what an archive holds, without what lies in hidden folders."""
     for member in list_members(path):
         inside = PurePosixPath(member.path)
         if any(is_hidden(part) for part in inside.parts[:-1]):
             continue
-        if is_picture(inside):
-            yield Entry(inside, member)
+        if inside.name == MARK:
+            _add_clip(found, inside.parent, member)
+        elif is_picture(inside):
+            found.entries.append(Entry(inside, member))
         elif unread_by_name(inside) is not None:
-            unread.append(inside)
+            found.unread.append(inside)
         elif is_blocks_file(inside):
-            problems.append(Problem("unreadable", member.path, "blocks cannot be read inside an archive: unpack it"))
+            found.problems.append(
+                Problem("unreadable", member.path, "blocks cannot be read inside an archive: unpack it")
+            )
+
+
+def _add_clip(found: Contents, folder: PurePath, mark: Path | Member) -> None:
+    """Add a clip. A mark that cannot be read is a problem; the clip's frames still belong together."""
+    found.clips[folder] = ""
+    try:
+        found.clips[folder] = scene_of_mark(mark.read_bytes(), mark)
+    except (DataError, OSError) as error:
+        found.problems.append(Problem("clip", folder.as_posix(), str(error)))
 
 
 def _blocks_in(file: Path, folder: Path, problems: list[Problem]) -> list[Blocks]:

@@ -13,6 +13,7 @@ The report as JSON (``quietcam data index DATA --json FILE``)::
                 psnr: dB, null where both are equal, noise: {sigma, shot, read} as quietcam.estimation defines them,
                 shift: {x, y, error, distance}, pixels, distance null where the picture does not tell}, …]
     noisy_only  [{name, noisy, width, height, level, noise}, …]: pictures whose clean twins were never published
+    clips       [{name, scene, frames: how many}, …], see quietcam.data.clips; their frames are pairs, too
     problems    [{kind, name, detail}, …]; kind is one of KINDS
     split       {rule, pairs: {train, validation, test: how many}, scenes: {train, …: [scene, …]}}, or {rule, error}
 
@@ -25,12 +26,13 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from quietcam.data.clips.clip import Clip, group_clips
 from quietcam.data.pictures.files import Place, read_picture
 from quietcam.data.sets.identical import picture_sha256
 from quietcam.data.sets.layout import Layout
@@ -48,11 +50,12 @@ __all__ = ["KINDS", "MAX_SHIFT", "DataIndex", "PairFacts", "index_data"]
 
 KINDS = (
     *("missing twin", "ambiguous", "unreadable", "not read", "size"),
-    *("different pictures", "misregistered", "duplicate"),
+    *("clip", "different pictures", "misregistered", "duplicate"),
 )
 """Kinds of problems. "ambiguous": a name occurs twice. "not read": photographs in formats such as HEIC. "size": twins
-of different sizes. "different pictures": twins that show different scenes. "duplicate": identical pictures under two
-names, or a noisy picture equal to its twin."""
+of different sizes. "clip": a clip with one frame, frames of different sizes, or a missing number. "different
+pictures": twins that show different scenes. "duplicate": identical pictures under two names, or a noisy picture equal
+to its twin."""
 
 MAX_SHIFT = 0.5
 """Pixels. Carefully aligned pairs lie within 0.1; from half a pixel on, a network learns to blur."""
@@ -108,6 +111,7 @@ class DataIndex:
     noisy_only: list[dict[str, Any]]
     problems: list[Problem]
     split: dict[str, Any]
+    clips: list[Clip] = field(default_factory=list)
 
     def groups(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Pairs by scene, phone, ISO and brightness."""
@@ -137,6 +141,7 @@ class DataIndex:
             "sizes": self.sizes(),
             "pairs": [facts.to_dict() for facts in self.facts],
             "noisy_only": self.noisy_only,
+            "clips": [{"name": clip.name, "scene": clip.scene, "frames": len(clip)} for clip in self.clips],
             "problems": [asdict(problem) for problem in self.problems],
             "split": self.split,
         }
@@ -174,8 +179,10 @@ def index_data(
                 facts.append(found)
             bar.advance()
         noisy_only = _measure_noisy(listing, reader, bar.advance)
+    clips, unfit = group_clips(listing.pairs)
+    reader.problems += unfit + _sizes_in_clips(facts)
     problems = sorted(reader.problems + reader.duplicates(), key=lambda problem: KINDS.index(problem.kind))
-    return DataIndex(path, max_shift, facts, noisy_only, problems, split)
+    return DataIndex(path, max_shift, facts, noisy_only, problems, split, clips)
 
 
 def summarize(facts: Iterable[PairFacts]) -> dict[str, Any]:
@@ -196,28 +203,38 @@ def summarize(facts: Iterable[PairFacts]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A picture that was read: of which pair, side, scene and clip."""
+
+    name: str
+    side: str
+    scene: str
+    clip: str | None
+
+
 class _Reader:
     """Reads pairs, and records problems and which picture was read from where."""
 
     def __init__(self, max_shift: float, problems: list[Problem]) -> None:
         self.problems = problems
         self._max_shift = max_shift
-        self._seen: dict[str, list[tuple[str, str, str]]] = {}
+        self._seen: dict[str, list[_Seen]] = {}
 
-    def read(self, name: str, place: Place, side: str, scene: str) -> Image | None:
+    def read(self, name: str, place: Place, side: str, scene: str, clip: str | None = None) -> Image | None:
         """Read a picture; on failure record a problem and return None."""
         try:
             picture = read_picture(place)
         except (DataError, UsageError) as error:
             self.problems.append(Problem("unreadable", name, str(error)))
             return None
-        self._seen.setdefault(picture_sha256(picture), []).append((name, side, scene))
+        self._seen.setdefault(picture_sha256(picture), []).append(_Seen(name, side, scene, clip))
         return picture
 
     def measure(self, pair: Pair) -> PairFacts | None:
         """Measure a pair; None if it cannot be used."""
-        noisy = self.read(pair.name, pair.noisy, "noisy", pair.scene)
-        clean = self.read(pair.name, pair.clean, "clean", pair.scene)
+        noisy = self.read(pair.name, pair.noisy, "noisy", pair.scene, pair.clip)
+        clean = self.read(pair.name, pair.clean, "clean", pair.scene, pair.clip)
         if noisy is None or clean is None:
             return None
         height, width = clean.shape[:2]
@@ -248,19 +265,37 @@ class _Reader:
         return shift
 
     def duplicates(self) -> list[Problem]:
-        """Identical pictures under two names."""
+        """Identical pictures under two names. Clean frames of one clip may be identical: nothing moves there."""
         problems = []
-        for places in self._seen.values():
+        for found in self._seen.values():
+            kept: dict[object, _Seen] = {}
+            for index, seen in enumerate(found):
+                kept.setdefault(index if seen.clip is None else (seen.clip, seen.side), seen)
+            places = list(kept.values())
             if len(places) > 1:
-                (name, side, _), *others = places
-                listed = ", ".join(f"{other} ({its_side})" for other, its_side, _ in others[:3])
+                first, *others = places
+                listed = ", ".join(f"{other.name} ({other.side})" for other in others[:3])
                 more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-                scenes = sorted({scene for _, _, scene in places})
+                scenes = sorted({seen.scene for seen in places})
                 apart = f"; a split keeps scenes {' '.join(scenes[:6])} on one side" if len(scenes) > 1 else ""
-                problems.append(
-                    Problem("duplicate", name, f"its {side} picture is identical to that of {listed}{more}{apart}")
-                )
+                detail = f"its {first.side} picture is identical to that of {listed}{more}{apart}"
+                problems.append(Problem("duplicate", first.name, detail))
         return problems
+
+
+def _sizes_in_clips(facts: list[PairFacts]) -> list[Problem]:
+    """Clips whose frames have different sizes."""
+    sizes: dict[str, dict[str, str]] = {}
+    for each in facts:
+        if each.pair.clip is not None:
+            sizes.setdefault(each.pair.clip, {}).setdefault(f"{each.width}x{each.height}", each.pair.name)
+    problems = []
+    for clip, found in sizes.items():
+        if len(found) > 1:
+            listed = ", ".join(f"{size} ({name})" for size, name in found.items())
+            detail = f"the frames of a clip must have one size, and these have {listed}"
+            problems.append(Problem("clip", clip, f"{detail}. Remedy: crop them to one size, or make two clips"))
+    return problems
 
 
 def _measure_noisy(listing: Listing, reader: _Reader, advance: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quietcam.data.pictures.files import Place, read_picture
 from quietcam.data.pictures.formats import count_unread
-from quietcam.data.sets.contents import list_contents
+from quietcam.data.sets.contents import Contents, list_contents
 from quietcam.data.sets.layout import Layout, layout_file, read_layout
 from quietcam.data.sets.matfile import Blocks
 from quietcam.data.sets.problems import Problem, list_problems, log_problems
@@ -46,6 +46,8 @@ class Pair:
         instance: the facts in its SIDD name, or None.
         group: name of the pairs with which it may share a scene, if ``instance`` is None; or None. All of SIDD's
             validation blocks are one group: some of its pictures show one scene, and the files do not say which.
+            All frames of a clip are one group, together with other clips of its scene.
+        clip: name of the clip that it is a frame of (``quietcam.data.clips``), or None.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Pair:
     clean: Place
     instance: Instance | None = None
     group: str | None = None
+    clip: str | None = None
 
     @property
     def scene(self) -> str:
@@ -134,6 +137,8 @@ def find_pairs(path: Path, layout: Layout | None = None) -> PairList:
       instance's number in front;
     - twins in one folder that differ in such a word, as PolyU's ``x_Real.JPG`` and ``x_mean.JPG``.
 
+    Frames of a clip (``quietcam.data.clips``) are pairs of one scene.
+
     If ``quietcam data index`` has kept a user's own names of the sides, these replace the usual ones. A folder may also
     contain ``.mat`` files of SIDD's blocks.
 
@@ -171,7 +176,7 @@ def list_data(path: Path, layout: Layout | None = None) -> Listing:
     pairs, noisy_only = _join_blocks(contents.arrays, path, problems)
     named = layout or read_layout(path)
     found = sort_into_sides(contents.entries, contents.root) if named is None else named.sort(contents.entries)
-    joined = (_join(name, sides, contents.root, problems) for name, sides in sorted(found.items()))
+    joined = (_join(name, sides, contents, problems) for name, sides in sorted(found.items()))
     pairs += [pair for pair in joined if pair is not None]
     problems += [Problem("not read", name, detail) for name, detail in count_unread(contents.unread)]
     folders = Counter(entry.path.parent.as_posix() for entry in contents.entries)
@@ -214,7 +219,7 @@ def _join_blocks(
     return pairs, noisy_only
 
 
-def _join(name: str, sides: Sides, root: str, problems: list[Problem]) -> Pair | None:
+def _join(name: str, sides: Sides, contents: Contents, problems: list[Problem]) -> Pair | None:
     for side, other in (SIDES, reversed(SIDES)):
         if side not in sides:
             problems.append(Problem("missing twin", str(sides[other][0].path), f"no {side} twin"))
@@ -231,8 +236,11 @@ def _join(name: str, sides: Sides, root: str, problems: list[Problem]) -> Pair |
             return None
     noisy = sides["noisy"][0]
     clean = next((entry for entry in sides["clean"] if entry.path.parent == noisy.path.parent), sides["clean"][0])
-    owner = instance_name(noisy.path, root)
-    return Pair(name, noisy.place, clean.place, Instance.parse(owner) if owner else None)
+    owner = instance_name(noisy.path, contents.root)
+    folder = next((folder for folder in noisy.path.parents if folder in contents.clips), None)
+    clip = None if folder is None else folder.as_posix() if folder.parts else contents.root
+    scene = None if folder is None else contents.clips[folder] or clip
+    return Pair(name, noisy.place, clean.place, Instance.parse(owner) if owner else None, scene, clip)
 
 
 def nothing_left(path: Path, listing: Listing) -> DataError:

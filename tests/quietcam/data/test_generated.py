@@ -8,10 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from quietcam.data.generated import ORIGIN, _interrupts_held, write_pairs
+from quietcam.data.generated import ORIGIN, write_pairs
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.errors import DataError
 from quietcam.metrics import psnr
+from quietcam.process.workers import interrupts_held
 from quietcam.sensor.noise import SensorNoise
 from tests.processes import start_quietcam
 from tests.waiting import WAIT, ended, until
@@ -41,7 +42,7 @@ def test_an_interrupted_set_is_completed(tmp_path):
 
 def test_workers_do_not_hear_ctrl_c_and_their_parent_does():
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as workers:
-        with _interrupts_held():
+        with interrupts_held():
             asked = workers.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ())
         assert signal.SIGINT in asked.result(WAIT)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
