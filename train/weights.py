@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
 from quietcam.evaluation import StartingWeights
+from quietcam.tflite.content import read_content
 from quietcam.tflite.graph import Tensor, read_graph
 from quietcam.tflite.manifest import Manifest, read_manifest
 from train.model import build, convolutions
@@ -114,7 +115,7 @@ def _manifest(path: Path) -> tuple[Manifest, Architecture]:
 
 def _stored_convolutions(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Kernel ``(height, width, inputs, outputs)`` and bias of each, in the order in which they are computed."""
-    graph = read_graph(path.read_bytes(), str(path))
+    graph = read_graph(read_content(path), str(path))
     found = [op.inputs[1:3] for op in graph.ops if op.kind == "CONV_2D"]
     return [(np.transpose(_values(kernel), (1, 2, 3, 0)), _values(bias)) for kernel, bias in found]
 

@@ -9,45 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from convert.coral.compiled import describe_compiled
+from convert.coral.conditions import is_static
 from convert.coral.memory import MIB, Estimate, Memory, estimate, largest_tile, measure
 from convert.coral.report import CheckReport, FrameRuns, JudgedOp, many, memory_fault
 from convert.coral.rules import JudgedCondition, Verdict, judge
 from edge.network.modelfile import load_model
-from quietcam.errors import ModelError, UsageError
+from quietcam.errors import ModelError
+from quietcam.tflite.content import read_content
 from quietcam.tflite.graph import Graph, Op, read_graph
 from quietcam.tflite.outline import read_outline
 from quietcam.tiling import TileGrid
 
-__all__ = ["check_content", "check_model", "read_model"]
-
-
-def read_model(path: Path) -> bytes:
-    """Read a model file.
-
-    Raises:
-        UsageError: there is no such file.
-        ModelError: it cannot be read.
-    """
-    if not path.is_file():
-        found = "which is not a file" if path.exists() else "which does not exist"
-        raise UsageError(
-            f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists the models that "
-            f"ship."
-        )
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"Cannot read the model {path}: {error.strerror}. Remedy: make the file readable.") from error
+__all__ = ["check_content", "check_model"]
 
 
 def check_model(path: Path) -> CheckReport:
     """Run the preflight on a model file.
 
     Raises:
-        UsageError, ModelError: as ``read_model``; also if the file is not a complete TensorFlow Lite model.
+        UsageError, ModelError: as ``read_content``; also if the file is not a complete TensorFlow Lite model.
         MissingExtraError: LiteRT's schema is not installed.
     """
-    report = _naming(check_content(read_model(path), path.name), path)
+    report = _naming(check_content(read_content(path), path.name), path)
     return replace(report, frames=_frames(path)) if report.estimates else report
 
 
@@ -99,7 +82,7 @@ def check_content(content: bytes, name: str) -> CheckReport:
             op.version,
             tuple(map(str, op.inputs)),
             ", ".join(map(str, op.outputs)),
-            op.macs if _is_static(op) else 0,
+            op.macs if is_static(op) else 0,
             verdict,
             findings,
             number in chip,
@@ -207,7 +190,3 @@ def _tile_remedy(graph: Graph, memory: Memory) -> str:
 def _estimates(graph: Graph, memory: Memory) -> list[Estimate]:
     sent = sum(each.size for each in (*graph.inputs, *graph.outputs))
     return estimate(sent, memory.streamed, sum(op.macs for op in graph.ops))
-
-
-def _is_static(op: Op) -> bool:
-    return all(side >= 0 for each in (*op.inputs, *op.outputs) for side in each.shape)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.coral.check import read_model
 from convert.coral.compiled import Compiled, describe_compiled
 from convert.coral.compiler import Compiler, Run
 from convert.coral.log import CompileLog, explain_failure, parse_log
@@ -16,6 +15,7 @@ from convert.coral.memory import MIB
 from convert.coral.report import CheckReport
 from quietcam.errors import ModelError, UsageError
 from quietcam.files.atomic import make_folder, write_bytes, write_text
+from quietcam.tflite.content import read_content
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import (
     Manifest,
@@ -100,7 +100,7 @@ def compile_model(
     log_path = target.with_suffix(".log")
     with tempfile.TemporaryDirectory(prefix="quietcam-coral-") as temporary:
         folder = Path(temporary)
-        (folder / model.name).write_bytes(strip_manifest(model.read_bytes()))
+        (folder / model.name).write_bytes(strip_manifest(read_content(model)))
         version = compiler.version(folder)
         run = compiler.compile(folder, model.name, version, seconds)
         said = _whole_log(folder / log_path.name, run)
@@ -134,7 +134,7 @@ def adopt_model(model: Path, out: Path, result: Path, prediction: CheckReport) -
         StorageError: a file cannot be written.
     """
     _refuse_compiled(prediction)
-    content = strip_manifest(read_model(result))
+    content = strip_manifest(read_content(result))
     log_path: Path | None = None
     log = CompileLog(None, None, None, None, None, None, ())
     beside = result.with_suffix(".log")
@@ -172,7 +172,7 @@ def _keep(
             f"nothing{where}. The preflight predicted: {prediction.expectation}. "
             "Remedy: `quietcam coral check` shows which operators prevent mapping."
         )
-    source = strip_manifest(model.read_bytes())
+    source = strip_manifest(read_content(model))
     before, after = read_outline(source, model.name), read_outline(content, target.name)
     if _ends(before) != _ends(after):
         raise ModelError(

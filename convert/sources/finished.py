@@ -17,9 +17,9 @@ from convert.sources.foreign import is_saved_model
 from convert.sources.loaded_model import FinishedModel, LoadedModel
 from edge.models import resolve_model, shipped_models
 from quietcam.errors import ModelError, UsageError
-from quietcam.files.regular import read_regular
+from quietcam.tflite.content import read_content
 from quietcam.tflite.graph import Graph, Op, read_graph
-from quietcam.tflite.manifest import MOST_OF_A_MODEL, Manifest, model_sha256, read_manifest, strip_manifest
+from quietcam.tflite.manifest import Manifest, model_sha256, read_manifest, strip_manifest
 from quietcam.tflite.outline import read_outline
 
 __all__ = ["describe_resized", "find_source", "inherited", "load_finished"]
@@ -124,10 +124,7 @@ def _made_from(stored: FinishedModel) -> dict[str, Any]:
 
 
 def _read(path: Path) -> FinishedModel | None:
-    try:
-        content = read_regular(path, MOST_OF_A_MODEL)
-    except OSError as error:
-        raise ModelError(f"A model file must be readable. Received: {path}: {error.strerror}.") from error
+    content = read_content(path)
     manifest = read_manifest(path, content)
     return None if manifest is None else FinishedModel(path, strip_manifest(content), manifest)
 

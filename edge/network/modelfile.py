@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.errors import ModelError, UsageError
-from quietcam.files.regular import read_regular
-from quietcam.tflite.manifest import MOST_OF_A_MODEL, Manifest, read_manifest
+from quietcam.errors import ModelError
+from quietcam.tflite.content import read_content
+from quietcam.tflite.manifest import Manifest, read_manifest
 from quietcam.tflite.outline import End, Outline, read_outline
 from quietcam.tflite.quantization import Quantization
 
@@ -106,18 +106,7 @@ def load_model(path: Path | str) -> ModelFile:
             manifest is damaged or belongs to another model.
     """
     path = Path(path)
-    if not path.is_file():
-        found = "which is not a file" if path.exists() else "which does not exist"
-        raise UsageError(
-            f"A model is a .tflite file. Received: {path}, {found}. Remedy: `quietcam models` lists those that ship."
-        )
-    try:
-        content = read_regular(path, MOST_OF_A_MODEL)
-    except OSError as error:
-        raise ModelError(
-            f"A model must be a readable file. Received: {path}: {error.strerror}. Remedy: make it readable, or choose "
-            "another model."
-        ) from error
+    content = read_content(path)
     outline = read_outline(content, str(path))
     manifest = read_manifest(path, content)
     block = _block(manifest, path)

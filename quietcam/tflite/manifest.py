@@ -21,12 +21,12 @@ from quietcam.errors import JsonError, ModelError, UsageError
 from quietcam.files.atomic import write_json
 from quietcam.files.regular import read_regular
 from quietcam.files.strict_json import MOST_BYTES, dump_json, parse_json, read_json
+from quietcam.tflite.content import MOST_OF_A_MODEL
 from quietcam.tflite.manifest_fields import check_fields
 
 __all__ = [
     "FORMAT",
     "MEMBER",
-    "MOST_OF_A_MODEL",
     "Manifest",
     "Quant",
     "attach_manifest",
@@ -40,9 +40,6 @@ __all__ = [
 
 FORMAT = 1
 """The format version that this code writes, and the newest that it reads. Unknown keys are ignored."""
-
-MOST_OF_A_MODEL = 256 << 20
-"""Most bytes of a model file: a hundred times the largest that ships, and still small enough for a small device."""
 
 MEMBER = "quietcam.json"
 """The manifest's name inside the appended zip."""

@@ -16,10 +16,6 @@ def check(name):
     return check_content(graph(name), name)
 
 
-def kinds_on_cpu(report):
-    return [op.kind for op in report.ops if not op.on_tpu]
-
-
 def test_a_plain_graph_maps_and_has_an_estimate():
     report = check("good")
     assert report.holds
