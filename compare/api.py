@@ -37,17 +37,17 @@ def compare(
         models: ``.tflite`` files of one frame size, ``.keras`` files, run directories, or names of models that ship
             (``"small_256x256_int8"``). The result is about the first one; if that is a float model, about the model
             that was quantized from it.
-        data: a folder of pairs: SIDD as it is downloaded, or ``noisy/`` and ``clean/`` with the same names inside.
+        data: a folder of pairs: SIDD as downloaded, or ``noisy/`` and ``clean/`` with the same names inside.
         split: ``"all"`` pairs, or a side of the split that training uses: ``"train"``, ``"validation"``, ``"test"``.
-        limit: at most so many pairs, evenly spread. Defaults to all.
-        classic: filters, of ``"blur"`` and ``"nlm"``. Each picture gets the strength that suits it best.
-        twins: the float model of a quantized one, by the name of the latter as it stands in ``models``. Needed only
-            where the manifests do not tell.
-        max_drop: dB that a quantized model may lose to its float model. The checks are in ``Comparison.gate``; a limit
-            that is missed raises nothing. Defaults to no checks.
+        limit: the most pairs to use, evenly spread. Defaults to all.
+        classic: filters: ``"blur"``, ``"nlm"`` or both. Each picture gets the strength that suits it best.
+        twins: the float twin by the name of the quantized model, as written in ``models``. Needed only if the
+            manifests do not name it.
+        max_drop: dB that a quantized model may lose to its float twin. The checks are in ``Comparison.gate``; a missed
+            limit raises nothing. Defaults to no checks.
         max_drop_iso: the same in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
         threads: how many threads the timed runs use.
-        blame: find the layer that int8 hurts most, where the float model is among ``models``.
+        blame: find the layer that int8 hurts most, if the float twin is among ``models``.
         html: write a report with pictures to this file.
 
     Returns:
@@ -55,9 +55,9 @@ def compare(
         ``to_dict()`` gives them all for JSON.
 
     Raises:
-        UsageError: a model or the folder is not there, frame sizes differ, a name or a split is not known, or a
-            quantized model has no float model although ``max_drop`` is given.
-        ModelError: a file is no model, or breaks the contract.
+        UsageError: a model or the folder does not exist, frame sizes differ, a name or a split is not known, or a
+            quantized model has no float twin although ``max_drop`` is given.
+        ModelError: a file is not a model, or breaks the contract.
         DataError: no pair can be used.
         StorageError: the report cannot be written.
         MissingExtraError: a ``.keras`` file is given, and the extra ``train`` is not installed.
@@ -105,7 +105,7 @@ def compare_folder(
     threads: int = 1,
     blame: bool = True,
 ) -> tuple[Compared, list[Pair]]:
-    """The same, with the pixels of the worst patches, and the pairs that were compared.
+    """As ``compare``; also returns the pixels of the worst patches and the pairs that were compared.
 
     Raises:
         As ``compare``.
@@ -135,20 +135,20 @@ def compare_folder(
 
 
 def _path(model: str | Path) -> Path:
-    """The file or folder; of a name, the model that ships."""
+    """The file or folder; for a name, the model that ships."""
     path = Path(model)
     return path if path.exists() else resolve_model(str(model))
 
 
 def _twins(told: Mapping[str, str], models: Mapping[str, Path]) -> dict[Path, Path]:
-    """Float models by the path of the quantized one, which is named as given, or by its file's name or stem."""
+    """Float twins by the path of the quantized model, which may be named as given, or by its file's name or stem."""
     found = {}
     for name, floating in told.items():
         fits = {path for given, path in models.items() if name in (given, str(path), path.name, path.stem)}
         if len(fits) != 1:
             raise UsageError(
-                f"`twins` names models that are compared. Received: {name}, which is the name of "
-                f"{len(fits) or 'none'} of {', '.join(models)}. Remedy: write the model as it stands in the list of "
+                f"`twins` must name one of the models that are compared. Received: {name}, which is the name of "
+                f"{len(fits) or 'none'} of {', '.join(models)}. Remedy: write the model as in the list of "
                 "models."
             )
         found[fits.pop()] = _path(floating)

@@ -1,4 +1,4 @@
-"""Classical filters at the best strength for each picture: the bar that a network has to clear."""
+"""Classical filters at the best strength for each picture: a network should be better than these."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEVEL = 0.02  # dB: a smaller loss counts as no change
 class Filter:
     """A filter: ``apply(noisy, strength)``, uint8 ``(H, W, C)`` in and out, and the strengths to try, ascending.
 
-    ``guess`` takes the standard deviation of the noise in steps of 255 and gives about the best strength.
+    ``guess`` takes the standard deviation of the noise in steps of 255 and returns roughly the best strength.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Filter:
 
 
 class Tuned:
-    """A filter that finds its best strength with the help of the clean picture, which no device has.
+    """A filter that finds its best strength by comparing with the clean picture, which no device has.
 
     The search climbs from a guess, made from the noise of the picture, to the nearest maximum of PSNR. It does not
-    start at the weakest strength: there non-local means changes nothing, and at the next one still nothing.
+    start at the weakest strength, since the first strengths of non-local means may change nothing.
 
     Attributes:
         chosen: for how many pictures each strength was the best.
@@ -53,7 +53,7 @@ class Tuned:
 
     @property
     def at_end(self) -> int:
-        """For how many pictures the strongest was the best, so that a stronger one might be better."""
+        """For how many pictures the strongest was the best; for these a stronger one might be better."""
         return self.chosen[self.filter.strengths[-1]]
 
     def denoise(self, noisy: Image, clean: Image) -> Image:
@@ -77,8 +77,10 @@ class Tuned:
         return tried[best][1]
 
     def _better(self, best: int, step: int, quality: Callable[[int], float]) -> int | None:
-        """The next strength on that side if it is better. If it is as good, the one after it may be better: a filter
-        that is too weak changes nothing at all."""
+        """The next strength on that side if it is better.
+
+        If it is equally good, the one after it is tried, too: a filter that is too weak changes nothing at all.
+        """
         ahead = [index for index in (best + step, best + 2 * step) if 0 <= index < len(self.filter.strengths)]
         if not ahead:
             return None

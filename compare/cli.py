@@ -35,21 +35,20 @@ def compare_command(
         list[Path],
         typer.Argument(
             help="Models: .tflite files, .keras files, run directories or names of models that ship. The report is "
-            "about the first. A quantized model is compared with the float model of the same weights."
+            "about the first. A quantized model is compared with its float twin, the float model of the same weights."
         ),
     ],
     data: Pairs,
     split: Side = "all",
     limit: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="Use at most so many pairs, evenly spread.")
+        int | None, typer.Option(parser=whole(1, MOST_COUNT), help="Use at most this many pairs, evenly spread.")
     ] = None,
     twins: Annotated[
         list[str] | None,
         typer.Option(
             "--twin",
             metavar="INT8=FLOAT",
-            help="The float model that a quantized model was made from, where their manifests do not tell. Repeat it "
-            "for more models.",
+            help="The float twin of a quantized model, if the manifests do not name it. Repeat it for more models.",
         ),
     ] = None,
     classic: Annotated[
@@ -105,7 +104,7 @@ def compare_command(
     if missed:
         culprits = {each.model: each.verdict for each in compared.scores.blame if each.culprit}
         raise GateError(
-            "A quantized model may lose at most --max-drop to its float model. Received: "
+            "A quantized model may lose at most --max-drop to its float twin. Received: "
             + "; ".join(f"{c.model} loses {c.drop:.3f} dB ({c.where}, at most {c.limit:g})" for c in missed)
             + ". "
             + "".join(f"{culprits[name]} " for name in dict.fromkeys(c.model for c in missed) if name in culprits)
@@ -115,7 +114,7 @@ def compare_command(
 
 
 def _qat(scores: Comparison, name: str) -> str:
-    """How the model of that row is trained with quantization: by quietcam, if quietcam built its network."""
+    """How to train the model of that row with quantization: by quietcam, if quietcam built its network."""
     from quietcam.tflite.twins import FOREIGN_QAT
 
     if (scores.row(name).manifest or {}).get("architecture"):
@@ -128,7 +127,7 @@ def _twin(text: str) -> tuple[str, str]:
     quantized, _, floating = text.partition("=")
     if not quantized or not floating:
         raise UsageError(
-            "--twin names a quantized model and the float model that it was made from. Received: "
+            "--twin must name a quantized model and its float twin. Received: "
             f"{text!r}. Remedy: --twin m_int8.tflite=m_float32.tflite"
         )
     return quantized, floating

@@ -61,17 +61,18 @@ def compare_pairs(
         models: ``.tflite`` files of one frame size, and ``.keras`` files or run directories. The report is about the
             first one; if that is a float model, about the model that was quantized from it.
         data: name of the data set, for the report.
-        twins: the float twin of a quantized model, by the path of the latter, where the manifests do not tell.
+        twins: the float twin by the path of the quantized model, if the manifests do not name it.
         classic: names of filters (``compare.classic.FILTERS``); each picture gets the strength that suits it best.
-        limit: at most so many pairs, evenly spread.
+        limit: the most pairs to use, evenly spread.
         max_drop: dB that a quantized model may lose to its float twin, over all pictures. Defaults to no gate.
         max_drop_iso: the same in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
         threads: how many threads the timed runs use.
         with_blame: measure each layer of each quantized model whose float twin is among the models.
 
     Raises:
-        UsageError: frame sizes differ, a file is missing, or a quantized model has no twin although there is a gate.
-        ModelError: a file is no model, or breaks the contract.
+        UsageError: frame sizes differ, a file is missing, or a quantized model has no float twin although there is a
+            gate.
+        ModelError: a file is not a model, or breaks the contract.
         DataError: no pair can be used.
         MissingExtraError: a ``.keras`` file is given, and TensorFlow is not installed.
     """
@@ -103,7 +104,7 @@ def compare_pairs(
         if known.at_end:
             strongest = f"{known.filter.unit} {known.filter.strengths[-1]:g}"
             log.info(
-                f"{known.filter.title}: {known.at_end} pictures came out best at the strongest setting that was tried, "
+                f"{known.filter.title}: {known.at_end} pictures were best at the strongest setting that was tried, "
                 f"{strongest}; a stronger one may be better."
             )
     first = next(iter(samples)).noisy
@@ -151,12 +152,12 @@ def compare_pairs(
 
 
 def _without_twin(contenders: Sequence[Contender]) -> list[str]:
-    """A note on each quantized model whose float twin is not known, if there are float models: it gets no drop."""
+    """A note for each quantized model whose float twin is not known, if there are float models: it gets no drop."""
     if all(each.is_quantized for each in contenders):
         return []
     notes = [
         f"{each.name} gets no drop: no float model here is known to have the same weights. Remedy: add the float32 "
-        "model that was converted with it, or name its float model in `twins`."
+        "model that was converted with it, or name its float twin in `twins`."
         for each in contenders
         if each.is_quantized and each.reference is None
     ]
@@ -166,7 +167,7 @@ def _without_twin(contenders: Sequence[Contender]) -> list[str]:
 
 
 def _references(contenders: Sequence[Contender]) -> dict[str, str]:
-    """By model, the one that it is compared with: its float twin, else the first float model, else the first."""
+    """For each model, the one that it is compared with: its float twin, else the first float model, else the first."""
     first = next((each.name for each in contenders if not each.is_quantized), contenders[0].name)
     return {each.name: each.reference or first for each in contenders if each.name != (each.reference or first)}
 
@@ -196,7 +197,7 @@ def _filter_row(name: str, tuned: Tuned, tally: Tally, times: dict[str, float]) 
 
 
 def _blame_all(contenders: Sequence[Contender], samples: SampleSet, notes: list[str]) -> list[Blame]:
-    """The layers of every quantized ``.tflite`` that has a float twin; a note where one cannot be taken apart."""
+    """The layers of every quantized ``.tflite`` that has a float twin, and a note if they cannot be compared."""
     by_name = {each.name: each for each in contenders}
     found = []
     for each in contenders:

@@ -39,7 +39,7 @@ class Denoises(Protocol):
     """An opened contender."""
 
     def denoise(self, noisy: Image) -> Image:
-        """uint8 ``(H, W, 3)`` to the same."""
+        """A function from uint8 ``(H, W, 3)`` to the same form."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Contender:
 
     Attributes:
         name: unique among those that are compared.
-        width, height, channels: of the frames that it works on.
+        width, height, channels: of the frames that it takes.
         is_quantized: whether it is measured against a float twin.
         file: set for a ``.tflite``. loaded: set for a ``.keras``.
-        reference: the name of its float twin; None for float models, and where no twin is known.
+        reference: the name of its float twin; None for float models, and if no twin is known.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Contender:
 
     @property
     def origin(self) -> Origin:
-        """What it says about the weights that it was made from."""
+        """What the model records about the weights that it was made from."""
         return self.loaded.origin if self.loaded else Origin.of_manifest(self.file.manifest if self.file else None)
 
     def open(self) -> AbstractContextManager[Denoises]:
-        """Ready to denoise, until the context ends."""
+        """Open the model; it can denoise until the context ends."""
         if self.file is not None:
             return Denoiser(self.file)
         return nullcontext(_KerasDenoiser(self.loaded, self.width, self.height))
@@ -112,17 +112,17 @@ def load_contenders(
 ) -> list[Contender]:
     """Read and check the models, and find the float twin of each quantized one (``quietcam.tflite.twins``).
 
-    A twin is the float model that ``twins`` names, else the first one that has the same weights by the manifests, else
-    there is none. ``.keras`` files work at the size they were built for; those that take any size, at that of the
-    others, or at 256x256.
+    The float twin is the model that ``twins`` names, or else the first float model that has the same weights by the
+    manifests. ``.keras`` files take frames of the size they were built for; if they take any size, that of the other
+    models, or 256x256.
 
     Args:
-        twins: the float twin by the path of the quantized model; it is added where it is not in ``paths``.
-        needs_twins: refuse unless there is a quantized model and each one has a twin.
+        twins: the float twin by the path of the quantized model. Twins that are not in ``paths`` are added.
+        needs_twins: refuse unless there is a quantized model and each one has a float twin.
 
     Raises:
-        UsageError: frame sizes differ, a file is missing, twins are none, or ``needs_twins`` is not met.
-        ModelError: a file is no model, or breaks the contract.
+        UsageError: frame sizes differ, a file is missing, ``twins`` names a wrong pair, or ``needs_twins`` is not met.
+        ModelError: a file is not a model, or breaks the contract.
         MissingExtraError: a ``.keras`` file is given, and TensorFlow is not installed.
     """
     given = {each.resolve() for each in paths}
@@ -151,7 +151,7 @@ def load_contenders(
 
 
 def subject_of(contenders: Sequence[Contender]) -> Contender:
-    """The model that a comparison is about: the first, or if that is a float model, the first quantized from it."""
+    """The model that a comparison is about: the first, or if that is a float model, the first one quantized from it."""
     first = contenders[0]
     return next((each for each in contenders if each.reference == first.name), first)
 
@@ -177,14 +177,17 @@ def open_contender(path: Path, size: tuple[int, int] | None = None) -> Contender
 
 
 def _is_quantized(file: ModelFile) -> bool:
-    """By its ends, its recipe, or its weights: dynamic range, for one, keeps float ends."""
+    """Whether a model is quantized, by the types of its input and output, its recipe, or its weights.
+
+    Input and output alone do not decide: with dynamic range quantization they are floats.
+    """
     if file.ends != "float32":
         return True
     if file.manifest is not None:
         return file.manifest.recipe != "float32"
     try:
         return not read_graph(file.content, str(file.path)).is_float
-    except MissingExtraError:  # no schema on this device: its ends are all that is known
+    except MissingExtraError:  # no schema on this device: only input and output are known
         return False
 
 
@@ -204,7 +207,7 @@ class _KerasDenoiser:
         self._run: Any = None
 
     def denoise(self, noisy: Image) -> Image:
-        """uint8 ``(H, W, C)`` to the same; RGB goes through a grayscale model channel by channel."""
+        """Denoise uint8 ``(H, W, C)``; a grayscale model denoises RGB channel by channel."""
         if self._channels == 3:
             return self._tiled(to_rgb(noisy))
         planes = [self._tiled(noisy[..., c : c + 1]) for c in range(noisy.shape[2])]
@@ -222,7 +225,7 @@ class _KerasDenoiser:
         given = tf.constant(to_float(as_channels(noisy, self._channels))[None])
         try:
             with native_output_caught(show=False):
-                # All tiles have one shape. Traced so, TensorFlow does not warn the reader of many models in turn.
+                # All tiles have one shape. With this signature TensorFlow does not warn if many models run in turn.
                 self._run = self._run or self._graph.get_concrete_function(tf.TensorSpec(given.shape, tf.float32))
                 denoised = np.asarray(self._run(given))[0]
         except Exception as error:  # TensorFlow raises all sorts
@@ -230,11 +233,11 @@ class _KerasDenoiser:
 
             raise ModelError(
                 f"A model must run on frames of {self._width}x{self._height}. Received: {self._path}: "
-                f"{explain(error)}. Remedy: compare it beside a .tflite of a size that it takes."
+                f"{explain(error)}. Remedy: compare it with a .tflite of a size that it takes."
             ) from error
         if denoised.shape != noisy.shape:
             raise ModelError(
-                f"A model gives a picture of the size that it gets. Received: {self._path}: {noisy.shape} in, "
+                f"A model must return a picture of the size of its input. Received: {self._path}: {noisy.shape} in, "
                 f"{denoised.shape} out. Remedy: give a denoising network."
             )
         return to_uint8(denoised)
@@ -247,7 +250,7 @@ def _check_one_size(contenders: Sequence[Contender]) -> None:
         others = [each.file for each in contenders if (each.width, each.height) != (first.width, first.height)]
         command = resize_command(others[0], first.width, first.height) if others and others[0] else None
         raise UsageError(
-            "Models that are compared must have one frame size, or they would see different pictures. Received: "
+            "Models that are compared must have the same frame size, so that they get the same pictures. Received: "
             + ", ".join(f"{name} {size}" for size, name in sizes.items())
             + ". Remedy: "
             + (
@@ -259,7 +262,7 @@ def _check_one_size(contenders: Sequence[Contender]) -> None:
 
 
 def _unique_names(contenders: Sequence[Contender]) -> list[str]:
-    """The stems; where two are alike, with the folder in front or a number behind."""
+    """The stems; if two are alike, with the folder before or a number after them."""
     names: list[str] = []
     for each in contenders:
         alike = sum(other.name == each.name for other in contenders) > 1
@@ -279,7 +282,7 @@ def _check_twin(quantized: Contender, floating: Contender) -> None:
         wrong = floating if quantized.is_quantized else quantized
         kind = "is quantized" if quantized.is_quantized else "is a float model"
         raise UsageError(
-            "`twins` gives quantized models the float models that they were made from. Received: "
+            "`twins` must name a float twin for a quantized model. Received: "
             f"{quantized.path.name}={floating.path.name}, and {wrong.path.name} {kind}. "
             "Remedy: `twins=m_int8.tflite=m_float32.tflite`"
         )
@@ -289,14 +292,14 @@ def _check_twins(contenders: Sequence[Contender]) -> None:
     """Refuse models that the quality gate cannot check."""
     alone = [each for each in contenders if each.is_quantized and each.reference is None]
     names = ", ".join(each.name for each in contenders)
-    rule = "`max_drop` compares each quantized model with the float model of the same weights."
+    rule = "`max_drop` compares each quantized model with its float twin."
     if alone:
         raise UsageError(
             f"{rule} Received: {names}, and none is known to be the float twin of {alone[0].name}. Remedy: add the "
-            f"float32 model that `quietcam convert` made with it, or name one, `twins={alone[0].path}=FLOAT`, or leave "
+            f"float32 model that `quietcam convert` made with it, name it, `twins={alone[0].path}=FLOAT`, or leave "
             f"{alone[0].name} out."
         )
     if not any(each.is_quantized for each in contenders):
         raise UsageError(
-            f"{rule} Received: {names}, and no quantized one. Remedy: add the int8 model, or leave `max_drop` out."
+            f"{rule} Received: {names}, and no quantized model. Remedy: add the int8 model, or leave `max_drop` out."
         )

@@ -26,7 +26,7 @@ _SECONDS = 4.0
 
 
 def read_costs(file: ModelFile) -> dict[str, Any]:
-    """Size and cost of a model, read from the file, or from its manifest where LiteRT's schema is not installed."""
+    """Size and cost of a model, read from the file, or from its manifest if LiteRT's schema is not installed."""
     manifest = file.manifest
     found: dict[str, Any] = {
         "path": str(file.path),
@@ -57,9 +57,9 @@ def measure_times(
     *,
     size: tuple[int, int],
 ) -> dict[str, float]:
-    """Median milliseconds for one frame of ``size`` (width, height): of a bare ``invoke``, or of the filter.
+    """Median milliseconds for one frame of ``size`` (width, height), by name: of a bare ``invoke``, or of the filter.
 
-    All take turns, so that heat and other processes slow all of them alike. ``noisy`` is repeated to fill the frame.
+    All take turns, so that heat and other processes slow them down equally. ``noisy`` is repeated to fill the frame.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""The quality gate of a comparison: each quantized model held against the limits of ``quietcam.quality.gate``."""
+"""The quality gate of a comparison: checks each quantized model by the limits of ``quietcam.quality.gate``."""
 
 from __future__ import annotations
 

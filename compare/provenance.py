@@ -19,7 +19,7 @@ __all__ = ["machine", "tools"]
 
 
 def tools(contenders: Sequence[Contender]) -> dict[str, str]:
-    """Versions by name: quietcam, what ran the models, numpy."""
+    """Versions by name: quietcam, the runtime of the models, numpy."""
     found = {"quietcam": version("quietcam")}
     if any(each.loaded is not None for each in contenders):
         found["tensorflow"] = version("tensorflow")
@@ -34,7 +34,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """The processor's name where Linux tells it, else the architecture."""
+    """The processor's name if Linux reports it, else the architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

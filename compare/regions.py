@@ -14,13 +14,13 @@ from quietcam.image import Image, to_gray
 __all__ = ["LIGHTS", "REGIONS", "classify", "contours", "lights"]
 
 REGIONS = ("flat", "edge", "texture")
-"""The names of the numbers that ``classify`` gives."""
+"""The names of the numbers that ``classify`` returns."""
 
 LIGHTS = ("shadows", "middle", "highlights")
-"""The names of the numbers that ``lights`` gives: luma under 64, under 192, and 192 or more."""
+"""The names of the numbers that ``lights`` returns: luma under 64, under 192, and 192 or more."""
 
-_FLAT = 3.0  # steps of 255 a pixel, root mean square: below it, what slopes is shading and the rest of the noise
-_COHERENT = 0.6  # of 1: from there on, the gradients around a pixel have one direction
+_FLAT = 3.0  # steps of 255 a pixel, root mean square: smaller gradients are shading and remaining noise
+_COHERENT = 0.6  # of 1: from here on, the gradients around a pixel have one direction
 _WINDOW = 7
 _PLATEAU = 4
 _STEP = 2
@@ -29,9 +29,9 @@ _STEP = 2
 def classify(clean: Image) -> NDArray[np.uint8]:
     """The region of each pixel, uint8 ``(H, W)``, numbers of ``REGIONS``.
 
-    By the structure tensor of luma, averaged over 7x7 pixels (Bigün and Granlund, ICCV 1987). Flat is where the root
-    mean square gradient is under 3 steps of 255 a pixel. Elsewhere its coherence, (l1 - l2) / (l1 + l2) of the tensor's
-    eigenvalues, tells an edge (0.6 and more: one direction) from texture.
+    It is found from the structure tensor of luma, averaged over 7x7 pixels (Bigün and Granlund, ICCV 1987). A pixel is
+    flat if the root mean square gradient is under 3 steps of 255 a pixel. Otherwise its coherence, (l1 - l2) / (l1 +
+    l2) of the tensor's eigenvalues, distinguishes an edge (0.6 and more: one direction) from texture.
     """
     light = to_gray(clean)[..., 0].astype(np.float32)
     down, across = (np.gradient(light, axis=axis) if light.shape[axis] > 1 else np.zeros_like(light) for axis in (0, 1))
@@ -49,11 +49,10 @@ def lights(clean: Image) -> NDArray[np.uint8]:
 
 
 def contours(picture: Image, flat: NDArray[np.bool_]) -> int:
-    """How many false contours cross the flat parts of a picture: what banding looks like.
+    """Count the false contours in the flat parts of a picture: a measure of banding.
 
     A contour is a step of 2 or more of 255 between two plateaus of 4 equal pixels, along a row or a column, in one
-    channel. Shading that 8 bits show as well as they can has steps of 1; coarser codes give wider plateaus with higher
-    steps.
+    channel. The best shading that 8 bits can show has steps of 1; coarser codes give wider plateaus with higher steps.
 
     Args:
         picture: uint8 ``(H, W, C)``.

@@ -20,10 +20,10 @@ class Difference:
 
     Attributes:
         against: the other model's name.
-        equal, within_1, within_2: shares, 0 to 1, of values that differ by at most so many steps of 255.
+        equal, within_1, within_2: shares, 0 to 1, of values that differ by at most 0, 1 and 2 steps of 255.
         largest: the greatest difference, steps.
         mean: of model minus reference, steps. deviation: the root mean square.
-        histogram: how many values differ by each number of steps, model minus reference; steps that occur only.
+        histogram: how many values differ by each number of steps, model minus reference; only steps that occur.
     """
 
     against: str
@@ -42,7 +42,7 @@ class GroupScore:
 
     Attributes:
         pictures: how many. psnr, ssim: means over them. gain: PSNR above the noisy pictures', dB.
-        drop: PSNR below the reference's, dB; None where the row has no reference.
+        drop: PSNR below the reference's, dB; None if the row has no reference.
     """
 
     pictures: int
@@ -54,7 +54,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class RegionScore:
-    """One row on the pixels of one region. ``psnr`` is of their pooled error, ``bias`` per channel in steps of 255."""
+    """One row on the pixels of one region. ``psnr`` is of their mean error, ``bias`` per channel in steps of 255."""
 
     share: float
     psnr: float | None
@@ -70,9 +70,9 @@ class ModelScore:
         kind: ``noisy``, ``classic`` or ``model``.
         psnr: mean over samples, dB, on uint8 RGB. ssim: likewise, at most 1.
         gain: PSNR above the noisy pictures', dB.
-        reference: the float twin of a quantized one. drop: PSNR below that one's, dB.
+        reference: the float twin of a quantized model. drop: PSNR below that of its float twin, dB.
         bias: mean of denoised minus clean, steps of 255, per channel.
-        banding: false contours in each 1000 flat pixels (``compare.regions.contours``); None where nothing is flat.
+        banding: false contours in each 1000 flat pixels (``compare.regions.contours``); None if nothing is flat.
         groups: by ``phone``, ``iso`` and ``brightness``, then by value. regions: flat, edge, texture. lights: shadows,
             middle, highlights.
         ms: median time of the bare network, or of the filter, for one frame of the models' size; None for a ``.keras``.
@@ -121,11 +121,11 @@ class PairScore:
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One limit of the quality gate, held against one quantized model on one group of pictures.
+    """One limit of the quality gate, checked for one quantized model on one group of pictures.
 
     Attributes:
         reference: its float twin. where: ``all``, or ``ISO`` and its bucket. pictures: how many.
-        drop: what it loses to the twin, dB. limit: what it may lose, dB.
+        drop: what it loses to its float twin, dB. limit: what it may lose, dB.
     """
 
     model: str
@@ -145,13 +145,13 @@ class Comparison:
         data: the data set's name.
         pictures: how many samples were compared.
         rows: noisy first, then filters, then models in the order they were given.
-        pairs: the samples one by one, at most 2048, evenly chosen.
+        pairs: the samples one by one; of more than 2048, that many are evenly chosen.
         about: the name of the model that the report is about: the first one, or if that is a float model, the model
             that was quantized from it.
         reference: its float twin; None without one.
-        width, height: the models' frame size, which the times are for.
-        clean_banding: false contours in each 1000 flat pixels of the clean pictures; None where nothing is flat.
-        worst: the patches of the subject's lowest PSNR. costliest: those where it loses most to the reference.
+        width, height: the models' frame size; times are for this size.
+        clean_banding: false contours in each 1000 flat pixels of the clean pictures; None if nothing is flat.
+        worst: the patches with the subject's lowest PSNR. costliest: those where it loses most to the reference.
         blame: layer by layer, of each quantized model that has a float twin.
         gate: each limit of the quality gate; empty without one.
         problems: pairs that were left out, and why. notes: what was not measured, and why.

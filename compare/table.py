@@ -25,7 +25,7 @@ _LAYERS = 3
 
 
 def cells(row: ModelScore) -> list[str]:
-    """One row in the order of ``COLUMNS``; a value that the row does not have is an empty text."""
+    """One row in the order of ``COLUMNS``; a missing value is an empty text."""
     return [
         row.title,
         f"{row.psnr:.2f}",

@@ -1,4 +1,4 @@
-"""Sums over the samples of a comparison: a fixed amount of memory, however many samples there are."""
+"""Sums over the samples of a comparison, in a fixed amount of memory for any number of samples."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from quietcam.metrics import psnr, ssim
 __all__ = ["KEPT_PAIRS", "Tally"]
 
 KEPT_PAIRS = 2048
-"""At most so many samples are listed one by one, evenly chosen."""
+"""Most samples that are listed one by one; they are evenly chosen."""
 
-_MOST_DB = 100.0  # stands for the infinite PSNR of equal pictures, which no mean and no JSON can hold
+_MOST_DB = 100.0  # used for the infinite PSNR of equal pictures, which a mean and JSON cannot hold
 _DECIMALS = 8
 
 
@@ -52,7 +52,7 @@ class _Sums:
 
 
 class Tally:
-    """Takes samples one by one, and then gives the figures of each row.
+    """Takes samples one by one, and then returns the figures of each row.
 
     Args:
         references: for each row, the row that ``Difference`` compares its values with.
@@ -76,7 +76,7 @@ class Tally:
             {row: round(min(_MOST_DB, psnr(clean, picture)), _DECIMALS) for row, picture in pictures.items()},
             {row: round(ssim(clean, picture), _DECIMALS) for row, picture in pictures.items()},
         )
-        # One number for each pixel's region and light, so that one count tells both.
+        # One number for each pixel's region and light, so that one count is enough for both.
         regions = classify(clean)
         cells = (regions * len(LIGHTS) + lights(clean)).reshape(-1)
         flat = regions == REGIONS.index("flat")
@@ -103,7 +103,7 @@ class Tally:
         return score
 
     def quality(self, row: str, reference: str | None) -> dict[str, Any]:
-        """The fields of a row that its pictures decide. ``reference`` is the row that the drop is measured against."""
+        """The fields of a row that depend on its pictures. The drop is measured against the row ``reference``."""
         sums = self._rows[row]
         noisy = self._rows[next(iter(self._rows))]
         other = self._rows[reference] if reference else None
@@ -166,7 +166,7 @@ class Tally:
         )
 
     def _keep(self, score: PairScore) -> None:
-        """An even choice of all samples so far (Vitter's algorithm R), in their order."""
+        """Evenly chosen samples of all so far (Vitter's algorithm R), in their order."""
         self.samples += 1
         if len(self.pairs) < KEPT_PAIRS:
             self.pairs.append(score)

@@ -1,4 +1,4 @@
-"""The patches where a model does worst: their pixels are kept, those of all others are not."""
+"""Keeps the pixels of the patches where a model is worst, and of no others."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["COUNT", "SIDE", "Patch", "PatchScore", "WorstPatches", "patch_errors
 
 COUNT = 10
 SIDE = 64
-"""Pixels: pictures are cut into squares of this side; those at the right and lower edge are smaller."""
+"""Side in pixels of the squares that pictures are cut into; those at the right and lower edge are smaller."""
 
 _MOST_DB = 100.0
 
 
 @dataclass(frozen=True)
 class PatchScore:
-    """One patch. ``box`` is x0, y0, x1, y1 in the sample; PSNR in dB by row name; ``drop`` None without a reference."""
+    """One patch. ``box`` is x0, y0, x1, y1 in the sample; PSNR in dB by row; ``drop`` is None without a reference."""
 
     sample: str
     box: Box

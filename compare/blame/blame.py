@@ -1,9 +1,9 @@
 """Finds the layer that int8 hurts most, and why: compares a quantized model and its float twin layer by layer.
 
-Two things are measured of each layer. The signal to quantization noise ratio of its output when both models run: what
-has gathered up to there. And its cost: how much PSNR the float model loses when this layer alone is quantized, weights
-and output, and everything else stays as it is. The first falls along the network whoever is guilty; the second points
-at the guilty one.
+Two figures are measured for each layer. The first is the signal to quantization noise ratio of its output when both
+models run: the error of this and all earlier layers. It falls along the network, whichever layer is the cause. The
+second is the layer's cost: how much PSNR the float model loses if only this layer is quantized, weights and output. It
+shows which layer is the cause.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["blame"]
 PICTURES = 6
 """Most pictures that are examined."""
 
-_LOOKED_INTO = 5  # layers whose weights are also tried alone
+_LOOKED_INTO = 5  # layers whose weights are also quantized alone
 _MOST_DB = 200.0
 _PERCENTILES = (0.05, 50.0, 99.0, 99.9, 99.95, 99.99)
 
@@ -43,23 +43,23 @@ def blame(
     pairs: Iterable[tuple[Image, Image]],
     *,
     model: str = "the quantized model",
-    reference: str = "the float model",
+    reference: str = "its float twin",
 ) -> Blame:
-    """Take both models apart on up to six pictures.
+    """Compare both models layer by layer on up to six pictures.
 
     Args:
-        floating, quantized: two models of one network and one size, without manifest; the first all float.
-        pairs: noisy and clean, uint8 ``(H, W, 3)``; of each, one frame of the models' size is looked at.
+        floating, quantized: two models of one network and one size, without manifest; the first has only floats.
+        pairs: noisy and clean, uint8 ``(H, W, 3)``; one frame of the models' size is used of each.
 
     Raises:
-        ModelError: their layers do not match, or a runtime cannot run one.
-        MissingExtraError: LiteRT, whose schema tells what is in a model, is not installed.
+        ModelError: their layers do not match, or the runtime cannot run one of them.
+        MissingExtraError: LiteRT, whose schema describes a model's content, is not installed.
     """
     graphs = read_graph(floating, reference), read_graph(quantized, model)
     twins = match_layers(*graphs)
     if not twins:
         raise ModelError(
-            f"Layers are compared with those of a float model that has the same layers. Received: {model} and "
+            f"A quantized model and its float twin must have the same layers. Received: {model} and "
             f"{reference}, of which no layer matches. Remedy: convert both from one network."
         )
     height, width, channels = graphs[1].inputs[0].shape[1:]
@@ -100,7 +100,7 @@ def blame(
 
 
 def _layer(tally: LayerTally, cost: float, starved: Sequence[str]) -> Layer:
-    """Everything that is known of a layer but its cause."""
+    """Everything that is known about a layer, except its cause."""
     activation, ends = tally.activation, tally.ends
     return Layer(
         name=layer_name(tally.op.outputs[0].name),
@@ -135,7 +135,7 @@ def _quantile(activation: Activation, share: float) -> float:
 
 
 def _psnr(cleans: Sequence[Image], pictures: Sequence[Image]) -> float:
-    """Over all frames together, dB."""
+    """PSNR over all frames together, dB."""
     squares = sum(
         int(np.square(clean.astype(np.int32) - picture).sum()) for clean, picture in zip(cleans, pictures, strict=True)
     )

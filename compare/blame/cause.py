@@ -11,14 +11,14 @@ _MOSTLY = 0.5
 
 
 def cause_of(layer: Layer) -> str:
-    """The first of these that fits: weights, an outlier channel, outliers, clipping, coarse steps."""
+    """The first cause that applies: weights, an outlier channel, outliers, clipping, coarse steps."""
     if layer.low is None or layer.high is None or layer.levels is None:
         return "weights alone are quantized here" if layer.cost >= LEAST_COST else ""
     width, total = layer.high - layer.low, layer.levels_total or 256
     if layer.cost_weights is not None and layer.cost_weights >= 0.5 * max(layer.cost, LEAST_COST):
         return (
-            f"its weights: quantized alone they cost {layer.cost_weights:.3f} dB, so the weights of one output channel "
-            "differ too much in size for one scale"
+            f"its weights: if only they are quantized, {layer.cost_weights:.3f} dB are lost, so the weights of one "
+            "output channel differ too much in size for one scale"
         )
     middle = layer.percentiles["99.95"] - min(layer.percentiles["0.05"], 0.0)
     if width >= STRETCHED * layer.typical_peak > 0 and layer.channel_peak >= STRETCHED * layer.typical_peak:

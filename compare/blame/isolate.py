@@ -1,4 +1,4 @@
-"""Makes a float model in which one layer is quantized and the rest is as it was, to measure what that layer costs."""
+"""Makes a float model in which only one layer is quantized, to measure what that layer costs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def isolate(
 
     Args:
         content: a float model of one subgraph, without manifest.
-        activation: number of the tensor, scale, zero point and numpy's name of the integer type: behind the operator
-            that makes the tensor stand QUANTIZE and DEQUANTIZE, and everything that reads it reads what they give.
-        weights: by the number of a constant tensor, the float32 values that take its place, as many as it holds.
+        activation: number of the tensor, scale, zero point and numpy's name of the integer type. QUANTIZE and
+            DEQUANTIZE are inserted after the operator that makes the tensor, and all its readers read their output.
+        weights: by the number of a constant tensor, the float32 values that replace it, of the same number.
 
     Returns:
-        The model without signatures; its ends are those of ``content``, in the same order.
+        The model without signatures; its inputs and outputs are those of ``content``, in the same order.
     """
     kinds = schema()
     model = unpack(content)
     subgraph = model.subgraphs[0]
-    model.signatureDefs = None  # they name tensors by number, and nobody here calls by them
+    model.signatureDefs = None  # they name tensors by number, and are not used here
     for index, values in (weights or {}).items():
         buffer = kinds.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)

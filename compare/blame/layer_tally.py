@@ -14,7 +14,7 @@ from quietcam.tflite.graph import Op, Tensor
 __all__ = ["STRETCHED", "LayerTally", "Weights", "starved_weights"]
 
 STRETCHED = 4.0
-"""A range is stretched if it is that many times wider than most values need."""
+"""A range is stretched if it is this many times wider than most values need."""
 
 Weights = dict[int, NDArray[np.float32]]
 """New values for constants of the float model, by their number, for ``isolate``."""
@@ -23,15 +23,15 @@ _CODES = ("int8", "int16", "uint8")
 
 
 class LayerTally:
-    """Sums of one layer: its output in the float model, and what the quantized one holds there.
+    """Sums of one layer: its output in the float model, and the corresponding output in the quantized one.
 
     Args:
         float_op, op: the operator in both models.
         tensor: the float output that belongs to the quantized one.
-        activation: what that float output is like, over the same pictures.
+        activation: statistics of that float output over the same pictures.
 
     Attributes:
-        weights: the float model's weights as the quantized one has them; None where the layer has none.
+        weights: the float model's weights as the quantized one has them; None if the layer has none.
         signal, noise, own_noise, clip_noise: sums of squares: of the float values; of float minus quantized, both
             running; of the float values minus themselves rounded to the codes; the part of values beyond the codes.
         clipped, count: values beyond the codes, and all. codes: how often each code occurs.
@@ -52,21 +52,21 @@ class LayerTally:
 
     @property
     def rounding(self) -> tuple[int, float, int, str] | None:
-        """How ``isolate`` rounds the output; None where the output is not quantized."""
+        """How ``isolate`` rounds the output; None if the output is not quantized."""
         if self._scale is None:
             return None
         return self.tensor.index, self._scale, self._zero, self.op.outputs[0].dtype
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The least and the greatest value that the codes stand for; None where the output is not quantized."""
+        """The least and the greatest value that the codes represent; None if the output is not quantized."""
         if self._scale is None:
             return None
         return tuple((code - self._zero) * self._scale for code in (self._least_code, self._greatest_code))  # type: ignore[return-value]
 
     @property
     def levels(self) -> int:
-        """From the first to the last code that the middle 99.9 % of the quantized output make use of."""
+        """The first and the last code that the middle 99.9 % of the quantized output use."""
         share = np.cumsum(self.codes) / max(1, int(self.codes.sum()))
         return int(np.searchsorted(share, 0.9995) - np.searchsorted(share, 0.0005, "right")) + 1
 
@@ -77,13 +77,13 @@ class LayerTally:
 
     @property
     def typical_peak(self) -> float:
-        """Their median, channels that are always zero left out."""
+        """The median of ``channel_peaks`` without channels that are always zero."""
         alive = self.channel_peaks[self.channel_peaks > 0]
         return float(np.median(alive)) if alive.size else 0.0
 
     @property
     def outlier(self) -> int | None:
-        """The channel that stretches the range; None where none does."""
+        """The channel that stretches the range; None if no channel does."""
         if self.ends is None:
             return None
         reach = min(float(self.channel_peaks.max()), self.ends[1] - self.ends[0])
@@ -91,13 +91,13 @@ class LayerTally:
 
     @property
     def is_passed_on(self) -> bool:
-        """Does the output have the very scale of the input, so that an earlier layer has chosen the range?"""
+        """True if the output has exactly the scale of the input, so an earlier layer has chosen the range."""
         sources, out = [each for each in self.op.inputs if not each.is_constant], self.op.outputs[0]
         same = len(sources) == 1 and (out.scales, out.zero_points) == (sources[0].scales, sources[0].zero_points)
         return self.weights is None and bool(out.scales) and same
 
     def add(self, values: NDArray[np.float32], stored: NDArray[Any]) -> None:
-        """One picture: the float output, and what the quantized model holds there, both of one shape."""
+        """Add one picture: the output in the float and in the quantized model, both of one shape."""
         self.signal += _squares(values)
         self.count += values.size
         if self._scale is None:
@@ -119,7 +119,7 @@ class LayerTally:
 
 
 def starved_weights(tally: LayerTally, tallies: Sequence[LayerTally]) -> tuple[list[str], Weights]:
-    """The readers that make up for a layer's outlier channel by small weights: their names, and their weights with that
+    """The layers whose small weights compensate a layer's outlier channel: their names, and their weights with that
     channel alone as the quantized model has it.
 
     Weights share a scale for each output channel. Those that read a channel of k times the size of its neighbors are

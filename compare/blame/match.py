@@ -12,10 +12,10 @@ _CLIPS = ("MINIMUM", "MAXIMUM", "RELU", "RELU6", "RELU_0_TO_1")
 
 
 def match_layers(floating: Graph, quantized: Graph) -> list[tuple[Op, Op, Tensor]]:
-    """The operators that stand in both graphs, by their order, kinds and shapes: float, quantized, the float output.
+    """The operators that are in both graphs, by their order, kinds and shapes: float, quantized, the float output.
 
-    Where the float graph clips behind an operator and the quantized one does not, since its codes end there, the
-    float output is that of the clip.
+    If the float graph clips after an operator and the quantized one does not, since its codes end there, the float
+    output is that of the clip.
     """
 
     def keys(graph: Graph) -> list[tuple[str, tuple[int, ...]]]:

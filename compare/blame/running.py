@@ -24,7 +24,7 @@ def run_both(
     tallies: Sequence[LayerTally],
     frames: Sequence[tuple[Image, Image]],
 ) -> Iterator[tuple[Image, Image]]:
-    """Every frame through both models, all layers tallied; what comes out of the float and of the quantized one."""
+    """Run every frame through both models and tally all layers. Returns the outputs of both, float first."""
     ends = [graph.outputs[0] for graph in graphs]
     wanted = [tally.tensor.index for tally in tallies], [tally.op.outputs[0].index for tally in tallies]
     runs = [
@@ -57,7 +57,7 @@ def float_runner(content: bytes) -> Callable[[Image], Image]:
 
 
 def _picture(values: NDArray[Any], end: Tensor, shape: tuple[int, ...]) -> Image:
-    """What comes out of a model, as pixels; a graph that ends before depth-to-space is brought to its end."""
+    """A model's output as pixels; if a graph ends before depth-to-space, this is done here."""
     if end.dtype == "float32":
         pixels = to_uint8(values)
     else:
@@ -71,7 +71,7 @@ def _picture(values: NDArray[Any], end: Tensor, shape: tuple[int, ...]) -> Image
 
 
 def middle(picture: Image, height: int, width: int) -> Image:
-    """The middle of a picture, mirrored where it is smaller than the frame."""
+    """The middle of a picture, mirrored if it is smaller than the frame."""
     missing = [max(0, side - have) for side, have in zip((height, width), picture.shape, strict=False)]
     if any(missing):
         picture = np.pad(picture, ((0, missing[0]), (0, missing[1]), (0, 0)), "symmetric")

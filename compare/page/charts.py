@@ -18,7 +18,7 @@ _MOST_SQNR = 60.0
 
 @dataclass(frozen=True)
 class Bar:
-    """How many values differ by ``step`` steps of 255. ``label`` is empty where the axis has no room for one."""
+    """How many values differ by ``step`` steps of 255. ``label`` is empty if the axis has no room for it."""
 
     step: int
     count: int
@@ -107,7 +107,7 @@ class Spread:
 
 
 def spread(comparison: Comparison) -> Spread:
-    """Each picture's PSNR: noisy, the reference's where there is one, and the subject's."""
+    """Each picture's PSNR: noisy, of the reference if there is one, and of the subject."""
     subject = comparison.subject.name
     kinds = {"noisy": "noisy"}
     if comparison.reference and comparison.reference != subject:

@@ -34,7 +34,7 @@ def write_html(path: Path, compared: Compared, pairs: Sequence[Pair]) -> None:
 
 
 def render(compared: Compared, exhibits: Sequence[Exhibit]) -> str:
-    """The page as text. The same comparison and pictures give the same page."""
+    """The page as HTML. The same comparison and pictures give the same page."""
     comparison = compared.scores
     captions = {row.name: tables.recipe_of(row) for row in comparison.rows} | {"noisy": "noisy", "clean": "clean"}
     return render_page(
@@ -81,7 +81,7 @@ def _figures(comparison: Comparison) -> list[tuple[str, str, str]]:
     if classic is not None:
         found.append((f"{subject.psnr - classic:+.2f}", "dB", "over the best classical filter"))
     if subject.drop is not None:
-        found.append((f"{subject.drop:.3f}", "dB", "below its float model"))
+        found.append((f"{subject.drop:.3f}", "dB", "below its float twin"))
     if subject.bytes is not None:
         found.append((f"{subject.bytes / 1000:.0f}", "kB", "model file"))
     if subject.ms is not None:
@@ -90,14 +90,14 @@ def _figures(comparison: Comparison) -> list[tuple[str, str, str]]:
 
 
 def _error(comparison: Comparison, patch: Patch) -> Image | None:
-    """The map of a patch's error; None where the reference's picture stands in its place."""
+    """The map of a patch's error; None if the reference's picture is shown instead."""
     if comparison.reference is not None:
         return None
     return error_map(patch.pictures[comparison.subject.name], patch.pictures["clean"], ERROR_GAIN)
 
 
 def _facts(row: ModelScore) -> list[tuple[str, str]]:
-    """What a model's manifest says; empty without one."""
+    """Facts from a model's manifest; empty without one."""
     manifest = row.manifest
     if not manifest:
         return []

@@ -34,7 +34,7 @@ class Exhibit:
     Attributes:
         rank: ``worst``, ``median`` or ``best``, by the PSNR of the comparison's subject.
         noisy, denoised: up to 384x384 of the picture, uint8 RGB.
-        box: where in these the crop lies, as shares of their width and height.
+        box: position of the crop in these, as shares of their width and height.
         crops: by column: up to 96x96, uint8 RGB.
         difference: map of subject against reference; None without a reference. error: of subject against clean.
     """
@@ -51,7 +51,7 @@ class Exhibit:
 
 
 def choose_exhibits(comparison: Comparison, pairs: Sequence[Pair]) -> list[Exhibit]:
-    """Run the models once more on the worst, the median and the best sample; fewer where there are fewer samples."""
+    """Run the models once more on the worst, the median and the best sample; fewer if there are fewer samples."""
     subject = comparison.subject
     ranked = sorted(comparison.pairs, key=lambda pair: pair.psnr[subject.name])
     places = {"worst": 0, "median": len(ranked) // 2, "best": len(ranked) - 1}
@@ -102,7 +102,7 @@ def error_map(one: Image, other: Image, gain: int) -> Image:
 
 
 def most_detailed(picture: Image, size: int) -> Box:
-    """The box of ``size`` pixels a side, or the whole of a smaller side, with the steepest edges on average."""
+    """The box of ``size`` pixels a side, or a whole smaller side, with the steepest edges on average."""
     height, width = min(size, picture.shape[0]), min(size, picture.shape[1])
     light = picture.mean(axis=2)
     slope = np.abs(np.diff(light, axis=0, append=light[-1:])) + np.abs(np.diff(light, axis=1, append=light[:, -1:]))
@@ -113,8 +113,7 @@ def most_detailed(picture: Image, size: int) -> Box:
 
 
 def _around(box: Box, shape: tuple[int, ...], size: int) -> Box:
-    """A box of ``size`` pixels a side, or the whole of a smaller side, with ``box`` as near its middle as the picture
-    allows."""
+    """A box of ``size`` pixels a side, or a whole smaller side, centered as nearly as possible on ``box``."""
 
     def span(low: int, high: int, side: int) -> tuple[int, int]:
         length = min(size, side)

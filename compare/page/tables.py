@@ -1,4 +1,4 @@
-"""The tables of a report: what stands in each cell, and by what a click on its head sorts it."""
+"""The tables of a report: the text of each cell, and the value by which a click on the column's head sorts it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compare.table import COLUMNS, cells, sort_values
 __all__ = ["Row", "Table", "colors", "gate", "groups", "layers", "models", "recipe_of", "regions"]
 
 Cell = tuple[str, float | str | None]
-"""The text of a cell, and the value that it is sorted by; None where it is empty."""
+"""The text of a cell, and the value that it is sorted by; None if the cell is empty."""
 
 _LAYER_HEADS = (
     *("layer", "operator", "costs dB", "weights alone", "SQNR dB", "own SQNR", "range", "99.9 % within"),
@@ -23,7 +23,7 @@ _LAYER_HEADS = (
 
 @dataclass(frozen=True)
 class Row:
-    """Cells, and the kind of the row, which the style sheet knows: subject, noisy, classic, model, missed or none."""
+    """Cells, and the kind of the row for the style sheet: subject, noisy, classic, model, missed or none."""
 
     kind: str
     cells: Sequence[Cell]
@@ -34,8 +34,8 @@ class Table:
     """Heads and rows.
 
     Attributes:
-        words: columns of text, beside the first.
-        is_dense: many columns: their cells may break into lines.
+        words: numbers of the columns that hold text, besides the first.
+        is_dense: whether the cells may break into lines, since there are many columns.
     """
 
     heads: Sequence[str]
@@ -45,7 +45,7 @@ class Table:
 
 
 def recipe_of(row: ModelScore) -> str:
-    """A model's recipe where it is known, else its title."""
+    """A model's recipe if it is known, else its title."""
     return row.recipe or row.title
 
 
@@ -83,7 +83,7 @@ def layers(blamed: Blame) -> Table:
 
 
 def groups(comparison: Comparison, kind: str, title: str) -> Table:
-    """PSNR of every row in each group of that kind."""
+    """PSNR of every row in each group of one kind."""
     subject = comparison.subject
     heads = [title, "pictures", *([f"drop of {recipe_of(subject)}"] if subject.reference else [])]
     heads += [row.title for row in comparison.rows]
@@ -135,7 +135,7 @@ def _layer_cells(layer: Layer) -> list[Cell]:
         (f"{100 * layer.clipped:.3f} %", layer.clipped),
         (f"{layer.channel_peak:.3g} (channel {layer.channel})", layer.channel_peak),
         (f"{layer.typical_peak:.3g}", layer.typical_peak),
-        (f"its range is that of its input; {layer.cause}" if layer.is_passed_on else layer.cause, layer.cause),
+        (f"same range as its input; {layer.cause}" if layer.is_passed_on else layer.cause, layer.cause),
     ]
 
 

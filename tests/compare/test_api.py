@@ -39,7 +39,7 @@ def test_a_twin_is_named_as_the_model_was_given(model_files, pair_folder, tmp_pa
     for name in (str(bare), "bare.tflite", "bare"):
         found = compare_models(bare, pair_folder, limit=1, twins={name: floating}, blame=False)
         assert found.reference == "tiny_64x64_float32"
-    with pytest.raises(UsageError, match=r"`twins` names models that are compared. Received: other"):
+    with pytest.raises(UsageError, match=r"`twins` must name one of the models that are compared. Received: other"):
         compare_models(bare, pair_folder, twins={"other": floating})
 
 

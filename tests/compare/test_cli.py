@@ -179,7 +179,7 @@ def test_every_key_of_the_report_is_described(model_files, sidd_folder, tmp_path
         (["cut.tflite", "--data", "PAIRS"], 1, "cut short"),
         (["scale.tflite", "--data", "PAIRS"], 1, "pixel identity"),
         (["changed.tflite", "--data", "PAIRS"], 1, "SHA-256"),
-        (["large.tflite", "MODEL", "--data", "PAIRS"], 2, "one frame size"),
+        (["large.tflite", "MODEL", "--data", "PAIRS"], 2, "the same frame size"),
     ],
 )
 def test_mistakes_get_one_line_and_the_contracts_code(bad_files, arguments, code, words, monkeypatch, capsys):

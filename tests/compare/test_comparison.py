@@ -264,7 +264,7 @@ def test_keras_alone_and_qat_are_compared_too(run_folder, qat_file, pairs):
 
 def test_layers_that_cannot_be_matched_are_a_note_and_no_failure(model_files, pairs, monkeypatch):
     def refuse(*_, **__):
-        raise ModelError("Layers are compared with those of a float model that has the same layers.")
+        raise ModelError("A quantized model and its float twin must have the same layers.")
 
     monkeypatch.setattr("compare.comparison.blame", refuse)
     comparison = compare_pairs(list(model_files.values()), pairs[:1]).scores
@@ -288,7 +288,7 @@ def test_equal_pictures_keep_the_report_finite(model_files, pairs):
 def test_other_frame_sizes_are_refused(model_files, loaded, pairs, tmp_path):
     other = convert_model(loaded, get_recipe("float32"), width=80, height=64)
     path = write_model(tmp_path, other.content, describe(other, loaded, "other", None))
-    with pytest.raises(UsageError, match=r"one frame size.*80x64.*Remedy: "):
+    with pytest.raises(UsageError, match=r"the same frame size.*80x64.*Remedy: "):
         compare_pairs([model_files["int8"], path], pairs)
 
 

@@ -126,7 +126,7 @@ def test_every_model_that_ships_has_its_own_float_twin():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"), [("int8", "none is known to be the float twin"), ("float32", "no quantized one")]
+    ("recipe", "words"), [("int8", "none is known to be the float twin"), ("float32", "no quantized model")]
 )
 def test_a_gate_needs_a_float_and_a_quantized_model(model_files, pairs, recipe, words):
     with pytest.raises(UsageError, match=rf"{words}.*Remedy"):
