@@ -133,7 +133,7 @@ def _recipes(names: str | Sequence[str] | None, is_coral: bool, is_finished: boo
     recipes = [get_recipe(each) for each in dict.fromkeys([names] if isinstance(names, str) else names or usual)]
     if is_coral and any(not each.is_full_int8 for each in recipes):
         raise UsageError(
-            "A model for a Coral must be int8: nothing else maps to an Edge TPU. Received:  "
+            "A model for a Coral must be int8: nothing else maps to an Edge TPU. Received: "
             f"{', '.join(each.name for each in recipes)}. Remedy: `recipe=int8`, or `target=cpu` for the others."
         )
     return recipes

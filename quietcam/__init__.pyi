@@ -3,8 +3,11 @@ from compare.api import compare as compare
 from convert.api import convert as convert
 from edge.cameras import open_camera as open_camera
 from edge.network.denoiser import Denoiser as Denoiser
+from edge.run.frame import Frame as Frame
 from edge.run.options import RunOptions as RunOptions
+from edge.run.session import Session as Session
 from edge.run.session import open_session as open_session
+from edge.sinks.base import Sink as Sink
 from quietcam.data.load import load_pairs as load_pairs
 from quietcam.errors import DataError as DataError
 from quietcam.errors import DeviceError as DeviceError

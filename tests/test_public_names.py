@@ -86,3 +86,9 @@ def test_types_ship() -> None:
     assert (HOME / "__init__.pyi").is_file()
     for package in {"quietcam", *STAGES}:
         assert (HOME.parent / package / "py.typed").is_file(), package
+
+
+def test_opencv_is_limited_before_anybody_can_import_it() -> None:
+    code = "import os; os.environ.pop('OPENCV_IO_MAX_IMAGE_WIDTH', 0); import quietcam; print(*os.environ)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "OPENCV_IO_MAX_IMAGE_WIDTH" in done.stdout.split()

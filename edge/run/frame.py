@@ -15,6 +15,13 @@ __all__ = ["Frame"]
 class Frame:
     """One picture of a camera.
 
+    Example:
+        >>> import quietcam
+        >>> with quietcam.open_camera("synthetic:size=64x48,frames=1") as camera:
+        ...     [frame] = camera
+        >>> frame.index, frame.image.shape, frame.image.dtype
+        (0, (48, 64, 3), dtype('uint8'))
+
     Attributes:
         image: uint8 ``(H, W, C)``. Do not write to it: a camera may give out the same memory again.
         timestamp: seconds: of ``time.monotonic`` for a live camera, from the start of the clip for a file.

@@ -42,6 +42,17 @@ Take = Callable[[Frame, Image], None]
 class Session:
     """A run that is ready to start: camera, model and sinks are chosen and checked. :func:`open_session` makes one.
 
+    Example:
+        >>> import threading
+        >>> import quietcam
+        >>> options = quietcam.RunOptions(source="synthetic", sink="null")
+        >>> with quietcam.open_session(options) as session:
+        ...     timer = threading.Timer(0.5, session.stop)  # or a button of your program
+        ...     timer.start()
+        ...     report = session.run()
+        >>> report["frames"] > 0, session.report()["model"]
+        (True, 'small_640x480_int8')
+
     Attributes:
         camera, denoiser, sinks: the parts of the run.
         total: most frames that there will be; None if that is unknown.

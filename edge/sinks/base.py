@@ -21,6 +21,22 @@ class SinkEnded(Exception):  # noqa: N818  it is not an error
 class Sink(ABC):
     """Takes frames from one thread. As a context manager it finishes and keeps its output at the end or after Ctrl-C;
     after any other error it deletes unfinished output.
+
+    Example:
+        >>> import quietcam
+        >>> class Brightness(quietcam.Sink):
+        ...     name = "brightness"
+        ...     means: list[float] = []
+        ...
+        ...     def write(self, frame, denoised):
+        ...         self.means.append(float(denoised.mean()))
+        ...         self.frames += 1
+        >>> sink = Brightness()
+        >>> options = quietcam.RunOptions(source="synthetic", frames=4)
+        >>> with quietcam.open_session(options, sink) as session:
+        ...     report = session.run()
+        >>> len(sink.means) == sink.frames > 0
+        True
     """
 
     name: str
