@@ -35,7 +35,7 @@ def test_a_loss_beyond_the_limit_is_told_and_raises_nothing(representative, pair
     made = convert_model("nano", "int8", "64x64", representative, tmp_path, data=pair_folder, max_drop=0.0)
     assert made.loss.is_measured
     assert not made.holds
-    assert "allowed are 0 dB, 0.25 in the worst ISO bucket" in made.missed
+    assert "the limits are 0 dB, 0.25 in the worst ISO bucket" in made.missed
     assert load_model(made[0].path).manifest.metrics["int8"] == made.loss.to_dict()
 
 

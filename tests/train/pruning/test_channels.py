@@ -165,7 +165,7 @@ def test_a_run_is_narrowed_from_the_command_line(pair_folder, tmp_path, capsys):
     assert end["gmacs_256"] == after["gmacs_256"]
     assert set(end["magnitude_pruning"]["sensitivity"]) == {c.name for c in Architecture(**sizes(end)).convolutions()}
     for flags, message in (
-        (("--channels", "0.4", "--sparsity", "0.5"), "one after another"),
+        (("--channels", "0.4", "--sparsity", "0.5"), "one after the other"),
         (("--channels", "1.5"), "a number from 0.001 to 0.999"),
         (("--channels", "0.999"), "at least 8 channels"),
         (("--channels", "0.4", "--multiple", "4"), "a whole number from 8 to 16"),

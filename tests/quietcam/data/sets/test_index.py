@@ -132,7 +132,7 @@ def test_every_fault_is_found_and_named(sidd, save):
     assert (float(x), float(y)) == pytest.approx((3, 2), abs=0.1)
     assert details["size"] == "noisy 128x120 and clean 128x128"
     assert "cut short" in details["unreadable"]
-    assert details["duplicate"] == f"its clean picture is that of {thrice} (clean) too"
+    assert details["duplicate"] == f"its clean picture is identical to that of {thrice} (clean)"
     assert {facts.pair.name for facts in index.facts}.isdisjoint({lone, uneven, broken})
     assert {kind for kind, _ in found} <= set(KINDS)
     assert dict(kinds(index_data(root, max_shift=5.0))).get("misregistered") is None
@@ -146,7 +146,7 @@ def test_one_picture_in_two_scenes(sidd):
     index = index_data(root)
     assert ("duplicate", f"{INSTANCES[0]}_010") in kinds(index)
     assert "a split keeps scenes 001 004 on one side" in next(p.detail for p in index.problems if p.kind == "duplicate")
-    assert "identical pictures leave 2 apart" in index.split["error"]
+    assert "of which 2 share no picture" in index.split["error"]
 
 
 def test_the_split_is_that_of_training(sidd):
