@@ -26,7 +26,7 @@ __all__ = ["Pipeline"]
 
 _LOOK = 0.01  # seconds between two checks whether the sinks are open
 _PULSE = 0.25  # seconds after which a wait for a frame checks whether it should stop
-_GRACE = 1.5  # seconds that sinks have to end when the run is stopped
+_GRACE = 1.5  # seconds that sinks have to end when the run is stopped, but not by a signal
 _SOON = 0.3  # seconds that the thread of a camera has to end
 _SHAPES = 8  # kinds of frames whose shape is remembered: by camera and plan there are two or three
 
@@ -261,10 +261,10 @@ class Pipeline:
 
         late: list[threading.Thread] = []
         try:
-            late = process.wait([each.thread for each in self._sink_threads], _GRACE, hurried)
+            late = process.wait([each.thread for each in self._sink_threads], _GRACE, hurried, sinks=True)
         except KeyboardInterrupt:  # while a sink waits for its reader
             self.end()
-            late = process.wait([each.thread for each in self._sink_threads], _GRACE)
+            late = process.wait([each.thread for each in self._sink_threads], _GRACE, sinks=True)
             raise
         finally:
             for each in self._sink_threads:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import enum
+import math
 import os
 import select
 import signal
@@ -132,17 +133,23 @@ class Stopping:
         return min(most, max(0.0, self._due() - _RESERVE - time.monotonic())) if self.asked else most
 
     def wait(
-        self, threads: Sequence[threading.Thread], most: float, hurried: Callable[[], bool] = lambda: True
+        self,
+        threads: Sequence[threading.Thread],
+        most: float,
+        hurried: Callable[[], bool] = lambda: True,
+        sinks: bool = False,
     ) -> list[threading.Thread]:
         """Wait until ``threads`` end: without limit while it is not ``hurried``, then at most ``most`` seconds.
 
-        After a signal, ``seconds_left`` is the limit, too. Returns the threads that have not ended.
+        After a signal, ``seconds_left`` is the limit, too. For ``sinks`` it is then the only one, so that those that
+        are still working get ``LONGEST``. Returns the threads that have not ended.
         """
         last: float | None = None
         while alive := [each for each in threads if each.is_alive()]:
             if last is None and (self.asked or hurried()):
                 last = time.monotonic() + most
-            left = _PULSE if last is None else self.seconds_left(last - time.monotonic())
+            left = math.inf if last is None or (sinks and self.asked) else last - time.monotonic()
+            left = self.seconds_left(left)
             if left <= 0:
                 break
             alive[0].join(min(left, _PULSE))

@@ -26,6 +26,7 @@ from edge.web.server import Server, bind
 from quietcam.errors import ModelError, StorageError, UsageError
 from quietcam.image import Image
 from quietcam.process.native_output import native_output_caught
+from quietcam.process.stopping import process
 from tests.edge.run.parts import Collector, Numbers, PlusOne
 from tests.leaks import descriptors
 from tests.waiting import WAIT, until
@@ -115,6 +116,27 @@ class TestSinks:
         assert hung.ends == []
         hang.set()
         until(lambda: hung.ends == ["closed"])
+
+    def test_after_a_signal_one_that_works_longer_than_usual_is_finished(
+        self, hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The process alone says how long: it knows whether the sink is working or hangs."""
+
+        def seconds_left(most: float) -> float:
+            asked_for.append(most)
+            if len(asked_for) == 3:
+                hang.set()
+            return min(most, WAIT)
+
+        asked_for: list[float] = []
+        monkeypatch.setattr("edge.run.pipeline._GRACE", 0.0)
+        monkeypatch.setattr(process, "asked", True)
+        monkeypatch.setattr(process, "seconds_left", seconds_left)
+        works = Finishes("works", close=hang.wait)
+        pipeline = Pipeline(Numbers(3), PlusOne(), [works])
+        pipeline.run()
+        assert works.ends == ["closed"]
+        assert pipeline.health.report()["sinks"][0]["error"] is None
 
     def test_a_network_that_hangs_keeps_none_from_its_end(self, hang: threading.Event) -> None:
         sinks = [Finishes("a"), Finishes("b")]
