@@ -61,7 +61,7 @@ def write_commands(_: Sphinx) -> None:
 
 
 def check_public_names(app: Sphinx, _: Exception | None) -> None:
-    """Warn of public names that the page of the Python API lacks, or that nobody described; this fails a strict build."""
+    """Warn of public names that the page of the Python API lacks or that have no docstring: a strict build fails."""
     import quietcam
 
     shown = {name.removeprefix("quietcam.") for name in app.env.domains["py"].data["objects"]}
