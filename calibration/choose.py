@@ -22,7 +22,7 @@ _MOST_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Calibration:
-    """A representative set, and how it covers the data that it was chosen from.
+    """A representative set, and how well it covers the data that it was chosen from.
 
     Attributes:
         representative: the set.
@@ -33,7 +33,7 @@ class Calibration:
     coverage: Coverage
 
     def to_dict(self, path: str | Path) -> dict[str, Any]:
-        """The report of a set that lies at ``path``: plain values, as ``calibration.coverage`` describes them."""
+        """The report of a set that is stored at ``path``: plain values, as ``calibration.coverage`` describes them."""
         return self.coverage.to_dict(Path(path), self.representative)
 
 
@@ -51,24 +51,24 @@ def calibrate(
 ) -> Calibration:
     """Choose noisy patches that represent the camera: the converter takes int8 ranges from them.
 
-    They are balanced over phone, ISO, brightness, content, luminance and noise, as far as the data tells these. The
-    same arguments give the same set.
+    They are balanced over phone, ISO, brightness, content, luminance and noise, as far as these are known. The same
+    arguments give the same set.
 
     Args:
         data: pairs, as ``quietcam.data.load.load_pairs`` takes them, or a folder of noisy pictures alone.
-        count: how many patches, at least 1. Fewer come out where the pictures allow no more that differ.
+        count: how many patches, at least 1. There are fewer if the pictures have no more that differ.
         size: side of a patch in pixels, at least 16.
         seed: another seed gives another set.
-        split: of pairs, one side of the split by scene, as ``load_pairs`` takes it.
-        gray: patches of one channel, for models of one; a color picture gives its luma.
-        rebuild: a set, or the JSON report of one: its samples are cut again and ``count``, ``size``, ``seed`` and
+        split: for pairs: one side of the split by scene, as ``load_pairs`` takes it.
+        gray: cut patches of one channel, for grayscale models; they hold the luma of color pictures.
+        rebuild: a set, or the JSON report of one: its samples are cut again, and ``count``, ``size``, ``seed`` and
             ``gray`` are taken from it.
         out: write the set to this ``.npz`` file.
         html: write the coverage report to this file, as a page with pictures.
 
     Raises:
         UsageError: there is no such data set, or a number or the suffix of ``out`` is wrong.
-        DataError: no picture can be used; a sample of ``rebuild`` is not what the data holds.
+        DataError: no picture can be used; a sample of ``rebuild`` does not match the data.
         StorageError: ``out`` or ``html`` cannot be written.
         MissingExtraError: jinja2 is not installed, for ``html`` (by the command line).
 
@@ -123,6 +123,6 @@ def _check(count: int, size: int, out: str | Path | None) -> None:
             raise UsageError(f"`{name}` must be at least {least}. Received: {value}. Remedy: choose a larger number.")
     if count * size**2 * 3 > _MOST_BYTES:
         raise UsageError(
-            f"A set takes at most {_MOST_BYTES >> 30} GiB of memory. Received: `count={count}` `size={size}`. "
-            "Remedy: some hundred patches of 128 pixels are plenty."
+            f"A set may take at most {_MOST_BYTES >> 30} GiB of memory. Received: `count={count}` `size={size}`. "
+            "Remedy: choose fewer or smaller patches; a few hundred of 128 pixels are enough."
         )

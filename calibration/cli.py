@@ -39,7 +39,8 @@ def calibrate_command(
     seed: Annotated[int, typer.Option(parser=whole(0, MOST_SEED), help="Another seed gives another set.")] = 0,
     split: Side = "all",
     gray: Annotated[
-        bool, typer.Option("--gray", help="Patches of one channel, for models of one. Color pictures give their luma.")
+        bool,
+        typer.Option("--gray", help="Cut patches of one channel, the luma of color pictures: for grayscale models."),
     ] = False,
     rebuild: Annotated[
         Path | None,
@@ -55,7 +56,7 @@ def calibrate_command(
 ) -> None:
     """Choose noisy patches that represent the camera: conversion takes int8 ranges from them.
 
-    They are balanced over phone, ISO, brightness, content, luminance and noise, as far as the data tells these.
+    They are balanced over phone, ISO, brightness, content, luminance and noise, as far as these are known.
 
     Example: `quietcam calibrate --data SIDD_Small_sRGB_Only --split train --out rep.npz --html coverage.html`
     """

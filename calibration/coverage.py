@@ -1,16 +1,16 @@
-"""Coverage: what is in a representative set, compared with the data that it was chosen from.
+"""Coverage: compares the content of a representative set with the data that it was chosen from.
 
 The report as JSON (``quietcam calibrate … --json FILE``)::
 
     format      1
     path        of the set, and its sha256: the digest of all patches
-    origin      what made the set: data, seed, count, size, versions; of captured frames "capture"
-    patches     how many, of width, height, channels
-    pictures    from how many pictures, and the data's
-    range       least and greatest pixel value, and the data's
+    origin      what made the set: data, seed, count, size, versions; for captured frames also "capture"
+    patches     their number, and their width, height and channels
+    pictures    number of pictures that the patches come from, and number of pictures in the data
+    range       least and greatest pixel value of the set, and of the data
     groups      {"phone": {"S6": {patches, share, pictures, data_share}, …}, "iso", "brightness", "scene", "content"};
-                the first four only where names tell; of content, "pictures" counts candidate patches
-    missing     what the data has and the set has not, as "iso 10000"
+                the first four only if names contain them; for content, "pictures" counts candidate patches
+    missing     kinds that are in the data but not in the set, such as "iso 10000"
     luminance   {edges, set, data, overlap}: shares of pixels by brightness, 0 to 255; the data's are of whole pictures
     noise       likewise: shares of patches by estimated noise, in steps of 255; the last bin is open
     findings    of the linter: [{name, severity, rule, received, effect, remedy}, …], worst first
@@ -44,7 +44,7 @@ _NOISE_EDGES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40)
 
 @dataclass(frozen=True)
 class Group:
-    """How many patches of the set are of one kind, and how many pictures of the data; each also as a share, 0 to 1."""
+    """Number of patches in the set and of pictures in the data that are of one kind; each also as a share, 0 to 1."""
 
     patches: int
     share: float
@@ -57,9 +57,9 @@ class Spread:
     """Two histograms over the same bins, each with the sum 1.
 
     Attributes:
-        edges: of the bins. Where there are as many edges as bins, the last bin has no upper edge.
+        edges: of the bins. If there are as many edges as bins, the last bin has no upper edge.
         set, data: the share of each bin.
-        overlap: how much both have in common, 0 to 1.
+        overlap: how much the two histograms have in common, 0 to 1.
     """
 
     edges: tuple[int, ...]
@@ -70,7 +70,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The report, without the samples; see the module's docstring."""
+    """The report without the samples; see the module's docstring."""
 
     patches: int
     width: int

@@ -31,7 +31,7 @@ def write_html(path: Path, coverage: Coverage, representative: RepresentativeSet
 
 
 def render(coverage: Coverage, representative: RepresentativeSet) -> str:
-    """The page as text: self-contained, no script. The same set gives the same page."""
+    """The page as HTML: self-contained, without scripts. The same set gives the same page."""
     origin = representative.origin
     return render_page(
         "calibration",
@@ -55,8 +55,8 @@ def _figures(coverage: Coverage) -> list[tuple[str, str, str]]:
     of = "" if coverage.pictures == coverage.data_pictures else f"of {coverage.data_pictures}"
     found.append((f"{coverage.pictures}", of, "pictures that they come from"))
     found.append(("{}–{}".format(*coverage.range), "", "pixel values"))
-    found.append((f"{100 * coverage.luminance.overlap:.0f}", "%", "of the data's brightness covered alike"))
-    found.append((f"{100 * coverage.noise.overlap:.0f}", "%", "of the data's noise covered alike"))
+    found.append((f"{100 * coverage.luminance.overlap:.0f}", "%", "overlap with the data's brightness"))
+    found.append((f"{100 * coverage.noise.overlap:.0f}", "%", "overlap with the data's noise"))
     return found
 
 
@@ -79,7 +79,7 @@ def _bars(kind: str, values: dict[str, Any]) -> list[dict[str, Any]]:
 def _chart(spread: Spread) -> dict[str, Any]:
     """Bars of the set and a stepped line of the data, in a box of 100 by 40."""
     bins = len(spread.set)
-    # Brightness piles up at the ends; a few tall bins must not flatten the others.
+    # Many pixels are at the ends of the range; these few tall bins must not flatten the others.
     tallest = max(*spread.set, *spread.data)
     most = float(np.quantile([*spread.set, *spread.data], 0.95))
     if cut := tallest > 2 * most > 0:
@@ -114,7 +114,7 @@ def _chart(spread: Spread) -> dict[str, Any]:
 
 
 def _contact_sheet(representative: RepresentativeSet) -> list[tuple[str, str]]:
-    """What and where, and the picture, of the first patches: a balanced choice of their own."""
+    """Source, position and picture of the first patches, which are a balanced choice themselves."""
     boxes = representative.box.tolist()
     return [
         (f"{source} · {x0},{y0}", picture_uri(patch, _QUALITY))

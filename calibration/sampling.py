@@ -1,7 +1,7 @@
 """Chooses the patches that represent the camera, balanced over phone, ISO, brightness, content, luminance and noise.
 
-The rule is minimization (Pocock and Simon, Biometrics 31, 1975), with which clinical trials balance groups: the next
-patch is the candidate whose kinds have been taken least so far. So every prefix of a set is balanced, too.
+The rule is minimization (Pocock and Simon, Biometrics 31, 1975), by which clinical trials balance groups: the next
+patch is the candidate whose kinds have been chosen least often so far. So the first patches of a set are balanced, too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def sample(
     Args:
         seed: the one that the survey was made with.
         data: the name of the data set, for the set's origin.
-        told: what else the origin shall tell.
+        told: further entries of the origin.
 
     Raises:
         UsageError: ``count`` under 1.
@@ -54,7 +54,7 @@ def sample(
         raise UsageError(f"count must be at least 1. Received: count={count}.")
     chosen = choose(found, count)
     if len(chosen) < count:
-        log.warning("%d of %d patches: the pictures allow no more that differ.", len(chosen), count)
+        log.warning("Only %d of %d patches: the pictures have no more that differ.", len(chosen), count)
     owners = [found.pictures[int(index)] for index in found.picture[chosen]]
     patches = found.patches[chosen]
     return RepresentativeSet(
@@ -77,19 +77,19 @@ def sample(
 
 
 def choose(found: Survey, count: int) -> NDArray[np.intp]:
-    """Indices of up to ``count`` candidates, in the order in which they were taken. Equal patches are taken once."""
+    """Indices of up to ``count`` candidates, in the order of choice. Equal patches are chosen once."""
     kinds = _kinds(found)
     taken_of = [np.zeros(kind.values) for kind in kinds]
     free = _first_of_equals(found)
     overlap = np.zeros(len(free))
     pictures = len(found.pictures)
-    # The first ones hold the ends of the range; the others are balanced around them.
+    # The first ones contain the ends of the range; the others are balanced around them.
     ends = _holders(found) if count > 2 else []
     chosen: list[int] = []
     while len(chosen) < count and free.any():
         score = overlap * (_OVERLAP * pictures)
         for kind, taken in zip(kinds, taken_of, strict=True):
-            # Times the number of values: in balance, each kind has progressed as far as the whole set.
+            # Multiplied by the number of values: in balance, each kind has progressed as far as the whole set.
             score += kind.weight * kind.values * taken[kind.codes]
         score[~free] = np.inf
         ends = [holds for holds in ends if not holds[chosen].any()]
@@ -132,7 +132,7 @@ def _quantiles(values: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
 
 
 def _first_of_equals(found: Survey) -> NDArray[np.bool_]:
-    """Which candidates are not equal to an earlier one."""
+    """Marks the candidates that are not equal to an earlier one."""
     seen: set[str] = set()
     free = np.zeros(len(found.patches), bool)
     for index, patch in enumerate(found.patches):
@@ -143,14 +143,14 @@ def _first_of_equals(found: Survey) -> NDArray[np.bool_]:
 
 
 def _shared(boxes: NDArray[np.int32], box: NDArray[np.int32]) -> NDArray[np.float64]:
-    """The share of its area that ``box`` has in common with each of ``boxes``, all of one size."""
+    """The share of the area of ``box`` that each of ``boxes`` covers; all are of one size."""
     sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
     shares: NDArray[np.float64] = sides.clip(min=0).prod(axis=1) / float((box[2:] - box[:2]).prod())
     return shares
 
 
 def _holders(found: Survey) -> list[NDArray[np.bool_]]:
-    """Which candidates contain the least value of the data, and which the greatest."""
+    """Marks the candidates that contain the least value of the data, and those that contain the greatest."""
     flat = found.patches.reshape(len(found.patches), -1)
     ends = flat.min(axis=1) == found.low, flat.max(axis=1) == found.high
     return [holds for holds in ends if holds.any()]

@@ -22,19 +22,19 @@ from quietcam.terminal.progress import progress
 __all__ = ["CONTENTS", "MOST_PICTURES", "Survey", "judge_content", "luminance", "survey"]
 
 CONTENTS = ("plain", "some detail", "much detail")
-"""What a patch shows, by how much of it changes. Flat, edge and texture are regions of pixels: ``compare.regions``."""
+"""Kinds of patches by how much they change. Flat, edge and texture are regions of pixels, see ``compare.regions``."""
 
 MOST_PICTURES = 400
-"""Pictures to look at in a larger data set, or as many as patches are wanted."""
+"""Most pictures that are read of a data set; as many as requested patches if these are more."""
 
 _CANDIDATES = 32
-"""Boxes looked at in each picture, while all of them fit into the memory below."""
+"""Boxes that are measured in each picture, as long as all of them fit into the memory below."""
 
 _MEMORY = 256 << 20
 _SHOWN = 1 << 20  # pixels of a picture that its histogram is taken from
 
-_CELL = 4  # pixels averaged along each side, which quiets the noise before gradients are judged
-_STEP = 6.0  # of 255: a change from cell to cell that counts, above what the noise does
+_CELL = 4  # pixels averaged along each side, which reduces the noise before gradients are measured
+_STEP = 6.0  # of 255: a change from cell to cell that counts, above the changes by noise
 _SOME, _MUCH = 0.02, 0.25  # share of the cells that change
 
 _BT601 = np.array([0.299, 0.587, 0.114])
@@ -42,7 +42,7 @@ _BT601 = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Survey:
-    """What a data set offers. Arrays from ``patches`` to ``content`` have an entry per candidate, picture by picture.
+    """The candidates of a data set. Arrays from ``patches`` to ``content`` have an entry for each, picture by picture.
 
     Attributes:
         pictures: the pictures that could be read, in the order in which they were read.
@@ -141,7 +141,7 @@ def luminance(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def judge_content(patches: NDArray[np.uint8], sigma: NDArray[np.float64]) -> NDArray[np.intp]:
-    """What patches ``(N, H, W, C)`` with noise of ``sigma`` (steps of 255) show: ``(N,)`` indices into ``CONTENTS``.
+    """Content of patches ``(N, H, W, C)`` with noise of ``sigma`` (steps of 255): ``(N,)`` indices into ``CONTENTS``.
 
     Brightness is averaged over cells of 4x4 pixels, and the share of cells that differ from their neighbors is
     counted: under 2 % is plain, under 25 % has some detail, more has much detail.
@@ -161,7 +161,7 @@ def judge_content(patches: NDArray[np.uint8], sigma: NDArray[np.float64]) -> NDA
 
 
 def _take_turns(pictures: Sequence[NoisyPicture], seed: int) -> list[NoisyPicture]:
-    """The pictures in an order in which scenes take turns. The seed decides which comes first."""
+    """The pictures in an order in which scenes take turns. The seed decides which scene is first."""
 
     def drawn(picture: NoisyPicture) -> bytes:
         return hashlib.sha256(f"{seed}:{picture.name}".encode(errors="surrogateescape")).digest()
@@ -174,13 +174,13 @@ def _take_turns(pictures: Sequence[NoisyPicture], seed: int) -> list[NoisyPictur
 
 
 def _candidates_of_each(pictures: int, count: int, patch: int) -> int:
-    """As many as fit into memory; at least twice what each must give, so that others can give more."""
+    """Number of boxes per picture: as many as fit into memory, and at least twice the average share of a picture."""
     pictures = max(pictures, 1)
     return max(2 * -(-count // pictures), min(_CANDIDATES, _MEMORY // (patch * pictures)), 4)
 
 
 def _ends(pixels: Image, size: int) -> list[Box]:
-    """Boxes at even places around the darkest and the brightest value of a picture."""
+    """Boxes at even positions around the darkest and the brightest value of a picture."""
     height, width, channels = pixels.shape
     boxes: list[Box] = []
     for place in (int(np.argmin(pixels)), int(np.argmax(pixels))):

@@ -21,7 +21,7 @@ __all__ = ["PictureArray", "claimed_sizes", "read_array"]
 
 _LARGEST = 2 << 30  # bytes unpacked: a file of a few kilobytes may claim any number of zeros
 _MOST_MEMBERS = 10_000
-_SMALL, _MOST_RATIO = 64 << 20, 200  # bytes that one may become, of an array that is not small; pictures hardly shrink
+_SMALL, _MOST_RATIO = 64 << 20, 200  # bytes of a small array; largest ratio of unpacked to packed bytes otherwise
 _MAGIC = b"\x93NUMPY"
 _REMEDY = "Remedy: write the set with `quietcam calibrate`, or with numpy.savez."
 
@@ -45,11 +45,11 @@ class PictureArray:
 
 
 def read_array(path: Path, key: str | None = None) -> PictureArray:
-    """The array of pictures in a file: ``patches`` where there is one, else the largest array of numbers.
+    """The array of pictures in a file: ``patches`` if there is one, else the largest array of numbers.
 
     Raises:
         UsageError: there is no such file, or no array of that name in it.
-        DataError: it is no .npz or .npy file, is damaged or too large, holds Python objects, or nothing like pictures.
+        DataError: it is not an .npz or .npy file, is damaged or too large, holds Python objects, or cannot be pictures.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,16 +68,16 @@ def read_array(path: Path, key: str | None = None) -> PictureArray:
         objects = "pickle" in str(error).lower() or "object array" in str(error).lower()
         what = "with Python objects, which are not read" if objects else "which is another kind of file or damaged"
         raise DataError(
-            f"A set must be a whole .npz or .npy file of numbers. Received: {path}, {what}. {_REMEDY}"
+            f"A set must be a complete .npz or .npy file of numbers. Received: {path}, {what}. {_REMEDY}"
         ) from error
 
 
 def claimed_sizes(path: Path) -> dict[str, int]:
-    """The bytes that each array of an ``.npz`` file unpacks to, as its directory has it.
+    """The bytes that each array of an ``.npz`` file unpacks to, according to the file's directory.
 
     Raises:
-        DataError: one is larger than any set, or all together; one was made to unpack to far more than it takes.
-        zipfile.BadZipFile: it is no such file.
+        DataError: one array, or all together, are larger than any set; or one unpacks to far more than its packed size.
+        zipfile.BadZipFile: it is not such a file.
     """
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
@@ -86,11 +86,11 @@ def claimed_sizes(path: Path) -> dict[str, int]:
     if largest is not None and sizes[largest] > _LARGEST:
         raise DataError(
             f"A set must fit into memory. Received: {path}, whose {largest} unpacks to "
-            f"{sizes[largest] / 2**30:.0f} GiB. Remedy: take fewer patches; some hundred are plenty."
+            f"{sizes[largest] / 2**30:.0f} GiB. Remedy: use fewer patches; a few hundred are enough."
         )
     bombs = [each for each in infos if each.file_size > max(_SMALL, _MOST_RATIO * each.compress_size)]
     if bombs or len(infos) > _MOST_MEMBERS or sum(sizes.values()) > 2 * _LARGEST:
-        what = f"whose {bombs[0].filename!r} grows too much" if bombs else "with too many arrays or too large ones"
+        what = f"whose {bombs[0].filename!r} is larger" if bombs else "with too many arrays, or too large ones"
         raise DataError(
             f"A set must unpack to at most {2 * _LARGEST >> 30} GiB in {_MOST_MEMBERS} arrays, each at most "
             f"{_MOST_RATIO} times as large as it is packed. Received: {path}, {what}. {_REMEDY}"
@@ -108,7 +108,7 @@ def _read_zip(path: Path, key: str | None) -> PictureArray:
         if key is None:
             key = "patches" if "patches" in names else max(names, key=lambda name: sizes.get(name, 0), default=None)
         if key is None:
-            raise DataError(f"A set holds an array of pictures. Received: {path}, with none. {_REMEDY}")
+            raise DataError(f"A set must hold an array of pictures. Received: {path}, which holds none. {_REMEDY}")
         is_set = {"patches", "source", "instance", "box", "sha256"} <= set(names)
         origin = parse_json(str(stored["origin"]), MOST_OF_A_LIST) if is_set and "origin" in names else {}
         others = () if is_set else tuple(name for name in names if name != key)
@@ -122,10 +122,10 @@ def _read_bare(path: Path, key: str | None) -> PictureArray:
         if (length := file.seek(0, 2)) > _LARGEST:
             raise DataError(
                 f"A set must fit into memory. Received: {path} with {length / 2**30:.0f} GiB. "
-                "Remedy: take fewer patches; some hundred are plenty."
+                "Remedy: use fewer patches; a few hundred are enough."
             )
         file.seek(0)
         if file.read(len(_MAGIC)) != _MAGIC:  # numpy would take any other bytes for Python objects
-            raise ValueError("no .npy file")
+            raise ValueError("not an .npy file")
         file.seek(0)
         return PictureArray(np.asarray(np.load(file, allow_pickle=False)), "")

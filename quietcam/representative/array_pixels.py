@@ -1,4 +1,4 @@
-"""Any array of pictures as uint8 pixels: other layouts and value ranges are recognized and named."""
+"""Converts any array of pictures to uint8 pixels; recognizes and names other layouts and value ranges."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["as_pixels"]
 _CHUNK = 1 << 24  # values converted at a time, so that a large array of floats needs little more memory
 
 
-_OVERSHOOT = 512.0  # up to where values are taken for pixels of 8 bits with something added
+_OVERSHOOT = 512.0  # values up to this are treated as pixels of 8 bits with something added
 
 
 def as_pixels(array: NDArray[Any]) -> tuple[Image, list[tuple[str, str]]]:
-    """Convert an array of pictures to uint8 ``(N, H, W, C)``, whatever its layout and its range of values.
+    """Convert an array of pictures of any layout and any range of values to uint8 ``(N, H, W, C)``.
 
     Returns:
         The pixels, and what had to be corrected: pairs of a rule's name (in ``quietcam.representative.rules``) and what
         was received.
 
     Raises:
-        DataError: it cannot be pictures.
+        DataError: the array cannot be pictures.
     """
     if array.dtype.kind not in "uif" or array.size == 0:
         raise _no_pictures(array)
@@ -70,12 +70,12 @@ def _finite_range(array: NDArray[Any], doubts: list[tuple[str, str]]) -> tuple[f
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     if strange:
-        doubts.append(("not-finite", f"{strange} of {array.size} values that are none"))
+        doubts.append(("not-finite", f"{strange} of {array.size} values that are not numbers"))
     return (low, high) if low <= high else (0.0, 0.0)
 
 
 def _judge_range(dtype: np.dtype[Any], low: float, high: float, doubts: list[tuple[str, str]]) -> tuple[float, float]:
-    """Offset and scale that make pixels of the values: ``(value - offset) * scale`` in 0 to 255."""
+    """Offset and scale that convert values to pixels: ``(value - offset) * scale`` is in 0 to 255."""
     received = f"{dtype}, {low:.4g} to {high:.{4 if dtype.kind == 'f' else 6}g}"
     if dtype.kind in "ui" and low >= 0 and high <= 255:
         doubts.append(("dtype", received))
@@ -83,7 +83,7 @@ def _judge_range(dtype: np.dtype[Any], low: float, high: float, doubts: list[tup
     if low >= -0.01 and high <= 1.01:
         doubts.append(("dtype", received))
         return 0.0, 255.0
-    if low >= -4.0 and high <= 4.0:  # [-1, 1], or less a mean and divided by a deviation
+    if low >= -4.0 and high <= 4.0:  # [-1, 1], or standardized: minus a mean, divided by a deviation
         doubts.append(("range-signed", received))
         return (-1.0, 127.5) if low >= -1.01 and high <= 1.01 else (low, 255.0 / (high - low))
     if low >= 0 and high > _OVERSHOOT:

@@ -1,4 +1,4 @@
-"""Audit of a representative set: every sample is cut again from the data and compared with what the set says.
+"""Audit of a representative set: every sample is cut again from the data and compared with the set.
 
 The same code rebuilds a set, from its file or from the JSON report that `quietcam calibrate` wrote about it.
 """
@@ -27,7 +27,7 @@ __all__ = ["VERDICTS", "Audit", "Sample", "SampleList", "SampleVerdict", "audit"
 
 VERDICTS = {
     "matches": "the data has the same pixels there",
-    "changed": "the patch in the file does not have the SHA-256 beside it",
+    "changed": "the patch in the file does not match its SHA-256",
     "gone": "the data has no picture of that name",
     "unreadable": "the picture cannot be read",
     "outside": "the crop box reaches beyond the picture",
@@ -59,9 +59,9 @@ class SampleList:
     """The samples of a set, without their pixels.
 
     Attributes:
-        origin: the set's.
-        channels: of its patches.
-        changed: numbers of the patches in the file that do not have the SHA-256 beside them.
+        origin: the set's origin.
+        channels: channels of its patches.
+        changed: numbers of the patches in the file that do not match their SHA-256.
     """
 
     samples: list[Sample]
@@ -95,7 +95,7 @@ class Audit:
         return [each for each in self.verdicts if each.verdict != "matches"]
 
     def counts(self) -> dict[str, int]:
-        """How many samples have which verdict, in the order of ``VERDICTS``."""
+        """The number of samples with each verdict, in the order of ``VERDICTS``."""
         counted = Counter(each.verdict for each in self.verdicts)
         return {name: counted[name] for name in VERDICTS if counted[name]}
 
@@ -112,11 +112,11 @@ class Audit:
 
 
 def read_samples(path: Path) -> SampleList:
-    """The samples of a set's ``.npz``, or of the JSON report that was written of it.
+    """The samples of a set's ``.npz``, or of the JSON report about it.
 
     Raises:
         UsageError: there is no such file.
-        DataError: it is neither.
+        DataError: it is neither of them.
     """
     if path.suffix.lower() == ".json":
         return _samples_of_report(path)
@@ -124,15 +124,15 @@ def read_samples(path: Path) -> SampleList:
     if not found.is_set:
         raise DataError(
             "A set that can be audited has a source, instance, box and sha256 for each patch. "
-            f"Received: {path}, which has not. Remedy: write the set with `quietcam calibrate`."
+            f"Received: {path}, without these. Remedy: write the set with `quietcam calibrate`."
         )
     source, instance, sha256 = (list(map(str, read_array(path, key).array)) for key in ("source", "instance", "sha256"))
     box = read_array(path, "box").array
     lengths = {len(each) for each in (source, instance, sha256, box, found.array)}
     if len(lengths) > 1 or box.shape[1:] != (4,) or box.dtype.kind not in "iu":
         raise DataError(
-            f"A set has one source, instance, box (4 numbers) and sha256 per patch. Received: {path}, which has not. "
-            "Remedy: write the set with `quietcam calibrate`."
+            f"A set has one source, instance, box (4 numbers) and sha256 per patch. Received: {path}, with other "
+            "numbers of these. Remedy: write the set with `quietcam calibrate`."
         )
     samples = [
         Sample(*each[:2], _boxed(each[2]), each[3]) for each in zip(source, instance, box.tolist(), sha256, strict=True)
@@ -163,7 +163,7 @@ def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
     if wrong:
         first = "; ".join(map(str, wrong[:3]))
         raise DataError(
-            f"A set is rebuilt from the data that it was cut from. Received: {data}, where {len(wrong)} of "
+            f"A set must be rebuilt from the data that it was cut from. Received: {data}, where {len(wrong)} of "
             f"{len(cut)} samples do not match: {first}. Remedy: give that data, or choose patches without `rebuild`."
         )
     samples = listed.samples
@@ -178,7 +178,7 @@ def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
 
 
 def _recut(listed: SampleList, data: Path) -> Iterator[tuple[SampleVerdict, Image | None]]:
-    """SampleVerdict and pixels of every sample, in their order."""
+    """The verdict and the pixels of every sample, in their order."""
     pictures = {picture.name: picture for picture in find_noisy(data).pictures}
     of_source: dict[str, list[int]] = {}
     for number, sample in enumerate(listed.samples):
@@ -253,12 +253,13 @@ def _samples_of_report(path: Path) -> SampleList:
         origin, channels = dict(told["origin"]), int(told["channels"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"A set's report is what `quietcam calibrate … --json FILE` wrote. Received: {path}, which is not. "
+            f"A set's report must be what `quietcam calibrate … --json FILE` wrote. Received: {path}, another file. "
             "Remedy: give the .npz file itself."
         ) from error
     if not samples or channels not in (1, 3):
         raise DataError(
-            f"A set's report lists samples of 1 or 3 channels. Received: {path}, with {len(samples)} of {channels}. "
+            f"A set's report must list samples of 1 or 3 channels. Received: {path}, with {len(samples)} samples of "
+            f"{channels}. "
             "Remedy: give the .npz file itself."
         )
     return SampleList(samples, origin, channels)

@@ -44,7 +44,7 @@ def lint_command(
 ) -> None:
     """Find what is wrong with a representative set, what it does to the model, and how to correct it.
 
-    The exit code is 3 if a finding would ruin the model, or if a sample is not what the data holds.
+    The exit code is 3 if a finding would ruin the model, or if a sample does not match the data.
 
     Example: `quietcam lint representative.npz --data SIDD_Small_sRGB_Only`
     """
@@ -60,7 +60,7 @@ def lint_command(
     shape = "x".join(map(str, found.array.shape))
     console.print(f"{file}: {kind}, {found.array.dtype} {shape}", soft_wrap=True)
     if found.others:
-        console.print(f"not looked at: {', '.join(found.others)} (--key chooses one)", soft_wrap=True)
+        console.print(f"not checked: {', '.join(found.others)} (--key chooses one)", soft_wrap=True)
     show_findings(report.findings, console)
     if report.audit is not None:
         _show_audit(report.audit, console)
@@ -74,13 +74,13 @@ def _faults(report: LintReport) -> Iterator[str]:
     if errors := report.errors:
         yield f"{len(errors)} that would ruin the model ({', '.join(finding.name for finding in errors)})"
     if report.audit is not None and (wrong := report.audit.wrong):
-        yield f"{len(wrong)} of {len(report.audit.verdicts)} samples that are not what the data holds"
+        yield f"{len(wrong)} of {len(report.audit.verdicts)} samples that do not match the data"
 
 
 def show_findings(findings: list[LintFinding], console: Console) -> None:
-    """Print each finding on a line of its own, or that there is none."""
+    """Print each finding on its own line, or that there are none."""
     if not findings:
-        console.print("nothing doubtful found", style="green")
+        console.print("no findings", style="green")
     for finding in findings:
         console.print(finding.severity, style=_COLORS[finding.severity], end=" ")
         console.print(f"{finding.name}: {finding}", soft_wrap=True)
@@ -88,7 +88,7 @@ def show_findings(findings: list[LintFinding], console: Console) -> None:
 
 def _show_audit(audited: Audit, console: Console) -> None:
     if not audited.wrong:
-        console.print(f"all {len(audited.verdicts)} samples are what the data holds", style="green")
+        console.print(f"all {len(audited.verdicts)} samples match the data", style="green")
         return
     for verdict in audited.wrong[:_MOST_ROWS]:
         console.print(verdict.verdict, style="red", end=" ")

@@ -1,4 +1,4 @@
-"""The linter of representative sets: which rules a set breaks. ``rules`` says what each one costs."""
+"""The linter of representative sets: finds the rules that a set breaks. ``rules`` says what each mistake costs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from quietcam.representative.set import RepresentativeSet, load_set, patch_sha25
 
 __all__ = ["lint"]
 
-_LOOKED_AT = 512  # patches that the costlier checks see, evenly spread
-_NEAR_ENDS = (16, 235)  # as far as video levels keep away from the ends
+_LOOKED_AT = 512  # patches that the slower checks use, evenly spread
+_NEAR_ENDS = (16, 235)  # the range of video levels
 _REPEATED, _ALIKE = 0.1, 0.5  # shares of patches
 _QUIET = 1.4  # of 255; a quarter of the patches below it. Noisy sets have 4 and more there, clean ones 0.4 to 1.3
-_COLD = 1.08  # blue over red; of the sets of real pictures that were looked at, none had blue over red
+_COLD = 1.08  # blue over red; in all sets of real pictures that were measured, red is stronger
 _COLD_SHARE = 0.75
 _UNLIKE_NEIGHBORS = 0.15  # correlation of neighboring pixels; pictures have 0.8 and more
 
@@ -40,12 +40,12 @@ def lint(
     Args:
         representative: a set, the ``.npz`` or ``.npy`` file of one, or bare patches of any numeric dtype:
             ``(N, H, W, C)``, ``(N, H, W)``, or ``(N, C, H, W)``, which is a finding itself.
-        origin: what made bare patches, as ``RepresentativeSet.origin`` tells it. Defaults to that of the set.
+        origin: origin of bare patches, as ``RepresentativeSet.origin``. Defaults to that of the set.
         channels: how many channels the model takes. Defaults to any number.
-        receptive_field: how many pixels wide the model looks. Defaults to any width.
+        receptive_field: width of the model's receptive field in pixels. Defaults to any width.
 
     Returns:
-        Findings, worst first, at most one of each rule; an empty list where the set looks like a camera's.
+        Findings, worst first, at most one of each rule; an empty list if no rule is broken.
 
     Raises:
         UsageError: there is no such file.
@@ -72,7 +72,7 @@ def lint(
     pixels, doubts = as_pixels(array)
     found = [_finding(name, received) for name, received in doubts]
     if channels is not None and pixels.shape[3] != channels:
-        found.append(_finding("channels", f"{pixels.shape[3]}, where the model has {channels}"))
+        found.append(_finding("channels", f"{pixels.shape[3]}, but the model has {channels}"))
     found += _of_size(pixels, receptive_field)
     found += _of_values(pixels)
     names = {each.name for each in found}
@@ -92,10 +92,10 @@ def _of_size(pixels: Image, receptive_field: int | None) -> list[LintFinding]:
     if least < TINY:
         return [_finding("size", f"{width}x{height}")]
     if receptive_field is not None and least < receptive_field:
-        received = f"{width}x{height}, where the network looks {receptive_field} pixels wide"
+        received = f"{width}x{height}, but the network's field of view is {receptive_field} pixels wide"
         return [_finding("size", received, "note")]
     if height % STRIDE or width % STRIDE:
-        return [_finding("size", f"{width}x{height}, of which all beyond multiples of {STRIDE} is cut away", "note")]
+        return [_finding("size", f"{width}x{height}, whose part beyond a multiple of {STRIDE} is cut off", "note")]
     return []
 
 
@@ -106,7 +106,7 @@ def _of_values(pixels: Image) -> list[LintFinding]:
     spans = np.ptp(pixels.reshape(len(pixels), -1), axis=1)
     blank = int((spans == 0).sum())
     if 2 * blank > len(pixels):
-        return [_finding("constant", f"{blank} of {len(pixels)} patches have one value all over")]
+        return [_finding("constant", f"{blank} of {len(pixels)} patches have the same value everywhere")]
     first, last = (int(np.searchsorted(share, at)) for at in (0.005, 0.995))
     if last < DARK:
         return [_finding("dark", f"99.5 % of the pixels are at most {last} of 255")]
@@ -119,17 +119,17 @@ def _of_values(pixels: Image) -> list[LintFinding]:
 
 
 def _of_content(pixels: Image, noise: bool, colors: bool) -> list[LintFinding]:
-    """``noise`` and ``colors``: whether there is light enough, and whether values are as they were, to judge these."""
+    """``noise`` and ``colors`` say whether light and value range allow to judge noise and colors."""
     some = _some(pixels)
     values = some.astype(np.float32)
     correlation = _neighbors(values)
     if correlation < _UNLIKE_NEIGHBORS:
-        return [_finding("random", f"neighboring pixels that correlate by {correlation:.2f}")]
+        return [_finding("random", f"a correlation of {correlation:.2f} between neighboring pixels")]
     found = []
     if noise and min(pixels.shape[1:3]) >= 8:
         quiet = float(np.quantile([estimate_blind(patch).sigma for patch in some], 0.25))
         if quiet < _QUIET:
-            found.append(_finding("clean", f"a quarter of the patches with noise under {quiet:.1f} of 255"))
+            found.append(_finding("clean", f"a quarter of the patches have noise under {quiet:.1f} of 255"))
     if colors and pixels.shape[3] == 3:
         red, _, blue = values.mean(axis=(1, 2), dtype=np.float64).T
         cold = float((blue > red).mean())
@@ -140,7 +140,7 @@ def _of_content(pixels: Image, noise: bool, colors: bool) -> list[LintFinding]:
 
 
 def _neighbors(values: NDArray[np.float32]) -> float:
-    """Correlation of horizontally neighboring values within patches, all patches together; 1 where nothing varies."""
+    """Correlation of horizontally neighboring values within patches, all patches together; 1 if nothing varies."""
     if values.shape[2] < 2:
         return 1.0
     centered = values - values.mean(axis=(1, 2), keepdims=True)
@@ -153,16 +153,16 @@ def _of_repetition(pixels: Image) -> list[LintFinding]:
     found = [] if different >= FEW else [_finding("few", f"{different} of {len(pixels)}")]
     repeated = len(pixels) - different
     if repeated:
-        received = f"{repeated} of {len(pixels)} that are copies of others"
+        received = f"{repeated} of {len(pixels)} patches are copies of others"
         return [*found, _finding("repeated", received, None if repeated > _REPEATED * len(pixels) else "note")]
     alike = _alike(_some(pixels))
     if alike > _ALIKE:
-        found.append(_finding("repeated", f"{alike:.0%} that show what others show, under other noise"))
+        found.append(_finding("repeated", f"{alike:.0%} of the patches show the same as others, with other noise"))
     return found
 
 
 def _alike(pixels: Image) -> float:
-    """The share of patches of which an earlier one shows the same: judged by thumbnails of 8x8, where noise is gone."""
+    """The share of patches that show the same as an earlier one: judged by thumbnails of 8x8, which have no noise."""
     count, height, width, _ = pixels.shape
     rows, columns = height // 8, width // 8
     if not rows or not columns:
@@ -172,7 +172,7 @@ def _alike(pixels: Image) -> float:
     means = thumbs.mean(axis=1)
     thumbs -= means[:, np.newaxis]
     deviation = thumbs.std(axis=1)
-    shown = deviation > 4.0  # what hardly varies looks like anything else that hardly varies
+    shown = deviation > 4.0  # patches that hardly vary all look alike
     thumbs[shown] /= deviation[shown, np.newaxis]
     correlation = thumbs @ thumbs.T / 64.0
     same = (correlation > 0.98) & (np.abs(means[:, np.newaxis] - means) < 4.0) & shown[:, np.newaxis] & shown
@@ -184,8 +184,8 @@ def _of_capture(origin: Mapping[str, Any]) -> list[LintFinding]:
     if not isinstance(capture, Mapping) or capture.get("isp_denoise") is False:
         return []
     if capture.get("isp_denoise") is True:
-        return [_finding("isp-denoise", "frames captured with it on")]
-    return [_finding("isp-denoise", f"{capture.get('source', 'a source')}, which does not tell", "note")]
+        return [_finding("isp-denoise", "frames that were captured with it on")]
+    return [_finding("isp-denoise", f"{capture.get('source', 'a source')}, which does not report it", "note")]
 
 
 def _some(pixels: Image) -> Image:

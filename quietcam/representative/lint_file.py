@@ -1,4 +1,4 @@
-"""A file of pictures, linted, and audited against the data that it was cut from: what `quietcam lint` does."""
+"""Lints a file of pictures, and audits it against the data that it was cut from: what `quietcam lint` does."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class LintReport:
     Attributes:
         path: of the file.
         array: the pictures in it.
-        findings: worst first; none where nothing is doubtful.
-        audit: every sample held against the data, or None where no data was given.
+        findings: the linter's findings, worst first.
+        audit: the comparison of every sample with the data; None if no data was given.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class LintReport:
 
     @property
     def sound(self) -> bool:
-        """Whether a model may be calibrated with it: no error, and every sample is what the data holds."""
+        """True if a model may be calibrated with it: no error, and every sample matches the data."""
         return not self.errors and not (self.audit and self.audit.wrong)
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class LintReport:
 
 
 def lint_file(file: str | Path, *, data: str | Path | None = None, key: str | None = None) -> LintReport:
-    """Find what is wrong with a representative set, or with any file of pictures that shall become one.
+    """Find what is wrong with a representative set, or with any file of pictures that is to become one.
 
     Args:
         file: an ``.npz`` or ``.npy`` file.
@@ -64,7 +64,7 @@ def lint_file(file: str | Path, *, data: str | Path | None = None, key: str | No
 
     Raises:
         UsageError: there is no such file, array or data set; or both ``data`` and ``key`` are given.
-        DataError: it is no such file, is damaged, or is no set that can be audited.
+        DataError: it is another kind of file, is damaged, or is a set that cannot be audited.
 
     Example:
         >>> import tempfile
@@ -86,7 +86,7 @@ def lint_file(file: str | Path, *, data: str | Path | None = None, key: str | No
     samples = None if data is None else read_samples(file)
     found = read_array(file, key)
     if found.is_set and samples is None:
-        load_set(file)  # refuses a set whose patches do not have the SHA-256 that stands beside them
+        load_set(file)  # refuses a set whose patches do not match their SHA-256
     findings = lint(found.array, origin=found.origin)
     audited = None if samples is None or data is None else audit(samples, Path(data))
     return LintReport(file, found, findings, audited)

@@ -1,8 +1,8 @@
 """The rules of a good representative set, what breaking each one does to the model, and what to do about it.
 
-The converter says nothing about any of these mistakes. What each one costs was measured by converting with it
-(``benchmarks/network/representative_mistakes.py``, ``docs/measurements/desktop.md``); a mistake that costs next to
-nothing is a note. The figures are of the demo network: how much PSNR it loses beyond what it loses with a right set.
+The converter does not report these mistakes. The cost of each one was measured by converting with it
+(``benchmarks/network/representative_mistakes.py``, ``docs/measurements/desktop.md``); a mistake that costs almost
+nothing is a note. The figures are for the demo network: the PSNR that it loses beyond the loss with a correct set.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from quietcam.finding import Severity
 __all__ = ["RULES", "LintFinding", "LintRule"]
 
 FEW = 16
-"""Different patches that a set should hold at least."""
+"""Least number of different patches in a set."""
 
 DARK, BRIGHT = 64, 192
 """Pixel values. A set is dark where 99.5 % of its pixels lie below the first, bright where they lie above the other."""
 
 TINY, STRIDE = 64, 32
-"""Pixels. A side of a patch should be at least the first, and a multiple of the second."""
+"""Pixels. A side of a patch should be at least the first value, and a multiple of the second."""
 
 
 @dataclass(frozen=True)
 class LintRule:
-    """What holds for a good set, what happens to the model where it does not hold, and what to do."""
+    """What holds for a good set, what happens to the model if it does not hold, and what to do."""
 
     severity: Severity
     rule: str
@@ -39,7 +39,7 @@ RULES: dict[str, LintRule] = {
     "few": LintRule(
         "warning",
         f"A representative set should hold at least {FEW} different patches.",
-        "The int8 ranges come from few pictures, so brighter or noisier ones will be clipped: up to 3.5 dB lost "
+        "The int8 ranges are based on few pictures, so brighter or noisier ones will be clipped: up to 3.5 dB lost "
         "with one frame.",
         "quietcam calibrate --count 256",
     ),
@@ -52,27 +52,27 @@ RULES: dict[str, LintRule] = {
     "repeated": LintRule(
         "warning",
         "Each patch should show something different.",
-        "Copies add nothing: the set is smaller than it looks, and what it lacks will be clipped.",
-        "capture while the scene changes, with more seconds between two frames, or give more pictures",
+        "Copies add nothing: the set is smaller than it seems, and values that it lacks will be clipped.",
+        "capture while the scene changes, with more seconds between frames, or use more pictures",
     ),
     "dark": LintRule(
         "error",
         f"Pixel values should reach above {DARK} of 255.",
         "The int8 ranges inside the network fit dark frames, so brighter ones will be clipped: 7 to 22 dB lost.",
-        "add pictures that the camera took by day",
+        "add pictures that the camera took in daylight",
     ),
     "bright": LintRule(
         "warning",
         f"Pixel values should reach below {BRIGHT} of 255.",
         "The int8 ranges inside the network fit bright frames, so detail in dark ones will be clipped: "
         "up to 4 dB lost.",
-        "add pictures that the camera took by night",
+        "add pictures that the camera took at night",
     ),
     "ends": LintRule(
         "warning",
         "Pixel values should reach from 0 to 255.",
-        "The converter adds both ends for the input's range, but not for the ranges inside the network, so frames "
-        "beyond these values will be clipped: up to 2 dB lost with a set from 40 to 200.",
+        "The converter adds both ends to the input's range, but not to the ranges inside the network, so frames "
+        "with values outside the set's will be clipped: up to 2 dB lost with a set from 40 to 200.",
         "add pictures with deep shadows and with blown highlights",
     ),
     "range-255": LintRule(
@@ -113,21 +113,21 @@ RULES: dict[str, LintRule] = {
         "warning",
         "Patches should be as noisy as the camera.",
         "A network that estimates noise finds none in clean pictures, so the noise of the camera will be clipped: "
-        "1 to 3 dB lost where the tails of ranges are cut, else none.",
+        "1 to 3 dB lost if the tails of ranges are cut, otherwise none.",
         "calibrate with the noisy side, or with frames that `quietcam capture` saved",
     ),
     "random": LintRule(
         "note",
         "Patches should be pictures.",
-        "Measured as almost harmless, but the ranges fit no camera: pictures would allow finer steps.",
+        "Almost harmless when measured, but the ranges fit no camera: with pictures the int8 steps would be finer.",
         f"{_CALIBRATE} from noisy pictures",
     ),
     "channel-order": LintRule(
         "note",
         "The order of the channels should be red, green, blue.",
-        "Measured as harmless for the ranges. But a program that swaps red and blue here, because OpenCV reads files "
-        "so, may also swap them in front of the model.",
-        "swap them (patches[..., ::-1]); if the camera really sees that much blue, leave them",
+        "Harmless for the ranges when measured. But a program that swaps red and blue here, because OpenCV reads files "
+        "in this order, may also swap them in frames for the model.",
+        "swap them (patches[..., ::-1]); if the scenes really have that much blue, leave them",
     ),
     "layout": LintRule(
         "warning",
@@ -137,9 +137,9 @@ RULES: dict[str, LintRule] = {
     ),
     "size": LintRule(
         "warning",
-        f"A side of a patch should be at least {TINY} pixels and a multiple of {STRIDE}, best as wide as the network's "
-        "field of view.",
-        "Near a border the network sees padding: the smaller the patch, the more its border decides the ranges.",
+        f"A side of a patch should be at least {TINY} pixels and a multiple of {STRIDE}, if possible as wide as the "
+        "network's field of view.",
+        "Near a border the network sees padding: the smaller the patch, the more its border affects the ranges.",
         "quietcam calibrate --size 256, if the pictures are that large",
     ),
     "channels": LintRule(
@@ -151,7 +151,7 @@ RULES: dict[str, LintRule] = {
     "isp-denoise": LintRule(
         "warning",
         "Frames should be captured with the camera's own denoiser off.",
-        "The ranges and the network are made for the sensor's noise; the camera's denoiser leaves smears instead.",
+        "The ranges and the network are made for the sensor's noise; the camera's denoiser smears it.",
         "turn it off (for example: rpicam-vid --denoise off), and capture again",
     ),
 }
@@ -165,7 +165,7 @@ class LintFinding:
     Attributes:
         name: a key of ``RULES``.
         severity: that of the rule, or a milder one. error: the model will be ruined. warning: it may lose quality.
-            note: next to harmless.
+            note: almost harmless.
         received: what was found in the set.
     """
 

@@ -1,8 +1,8 @@
 """The representative set: noisy patches that represent a camera, in one file with their origin.
 
-The converter runs them through the float network and takes every int8 range from what it sees. The file is a plain
-``.npz``; per patch it says from which picture and box it was cut, and the SHA-256 of its pixels, so that a set can
-be audited and rebuilt.
+The converter runs them through the float network and measures every int8 range with them. The file is a plain
+``.npz``; for each patch it records the picture and the box that it was cut from, and the SHA-256 of its pixels, so that
+a set can be audited and rebuilt.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RepresentativeSet:
         origin: what made the set: seed, data set, versions. Plain values.
 
     Raises:
-        DataError: the fields do not fit each other, or a patch is not what its hash says.
+        DataError: the fields do not fit each other, or a patch does not match its hash.
     """
 
     patches: NDArray[np.uint8]
@@ -76,8 +76,8 @@ class RepresentativeSet:
         changed = [i for i, patch in enumerate(patches) if patch_sha256(patch) != self.sha256[i]]
         if changed:
             raise DataError(
-                "Every patch of a representative set must have the SHA-256 beside it. "
-                f"Received: {len(changed)} that have not, the first one from {self.source[changed[0]]}. {_REMEDY}"
+                "Every patch of a representative set must match its SHA-256. "
+                f"Received: {len(changed)} that do not, the first one from {self.source[changed[0]]}. {_REMEDY}"
             )
 
     def __len__(self) -> int:
@@ -90,17 +90,17 @@ class RepresentativeSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all patches in their order, hexadecimal. A manifest names the set by it."""
+        """SHA-256 over all patches in their order, hexadecimal. A manifest identifies the set by it."""
         return hashlib.sha256("".join(self.sha256).encode()).hexdigest()
 
     def frames(self, height: int, width: int) -> Iterator[Image]:
         """All patches as frames of a model's size, uint8 ``(height, width, C)``.
 
-        Patches smaller than a frame are laid side by side, larger ones are cut into frames; nothing is scaled,
-        since scaling changes noise. The last frame starts over with the first patches where it has room.
+        Patches smaller than a frame are placed side by side, larger ones are cut into frames; nothing is scaled,
+        since scaling changes noise. The last frame is filled with the first patches again.
 
         The first frame's first pixel is made black and its second white, so that the converter sees the whole
-        range and the input's scale comes out at exactly 1/255 whatever the pictures hold.
+        range and the input's scale is exactly 1/255 for all pictures.
         """
         pieces = self._pieces(height, width)
         rows, columns = math.ceil(height / pieces.shape[1]), math.ceil(width / pieces.shape[2])
@@ -116,7 +116,7 @@ class RepresentativeSet:
             yield frame
 
     def _pieces(self, height: int, width: int) -> NDArray[np.uint8]:
-        """The patches, cut where they are larger than a frame: ``(M, at most height, at most width, C)``."""
+        """The patches, cut if they are larger than a frame: ``(M, at most height, at most width, C)``."""
         count, patch_height, patch_width, channels = self.patches.shape
         h, w = min(height, patch_height), min(width, patch_width)
         rows, columns = patch_height // h, patch_width // w
@@ -152,7 +152,7 @@ def load_set(path: Path) -> RepresentativeSet:
 
     Raises:
         UsageError: there is no such file.
-        DataError: it is not a whole representative set.
+        DataError: it is not a complete representative set.
     """
     path = Path(path)
     if not path.is_file():
@@ -162,7 +162,7 @@ def load_set(path: Path) -> RepresentativeSet:
             claimed_sizes(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if not hasattr(stored, "files"):
-                raise DataError(f"A representative set is an .npz file. Received: {path}, a bare array. {_REMEDY}")
+                raise DataError(f"A representative set is an .npz file. Received: {path}, a single array. {_REMEDY}")
             missing = {"patches", "source", "instance", "box", "sha256"} - set(stored.files)
             if missing:
                 raise DataError(
@@ -186,5 +186,5 @@ def load_set(path: Path) -> RepresentativeSet:
         raise DataError(f"{path}: {error}") from None
     except (OSError, ValueError, TypeError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"A representative set must be a whole .npz file. Received: {path}, another kind or damaged. {_REMEDY}"
+            f"A representative set must be a complete .npz file. Received: {path}, another kind or damaged. {_REMEDY}"
         ) from error

@@ -131,7 +131,7 @@ def test_a_model_without_manifest_is_shown_as_such(compared, exhibits):
 
 def test_gate_groups_layers_and_notes_stand_in_the_page(page, compared, exhibits):
     text = " ".join(" ".join(_parse(page).text).split())
-    for words in ("The gate", "ISO up to 100", "missed", "S6 (Galaxy S6 Edge)", "low light", "shadows", "banding"):
+    for words in ("Quality gate", "ISO up to 100", "missed", "S6 (Galaxy S6 Edge)", "low light", "shadows", "banding"):
         assert words in text
     (blamed,) = compared.scores.blame
     assert blamed.verdict in text

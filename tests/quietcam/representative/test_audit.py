@@ -140,8 +140,8 @@ def test_lint_says_all_is_well(
     path = written(tmp_path / "rep.npz", good)
     assert run(["lint", str(path), "--data", str(pictures[0]), "--json", str(tmp_path / "lint.json")]) == 0
     shown = capsys.readouterr().out
-    assert "nothing doubtful found" in shown
-    assert "all 18 samples are what the data holds" in shown
+    assert "no findings" in shown
+    assert "all 18 samples match the data" in shown
     report = json.loads((tmp_path / "lint.json").read_text())
     assert report["findings"] == []
     assert report["audit"] == {"samples": 18, "counts": {"matches": 18}, "wrong": []}
@@ -184,7 +184,7 @@ def test_foreign_files_are_linted(
     report = json.loads(shown.out)
     assert report["array"] == "images"
     assert [each["name"] for each in report["findings"]] == names
-    assert "not looked at: labels" in shown.err
+    assert "not checked: labels" in shown.err
 
 
 def test_bare_arrays_and_chosen_ones(good: RepresentativeSet, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def _claims_much(path: Path) -> None:
         (lambda path: np.savez(path, a=np.array([{}], object)), 1, "Python objects"),
         (lambda path: np.savez(path, a=np.arange(5)), 1, r"shape \(5,\)"),
         (lambda path: np.savez(path, a=np.array(["text"])), 1, "must be numbers"),
-        (lambda path: np.savez(path), 1, "with none|damaged"),
+        (lambda path: np.savez(path), 1, "which holds none|damaged"),
     ],
 )
 def test_bad_files_get_one_line(

@@ -110,7 +110,7 @@ def test_black_and_white_are_planted_once_and_the_set_stays_as_it_is() -> None:
         ({"patches": np.zeros((0, 8, 8, 3), np.uint8)}, "of shape"),
         ({"source": ("one",)}, "1 sources"),
         ({"box": np.zeros((5, 3), np.int32)}, "boxes of shape"),
-        ({"sha256": ("0" * 64,) * 5}, "5 that have not"),
+        ({"sha256": ("0" * 64,) * 5}, "5 that do not"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
