@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -47,6 +48,7 @@ def write_commands(_: Sphinx) -> None:
     group = get_command(app)
     context = group.make_context("quietcam", [], resilient_parsing=True)
     pages = {}
+    name_variables(group, "QUIETCAM")
     for name in group.list_commands(context):  # type: ignore[attr-defined]
         command = group.get_command(context, name)  # type: ignore[attr-defined]
         text = get_docs_for_click(obj=command, ctx=context, name=name, call_prefix="quietcam")
@@ -58,6 +60,15 @@ def write_commands(_: Sphinx) -> None:
         page = folder / f"{name}.md"
         if not page.is_file() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
+
+
+def name_variables(command: Any, prefix: str) -> None:
+    """Give each option its own variable, ``QUIETCAM_RUN_THREADS``: the pages would name the group's otherwise."""
+    for option in command.params:
+        if option.param_type_name == "option" and option.envvar is None and option.allow_from_autoenv:
+            option.envvar = f"{prefix}_{option.name.upper()}"
+    for name, inner in getattr(command, "commands", {}).items():
+        name_variables(inner, f"{prefix}_{name.upper().replace('-', '_')}")
 
 
 def check_public_names(app: Sphinx, _: Exception | None) -> None:
