@@ -19,7 +19,12 @@ PRINTS = {
     "quietcam/terminal/report.py",  # JSON for standard output
     "quietcam/terminal/say.py",
     "quietcam/terminal/log.py",  # what shows the records
+    "quietcam/process/stopping.py",  # what a second signal says, when the log may be stuck
+    "edge/child/link.py",  # in a child process, whose output its parent reads
 }
+TABLES = {"compare/table.py", "convert/show.py", "convert/coral/show.py"}
+"""They print on the console that a command hands in, and only commands may ask them to."""
+
 KNOWS_FLAGS = "quietcam/terminal/flags.py"  # its docstrings explain them
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -27,6 +32,7 @@ _COMMAND = re.compile(
     r"(?:^|[\s`'\"(:=])(?:quietcam|sudo|v4l2-ctl|rpicam-\w+|libcamera-\w+|pip|python3?|git|mkdir|apt|apt-get|systemctl|"
     r"journalctl|systemd-\w+|docker|edgetpu_compiler|ffmpeg|namei|make|curl|modprobe|usermod|chmod|chown|dpkg) "
 )
+_PRINTS = re.compile(r"print|say|.*\.(print|echo|secho|print_exc|print_exception)|(sys\.)?(stdout|stderr)\.write")
 _ARGUMENT = re.compile(r"--[a-z][a-z0-9-]*(?:=\S*)?")  # of another program, in the list that starts it
 _END = re.compile(r"[.;:,]\s|\n\s*\n|`|\)")
 
@@ -50,6 +56,20 @@ def test_library_code_names_no_flags_and_does_not_print() -> None:
 )
 def test_a_flag_is_allowed_only_in_a_whole_command(text: str, flags: list[str]) -> None:
     assert _flags(text) == flags
+
+
+def test_only_commands_show_tables() -> None:
+    calls = {name: words for name in _library() if (words := list(_shown_by(name)))}
+    assert calls == {}
+
+
+@pytest.mark.parametrize(
+    "call", ["console.print(x)", "typer.echo(x)", "typer.secho(x)", "traceback.print_exc()", "sys.stderr.write(x)"]
+)
+def test_every_way_to_print_is_found(call: str) -> None:
+    name = call.partition("(")[0]
+    assert list(_faults_of(f"def f(x):\n    {call}\n", prints=False)) == [f"line 2: {name}()"]
+    assert list(_faults_of(f"def f(x):\n    {call}\n", prints=True)) == []
 
 
 def test_flags_are_found_in_joined_strings() -> None:
@@ -77,8 +97,15 @@ def _library() -> Iterator[str]:
                 yield name
 
 
+def _shown_by(name: str) -> Iterator[str]:
+    """The functions ``show_…`` of ``TABLES`` that a module imports."""
+    for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}".replace(".", "/") + ".py" in TABLES:
+            yield from (each.name for each in node.names if each.name.startswith("show_"))
+
+
 def _faults(name: str) -> Iterator[str]:
-    yield from _faults_of((ROOT / name).read_text(encoding="utf-8"), prints=name in PRINTS)
+    yield from _faults_of((ROOT / name).read_text(encoding="utf-8"), prints=name in PRINTS | TABLES)
 
 
 def _faults_of(source: str, prints: bool) -> Iterator[str]:
@@ -93,8 +120,8 @@ def _walk(node: ast.AST, faults: list[tuple[int, str]], prints: bool, in_list: b
         text = _text(node)
         if not (in_list and _ARGUMENT.fullmatch(text)):
             faults += [(node.lineno, flag) for flag in _flags(text)]
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "say"):
-        faults += [] if prints else [(node.lineno, f"{node.func.id}()")]
+    elif isinstance(node, ast.Call) and _PRINTS.fullmatch(called := ast.unparse(node.func)):
+        faults += [] if prints else [(node.lineno, f"{called}()")]
     if not isinstance(node, ast.JoinedStr):
         for inner in ast.iter_child_nodes(node):
             _walk(inner, faults, prints, isinstance(node, ast.List | ast.Tuple))
