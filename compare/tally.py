@@ -15,14 +15,13 @@ from compare.scores import Difference, GroupScore, PairScore, RegionScore
 from quietcam.data.sets.groups import group_order, groups_of
 from quietcam.data.sets.pairs import Pair
 from quietcam.image import Image
-from quietcam.metrics import psnr, ssim
+from quietcam.metrics import MOST_DB, finite_psnr, ssim
 
 __all__ = ["KEPT_PAIRS", "Tally"]
 
 KEPT_PAIRS = 2048
 """Most samples that are listed one by one; they are evenly chosen."""
 
-_MOST_DB = 100.0  # used for the infinite PSNR of equal pictures, which a mean and JSON cannot hold
 _DECIMALS = 8
 
 
@@ -73,7 +72,7 @@ class Tally:
         score = PairScore(
             name,
             pair.scene,
-            {row: round(min(_MOST_DB, psnr(clean, picture)), _DECIMALS) for row, picture in pictures.items()},
+            {row: round(finite_psnr(clean, picture), _DECIMALS) for row, picture in pictures.items()},
             {row: round(ssim(clean, picture), _DECIMALS) for row, picture in pictures.items()},
         )
         # One number for each pixel's region and light, so that one count is enough for both.
@@ -192,7 +191,7 @@ def _pooled(squares: int, pixels: int) -> float | None:
     """PSNR in dB of a sum of squared errors over three channels."""
     if pixels == 0:
         return None
-    return _MOST_DB if squares == 0 else round(min(_MOST_DB, 10 * math.log10(255.0**2 * 3 * pixels / squares)), 6)
+    return MOST_DB if squares == 0 else round(min(MOST_DB, 10 * math.log10(255.0**2 * 3 * pixels / squares)), 6)
 
 
 def _bias(sums: NDArray[np.int64], pixels: int) -> list[float]:

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from quietcam.data.crops import Box
 from quietcam.image import Image
-from quietcam.metrics import psnr
+from quietcam.metrics import finite_psnr
 
 __all__ = ["COUNT", "SIDE", "Patch", "PatchScore", "WorstPatches", "patch_errors"]
 
 COUNT = 10
 SIDE = 64
 """Side in pixels of the squares that pictures are cut into; those at the right and lower edge are smaller."""
-
-_MOST_DB = 100.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class WorstPatches:
             y, x = int(row) * SIDE, int(column) * SIDE
             cut = {each: picture[y : y + SIDE, x : x + SIDE].copy() for each, picture in pictures.items()}
             ours = clean[y : y + SIDE, x : x + SIDE].copy()
-            values = {each: round(min(_MOST_DB, psnr(ours, picture)), 4) for each, picture in cut.items()}
+            values = {each: round(finite_psnr(ours, picture), 4) for each, picture in cut.items()}
             drop = round(values[reference] - values[subject], 4) if reference else None
             box = (x, y, x + ours.shape[1], y + ours.shape[0])
             patch = Patch(PatchScore(name, box, values, drop), cut | {"clean": ours})

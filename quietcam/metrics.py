@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from quietcam.errors import DataError
 from quietcam.image import Image, check_image
 
-__all__ = ["psnr", "ssim"]
+__all__ = ["MOST_DB", "finite_psnr", "psnr", "ssim"]
+
+MOST_DB = 100.0
+"""Stands for the infinite PSNR of equal pictures, dB, where it goes into a mean or into JSON."""
 
 _PEAK = 255.0
 _WINDOW = 7
@@ -48,6 +51,11 @@ def psnr(a: Image, b: Image) -> float:
     if squares == 0:
         return math.inf
     return 10.0 * math.log10(_PEAK**2 * a.size / squares)
+
+
+def finite_psnr(a: Image, b: Image) -> float:
+    """As ``psnr``, but at most ``MOST_DB``, for means and for JSON."""
+    return min(MOST_DB, psnr(a, b))
 
 
 def ssim(a: Image, b: Image) -> float:

@@ -22,6 +22,7 @@ from compare.blame.running import float_runner, middle, run_both
 from compare.blame.values import LEAST_COST, Blame, Layer
 from quietcam.errors import ModelError
 from quietcam.image import Image, as_channels, to_float
+from quietcam.metrics import MOST_DB
 from quietcam.terminal.progress import progress
 from quietcam.tflite.activations import Activation, Range, layer_name
 from quietcam.tflite.graph import read_graph
@@ -33,7 +34,7 @@ PICTURES = 6
 """Most pictures that are examined."""
 
 _LOOKED_INTO = 5  # layers whose weights are also quantized alone
-_MOST_DB = 200.0
+_MOST_SQNR = 200.0
 _PERCENTILES = (0.05, 50.0, 99.0, 99.9, 99.95, 99.99)
 
 
@@ -139,10 +140,10 @@ def _psnr(cleans: Sequence[Image], pictures: Sequence[Image]) -> float:
     squares = sum(
         int(np.square(clean.astype(np.int32) - picture).sum()) for clean, picture in zip(cleans, pictures, strict=True)
     )
-    return _decibels(255.0**2 * sum(clean.size for clean in cleans), float(squares), most=100.0)
+    return _decibels(255.0**2 * sum(clean.size for clean in cleans), float(squares), most=MOST_DB)
 
 
-def _decibels(signal: float, noise: float, most: float = _MOST_DB) -> float:
+def _decibels(signal: float, noise: float, most: float = _MOST_SQNR) -> float:
     if noise <= 0.0:
         return most
     return round(min(most, max(-most, 10.0 * math.log10(max(signal, 1e-30) / noise))), 4)

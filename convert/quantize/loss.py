@@ -15,7 +15,7 @@ import numpy as np
 from convert.quantize.scheme import Prepared, Scheme
 from edge.network.denoiser import Denoiser
 from quietcam.data.samples import SampleSet
-from quietcam.metrics import psnr
+from quietcam.metrics import finite_psnr
 from quietcam.quality.gate import GroupDrop, QualityGate, iso_of, mean_drops, worst_drop
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.measurement import tensor_runner
@@ -26,7 +26,6 @@ ASSUMED_PSNR = 34.0
 """PSNR of the float network in dB that an estimate assumes if no measured PSNR is known."""
 
 _FRAMES = 24
-_MOST_DB = 100.0
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,7 @@ class Measured:
     def _score(self, scheme: Scheme | None) -> Sequence[float]:
         with tempfile.TemporaryDirectory() as folder, Denoiser(self._write(scheme, Path(folder))) as denoiser:
             found = [
-                (iso_of(each.pair), min(_MOST_DB, psnr(each.clean, denoiser.denoise(each.noisy))))
-                for each in self._samples
+                (iso_of(each.pair), finite_psnr(each.clean, denoiser.denoise(each.noisy))) for each in self._samples
             ]
         self._buckets = [bucket for bucket, _ in found]
         return [score for _, score in found]
@@ -148,4 +146,4 @@ def score(model: Path, samples: SampleSet) -> tuple[float, float]:
 
 
 def _noisy_psnr(samples: SampleSet) -> float:
-    return statistics.fmean(min(_MOST_DB, psnr(sample.clean, sample.noisy)) for sample in samples)
+    return statistics.fmean(finite_psnr(sample.clean, sample.noisy) for sample in samples)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quietcam import metrics
 from quietcam.errors import DataError
-from quietcam.metrics import psnr, ssim
+from quietcam.metrics import MOST_DB, finite_psnr, psnr, ssim
 
 
 def noise(shape, seed=0):
@@ -33,6 +33,13 @@ def reference(a, b):
 def test_psnr_of_a_constant_error(step, expected):
     a = np.zeros((5, 9, 3), np.uint8)
     assert psnr(a, a + np.uint8(step)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_goes_into_a_mean_is_finite():
+    a = np.zeros((8, 8, 3), np.uint8)
+    assert psnr(a, a) == math.inf
+    assert finite_psnr(a, a) == MOST_DB == 100.0
+    assert finite_psnr(a, a + np.uint8(1)) == psnr(a, a + np.uint8(1))
 
 
 def test_psnr_is_over_all_channels_and_pixels():

@@ -14,13 +14,12 @@ from quietcam.data.samples import Sample, SampleSet
 from quietcam.data.sets.groups import Group, group_order, groups_of
 from quietcam.data.sets.pairs import Pair
 from quietcam.image import Image, as_channels, to_float, to_uint8
-from quietcam.metrics import psnr, ssim
+from quietcam.metrics import finite_psnr, ssim
 from quietcam.terminal.progress import progress
 from train.evaluation.validation import Denoise, inference
 
 __all__ = ["PairScores", "PictureScore", "Score", "evaluate", "whole_pictures"]
 
-_MOST_DB = 100.0
 """Replaces the infinite PSNR of equal pictures, which neither a mean nor JSON can hold."""
 
 _ALL = ("all", "all")
@@ -190,4 +189,4 @@ def _all(samples: Mapping[str, SampleSet]) -> Iterator[tuple[str, Sample, bool]]
 
 
 def _psnr(clean: Image, picture: Image) -> float:
-    return round(min(_MOST_DB, psnr(clean, picture)), 6)
+    return round(finite_psnr(clean, picture), 6)

@@ -24,7 +24,7 @@ from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.files.strict_json import MOST_OF_A_LIST, read_object
 from quietcam.image import Image, as_channels
 from quietcam.limits import read_number
-from quietcam.metrics import psnr
+from quietcam.metrics import finite_psnr
 from quietcam.terminal.key_values import Key, parse_key_values, path_key
 from train.config import RunConfig
 from train.patches.sources import CropSource, Mixture, PatchSource, SceneSource, ShardSource
@@ -325,5 +325,5 @@ def _short(names: list[str], most: int = 20) -> list[str] | int:
 
 
 def _mean_psnr(crops: Crops) -> float:
-    values = [psnr(noisy, clean) for noisy, clean in zip(crops.noisy, crops.clean, strict=True)]
-    return round(sum(min(value, 100.0) for value in values) / len(values), 3)
+    values = [finite_psnr(noisy, clean) for noisy, clean in zip(crops.noisy, crops.clean, strict=True)]
+    return round(sum(values) / len(values), 3)
