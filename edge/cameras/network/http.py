@@ -16,6 +16,7 @@ import numpy as np
 
 from edge.cameras.base import Camera
 from edge.cameras.network.answer import Answer, ask
+from edge.cameras.network.lookup import no_answer, reason_of
 from edge.cameras.network.mjpeg import JpegSplitter
 from edge.cameras.network.stream import NetworkCamera
 from edge.cameras.network.url import CameraUrl
@@ -175,7 +176,7 @@ class HttpCamera(Camera):
                 raise http.client.HTTPException("its answer is not HTTP")
             content = self._answer.whole(MOST_FRAME_CODED, _SLOWEST)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise DataError(f"A picture must come whole. Received: {self.name}: {_said(error)}.") from None
+            raise DataError(f"A picture must come whole. Received: {self.name}: {reason_of(error)}.") from None
         finally:
             self._let_go()
         return content
@@ -192,7 +193,7 @@ class HttpCamera(Camera):
             try:
                 data = answer.read1(_CHUNK)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise DataError(f"it sends no more: {_said(error)}") from None
+                raise DataError(f"it sends no more: {reason_of(error)}") from None
             if not data:
                 raise DataError("it sends no more")
             self._waiting = self._parts.feed(data)
@@ -211,11 +212,7 @@ class HttpCamera(Camera):
         except http.client.HTTPException:  # the answer is not HTTP: OpenCV may understand it
             return None
         except OSError as error:
-            raise DataError(
-                f"A camera must answer at its URL. Received: {self.name}: no answer from {self._url.host} port "
-                f"{self._url.port} ({_said(error)}). Remedy: check the address, the network and that the "
-                "camera has power."
-            ) from None
+            raise no_answer(self._url, error) from None
 
     def _let_go(self) -> None:
         if self._answer is not None:
@@ -247,9 +244,3 @@ def _decoded(content: bytes) -> np.ndarray | None:
     except (DataError, ValueError, cv2.error):  # a format that cameras do not use, damaged, or far too large
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _said(error: Exception) -> str:
-    reason = getattr(error, "reason", None)
-    error = reason if isinstance(reason, Exception) else error
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

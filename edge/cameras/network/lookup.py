@@ -9,7 +9,10 @@ import time
 from concurrent.futures import Future
 from typing import Any
 
-__all__ = ["connect", "look_up"]
+from edge.cameras.network.url import CameraUrl
+from quietcam.errors import DataError, one_line
+
+__all__ = ["connect", "look_up", "no_answer", "reason_of"]
 
 _MOST = 8
 """Most look-ups at the same time. A look-up that hangs cannot be ended, and redirects could start more of them."""
@@ -62,6 +65,21 @@ def connect(host: str, port: int, seconds: float) -> socket.socket:
         else:
             return connection
     raise error
+
+
+def no_answer(url: CameraUrl, error: OSError) -> DataError:
+    """The error of a camera that nothing is heard of at ``url``."""
+    return DataError(
+        f"A camera must answer at its URL. Received: {url.name}: no answer from {url.host} port {url.port} "
+        f"({reason_of(error)}). Remedy: check the address, the network and that the camera has power."
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """A few words for what failed: those of the system, without the number of the error."""
+    reason = getattr(error, "reason", None)  # of a URLError
+    error = reason if isinstance(reason, Exception) else error
+    return getattr(error, "strerror", None) or one_line(error)
 
 
 def _run(found: Future[list[Any]], host: str, port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from edge.cameras.network.lookup import connect, look_up
+from edge.cameras.network.lookup import connect, look_up, no_answer
 from edge.cameras.network.url import CameraUrl
 from edge.cameras.video_capture import VideoCaptureCamera
 from edge.run.frame import Frame
@@ -58,28 +58,21 @@ class NetworkCamera(VideoCaptureCamera):
             warn_of_old_opencv()
             return native
         native.release()
-        raise DataError(self._why_not())
+        raise self._why_not()
 
     def _check_name(self) -> None:
         """Look up the name first: FFmpeg has no time limit for it."""
         try:
             look_up(self._url.host, self._url.port, _LOOKING_UP)
         except OSError as error:
-            raise DataError(self._silent(error)) from None
+            raise no_answer(self._url, error) from None
 
-    def _why_not(self) -> str:
+    def _why_not(self) -> DataError:
         try:
             connect(self._url.host, self._url.port, _REACHING).close()
         except OSError as error:
-            return self._silent(error)
-        return (
+            return no_answer(self._url, error)
+        return DataError(
             f"A camera's URL must give video that OpenCV can read. Received: {self.name}, which answers without video. "
             f"Remedy: check the path, the user and the password, for example with: ffplay {self.name}"
-        )
-
-    def _silent(self, error: OSError) -> str:
-        said = error.strerror or str(error) or type(error).__name__
-        return (
-            f"A camera must answer at its URL. Received: {self.name}: no answer from {self._url.host} port "
-            f"{self._url.port} ({said}). Remedy: check the address, the network and that the camera has power."
         )
