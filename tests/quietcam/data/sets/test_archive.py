@@ -118,7 +118,7 @@ def test_paths_that_climb_out(pack, name):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("kind", "said"), [(stat.S_IFLNK, "is a link"), (stat.S_IFIFO, "is no plain file")])
+@pytest.mark.parametrize(("kind", "said"), [(stat.S_IFLNK, "is a link"), (stat.S_IFIFO, "is not a plain file")])
 def test_links_and_other_special_files(pack, kind, said):
     link = zipfile.ZipInfo("noisy/a.png")
     link.create_system = 3
@@ -207,7 +207,7 @@ def test_a_name_that_stands_twice(tmp_path):
         file.writestr("noisy/a.png", b"x")
         with pytest.warns(UserWarning, match="Duplicate"):
             file.writestr("noisy/a.png", b"y")
-    with pytest.raises(DataError, match=r"'noisy/a.png' stands twice"):
+    with pytest.raises(DataError, match=r"name 'noisy/a.png' is in it twice"):
         find_pairs(path)
 
 

@@ -160,14 +160,10 @@ def test_own_names_that_no_picture_has_are_told(tmp_path):
     tmp_path = tmp_path / "my set"
     touch(tmp_path, "low/1.png", "high/1.png")
     write_layout(tmp_path, Layout("lo", "hi"))
-    with pytest.raises(
-        DataError, match=r"no picture is on a side by `noisy` lo and `clean` hi \(kept in .*\); .* low/ \(1\)"
-    ):
+    with pytest.raises(DataError, match=r"no picture matches `noisy` lo and `clean` hi \(kept in .*\); .* low/ \(1\)"):
         find_pairs(tmp_path)
     told = CliRunner().invoke(app, ["data", "index", str(tmp_path), "--noisy", "a", "--clean", "b"])
-    assert "no picture is on a side by `noisy` a and `clean` b; its pictures lie in high/ (1), low/ (1)" in str(
-        told.exception
-    )
+    assert "no picture matches `noisy` a and `clean` b; its pictures lie in high/ (1), low/ (1)" in str(told.exception)
     command = f"quietcam data index '{tmp_path}' --noisy FOLDER --clean FOLDER"
     assert str(told.exception).endswith(command), "a command that can be copied"
     told = CliRunner().invoke(app, ["data", "index", str(tmp_path), "--noisy", "low", "--clean", "b"])

@@ -115,7 +115,7 @@ def test_a_set_unpacked_twice_counts_once(tmp_path):
     assert len(found) == 1
     assert found[0].noisy.parent == found[0].clean.parent == tmp_path / "one" / FIRST
     assert len(found.problems) == 1
-    assert "one place is used" in found.problems[0]
+    assert "of which one is used" in found.problems[0]
 
 
 def test_twins_in_one_place_belong_together(tmp_path):

@@ -120,7 +120,7 @@ def test_likeness():
 
 
 def test_sizes():
-    with pytest.raises(DataError, match=r"one size.*\(64, 64, 3\) and \(64, 65, 3\)"):
+    with pytest.raises(DataError, match=r"the same size.*\(64, 64, 3\) and \(64, 65, 3\)"):
         find_shift(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 65, 3), np.uint8))
     with pytest.raises(DataError, match="at least 16x16"):
         find_shift(np.zeros((64, 15, 3), np.uint8), np.zeros((64, 15, 3), np.uint8))

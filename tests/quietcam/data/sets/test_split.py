@@ -189,7 +189,7 @@ def test_too_few_scenes(sizes):
 
 def test_too_few_scenes_because_they_are_one(dataset):
     pairs = find_pairs(dataset({"a": 1, "b": 1, "c": 2}))
-    with pytest.raises(DataError, match=r"Received: 3 .*identical pictures leave 2 apart"):
+    with pytest.raises(DataError, match=r"Received: 3 .*of which 2 share no picture"):
         split_by_scene(pairs)
 
 
