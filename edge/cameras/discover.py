@@ -100,6 +100,6 @@ def find_camera(
         raise UsageError(f"The camera at the ribbon cable needs picamera2. {missing}") from missing
     raise UsageError(
         "Without `source`, a camera must be plugged in. Received: no `source`, and neither picamera2 nor /dev/video* "
-        "has a camera. Remedy: plug one in, or set `source`: to rtsp://…, a video file or a folder of pictures, or to "
-        "synthetic, which simulates a camera."
+        "has a camera. Remedy: plug one in, or set `source` to rtsp://…, to a video file or a folder of pictures, or "
+        "to synthetic, which simulates a camera."
     )
