@@ -119,7 +119,7 @@ def generate(
     if clips and unfit:
         raise UsageError(f"--clips cannot be combined with {' and '.join(unfit)}. Remedy: leave one of them out.")
     if sheet is not None:
-        written_suffix(sheet)  # now, not behind hours of work
+        written_suffix(sheet)  # now, not after hours of work
     noise = None if sensor is None else sensor_noise(sensor, 1.0 if gain is None else gain)
     if clips:
         from quietcam.data.clips_cli import write_and_show
@@ -169,13 +169,13 @@ def pack_command(
     ] = "all",
     gray: Annotated[
         bool,
-        typer.Option("--gray", help="Patches of one channel, for networks of one. Color pictures give their luma."),
+        typer.Option("--gray", help="Pack patches of one channel, the luma of color pictures: for grayscale networks."),
     ] = False,
     json: Json = None,
 ) -> None:
     """Decode each picture once and pack its patches for training, as raw pixels that are mapped into memory.
 
-    Run the command again to go on after an interruption, or to check every patch of a finished set.
+    Run the command again to continue after an interruption, or to check every patch of a finished set.
 
     Example: `quietcam data pack SIDD_Small_sRGB_Only --out packed/ --per-picture 100`
     """

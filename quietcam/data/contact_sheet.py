@@ -1,4 +1,4 @@
-"""A contact sheet of generated pairs: noisy beside clean, and below them the camera that made them."""
+"""A contact sheet of generated pairs: noisy beside clean, with their camera below them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIDE, _LABEL, _ACROSS = 192, 30, 4  # pixels of a picture and of the words belo
 
 
 def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, all_cameras: bool = False) -> None:
-    """Draw the first ``SHOWN`` pairs of a folder that ``write_pairs`` filled, as PNG or JPEG by ``path``'s suffix.
+    """Draw the first ``SHOWN`` pairs of a folder that ``write_pairs`` wrote, as PNG or JPEG by ``path``'s suffix.
 
     Args:
         numbers: the seeds of its pairs.

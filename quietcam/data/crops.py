@@ -59,8 +59,8 @@ def cut_crops(
 ) -> Crops:
     """Cut up to ``per_picture`` square crops of ``size`` pixels from each pair.
 
-    Boxes are drawn from the name of the pair and ``seed`` alone, so other pairs do not move them, and start at even
-    pixels, so that a Bayer pattern keeps its phase. A picture that allows fewer distinct boxes gives fewer. Pairs that
+    Boxes depend only on the name of the pair and ``seed``, not on other pairs, and start at even pixels, so that a
+    Bayer pattern keeps its phase. A picture that has room for fewer distinct boxes gives fewer crops. Pairs that
     cannot be used, or are smaller than a crop, are skipped, listed in ``problems``, and logged.
 
     Args:
@@ -68,8 +68,8 @@ def cut_crops(
         size: side of a crop in pixels.
         per_picture: the most crops of one pair.
         seed: another seed gives other boxes.
-        limit: the most crops altogether. When it is less than all pairs would give, each pair gives fewer; when it is
-            less than the number of pairs, pairs are drawn by name and seed.
+        limit: the most crops altogether. If it is less than all pairs would give, each pair gives fewer; if it is less
+            than the number of pairs, pairs are chosen by name and seed.
         channels: 3 for RGB, 1 for gray.
 
     Raises:
@@ -113,7 +113,7 @@ def cut_crops(
 def choose_boxes(shape: tuple[int, ...], size: int, count: int, key: str) -> list[Box]:
     """Up to ``count`` distinct boxes of ``size`` pixels in an image of ``shape`` (H, W, ...), at even x0 and y0.
 
-    ``key`` alone decides which; they are sorted from top to bottom. None fit into a smaller picture.
+    Only ``key`` decides which boxes; they are sorted from top to bottom. If the image is too small, there are none.
     """
     height, width = shape[:2]
     if min(height, width) < size:
@@ -126,7 +126,7 @@ def choose_boxes(shape: tuple[int, ...], size: int, count: int, key: str) -> lis
 
 
 def _room(count: int, size: int, channels: int) -> Image:
-    # Memory that is reserved here costs nothing until it is written, so skipped pairs take none.
+    # Memory that is reserved here is used only when it is written, so skipped pairs take none.
     try:
         return np.empty((count, 2, size, size, channels), np.uint8)
     except (MemoryError, ValueError) as error:
@@ -137,7 +137,7 @@ def _room(count: int, size: int, channels: int) -> Image:
 
 
 def _shares(pairs: list[Pair], per_picture: int, limit: int | None, seed: int) -> list[tuple[Pair, int]]:
-    """Each pair with the number of crops it may give: equal within one, and ``limit`` at most in all."""
+    """Each pair with the number of crops that it gives: equal within one, and at most ``limit`` together."""
     ordered = sorted(pairs, key=lambda pair: pair.name)
     if limit is None or limit >= per_picture * len(ordered):
         return [(pair, per_picture) for pair in ordered]
@@ -148,5 +148,5 @@ def _shares(pairs: list[Pair], per_picture: int, limit: int | None, seed: int) -
 
 
 def _digest(name: str) -> bytes:
-    """Of a name that may be no text: the same everywhere."""
+    """The hash of a name, the same on every machine, even if the name is not valid text."""
     return hashlib.sha256(name.encode(errors="surrogateescape")).digest()

@@ -1,4 +1,4 @@
-"""A data set of clean scenes, generated or found, with sensor noise: a folder with noisy/ and clean/."""
+"""Makes a data set of clean scenes, generated or your own, with sensor noise: a folder with noisy/ and clean/."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from quietcam.terminal.progress import progress
 __all__ = ["ORIGIN", "make_generated_pair", "read_band", "settle_origin", "write_pairs"]
 
 ORIGIN = "origin.json"
-"""The file beside noisy/ and clean/ that says what the pictures are and their license. Training passes it on."""
+"""The file beside noisy/ and clean/ that describes the pictures and their license. Training copies it."""
 
 
 def write_pairs(
@@ -46,20 +46,21 @@ def write_pairs(
 ) -> None:
     """Write ``count`` pairs of PNG, ``size`` x ``size`` RGB, named by their seeds ``seed`` to ``seed + count - 1``.
 
-    Pairs that are there already are kept, so an interrupted run goes on where it was. Other seeds give other scenes.
+    Existing pairs are kept, so an interrupted run continues where it stopped. Other seeds give other scenes.
 
     Args:
         band: lowest and highest PSNR of noisy against clean, dB. Defaults to no limits.
-        noise: of one sensor, for all pairs. Defaults to levels as SIDD's cameras have them.
-        clean: a folder of pictures or a video to take scenes from. Defaults to generated ones.
-        aliased: as of frames that were shrunk without a filter, see ``quietcam.sensor.aliased``. Not with ``band``.
-        all_cameras: draw each pair's camera from every kind, see ``quietcam.sensor.camera_kinds``. Not with ``band``
-            and ``noise``.
+        noise: noise of one sensor, for all pairs. Defaults to the levels of SIDD's cameras.
+        clean: a folder of pictures or a video to take scenes from. Defaults to generated scenes.
+        aliased: make pairs as from frames that were shrunk without a filter, see ``quietcam.sensor.aliased``. Cannot be
+            used with ``band``.
+        all_cameras: draw each pair's camera from every kind, see ``quietcam.sensor.camera_kinds``. Cannot be used with
+            ``band`` or ``noise``.
 
     Raises:
         StorageError: the folder cannot be written.
-        DataError: it holds other pairs already, or pairs made with other options; no clean frame can be used.
-        UsageError: there is nothing at ``clean``.
+        DataError: it holds other pairs, or pairs made with other options; no clean frame can be used.
+        UsageError: ``clean`` does not exist.
     """
     frames = None if clean is None else CleanFrames.open(clean, size)
     names = [f"scene_{number:06d}" for number in range(seed, seed + count)]
@@ -69,7 +70,7 @@ def write_pairs(
         foreign = {name for name in foreign if not name.startswith(".")}
         if foreign:
             raise DataError(
-                f"{folder} must hold no other pairs. Received: {len(foreign)} that are not of this set, such as "
+                f"{folder} must hold no other pairs. Received: {len(foreign)} that are not part of this set, such as "
                 f"{min(foreign)}. Remedy: choose another folder, or empty this one."
             )
     made = f"sensor noise (quietcam {version('quietcam')})"
@@ -100,7 +101,7 @@ def write_pairs(
 
 
 def settle_origin(folder: Path, told: dict[str, Any], any_there: bool, things: str = "Pairs") -> None:
-    """Refuse to add pairs (or other ``things``) to others that were made with other options.
+    """Refuse to add pairs (or other ``things``) to a set that was made with other options.
 
     Raises:
         DataError: the options differ.
@@ -116,7 +117,7 @@ def settle_origin(folder: Path, told: dict[str, Any], any_there: bool, things: s
     if differing := [key for key, value in told.items() if there.get(key) != value]:
         listed = ", ".join(f"{key} {there.get(key)} there, {told[key]} asked for" for key in differing)
         raise DataError(
-            f"{things} can be added only to others made with the same options. Received: {folder}: {listed}. "
+            f"{things} can be added only to a set that was made with the same options. Received: {folder}: {listed}. "
             "Remedy: choose another folder, or empty this one."
         )
 
@@ -165,7 +166,7 @@ def read_band(text: str | None) -> tuple[float, float] | None:
     """Read ``LOW:HIGH`` in dB.
 
     Raises:
-        UsageError: it does not read so.
+        UsageError: ``text`` has another form.
     """
     if text is None:
         return None
@@ -181,7 +182,7 @@ def read_band(text: str | None) -> tuple[float, float] | None:
 
 
 def _write_pair(job: _Job) -> set[str]:
-    """Write one pair; returns the pictures that could not be read meanwhile, and why."""
+    """Write one pair; returns the clean pictures that could not be read, and why."""
     noisy, clean = make_generated_pair(
         job.number,
         size=job.size,
@@ -192,6 +193,6 @@ def _write_pair(job: _Job) -> set[str]:
         all_cameras=job.all_cameras,
     )
     write_picture(job.folder / "clean" / f"{job.name}.png", clean)
-    # The noisy side last: a pair without its clean side would count as broken.
+    # The noisy side is written last: a pair without its clean side would count as broken.
     write_picture(job.folder / "noisy" / f"{job.name}.png", noisy)
     return job.frames.skipped if job.frames else set()

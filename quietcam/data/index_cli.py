@@ -1,4 +1,4 @@
-"""The command data index: what is in a data set, as tables on a terminal."""
+"""The command data index: shows the content of a data set as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def index_command(
         )
     if not (index.facts or index.noisy_only):
         raise DataError(
-            f"A data set must hold at least one pair that can be used. Received: {data}, where nothing can. "
-            "Remedy: correct what is listed above."
+            f"A data set must hold at least one pair that can be used. Received: {data}, which holds none. "
+            "Remedy: correct the problems that are listed above."
         )
 
 
@@ -149,7 +149,7 @@ def _show_split(split: dict[str, Any], console: Console) -> None:
 
 def _show_problems(index: DataIndex, console: Console) -> None:
     if not index.problems:
-        console.print("nothing wrong found", style="green")
+        console.print("no problems found", style="green")
         return
     for kind in dict.fromkeys(problem.kind for problem in index.problems):
         found = [problem for problem in index.problems if problem.kind == kind]

@@ -1,4 +1,4 @@
-"""Pairs of a data set, loaded in one call: for a notebook, and for every command that reads pairs."""
+"""Loads the pairs of a data set in one call, for notebooks and for every command that reads pairs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def load_pairs(data: str | Path, *, noisy: str | None = None, clean: str | None 
     Args:
         data: a folder, a ``.zip`` or a ``.mat`` file, as ``quietcam.data.sets.pairs.find_pairs`` describes them.
         noisy: the name of the folder of the noisy pictures, or a pattern such as ``*_5000.JPG``, in which ``*`` stands
-            for what both files of a pair share. Defaults to the names that were kept with the data set, else the usual
-            ones. Give it together with ``clean``.
+            for the part that both files of a pair share. Defaults to the names that are stored with the data set, else
+            the usual names. Give it together with ``clean``.
         clean: the same for the clean pictures.
         split: ``all``, or one side of the split by scene that training uses: ``train``, ``validation``, ``test``.
-            Another split than the default stands behind a colon: ``test:test=004,validation=001``.
+            Write a split other than the default after a colon: ``test:test=004,validation=001``.
 
     Returns:
         Pairs to iterate over. ``pair.read()`` gives ``(noisy, clean)``, each uint8 ``(H, W, 3)`` RGB of one size;
-        ``pair.name`` and ``pair.scene`` are text; ``pair.phone`` and ``pair.iso`` are what SIDD's names tell, else
-        None. ``problems`` lists what was skipped.
+        ``pair.name`` and ``pair.scene`` are text; ``pair.phone`` and ``pair.iso`` are read from SIDD's names, else
+        None. ``problems`` lists skipped pictures.
 
     Raises:
         UsageError: there is no such data set, one of the two names is missing, or there is no such side.

@@ -1,4 +1,4 @@
-"""The pictures that scores are measured on: whole ones, or crops of those too large to filter in reasonable time."""
+"""The pictures that scores are measured on: whole pictures, or crops if a picture is too large to filter quickly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CROPS = 4
 
 @dataclass(frozen=True)
 class Sample:
-    """A noisy picture and its clean twin, uint8 ``(H, W, 3)``, whole or a crop. ``name`` says which."""
+    """A noisy picture and its clean twin, uint8 ``(H, W, 3)``, whole or a crop, as ``name`` says."""
 
     name: str
     pair: Pair
@@ -31,9 +31,9 @@ class Sample:
 
 
 class SampleSet:
-    """Pairs that can be read again and again, one at a time in memory.
+    """Pairs that can be read repeatedly, one at a time in memory.
 
-    Of a picture of more than a megapixel, 4 crops of 512x512 are used, the same ones every time; each is a sample.
+    Of a picture of more than a megapixel, 4 crops of 512x512 are used, always the same ones; each is a sample.
     Pairs that cannot be read are left out and named in ``problems``.
 
     Args:
@@ -45,7 +45,7 @@ class SampleSet:
 
     def __init__(self, pairs: Sequence[Pair], limit: int | None = None) -> None:
         if not pairs:
-            raise DataError("A score needs pairs of noisy and clean pictures. Received: none. Remedy: check `data`.")
+            raise DataError("Scores need pairs of noisy and clean pictures. Received: none. Remedy: check `data`.")
         count = len(pairs) if limit is None else min(limit, len(pairs))
         chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int)
         self.pairs = [pairs[int(index)] for index in chosen]

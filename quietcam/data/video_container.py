@@ -1,4 +1,4 @@
-"""What the sizes in a video's container tell without decoding: MP4 and MOV, Matroska and WebM, AVI."""
+"""Reads the sizes in a video's container without decoding it: MP4 and MOV, Matroska and WebM, AVI."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Container:
 
     Attributes:
         counted: whether an index lists every frame, so that the number of frames is exact.
-        missing: how many bytes the file lacks of those that it announces.
-        without_index: whether it has no index although its format needs one: the recording was cut off.
+        missing: how many bytes of the announced size the file lacks.
+        without_index: whether it has no index although its format needs one, since the recording was cut off.
     """
 
     counted: bool = False
@@ -28,7 +28,7 @@ class Container:
 
 
 def look_at_container(path: Path) -> Container:
-    """Read the sizes. Of a file of another kind, or one that cannot be read, nothing is known."""
+    """Read the sizes. For a file of another kind, or one that cannot be read, nothing is known."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -47,7 +47,7 @@ def look_at_container(path: Path) -> Container:
 
 
 def _iso(file: BinaryIO, size: int) -> Container:
-    """ISO/IEC 14496-12: boxes of a length (4 bytes, big-endian; 1: the 8 behind the name; 0: to the end), a name."""
+    """ISO/IEC 14496-12: boxes of a length (4 bytes, big-endian; 1: the 8 after the name; 0: to the end) and a name."""
     at, names = 0, set()
     for _ in range(_MOST_BOXES):
         file.seek(at)
@@ -65,7 +65,7 @@ def _iso(file: BinaryIO, size: int) -> Container:
 
 
 def _matroska_missing(file: BinaryIO, size: int) -> int:
-    """RFC 8794: elements of a name, a length (the leading zeros of its first byte tell its own) and a content."""
+    """RFC 8794: elements of a name, a length (the leading zeros of its first byte give its own size) and a content."""
     file.seek(4)
     length = _length(file)
     file.seek(length or 0, 1)
@@ -76,7 +76,7 @@ def _matroska_missing(file: BinaryIO, size: int) -> int:
 
 
 def _length(file: BinaryIO) -> int | None:
-    """None: unknown, as of what is written live."""
+    """None if it is unknown, as in live recordings."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -2,13 +2,13 @@
 
 A packed set is a folder:
 
-    pack.json         what it is: the size of a patch, the seed, the pictures in their order; written first
+    pack.json         the plan: the size of a patch, the seed, the pictures in their order; written first
     shard_00000.u8    per patch its noisy side, then its clean side, uint8 (patch, patch, channels); 256 MiB at most
     index.jsonl       per patch its source, instance, box and the SHA-256 of its pixels; or a source that was skipped
     complete.json     how many patches there are, and the SHA-256 of the index; written last
 
-A patch counts when its whole line is in the index, and a line is written after its pixels are on the disk (fsync). So
-whatever stops the packing, the patches that count are right, and the next run writes the others again.
+A patch counts if its whole line is in the index, and a line is written after its pixels are on the disk (fsync). So
+the patches that count are always correct, whatever stops the packing, and the next run writes the others again.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class PackedPicture:
 
     Attributes:
         name: the pair's, unique in its data set.
-        instance: SIDD's name of the scene instance; empty where there is none.
+        instance: SIDD's name of the scene instance; empty if there is none.
         scene: the scene that splits keep together.
-        side: train, validation or test; empty where there were too few scenes to split.
+        side: train, validation or test; empty if there were too few scenes to split.
         noisy_bytes: length of the noisy file, to notice that the file was replaced.
         clean_bytes: length of the clean file.
         clip: name of the clip that it is a frame of; empty where it is of none.
@@ -77,13 +77,13 @@ class PackedPicture:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a packed set shall hold. The same plan and the same pictures give the same bytes.
+    """The plan of a packed set. The same plan and the same pictures give the same bytes.
 
     Attributes:
         data: name of the data set's folder.
         patch: side of a patch in pixels.
         channels: 3 for RGB, 1 for grayscale.
-        seed: decides the places of patches; unused in a dense grid.
+        seed: decides the positions of patches; unused in a dense grid.
         per_picture: the most patches of one picture; None is a dense grid.
         split: the side that was packed, or all.
         rule: how the pictures were split into sides.
@@ -130,7 +130,7 @@ class Plan:
         return plan
 
     def _check(self) -> None:
-        """Refuse a plan that no writer writes: the file may come from anywhere."""
+        """Refuse a plan that no writer would write, since the file may come from anywhere."""
         sizes = (self.patch, self.patches_per_shard, 1 if self.per_picture is None else self.per_picture)
         if not all(type(each) is int and 0 < each < _MOST for each in sizes) or self.channels not in (1, 3):
             raise ValueError(f"patches of {self.patch} pixels and {self.channels} channels")
@@ -140,7 +140,7 @@ class Plan:
             words += [each.name, each.instance, each.scene, each.side, each.clip]
             counts += [each.noisy_bytes, each.clean_bytes, each.number]
         if not all(type(each) is str for each in words) or not all(type(each) is int for each in counts):
-            raise TypeError("a picture that is not told by texts and numbers")
+            raise TypeError("a picture that is not described by texts and numbers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Entry:
     skipped: str = ""
 
     def line(self) -> bytes:
-        """As it stands in the index."""
+        """The line of the index."""
         values = (
             {"source": self.source, "skipped": self.skipped}
             if self.skipped
@@ -192,11 +192,11 @@ def read_plan(folder: Path) -> Plan:
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{folder / PLAN} must describe a packed set. Received: {error!r}. {AGAIN}") from error
+        raise DataError(f"{folder / PLAN} must be the plan of a packed set. Received: {error!r}. {AGAIN}") from error
 
 
 def read_complete(folder: Path) -> dict[str, Any] | None:
-    """What was noted when the set was finished; None before.
+    """What was recorded when the set was finished; None before.
 
     Raises:
         DataError: it is damaged.
@@ -211,7 +211,7 @@ def read_complete(folder: Path) -> dict[str, Any] | None:
 
 
 def read_index(path: Path, plan: Plan) -> tuple[list[Entry], list[int]]:
-    """The entries up to the first line that is not whole or not of this plan, and the byte where each ends."""
+    """The entries before the first line that is incomplete or not of this plan, and the byte where each ends."""
     order = {picture.name: i for i, picture in enumerate(plan.pictures)}
     entries: list[Entry] = []
     ends: list[int] = []
@@ -234,7 +234,7 @@ def read_index(path: Path, plan: Plan) -> tuple[list[Entry], list[int]]:
 
 
 def _parse(line: bytes) -> Entry | None:
-    """One line of the index; None when it is not exactly what ``Entry.line`` writes."""
+    """One line of the index; None if it is not exactly what ``Entry.line`` writes."""
     try:
         values = parse_object(line)
         if "box" in values:

@@ -1,4 +1,4 @@
-"""Packing a data set: each full frame is decoded once, cut into patches and written into shards."""
+"""Packs a data set: decodes each full frame once, cuts it into patches and writes them into shards."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class PackReport:
     """What a packed set holds.
 
     Attributes:
-        folder: where it lies.
+        folder: the folder of the set.
         patches: how many there are.
-        kept: how many of these were there already.
+        kept: how many of these existed before.
         pictures: how many pictures gave at least one.
         patch: side in pixels.
         pixel_bytes: size of all shards.
-        sides: patches of each side of the split; empty where there were too few scenes to split.
-        skipped: what gave no patch and why, one line each.
+        sides: patches of each side of the split; empty if there were too few scenes to split.
+        skipped: pictures that gave no patch, and why, one line each.
         sha256: of the index, and so of every pixel.
     """
 
@@ -77,27 +77,27 @@ def pack(
     split: str = "all",
     channels: int = 3,
 ) -> PackReport:
-    """Pack the pairs below ``data`` into the folder ``out``, or go on where an earlier call was stopped.
+    """Pack the pairs below ``data`` into the folder ``out``, or continue where an earlier call was stopped.
 
-    Frames of a clip are cut at the same places, and ``ShardSet.runs`` gives the patches of a place in order.
+    Frames of a clip are cut at the same positions, and ``ShardSet.runs`` gives the patches of a position in order.
 
-    The same pictures and options give the same bytes, however often it was stopped on the way. A set that is complete
-    is read through, and its hashes are checked. Memory holds two pairs of frames at most, whatever their number.
+    The same pictures and options give the same bytes, however often packing was stopped. A complete set is read, and
+    its hashes are checked. Memory holds two pairs of frames at most, whatever their number.
 
     Args:
         patch: side of a patch in pixels.
-        per_picture: the most patches of each picture; its name and ``seed`` decide their places. Defaults to
+        per_picture: the most patches of each picture; its name and ``seed`` decide their positions. Defaults to
             a dense grid without overlap.
-        seed: another seed gives other places.
+        seed: another seed gives other positions.
         split: pack one side of the default split by scene (train, validation, test), or all; or a split of your own,
-            as ``SplitRule`` reads it. Where all is packed, the side of every patch is noted, so that a training run
+            as ``SplitRule`` reads it. If all is packed, the side of every patch is recorded, so that a training run
             keeps them apart.
         channels: 3 for RGB, 1 for gray.
 
     Raises:
-        UsageError: a number or a name out of range; no such folder; a picture went away while packing.
-        DataError: not one patch came out; ``out`` holds something else; a complete set is damaged.
-        StorageError: the disk is full, read-only or gone; what counts so far is kept.
+        UsageError: a number or a name out of range; no such folder; a picture disappeared while packing.
+        DataError: there is not one patch; ``out`` holds something else; a complete set is damaged.
+        StorageError: the disk is full, read-only or gone; the patches that count are kept.
     """
     for name, value in (("patch", patch), ("per_picture", per_picture)):
         if value is not None and value < 1:
@@ -114,7 +114,7 @@ def pack(
             kept = _check(open_shards(out))
         else:
             if kept:
-                log.info("%s holds %d patches; going on from there.", out, kept)
+                log.info("%s holds %d patches already; the others are added.", out, kept)
             _pack_all(pairs, plan, writer)
             if not writer.patches:
                 writer.commit()
@@ -128,7 +128,7 @@ def pack(
 def grid_boxes(shape: tuple[int, ...], size: int) -> list[Box]:
     """The boxes of a dense grid without overlap in an image of ``shape`` (H, W, ...), at even x0 and y0, in its middle.
 
-    None fit into a smaller picture.
+    If the image is too small, there are none.
     """
     step = size + size % 2
     lines = []
@@ -146,7 +146,7 @@ def _choose(pairs: Sequence[Pair], split: str, rule: SplitRule) -> tuple[list[Pa
     except DataError as error:
         if split != "all":
             raise
-        log.warning("The packed set notes no sides, so it can be read but not trained on: %s", error)
+        log.warning("The packed set records no split, so it can be read but not trained on: %s", error)
         return sorted(pairs, key=lambda pair: pair.name), {}
     sides = {pair.name: side for side in SIDES for pair in found.side(side)}
     chosen = [pair for pair in pairs if split in ("all", sides[pair.name])]
@@ -165,7 +165,7 @@ def _picture(pair: Pair, side: str) -> PackedPicture:
 def _bytes(place: object) -> int:
     """Length of a picture's file, or of its member in an archive; 0 where it has none."""
     if isinstance(place, Path):
-        return place.stat().st_size if place.is_file() else 0  # one that is gone is named when it is read
+        return place.stat().st_size if place.is_file() else 0  # a missing file is reported when it is read
     return int(getattr(place, "size", 0))
 
 
@@ -180,9 +180,7 @@ def _pack_all(pairs: list[Pair], plan: Plan, writer: ShardWriter) -> None:
             frames = next(frames_of)
             if isinstance(frames, Exception):
                 if _may_pass(frames):
-                    raise type(frames)(
-                        f"{frames} Then run the same command again: the set goes on from there."
-                    ) from frames
+                    raise type(frames)(f"{frames} Then run the same command again: it continues the set.") from frames
                 _skip(writer, picture, str(frames))
             else:
                 _cut(writer, picture, frames, plan)
@@ -191,7 +189,7 @@ def _pack_all(pairs: list[Pair], plan: Plan, writer: ShardWriter) -> None:
 
 
 def _decoded(pairs: list[Pair]) -> Generator[tuple[Image, Image] | DataError | UsageError]:
-    """Each pair's frames, or what is wrong with it; the next pair is decoded while the caller is busy with this one."""
+    """Each pair's frames, or what is wrong with it; the next pair is decoded while the caller handles this one."""
     with ThreadPoolExecutor(1, "decode") as reader:
         ahead = reader.submit(_read, pairs[0]) if pairs else None
         for following in [*pairs[1:], None]:
@@ -211,7 +209,7 @@ def _read(pair: Pair) -> tuple[Image, Image] | DataError | UsageError:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether a picture may be fine another time: it is gone, or its disk is, rather than damaged."""
+    """Whether a picture may be readable later: it or its disk is missing, but the picture is not damaged."""
     return isinstance(error, UsageError) or isinstance(error.__cause__, OSError)
 
 
@@ -221,7 +219,7 @@ def _skip(writer: ShardWriter, picture: PackedPicture, reason: str) -> None:
 
 
 def _cut(writer: ShardWriter, picture: PackedPicture, frames: tuple[Image, Image], plan: Plan) -> None:
-    """Add the patches of one picture that are not there yet."""
+    """Add the patches of one picture that are missing."""
     noisy, clean = frames
     height, width = noisy.shape[:2]
     if plan.per_picture is None:
@@ -235,8 +233,8 @@ def _cut(writer: ShardWriter, picture: PackedPicture, frames: tuple[Image, Image
     there = writer.lines_of_last if picture.name == writer.last else []
     if [entry.box for entry in there] != boxes[: len(there)]:
         raise DataError(
-            f"A picture must stay as it is while it is packed. Received: {picture.name}, whose patches lie elsewhere "
-            "than those that are there already. Remedy: delete the packed set and pack again."
+            f"A picture must not change while it is packed. Received: {picture.name}, whose patches are at other "
+            "positions than those that are already packed. Remedy: delete the packed set and pack again."
         )
     for x0, y0, x1, y1 in boxes[len(there) :]:
         sides = (as_channels(side[y0:y1, x0:x1], plan.channels) for side in (noisy, clean))
@@ -244,10 +242,10 @@ def _cut(writer: ShardWriter, picture: PackedPicture, frames: tuple[Image, Image
 
 
 def _check(shards: ShardSet) -> int:
-    """Read a complete set through; the number of its patches.
+    """Read a complete set, check its hashes, and return the number of its patches.
 
     Raises:
-        DataError: some are not what the index says.
+        DataError: some patches do not match the index.
     """
     damaged = []
     with progress("Checking", len(shards)) as bar:
@@ -258,8 +256,8 @@ def _check(shards: ShardSet) -> int:
     if damaged:
         first = shards.entry(damaged[0])
         raise DataError(
-            f"Every patch must have the SHA-256 that the index says. Received: {shards.folder} with {len(damaged)} "
-            f"that have not, the first one from {first.source} at {first.box}. Remedy: delete it and pack again."
+            f"Every patch must match its SHA-256 in the index. Received: {shards.folder} with {len(damaged)} "
+            f"that do not, the first one from {first.source} at {first.box}. Remedy: delete it and pack again."
         )
     return len(shards)
 

@@ -1,4 +1,4 @@
-"""Packed sets, read: pixels mapped into memory, not loaded. What the files hold: ``quietcam.data.packed.format``."""
+"""Reads packed sets: pixels are mapped into memory, not loaded. ``quietcam.data.packed.format`` describes the files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = ["ShardSet", "is_packed", "open_shards"]
 
 
 class ShardSet:
-    """A packed set, to be read: its pixels are mapped into memory, not loaded.
+    """A packed set for reading: its pixels are mapped into memory, not loaded.
 
     Attributes:
-        folder: where it lies.
+        folder: the folder of the set.
         plan: what it is made of.
-        complete: whether the packing came to its end.
+        complete: whether the packing was finished.
         skipped: pictures that gave no patch, one line each.
         picture: int32 ``(N,)``: for each patch, the index of its picture in ``plan.pictures``.
         box: int32 ``(N, 4)``: x0 y0 x1 y1, the last two exclusive.
@@ -66,7 +66,7 @@ class ShardSet:
         return patch
 
     def entry(self, number: int) -> Entry:
-        """What the index says of one patch."""
+        """The entry of the index for one patch."""
         picture = self.plan.pictures[self.picture[number]]
         x0, y0, x1, y1 = self.box[number].tolist()
         return Entry(picture.name, picture.instance, (x0, y0, x1, y1), self._hashes[number].tobytes().hex())
@@ -100,7 +100,7 @@ class ShardSet:
         return [np.array(run, np.int64) for run in runs]
 
     def damaged(self) -> Iterator[tuple[int, bool]]:
-        """Read every patch: its number, and whether its pixels are not what the index says."""
+        """Read every patch: its number, and whether its pixels differ from the index."""
         for number in range(len(self)):
             found = hashlib.sha256(self.both(number).data).digest()
             yield number, found != self._hashes[number].tobytes()
@@ -109,7 +109,7 @@ class ShardSet:
         path = shard_path(self.folder, first // self.plan.patches_per_shard)
         count = min(self.plan.patches_per_shard, len(self) - first)
         try:
-            # As a plain array, since slicing a memmap makes a memmap, which is slow.
+            # A plain array, since slicing a memmap makes another memmap, which is slow.
             return np.asarray(np.memmap(path, np.uint8, "r", shape=(count, *self.plan.shape)))
         except (OSError, ValueError) as error:
             raise DataError(
@@ -123,10 +123,10 @@ def is_packed(folder: Path) -> bool:
 
 
 def open_shards(folder: Path) -> ShardSet:
-    """Open a packed set without reading its pixels. One that is not complete yet shows what counts so far.
+    """Open a packed set without reading its pixels. An incomplete set contains the patches that count so far.
 
     Raises:
-        UsageError: it is no packed set.
+        UsageError: it is not a packed set.
         DataError: it is damaged.
     """
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""Packed sets, written: whatever stops it, what counts is right, and the next run goes on from there."""
+"""Writes packed sets: whatever stops it, the patches that count are correct, and the next run continues from there."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ _LEFT_OVER = re.compile(r"\.(pack|complete)\.[0-9a-f]{8}\.json")
 
 
 class ShardWriter:
-    """Writes a packed set, or goes on with one that was interrupted. One process at a time.
+    """Writes a packed set, or continues one that was interrupted. One process at a time.
 
-    Use as a context manager: leaving it, also by an error or Ctrl-C, makes what was added count.
+    Use as a context manager: leaving it, also by an error or Ctrl-C, makes all added patches count.
 
     Attributes:
         kept: how many patches counted when it was opened.
-        patches: how many there are by now.
-        complete: whether the set was finished already, so that there is nothing to add.
-        last: the picture of the last line in the index then. Pictures before it are done; this one may be half done.
+        patches: how many there are now.
+        complete: whether the set was finished before, so that there is nothing to add.
+        last: the picture of the last line in the index at the opening. Pictures before it are done; this one may be
+            incomplete.
         lines_of_last: the lines of that picture.
 
     Raises:
@@ -104,11 +105,11 @@ class ShardWriter:
             self.commit()
 
     def skip(self, source: PackedPicture, reason: str) -> None:
-        """Note that a picture gives no patch, and why."""
+        """Record that a picture gives no patch, and why."""
         self._pending.append(Entry(source.name, skipped=reason).line())
 
     def commit(self) -> None:
-        """Make everything that was added count: pixels to the disk, then their lines."""
+        """Make all added patches count: pixels are synced to the disk, then their lines."""
         if not self._pending:
             return
         if self._shard is not None:
@@ -156,11 +157,11 @@ class ShardWriter:
                     f"Only one process at a time may pack into a folder. Received: {self.folder}, in use by another. "
                     "Remedy: wait for it, or choose another place with `out`."
                 ) from error
-            # A network file system without locks: the user must take care.
+            # A network file system without locks: the user must start only one process.
         return descriptor
 
     def _settle_plan(self) -> None:
-        """Write the plan into a new folder, or hold it against the one that is there."""
+        """Write the plan into a new folder, or compare it with the existing plan."""
         if is_packed(self.folder):
             _compare_plans(self.folder, read_plan(self.folder), self.plan)
         else:
@@ -177,13 +178,13 @@ class ShardWriter:
                 path.unlink()
 
     def _recover(self) -> list[Entry]:
-        """The entries that count, with the files cut back to them."""
+        """The entries that count; the files are truncated to them."""
         path = self.folder / INDEX
         entries, ends = read_index(path, self.plan)
         where = [i for i, entry in enumerate(entries) if not entry.skipped]
         good = self._good_patches([entries[i] for i in where])
         if good < len(where):
-            # From the first patch that is not what its line says, everything is written again.
+            # From the first patch that does not match its line, everything is written again.
             entries = entries[: where[good]]
         self._length = ends[len(entries) - 1] if entries else 0
         try:
@@ -201,9 +202,9 @@ class ShardWriter:
         return entries
 
     def _good_patches(self, entries: list[Entry]) -> int:
-        """How many patches, from the first, are there; the last shard's worth is read back and its hashes checked.
+        """How many patches, from the first, are on the disk; as many as fill a shard are read back and checked by hash.
 
-        After a kill the order of the writes is enough; after a power cut, some disks lie about what they have written.
+        After a kill the order of the writes is enough; after a power cut, some disks lack data that they had confirmed.
         """
         there = 0
         while there < len(entries):
@@ -224,7 +225,7 @@ class ShardWriter:
     def _shard_file(self, number: int) -> int:
         if self._shard is None or self._shard[0] != number:
             if self._shard is not None:
-                self._sync(self._shard[1])  # a commit knows the last shard only
+                self._sync(self._shard[1])  # a commit syncs only the last shard
                 os.close(self._shard[1])
                 self._shard = None
             self._shard = (number, self._open(shard_path(self.folder, number)))
@@ -233,7 +234,7 @@ class ShardWriter:
     def _open(self, path: Path) -> int:
         try:
             self._folder_changed = True
-            # A link would lead what is written, and cut, to somebody else's file.
+            # With a link, somebody else's file would be written or truncated.
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise self._stopped(error) from error
@@ -252,7 +253,7 @@ class ShardWriter:
             raise self._stopped(error) from error
 
     def _write(self, descriptor: int, content: memoryview, offset: int) -> None:
-        """Write at a fixed offset, so that a write that was cut short is overwritten."""
+        """Write at a fixed offset, so that an incomplete write is overwritten."""
         try:
             while content:
                 written = os.pwrite(descriptor, content, offset)
@@ -281,8 +282,8 @@ def _compare_plans(folder: Path, there: Plan, asked: Plan) -> None:
         before = {picture.name: picture for picture in there.pictures}
         now = {picture.name: picture for picture in asked.pictures}
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-        differing.append(f"{len(changed)} pictures have changed, come or gone since ({', '.join(changed[:3])})")
+        differing.append(f"{len(changed)} pictures were changed, added or removed since ({', '.join(changed[:3])})")
     raise DataError(
-        f"A packed set is continued with the pictures and options that it was started with. Received: {folder}: "
+        f"A packed set must be continued with the pictures and options that it was started with. Received: {folder}: "
         f"{'; '.join(differing)}. Remedy: choose another place with `out`, or delete this one."
     )

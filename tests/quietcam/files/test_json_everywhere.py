@@ -130,5 +130,5 @@ def test_a_plan_with_wrong_values_is_refused(tmp_path: Path, change: dict[str, A
     write_json(tmp_path / PLAN, plan)
     assert read_plan(tmp_path).patch == 16
     write_json(tmp_path / PLAN, plan | change)
-    with pytest.raises(QuietcamError, match=r"must describe a packed set.*Remedy"):
+    with pytest.raises(QuietcamError, match=r"must be the plan of a packed set.*Remedy"):
         read_plan(tmp_path)

@@ -117,7 +117,7 @@ def test_validation_blocks_are_packed(tmp_path):
 def test_too_few_scenes_to_split_are_packed_without_sides(dataset, tmp_path, caplog):
     report = pack(dataset({"a": 1}, height=40, width=40), tmp_path / "packed", patch=32)
     assert report.sides == {}
-    assert "notes no sides" in caplog.text
+    assert "records no split" in caplog.text
     with pytest.raises(DataError, match="at least 3 scenes"):
         pack(dataset({"a": 1}, height=40, width=40), tmp_path / "train", patch=32, split="train")
 
@@ -212,7 +212,7 @@ def test_a_picture_that_changed_is_refused(pictures, tmp_path, picture, save):
     pack(pictures, tmp_path / "packed", patch=32)
     (tmp_path / "packed" / "complete.json").unlink()
     save(pictures / "clean" / f"{SIDD.format(9, 4)}.png", picture(70, 88))
-    with pytest.raises(DataError, match=f"1 pictures have changed.*{SIDD.format(9, 4)}"):
+    with pytest.raises(DataError, match=f"1 pictures were changed.*{SIDD.format(9, 4)}"):
         pack(pictures, tmp_path / "packed", patch=32)
 
 
@@ -225,7 +225,7 @@ def test_a_complete_set_is_checked(pictures, tmp_path, said):
     assert any(line.startswith("Checking") for line in said)
     with (tmp_path / "packed" / "shard_00000.u8").open("rb+") as file:
         file.write(bytes([before["shard_00000.u8"][0] ^ 255]))
-    with pytest.raises(DataError, match=r"1 that have not, the first one from 0001_001"):
+    with pytest.raises(DataError, match=r"1 that do not, the first one from 0001_001"):
         pack(pictures, tmp_path / "packed", patch=32)
 
 

@@ -254,7 +254,7 @@ def test_another_plan_is_refused(whole):
     with pytest.raises(DataError, match=r"seed 0 there, 1 asked for\. Remedy"):
         ShardWriter(whole, plan(seed=1))
     fewer = plan(pictures=plan().pictures[:2])
-    with pytest.raises(DataError, match=r"1 pictures have changed, come or gone since \(c\)"):
+    with pytest.raises(DataError, match=r"1 pictures were changed, added or removed since \(c\)"):
         ShardWriter(whole, fewer)
 
 
@@ -296,7 +296,7 @@ def test_other_folders_are_no_packed_sets(tmp_path, whole):
         open_shards(tmp_path)
     for text in ("", "[]", "{}", '{"format": 1}'):
         (whole / "pack.json").write_text(text)
-        with pytest.raises(DataError, match="must describe a packed set"):
+        with pytest.raises(DataError, match="must be the plan of a packed set"):
             open_shards(whole)
     (whole / "pack.json").write_text('{"format": 2}')
     with pytest.raises(DataError, match="format 2"):

@@ -216,7 +216,7 @@ def test_command_with_nothing_usable(tmp_path, save, picture, capsys):
     assert cli.run(["data", "index", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert "noisy/a.png: no clean twin" in captured.out
-    assert "where nothing can" in captured.err.splitlines()[-1]
+    assert "which holds none" in captured.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
