@@ -196,7 +196,9 @@ def _warn_of_collapse(outcome: Outcome, prepared: Prepared, scheme: Scheme) -> N
     for each, span in outcome.collapsed[:_SHOWN]:
         log.warning(f"Int8 will collapse in layer {each.layer}: {each.cause(span)}.")
     if others := outcome.collapsed[_SHOWN:]:
-        log.warning(f"Int8 will also collapse in {len(others)} more:  {', '.join(each.layer for each, _ in others)}.")
+        log.warning(
+            f"Int8 will also collapse in {len(others)} more layers: {', '.join(each.layer for each, _ in others)}."
+        )
 
 
 def _name_suspect(prepared: Prepared, scheme: Scheme) -> None:
