@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.cameras.supervised import SupervisedCamera
 from edge.network.denoiser import Denoiser
 from edge.run.frame import Frame
 from edge.run.options import RunOptions
+from edge.run.reloading import ReloadingDenoiser
 from edge.run.session import open_session
 from edge.sinks.base import Sink
 from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.errors import ModelError, UsageError
 from quietcam.image import Image
+from tests.edge.cameras.watched import PATIENT, FakeDevice
 from tests.small_models import picture
 from tests.waiting import WAIT, until
 
@@ -31,7 +34,10 @@ class Keeps(Sink):
 
     def __init__(self) -> None:
         self.taken: list[tuple[Image, Image]] = []
-        self.closed = 0
+        self.opened = self.closed = 0
+
+    def open(self) -> None:
+        self.opened += 1
 
     def write(self, frame: Frame, denoised: Image) -> None:
         self.taken.append((frame.image.copy(), denoised.copy()))
@@ -163,6 +169,34 @@ def test_a_session_runs_once_inside_its_block(small: Path) -> None:
     with pytest.raises(UsageError, match="has ended"):
         closed.run()
     until(lambda: set(threading.enumerate()) <= before)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_session_that_was_opened_by_hand_opens_its_sinks_once(small: Path, tmp_path: Path, live: bool) -> None:
+    write_picture(tmp_path / "noisy.png", picture(48, 64))
+    sink = Keeps()
+    options = RunOptions(CAMERA if live else str(tmp_path / "noisy.png"), model=small, frames=1)
+    with open_session(options, sink) as session:
+        session.open()
+        session.open()
+        session.run()
+    assert (sink.opened, len(sink.taken)) == (1, 1)
+
+
+@pytest.mark.parametrize(("size", "better"), [((640, 480), ["demo_640x480_int8"]), ((320, 240), [])])
+def test_a_camera_that_is_found_late_gets_the_model_for_its_size(
+    size: tuple[int, int], better: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    device = FakeDevice()
+    device.there = False
+    monkeypatch.setattr("edge.run.session.open_camera", lambda *_: SupervisedCamera(device.make, PATIENT))
+    monkeypatch.setattr(ReloadingDenoiser, "request", lambda _, model: asked.append(Path(model).stem))
+    with open_session(RunOptions(model="demo", wait=True), Keeps()) as session:
+        assert isinstance(session.camera, SupervisedCamera)
+        assert session.camera.on_found is not None
+        session.camera.on_found(size)
+    assert asked == better
 
 
 def test_one_sink_needs_no_list(small: Path, tmp_path: Path) -> None:
