@@ -1,4 +1,4 @@
-"""How accurate the noise estimates are, and how long the estimate from one frame takes.
+"""Measures how accurate the noise estimates are, and how long the estimate from one frame takes.
 
     python -m benchmarks.data.estimation [--data ../shared/data] [--out FOLDER] [--calibrate] [--clean-sides]
 
@@ -34,7 +34,7 @@ def rng(seed: int) -> np.random.Generator:
 
 
 def synthetic(data: Path) -> Iterator[tuple[str, str, Image, Image]]:
-    """Set, name, noisy, clean: random cameras before generated scenes, and before pictures; white noise on these."""
+    """Set, name, noisy, clean: generated scenes and pictures with random cameras; pictures with white noise."""
     for seed in range(40):
         camera, scene = random_camera(rng(seed)), generate_scene(384, 384, seed)
         yield "sensor, generated", str(seed), camera.expose(scene, rng(seed)), camera.clean(scene, averaged=True)
@@ -101,10 +101,10 @@ def show(rows: list[tuple[str, str, str, float, float]]) -> None:
 
 
 def clean_sides(data: Path) -> None:
-    """Is what the clean sides of sidd_native/valid read texture, or noise that their averaging left?
+    """Show whether the estimates on clean sides of sidd_native/valid are texture, or noise that averaging has left.
 
-    In the flattest twentieth of their blocks, without what is wide: noise that is left has the strength by color, the
-    grain and the correlation between colors of the camera's own noise; gray texture has none of them.
+    It looks at the flattest twentieth of their blocks, without wide structures: remaining noise has the strength by
+    color, the grain and the correlation between colors of the camera's own noise; gray texture has none of them.
     """
     import cv2
 

@@ -1,8 +1,8 @@
-"""Real sensor noise against synthetic, on crops of SIDD at sensor scale.
+"""Compares real and synthetic sensor noise, on crops of SIDD at sensor scale.
 
     python -m benchmarks.data.noise_realism [--data ../shared/data] [--out benchmarks/results]
 
-One pipeline stands for all cameras. Its color matrix, gains and demosaic were fitted to the 23 crops of one phone in
+One pipeline represents all cameras. Its color matrix, gains and demosaic were fitted to the 23 crops of one phone in
 ``sidd_native/train`` (``--fit`` does it again). Of each picture only shot and read noise are fitted, on its left half;
 all figures are those of its right half. Exposure stays at 1: where nothing saturates, its effect looks like that of
 shot and read noise. The clean side is treated as the average of an endless burst and converted back into what the
@@ -54,7 +54,7 @@ def pipeline(values: tuple[float, ...] | Floats) -> Isp:
 
 @dataclass(frozen=True)
 class Grain:
-    """What noise looks like: errors are noisy - clean, levels the clean side."""
+    """Figures that describe noise: errors are noisy - clean, levels are those of the clean side."""
 
     variance: Floats  # (3, BINS), NaN where there are few pixels
     count: NDArray[np.int64]
@@ -304,7 +304,7 @@ def refine(start: tuple[float, ...] | Floats, pictures: list[tuple[Image, Image]
 
 
 def _misses(made: Grain, real: Grain) -> Floats:
-    """By how many targets made noise misses real noise; level and slope of the variance, which are fitted, left out."""
+    """Differences of synthetic and real noise in units of the targets, without level and slope of the variance."""
     some = (real.count >= 1000) & np.isfinite(real.variance) & np.isfinite(made.variance) & (real.variance > 0.3)
     weight = np.where(real.count >= LEAST, 1.0, 0.5)
     variance = np.where(some, np.log(np.where(some, made.variance / real.variance, 1.0)) / 0.15 * weight, 0.0)

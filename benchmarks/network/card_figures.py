@@ -1,4 +1,4 @@
-"""The figures of a model card, from every picture and every model, and the least that is asked of a model."""
+"""The figures of a model card, measured with every picture and every model, and the targets of each model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quietcam.sensor.noise import gaussian, salt_and_pepper
 
 SETS = ("sidd_native/valid", "sidd_small_256/valid")
 SIDE = 256
-CAP = 80.0  # dB: what an untouched picture counts for
+CAP = 80.0  # dB: value used for an untouched picture
 
 # At least: dB on either set, times faster than the peer, dB gained on either plain noise. At most: what int8 loses,
 # being trained for it, on either set (DROP) and in an ISO bucket of three pictures or more (ISO_DROP).
@@ -33,7 +33,7 @@ KEPT, DROP, ISO_DROP = 42.0, 0.05, 0.25
 
 @dataclass
 class Found:
-    """PSNR in dB of one picture through everything."""
+    """PSNR in dB of one picture with every model."""
 
     name: str
     noisy: float
@@ -57,7 +57,7 @@ def crops(folder: Path) -> Any:
 
 
 def measure(files: dict[str, ModelFile], pictures: list[tuple[str, Image, Image]]) -> list[Found]:
-    """Every picture through every model, in one run."""
+    """Run every model on every picture, in one run."""
     rng, found = np.random.default_rng(0), []
     bare = {name: Denoiser(file, 2) for name, file in files.items()}
     with Denoiser(files["int8"], 2, gate=True) as gated:
@@ -88,7 +88,7 @@ def measure(files: dict[str, ModelFile], pictures: list[tuple[str, Image, Image]
 
 
 def summary(found: dict[str, list[Found]], times: dict[str, float]) -> dict[str, float]:
-    """What is asked for, in figures; by set where the set matters."""
+    """The figures that have targets; by data set if they depend on it."""
     figures: dict[str, float] = {}
     for each, short in zip(SETS, ("native", "small"), strict=True):
         rows = found[each]
@@ -115,7 +115,7 @@ def iso_drops(found: dict[str, list[Found]]) -> dict[str, float]:
 
 
 def judge(name: str, figures: dict[str, float]) -> list[str]:
-    """What is not as it must be."""
+    """The targets that are missed."""
     if name not in ASKED:
         return []
     native, small, faster, gained = ASKED[name]["must"]
@@ -138,5 +138,5 @@ def judge(name: str, figures: dict[str, float]) -> list[str]:
 
 
 def mean(values: Any) -> float:
-    """Rounded to what a PSNR can bear."""
+    """Round to the digits that a PSNR justifies."""
     return round(float(np.mean([*values])), 2)

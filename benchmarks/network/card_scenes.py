@@ -35,11 +35,11 @@ class Worst:
 
 @dataclass
 class Scenes:
-    """What became of the generated scenes.
+    """The results on the generated scenes.
 
     Attributes:
-        worst: those that came out worst. dark: their worst dark flat patches. border: how much larger the error of a
-            frame's outermost two pixels is than that of the rest.
+        worst: the scenes with the worst results. dark: their worst dark flat patches. border: how much larger the error
+            of a frame's outermost two pixels is than that of the rest.
     """
 
     worst: list[Worst]

@@ -106,7 +106,7 @@ def card(
 
 
 def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: float) -> list[str]:
-    """What to know before trusting it, from the figures."""
+    """The limits of the model, from the figures."""
     rows = [row for each in SETS for row in found[each]]
     least = min(rows, key=lambda row: row.by_model["int8"])
     worse = [row for row in rows if row.by_model["int8"] < row.noisy]

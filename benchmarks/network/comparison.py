@@ -1,10 +1,10 @@
-"""Whether a comparison takes under a minute, and no more memory for more pairs: the command on generated pairs.
+"""Checks that a comparison takes under a minute, and no more memory for more pairs, with generated pairs.
 
     python -m benchmarks.network.comparison [--pairs 100] [--csv benchmarks/results/compare.csv]
 
 It runs `quietcam compare` on the two shipped 256x256 models, with layers, JSON and HTML, on a tenth of the pairs and on
-all of them, each in a process of its own. Two must hold (exit code 3 when one does not): all pairs within 60 seconds,
-and at most 32 MiB more memory at its peak than with a tenth.
+all of them, each in a separate process. Two limits must hold (exit code 3 if one does not): all pairs within 60
+seconds, and a memory peak at most 32 MiB above that with a tenth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the do-no-harm gate keeps and what it costs: every set with it off and on, as pictures and as a stream.
+"""Measures what the do-no-harm gate keeps and what it costs: every set without and with it, as pictures and streams.
 
     python -m benchmarks.network.harm [--data ../shared/data] [--model demo_256x256_int8] [--csv FILE]
 
@@ -93,7 +93,7 @@ def measure(model: ModelFile, off: Denoiser, on: Denoiser, noisy: Image | None, 
 
 
 def streamed(model: ModelFile, image: Image, frames: int) -> Image:
-    """What a stream shows after so many frames."""
+    """The output of a stream after this many frames."""
     with Denoiser(model, 1, gate=True, stream=True) as denoiser:
         for _ in range(frames):
             shown = denoiser.denoise(image)
@@ -112,7 +112,7 @@ def summary(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def judge(figures: Figures) -> list[str]:
-    """What did not hold."""
+    """The limits that did not hold."""
     missed = [
         f"clean sides of {name} keep 45 dB each"
         for name in ("sidd_native/valid", "generated scenes")

@@ -1,4 +1,4 @@
-"""What the do-no-harm gate does to streams: with and without noise, raw, MJPEG and H.264, moving and still.
+"""Measures the do-no-harm gate on streams: with and without noise, raw, MJPEG and H.264, moving and still.
 
     python -m benchmarks.network.harm_video [--data ../shared/data] [--model small_640x480_int8] [--before HARM.PY]
 
@@ -91,7 +91,7 @@ def main() -> int:
                     numbers = [f"{values[column]:.3f}" if column in values else "" for column in COLUMNS]
                     print(f"{name:28}{gain:5} {way:9}" + "".join(f"{number:>8}" for number in numbers), flush=True)
                     writer.writerow((*told, denoiser.model.name, name, gain, way, *numbers))
-                    file.flush()  # a run takes an hour, and what it found is not to be lost with its end
+                    file.flush()  # a run takes an hour; its results must not be lost if it is stopped
                     if not holds(values, gain):
                         missed.append(f"{name}, gain {gain}, {way}")
     print("did not hold: " + "; ".join(missed) if missed else "all holds")
@@ -134,7 +134,7 @@ def exposed(scenes: list[Image], gain: int) -> tuple[list[Image], list[Image]]:
 
 
 def sent(frames: list[Image], way: str) -> list[Image]:
-    """Frames as they come out of a codec."""
+    """Frames after a codec."""
     if way == "raw":
         return frames
     codec, quality = way.split()
@@ -164,7 +164,7 @@ def sent(frames: list[Image], way: str) -> list[Image]:
 
 
 def ffmpeg(words: list[str], data: bytes = b"", into: list[str] | None = None) -> bytes:
-    """What ffmpeg writes: raw RGB by default."""
+    """The output of ffmpeg: raw RGB by default."""
     into = into or ["-f", "rawvideo", "-pix_fmt", "rgb24"]
     return subprocess.run(
         ["ffmpeg", "-v", "error", *words, *into, "-"], input=data, capture_output=True, check=True

@@ -1,4 +1,4 @@
-"""Measures what the models that ship can and cannot do, and writes their cards.
+"""Measures the models that ship, and writes their model cards.
 
     python -m benchmarks.network.model_cards [NAME ...] [--data ../shared/data] [--peer nafnet_rgb_small.tflite]
 
@@ -9,7 +9,7 @@ alone") and without; white Gaussian noise of sigma 25 and 5 % salt and pepper on
 worst of 48 generated scenes that no model was trained on, and the worst of their dark plain areas, magnified. The
 scenes are the project's own.
 
-Exit code 3 when a model misses what is asked of it (``card_figures.ASKED``).
+Exit code 3 if a model misses its targets (``card_figures.ASKED``).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> int:
         name: {recipe: load_model(resolve_model(f"{name}_{SIDE}x{SIDE}_{recipe}")) for recipe in ("int8", "float32")}
         for name in names
     }
-    # All of them in turns: a ratio of two runs is worth little.
+    # All of them in turns, since a ratio of two separate runs is not reliable.
     timed = {f"{name} {recipe}": file for name in names for recipe, file in models[name].items()} | {"peer": peer}
     taken = measure_times(timed, {}, make_pair(1, SIDE)[0], 2, size=(SIDE, SIDE))
     pictures = {each: [*crops(options.data / each)] for each in SETS}

@@ -1,11 +1,11 @@
-"""What each mistake in representative data costs, in dB, measured by converting the shipped demo network with it.
+"""Measures the cost in dB of each mistake in representative data, by converting the shipped demo network with it.
 
     python -m benchmarks.network.representative_mistakes [--frames 32] [--pictures 16] [--calibrate DIR] [--data DIR]
 
-Each twice: calibrated as TensorFlow's converter does it (least and greatest value), and with quietcam's ranges (a small
-tail is cut off, both ends stay at [0, 1]). The checks that would refuse some of these sets are left out. The figure is
-the mean PSNR over held-out pairs. ``drop`` is the loss to the float network. ``linter`` is what
-``quietcam.representative.lint`` finds. Pairs are generated unless --calibrate and --data name others. Writes
+Each is measured twice: calibrated like TensorFlow's converter (least and greatest value), and with quietcam's ranges (a
+small tail is cut off, input and output stay at [0, 1]). The checks that would refuse some of these sets are skipped. The
+figure is the mean PSNR over held-out pairs. ``drop`` is the loss to the float network. ``linter`` is the finding of
+``quietcam.representative.lint``. Pairs are generated unless --calibrate and --data name others. Writes
 representative_mistakes.csv.
 """
 
@@ -47,14 +47,14 @@ BOUNDS = {
     "clean only": (1.0, 8.0, "clean"),
     "random": (-0.1, 0.2, "random"),
 }
-"""Of the six mistakes that are made most: least and greatest cost in dB of the worse way to calibrate, beyond what a
-right set costs, and the linter's finding. A test holds these."""
+"""For the six most frequent mistakes: least and greatest cost in dB with the worse way to calibrate, beyond the cost of
+a correct set, and the linter's finding. A test checks these."""
 
 Floats = NDArray[np.float32]
 
 
 def sets(source: Path | None, frames: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Representative data ``(N, 256, 256, 3)`` as somebody might hand it in: right, and wrong in one way each."""
+    """Representative data ``(N, 256, 256, 3)`` as users might give it: correct, and with one mistake each."""
     made = read_pairs(source, frames, CALIBRATION_SEED, BAND)
     noisy, clean = np.stack([pair[0] for pair in made]), np.stack([pair[1] for pair in made])
     rng = np.random.default_rng(0)
@@ -139,7 +139,7 @@ def measure(
         for mistake, array in everything:
             found = lint(array)
             severity = found[0].severity if found else ""
-            # uint8 is what a loader divides by 255; floats go in as they are.
+            # A loader divides uint8 by 255; floats are used unchanged.
             fed = np.asarray(array / np.float32(255) if array.dtype == np.uint8 else array, np.float32)
             for name, convert in (("tensorflow", by_tensorflow), ("quietcam", by_quietcam)):
                 ratio, scale, zero = judge(convert(content, fed), pairs)

@@ -1,16 +1,16 @@
-"""Whether the input pipeline is fast enough: packed patches against a bare copy and a training step, in one run.
+"""Checks that the input pipeline is fast enough: packed patches against a bare copy and a training step, in one run.
 
     python -m benchmarks.training.input_pipeline [--seconds 20] [--csv benchmarks/results/input_pipeline.csv]
 
-It packs generated pictures into shards, then takes turns, so that a machine that slows down slows all of them:
+It packs generated pictures into shards, then measures these in turns, so that a slow phase of the machine affects all:
 
 - copy: a bare loop that copies the crops of that stream from the mapped shards into a preallocated uint8 batch;
 - gather: the stream of uint8 batches before augmentation;
 - pipeline: the whole stream, shuffled, cropped, mirrored and turned, float32;
 - step: one training step (forward, backward, Adam) of a 0.4-GMAC network on a batch that is in memory.
 
-All with batches of 32 at 128x128 out of packed patches of 256x256. Figures are medians over the turns. Two must hold
-(exit code 3 when one does not): pipeline at least 5 times step, gather at least half of copy.
+All use batches of 32 at 128x128 from packed patches of 256x256. Figures are medians over the turns. Two limits must
+hold (exit code 3 if one does not): pipeline at least 5 times step, gather at least half of copy.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def measure(shards: ShardSet, seconds: float) -> dict[str, float]:
 
 
 def counted(one: Callable[[], object]) -> Callable[[float], float]:
-    """Patches per second of calling ``one`` for so many seconds, a batch each."""
+    """Patches per second if ``one`` is called for this many seconds, a batch each time."""
 
     def run(seconds: float) -> float:
         batches, start = 0, time.perf_counter()
@@ -119,7 +119,7 @@ def counted(one: Callable[[], object]) -> Callable[[float], float]:
 
 
 def copier(source: ShardSource) -> Callable[[float], float]:
-    """The bare loop, over the crops that the stream takes, in its order; where they lie is looked up beforehand."""
+    """The bare loop over the crops of the stream, in its order; their positions are looked up beforehand."""
     from train.patches.dataset import Batches
 
     batches = Batches(source, PATCH, BATCH, seed=0, augment=False)
@@ -145,7 +145,7 @@ def stream(batches: object) -> Callable[[float], float]:
 
 
 def stepper() -> Callable[[float], float]:
-    """One training step after another, as the trainer takes them, on one batch."""
+    """One training step after another, as in the trainer, on one batch."""
     import tensorflow as tf
     import tf_keras as keras
 

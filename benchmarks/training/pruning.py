@@ -1,4 +1,4 @@
-"""What pruning and quantization-aware training cost and save: size, arithmetic, milliseconds, dB of each run as int8.
+"""Measures what pruning and quantization-aware training cost and save: size, GMACs, milliseconds, dB of runs as int8.
 
     python -m benchmarks.training.pruning RUN [RUN ...] --representative rep.npz [--data DIR ...] [--csv …/pruning.csv]
 
@@ -6,8 +6,8 @@ Each run is converted to int8 at 256x256 and 640x480 (by its own ranges after `t
 set: PTQ), and to its float twin. Bare `invoke` of all models is timed in turns in one process, on one thread, so that
 the columns can be compared with each other, but not with other runs. PSNR is the mean over each --data set's pairs.
 
-The first RUN is what the others are compared with. Exit code 3 when a run of the same GMACs as the first is faster or
-slower than it by more than a tenth: the docs say that zeros alone do not change the time.
+The other runs are compared with the first RUN. Exit code 3 if a run of the same GMACs as the first is faster or slower
+than it by more than a tenth: the docs say that zeros alone do not change the time.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def main() -> int:
     parser.add_argument("--csv", type=Path, default=RESULTS / "pruning.csv")
     options = parser.parse_args()
     if len({each.name for each in options.runs}) < len(options.runs):
-        parser.error(
-            f"runs are told apart by their folders' names, and two are alike: {', '.join(map(str, options.runs))}"
-        )
+        parser.error(f"runs must have different folder names. Received: {', '.join(map(str, options.runs))}")
     with tempfile.TemporaryDirectory() as folder:
         models = {each.name: converted(each, options.representative, Path(folder)) for each in options.runs}
         times: dict[str, dict[str, float]] = {}

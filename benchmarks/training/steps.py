@@ -1,9 +1,9 @@
-"""How fast a training step is in float32 and in bfloat16, with and without XLA, for each config's network.
+"""Times a training step in float32 and in bfloat16, with and without XLA, for each config's network.
 
     python -m benchmarks.training.steps [CONFIG ...] [--csv benchmarks/results/steps.csv]
 
 Medians of whole steps of the config's batch (default configs: nano, small, base), in turns in one process, so that the
-columns can be compared with each other, but not with other runs. Exit code 3 when the choice of ``auto`` is slower than
+columns can be compared with each other, but not with other runs. Exit code 3 if the choice of ``auto`` is slower than
 another one by more than a fifth.
 """
 

@@ -1,4 +1,4 @@
-"""What a path leads to, without errors where this user has no permission: ``pathlib`` raises there."""
+"""Kinds of paths, without errors if this user has no permission, unlike ``pathlib``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def is_dir(path: Path) -> bool:
 
 
 def lack(path: Path) -> str:
-    """Why ``path`` is no file, for an error."""
+    """Why ``path`` is not a file, for error messages."""
     return "a folder" if is_dir(path) else "no file" if exists(path) else "which does not exist"
 
 
 def may_look(path: Path) -> bool:
-    """Whether this user may find out what the path leads to."""
+    """Whether this user may find out what kind of path it is."""
     try:
         path.stat()
     except PermissionError:

@@ -1,8 +1,8 @@
 """Cameras of every kind: phones, Raspberry Pi cameras, machine cameras, and phones at night.
 
-``random_camera`` of ``quietcam.sensor.noise`` draws one of SIDD's phones. Networks that saw only these leave fine
-white grain on other cameras' pictures, and coarse grain where a frame was enlarged. So here every kind is drawn,
-and what happens to frames after the sensor. ``KIND_SHARES`` and ``draw_postprocessing`` state the distributions.
+``random_camera`` of ``quietcam.sensor.noise`` draws phones like SIDD's. Networks that were trained only on these leave
+fine white grain on other cameras' pictures, and coarse grain on enlarged frames. So this module draws every kind of
+camera, and the processing after the sensor. ``KIND_SHARES`` and ``draw_postprocessing`` give the distributions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KIND_SHARES = {"phone": 0.35, "pi": 0.25, "machine": 0.25, "night": 0.15}
 """Shares of the kinds of cameras."""
 
 NIGHT_LEVELS = Levels(math.log(1.5e-2), 0.7, 4e-3, 9e-2, -1.193, 1.534, 0.504)
-"""Beyond SIDD's: its noisiest phone has a shot noise of 0.022. Read noise follows it as in SIDD."""
+"""Beyond SIDD's levels, whose noisiest phone has a shot noise of 0.022. Read noise depends on it as in SIDD."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class DrawnCamera:
     Attributes:
         kind: a key of ``KIND_SHARES``.
         noise, isp, traits: as of a ``SensorCamera``.
-        tint: factors of the scene's red, green and blue light, 0 to 1: a dim scene, or a color cast that no white
-            balance removes.
+        tint: factors of the scene's red, green and blue light, 0 to 1: a dim scene, or a color cast that white
+            balance does not remove.
         gray: whether the sensor is monochrome; its frames have three equal channels.
         postprocessing: what happens to frames after the pipeline.
     """
@@ -58,7 +58,7 @@ class DrawnCamera:
     gray: bool = False
 
     def see(self, scene: Image) -> Image:
-        """A scene, uint8 ``(H, W, C)``, in this light, at the sensor's size and in the colors that it tells apart."""
+        """A scene, uint8 ``(H, W, C)``, in this light, at the sensor's size, and gray if the sensor is monochrome."""
         seen = self.postprocessing.before(_lit(scene, self.tint))
         return to_gray(seen) if self.gray else seen
 
@@ -81,7 +81,7 @@ def photograph_any_camera(scene: Image, seed: int) -> tuple[Image, Image]:
 
 
 def camera_of(seed: int) -> DrawnCamera:
-    """The camera that ``photograph_any_camera`` takes for that seed."""
+    """The camera that ``photograph_any_camera`` uses for this seed."""
     return draw_camera(np.random.Generator(np.random.PCG64([seed, 6])))
 
 
@@ -104,8 +104,8 @@ def draw_camera(rng: np.random.Generator) -> DrawnCamera:
 def draw_postprocessing(rng: np.random.Generator) -> Postprocessing:
     """Draw what happens to frames after the pipeline: nothing in half of all cases.
 
-    In the other half, each of these is drawn on its own: three in ten are shrunk, by 1.2 to 3; three in ten enlarged,
-    by 1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten were smoothed a little;
+    In the other half, each of these is drawn independently: three in ten are shrunk, by 1.2 to 3; three in ten are
+    enlarged, by 1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten are smoothed slightly;
     three in ten are sharpened by up to 1; half are compressed, two thirds of them as JPEG of quality 50 to 96, the
     others as video of quality 35 to 90.
     """

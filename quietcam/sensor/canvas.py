@@ -15,11 +15,11 @@ Plane = NDArray[np.float32]
 
 
 class Canvas:
-    """A picture while it is painted.
+    """A picture that is being painted.
 
     Args:
         vivid: spread of the colors' chroma.
-        texture: how deep textures cut, 0 to 1.
+        texture: contrast of textures, 0 to 1.
         roughness: how fast the amplitude of 1/f noise falls with frequency.
 
     Attributes:
@@ -77,14 +77,14 @@ class Canvas:
         spot += paint
 
     def _color(self) -> Plane:
-        """A color near one of the palette, brighter or darker."""
+        """A color near one of the palette's, brighter or darker."""
         rng = self._rng
         near = self._palette[int(rng.integers(len(self._palette)))]
         color: Plane = np.minimum(near * np.float32(math.exp(rng.normal(0.0, 0.5))), np.float32(0.95))
         return color
 
     def _texture(self, u: Plane, v: Plane, radius: float) -> Plane:
-        """Factors for the leaf's color: a soft gradient, and on some leaves 1/f noise or stripes."""
+        """Factors for a leaf's color: a soft gradient, and on some leaves 1/f noise or stripes."""
         rng = self._rng
         kind, depth, tilt, bend, pitch, gloss = rng.random(6).tolist()
         shade: Plane = 1 + np.float32(0.5 * (tilt - 0.5)) * u
@@ -108,7 +108,7 @@ class Canvas:
         return shade
 
     def text(self) -> None:
-        """A few lines of glyphs, upright or sideways, on paper of their own or on what is there."""
+        """Paint a few lines of glyphs, upright or sideways, on a sheet of paper or directly on the picture."""
         rng = self._rng
         height, width = self.pixels.shape[:2]
         scale = int(rng.integers(1, max(2, min(7, height // 12, width // 40))))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 __all__ = ["GLYPHS", "word"]
 
-# Seven rows of five pixels, each row one number of two hexadecimal digits, its highest bit on the left.
+# Seven rows of five pixels; each row is a number of two hexadecimal digits, with the highest bit on the left.
 _ROWS = {
     "A": "0e11111f111111",
     "B": "1e11111e11111e",
@@ -52,7 +52,7 @@ GLYPHS = "".join(_ROWS)
 
 
 def word(letters: str) -> NDArray[np.float32]:
-    """``letters``, all of ``GLYPHS``, on one line: float32 ``(7, 6 * n - 1)``, 1 is ink, gaps one wide."""
+    """Draw ``letters``, all of ``GLYPHS``, on one line: float32 ``(7, 6 * n - 1)``; ink is 1, gaps are one pixel."""
     rows = np.array([[int(_ROWS[letter][2 * y : 2 * y + 2], 16) for letter in letters] for y in range(7)], np.uint8)
     bits = np.unpackbits(rows[..., np.newaxis], axis=2)[..., 3:]
     return np.pad(bits, ((0, 0), (0, 0), (0, 1))).reshape(7, -1)[:, :-1].astype(np.float32)

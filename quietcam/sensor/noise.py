@@ -73,7 +73,7 @@ class SensorNoise:
 
     @property
     def shadows(self) -> float:
-        """Standard deviation of the noise at 2 % of the range."""
+        """Standard deviation of the noise at a signal of 2 % of the range."""
         return math.sqrt(self.read + 0.02 * self.shot)
 
     def scaled(self, factor: float) -> SensorNoise:
@@ -118,7 +118,7 @@ _CUT = (_STEPS, np.array([_cut(t) for t in _STEPS[:-1]] + [0.0]))
 
 
 class SensorCamera:
-    """One sensor and its pipeline. It is fast where the same scene is exposed again and again.
+    """One sensor and its pipeline. It is fast if the same scene is exposed repeatedly.
 
     Its traits, none by default, change only the noisy frames: the clean ones have no hot pixels, steps or JPEG.
 
@@ -155,7 +155,7 @@ class SensorCamera:
 
         Args:
             averaged: False gives the picture that the camera would deliver without noise, True the mean of an infinite
-                burst in raw. They differ where noise is clipped: the mean has lifted shadows.
+                burst in raw. They differ if noise is clipped: the mean has lifted shadows.
         """
         raw = self.look(scene)
         return develop(self.noise.average(raw) if averaged else raw, self.isp, scene.shape[2])
@@ -164,8 +164,8 @@ class SensorCamera:
         """One noisy frame of ``scene``: uint8, of its shape. A new exposure at every call.
 
         Args:
-            lamps: factors of the light on each row, ``(H, 1)``. Defaults to a wave that is drawn where ``traits`` has
-                flickering lamps.
+            lamps: factors of the light on each row, ``(H, 1)``. By default a wave is drawn if ``traits`` has flickering
+                lamps.
         """
         traits = self.traits
         signal = traits.fixed(traits.leak(self.look(scene)))
@@ -181,16 +181,16 @@ class SensorCamera:
 
 
 def noisy_frame(scene: Image, noise: SensorNoise, isp: Isp, rng: np.random.Generator) -> Image:
-    """One noisy frame of a clean ``scene``. For many frames of one scene keep a ``SensorCamera``."""
+    """One noisy frame of a clean ``scene``. For many frames of one scene, use one ``SensorCamera``."""
     return SensorCamera(noise, isp).expose(scene, rng)
 
 
 def sensor_pair(
     scene: Image, noise: SensorNoise, isp: Isp, rng: np.random.Generator, *, averaged: bool = False
 ) -> tuple[Image, Image]:
-    """A ``scene`` through a camera twice: ``(noisy, clean)``, uint8 of the scene's shape.
+    """Photograph a ``scene`` with and without noise: ``(noisy, clean)``, uint8 of the scene's shape.
 
-    The clean side goes the same way without noise, so it has the softness of a real ground truth; for
+    The clean side passes the same pipeline without noise, so it has the softness of a real ground truth; for
     ``averaged`` see ``SensorCamera.clean``. Noise of 0 gives two equal pictures.
     """
     camera = SensorCamera(noise, isp)
@@ -267,15 +267,15 @@ def sensor(name: str, gain: float = 1.0) -> SensorNoise:
 
 
 def random_isp(rng: np.random.Generator) -> Isp:
-    """A pipeline as phones and small cameras have them. Deterministic by the state of ``rng``.
+    """Draw a pipeline like those of phones and small cameras. Deterministic by the state of ``rng``.
 
-    White balance runs from daylight to lamp light. Color matrices, gains and the demosaic's detail lie around those
-    that were fitted to the noise of SIDD's five phones (training pictures only): of what red loses most goes to green,
-    and it may gain from blue; green may gain from red and from blue; blue loses to green. One camera in twelve has the
-    bilinear demosaic, whose colors share no noise: no picture of SIDD looks like that.
+    White balance ranges from daylight to lamp light. Color matrices, gains and the demosaic's detail are near those
+    that were fitted to the noise of SIDD's five phones (training pictures only): most of the loss of red goes to green,
+    and red may gain from blue; green may gain from red and from blue; blue loses to green. One camera in twelve has the
+    bilinear demosaic, whose colors share no noise; no picture of SIDD looks like that.
     """
     warmth = rng.random()  # 0 daylight: much red gain, 1 lamp light: much blue gain
-    red = (rng.uniform(0.25, 0.95), rng.uniform(-0.5, 0.3) - 0.1 * warmth)  # what red loses of green and of blue
+    red = (rng.uniform(0.25, 0.95), rng.uniform(-0.5, 0.3) - 0.1 * warmth)  # red's loss to green and to blue
     green = (rng.uniform(0.0, 0.2), rng.uniform(-0.3, 0.4))
     blue = (rng.uniform(-0.15, 0.1), rng.uniform(0.25, 0.85))
     matrix: Matrix = (

@@ -1,4 +1,4 @@
-"""What happens to a frame after the sensor's pipeline: it is smoothed, scaled, sharpened and compressed."""
+"""Processing of a frame after the sensor's pipeline: smoothing, scaling, sharpening and compression."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CODECS = ("jpeg", "vp8")
 class Postprocessing:
     """The steps after the pipeline. All are off by default.
 
-    In this order: the camera's own denoiser smooths (the noisy side alone), the frame is scaled and sharpened (both
-    sides alike: a clean frame has the same softness and the same halos), and it is compressed (the noisy side alone).
+    In this order: the camera's own denoiser smooths (only the noisy side), the frame is scaled and sharpened (both
+    sides: a clean frame has the same softness and the same halos), and it is compressed (only the noisy side).
 
     Attributes:
         scale: pixels of the sensor for one pixel of the frame. Above 1 the frame is shrunk by area, which leaves fine,
             white grain; below 1 it is enlarged, as digital zoom and viewers do, which leaves coarse grain.
-        chroma: sigma, in pixels of the sensor, of a blur of the colors alone: what the denoisers of most cameras do
+        chroma: sigma, in pixels of the sensor, of a blur of the colors alone, as the denoisers of most cameras do
             first.
         smooth: strength of a bilateral filter: the sigma of its range, in steps of 255.
         sharpen: strength of an unsharp mask with a sigma of one pixel.
@@ -85,7 +85,7 @@ class Postprocessing:
 
 
 def _resized(image: Image, height: int, width: int) -> Image:
-    """Shrunk by area, enlarged by cubic convolution."""
+    """Shrink by area, or enlarge by cubic convolution."""
     if image.shape[:2] == (height, width):
         return image
     import cv2

@@ -1,4 +1,4 @@
-"""Generated clean scenes (dead leaves, text, specks of light), and noisy pairs made of them."""
+"""Generates clean scenes (dead leaves, text, specks of light), and makes noisy pairs from them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Plane = NDArray[np.float32]
 
 _MOST_LEAVES = 4000  # a full frame has larger leaves rather than more
 _FILL = 0.6  # the area of a leaf by that of a disc of its radius, on average
-_NEAR = 0.1  # dB to which a pair meets what was drawn from its band
+_NEAR = 0.1  # dB within which a pair meets the PSNR drawn from its band
 _TRIES = 30
-_MOST_PSNR = 80.0  # dB: what equal pictures count as, whose true value is infinite
+_MOST_PSNR = 80.0  # dB: value used for equal pictures, whose PSNR is infinite
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB
 
 
 def generate_scene(height: int, width: int, seed: int, channels: int = 3) -> Image:
     """A clean scene: uint8 ``(height, width, channels)``, sRGB or gray, the same for the same arguments.
 
-    Leaves lie on top of each other, the density of their radii falling with the third power: the law that
-    gives natural pictures their statistics (Lee, Mumford and Huang, "Occlusion models for natural images",
-    IJCV 2001). All is done in linear light, blurred as by a lens, and shown with the sRGB curve. One scene in
-    three is dark, one in six nearly flat; in two of five the ground is out of focus.
+    Leaves cover each other, and the density of their radii falls with the third power, which gives the statistics
+    of natural pictures (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV 2001). The scene is
+    painted in linear light, blurred as by a lens, and converted with the sRGB curve. One scene in three is dark,
+    one in six nearly flat; in two of five the ground is out of focus.
 
     Raises:
         UsageError: a side below 16, a negative seed, or channels other than 1 or 3.
@@ -42,9 +42,9 @@ def generate_scene(height: int, width: int, seed: int, channels: int = 3) -> Ima
     if min(height, width) < 16:
         raise UsageError(f"A scene must be at least 16 pixels on each side. Received: {height}x{width}.")
     if channels not in (1, 3):
-        raise UsageError(f"A scene has 3 channels, or 1. Received: {channels}.")
+        raise UsageError(f"A scene must have 3 channels or 1. Received: {channels}.")
     if seed < 0:
-        raise UsageError(f"A seed is a whole number of at least 0. Received: {seed}.")
+        raise UsageError(f"A seed must be a whole number of at least 0. Received: {seed}.")
     rng = np.random.Generator(np.random.PCG64(seed))
     style = _Style.draw(rng, height, width)
     canvas = Canvas(height, width, rng, vivid=style.vivid, texture=style.texture, roughness=style.roughness)
@@ -78,20 +78,20 @@ def make_pair(
 ) -> tuple[Image, Image]:
     """One generated scene through one random camera: ``(noisy, clean)``, uint8 ``(size, size, channels)``.
 
-    The same arguments give the same pair; another ``band`` or other ``levels`` leave scene and pipeline be.
-    The clean side is by default what a long burst averages to, as the ground truths of SIDD are: noise that
-    is clipped at black lifts its shadows.
+    The same arguments give the same pair; another ``band`` or other ``levels`` do not change scene and pipeline.
+    By default, the clean side is the average of a long burst, like the ground truths of SIDD: noise that is clipped
+    at black lifts its shadows.
 
     Args:
         levels: how noisy cameras are; or the noise of one sensor.
-        traits: of the camera. Defaults to some that are drawn: a few cameras bin, have hot pixels, write JPEG. Where
-            these alone keep the pair out of the band, the camera goes without.
+        traits: of the camera. By default they are drawn: a few cameras bin, have hot pixels, write JPEG. If these alone
+            keep the pair out of the band, the camera has none.
         averaged: False for a clean side without any noise, whose shadows are darker.
         band: lowest and highest PSNR of noisy against clean, dB. The camera's noise is scaled, shot and read
             alike, until the pair reaches a value drawn evenly from the band.
 
     Raises:
-        UsageError: the band is no band; or as in ``generate_scene``.
+        UsageError: ``band`` is not valid; or as in ``generate_scene``.
         DataError: no noise brings this scene into the band.
     """
     scene = generate_scene(size, size, seed, channels)
@@ -107,10 +107,10 @@ def photograph(
     averaged: bool = True,
     band: tuple[float, float] | None = None,
 ) -> tuple[Image, Image]:
-    """A clean ``scene`` through one random camera: ``(noisy, clean)``, uint8 of its shape; as ``make_pair``."""
+    """Photograph a clean ``scene`` with one random camera: ``(noisy, clean)``, uint8 of its shape; as ``make_pair``."""
     if band is not None and not 5.0 <= band[0] < band[0] + 3 * _NEAR <= band[1] <= 50.0:
-        raise UsageError(f"A band is two rising PSNRs between 5 and 50 dB. Received: {band[0]} to {band[1]}.")
-    # Streams of their own: how often the scene drew must not set the camera, nor the camera the grain.
+        raise UsageError(f"A band must be two rising PSNRs between 5 and 50 dB. Received: {band[0]} to {band[1]}.")
+    # Separate random streams: the scene's draws must not affect the camera, nor the camera's draws the grain.
     rng = np.random.Generator(np.random.PCG64([seed, 1]))
     isp = random_isp(rng)
     noise = levels.draw(rng) if isinstance(levels, Levels) else levels
@@ -130,7 +130,7 @@ def photograph(
         reached = min(psnr(noisy, clean), _MOST_PSNR)
         if abs(reached - wanted) <= _NEAR:
             return noisy, clean
-        # A dB of variance costs a dB where nothing clips, and less where much does: a bounded secant.
+        # A dB of variance costs a dB if nothing clips, and less if much clips: a bounded secant.
         if last is not None:
             slope = float(np.clip((reached - last[1]) / (decibels - last[0]), -1.5, -0.2))
         last = (decibels, reached)
@@ -145,15 +145,15 @@ def photograph(
 
 @dataclass(frozen=True)
 class _Style:
-    """What is drawn once per scene."""
+    """The values that are drawn once per scene."""
 
     smallest: float  # radius of a leaf, pixels
     largest: float
-    cover: float  # the area of the leaves above the ground, by that of the scene
+    cover: float  # the area of the leaves above the ground, divided by that of the scene
     exposure: float
     lamp: tuple[float, float, float]  # the light's color and strength
     vivid: float  # spread of the leaves' chroma
-    texture: float  # how deep textures cut, 0 to 1
+    texture: float  # contrast of textures, 0 to 1
     roughness: float  # fall of the amplitude of 1/f noise with frequency
     words: int
     specks: int
@@ -196,7 +196,7 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _draw_radii(rng: np.random.Generator, small: float, large: float, area: float) -> NDArray[np.float64]:
-    """Of leaves that fill ``area`` together, their density r^-3 between two limits (by inversion)."""
+    """Radii of leaves that fill ``area`` together, with a density of r^-3 between two limits (by inversion)."""
     mean_area = _FILL * 2.0 * math.pi * math.log(large / small) / (small**-2 - large**-2)
     count = math.ceil(area / mean_area)
     if count > _MOST_LEAVES:

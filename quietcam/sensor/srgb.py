@@ -1,4 +1,4 @@
-"""The sRGB curve (IEC 61966-2-1) between linear light and the values that are shown, both 0 to 1."""
+"""The sRGB curve (IEC 61966-2-1), between linear light and shown values, both 0 to 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cameras add to shot and read noise: binning, row and column noise, hot pixels, flicker, few bits, JPEG."""
+"""Traits of cameras besides shot and read noise: binning, row and column noise, hot pixels, flicker, few bits, JPEG."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Raw = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Traits:
-    """What one camera adds to its frames. All is off by default.
+    """The traits of one camera. All are off by default.
 
     Attributes:
-        binning: 1, or 2 where the sensor averages 2x2 sites of one color into one.
+        binning: 1, or 2 if the sensor averages 2x2 sites of one color into one.
         row: standard deviation of the row noise, which changes in every frame; 1 is the sensor's range.
         hot: the share of hot pixels, 0 to 1. Their places and strengths belong to the camera.
-        bits: of the converter, 8 to 16, or None for no steps.
+        bits: bits of the analog-to-digital converter, 8 to 16, or None for no steps.
         jpeg: the quality of the JPEG that the camera delivers, 1 to 100, or None for no JPEG.
         serial: a number of the camera; each has its own hot pixels, columns and sensitivities.
         column: standard deviation of the column noise, the same in every frame; 1 is the sensor's range.
@@ -80,7 +80,7 @@ class Traits:
         return np.asarray(seen, np.float32)
 
     def light(self, height: int, rng: np.random.Generator) -> Raw:
-        """Factors of the light on each row of one frame, ``(height, 1)``: a wave around 1, 24 to 600 rows long."""
+        """Factors of the light on each row of one frame, ``(height, 1)``: a wave around 1, of 24 to 600 rows a period."""
         return self.wave(height, *self.draw_wave(rng))
 
     def draw_wave(self, rng: np.random.Generator) -> tuple[float, float]:
@@ -88,7 +88,7 @@ class Traits:
         return math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
 
     def wave(self, height: int, period: float, phase: float) -> Raw:
-        """As ``light``, for a wave of that period in rows and phase in radians."""
+        """As ``light``, for a wave of this period in rows and this phase in radians."""
         wave = 1.0 + self.lamps * np.sin(2.0 * math.pi / period * np.arange(height) + phase)
         return np.asarray(wave, np.float32)[:, np.newaxis]
 

@@ -1,4 +1,4 @@
-"""The one parser of ``KEY=VALUE,KEY=VALUE``: cameras, spools, generated scenes and splits take their options so."""
+"""The parser of ``KEY=VALUE,KEY=VALUE``, for the options of cameras, spools, generated scenes and splits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SHOWN = 200  # characters of an option in a message
 
 @dataclass(frozen=True)
 class Key:
-    """What one key takes.
+    """The values that one key takes.
 
     Attributes:
-        read: turns the text behind ``=`` into the value; raises ValueError where it does not fit.
-        means: what the value is, for people: the message says "The camera's fps is MEANS."
+        read: converts the text after ``=`` to the value; raises ValueError if it is not valid.
+        means: description of the value in messages: "The camera's fps is MEANS."
     """
 
     read: Callable[[str], Any]
@@ -51,7 +51,7 @@ def choice_key(*words: str) -> Key:
 
 
 def path_key(means: str) -> Key:
-    """A path; not an empty one, which would be the present folder."""
+    """A path; an empty one, which would be the working folder, is refused."""
 
     def read(text: str) -> Path:
         if not text:
@@ -62,13 +62,13 @@ def path_key(means: str) -> Key:
 
 
 def parse_key_values(text: str, keys: Mapping[str, Key], whose: str, example: str) -> dict[str, Any]:
-    """The values that ``text`` gives, by key. Spaces around keys and values, and empty parts, do not count.
+    """Parse ``text`` to values by key. Spaces around keys and values, and empty parts, are ignored.
 
     Args:
         text: ``KEY=VALUE,KEY=VALUE``; may be empty.
-        keys: the keys that there are.
-        whose: whose options they are, as the subject of a sentence: ``The synthetic camera``.
-        example: how a user writes them, for the remedy.
+        keys: the known keys.
+        whose: owner of the options, as the subject of a sentence: ``The synthetic camera``.
+        example: an example for the remedy.
 
     Raises:
         UsageError: a key that is unknown or given twice, or a value that does not fit its key.

@@ -35,7 +35,7 @@ _SHOWN = 60  # most characters of a value in a message
 
 
 class OutOfBounds(typer.BadParameter):
-    """A value that is no number, or outside the bounds of its option."""
+    """A value that is not a number, or outside the bounds of its option."""
 
     def __init__(self, rule: str, nearest: str, value: object) -> None:
         text = printable(str(value))

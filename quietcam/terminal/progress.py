@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """What long work reports its progress to."""
+    """The interface to which long work reports its progress."""
 
     def advance(self, steps: float = 1, note: str = "") -> None:
         """``steps`` more are done; ``note`` is shown after the bar."""

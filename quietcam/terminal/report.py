@@ -1,4 +1,4 @@
-"""Where a report goes: a table on the terminal, JSON in a file or on the standard output."""
+"""Writes reports: tables to the terminal, JSON to a file or to the standard output."""
 
 from __future__ import annotations
 
