@@ -3,8 +3,8 @@
     python -m benchmarks.network.representative_mistakes [--frames 32] [--pictures 16] [--calibrate DIR] [--data DIR]
 
 Each is measured twice: calibrated like TensorFlow's converter (least and greatest value), and with quietcam's ranges (a
-small tail is cut off, input and output stay at [0, 1]). The checks that would refuse some of these sets are skipped. The
-figure is the mean PSNR over held-out pairs. ``drop`` is the loss to the float network. ``linter`` is the finding of
+small tail is cut off, input and output stay at [0, 1]). The checks that would refuse some of these sets are skipped.
+The figure is the mean PSNR over held-out pairs. ``drop`` is the loss to the float network. ``linter`` is the finding of
 ``quietcam.representative.lint``. Pairs are generated unless --calibrate and --data name others. Writes
 representative_mistakes.csv.
 """

@@ -105,9 +105,9 @@ def draw_postprocessing(rng: np.random.Generator) -> Postprocessing:
     """Draw what happens to frames after the pipeline: nothing in half of all cases.
 
     In the other half, each of these is drawn independently: three in ten are shrunk, by 1.2 to 3; three in ten are
-    enlarged, by 1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten are smoothed slightly;
-    three in ten are sharpened by up to 1; half are compressed, two thirds of them as JPEG of quality 50 to 96, the
-    others as video of quality 35 to 90.
+    enlarged, by 1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten are
+    smoothed slightly; three in ten are sharpened by up to 1; half are compressed, two thirds of them as JPEG of quality
+    50 to 96, the others as video of quality 35 to 90.
     """
     if rng.random() < 0.5:
         return Postprocessing()

@@ -135,7 +135,7 @@ def photograph(
             slope = float(np.clip((reached - last[1]) / (decibels - last[0]), -1.5, -0.2))
         last = (decibels, reached)
         decibels += (wanted - reached) / slope
-    if drawn:  # what JPEG, hot pixels or few bits do to a picture may lie above the band whatever the noise
+    if drawn:  # with JPEG, hot pixels or few bits, the band may be out of reach at any noise level
         return photograph(scene, seed, levels=levels, traits=Traits(), averaged=averaged, band=band)
     raise DataError(
         f"Noise alone must bring a scene into its band of PSNR. Received: seed {seed}, band {band} dB. "

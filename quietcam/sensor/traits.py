@@ -80,7 +80,7 @@ class Traits:
         return np.asarray(seen, np.float32)
 
     def light(self, height: int, rng: np.random.Generator) -> Raw:
-        """Factors of the light on each row of one frame, ``(height, 1)``: a wave around 1, of 24 to 600 rows a period."""
+        """Factors of the light on each row of one frame, ``(height, 1)``: a wave around 1 of 24 to 600 rows."""
         return self.wave(height, *self.draw_wave(rng))
 
     def draw_wave(self, rng: np.random.Generator) -> tuple[float, float]:

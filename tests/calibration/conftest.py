@@ -10,7 +10,7 @@ from quietcam.data.pictures.files import write_picture
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Six pairs of two scenes, 64x96; brightness rises from left to right, so a box's place tells its rank."""
+    """Six pairs of two scenes, 64x96; brightness rises from left to right, so a box's position gives its rank."""
     folder = tmp_path / "pairs"
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 255, 96)[None, :, None]

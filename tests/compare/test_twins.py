@@ -47,7 +47,7 @@ def other_files(representative, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bare(other_files):
-    """Its int8 model without manifest: nothing tells what it was made of."""
+    """Its int8 model without a manifest: nothing records what it was made from."""
     path = other_files["int8"].with_name("bare.tflite")
     path.write_bytes(strip_manifest(other_files["int8"].read_bytes()))
     return path

@@ -1,4 +1,4 @@
-"""Conversion: what comes out, that it is the same twice, and what is refused."""
+"""Conversion: its results, that they are reproducible, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``evaluation.json``: what is written comes back, files without a version are read, damaged and later ones refused."""
+"""``evaluation.json``: written files read back the same; versionless files are read, damaged and later ones refused."""
 
 import json
 from dataclasses import replace

@@ -104,7 +104,7 @@ def test_divergence_goes_back_and_ends_when_that_does_not_help(crops, tiny, capl
 
 
 def test_one_bad_step_is_undone(crops, tiny, monkeypatch, caplog):
-    """The weights become NaN once, after a validation: training goes on from there and ends with numbers."""
+    """The weights become NaN once, after a validation: training continues from there and ends with numbers."""
     loop = Loop("train", build(tiny), Budget(32, 5), 1e-3)
     losses, real = iter(range(10**6)), trainer.Loop._step_function
 

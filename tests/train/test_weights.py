@@ -1,4 +1,4 @@
-"""Weights to begin with: those of a run or of a float32 model; what the new run tells of them, and what it refuses."""
+"""Starting weights: those of a run or of a float32 model; what the new run records of them, and what it refuses."""
 
 import hashlib
 import json

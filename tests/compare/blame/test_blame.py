@@ -1,4 +1,4 @@
-"""Blame: the layer that was broken on purpose is the one that is named, and every figure is computed once more."""
+"""Blame: the layer that was broken on purpose is named, and every figure is computed independently."""
 
 from __future__ import annotations
 

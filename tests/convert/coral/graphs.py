@@ -37,7 +37,7 @@ def aligned(x: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def two_heads(x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """One that stays on the CPU, and one that comes after it in the file and does not need it."""
+    """An operator that runs on the CPU, and one after it in the file that does not need its output."""
     return {"a": conv(tf.nn.leaky_relu(x, 0.2)), "b": conv(conv(x, 16), 4)}
 
 

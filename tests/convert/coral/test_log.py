@@ -1,4 +1,4 @@
-"""Logs as they stand in public issues, read back figure by figure."""
+"""Logs from public issues: every figure is read correctly."""
 
 import pytest
 

@@ -104,7 +104,7 @@ def test_the_shipped_network_split_gives_its_pixels_and_holds_in_the_preflight(t
 
 
 def test_compile_keeps_what_is_left_to_the_host(coral_file, tmp_path):
-    """The result is made up; what is appended to it is what the device reads."""
+    """The compiled result is a stand-in; the device reads the manifest that is appended to it."""
     result = tmp_path / "result.tflite"
     result.write_bytes(compiled(strip_manifest(coral_file.read_bytes())))
     report = adopt_model(coral_file, tmp_path / "out", result, check_model(coral_file))

@@ -1,4 +1,4 @@
-"""The tile chosen from a network's description, held against the graph that TensorFlow makes of that network."""
+"""The tile chosen from a network's description, compared with the graph that TensorFlow makes from that network."""
 
 import pytest
 from hypothesis import given, settings

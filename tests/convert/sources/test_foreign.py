@@ -157,7 +157,7 @@ def _valid_padding():
 
 
 def _meets_itself_late():
-    """Takes sides that are multiples of 8, and says otherwise."""
+    """Takes only sides that are multiples of 8, although its input declares any size."""
     noisy = keras.Input((None, None, 3))
     x = keras.layers.UpSampling2D(8)(keras.layers.MaxPooling2D(8)(noisy))
     return keras.Model(noisy, keras.layers.Add(name="meeting")([x, noisy]))
@@ -251,7 +251,7 @@ def test_what_tensorflow_says_becomes_one_short_line(text, words):
 
 
 def test_float_ends_do_not_make_a_float_model(tmp_path):
-    """Without a manifest the weights tell: what is rounded inside is nobody's float twin."""
+    """Without a manifest the weights decide: a model with rounded weights is not a float twin."""
     loaded = _loaded(tmp_path, network(keras, (32, 32, 3)))
     for recipe, is_quantized in (("float32", False), ("float16", True)):
         path = tmp_path / f"{recipe}.tflite"

@@ -1,4 +1,4 @@
-"""What loads, what is known of it, and what is refused with a remedy."""
+"""Which files load, what is known about them, and which are refused with a remedy."""
 
 from __future__ import annotations
 

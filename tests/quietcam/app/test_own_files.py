@@ -29,7 +29,7 @@ from quietcam.__main__ import start
 if __name__ == "__main__":
     sys.exit(start())
 """
-"""What pip writes as the command ``quietcam``. It stands in a folder of its own."""
+"""The script that pip writes as the command ``quietcam``, in a separate folder."""
 
 MODULE = [sys.executable, "-m", "quietcam"]
 COMMAND = [sys.executable, "{bin}/quietcam"]
@@ -56,7 +56,7 @@ WAYS: dict[str, tuple[list[str], dict[str, str]]] = {
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
-    """Exit code, standard error and output of each, all started at once."""
+    """Exit code, standard error and output of each process; all are started together."""
     folder = own_files(tmp_path_factory.mktemp("own"))
     binaries = tmp_path_factory.mktemp("bin")
     (binaries / "quietcam").write_text(SCRIPT)

@@ -1,4 +1,4 @@
-"""Reading files that a stranger may name: pipes, devices, folders and files that are too large are refused at once."""
+"""Reading files that a stranger may name: pipes, devices, folders and too large files are refused immediately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns: one thread at a time, in order; nobody but who wants the turn waits."""
+"""Turns: one thread at a time, in order; only threads that want the turn wait."""
 
 from __future__ import annotations
 

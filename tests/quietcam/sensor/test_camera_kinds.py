@@ -1,4 +1,4 @@
-"""Cameras of every kind: drawn by the shares that are stated, and each as it is told."""
+"""Cameras of every kind: drawn by the stated shares, each as described."""
 
 from __future__ import annotations
 

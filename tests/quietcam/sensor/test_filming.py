@@ -1,4 +1,4 @@
-"""One camera over many frames: what is new in every frame, what stays, and what is said to move."""
+"""One camera over many frames: what changes in every frame, what stays, and what moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Library code names no flags, and tells the user something only by the log."""
+"""Library code names no flags, and informs the user only by the log."""
 
 from __future__ import annotations
 

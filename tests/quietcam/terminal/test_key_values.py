@@ -1,4 +1,4 @@
-"""KEY=VALUE,KEY=VALUE: what is read, and what a mistake is told."""
+"""KEY=VALUE,KEY=VALUE: what is accepted, and the messages for mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of activations, against numpy on all of their values at once, and on a network that int8 must ruin."""
+"""Figures of activations, compared with numpy on all of their values, and on a network that int8 must ruin."""
 
 from __future__ import annotations
 

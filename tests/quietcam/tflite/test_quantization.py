@@ -1,4 +1,4 @@
-"""Scale and zero point, held against the formula and against the definition of the pixel identity."""
+"""Scale and zero point, compared with the formula and with the definition of the pixel identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of a batch is used again only when nobody holds the batch, or a view of it, any more."""
+"""The memory of a batch is used again only after the batch and all views of it are released."""
 
 from __future__ import annotations
 

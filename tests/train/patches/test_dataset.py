@@ -21,7 +21,7 @@ steps = functools.partial(training_patches, as_float=False)
 
 
 def numbered(count=12, size=32):
-    """Crops in which every pixel tells its crop, row and column; clean is the noisy side plus one step."""
+    """Crops in which every pixel encodes its crop, row and column; clean is the noisy side plus one step."""
     rows, columns = np.mgrid[:size, :size]
     noisy = np.zeros((count, size, size, 3), np.uint8)
     for number in range(count):
@@ -175,7 +175,7 @@ def test_the_interpreter_ends_while_a_stream_is_open():
 
 
 def tinted(value, count, size=32):
-    """Crops whose red value tells their source, and whose green value their number."""
+    """Crops whose red value is their source, and whose green value is their number."""
     pairs = np.zeros((count, 2, size, size, 3), np.uint8)
     pairs[..., 0], pairs[..., 1] = value, np.arange(count)[:, None, None, None]
     return CropSource(Crops(pairs, []))

@@ -29,7 +29,7 @@ def _deterministic():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, pair_folder):
-    """A config, its data, and a run of it, which nobody changes."""
+    """A config, its data, and a run of it; no test changes them."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "c.toml").write_text(
         "[model]\nwidths = [16, 16]\ndepths = [1, 1]\n"

@@ -44,7 +44,7 @@ def child(out: Path, action: Callable[[], None] = lambda: None) -> int:
 
 
 def run(out: Path, action: Callable[[], None] = lambda: None) -> bool:
-    """Whether it came to its end; otherwise it was killed."""
+    """True if the process finished; False if it was killed."""
     status = os.waitpid(child(out, action), 0)[1]
     assert status == 0 or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL), status
     return status == 0

@@ -1,4 +1,4 @@
-"""Packing that is killed anywhere, on a disk that fills, over links, in little memory: it goes on where it was."""
+"""Packing that is killed anywhere, on a full disk, over links, in little memory: it continues where it stopped."""
 
 import contextlib
 import json
@@ -106,7 +106,7 @@ def test_a_disk_that_fills_leaves_a_set_that_can_be_resumed(dataset, tmp_path, s
 
 
 def test_a_disk_that_fills_at_any_write(pictures, tmp_path, monkeypatch):
-    """The same with a stand-in, where nobody may mount: every write in turn is the one that finds the disk full."""
+    """The same with a stand-in, if mounting is not permitted: each write in turn finds the disk full."""
     from quietcam.data.packed import format as shard_format
     from quietcam.data.packed import writer as shard_writer
 

@@ -1,4 +1,4 @@
-"""Packed sets: what is written comes back, damage is found, and only what is whole counts."""
+"""Packed sets: written patches read back the same, damage is found, and only complete patches count."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Pairs in the folders that people have, and what is said of broken ones."""
+"""Pairs in folders as users have them, and the messages for broken pairs."""
 
 from pathlib import Path
 
