@@ -274,11 +274,9 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
     is_finished = recipe.name in loaded.finished and (representative is None or not recipe.needs_ranges)
     if loaded.finished and not is_finished and "float32" not in loaded.finished:
         raise UsageError(
-            f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made from the float32 twin, which "
-            f"must "
-            f"be in the same folder as the model. Received: {loaded.path}, without a twin. Remedy: put the twin "
-            f"there, or "
-            "convert the run."
+            f"Recipe {recipe.name}{' with other ranges' * recipe.is_full_int8} is made from the float twin, which "
+            f"must be in the same folder as the model. Received: {loaded.path}, without a float twin. Remedy: put it "
+            "there, or convert the run."
         )
     if is_finished or not recipe.needs_ranges:
         return

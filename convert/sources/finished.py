@@ -1,7 +1,7 @@
 """Loads finished models for conversion: those that ship, and others that `quietcam convert` wrote.
 
 A finished file, float32 or int8, is only resized (``convert.resize``), and int8 keeps its ranges. A new recipe, such
-as int8 with ranges from other pictures, starts from the float32 twin.
+as int8 with ranges from other pictures, starts from the float twin.
 """
 
 from __future__ import annotations

@@ -244,8 +244,8 @@ def test_an_int8_file_alone_gives_other_sizes_and_asks_for_its_twin_for_the_rest
     assert run(["convert", str(alone), "--size", "32x32", "--out", str(tmp_path)]) == 0
     assert run(["convert", str(alone), "--recipe", "float32", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "made from the float32 twin" in said
-    assert "Remedy: put the twin there" in said
+    assert "made from the float twin" in said
+    assert "Remedy: put it there" in said
 
 
 def test_a_float_model_with_other_weights_is_no_twin(model_files, tmp_path):
