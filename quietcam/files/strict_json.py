@@ -83,10 +83,7 @@ def parse_object(text: str | bytes, most: int = MOST_BYTES) -> dict[str, Any]:
     Raises:
         JsonError: as ``parse_json``, or the text holds something else.
     """
-    value = parse_json(text, most)
-    if not isinstance(value, dict):
-        raise JsonError(f"JSON with {_KINDS.get(type(value), 'null')} where an object is expected")
-    return value
+    return _only_object(parse_json(text, most))
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
@@ -101,7 +98,10 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
 
 def read_object(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
     """As ``read_json``, for a file that must hold an object."""
-    value = read_json(path, most)
+    return _only_object(read_json(path, most))
+
+
+def _only_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise JsonError(f"JSON with {_KINDS.get(type(value), 'null')} where an object is expected")
     return value
