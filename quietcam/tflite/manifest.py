@@ -126,7 +126,7 @@ class Manifest:
             raise ModelError(f"A manifest must be a JSON object with a format number. {_REMEDY}")
         if version > FORMAT:
             raise ModelError(
-                f"The manifest's format must be at most {FORMAT}. Received: format={version}. "
+                f"The manifest's format must be at most {FORMAT}. Received: format={str(version)[:24]}. "
                 "Remedy: install a newer quietcam."
             )
         if missing := sorted(key for key in _REQUIRED if key not in values):

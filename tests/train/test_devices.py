@@ -189,7 +189,7 @@ def test_a_batch_without_equal_slices_is_refused():
     class Four:
         num_replicas_in_sync = 4
 
-    with pytest.raises(UsageError, match=r"among 4 devices\. Received: batch=18\. Remedy: batch = 16"):
+    with pytest.raises(UsageError, match=r"number of devices, 4\. Received: batch=18\. Remedy: batch = 16"):
         Devices(Four()).check_batch(18)
     Devices(Four()).check_batch(16)
 

@@ -77,8 +77,8 @@ def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
     for weights, said in (
         (tmp_path / "nowhere", "a run directory or a float32 .tflite. Received:"),
         (TWIN.with_name("demo_256x256_int8.tflite"), "recipe int8. Remedy: give the float32 model of the same network"),
-        (tmp_path / "bare.tflite", "which has none. Remedy: give a float32 model"),
-        (TWIN, "of the network in [model], widths=[8, 16], depths=[1, 1]. Received"),
+        (tmp_path / "bare.tflite", "which has no manifest. Remedy: give a float32 model"),
+        (TWIN, "the network in [model], widths=[8, 16], depths=[1, 1]. Received"),
         (
             make_run("gray", Architecture(channels=1, widths=(8, 16), depths=(1, 1))),
             "channels=1. Remedy: give the config",

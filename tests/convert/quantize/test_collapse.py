@@ -141,7 +141,9 @@ def test_convert_warns_says_what_to_try_and_does_it(files, pictures, tmp_path, c
     said = capsys.readouterr().err
     assert "Int8 will collapse in layer second" in said
     assert "--rescue" in said.splitlines()[-1]
-    assert "train it with quantization where it was built" in said.splitlines()[-1]  # we train our own family alone
+    assert (
+        "train it with fake quantization in the program that built it" in said.splitlines()[-1]
+    )  # we train our own family alone
     assert "quietcam train" not in said
 
     assert run([*arguments, "--max-drop", "0.5", "--rescue", "--json", str(tmp_path / "r.json")]) == 0

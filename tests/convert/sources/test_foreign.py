@@ -207,7 +207,7 @@ def test_python_code_in_a_file_is_not_run(library, suffix, tmp_path, monkeypatch
 
 def test_weights_alone_are_named(tmp_path):
     network(keras).save_weights(tmp_path / "w.h5")
-    with pytest.raises(ModelError, match=r"weights alone, without the network. Remedy: build the network"):
+    with pytest.raises(ModelError, match=r"only weights, without the network. Remedy: build the network"):
         load_keras(tmp_path / "w.h5")
 
 

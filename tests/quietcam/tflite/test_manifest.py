@@ -245,7 +245,7 @@ def test_a_network_that_cannot_be_is_no_reason_to_take_memory_for_it(told: dict[
     assert dataclasses.replace(manifest_of(), architecture={"widths": [16], "depths": [1]}).network == Architecture(
         widths=(16,), depths=(1,)
     )
-    with pytest.raises(ModelError, match=rf"The manifest of \S+ must describe a network.*{says}"):
+    with pytest.raises(ModelError, match=rf"The manifest of \S+ must describe a possible network.*{says}"):
         _ = dataclasses.replace(manifest_of(), architecture=told).network
 
 

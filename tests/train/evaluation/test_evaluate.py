@@ -134,7 +134,7 @@ def test_what_is_refused(make_run, pair_folder, quietcam, tmp_path):
     code, shown = quietcam("evaluate", run, "--data", pair_folder, "--data", pair_folder)
     assert (code, "The last two parts of a path name a data set" in shown) == (2, True)
     code, shown = quietcam("evaluate", run, "--data", pair_folder, "--min-gain", 3, "--pictures", 0)
-    assert (code, "Every set must gain at least 3 dB. Received: 0.00 on" in shown) == (3, True)
+    assert (code, "The network must gain at least 3 dB on every data set. Received: 0.00 on" in shown) == (3, True)
     other = make_run("other", Architecture(stem=2, widths=(16, 16), depths=(1, 1)))
     (other / "model.keras").write_bytes((run / "model.keras").read_bytes())
     code, shown = quietcam("evaluate", other, "--data", pair_folder)

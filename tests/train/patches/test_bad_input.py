@@ -66,7 +66,7 @@ def test_a_run_directory_in_use(make_run, pair_folder, quietcam, tmp_path):
         for words in (("train", tmp_path / "c.toml"), ("prune", make_run(), "--no-scan")):
             code, shown = quietcam(*words, "--data", pair_folder, "--out", run)
             assert code == 1
-            assert "which another one holds. Remedy: wait for it" in one_line(shown)
+            assert "which another process is using. Remedy: wait for it" in one_line(shown)
     finally:
         os.close(held)
     code, shown = quietcam("train", tmp_path / "c.toml", "--data", pair_folder, "--out", make_run("there"))
@@ -75,13 +75,13 @@ def test_a_run_directory_in_use(make_run, pair_folder, quietcam, tmp_path):
     (tmp_path / "there" / "checkpoints").mkdir()
     code, shown = quietcam("prune", make_run("other"), "--data", pair_folder, "--out", tmp_path / "there")
     assert code == 2
-    assert "Remedy: --resume goes on with it, --overwrite deletes it" in one_line(shown)
+    assert "Remedy: --resume continues it, --overwrite deletes it" in one_line(shown)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--channels", "0.99"), "Remedy: take away a share of at most 0."),
+        (("--channels", "0.99"), "Remedy: remove a share of at most 0."),
         (("--channels", "1.5"), "Received: 1.5. Remedy: for example --channels 0.999"),
         (("--channels", "0.3", "--importance", "l3"), "one of l1, taylor. Received: l3. Remedy: choose one"),
     ],
@@ -102,7 +102,7 @@ def test_a_run_does_not_overwrite_its_teacher(tmp_path, make_run, pair_folder, q
     for command in (("train", tmp_path / "c.toml", "--teacher", run), ("prune", run), ("train", run, "--qat")):
         code, shown = quietcam(*command, *words)
         assert code == 2
-        assert "needs a folder of its own" in one_line(shown)
+        assert "must not be written to a folder that it reads from" in one_line(shown)
         assert (run / "model.keras").is_file()
 
 

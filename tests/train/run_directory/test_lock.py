@@ -93,7 +93,7 @@ def test_a_run_that_kept_nothing_leaves_nothing(tmp_path):
 def test_a_config_of_the_users_own_is_not_written_over(tmp_path):
     (tmp_path / "config.toml").write_text("mine")
     with (
-        pytest.raises(UsageError, match=r"which holds config\.toml\. Remedy: `overwrite` deletes it"),
+        pytest.raises(UsageError, match=r"which has config\.toml\. Remedy: `overwrite` deletes it"),
         run_lock(tmp_path),
     ):
         pass
@@ -101,6 +101,6 @@ def test_a_config_of_the_users_own_is_not_written_over(tmp_path):
 
 
 def test_a_run_does_not_take_the_folder_of_one_that_it_reads(old, tmp_path):
-    with pytest.raises(UsageError, match="needs a folder of its own"):
+    with pytest.raises(UsageError, match="must not be written to a folder that it reads from"):
         check_free(tmp_path / "other" / ".." / "run", reads=[old], overwrite=True)
     check_free(tmp_path / "other", reads=[old])

@@ -55,7 +55,7 @@ def test_a_set_that_was_trained_on_whole_is_refused():
 
 def test_two_splits_of_one_set_are_not_mixed_up():
     told = add_earlier(origin("a", split="test=003"), origin("a", split="test=007"))
-    with pytest.raises(UsageError, match=r"by several splits: test=003, test=007\. Remedy"):
+    with pytest.raises(UsageError, match=r"with several splits: test=003, test=007\. Remedy"):
         unseen_side("a", told, "")
 
 
