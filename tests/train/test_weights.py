@@ -83,7 +83,7 @@ def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
             make_run("gray", Architecture(channels=1, widths=(8, 16), depths=(1, 1))),
             "channels=1. Remedy: give the config",
         ),
-        (own, "needs a folder of its own"),
+        (own, "must not be written to a folder that it reads from"),
     ):
         words = ("train", tmp_path / "c.toml", "--data", pair_folder, "--out", own, "--overwrite")
         code, shown = quietcam(*words, "--weights", weights)
