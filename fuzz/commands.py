@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from unittest import mock
 
 from quietcam.app import cli
-from quietcam.terminal import progress
+from quietcam.terminal import say
 
 __all__ = ["Told", "run_command"]
 
@@ -43,7 +43,7 @@ def run_command(words: Sequence[str]) -> Told:
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(said),
-        mock.patch.object(progress, "write_line", lambda line: print(line, file=said)),
+        mock.patch.object(say, "write_line", lambda line: print(line, file=said)),
     ):
         code = cli.run(words)
     told = Told(code, out.getvalue(), said.getvalue())
