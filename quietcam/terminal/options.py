@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quietcam.errors import StorageError, UsageError
+from quietcam.errors import StorageError
 from quietcam.files.atomic import check_target
 from quietcam.limits import read_number, read_whole
 from quietcam.terminal.printable import printable
@@ -87,11 +87,8 @@ def writable(target: Any) -> Any:
     """The ``callback`` of an option for a result file: a file that cannot be written is refused before the work begins.
 
     Raises:
-        UsageError: its name is empty.
         StorageError: it cannot be written.
     """
-    if target == "":
-        raise UsageError("A result file must have a name. Received: an empty one. Remedy: for example report.json.")
     if target is not None and target != "-":
         try:
             check_target(Path(target))

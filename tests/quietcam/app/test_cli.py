@@ -130,8 +130,3 @@ def test_options_can_come_from_the_environment(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(list((out / "noisy").iterdir())) == 1
-
-
-def test_a_result_file_without_a_name_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["models", "--json="]) == 2
-    assert "A result file must have a name. Received: an empty one. Remedy: " in capsys.readouterr().err
