@@ -8,6 +8,12 @@ the space-to-depth input, clipped to [0, 1], and rearranged by depth-to-space.
 ReLU6 keeps the ranges small: after every convolution but the last, activations are in [0, 6]. So no outlier stretches
 an int8 range, both sides of a skip have similar ranges, no int8 step is used for values below zero, and the TFLite
 kernels compute it at no cost.
+
+A video network (``history=1``) has a fusion before all this. It compares the noisy frame with the history in cells of
+8x8 pixels, and gives each value a share between 0 and 1. The fused frame is ``noisy + share * (history - noisy)``: a
+mean of noisy frames where nothing moves, and the noisy frame where something does. The rest of the network denoises the
+fused frame, and the fused frame is what is remembered. Where the history is the noisy frame itself, so is the fused
+frame, exactly: without a past, a video network computes what its still network does.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from typing import Any
 
 from quietcam.errors import UsageError
 
-__all__ = ["Architecture", "Convolution"]
+__all__ = ["CELL", "Architecture", "Convolution"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,10 @@ class Convolution:
         return self.kernel * self.kernel * self.inputs * self.outputs * steps
 
 
+CELL = 8
+"""Side in pixels of the cells in which a video network compares the noisy frame with its history."""
+
+_FUSION_WIDTH = 32
 _LISTS = ("widths", "depths")
 _MOST_WIDTH, _MOST_DEPTH = 4096, 64
 _MOST_PARAMETERS = 200_000_000  # 800 MB, of which training holds several copies; the largest that ships has 0.9 million
@@ -64,6 +74,7 @@ class Architecture:
         last_kernel: kernel size of the convolution that gives the residual, 3 or 1. With 1 the smallest networks can
             afford a finest level of 16 channels. If the finest level has fewer channels than the
             ``channels * stem**2`` values of a space-to-depth block, the residual cannot remove all of the noise.
+        history: frames that the network remembers: 1 for a video network, 0 for a still network.
 
     Raises:
         UsageError: a value outside these rules.
@@ -74,6 +85,7 @@ class Architecture:
     widths: tuple[int, ...] = (16, 32, 64, 96)
     depths: tuple[int, ...] = (1, 2, 2, 2)
     last_kernel: int = 3
+    history: int = 0
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -94,6 +106,10 @@ class Architecture:
                 )
         if self.last_kernel not in (1, 3):
             raise UsageError(f"last_kernel must be 3 or 1. Received: last_kernel={self.last_kernel}.")
+        if self.history not in (0, 1):
+            raise UsageError(
+                f"history must be 1 (a video network) or 0 (a still network). Received: history={self.history}."
+            )
         if not 1 <= min(self.depths) <= max(self.depths) <= _MOST_DEPTH:
             raise UsageError(
                 f"Every depth must be at least 1, at most {_MOST_DEPTH}. Received: depths={list(self.depths)}."
@@ -114,11 +130,11 @@ class Architecture:
     def stride(self) -> int:
         """Total stride in pixels: the sides of a frame and the origins of tiles must be multiples of it."""
         stride: int = self.stem * 2 ** (self.levels - 1)
-        return stride
+        return max(stride, CELL) if self.history else stride
 
     def convolutions(self) -> list[Convolution]:
         """All convolutions, in the order of the data."""
-        found: list[Convolution] = []
+        found = self._fusion() if self.history else []
         block = self.channels * self.stem**2
         inputs, scale = block, self.stem
         for level, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
@@ -139,6 +155,14 @@ class Architecture:
         found.append(Convolution("residual", self.last_kernel, inputs, block, 1, scale, False))
         return found
 
+    def _fusion(self) -> list[Convolution]:
+        cell, width = self.channels * CELL**2, _FUSION_WIDTH
+        return [
+            Convolution("differ", 1, cell, width, 1, CELL, True),
+            Convolution("weigh", 3, width, width, 1, CELL, True),
+            Convolution("share", 1, width, cell, 1, CELL, False),
+        ]
+
     @property
     def parameters(self) -> int:
         """Weights and biases of all convolutions."""
@@ -153,14 +177,14 @@ class Architecture:
         """Side in pixels of the square that influences one output pixel, rounded up to whole space-to-depth blocks.
 
         Each 3x3 convolution adds one step on either side at its scale; bilinear doubling adds one step of the coarse
-        level.
+        level. What a video network remembers from earlier frames is not counted.
         """
         reach = sum(
             (1 if convolution.kernel == 3 else 0) * (convolution.scale // convolution.stride)
             for convolution in self.convolutions()
         )
         rises = sum(self.stem << (level + 1) for level in range(self.levels - 1))
-        return 2 * (reach + rises) + self.stem
+        return 2 * (reach + rises) + (CELL if self.history else self.stem)
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary of plain values, for TOML and JSON."""

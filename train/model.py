@@ -1,4 +1,8 @@
-"""The Keras model of an architecture."""
+"""The Keras model of an architecture.
+
+A still network takes ``noisy`` and gives ``denoised``. A video network takes ``[noisy, history]`` and gives
+``[denoised, history]``: the second output is the fused frame, which it remembers.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,15 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.architecture import Architecture
+from quietcam.architecture import CELL, Architecture
 
 __all__ = ["Wrap", "build", "convolutions", "copy_convolutions", "unclipped"]
 
 _GAIN = 3.0
+_DIFFERENCE_GAIN = 20.0
+"""Of the first convolution of a video network's fusion. Its input is a difference between frames, which is small."""
+_FIRST_SHARE = 0.4
+"""The share of the history that an untrained video network takes everywhere."""
 
 Wrap = Callable[[keras.layers.Layer], keras.layers.Layer]
 
@@ -30,7 +38,7 @@ def build(
     precision: str = "float32",
     entrance: Callable[[tf.Tensor], tf.Tensor] = _as_is,
 ) -> keras.Model:
-    """The network as a functional model, float32 ``(batch, height, width, channels)`` in [0, 1] on both ends.
+    """The network as a functional model, float32 ``(batch, height, width, channels)`` in [0, 1] on all ends.
 
     Height and width are any multiples of ``architecture.stride``. Space-to-depth and depth-to-space are plain
     TensorFlow functions in the graph, so that a saved ``.keras`` file loads everywhere without custom objects.
@@ -40,32 +48,51 @@ def build(
             and quantization-aware training wrap layers this way. Defaults to the layer itself.
         precision: Keras policy of the convolutions and skips. The last sum and its clip are always float32: bfloat16
             has only 8 bits for a pixel.
-        entrance: applied to the picture first. Defaults to nothing.
+        entrance: applied to each input first. Defaults to nothing.
     """
     layers = keras.layers
     convolutions = {convolution.name: convolution for convolution in architecture.convolutions()}
 
-    def convolve(x: tf.Tensor, layer_name: str) -> tf.Tensor:
-        c = convolutions[layer_name]
+    initializers = {
         # The residual starts at zero: an untrained network returns its input. The first convolution starts so large
         # that values fill the [0, 6] of a ReLU6. If the range extends far beyond the usual values, a network learns to
         # use it in a few places to suppress others, and int8 must spend its levels on these.
-        initializer = "zeros" if layer_name == "residual" else _he_normal(_GAIN if layer_name == "down0_0" else 1.0)
+        "residual": "zeros",
+        "down0_0": _he_normal(_GAIN),
+        "differ": _he_normal(_DIFFERENCE_GAIN),
+        "share": _he_normal(0.1),
+    }
+
+    def convolve(x: tf.Tensor, layer_name: str) -> tf.Tensor:
+        c = convolutions[layer_name]
+        bias = _FIRST_SHARE if layer_name == "share" else 0.0
         x = wrap(
             layers.Conv2D(
                 c.outputs,
                 c.kernel,
                 strides=c.stride,
                 padding="same",
-                kernel_initializer=initializer,
+                kernel_initializer=initializers.get(layer_name) or _he_normal(1.0),
+                bias_initializer=keras.initializers.Constant(bias),
                 name=layer_name,
                 dtype=precision,
             )
         )(x)
         return wrap(layers.ReLU(6.0, name=f"{layer_name}_relu", dtype=precision))(x) if c.relu else x
 
-    noisy = keras.Input((None, None, architecture.channels), name="noisy")
-    blocks = x = tf.nn.space_to_depth(entrance(noisy), architecture.stem)
+    def fuse(noisy: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
+        difference = wrap(layers.Subtract(name="difference"))([history, noisy])
+        x = convolve(tf.nn.space_to_depth(difference, CELL), "differ")
+        x = convolve(convolve(x, "weigh"), "share")
+        share = tf.nn.depth_to_space(wrap(layers.ReLU(1.0, name="share_clip"))(x), CELL)
+        change = wrap(layers.Multiply(name="change"))([share, difference])
+        return wrap(layers.Add(name="fuse"))([noisy, change])
+
+    shape = None, None, architecture.channels
+    inputs = [keras.Input(shape, name=each) for each in ("noisy", "history")[: 1 + architecture.history]]
+    entered = [entrance(each) for each in inputs]
+    frame = fuse(*entered) if architecture.history else entered[0]
+    blocks = x = tf.nn.space_to_depth(frame, architecture.stem)
     skips = []
     for level, depth in enumerate(architecture.depths):
         for index in range(depth):
@@ -81,7 +108,10 @@ def build(
     x = convolve(x, "residual")
     x = wrap(layers.Add(name="denoise"))([blocks, x])
     x = wrap(layers.ReLU(1.0, name="clip"))(x)
-    return keras.Model(noisy, tf.nn.depth_to_space(x, architecture.stem), name=name)
+    denoised = tf.nn.depth_to_space(x, architecture.stem)
+    if architecture.history:
+        return keras.Model(inputs, [denoised, frame], name=name)
+    return keras.Model(inputs[0], denoised, name=name)
 
 
 def _he_normal(gain: float) -> keras.initializers.Initializer:
@@ -97,8 +127,10 @@ def unclipped(model: Any) -> Any:
     if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
         return model
     denoised = model.get_layer("denoise").output
-    block = math.isqrt(denoised.shape[-1] // model.input.shape[-1])
-    return keras.Model(model.input, tf.nn.depth_to_space(denoised, block), name=f"{model.name}_unclipped")
+    block = math.isqrt(denoised.shape[-1] // model.inputs[0].shape[-1])
+    denoised = tf.nn.depth_to_space(denoised, block)
+    outputs = [denoised, *model.outputs[1:]] if len(model.outputs) > 1 else denoised
+    return keras.Model(model.input, outputs, name=f"{model.name}_unclipped")
 
 
 def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:

@@ -29,8 +29,18 @@ def test_a_network_of_two_levels_is_as_worked_out_by_hand():
     assert network.gmacs(16, 16) == pytest.approx(sum(n * (16 // s) ** 2 for n, s in expected.values()) / 1e9)
 
 
+def test_the_fusion_of_a_video_network_is_as_worked_out_by_hand():
+    # In cells of 8x8 RGB values: 192 -> 32, 3x3 on 32, 32 -> 192; nothing else differs from the still network.
+    still, video = (Architecture(widths=(16, 32), depths=(1, 1), history=history) for history in (0, 1))
+    fused = (192 + 1) * 32 + (9 * 32 + 1) * 32 + (32 + 1) * 192
+    assert video.parameters - still.parameters == fused
+    assert video.gmacs(64, 64) - still.gmacs(64, 64) == pytest.approx(64 * (192 * 32 * 2 + 9 * 32 * 32) / 1e9)
+    assert (still.stride, video.stride) == (4, 8)
+    assert video.receptive_field > still.receptive_field
+
+
 def test_a_dictionary_gives_the_architecture_back():
-    network = Architecture(channels=1, stem=4, widths=(32, 48), depths=(2, 3))
+    network = Architecture(channels=1, stem=4, widths=(32, 48), depths=(2, 3), history=1)
     assert Architecture.from_dict(network.to_dict()) == network
 
 
@@ -43,6 +53,7 @@ def test_a_dictionary_gives_the_architecture_back():
         ({"widths": [16], "depths": [1, 1]}, "same length"),
         ({"depths": [0, 1, 1, 1]}, "at least 1"),
         ({"last_kernel": 2}, "3 or 1"),
+        ({"history": 2}, "history must be"),
         ({"breadth": 3}, "Unknown keys"),
         ({"widths": "wide"}, "whole numbers"),
         ({"widths": 16}, "list of whole numbers"),

@@ -127,3 +127,61 @@ def test_a_network_learns_behind_its_last_clip(tiny):
     assert slope(model) == 0.0
     assert slope(unclipped(model)) == pytest.approx(1.0, rel=1e-4)
     np.testing.assert_array_equal(np.clip(unclipped(model)(noisy), 0, 1), model(noisy))
+
+
+def _video(channels=3, stem=2):
+    """A video network with weights that have an effect everywhere."""
+    keras.utils.set_random_seed(5)
+    model = build(Architecture(channels=channels, stem=stem, widths=(8, 8), depths=(1, 1), history=1))
+    convolutions(model)["residual"].kernel.assign(
+        tf.random.normal(convolutions(model)["residual"].kernel.shape, stddev=0.05)
+    )
+    share = convolutions(model)["share"]
+    share.kernel.assign(tf.random.normal(share.kernel.shape, stddev=0.3))
+    return model
+
+
+def _frames(count, side, channels=3):
+    return np.random.default_rng(0).uniform(0, 1, (count, 1, side, side, channels)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("channels", "stem"), [(3, 2), (1, 4)])
+def test_a_video_network_that_remembers_the_frame_itself_computes_what_its_still_network_does(channels, stem):
+    model = _video(channels, stem)
+    still = build(Architecture(channels=channels, stem=stem, widths=(8, 8), depths=(1, 1)))
+    theirs = convolutions(model)
+    for name, layer in convolutions(still).items():
+        layer.kernel.assign(theirs[name].kernel)
+        layer.bias.assign(theirs[name].bias)
+    (noisy,) = _frames(1, 32, channels)
+    denoised, history = model([noisy, noisy])
+    np.testing.assert_array_equal(history, noisy)
+    np.testing.assert_array_equal(denoised, still(noisy))
+
+
+def test_the_fused_frame_is_the_mean_of_frame_and_history_by_a_share_for_each_value():
+    """Worked out in numpy, cell by cell, from the kernels."""
+    model = _video()
+    noisy, history = _frames(2, 24)
+    weights = {name: (layer.kernel.numpy(), layer.bias.numpy()) for name, layer in convolutions(model).items()}
+    difference = (history - noisy)[0]
+    cells = difference.reshape(3, 8, 3, 8, 3).transpose(0, 2, 1, 3, 4).reshape(3, 3, 192)
+    kernel, bias = weights["differ"]
+    seen = np.pad(np.clip(cells @ kernel[0, 0] + bias, 0, 6), ((1, 1), (1, 1), (0, 0)))
+    kernel, bias = weights["weigh"]
+    moved = sum(seen[y : y + 3, x : x + 3] @ kernel[y, x] for y in range(3) for x in range(3))
+    kernel, bias = weights["share"][0], weights["share"][1]
+    share = np.clip(np.clip(moved + weights["weigh"][1], 0, 6) @ kernel[0, 0] + bias, 0, 1)
+    share = share.reshape(3, 3, 8, 8, 3).transpose(0, 2, 1, 3, 4).reshape(24, 24, 3)
+    assert 0 < share.mean() < 1
+    assert share.std() > 0.1
+    _, fused = model([noisy, history])
+    np.testing.assert_allclose(fused[0], noisy[0] + share * difference, atol=1e-5)
+
+
+def test_unclipped_video_networks_keep_both_outputs():
+    model = _video()
+    noisy, history = _frames(2, 16)
+    outputs = unclipped(model)([noisy, history])
+    np.testing.assert_array_equal(outputs[1], model([noisy, history])[1])
+    np.testing.assert_array_equal(np.clip(outputs[0], 0, 1), model([noisy, history])[0])
