@@ -7,8 +7,8 @@ put behind a simulated imx219 at a gain of 8 and 24, or left clean, and go throu
 B-frames, a key frame every 50, constant bit rate at 25 frames a second; MJPEG by its quality scale), which must be
 installed (`apt install ffmpeg`). PSNR in dB against the clean frames, at most 80, means from frame 16 of 32 on: "noisy"
 is the stream as it comes, "off" all of the network, "on" with the gate, and "before" with the gate of another
-edge/network/harm.py. "kept" compares the gate's output with the stream as it comes. "share" is the mean share of the
-network, "ran" that of the frames for which it ran, "step" the largest change of the share from one frame to the next.
+harm.py (edge/network/gate). "kept" compares the gate's output with the stream as it comes. "share" is the mean share of
+the network, "ran" that of the frames for which it ran, "step" the largest change of the share between two frames.
 Each stream is appended to the CSV as soon as it is measured. Exit code 3 when the gate lets a clean stream change to
 less than 45 dB of itself and lose 0.1 dB, or takes more than 0.3 dB and more than a third of what the network brings to
 a noisy one.
@@ -34,7 +34,7 @@ from benchmarks.network.harm import decibels
 from benchmarks.records import RESULTS, ROOT, commit, machine
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
-from edge.network.harm import HarmGate, blend
+from edge.network.gate.harm import HarmGate, blend
 from quietcam.data.pictures.files import read_picture
 from quietcam.image import Image
 from quietcam.sensor.isp import Isp
@@ -61,7 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--model", default="small_640x480_int8")
-    parser.add_argument("--before", type=Path, help="another edge/network/harm.py, to compare with")
+    parser.add_argument("--before", type=Path, help="another edge/network/gate/harm.py, to compare with")
     parser.add_argument("--csv", type=Path, default=RESULTS / "gate_video.csv")
     options = parser.parse_args()
     if shutil.which("ffmpeg") is None:

@@ -13,7 +13,7 @@ from edge.models import describe
 from edge.network.engine import Engine
 from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.frame_network import FrameNetwork
-from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
+from edge.network.gate.harm import HIGH, LOW, HarmGate, blend, check_strength
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
 from edge.network.runtime import gil_window
@@ -46,8 +46,8 @@ class Denoiser(FrameDenoiser):
             quarter of a tile.
         device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several of them with commas, which share the tiles.
         strength: the network's share in the result, 0 to 1. It can be changed between frames.
-        gate: use the do-no-harm gate (:class:`edge.network.harm.HarmGate`): the cleaner a frame is, the less of the
-            network it gets. Defaults to all of the network for every frame.
+        gate: use the do-no-harm gate (:class:`edge.network.gate.harm.HarmGate`): the cleaner a frame is, the less of
+            the network it gets. Defaults to all of the network for every frame.
         stream: the frames come from one camera, one after another, so the gate moves smoothly between them. Otherwise
             each picture is judged alone.
 

@@ -15,7 +15,7 @@ from edge.child.trial import try_unknown
 from edge.models import resolve_model, smaller_model
 from edge.network.denoiser import Denoiser
 from edge.network.frame_denoiser import FrameDenoiser
-from edge.network.harm import check_strength
+from edge.network.gate.harm import check_strength
 from edge.network.modelfile import load_model
 from edge.network.variants import load_variants
 from edge.run.degrade.ladder_denoiser import LadderOptions, open_ladder

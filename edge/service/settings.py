@@ -59,7 +59,7 @@ class Settings:
         if self._path is None:
             apply(self._now["model"], None)
             return
-        from edge.network.harm import check_strength
+        from edge.network.gate.harm import check_strength
 
         file = read_config(self._path, self._options)
         defaults: dict[str, Any] = {"model": None, "strength": 1.0}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.network.denoiser import Denoiser
-from edge.network.harm import HarmGate
+from edge.network.gate.harm import HarmGate
 from edge.network.treatment import Rung, Treatment
 from edge.web.controls import RunControls
 from quietcam.sensor.scenes import generate_scene

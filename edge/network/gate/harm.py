@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from edge.network.temporal_noise import FIRST, TemporalNoiseEstimator
+from edge.network.gate.temporal_noise import FIRST, TemporalNoiseEstimator
 from quietcam.errors import UsageError
 from quietcam.estimation import BlindEstimator, estimate_blind
 from quietcam.image import Image
@@ -44,8 +44,8 @@ class HarmGate:
     First question: is there noise? Up to ``low`` the frame is clean and the network need not run. From ``low`` to
     ``high`` its share grows. Salt and pepper open the gate, too. Video codecs remove the fine grain by which the noise
     of a single frame is measured, and leave smooth noise. So in a stream, noise over time is measured as well
-    (:class:`edge.network.temporal_noise.TemporalNoiseEstimator`). Where frames change, the network runs for two frames
-    of eight, to distinguish noise from motion.
+    (:class:`edge.network.gate.temporal_noise.TemporalNoiseEstimator`). Where frames change, the network runs for two
+    frames of eight, to distinguish noise from motion.
 
     Second question: does the network remove more than noise? With noisy = clean + e and denoised = clean + h, and e and
     h independent, the blend noisy + w (denoised - noisy) has the least mean square error at w = e² / (e² + h²) =

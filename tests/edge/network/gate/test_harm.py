@@ -11,7 +11,7 @@ import pytest
 
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
-from edge.network.harm import HIGH, LOW, HarmGate, blend, check_strength
+from edge.network.gate.harm import HIGH, LOW, HarmGate, blend, check_strength
 from quietcam.data.pictures.files import read_picture
 from quietcam.data.pictures.folder import list_pictures
 from quietcam.errors import UsageError
@@ -21,7 +21,7 @@ from quietcam.sensor.noise import gaussian, salt_and_pepper
 from quietcam.sensor.scenes import generate_scene, make_pair
 from tests.small_models import picture
 
-REAL = Path(__file__).parents[3].parent / "shared" / "data"
+REAL = Path(__file__).parents[4].parent / "shared" / "data"
 
 
 def flat(sigma: float, seed: int = 0, size: int = 96) -> Image:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.network.harm import LOW, HarmGate
-from edge.network.temporal_noise import FIRST, TemporalNoiseEstimator
+from edge.network.gate.harm import LOW, HarmGate
+from edge.network.gate.temporal_noise import FIRST, TemporalNoiseEstimator
 from quietcam.estimation import estimate_blind
 from quietcam.image import Image
 from quietcam.sensor.noise import gaussian
