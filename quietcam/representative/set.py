@@ -2,7 +2,7 @@
 
 The converter runs them through the float network and measures every int8 range with them. The file is a plain
 ``.npz``; for each patch it records the picture and the box that it was cut from, and the SHA-256 of its pixels, so that
-a set can be audited and rebuilt.
+a set can be audited and rebuilt. A set for video networks holds the history of each patch, too.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from quietcam.representative.array_file import claimed_sizes
 __all__ = ["RepresentativeSet", "load_set", "patch_sha256", "save_set"]
 
 _REMEDY = "Remedy: write it with `quietcam calibrate`."
+_REMEDY_OF_HISTORY = "Remedy: write it with `quietcam calibrate` from clips, with the video network that remembers."
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,12 @@ class RepresentativeSet:
         box: int32 ``(N, 4)``, x0 y0 x1 y1 in pixels of the picture, the last two exclusive.
         sha256: of the patch's bytes, hexadecimal.
         origin: what made the set: seed, data set, versions. Plain values.
+        history: uint8, of the patches' shape: what a video network remembered when it was given each patch; the patch
+            itself where it had no past. None for a set of stills.
+        history_sha256: of each history's bytes, hexadecimal; empty where there is no history.
 
     Raises:
-        DataError: the fields do not fit each other, or a patch does not match its hash.
+        DataError: the fields do not fit each other, or a patch or its history does not match its hash.
     """
 
     patches: NDArray[np.uint8]
@@ -53,6 +57,8 @@ class RepresentativeSet:
     box: NDArray[np.int32]
     sha256: tuple[str, ...]
     origin: dict[str, Any] = field(default_factory=dict)
+    history: NDArray[np.uint8] | None = None
+    history_sha256: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         patches = self.patches
@@ -73,10 +79,27 @@ class RepresentativeSet:
                 f"Received: {len(patches)} patches, {len(self.source)} sources, {len(self.instance)} instances, "
                 f"boxes of shape {self.box.shape}, {len(self.sha256)} hashes. {_REMEDY}"
             )
-        changed = [i for i, patch in enumerate(patches) if patch_sha256(patch) != self.sha256[i]]
+        self._check_hashes("patch", patches, self.sha256)
+        if self.history is None and not self.history_sha256:
+            return
+        if self.history is None or self.history.dtype != np.uint8 or self.history.shape != patches.shape:
+            received = "none" if self.history is None else f"{self.history.dtype}, shape={self.history.shape}"
+            raise DataError(
+                "The history of a representative set is uint8, of the patches' shape. "
+                f"Received: {received}, for patches of shape={patches.shape}. {_REMEDY_OF_HISTORY}"
+            )
+        if len(self.history_sha256) != len(patches):
+            raise DataError(
+                "A representative set has one history_sha256 per history. "
+                f"Received: {len(self.history_sha256)} for {len(patches)}. {_REMEDY_OF_HISTORY}"
+            )
+        self._check_hashes("history", self.history, self.history_sha256)
+
+    def _check_hashes(self, what: str, pixels: NDArray[np.uint8], sha256: tuple[str, ...]) -> None:
+        changed = [i for i, each in enumerate(pixels) if patch_sha256(each) != sha256[i]]
         if changed:
             raise DataError(
-                "Every patch of a representative set must match its SHA-256. "
+                f"Every {what} of a representative set must match its SHA-256. "
                 f"Received: {len(changed)} that do not, the first one from {self.source[changed[0]]}. {_REMEDY}"
             )
 
@@ -90,8 +113,8 @@ class RepresentativeSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all patches in their order, hexadecimal. A manifest identifies the set by it."""
-        return hashlib.sha256("".join(self.sha256).encode()).hexdigest()
+        """SHA-256 over all patches and then their history, in order, hexadecimal. A manifest names the set by it."""
+        return hashlib.sha256("".join((*self.sha256, *self.history_sha256)).encode()).hexdigest()
 
     def frames(self, height: int, width: int) -> Iterator[Image]:
         """All patches as frames of a model's size, uint8 ``(height, width, C)``.
@@ -102,7 +125,22 @@ class RepresentativeSet:
         The first frame's first pixel is made black and its second white, so that the converter sees the whole
         range and the input's scale is exactly 1/255 for all pictures.
         """
-        pieces = self._pieces(height, width)
+        return self._mosaics(self.patches, height, width)
+
+    def pairs(self, height: int, width: int) -> Iterator[tuple[Image, Image]]:
+        """``(noisy, history)`` for a video network: ``frames``, each with its history, laid out alike.
+
+        Both are uint8 ``(height, width, C)``. Of a set without history the noisy frame itself is the history, as of a
+        first frame.
+        """
+        if self.history is None:
+            yield from ((frame, frame) for frame in self.frames(height, width))
+        else:
+            remembered = self._mosaics(self.history, height, width)
+            yield from zip(self.frames(height, width), remembered, strict=True)
+
+    def _mosaics(self, pixels: NDArray[np.uint8], height: int, width: int) -> Iterator[Image]:
+        pieces = _cut(pixels, height, width)
         rows, columns = math.ceil(height / pieces.shape[1]), math.ceil(width / pieces.shape[2])
         each = rows * columns
         for first in range(0, len(pieces), each):
@@ -115,13 +153,14 @@ class RepresentativeSet:
                 frame.reshape(-1, self.channels)[1] = 255
             yield frame
 
-    def _pieces(self, height: int, width: int) -> NDArray[np.uint8]:
-        """The patches, cut if they are larger than a frame: ``(M, at most height, at most width, C)``."""
-        count, patch_height, patch_width, channels = self.patches.shape
-        h, w = min(height, patch_height), min(width, patch_width)
-        rows, columns = patch_height // h, patch_width // w
-        cut = self.patches[:, : rows * h, : columns * w].reshape(count, rows, h, columns, w, channels)
-        return cut.swapaxes(2, 3).reshape(-1, h, w, channels)
+
+def _cut(patches: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The patches, cut if they are larger than a frame: ``(M, at most height, at most width, C)``."""
+    count, patch_height, patch_width, channels = patches.shape
+    h, w = min(height, patch_height), min(width, patch_width)
+    rows, columns = patch_height // h, patch_width // w
+    cut = patches[:, : rows * h, : columns * w].reshape(count, rows, h, columns, w, channels)
+    return cut.swapaxes(2, 3).reshape(-1, h, w, channels)
 
 
 def patch_sha256(patch: Image) -> str:
@@ -135,6 +174,9 @@ def save_set(path: Path, representative: RepresentativeSet) -> None:
     Raises:
         StorageError: it cannot be written.
     """
+    remembered: dict[str, Any] = {}
+    if representative.history is not None:
+        remembered = {"history": representative.history, "history_sha256": np.array(representative.history_sha256)}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
@@ -144,6 +186,7 @@ def save_set(path: Path, representative: RepresentativeSet) -> None:
             box=representative.box,
             sha256=np.array(representative.sha256),
             origin=np.array(dump_json(representative.origin, sort_keys=True)),
+            **remembered,
         )
 
 
@@ -181,6 +224,10 @@ def load_set(path: Path) -> RepresentativeSet:
                 box=stored["box"],
                 sha256=tuple(str(each) for each in stored["sha256"]),
                 origin=origin,
+                history=stored["history"] if "history" in stored.files else None,
+                history_sha256=tuple(str(each) for each in stored["history_sha256"])
+                if "history_sha256" in stored.files
+                else (),
             )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

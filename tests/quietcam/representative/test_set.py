@@ -28,6 +28,13 @@ def make_set(count: int = 5, height: int = 8, width: int = 8, channels: int = 3,
     )
 
 
+def with_history(given: RepresentativeSet, seed: int = 9) -> RepresentativeSet:
+    history = np.random.default_rng(seed).integers(1, 255, given.patches.shape, np.uint8)
+    return replace(
+        given, history=history, history_sha256=tuple(hashlib.sha256(h.tobytes()).hexdigest() for h in history)
+    )
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_set_comes_back_as_it_was_written(tmp_path: Path, channels: int) -> None:
     written = make_set(channels=channels)
@@ -38,6 +45,48 @@ def test_a_set_comes_back_as_it_was_written(tmp_path: Path, channels: int) -> No
     assert (read.source, read.instance, read.sha256) == (written.source, written.instance, written.sha256)
     assert read.origin == {"seed": 3, "data": "pictures"}
     assert read.digest == written.digest != make_set(channels=channels, seed=1).digest
+
+
+def test_history_comes_back_and_is_part_of_the_digest(tmp_path: Path) -> None:
+    written = with_history(make_set())
+    save_set(tmp_path / "rep.npz", written)
+    read = load_set(tmp_path / "rep.npz")
+    assert read.history is not None
+    assert written.history is not None
+    np.testing.assert_array_equal(read.history, written.history)
+    assert read.history_sha256 == written.history_sha256
+    joined = "".join(written.sha256) + "".join(written.history_sha256)
+    assert read.digest == hashlib.sha256(joined.encode()).hexdigest()
+    assert len({written.digest, make_set().digest, with_history(make_set(), seed=8).digest}) == 3
+
+
+def test_a_set_of_stills_has_no_history_in_its_file_and_the_digest_of_its_patches(tmp_path: Path) -> None:
+    save_set(tmp_path / "rep.npz", make_set())
+    with np.load(tmp_path / "rep.npz") as stored:
+        assert set(stored.files) == {"patches", "source", "instance", "box", "sha256", "origin"}
+    read = load_set(tmp_path / "rep.npz")
+    assert read.history is None
+    assert read.digest == hashlib.sha256("".join(make_set().sha256).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("size", [(8, 12), (4, 4), (8, 8), (20, 9)])
+def test_pairs_lay_out_history_as_frames_lay_out_patches(size: tuple[int, int]) -> None:
+    given_set = with_history(make_set())
+    assert given_set.history is not None
+    as_patches = replace(given_set, patches=given_set.history, sha256=given_set.history_sha256)
+    pairs = list(given_set.pairs(*size))
+    assert len(pairs) == len(list(given_set.frames(*size)))
+    for (noisy, history), frame, remembered in zip(
+        pairs, given_set.frames(*size), as_patches.frames(*size), strict=True
+    ):
+        np.testing.assert_array_equal(noisy, frame)
+        np.testing.assert_array_equal(history, remembered)
+
+
+def test_without_history_each_frame_is_its_own() -> None:
+    for (noisy, history), frame in zip(make_set().pairs(8, 8), make_set().frames(8, 8), strict=True):
+        np.testing.assert_array_equal(noisy, frame)
+        np.testing.assert_array_equal(history, frame)
 
 
 def test_the_same_set_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -111,6 +160,11 @@ def test_black_and_white_are_planted_once_and_the_set_stays_as_it_is() -> None:
         ({"source": ("one",)}, "1 sources"),
         ({"box": np.zeros((5, 3), np.int32)}, "boxes of shape"),
         ({"sha256": ("0" * 64,) * 5}, "5 that do not"),
+        ({"history": np.zeros((5, 8, 4, 3), np.uint8), "history_sha256": ("0" * 64,) * 5}, r"shape=\(5, 8, 4, 3\)"),
+        ({"history": np.zeros((5, 8, 8, 3), np.float32), "history_sha256": ("0" * 64,) * 5}, "float32"),
+        ({"history": np.zeros((5, 8, 8, 3), np.uint8)}, "0 for 5"),
+        ({"history_sha256": ("0" * 64,) * 5}, "Received: none"),
+        ({"history": np.zeros((5, 8, 8, 3), np.uint8), "history_sha256": ("0" * 64,) * 5}, "Every history .* 5 that"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
@@ -127,6 +181,15 @@ def _flipped(path: Path) -> None:
     save_set(path, make_set())
     content = bytearray(path.read_bytes())
     content[content.index(make_set().patches.tobytes()) + 10] ^= 1
+    path.write_bytes(content)
+
+
+def _flipped_history(path: Path) -> None:
+    made = with_history(make_set())
+    save_set(path, made)
+    assert made.history is not None
+    content = bytearray(path.read_bytes())
+    content[content.index(made.history.tobytes()) + 10] ^= 1
     path.write_bytes(content)
 
 
@@ -166,6 +229,7 @@ def _numbers_for_names(path: Path) -> None:
     [
         _truncated,
         _flipped,
+        _flipped_history,
         _of_objects,
         _foreign,
         _text,
