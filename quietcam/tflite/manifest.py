@@ -67,7 +67,9 @@ class Manifest:
     (``edge.network.golden``). ``weights_sha256`` is the hash of the float weights that the model was made from: models
     of the same weights are twins, regardless of their names. None for models from before this was recorded.
     ``made_from`` describes the finished model that this one was converted from, as ``model`` (its name), ``sha256``
-    and ``tools``; None if it was converted from a run.
+    and ``tools``; None if it was converted from a run. ``inputs`` and ``outputs`` name the ends of a video network in
+    the order of its graph: ``noisy`` and ``history``, and ``denoised``, with ``history`` where the graph gives it; both
+    are empty for a still network.
     """
 
     name: str
@@ -94,11 +96,13 @@ class Manifest:
     gate: dict[str, Any] | None = None
     weights_sha256: str | None = None
     made_from: dict[str, Any] | None = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the format version first. Optional keys are left out if they have no value."""
-        values = asdict(self)
-        return {"format": self.format} | {k: v for k, v in values.items() if v is not None or k not in _RARE}
+        values = asdict(self) | {"inputs": list(self.inputs), "outputs": list(self.outputs)}
+        return {"format": self.format} | {k: v for k, v in values.items() if v not in (None, []) or k not in _RARE}
 
     @property
     def network(self) -> Architecture | None:
@@ -140,12 +144,14 @@ class Manifest:
         for end in ("input", "output"):
             if (told := chosen.get(end)) is not None:
                 chosen[end] = Quant(told["dtype"], float(told["scale"]), told["zero_point"])
+        for ends in ("inputs", "outputs"):
+            chosen[ends] = tuple(chosen.get(ends, ()))
         return cls(**chosen)
 
 
 _REMEDY = "Remedy: convert the model again with `quietcam convert`."
 _REQUIRED = ("name", "recipe", "width", "height", "channels", "sha256", "gmacs", "gmacs_256")
-_RARE = frozenset({"tail", "block", "gate", "weights_sha256", "made_from"})
+_RARE = frozenset({"tail", "block", "gate", "weights_sha256", "made_from", "inputs", "outputs"})
 
 
 def model_sha256(content: bytes) -> str:

@@ -81,6 +81,14 @@ def _is_gate(value: Any) -> bool:
     return all(map(_is_number(0.0, 255.0), levels)) and levels == sorted(levels) and len(set(levels)) == len(levels)
 
 
+def _names(first: str) -> _Rule:
+    """The rule for the names of a network's inputs, of which ``first`` is one, or of its outputs."""
+    return (
+        f"{first}, or {first} and history",
+        lambda value: value in ([], [first], [first, "history"], ["history", first]),
+    )
+
+
 def _is_golden(value: Any) -> bool:
     if not isinstance(value, dict) or not _is_whole(0, 255)(value.get("tolerance")):
         return False
@@ -139,6 +147,8 @@ FIELDS: dict[str, _Rule] = {
         "an object in which model and sha256 are texts and tools is an object of texts, or null",
         _or_null(_holds(model=_is_text, sha256=_is_like(_HASH), tools=_is_tools)),
     ),
+    "inputs": _names("noisy"),
+    "outputs": _names("denoised"),
 }
 
 

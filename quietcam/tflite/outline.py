@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from quietcam.tflite.flatbuffer import BROKEN, Table
 from quietcam.tflite.model_tables import TYPES, damaged, read_tables, tensor_at, type_name
 from quietcam.tflite.quantization import Quantization
 
-__all__ = ["End", "Outline", "read_outline"]
+__all__ = ["End", "Outline", "end_names", "read_outline"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,31 @@ class Outline:
 
 
 _MOST_SIDES = 8
+_NAME = re.compile(r"(?:serving_default_)?(noisy|history|denoised)(?:_out)?(?::\d+)?")
+
+
+def end_names(told: Sequence[str], tensors: Sequence[str], first: str) -> tuple[str, ...] | None:
+    """What the inputs, or the outputs, of a graph hold, in the graph's order.
+
+    Args:
+        told: the manifest's ``inputs``, or ``outputs``; empty without a manifest.
+        tensors: the names of the tensors. They count if the manifest names nothing: ``noisy``, ``history``,
+            ``denoised``, also as ``serving_default_noisy:0`` or ``history_out``.
+        first: ``noisy`` for inputs, ``denoised`` for outputs. A single end holds it, whatever its name.
+
+    Returns:
+        ``first``, or ``first`` and ``history`` in any order. None if the names do not tell that, or contradict the
+        number of tensors.
+    """
+    if told:
+        names = tuple(told)
+    elif len(tensors) == 1:
+        names = (first,)
+    else:
+        found = [_NAME.fullmatch(each) for each in tensors]
+        names = tuple(each[1] for each in found if each is not None)
+    known = {(first,), (first, "history"), ("history", first)}
+    return names if names in known and len(names) == len(tensors) else None
 
 
 def read_outline(content: bytes, name: str) -> Outline:

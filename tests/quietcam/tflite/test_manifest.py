@@ -164,6 +164,12 @@ def test_a_manifest_is_not_attached_to_another_model() -> None:
         ({"gate": {"low": -1.0}}, "gate must be"),
         ({"weights_sha256": "AB" * 32}, "weights_sha256 must be"),
         ({"made_from": {"model": 1}}, "made_from must be"),
+        ({"inputs": None}, "inputs must be noisy, or noisy and history"),
+        ({"inputs": ["history"]}, "inputs must be"),
+        ({"inputs": ["noisy", "noisy"]}, "inputs must be"),
+        ({"inputs": {"noisy": 0}}, "inputs must be"),
+        ({"outputs": ["noisy"]}, "outputs must be denoised, or denoised and history"),
+        ({"outputs": "denoised"}, "outputs must be"),
         ({"training": {"data": "pictures\x1b[2J"}}, "not contain control characters"),
         ({"metrics": {"notes": [{"a\x07": 1}]}}, "not contain control characters"),
     ],
@@ -258,3 +264,13 @@ def test_what_only_some_models_have_is_left_out_of_the_others() -> None:
     for wrong in ({"tail": 2}, {"block": "2"}, {"gate": [1, 2]}):
         with pytest.raises(ModelError, match="The manifest's"):
             Manifest.from_dict(values | wrong)
+
+
+def test_a_video_model_names_its_ends_in_the_order_of_its_graph() -> None:
+    still = manifest_of()
+    assert not {"inputs", "outputs"} & still.to_dict().keys()
+    video = dataclasses.replace(still, inputs=("history", "noisy"), outputs=("denoised", "history"))
+    values = json.loads(json.dumps(video.to_dict()))
+    assert (values["inputs"], values["outputs"]) == (["history", "noisy"], ["denoised", "history"])
+    assert Manifest.from_dict(values) == video
+    assert Manifest.from_dict(values | {"inputs": [], "outputs": []}) == still

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quietcam.tflite.outline import read_outline
+from quietcam.tflite.outline import end_names, read_outline
 
 NAMES = (
     "small_32x32_int8",
@@ -51,3 +51,30 @@ def test_the_arena_is_what_lives_at_once(models: Path, name: str) -> None:
     height, width, channels = (64, 80, 3) if "80" in name else (32, 32, 1 if "gray" in name else 3)
     picture = height * width * channels
     assert read_outline((models / f"{name}.tflite").read_bytes(), name).arena == 3 * picture
+
+
+@pytest.mark.parametrize(
+    ("told", "tensors", "names"),
+    [
+        ((), ("anything",), ("noisy",)),
+        ((), ("serving_default_history:0", "serving_default_noisy:0"), ("history", "noisy")),
+        ((), ("noisy", "history"), ("noisy", "history")),
+        ((), ("input_1", "input_2"), None),
+        ((), ("noisy", "noisy:0"), None),
+        ((), ("noisy", "history", "input_3"), None),
+        (("noisy", "history"), ("history", "noisy"), ("noisy", "history")),
+        (("noisy", "history"), ("noisy",), None),
+        (("noisy",), ("noisy", "history"), None),
+        ((), (), None),
+    ],
+)
+def test_names_of_inputs_are_those_of_the_manifest_or_of_the_tensors(
+    told: tuple[str, ...], tensors: tuple[str, ...], names: tuple[str, ...] | None
+) -> None:
+    assert end_names(told, tensors, "noisy") == names
+
+
+def test_names_of_outputs_follow_the_same_rule() -> None:
+    assert end_names((), ("history_out", "denoised"), "denoised") == ("history", "denoised")
+    assert end_names((), ("StatefulPartitionedCall:0", "StatefulPartitionedCall:1"), "denoised") is None
+    assert end_names(("denoised", "history"), ("a", "b"), "denoised") == ("denoised", "history")
