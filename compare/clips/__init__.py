@@ -1,0 +1,1 @@
+"""Models and filters compared on clips: quality over time, flicker, ghosts, cuts, and the time a frame takes."""
