@@ -7,7 +7,7 @@ from typing import Any
 
 from compare.scores import GateCheck
 
-__all__ = ["ClipComparison", "ClipFacts", "ClipRow", "ClipScores", "Ghost", "RowTime"]
+__all__ = ["ClipComparison", "ClipFacts", "ClipRow", "ClipScores", "Gain", "Ghost", "RowTime"]
 
 FORMAT = 1
 """Version of the JSON report's layout; docs/reference/comparison-on-clips.md describes it."""
@@ -35,40 +35,60 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class Ghost:
-    """What stays of things that have left, measured against the same network without history.
-
-    It looks at pixels that moved a short while ago and stand still since, where what was there before differed from
-    what is there now by more than 20 steps of 255.
+    """What stays of things that have left, against the same network without history (``compare.clips.measure.ghosts``).
 
     Attributes:
-        excess: the error above that of the network without history, in dB, by the frames since the pixels moved: 0 is
-            the frame in which they moved last. None where there are no such pixels.
-        frames: from so many frames on, the excess stays at 0.1 dB or less. None if it never does, or nothing left.
+        excess: the error above that of the network without history, in dB, by the frames since something else was
+            there: 0 is the first frame without it. None where no pixel is that old.
+        frames: from this frame on, the excess stays at 0.1 dB or less: 0 is no ghost. One more than the last frame of
+            ``excess`` where it never does.
     """
 
     excess: list[float | None]
-    frames: int | None
+    frames: int
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a contender gains over another one, in dB: negative where it loses.
+
+    Attributes:
+        over: the other's name.
+        psnr, still, moving, first: of these fields of ``ClipScores``.
+        flicker: its flicker as a share of the other's: less than 1 is calmer.
+        recovery: PSNR of the frames 0, 1, 2 and 3 after a cut above the other's, the mean over the cuts; None without
+            a cut.
+        drift: how much larger the gain is in the frames from 250 to 300 than in those from 20 to 70; None for shorter
+            clips.
+    """
+
+    over: str
+    psnr: float
+    still: float | None
+    moving: float | None
+    first: float
+    flicker: float | None
+    recovery: list[float | None] | None
+    drift: float | None
 
 
 @dataclass(frozen=True)
 class ClipScores:
-    """One contender on one clip. PSNR in dB on uint8 RGB; means leave out the clip's ``burn_in`` frames.
+    """One contender on one clip. PSNR in dB on uint8 RGB; all but ``first`` leaves out the clip's ``burn_in`` frames.
 
     Attributes:
         psnr_by_frame, ssim_by_frame: of every frame.
         psnr, ssim: their means.
         first: PSNR of the first frame.
         still, moving: PSNR of the mean squared error of all pixels that stand still, or move; None where none does.
-        flicker: the standard deviation over time where the scene stands still, steps of 255, the mean over pixels and
-            channels (``compare.clips.flicker``); None where nothing stands still.
-        gain: ``psnr`` above that of the noisy frames. over_baseline: above that of the still model that the comparison
-            names ``baseline``. drop: below that of the float twin. history_gain: above that of the same network without
-            history, and still_gain, moving_gain likewise.
-        first_gain: PSNR of the first frame above that of the same network without history.
-        recovery: the same for the frames 0, 1, 2 and 3 after a cut, the mean over the cuts.
-        ghost: against the same network without history.
+        flicker: the standard deviation over time where the scene stands still, in steps of 255
+            (``compare.clips.measure.flicker``); None where nothing stands still.
+        gain: PSNR above that of the noisy frames.
+        drop: PSNR below that of the float twin; None without one.
+        baseline: against the still model that the comparison names; None for that model itself.
+        history: against the same network without history; None for all others.
+        ghost: against the same network without history; None where nothing leaves.
         drift: PSNR of the frames from 250 to 300 above that of the frames from 20 to 70; None for shorter clips.
-        drift_of_gain: the same of ``history_gain``, so that it does not depend on what the clip shows.
         setting: the strength that a filter chose for this clip.
     """
 
@@ -81,22 +101,17 @@ class ClipScores:
     moving: float | None
     flicker: float | None
     gain: float
-    over_baseline: float | None = None
     drop: float | None = None
-    history_gain: float | None = None
-    still_gain: float | None = None
-    moving_gain: float | None = None
-    first_gain: float | None = None
-    recovery: list[float] | None = None
+    baseline: Gain | None = None
+    history: Gain | None = None
     ghost: Ghost | None = None
     drift: float | None = None
-    drift_of_gain: float | None = None
     setting: str | None = None
 
 
 @dataclass(frozen=True)
 class RowTime:
-    """Time of one frame, of the size of the first clip, with all that the runtime does for it.
+    """Time of one frame of the first clip, with all that the runtime does for it.
 
     Attributes:
         ms: the median of all frames, milliseconds. All contenders took turns.
@@ -113,15 +128,15 @@ class ClipRow:
 
     Attributes:
         kind: ``noisy``, ``classic`` or ``model``.
-        psnr, ssim, first, still, moving, flicker, gain, over_baseline, drop, history_gain, still_gain, moving_gain,
-            first_gain, recovery: means of the clips' (``ClipScores``) over those that have one.
-        worst_clip: name of the clip where ``over_baseline`` is least, or ``psnr`` where there is no baseline.
-        worst: that value.
+        psnr, ssim, first, still, moving, flicker, gain, drop, baseline, history: as in ``ClipScores``, the means over
+            the clips that have them.
         ghost: over the pixels of all clips.
-        drift, drift_of_gain: of the clip where it is farthest from 0.
-        without_history: name of the row of the same network without history. partner_of: of the row with history.
-        reference: name of the float twin.
+        drift: the mean over the clips of 300 frames and more.
+        worst_clip: the clip where it gains least over the baseline, or over the noisy frames if there is no baseline.
         clips: by the clip's name.
+        without_history: of a video network, the name of the row of the same network without history.
+        partner: of a row without history, the name of the row with it.
+        reference: of a quantized model, its float twin.
         path, recipe, manifest: of a model.
     """
 
@@ -136,21 +151,15 @@ class ClipRow:
     flicker: float | None
     gain: float
     worst_clip: str
-    worst: float
     clips: dict[str, ClipScores]
-    over_baseline: float | None = None
     drop: float | None = None
-    history_gain: float | None = None
-    still_gain: float | None = None
-    moving_gain: float | None = None
-    first_gain: float | None = None
-    recovery: list[float] | None = None
+    baseline: Gain | None = None
+    history: Gain | None = None
     ghost: Ghost | None = None
     drift: float | None = None
-    drift_of_gain: float | None = None
     time: RowTime | None = None
     without_history: str | None = None
-    partner_of: str | None = None
+    partner: str | None = None
     reference: str | None = None
     is_quantized: bool = False
     path: str | None = None
@@ -169,8 +178,8 @@ class ClipComparison:
             history.
         about: the name of the model that the report is about: the first one, or if that is a float model, the model
             that was quantized from it.
-        baseline: the name of the still model that others are compared with; the model without history where no still
-            model is given.
+        baseline: the name of the still model that the others are compared with: the first one that is quantized if the
+            model that the report is about is; None if no still model is given.
         gate: each limit of the quality gate; empty without one.
         problems: clips that were left out, and why. notes: what was not measured, and why.
     """
