@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -129,6 +130,17 @@ class TileGrid:
         y, x = self.origin(index)
         return image[y : y + self.tile_height, x : x + self.tile_width]
 
+    def core(self, index: int) -> tuple[slice, slice]:
+        """``(rows, columns)`` of the frame that are nearer to the middle of this tile than to that of any other.
+
+        At each pixel of the frame there is exactly one core. It ends in the middle of what two neighbors share.
+        """
+        row, column = divmod(index, len(self.columns))
+        return (
+            _core(self.rows, row, self.tile_height, self.height),
+            _core(self.columns, column, self.tile_width, self.width),
+        )
+
     def merge(self, tiles: Sequence[Image]) -> Image:
         """Put tiles together to the frame ``(height, width, C)``: blended where they overlap, rounded to nearest."""
         mosaic = Mosaic(self, tiles[0].shape[2])
@@ -198,6 +210,13 @@ def _origins(frame: int, tile: int, overlap: int, stride: int) -> tuple[int, ...
     last = -(-(frame - tile) // stride) * stride
     steps = -(-last // longest_step)
     return tuple(last * step // steps // stride * stride for step in range(steps + 1))
+
+
+def _core(origins: tuple[int, ...], index: int, tile: int, frame: int) -> slice:
+    """The core of one tile along one axis of the frame."""
+    middles = [(before + tile + after) // 2 for before, after in pairwise(origins)]
+    edges = [0, *middles, frame]
+    return slice(edges[index], edges[index + 1])
 
 
 def _axis_weights(origins: tuple[int, ...], tile: int, overlap: int, margin: int) -> NDArray[np.uint16]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import threading
 import time
 from collections.abc import Sequence
-from typing import ClassVar
+from itertools import accumulate
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.child.process import GRACE, Child, ChildError, Shared
 from edge.child.tpu_job import DROP, LOAD, RUN, describe
@@ -173,7 +176,7 @@ def probe(seconds: float = 10.0) -> None:
 
 
 class TpuInterpreter(Interpreter):
-    """A loaded model on an Edge TPU. Input and output lie in memory that is shared with the device's child process.
+    """A loaded model on an Edge TPU. Inputs and outputs lie in memory that is shared with the device's child process.
 
     Args:
         tpu: from ``Tpu.take``. It is released when this is closed, or fails to open.
@@ -214,7 +217,8 @@ class TpuInterpreter(Interpreter):
         if self._closed:
             return
         self._closed = True
-        self._input = self._output = closed
+        self._inputs = dict.fromkeys(self.model.inputs, closed)
+        self._outputs = dict.fromkeys(self.model.outputs, closed)
         if self._tensors is not None:
             self._tensors.close()
         if self._number is not None:
@@ -223,18 +227,25 @@ class TpuInterpreter(Interpreter):
 
     def _load(self, delegate: object) -> None:
         del delegate
-        size = math.prod(self.shape) * np.dtype(self.model.ends).itemsize
+        item = np.dtype(self.model.ends).itemsize
+        ends = [*self.model.inputs, *self.model.outputs]
+        sizes = [math.prod(self.model.shape_of(end)) * item for end in ends]
         try:
-            tensors = self._tensors = Shared(2 * size)
+            tensors = self._tensors = Shared(sum(sizes))
             with contextlib.closing(Shared.holding(self.model.content)) as content:
                 about = describe(self.model, self.threads)
                 self._number = self.tpu.load(about, (content, tensors), self._seconds)
         except OSError as error:
             raise DeviceError(f"No memory for the Edge TPU {self.tpu.device}: {error.strerror}") from error
         self._message = bytes((RUN, self._number))
-        height, width, channels = self.shape
-        block = self.model.block or 1
-        noisy = tensors.array((1, height, width, channels), self.model.ends)
-        blocks = 1, height // block, width // block, channels * block**2
-        denoised = tensors.array(blocks, self.model.ends, offset=size)
-        self._input, self._output = lambda: noisy, lambda: denoised
+        views = [
+            functools.partial(_itself, tensors.array(self.model.shape_of(end), self.model.ends, offset))
+            for end, offset in zip(ends, accumulate(sizes, initial=0), strict=False)
+        ]
+        count = len(self.model.inputs)
+        self._inputs = dict(zip(self.model.inputs, views[:count], strict=True))
+        self._outputs = dict(zip(self.model.outputs, views[count:], strict=True))
+
+
+def _itself(tensor: NDArray[Any]) -> NDArray[Any]:
+    return tensor

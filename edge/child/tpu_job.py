@@ -1,7 +1,7 @@
 """The job of an Edge TPU's child process: it loads the delegate library, and runs the networks of one device.
 
 A message is a letter and the number of a network, 0 to 255. With ``LOAD``, the rest of the message describes the model,
-and two blocks of memory come with it: the model's bytes, and its input followed by its output. The job answers
+and two blocks of memory come with it: the model's bytes, and its inputs followed by its outputs. The job answers
 ``LOAD`` and ``RUN``.
 """
 
@@ -12,6 +12,7 @@ import mmap
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.child.link import Link
 from edge.network.delegates import Device, load_delegate, parse_devices
@@ -59,20 +60,29 @@ def probe(link: Link) -> None:
 
 
 class _Network:
-    """One interpreter, with the memory in which the parent writes its input and reads its output."""
+    """One interpreter, with the memory in which the parent writes its inputs and reads its outputs."""
 
     def __init__(self, device: Device, wanted: dict[str, Any], content: mmap.mmap, tensors: mmap.mmap) -> None:
         model = ModelFile.rebuilt(wanted["about"], content[:])
         content.close()
         self._interpreter = Interpreter(model, wanted["threads"], load_delegate(device))
-        source, target = self._interpreter.tensors()
-        self._noisy = np.ndarray(source.shape, source.dtype, buffer=tensors)
-        self._denoised = np.ndarray(target.shape, target.dtype, buffer=tensors, offset=source.nbytes)
+        self._inputs: list[NDArray[Any]] = []
+        self._outputs: list[NDArray[Any]] = []
+        offset = 0
+        for found, views in ((self._interpreter.inputs(), self._inputs), (self._interpreter.outputs(), self._outputs)):
+            for tensor in found:
+                views.append(np.ndarray(tensor.shape, tensor.dtype, buffer=tensors, offset=offset))
+                offset += tensor.nbytes
 
     def run(self) -> None:
-        np.copyto(self._interpreter.tensors()[0], self._noisy)
+        _copy(self._interpreter.inputs(), self._inputs)
         self._interpreter.invoke()
-        np.copyto(self._denoised, self._interpreter.tensors()[1])
+        _copy(self._outputs, self._interpreter.outputs())
 
     def close(self) -> None:
         self._interpreter.close()
+
+
+def _copy(targets: list[NDArray[Any]], sources: list[NDArray[Any]]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        np.copyto(target, source)

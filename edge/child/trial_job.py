@@ -63,7 +63,7 @@ def _frame(denoiser: Denoiser, shape: tuple[int, ...], half: bool) -> None:
     try:
         with np.errstate(invalid="raise"):  # NaN becomes a pixel
             denoised, treatment = denoiser.treat(noisy)
-        numbers = bool(np.isfinite(denoiser.interpreter.tensors()[1]).all())
+        numbers = bool(all(np.isfinite(each).all() for each in denoiser.interpreter.outputs()))
     except FloatingPointError:
         numbers = False
     if not numbers:

@@ -15,6 +15,7 @@ from typing import Any
 from edge.child.process import GRACE
 from edge.child.tpu import Tpu, TpuInterpreter
 from edge.network.delegates import CPU, Device, parse_devices
+from edge.network.history import History
 from edge.network.interpreter import Interpreter, check_threads
 from edge.network.modelfile import ModelFile
 from edge.network.runtime.installed import runtime
@@ -132,12 +133,20 @@ class Engine:
             "retries": self._retries,
         }
 
-    def run(self, count: int, part: Callable[[int], Image], take: Callable[[int, Interpreter], None]) -> bool:
+    def run(
+        self,
+        count: int,
+        part: Callable[[int], Image],
+        take: Callable[[int, Interpreter], None],
+        history: History | None = None,
+    ) -> bool:
         """Run the network on ``count`` pictures, none of which is larger than the model's.
 
         Args:
             part: gives picture number i. The engine reads it until ``take`` was called for it.
             take: fetches the result of picture number i from the interpreter. Called in this thread, in any order.
+            history: gives a video network the past of each picture, and keeps what it gives to remember. It lies in
+                this process, so a device that is lost takes nothing with it. None: the pictures have no past.
 
         Returns:
             False if no device is left that can run the network. Some of the pictures may have been taken then.
@@ -150,14 +159,16 @@ class Engine:
             self._heard(*self._results.get())
         todo = deque(range(count))
         busy: dict[Worker, int] = {}
+        if history is not None and self._workers:
+            history.settle()  # their threads read it
         try:
             while todo or busy:
                 for worker in self._punctual():
                     if todo and worker not in busy and worker.is_ready:
                         busy[worker] = todo.popleft()
-                        worker.submit(part(busy[worker]))
+                        worker.submit(part(busy[worker]), None if history is None else history.past(busy[worker]))
                 if not busy:
-                    return self._run_here(todo, part, take)
+                    return self._run_here(todo, part, take, history)
                 try:
                     worker, error = self._results.get(timeout=_longest(min(each.due for each in busy)))
                 except queue.Empty:
@@ -170,6 +181,8 @@ class Engine:
                 works = self._heard(worker, error)
                 if index is not None and works:
                     take(index, worker.interpreter)
+                    if history is not None:
+                        history.keep(worker.interpreter, index)
                 elif index is not None:
                     todo.appendleft(index)
         finally:  # if the frame failed, CPU workers may still read it; answers of others are late now
@@ -230,15 +243,24 @@ class Engine:
             log.warning(f"{reason}; until then, {self._instead()}")
 
     def _run_here(
-        self, todo: deque[int], part: Callable[[int], Image], take: Callable[[int, Interpreter], None]
+        self,
+        todo: deque[int],
+        part: Callable[[int], Image],
+        take: Callable[[int, Interpreter], None],
+        history: History | None,
     ) -> bool:
         cpu = self._stand_in()
         if cpu is None:
             return False
         for index in todo:
-            cpu.put(part(index))
+            if history is None:
+                cpu.put(part(index))
+            else:
+                history.put(cpu, part(index), index)
             cpu.invoke()
             take(index, cpu)
+            if history is not None:
+                history.leave(cpu, index)
         return True
 
     def _stand_in(self) -> Interpreter | None:

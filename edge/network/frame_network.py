@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 
 from edge.models import resize_command
 from edge.network.engine import Engine
+from edge.network.history import History
 from edge.network.modelfile import ModelFile
 from edge.network.tiles import Tiles, grid_of
 from quietcam.image import Image
@@ -15,10 +19,36 @@ from quietcam.tiling import TileGrid
 __all__ = ["FrameNetwork"]
 
 
+class _Kind(NamedTuple):
+    """A kind of frame: the size that the network sees, and whether that is half of the frame's own."""
+
+    height: int
+    width: int
+    half: bool
+
+
+@dataclass
+class _Memory:
+    """What frames of one kind need.
+
+    Attributes:
+        tiles: None where a frame fits into the network.
+        histories: of a video network: one for each of the frame's channels if the network is grayscale, else one.
+        picture: of the history, when it is asked for.
+    """
+
+    tiles: Tiles | None
+    histories: list[History]
+    picture: Image | None = None
+
+
 class FrameNetwork:
     """Puts frames of any size through a network of one size: whole if they fit, in tiles if they do not.
 
     Memory for a frame size is allocated at its first frame. It is used by one thread at a time.
+
+    A video network gets back what it gave to remember of the last frame. Frames of another size, and frames at half
+    their size, have a past of their own. A frame that fails leaves no past.
 
     Args:
         engine: runs the network. ``close`` closes it.
@@ -29,7 +59,8 @@ class FrameNetwork:
     def __init__(self, engine: Engine, overlap: int | None = None, advises: bool = False) -> None:
         self.engine = engine
         self._overlap, self._advises = overlap, advises
-        self._tiles: dict[tuple[int, int], Tiles] = {}
+        self._memories: dict[_Kind, _Memory] = {}
+        self._last: _Kind | None = None
         self._halves: tuple[Image, Image] | None = None
 
     @property
@@ -39,10 +70,40 @@ class FrameNetwork:
 
     def prepare(self, size: tuple[int, int], before: FrameNetwork) -> None:
         """Allocate now what frames of ``size`` ``(height, width)`` need, and what the network ``before`` has needed."""
-        for each in {size, *before._tiles}:
-            if not self._fits(each):
-                self._tiles[each] = self._cut(each)
+        for kind in {_Kind(*size, half=False), *before._memories}:
+            if not self._fits(kind):
+                self._memories[kind] = _Memory(self._cut(kind), [])
         self._halves = before._halves
+
+    def forget(self) -> None:
+        """Let the next frame of every size have no past."""
+        for memory in self._memories.values():
+            for history in memory.histories:
+                history.forget()
+
+    def history(self, size: tuple[int, int] | None = None, half: bool = False, step: int = 1) -> Image | None:
+        """What a video network remembers now.
+
+        Args:
+            size: ``(height, width)`` of the frame; None means the last frame, at half its size if it was seen so.
+            half: of frames that the network sees at half of ``size``.
+            step: only every ``step``-th row and column of it is wanted.
+
+        Returns:
+            The history as a picture, uint8 ``(H, W, C)`` of the size that the network saw, in memory that the next
+            call uses again. None where the next frame has no past, and for a still network.
+        """
+        kind = self._last if size is None else _kind(size, half)
+        memory = self._memories.get(kind) if kind else None
+        if kind is None or memory is None or not memory.histories or any(each.is_empty for each in memory.histories):
+            return None
+        channels = self.model.channels
+        shape = -(-kind.height // step), -(-kind.width // step), channels * len(memory.histories)
+        if memory.picture is None or memory.picture.shape != shape:
+            memory.picture = np.empty(shape, np.uint8)
+        for number, history in enumerate(memory.histories):
+            history.picture(memory.picture[..., number * channels : (number + 1) * channels], step)
+        return memory.picture
 
     def run(self, noisy: Image, out: Image, half: bool = False) -> bool:
         """Write the network's picture of ``noisy`` into ``out``, both uint8 ``(H, W, C)``.
@@ -63,14 +124,28 @@ class FrameNetwork:
     def close(self) -> None:
         """Free the network and the memory. May be called twice."""
         self.engine.close()
-        self._tiles, self._halves = {}, None
+        self._memories, self._halves, self._last = {}, None, None
 
     def _whole(self, noisy: Image, out: Image, half: bool = False) -> bool:
-        channels = self.model.channels
-        return all(
-            self._run(noisy[..., first : first + channels], out[..., first : first + channels], half)
-            for first in range(0, noisy.shape[2], channels)
-        )
+        height, width, channels = noisy.shape
+        self._last = kind = _Kind(height, width, half)
+        memory = self._memory(kind, channels)
+        whole = False
+        try:
+            whole = all(
+                self._run(
+                    noisy[..., first : first + self.model.channels],
+                    out[..., first : first + self.model.channels],
+                    memory,
+                    first // self.model.channels,
+                )
+                for first in range(0, channels, self.model.channels)
+            )
+        finally:
+            if not whole:
+                for history in memory.histories:
+                    history.forget()
+        return whole
 
     def _half(self, noisy: Image, out: Image) -> bool:
         import cv2
@@ -86,26 +161,46 @@ class FrameNetwork:
         cv2.resize(quiet, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
         return True
 
-    def _run(self, noisy: Image, out: Image, half: bool) -> bool:
-        size = noisy.shape[:2]
-        if self._fits(size):
-            return self.engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out))
-        tiles = self._tiles.get(size)
-        if tiles is None:
-            if len(self._tiles) > 1:  # the frames' own size and half of it are kept
-                self._tiles = {}
-            tiles = self._tiles[size] = self._cut(size, advises=self._advises and not half)
-        return tiles.run(self.engine, noisy, out)
+    def _run(self, noisy: Image, out: Image, memory: _Memory, number: int) -> bool:
+        history = memory.histories[number] if memory.histories else None
+        if memory.tiles is None:
+            return self.engine.run(1, lambda _: noisy, lambda _, interpreter: interpreter.get(out), history)
+        return memory.tiles.run(self.engine, noisy, out, history)
 
-    def _fits(self, size: tuple[int, int]) -> bool:
-        """Whether a frame of this size goes through the model whole."""
-        return size[0] <= self.model.height and size[1] <= self.model.width
+    def _memory(self, kind: _Kind, channels: int) -> _Memory:
+        """The memory for frames of ``kind`` with ``channels``."""
+        if self._fits(kind) and not self.model.remembers:
+            return _NONE
+        memory = self._memories.get(kind)
+        if memory is None:
+            if len(self._memories) > 1:  # the frames' own size and half of it are kept
+                self._memories = {}
+            tiles = None if self._fits(kind) else self._cut(kind, self._advises and not kind.half)
+            memory = self._memories[kind] = _Memory(tiles, [])
+        needed = channels // self.model.channels if self.model.remembers else 0
+        if len(memory.histories) != needed:
+            size = kind.height, kind.width, self.model.channels
+            grid = memory.tiles.grid if memory.tiles else None
+            memory.histories = [History(size, grid) for _ in range(needed)]
+        return memory
 
-    def _cut(self, size: tuple[int, int], advises: bool = False) -> Tiles:
-        tiles = Tiles(grid_of(self.model, *size, self._overlap), self.model.channels)
+    def _fits(self, kind: _Kind) -> bool:
+        """Whether the network sees a frame of this kind whole."""
+        return kind.height <= self.model.height and kind.width <= self.model.width
+
+    def _cut(self, kind: _Kind, advises: bool = False) -> Tiles:
+        tiles = Tiles(grid_of(self.model, kind.height, kind.width, self._overlap), self.model.channels)
         if advises and (advice := _advice(self.model, tiles.grid)):
             log.info(advice)
         return tiles
+
+
+_NONE = _Memory(None, [])
+
+
+def _kind(size: tuple[int, int], half: bool) -> _Kind:
+    """The kind of frames of ``size`` ``(height, width)``."""
+    return _Kind((size[0] + 1) // 2, (size[1] + 1) // 2, True) if half else _Kind(*size, half=False)
 
 
 def _advice(model: ModelFile, grid: TileGrid) -> str | None:

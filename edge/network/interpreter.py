@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,13 @@ from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.quantization import int8_to_pixels, pixels_to_int8
 from quietcam.tiling import mirror
 
-__all__ = ["Interpreter", "check_threads", "closed", "default_threads"]
+if TYPE_CHECKING:
+    from edge.network.history import History
+
+__all__ = ["Interpreter", "View", "check_threads", "closed", "default_threads"]
+
+View = Callable[[], NDArray[Any]]
+"""Gives a view of a tensor: the runtime refuses ``invoke`` while a view exists."""
 
 
 def default_threads() -> int:
@@ -51,6 +57,9 @@ class Interpreter:
         threads: of the CPU's kernels, 1 to 256. Defaults to one per core, up to 4.
         delegate: from :func:`edge.network.delegates.load_delegate`; None runs on the CPU.
 
+    Attributes:
+        holds: the history that lies in the outputs and nowhere else; None if there is none.
+
     Raises:
         UsageError: there is no such file, or ``threads`` is not 1 to 256.
         ModelError: the model does not keep the contract, or this runtime cannot run it.
@@ -61,10 +70,10 @@ class Interpreter:
         self.threads = check_threads(threads)
         self.model = model if isinstance(model, ModelFile) else load_model(model)
         self.runtime = runtime().name
+        self.holds: History | None = None
         self._native: Any
-        # Functions that give views of the tensors: the runtime refuses `invoke` while a view exists.
-        self._input: Callable[[], NDArray[Any]]
-        self._output: Callable[[], NDArray[Any]]
+        self._inputs: dict[str, View]  # by what they hold
+        self._outputs: dict[str, View]
         self._load(delegate)
         self._pixels = np.empty(self.shape if self.model.block else (), self.model.ends)
         self._floats = np.empty(self.shape if self.model.ends == "float32" else (), np.float32)
@@ -77,16 +86,49 @@ class Interpreter:
     def run(self, noisy: Image, denoised: Image) -> None:
         """Denoise ``noisy`` into ``denoised``, both uint8 of the same shape: ``shape``, or smaller in height or width.
 
-        A smaller picture is mirrored at its right and lower edge.
+        A smaller picture is mirrored at its right and lower edge. A video network gets no past.
         """
         self.put(noisy)
         self.invoke()
         self.get(denoised)
 
-    def put(self, noisy: Image) -> None:
-        """Write ``noisy`` into the input. ``run`` calls this, then ``invoke``, then ``get``."""
+    def put(self, noisy: Image, past: NDArray[Any] | None = None) -> None:
+        """Write ``noisy`` into the input. ``run`` calls this, then ``invoke``, then ``get``.
+
+        A video network gets its history, too: ``past``, of the same height and width and of the type ``stored_type``,
+        or without a past the noisy picture itself.
+        """
+        if self.holds is not None:
+            self.holds.settle()
+        self._put_noisy(noisy)
+        if self.model.remembers:
+            height, width = noisy.shape[:2]
+            tensor = self._inputs["history"]()[0]
+            if past is None:
+                np.copyto(tensor, self._inputs["noisy"]()[0])
+                return
+            if self.model.ends == "float32":
+                np.divide(past, np.float32(255), out=tensor[:height, :width], dtype=np.float32)
+            else:
+                np.copyto(tensor[:height, :width], past)
+            mirror(tensor, height, width)
+
+    def put_next(self, noisy: Image) -> None:
+        """Write ``noisy``, and what the last run gave to remember as its history: one copy between two tensors."""
+        self._put_noisy(noisy)
         height, width = noisy.shape[:2]
-        tensor = self._input()[0]
+        tensor = self._inputs["history"]()[0]
+        source = self.remembered()
+        if self.model.ends == "float32":
+            _to_whole_pixels(source, tensor)
+            np.divide(tensor, np.float32(255), out=tensor)
+        else:
+            np.copyto(tensor, source)
+        mirror(tensor, height, width)
+
+    def _put_noisy(self, noisy: Image) -> None:
+        height, width = noisy.shape[:2]
+        tensor = self._inputs["noisy"]()[0]
         if self.model.is_int8:
             pixels_to_int8(noisy, tensor[:height, :width])
         elif self.model.ends == "uint8":
@@ -109,30 +151,61 @@ class Interpreter:
     def get(self, denoised: Image) -> None:
         """Write the output, or its upper left part, into ``denoised``."""
         height, width = denoised.shape[:2]
-        tensor = self._output()[0]
-        if self.model.block:
-            depth_to_space(tensor, self.model.block, self._pixels)
-            tensor = self._pixels
-        tensor = tensor[:height, :width]
+        tensor = self._picture("denoised")[:height, :width]
         if self.model.is_int8:
             int8_to_pixels(tensor, denoised)
         elif self.model.ends == "uint8":
             np.copyto(denoised, tensor)
         else:
             floats = self._floats[:height, :width]
-            np.multiply(tensor, np.float32(255), out=floats)
-            np.rint(floats, out=floats)
-            np.clip(floats, 0, 255, out=floats)
+            _to_whole_pixels(tensor, floats)
             np.copyto(denoised, floats, casting="unsafe")
 
-    def tensors(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The input and the output tensor, with a batch of 1. Drop both before ``invoke``."""
-        return self._input(), self._output()
+    @property
+    def stored_type(self) -> type[np.int8] | type[np.uint8]:
+        """The type in which a history is stored: the codes of the tensors; of a float network, uint8 pixels."""
+        return np.int8 if self.model.is_int8 else np.uint8
+
+    def remember(self, past: NDArray[Any], top: int = 0, left: int = 0) -> None:
+        """Write what a video network gave to remember into ``past``: the part that begins at ``top`` and ``left``.
+
+        A float network's is rounded to whole pixels. So it remembers as finely as its int8 twin, and the two differ by
+        their arithmetic only.
+        """
+        height, width = past.shape[:2]
+        tensor = self.remembered()[top : top + height, left : left + width]
+        if self.model.ends == "float32":
+            floats = self._floats[:height, :width]
+            _to_whole_pixels(tensor, floats)
+            np.copyto(past, floats, casting="unsafe")
+        else:
+            np.copyto(past, tensor)
+
+    def remembered(self) -> NDArray[Any]:
+        """What a video network gave to remember, ``shape`` in the type of its tensors. Drop it before ``invoke``."""
+        return self._picture(self.model.remembered)
+
+    def inputs(self) -> list[NDArray[Any]]:
+        """The input tensors in the graph's order, with a batch of 1. Drop them before ``invoke``."""
+        return [view() for view in self._inputs.values()]
+
+    def outputs(self) -> list[NDArray[Any]]:
+        """The output tensors in the graph's order, with a batch of 1. Drop them before ``invoke``."""
+        return [view() for view in self._outputs.values()]
+
+    def _picture(self, end: str) -> NDArray[Any]:
+        """The picture in an output, in the type of the tensor."""
+        tensor: NDArray[Any] = self._outputs[end]()[0]
+        if self.model.block and end == "denoised":
+            depth_to_space(tensor, self.model.block, self._pixels)
+            return self._pixels
+        return tensor
 
     def close(self) -> None:
         """Free the native memory. May be called twice."""
-        self._native = None
-        self._input = self._output = closed
+        self._native = self.holds = None
+        self._inputs = dict.fromkeys(self.model.inputs, closed)
+        self._outputs = dict.fromkeys(self.model.outputs, closed)
 
     def __enter__(self) -> Interpreter:
         return self
@@ -158,7 +231,7 @@ class Interpreter:
             try:
                 native = installed.interpreter(model_content=self.model.content, num_threads=self.threads, **delegates)
                 native.allocate_tensors()
-                self._input, self._output = _ends(native, self.model)
+                self._inputs, self._outputs = _ends(native, self.model)
             except (ValueError, RuntimeError) as error:
                 failure = _first_line(error)
         # Raised outside of the handler: the runtime's error would keep the native side, and its device, alive.
@@ -170,26 +243,31 @@ class Interpreter:
         self._native = native
 
 
-def _ends(native: Any, model: ModelFile) -> tuple[Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]:
-    """Functions that give views of the input and of the output.
+def _ends(native: Any, model: ModelFile) -> tuple[dict[str, View], dict[str, View]]:
+    """Functions that give views of the inputs and of the outputs.
 
     Raises:
         ValueError: shape or type of the built graph is not what the file says.
     """
-    block = model.block or 1
-    picture = 1, model.height, model.width, model.channels
-    blocks = 1, model.height // block, model.width // block, model.channels * block**2
-    views = []
-    for word, (details, *_), wanted in (
-        ("input", native.get_input_details(), picture),
-        ("output", native.get_output_details(), blocks),
+    views: tuple[dict[str, View], dict[str, View]] = {}, {}
+    for word, names, found, each in (
+        ("input", model.inputs, native.get_input_details(), views[0]),
+        ("output", model.outputs, native.get_output_details(), views[1]),
     ):
-        shape, dtype = tuple(map(int, details["shape"])), np.dtype(details["dtype"])
-        if (shape, dtype) != (wanted, np.dtype(model.ends)):
-            raise ValueError(f"its {word} is {dtype} {list(shape)} instead of {model.ends} {list(wanted)}")
-        views.append(native.tensor(details["index"]))
-        views[-1]()  # of a graph without operators it has no memory
-    return views[0], views[1]
+        for name, details in zip(names, found, strict=True):
+            shape, dtype = tuple(map(int, details["shape"])), np.dtype(details["dtype"])
+            if (shape, dtype) != (wanted := model.shape_of(name), np.dtype(model.ends)):
+                raise ValueError(f"its {word} {name} is {dtype} {list(shape)} instead of {model.ends} {list(wanted)}")
+            each[name] = native.tensor(details["index"])
+            each[name]()  # of a graph without operators it has no memory
+    return views
+
+
+def _to_whole_pixels(tensor: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Round values in [0, 1] to whole steps of 255, 0 to 255."""
+    np.multiply(tensor, np.float32(255), out=out)
+    np.rint(out, out=out)
+    np.clip(out, 0, 255, out=out)
 
 
 def closed() -> NDArray[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from quietcam.errors import ModelError
 from quietcam.tflite.content import read_content
 from quietcam.tflite.manifest import Manifest, read_manifest
-from quietcam.tflite.outline import End, Outline, read_outline
+from quietcam.tflite.outline import End, Outline, end_names, read_outline
 from quietcam.tflite.quantization import Quantization
 
 __all__ = ["ModelFile", "load_model"]
@@ -26,16 +26,18 @@ _COMPILED = "edgetpu-custom-op"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model that keeps the contract: one input and one output, ``(1, height, width, channels)`` on both.
+    """A model that keeps the contract: ``(1, height, width, channels)`` at every input and output.
 
     Attributes:
         content: the bytes that were checked. The runtime loads these, and not the file again.
-        ends: type of input and output: ``int8`` with the pixel identity, ``uint8`` for unchanged pixels, or
+        ends: type of every input and output: ``int8`` with the pixel identity, ``uint8`` for unchanged pixels, or
             ``float32`` in [0, 1].
         manifest: None if the file has none.
         block: side in pixels of the blocks that the graph leaves for depth-to-space; 0 if it gives the picture itself.
         is_compiled: the model was compiled for the Edge TPU and runs on nothing else.
         arena: least number of bytes that its intermediate tensors need. The runtime takes several times as many.
+        inputs: what the inputs hold, in the graph's order: ``noisy``, and ``history`` for a video network.
+        outputs: what the outputs hold, in the graph's order: ``denoised``, and maybe ``history``.
     """
 
     path: Path
@@ -48,6 +50,8 @@ class ModelFile:
     block: int = 0
     is_compiled: bool = False
     arena: int = 0
+    inputs: tuple[str, ...] = ("noisy",)
+    outputs: tuple[str, ...] = ("denoised",)
 
     @property
     def name(self) -> str:
@@ -57,6 +61,21 @@ class ModelFile:
     def is_int8(self) -> bool:
         """Whether input and output are int8."""
         return self.ends == "int8"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it is a video network: it takes a history beside the noisy frame."""
+        return "history" in self.inputs
+
+    @property
+    def remembered(self) -> str:
+        """The output that a video network takes as history with the next frame: ``history``, or else ``denoised``."""
+        return "history" if "history" in self.outputs else "denoised"
+
+    def shape_of(self, end: str) -> tuple[int, int, int, int]:
+        """The shape of an input or output, with a batch of 1. Only ``denoised`` may be in blocks."""
+        block = (self.block or 1) if end == "denoised" else 1
+        return 1, self.height // block, self.width // block, self.channels * block**2
 
     @property
     def stride(self) -> int:
@@ -89,12 +108,15 @@ class ModelFile:
             "ends": self.ends,
             "block": self.block,
             "is_compiled": self.is_compiled,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
         }
 
     @classmethod
     def rebuilt(cls, about: dict[str, Any], content: bytes, manifest: Manifest | None = None) -> ModelFile:
         """The model of which another process gave ``about``. It was checked there."""
-        return cls(content=content, manifest=manifest, **about | {"path": Path(about["path"])})
+        known = {"path": Path(about["path"]), "inputs": tuple(about["inputs"]), "outputs": tuple(about["outputs"])}
+        return cls(content=content, manifest=manifest, **about | known)
 
 
 def load_model(path: Path | str) -> ModelFile:
@@ -110,8 +132,9 @@ def load_model(path: Path | str) -> ModelFile:
     outline = read_outline(content, str(path))
     manifest = read_manifest(path, content)
     block = _block(manifest, path)
-    end = _check(outline, path, block)
-    _, height, width, channels = end.shape
+    inputs, outputs = _names(outline, manifest, path)
+    noisy, denoised = _check(outline, path, block, inputs, outputs)
+    _, height, width, channels = noisy.shape
     if outline.arena > (most := min(_MOST_ARENA, _LEAST_ARENA + height * width * _ARENA_OF_A_PIXEL)):
         raise _refused(
             path,
@@ -120,9 +143,48 @@ def load_model(path: Path | str) -> ModelFile:
         )
     if manifest is not None:
         _check_manifest(manifest, path, (width, height, channels))
-        _check_ends(manifest, path, outline)
-    compiled = _COMPILED in outline.custom
-    return ModelFile(path, content, height, width, channels, end.dtype, manifest, block, compiled, outline.arena)
+        _check_ends(manifest, path, noisy, denoised)
+    return ModelFile(
+        path,
+        content,
+        height,
+        width,
+        channels,
+        noisy.dtype,
+        manifest,
+        block,
+        is_compiled=_COMPILED in outline.custom,
+        arena=outline.arena,
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def _names(outline: Outline, manifest: Manifest | None, path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the inputs and the outputs hold, by the manifest or else by the names of the tensors."""
+    sides = len(outline.inputs), len(outline.outputs)
+    if outline.subgraphs != 1 or sides not in ((1, 1), (2, 1), (2, 2)):
+        raise _refused(
+            path,
+            "one subgraph with one input and one output, or, as a video network, with the inputs noisy and history and "
+            "the outputs denoised and maybe history",
+            f"subgraphs={outline.subgraphs}, inputs={sides[0]}, outputs={sides[1]}",
+        )
+    found = []
+    for word, told, ends, first in (
+        ("inputs", manifest.inputs if manifest else (), outline.inputs, "noisy"),
+        ("outputs", manifest.outputs if manifest else (), outline.outputs, "denoised"),
+    ):
+        tensors = [end.name for end in ends]
+        names = end_names(told, tensors, first)
+        if names is None:
+            raise ModelError(
+                f"A video network's {word} are {first} and history, by name: `{word}` in the manifest, or the names of "
+                f"the tensors. Received: {path}: {', '.join(told or tensors)}, for a graph of {len(ends)} {word}. "
+                "Remedy: convert the Keras model that it was made from with `quietcam convert`."
+            )
+        found.append(names)
+    return found[0], found[1]
 
 
 def _block(manifest: Manifest | None, path: Path) -> int:
@@ -150,11 +212,8 @@ def _check_manifest(manifest: Manifest, path: Path, size: tuple[int, int, int]) 
         )
 
 
-def _check_ends(manifest: Manifest, path: Path, outline: Outline) -> None:
-    for word, told, end in (
-        ("input", manifest.input, outline.inputs[0]),
-        ("output", manifest.output, outline.outputs[0]),
-    ):
+def _check_ends(manifest: Manifest, path: Path, noisy: End, denoised: End) -> None:
+    for word, told, end in (("input", manifest.input, noisy), ("output", manifest.output, denoised)):
         found = end.quantization if end.dtype != "float32" else None
         known = found and (found.scale, found.zero_point)
         if told is not None and (
@@ -168,39 +227,31 @@ def _check_ends(manifest: Manifest, path: Path, outline: Outline) -> None:
             )
 
 
-def _check(outline: Outline, path: Path, block: int) -> End:
-    """Check an outline against the contract. Gives its input."""
-    if outline.subgraphs != 1 or len(outline.inputs) != 1 or len(outline.outputs) != 1:
-        raise _refused(
-            path,
-            "one subgraph with one input and one output",
-            f"subgraphs={outline.subgraphs}, inputs={len(outline.inputs)}, outputs={len(outline.outputs)}",
-        )
-    source, target = outline.inputs[0], outline.outputs[0]
-    received = f"input {source.dtype} {list(source.shape)}, output {target.dtype} {list(target.shape)}"
-    if any(side < 1 for side in (*source.shape, *target.shape)):
+def _check(
+    outline: Outline, path: Path, block: int, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> tuple[End, End]:
+    """Check the ends of a graph against the contract. Gives ``noisy`` and ``denoised``."""
+    ends = {
+        f"{word} {name}" if name == "history" else word: end
+        for word, names, found in (("input", inputs, outline.inputs), ("output", outputs, outline.outputs))
+        for name, end in zip(names, found, strict=True)
+    }
+    noisy, denoised = ends["input"], ends["output"]
+    received = ", ".join(f"{word} {end.dtype} {list(end.shape)}" for word, end in ends.items())
+    if any(side < 1 for end in ends.values() for side in end.shape):
         raise _refused(path, "a fixed size, not a dynamic one", received)
-    if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] not in (1, 3):
+    if len(noisy.shape) != 4 or noisy.shape[0] != 1 or noisy.shape[3] not in (1, 3):
         raise _refused(path, "a batch of 1 and 1 or 3 channels, [1, height, width, channels]", received)
     if block:
-        _, height, width, channels = source.shape
-        if (
-            height % block
-            or width % block
-            or target.shape
-            != (
-                1,
-                height // block,
-                width // block,
-                channels * block**2,
-            )
-        ):
+        _, height, width, channels = noisy.shape
+        blocks = 1, height // block, width // block, channels * block**2
+        if height % block or width % block or denoised.shape != blocks:
             raise _refused(path, f"the same picture at both ends, in blocks of {block} at the output", received)
-    elif source.shape != target.shape:
+    if any(end.shape != noisy.shape for end in ends.values() if not block or end is not denoised):
         raise _refused(path, "the same size at both ends", received)
-    if source.dtype != target.dtype or source.dtype not in ("int8", "uint8", "float32"):
+    if noisy.dtype not in ("int8", "uint8", "float32") or any(end.dtype != noisy.dtype for end in ends.values()):
         raise _refused(path, "int8 at both ends, or uint8, or float32", received)
-    for word, end in (("input", source), ("output", target)):
+    for word, end in ends.items():
         found = end.quantization
         if end.dtype == "int8" and not (found and found.is_pixel_identity):
             rule = "int8 ends of scale 1/255 and zero point -128 (the pixel identity)"
@@ -208,7 +259,7 @@ def _check(outline: Outline, path: Path, block: int) -> End:
         if end.dtype == "uint8" and not (found and found.is_pixel):
             rule = "uint8 ends of scale 1/255 and zero point 0 (the pixels themselves)"
             raise _refused(path, rule, f"{word} {_told(found)}")
-    return source
+    return noisy, denoised
 
 
 def _told(found: Quantization | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge.network.engine import Engine
+from edge.network.history import History
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
 from quietcam.image import Image
@@ -37,13 +38,18 @@ class Tiles:
         self._mosaic = Mosaic(grid, channels)
         self._tile = np.empty((grid.tile_height, grid.tile_width, channels), np.uint8)
 
-    def run(self, engine: Engine, noisy: Image, out: Image) -> bool:
-        """Denoise ``noisy`` into ``out``, both uint8 ``(H, W, C)``. False if no device can run the network."""
+    def run(self, engine: Engine, noisy: Image, out: Image, history: History | None = None) -> bool:
+        """Denoise ``noisy`` into ``out``, both uint8 ``(H, W, C)``. False if no device can run the network.
+
+        ``history``: of a video network, for this grid.
+        """
 
         def take(index: int, interpreter: Interpreter) -> None:
             interpreter.get(self._tile)
             self._mosaic.put(index, self._tile)
 
-        whole = engine.run(len(self.grid), lambda index: self.grid.part(noisy, index), take)
+        whole = engine.run(len(self.grid), lambda index: self.grid.part(noisy, index), take, history)
         self._mosaic.finish(out)  # also after a failure: the next frame must start from nothing
+        if whole and history is not None:
+            history.turn()
         return whole

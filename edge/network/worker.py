@@ -6,6 +6,9 @@ import math
 import queue
 import threading
 import time
+from typing import Any
+
+from numpy.typing import NDArray
 
 from edge.child.tpu import TpuInterpreter
 from edge.network.delegates import Device
@@ -43,14 +46,17 @@ class Worker:
         self.device, self.interpreter = device, interpreter
         self.due = math.inf
         self._answers, self._patience, self._usual = answers, patience, usual
-        self._inbox: queue.SimpleQueue[Image | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Image, NDArray[Any] | None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"quietcam-{device}", daemon=True)
         self._thread.start()
 
-    def submit(self, noisy: Image) -> None:
-        """Run the network on ``noisy``, uint8 ``(H, W, C)``. The answer will be ``(self, error or None)``."""
+    def submit(self, noisy: Image, past: NDArray[Any] | None = None) -> None:
+        """Run the network on ``noisy``, uint8 ``(H, W, C)``. The answer will be ``(self, error or None)``.
+
+        ``past`` is that of a video network, as for ``Interpreter.put``.
+        """
         self.due = time.monotonic() + max(self._patience, _SEVERAL * self._usual)
-        self._inbox.put(noisy)
+        self._inbox.put((noisy, past))
 
     @property
     def is_ready(self) -> bool:
@@ -71,10 +77,10 @@ class Worker:
             self.interpreter.tpu.join(max(end - time.monotonic(), _KILLED))
 
     def _run(self) -> None:
-        while (noisy := self._inbox.get()) is not None:
+        while (given := self._inbox.get()) is not None:
             began = time.monotonic()
-            error = self._try(noisy)
-            del noisy
+            error = self._try(*given)
+            del given
             if (
                 now := time.monotonic()
             ) < self.due:  # a late answer does not count: else a slow device would delay every frame
@@ -83,9 +89,9 @@ class Worker:
             del error
         self.interpreter.close()
 
-    def _try(self, noisy: Image) -> Exception | None:
+    def _try(self, noisy: Image, past: NDArray[Any] | None) -> Exception | None:
         try:
-            self.interpreter.put(noisy)
+            self.interpreter.put(noisy, past)
             self.interpreter.invoke()
         except Exception as error:  # noqa: BLE001  without an answer the frame would wait forever
             return error

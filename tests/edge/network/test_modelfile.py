@@ -46,7 +46,7 @@ def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int
         ("bad_rank", r"\[1, height, width, channels\]"),
         ("bad_scale", "scale 1/255 and zero point -128"),
         ("bad_sizes", "same size at both ends"),
-        ("bad_inputs", "one input"),
+        ("bad_inputs", "inputs are noisy and history, by name"),
         ("bad_outputs", "one output"),
     ],
 )
