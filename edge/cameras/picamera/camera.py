@@ -19,6 +19,7 @@ from edge.cameras.base import Camera
 from edge.cameras.options import RATE, SIZE
 from edge.cameras.picamera.library import list_picameras, picamera2
 from edge.cameras.picamera.swapped import Channels, check_channels
+from edge.cameras.picamera.tuning import read_tuning, temporal_only
 from edge.run.buffers import BufferPool
 from edge.run.frame import Frame
 from quietcam.errors import DataError, QuietcamError, UsageError
@@ -35,7 +36,9 @@ _LENT = 3  # most buffers that the pipeline holds; the others keep the sensor ru
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
 _FRAME_WITHIN = 2.5  # seconds
 _MOST_AGE = 5.0  # seconds: an older time stamp must come from another clock
-_DENOISE = {"off": 0, "fast": 1, "hq": 2, "minimal": 3}  # libcamera's draft NoiseReductionModeEnum
+_TEMPORAL = "temporal"
+# libcamera's draft NoiseReductionModeEnum; any mode but off switches on what the tuning file names
+_DENOISE = {"off": 0, "fast": 1, "hq": 2, "minimal": 3, _TEMPORAL: 1}
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class PicameraOptions:
         size: ``(width, height)``.
         fps: frames a second.
         stream: ``main`` needs no copy; ``lores`` is scaled by the ISP and converted from YUV to RGB.
-        denoise: the ISP's denoiser: off, fast, hq or minimal. Off by default: the network was trained on noisy frames.
+        denoise: the ISP's denoiser: off, fast, hq, minimal, or temporal. Off by default: the network was trained on
+            noisy frames. ``temporal`` asks for the temporal stage of a Raspberry Pi 5 alone (not yet run on hardware).
+            That stage and a video network both average frames; nobody has measured which of them gives more.
         sharpness: of the ISP, 0 to 16. 0 by default: sharpening makes noise coarser.
         selftest: test at the start whether red and blue are swapped.
     """
@@ -79,7 +84,7 @@ class PicameraCamera(Camera):
 
     Raises:
         MissingExtraError: (when opened) picamera2 is not installed.
-        UsageError: (when opened) there is no camera of this number.
+        UsageError: (when opened) there is no camera of this number, or it has no temporal stage to ask for.
         DataError: (when opened) the camera is busy or broken.
     """
 
@@ -115,8 +120,12 @@ class PicameraCamera(Camera):
                 f"There is no such camera. Received: number {self.options.camera}; libcamera sees {len(there)}. "
                 "Remedy: check the ribbon cable with the power off; rpicam-hello --list-cameras lists them."
             )
+        tuned = {}
+        if self.options.denoise == _TEMPORAL:
+            name, tuning = read_tuning(module, str(there[self.options.camera].get("Model")))
+            tuned["tuning"] = temporal_only(tuning, name)
         try:
-            native = module.Picamera2(self.options.camera)
+            native = module.Picamera2(self.options.camera, **tuned)
         except (RuntimeError, IndexError, OSError) as error:
             raise self._why_not(error) from error
         try:
@@ -168,7 +177,7 @@ class PicameraCamera(Camera):
         if "NoiseReductionMode" in native.camera_controls:
             controls["NoiseReductionMode"] = _DENOISE[options.denoise]
             self.isp_denoise = options.denoise != "off"
-        elif options.denoise == "off":
+        elif options.denoise in ("off", _TEMPORAL):
             log.warning(f"{self.name} has no switch for the ISP's denoiser")
         stream: dict[str, Any] = {"size": options.size, "format": _RGB_IN_MEMORY}
         streams: dict[str, Any] = {"main": stream}

@@ -31,6 +31,8 @@ class Sensor:
         self.configured: dict[str, Any] = {}
         self.set: dict[str, Any] = {}
         self.other_format: str | None = None
+        self.tunings: dict[str, dict[str, Any]] = {}  # the system's tuning files
+        self.tuning: dict[str, Any] | None = None  # that the camera was opened with
 
     def module(self) -> ModuleType:
         """A module to put into ``sys.modules`` as picamera2."""
@@ -38,8 +40,15 @@ class Sensor:
         sensor = self
 
         class Picamera2(_Picamera2):
-            def __init__(self, camera: int = 0) -> None:
+            def __init__(self, camera: int = 0, tuning: dict[str, Any] | None = None) -> None:
+                sensor.tuning = tuning
                 super().__init__(sensor, camera)
+
+            @staticmethod
+            def load_tuning_file(tuning_file: str) -> dict[str, Any]:
+                if tuning_file not in sensor.tunings:
+                    raise RuntimeError("Tuning file not found")
+                return sensor.tunings[tuning_file]
 
             @staticmethod
             def global_camera_info() -> list[dict[str, Any]]:
