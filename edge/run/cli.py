@@ -25,8 +25,8 @@ def run_command(
         typer.Option(
             help="Where noisy frames come from: picamera2, a video device (/dev/video0 or 0), a URL (rtsp://, "
             "http://), a folder of pictures, a picture, a video file, or synthetic. Settings follow a colon, as in "
-            "picamera2:KEY=VALUE,… Default: the camera that is connected. picamera2:denoise=temporal is not yet tested on "
-            "hardware."
+            "picamera2:KEY=VALUE,… Default: the camera that is connected. picamera2:denoise=temporal has not run on "
+            "hardware yet."
         ),
     ] = None,
     sink: Annotated[

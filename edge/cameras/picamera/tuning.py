@@ -1,11 +1,11 @@
 """A libcamera tuning of which only the temporal stage of a Raspberry Pi 5's denoiser is left.
 
 libcamera's ``NoiseReductionMode`` switches all stages at once: in the mode ``off`` its ``Denoise::prepare`` returns
-before it programs any (``src/ipa/rpi/controller/rpi/denoise.cpp``, raspberrypi/libcamera 26bfadc). In any other mode it
-programs those that the tuning file names: ``sdn`` (within a frame), ``cdn`` (colors) and ``tdn`` (over time). So a
-tuning without ``sdn`` and ``cdn`` leaves ``tdn`` alone. ``cdn`` must go with ``sdn``, whose settings it uses.
+before it programs any (raspberrypi/libcamera 26bfadc, algorithm ``rpi.denoise``). In any other mode it programs those
+that the tuning file names: ``sdn`` (within a frame), ``cdn`` (colors) and ``tdn`` (over time). So a tuning without
+``sdn`` and ``cdn`` leaves ``tdn`` alone. ``cdn`` must go with ``sdn``, whose settings it uses.
 
-Written after the source; **not yet run on hardware**.
+Written after libcamera's source; **not yet run on hardware**.
 """
 
 from __future__ import annotations
@@ -71,5 +71,5 @@ def _denoiser(tuning: dict[str, Any]) -> dict[str, Any]:
     """The parameters of ``rpi.denoise``: by mode (``normal``, ``hdr``, ``night``), or the stages themselves."""
     algorithms = tuning.get("algorithms")
     known = algorithms if isinstance(algorithms, list) else [tuning]  # files of version 1 have no list
-    found = next((each["rpi.denoise"] for each in known if isinstance(each, dict) and "rpi.denoise" in each), {})
+    found = next((each["rpi.denoise"] for each in known if isinstance(each, dict) and "rpi.denoise" in each), None)
     return found if isinstance(found, dict) else {}
