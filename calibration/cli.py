@@ -30,7 +30,7 @@ def calibrate_command(
         Path,
         typer.Option(
             help="Pairs: SIDD as downloaded, or a folder with noisy/ and clean/. Or noisy pictures alone, as "
-            "`quietcam capture` saves them."
+            "`quietcam capture` saves them. For a video network: clips, with or without clean/."
         ),
     ],
     out: Annotated[Path, typer.Option(callback=writable, help="Write the representative set to this .npz file.")],
@@ -42,6 +42,13 @@ def calibrate_command(
         bool,
         typer.Option("--gray", help="Cut patches of one channel, the luma of color pictures: for grayscale models."),
     ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL.tflite|RUN",
+            help="A float video network: it makes the history of each patch from the frames before it.",
+        ),
+    ] = None,
     rebuild: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +65,8 @@ def calibrate_command(
 
     They are balanced over phone, ISO, brightness, content, luminance and noise, as far as these are known.
 
+    A video network also needs the history of each patch: give clips, and the float network with `--model`.
+
     Example: `quietcam calibrate --data SIDD_Small_sRGB_Only --split train --out rep.npz --html coverage.html`
     """
     from calibration.choose import calibrate
@@ -65,7 +74,16 @@ def calibrate_command(
     from quietcam.terminal.say import say
 
     found = calibrate(
-        data, count=count, size=size, seed=seed, split=split, gray=gray, rebuild=rebuild, out=out, html=html
+        data,
+        count=count,
+        size=size,
+        seed=seed,
+        split=split,
+        gray=gray,
+        model=model,
+        rebuild=rebuild,
+        out=out,
+        html=html,
     )
     write_report(json, found.to_dict(out))
     console = report_console(json)

@@ -1,5 +1,7 @@
 """Chooses the patches that represent the camera, balanced over phone, ISO, brightness, content, luminance and noise.
 
+Of clips, also over how many frames came before and how much moves.
+
 The rule is minimization (Pocock and Simon, Biometrics 31, 1975), by which clinical trials balance groups: the next
 patch is the candidate whose kinds have been chosen least often so far. So the first patches of a set are balanced, too.
 """
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.clips import motion_of, past_of
 from calibration.survey import CONTENTS, Survey
 from quietcam.errors import UsageError
 from quietcam.representative.set import RepresentativeSet, patch_sha256
@@ -23,7 +26,7 @@ __all__ = ["choose", "sample"]
 _LUMINANCE_BINS, _NOISE_BINS = 16, 4  # of equal shares of the data set
 _WEIGHTS = {
     "phone": 2.0, "iso": 2.0, "brightness": 2.0, "content": 1.0, "noise": 1.0, "luminance": 0.5,
-    "picture": 0.6, "scene": 0.5,
+    "picture": 0.6, "scene": 0.5, "past": 1.0, "motion": 1.0,
 }  # fmt: skip
 _OVERLAP = 1.0
 
@@ -114,6 +117,9 @@ def _kinds(found: Survey) -> list[_Kind]:
         _Kind(found.picture, len(found.pictures), _WEIGHTS["picture"]),
         _coded([found.pictures[int(index)].scene for index in found.picture], "scene"),
     ]
+    if found.past is not None and found.moving is not None:
+        kinds.append(_coded([past_of(int(each)) for each in found.past], "past"))
+        kinds.append(_coded([motion_of(float(each)) for each in found.moving], "motion"))
     if any(instances):
         names = ("phone", "iso", "brightness")
         kinds += [_coded([str(getattr(instance, name, "")) for instance in instances], name) for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from quietcam.estimation import estimate_blind
 from quietcam.image import Image, as_channels, to_gray
 from quietcam.terminal.progress import progress
 
-__all__ = ["CONTENTS", "MOST_PICTURES", "Survey", "judge_content", "luminance", "survey"]
+__all__ = ["CONTENTS", "MOST_PICTURES", "Gathered", "Survey", "judge_content", "luminance", "survey"]
 
 CONTENTS = ("plain", "some detail", "much detail")
 """Kinds of patches by how much they change. Flat, edge and texture are regions of pixels, see ``compare.regions``."""
@@ -56,6 +56,8 @@ class Survey:
         content: index into ``CONTENTS``.
         histogram: ``(256,)``, luminance of the pixels of whole pictures, each picture with the same weight, sum 1.
         low, high: least and greatest value of any picture.
+        past: of frames of clips: how many frames of the clip came before, 0 for its first frame. None for stills.
+        moving: of frames of clips: the share of the patch that shows something else than the frame before, 0 to 1.
     """
 
     pictures: list[NoisyPicture]
@@ -70,6 +72,69 @@ class Survey:
     histogram: NDArray[np.float64]
     low: int
     high: int
+    past: NDArray[np.intp] | None = None
+    moving: NDArray[np.float64] | None = None
+
+
+@dataclass
+class Gathered:
+    """What a survey has cut so far."""
+
+    size: int
+    patches: list[Image] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    owner: list[int] = field(default_factory=list)
+    read: list[NoisyPicture] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    histogram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(256))
+    low: int = 255
+    high: int = 0
+
+    def cut(self, picture: NoisyPicture, pixels: Image, each: int, seed: int) -> list[Box]:
+        """Cut ``each`` patches of one picture and two with its ends; returns their boxes, none if it is too small."""
+        found = choose_boxes(pixels.shape, self.size, each, f"{seed}:{picture.name}")
+        if not found:
+            height, width = pixels.shape[:2]
+            size = self.size
+            self.problems.append(f"{picture.name}: {width}x{height} is smaller than a patch of {size}x{size}")
+            return []
+        found = list(dict.fromkeys([*found, *_ends(pixels, self.size)]))
+        self.patches += [pixels[y0:y1, x0:x1].copy() for x0, y0, x1, y1 in found]
+        self.boxes += found
+        self.owner += [len(self.read)] * len(found)
+        self.read.append(picture)
+        self.histogram += _histogram(pixels)
+        self.low, self.high = min(self.low, int(pixels.min())), max(self.high, int(pixels.max()))
+        return found
+
+    def measure(self, unseen: int) -> Survey:
+        """Measure all patches.
+
+        Raises:
+            DataError: there is none.
+        """
+        if not self.read:
+            raise DataError(
+                f"At least one noisy picture must give a patch of {self.size}x{self.size} pixels. Received: "
+                f"{list_problems(self.problems) or 'no pictures'}. Remedy: choose a smaller `size`, or other data."
+            )
+        log_problems(self.problems, "while choosing patches")
+        stacked = np.stack(self.patches)
+        sigma = np.array([estimate_blind(patch).sigma for patch in stacked])
+        return Survey(
+            pictures=self.read,
+            problems=self.problems,
+            unseen=unseen,
+            patches=stacked,
+            picture=np.array(self.owner, np.intp),
+            box=np.array(self.boxes, np.int32),
+            luminance=luminance(stacked),
+            sigma=sigma,
+            content=judge_content(stacked, sigma),
+            histogram=self.histogram / self.histogram.sum(),
+            low=self.low,
+            high=self.high,
+        )
 
 
 def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int = 0, channels: int = 3) -> Survey:
@@ -83,55 +148,17 @@ def survey(pictures: Sequence[NoisyPicture], *, size: int, count: int, seed: int
     """
     order = _take_turns(pictures, seed)[: max(MOST_PICTURES, count)]
     each = _candidates_of_each(len(order), count, size * size * channels)
-    patches: list[Image] = []
-    boxes: list[Box] = []
-    owner: list[int] = []
-    read: list[NoisyPicture] = []
-    problems: list[str] = []
-    histogram = np.zeros(256)
-    low, high = 255, 0
+    gathered = Gathered(size)
     with progress("Looking at pictures", len(order)) as bar:
         for picture in order:
             bar.advance()
             try:
                 pixels = as_channels(read_picture(picture.place), channels)
             except (DataError, UsageError) as error:
-                problems.append(f"{picture.name}: {error}")
+                gathered.problems.append(f"{picture.name}: {error}")
                 continue
-            found = choose_boxes(pixels.shape, size, each, f"{seed}:{picture.name}")
-            if not found:
-                height, width = pixels.shape[:2]
-                problems.append(f"{picture.name}: {width}x{height} is smaller than a patch of {size}x{size}")
-                continue
-            found = list(dict.fromkeys([*found, *_ends(pixels, size)]))
-            patches += [pixels[y0:y1, x0:x1].copy() for x0, y0, x1, y1 in found]
-            boxes += found
-            owner += [len(read)] * len(found)
-            read.append(picture)
-            histogram += _histogram(pixels)
-            low, high = min(low, int(pixels.min())), max(high, int(pixels.max()))
-    if not read:
-        raise DataError(
-            f"At least one noisy picture must give a patch of {size}x{size} pixels. "
-            f"Received: {list_problems(problems) or 'no pictures'}. Remedy: choose a smaller `size`, or other data."
-        )
-    log_problems(problems, "while choosing patches")
-    stacked = np.stack(patches)
-    sigma = np.array([estimate_blind(patch).sigma for patch in stacked])
-    return Survey(
-        pictures=read,
-        problems=problems,
-        unseen=len(pictures) - len(order),
-        patches=stacked,
-        picture=np.array(owner, np.intp),
-        box=np.array(boxes, np.int32),
-        luminance=luminance(stacked),
-        sigma=sigma,
-        content=judge_content(stacked, sigma),
-        histogram=histogram / histogram.sum(),
-        low=low,
-        high=high,
-    )
+            gathered.cut(picture, pixels, each, seed)
+    return gathered.measure(len(pictures) - len(order))
 
 
 def luminance(patches: NDArray[np.uint8]) -> NDArray[np.float64]:

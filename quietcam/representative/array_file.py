@@ -35,6 +35,8 @@ class PictureArray:
         others: names of the arrays that were not read.
         origin: ``RepresentativeSet.origin`` of a set that quietcam wrote, else empty.
         is_set: whether the file has all arrays of a set that quietcam wrote.
+        history: the array ``history`` that lies beside ``patches``, or None.
+        history_sha256: the hashes that a set that quietcam wrote holds of it.
     """
 
     array: NDArray[Any]
@@ -42,6 +44,8 @@ class PictureArray:
     others: tuple[str, ...] = ()
     origin: dict[str, Any] = field(default_factory=dict)
     is_set: bool = False
+    history: NDArray[Any] | None = None
+    history_sha256: tuple[str, ...] = ()
 
 
 def read_array(path: Path, key: str | None = None) -> PictureArray:
@@ -111,8 +115,19 @@ def _read_zip(path: Path, key: str | None) -> PictureArray:
             raise DataError(f"A set must hold an array of pictures. Received: {path}, which holds none. {_REMEDY}")
         is_set = {"patches", "source", "instance", "box", "sha256"} <= set(names)
         origin = parse_json(str(stored["origin"]), MOST_OF_A_LIST) if is_set and "origin" in names else {}
-        others = () if is_set else tuple(name for name in names if name != key)
-        return PictureArray(np.asarray(stored[key]), key, others, origin if isinstance(origin, dict) else {}, is_set)
+        has_history = key == "patches" and "history" in names
+        others = (
+            () if is_set else tuple(each for each in names if each != key and not (has_history and each == "history"))
+        )
+        return PictureArray(
+            np.asarray(stored[key]),
+            key,
+            others,
+            origin if isinstance(origin, dict) else {},
+            is_set,
+            np.asarray(stored["history"]) if has_history else None,
+            tuple(map(str, stored["history_sha256"])) if is_set and "history_sha256" in names else (),
+        )
 
 
 def _read_bare(path: Path, key: str | None) -> PictureArray:

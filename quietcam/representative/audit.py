@@ -23,11 +23,21 @@ from quietcam.representative.array_file import read_array
 from quietcam.representative.set import RepresentativeSet, patch_sha256
 from quietcam.terminal.progress import progress
 
-__all__ = ["VERDICTS", "Audit", "Sample", "SampleList", "SampleVerdict", "audit", "read_samples", "rebuild"]
+__all__ = [
+    "VERDICTS",
+    "Audit",
+    "Sample",
+    "SampleList",
+    "SampleVerdict",
+    "audit",
+    "check_histories",
+    "read_samples",
+    "rebuild",
+]
 
 VERDICTS = {
     "matches": "the data has the same pixels there",
-    "changed": "the patch in the file does not match its SHA-256",
+    "changed": "the patch in the file, or its history, does not match its SHA-256",
     "gone": "the data has no picture of that name",
     "unreadable": "the picture cannot be read",
     "outside": "the crop box reaches beyond the picture",
@@ -42,12 +52,13 @@ _Boxed = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a patch was cut: fields as in ``RepresentativeSet``."""
+    """Where a patch was cut: fields as in ``RepresentativeSet``; ``history_sha256`` is empty without history."""
 
     source: str
     instance: str
     box: _Boxed
     sha256: str
+    history_sha256: str = ""
 
     def __str__(self) -> str:
         x0, y0, x1, y1 = self.box
@@ -61,13 +72,18 @@ class SampleList:
     Attributes:
         origin: the set's origin.
         channels: channels of its patches.
-        changed: numbers of the patches in the file that do not match their SHA-256.
+        changed: numbers of the patches in the file that do not match their SHA-256, or whose history does not.
     """
 
     samples: list[Sample]
     origin: dict[str, Any]
     channels: int
     changed: frozenset[int] = frozenset()
+
+    @property
+    def has_history(self) -> bool:
+        """Whether the set holds the history of its patches."""
+        return any(sample.history_sha256 for sample in self.samples)
 
 
 @dataclass(frozen=True)
@@ -128,21 +144,27 @@ def read_samples(path: Path) -> SampleList:
         )
     source, instance, sha256 = (list(map(str, read_array(path, key).array)) for key in ("source", "instance", "sha256"))
     box = read_array(path, "box").array
-    lengths = {len(each) for each in (source, instance, sha256, box, found.array)}
+    remembered = [""] * len(source) if found.history is None else found.history_sha256
+    lengths = {len(each) for each in (source, instance, sha256, box, found.array, remembered)}
     if len(lengths) > 1 or box.shape[1:] != (4,) or box.dtype.kind not in "iu":
         raise DataError(
             f"A set has one source, instance, box (4 numbers) and sha256 per patch. Received: {path}, with other "
             "numbers of these. Remedy: write the set with `quietcam calibrate`."
         )
     samples = [
-        Sample(*each[:2], _boxed(each[2]), each[3]) for each in zip(source, instance, box.tolist(), sha256, strict=True)
+        Sample(*each[:2], _boxed(each[2]), *each[3:])
+        for each in zip(source, instance, box.tolist(), sha256, remembered, strict=True)
     ]
     changed = {i for i, patch in enumerate(found.array) if patch_sha256(patch) != sha256[i]}
+    if found.history is not None:
+        changed |= {i for i, each in enumerate(found.history) if patch_sha256(each) != remembered[i]}
     return SampleList(samples, found.origin, int(found.array.shape[-1]), frozenset(changed))
 
 
 def audit(listed: SampleList, data: Path) -> Audit:
     """Cut every sample again from ``data`` and compare it; each picture is read once.
+
+    History is made by a network and not found in the data: it is compared with its SHA-256 alone.
 
     Raises:
         UsageError: there is no such data set.
@@ -152,7 +174,7 @@ def audit(listed: SampleList, data: Path) -> Audit:
 
 
 def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
-    """Cut a set again from its data.
+    """Cut a set again from its data, without its history.
 
     Raises:
         UsageError: there is no such data set.
@@ -175,6 +197,23 @@ def rebuild(listed: SampleList, data: Path) -> RepresentativeSet:
         sha256=tuple(sample.sha256 for sample in samples),
         origin=listed.origin,
     )
+
+
+def check_histories(listed: SampleList, again: RepresentativeSet) -> None:
+    """
+    Raises:
+        DataError: the history that was made again is not the one of the listed samples.
+    """
+    made = again.history_sha256 or ("",) * len(again)
+    wrong = [i for i, sample in enumerate(listed.samples) if sample.history_sha256 != made[i]]
+    if wrong:
+        told = listed.origin.get("history")
+        by = f" that {told['model']} made" if isinstance(told, dict) and "model" in told else ""
+        raise DataError(
+            f"A set must be rebuilt with the network that made its history. Received: {len(wrong)} of {len(made)} "
+            f"histories that differ from those{by}, the first of {listed.samples[wrong[0]]}. Remedy: give that "
+            "network, on a machine of the same kind, or choose patches without `rebuild`."
+        )
 
 
 def _recut(listed: SampleList, data: Path) -> Iterator[tuple[SampleVerdict, Image | None]]:
@@ -247,7 +286,13 @@ def _samples_of_report(path: Path) -> SampleList:
     try:
         told = read_object(path, MOST_OF_A_LIST)
         samples = [
-            Sample(str(each["source"]), str(each["instance"]), _boxed(each["box"]), str(each["sha256"]))
+            Sample(
+                str(each["source"]),
+                str(each["instance"]),
+                _boxed(each["box"]),
+                str(each["sha256"]),
+                str(each.get("history_sha256", "")),
+            )
             for each in told["samples"]
         ]
         origin, channels = dict(told["origin"]), int(told["channels"])
