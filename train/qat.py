@@ -9,6 +9,11 @@ weights adapt.
 The residual is rounded to whole steps of a pixel. A picture plus whole steps needs no further rounding, so this costs
 no more than rounding the output, which is necessary anyway. It cannot change a pixel by more than 128 of 255 steps;
 only salt and pepper would need that.
+
+The fusion of a video network has ranges by design. Difference and change are whole steps of a pixel, and the share has
+255 steps from 0 to 1, so the only rounding is that of the change. A product of two whole numbers, divided by 255, is
+never halfway between two steps, so every way of rounding gives the same. Therefore the fused frame, which is
+remembered, is to the step the one of the int8 graph, and a loop of many frames does not drift away from it.
 """
 
 from __future__ import annotations
@@ -40,29 +45,50 @@ _GIVEN_UP = 0.0001
 _SPARSE = 0.05
 _RELU = 6.0
 _PIXEL = (0.0, 1.0)
-_RESIDUAL = (-128 / 255, 127 / 255)
+_STEPS = (-128 / 255, 127 / 255)
 """Steps of 1/255, and the widest range that int8 holds of them."""
+_FUSION: Ranges = {"difference": _STEPS, "share": _PIXEL, "change": _STEPS, "fuse": _PIXEL}
+_CLIPS = ("clip", "share_clip")
 
 
 def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image, batch: int = 16) -> Ranges:
-    """Measure the ranges of all outputs that int8 rounds, on uint8 patches ``(N, side, side, C)``."""
+    """Measure the ranges of all outputs that int8 rounds.
+
+    Args:
+        noisy: uint8 patches ``(N, side, side, C)``; for a video network also frames in order ``(N, T, side, side, C)``.
+            It remembers from one frame to the next, as live, and nothing at the first; the range that it gets is the
+            widest of the T. Stills show nothing of its fusion, whose ReLU6 then keep [0, 6].
+    """
     names = [f"{c.name}_relu" for c in architecture.convolutions() if c.relu and not c.name.startswith("rise")]
     names += [f"join{level}" for level in range(architecture.levels - 1)]
-    inner = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
-    ends: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for start in range(0, len(noisy), batch):
-        outputs = inner(tf.constant(noisy[start : start + batch].astype(np.float32) / 255), training=False)
-        for name, output in outputs.items():
-            low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
-            ends[name].append((float(low), float(high)))
-    found = {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in ends.items()}
+    inner = keras.Model(model.inputs, [model.outputs[-1], [model.get_layer(name).output for name in names]])
+    frames = noisy if noisy.ndim == 5 else noisy[:, None]
+    count = frames.shape[1]
+    ends: dict[str, list[list[tuple[float, float]]]] = {name: [[] for _ in range(count)] for name in names}
+    for start in range(0, len(frames), batch):
+        history = None
+        for t in range(count):
+            frame = tf.constant(frames[start : start + batch, t].astype(np.float32) / 255)
+            inputs = [frame, frame if history is None else history] if architecture.history else frame
+            fused, outputs = inner(inputs, training=False)
+            history = tf.round(fused * 255.0) / 255.0
+            for name, output in zip(names, outputs, strict=True):
+                low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
+                ends[name][t].append((float(low), float(high)))
+    found: Ranges = {}
+    for name, pairs in ends.items():
+        each = np.mean(pairs, axis=1)
+        found[name] = float(each[:, 0].min()), float(each[:, 1].max())
+    if architecture.history and count == 1:
+        found |= {"differ_relu": (0.0, _RELU), "weigh_relu": (0.0, _RELU)}
     # Both inputs of a skip's sum share its levels, so the one that rises gets the range of the skip.
     for level, depth in enumerate(architecture.depths[:-1]):
         found[f"rise{level}_relu"] = low, high = found[f"down{level}_{depth - 1}_relu"]
         found[f"join{level}"] = low, min(2 * high, found[f"join{level}"][1])
     # Zero must have a code, because padding is zero. An empty range cannot be divided into levels.
     floored = {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()}
-    return floored | {"residual": _RESIDUAL, "denoise": _PIXEL}
+    designed = {"residual": _STEPS, "denoise": _PIXEL}
+    return floored | (designed | _FUSION if architecture.history else designed)
 
 
 def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
@@ -79,7 +105,9 @@ def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Rang
     """
     wires = wiring(architecture)
     # If channels are added to each other, the first one, the skip, decides the factor.
-    factors = {group: _RELU / ranges[f"{name}_relu"][1] for name, _, group in reversed(wires) if name != "residual"}
+    factors = {
+        group: _RELU / ranges[f"{name}_relu"][1] for name, _, group in reversed(wires) if f"{name}_relu" in ranges
+    }
     scaled = build(architecture, name=model.name)
     theirs, ours = convolutions(model), convolutions(scaled)
     for name, reads, writes in wires:
@@ -94,7 +122,7 @@ def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Rang
 
 
 def fit_ranges(architecture: Architecture, model: keras.Model, noisy: Image) -> tuple[keras.Model, Ranges]:
-    """The network scaled to its ranges, and these ranges, measured on uint8 patches ``(N, side, side, C)``.
+    """The network scaled to its ranges, and these ranges, measured on ``noisy`` as in ``measure_ranges``.
 
     The skips' sums are measured again, since their inputs from the deeper level are clipped after the scaling.
     """
@@ -121,6 +149,9 @@ def quantizable(
     )
     registry = scheme.get_quantize_registry()
     theirs = convolutions(model)
+    rounded = dict(ranges)
+    if architecture.history:  # after its clip, which lets through the gradients that lead back inside
+        rounded["share_clip"] = rounded.pop("share")
 
     def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
         kernel = None
@@ -134,9 +165,9 @@ def quantizable(
             layer.build(shape)
             layer.kernel.assign(theirs[layer.name].kernel)
             layer.bias.assign(theirs[layer.name].bias)
-        elif layer.name not in ranges or layer.name == "denoise":
+        elif layer.name not in rounded or layer.name == "denoise":
             return layer  # the last sum has whole steps, and the loss is computed before its clip
-        return _quantization.QuantizeWrapperV2(layer, _Config(kernel, ranges.get(layer.name)))
+        return _quantization.QuantizeWrapperV2(layer, _Config(kernel, rounded.get(layer.name)))
 
     return build(architecture, wrap, name=model.name)
 
@@ -145,7 +176,7 @@ def export(architecture: Architecture, quantized: keras.Model, ranges: Ranges) -
     """The plain network with TensorFlow's own fake quantization at these ranges, which every file format keeps."""
 
     def bounded(layer: keras.layers.Layer) -> Any:
-        if layer.name == "clip":
+        if layer.name in _CLIPS:
             return lambda x: x  # the range of the previous layer already clips
         if layer.name not in ranges:
             return layer

@@ -1,7 +1,8 @@
 """Channel pruning removes whole channels: the result is a smaller, faster network of the same family.
 
 The architecture decides which convolutions must keep the same channels. Two convolutions whose outputs are added at a
-skip keep the same channels; every other convolution has its own choice.
+skip keep the same channels; every other convolution has its own choice. The fusion of a video network keeps its width:
+it is small already, and its width is not part of an architecture.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ IMPORTANCES = ("l1", "taylor")
 Scores = dict[str, NDArray[np.float64]]
 """Importance of each channel, float64 ``(width,)``, by group of channels that are kept or removed together."""
 
-_PICTURE = "picture"
-"""The group of the network's input and output, whose channels are never removed."""
+_PICTURE, _CELLS = "picture", "cells"
+"""The groups of the network's ends, and of the fusion's ends, whose channels are never removed."""
+
+_FIXED = {_PICTURE, _CELLS}
 
 _STEP = 8
 _BATCH = 8
@@ -58,7 +61,10 @@ class Wire(NamedTuple):
 
 def wiring(architecture: Architecture) -> list[Wire]:
     """Every convolution in the order of the data. Channels that are added to each other form one group."""
-    wires, last = [], _PICTURE
+    wires = []
+    if architecture.history:
+        wires = [Wire("differ", _CELLS, "differ"), Wire("weigh", "differ", "weigh"), Wire("share", "weigh", _CELLS)]
+    last = _PICTURE
     for level, depth in enumerate(architecture.depths):
         for index in range(depth):
             group = f"skip{level}" if index == depth - 1 else f"down{level}_{index}"
@@ -108,7 +114,7 @@ def importance(architecture: Architecture, model: keras.Model, kind: str, crops:
         each = _taylor(model, layers, crops)
     groups: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     for name, _, group in wiring(architecture):
-        if group != _PICTURE:
+        if group not in _FIXED:
             score = np.asarray(each[name], np.float64)
             groups[group].append(score / max(float(score.mean()), 1e-30))
     return {group: np.sum(scores, axis=0) for group, scores in groups.items()}
@@ -153,15 +159,15 @@ def remove_channels(
     width = {convolution.name: convolution.outputs for convolution in smaller.convolutions()}
     kept: dict[str, NDArray[np.int64]] = {}
     for name, _, group in wiring(architecture):
-        if group != _PICTURE:
+        if group not in _FIXED:
             kept[group] = np.sort(np.argsort(-scores[group], kind="stable")[: width[name]])
     narrowed = build(smaller)
     theirs, ours = convolutions(model), convolutions(narrowed)
     for name, reads, writes in wiring(architecture):
         kernel, bias = theirs[name].kernel.numpy(), theirs[name].bias.numpy()
-        if reads != _PICTURE:
+        if reads not in _FIXED:
             kernel = kernel[:, :, kept[reads]]
-        if writes != _PICTURE:
+        if writes not in _FIXED:
             kernel, bias = kernel[..., kept[writes]], bias[kept[writes]]
         ours[name].kernel.assign(kernel)
         ours[name].bias.assign(bias)

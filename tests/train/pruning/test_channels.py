@@ -1,6 +1,7 @@
 """Channel pruning: which channels are kept together, which are removed, and that dead channels cost nothing."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -41,7 +42,7 @@ def scrambled(architecture, seed=0):
 )
 def test_groups_have_one_width_and_every_reader_a_writer(widths, data):
     depths = data.draw(st.lists(st.integers(1, 3), min_size=len(widths), max_size=len(widths)))
-    architecture = Architecture(widths=tuple(widths), depths=tuple(depths))
+    architecture = Architecture(widths=tuple(widths), depths=tuple(depths), history=data.draw(st.integers(0, 1)))
     sizes = {convolution.name: convolution for convolution in architecture.convolutions()}
     wires = wiring(architecture)
     assert [wire.convolution for wire in wires] == list(sizes)
@@ -74,6 +75,19 @@ def test_channels_that_do_nothing_go_first_and_cost_nothing(architecture, kind, 
     assert smaller.widths == smaller_widths
     assert narrowed.count_params() == smaller.parameters < architecture.parameters
     np.testing.assert_allclose(narrowed(noisy), model(noisy), atol=2e-6)
+
+
+def test_a_video_network_keeps_the_width_of_its_fusion(architecture, crops):
+    video = replace(architecture, history=1)
+    model = scrambled(video)
+    smaller, narrowed = remove_channels(video, model, (8, 16, 24), importance(video, model, "l1"))
+    assert smaller == replace(video, widths=(8, 16, 24))
+    for name in ("differ", "weigh", "share"):
+        np.testing.assert_array_equal(convolutions(narrowed)[name].kernel, convolutions(model)[name].kernel)
+        np.testing.assert_array_equal(convolutions(narrowed)[name].bias, convolutions(model)[name].bias)
+    ends = [side[:1].astype(np.float32) / 255 for side in (crops.noisy, crops.clean)]
+    np.testing.assert_array_equal(narrowed(ends)[1], model(ends)[1])
+    assert narrowed.get_layer("down1_0").filters == 16
 
 
 def test_the_same_widths_are_the_same_network(architecture, crops):
