@@ -1,11 +1,15 @@
-"""The comparison as one call: models and a folder of pairs go in, plain values and a report come out."""
+"""The comparison as one call: models and pairs, or clips, go in; plain values and a report come out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import overload
 
 from compare.classic import FILTERS
+from compare.clips.comparison import compare_clips
+from compare.clips.scores import ClipComparison
+from compare.clips.sources import open_clips
 from compare.comparison import Compared, compare_pairs
 from compare.page.report import write_html
 from compare.scores import Comparison
@@ -14,9 +18,10 @@ from quietcam.data.sets.pairs import Pair, find_pairs
 from quietcam.data.sets.split import pairs_of_side
 from quietcam.errors import UsageError
 
-__all__ = ["compare", "compare_folder"]
+__all__ = ["check_choice", "compare", "compare_folder", "compare_on_clips"]
 
 
+@overload
 def compare(
     models: str | Path | Sequence[str | Path],
     data: str | Path,
@@ -30,35 +35,86 @@ def compare(
     threads: int = 1,
     blame: bool = True,
     html: str | Path | None = None,
-) -> Comparison:
-    """Compare models on pairs of noisy and clean pictures: quality, size, time, and what int8 loses.
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    models: str | Path | Sequence[str | Path],
+    data: None = None,
+    *,
+    clips: str | Path,
+    split: str = "all",
+    limit: int | None = None,
+    frames: int | None = None,
+    start: float | None = None,
+    sensor: str | None = None,
+    gain: float | None = None,
+    seed: int = 0,
+    classic: Sequence[str] = (),
+    twins: Mapping[str, str] | None = None,
+    max_drop: float | None = None,
+    threads: int = 1,
+    html: str | Path | None = None,
+) -> ClipComparison: ...
+
+
+def compare(
+    models: str | Path | Sequence[str | Path],
+    data: str | Path | None = None,
+    *,
+    clips: str | Path | None = None,
+    split: str = "all",
+    limit: int | None = None,
+    frames: int | None = None,
+    start: float | None = None,
+    sensor: str | None = None,
+    gain: float | None = None,
+    seed: int = 0,
+    classic: Sequence[str] = (),
+    twins: Mapping[str, str] | None = None,
+    max_drop: float | None = None,
+    max_drop_iso: float | None = None,
+    threads: int = 1,
+    blame: bool = True,
+    html: str | Path | None = None,
+) -> Comparison | ClipComparison:
+    """Compare models on pairs of noisy and clean pictures, or on clips: quality, size, time, and what int8 loses.
 
     Args:
         models: ``.tflite`` files of one frame size, ``.keras`` files, run directories, or names of models that ship
             (``"small_256x256_int8"``). The result is about the first one; if that is a float model, about the model
             that was quantized from it.
         data: a folder of pairs: SIDD as downloaded, or ``noisy/`` and ``clean/`` with the same names inside.
-        split: ``"all"`` pairs, or a side of the split that training uses: ``"train"``, ``"validation"``, ``"test"``.
-        limit: the most pairs to use, evenly spread. Defaults to all.
-        classic: filters: ``"blur"``, ``"nlm"`` or both. Each picture gets the strength that suits it best.
+        clips: instead of ``data``: a data set of clips, a clean video, or a folder of clean videos. Frames are denoised
+            in order, as of a camera, and video networks also run without history.
+        split: ``"all"`` pairs or clips, or a side of the split that training uses: ``"train"``, ``"validation"``,
+            ``"test"``.
+        limit: the most pairs or clips to use, evenly spread. Defaults to all.
+        frames: the most frames of each clip, 2 or more. Defaults to all of a data set's clip, and 60 of a video.
+        start: seconds of each video that are left out. Defaults to 0.
+        sensor: the camera whose noise clean videos get: ``"imx219"``, ``"imx477"``, ``"imx708"`` or ``"ov5647"``.
+        gain: its analog gain, 1 to 64. Defaults to 1.
+        seed: decides the noise of the first video. Each further video takes the next number.
+        classic: filters: of pairs ``"blur"`` and ``"nlm"``. Each picture gets the strength that suits it best.
         twins: the float twin by the name of the quantized model, as written in ``models``. Needed only if the
             manifests do not name it.
         max_drop: dB that a quantized model may lose to its float twin. The checks are in ``Comparison.gate``; a missed
             limit raises nothing. Defaults to no checks.
-        max_drop_iso: the same in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
+        max_drop_iso: of pairs, the same in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
         threads: how many threads the timed runs use.
-        blame: find the layer that int8 hurts most, if the float twin is among ``models``.
+        blame: of pairs, find the layer that int8 hurts most, if the float twin is among ``models``.
         html: write a report with pictures to this file.
 
     Returns:
-        Plain values. PSNR, gains and drops are in dB on uint8 RGB, times in milliseconds, sizes in bytes;
-        ``to_dict()`` gives them all for JSON.
+        Plain values: a ``Comparison`` of pairs, a ``ClipComparison`` of clips. PSNR, gains and drops are in dB on uint8
+        RGB, times in milliseconds, sizes in bytes; ``to_dict()`` gives them all for JSON.
 
     Raises:
-        UsageError: a model or the folder does not exist, frame sizes differ, a name or a split is not known, or a
-            quantized model has no float twin although ``max_drop`` is given.
+        UsageError: a model, the folder or the clips do not exist, frame sizes differ, a name or a split is not known, a
+            quantized model has no float twin although ``max_drop`` is given, or options do not go together.
         ModelError: a file is not a model, or breaks the contract.
-        DataError: no pair can be used.
+        DataError: no pair, or no clip, can be used.
         StorageError: the report cannot be written.
         MissingExtraError: a ``.keras`` file is given, and the extra ``train`` is not installed.
 
@@ -75,8 +131,28 @@ def compare(
         >>> found.subject.name, found.subject.gain > 2.0
         ('demo_256x256_int8', True)
     """
+    several = [models] if isinstance(models, (str, Path)) else models
+    check_choice(data, clips, max_drop_iso, {"frames": frames, "start": start, "sensor": sensor, "gain": gain})
+    if clips is not None:
+        return compare_on_clips(
+            several,
+            clips,
+            split=split,
+            limit=limit,
+            frames=frames,
+            start=start,
+            sensor=sensor,
+            gain=gain,
+            seed=seed,
+            classic=classic,
+            twins=twins,
+            max_drop=max_drop,
+            threads=threads,
+            html=html,
+        )
+    assert data is not None
     compared, pairs = compare_folder(
-        [models] if isinstance(models, (str, Path)) else models,
+        several,
         data,
         split=split,
         limit=limit,
@@ -90,6 +166,58 @@ def compare(
     if html is not None:
         write_html(Path(html), compared, pairs)
     return compared.scores
+
+
+def check_choice(
+    data: object | None, clips: object | None, max_drop_iso: float | None, of_clips: Mapping[str, object | None]
+) -> None:
+    """Refuse pairs and clips together, and options of the one for the other. ``of_clips``: options that clips take.
+
+    Raises:
+        UsageError: the options do not go together.
+    """
+    if (data is None) == (clips is None):
+        received = "neither" if data is None else "both"
+        raise UsageError(
+            f"A comparison needs pairs, `data`, or clips, `clips`. Received: {received}. Remedy: give one of the two."
+        )
+    if clips is not None and max_drop_iso is not None:
+        raise UsageError("`max_drop_iso` is for pairs. Received: `clips`, too. Remedy: leave `max_drop_iso` out.")
+    given = [name for name, value in of_clips.items() if value is not None]
+    if clips is None and given:
+        raise UsageError(f"`{given[0]}` is for clips. Received: `data`. Remedy: leave it out, or give `clips`.")
+
+
+def compare_on_clips(
+    models: Sequence[str | Path],
+    clips: str | Path,
+    *,
+    split: str = "all",
+    limit: int | None = None,
+    frames: int | None = None,
+    start: float | None = None,
+    sensor: str | None = None,
+    gain: float | None = None,
+    seed: int = 0,
+    classic: Sequence[str] = (),
+    twins: Mapping[str, str] | None = None,
+    max_drop: float | None = None,
+    threads: int = 1,
+    html: str | Path | None = None,
+) -> ClipComparison:
+    """As ``compare`` on clips.
+
+    Raises:
+        As ``compare``.
+    """
+    if classic or html is not None:
+        raise UsageError("`classic` and `html` are for pairs. Received: `clips`, too. Remedy: leave them out.")
+    paths = [_path(each) for each in models]
+    found = open_clips(
+        Path(clips), split=split, limit=limit, frames=frames, start=start, sensor=sensor, gain=gain, seed=seed
+    )
+    named = _twins(twins or {}, dict(zip(map(str, models), paths, strict=True)))
+    return compare_clips(paths, found, twins=named, max_drop=max_drop, threads=threads)
 
 
 def compare_folder(

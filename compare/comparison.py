@@ -10,7 +10,7 @@ from pathlib import Path
 from compare.blame.blame import blame
 from compare.blame.values import Blame
 from compare.classic import FILTERS, Tuned
-from compare.contenders import Contender, load_contenders, subject_of
+from compare.contenders import Contender, load_contenders, notes_without_twin, subject_of
 from compare.costs import measure_times
 from compare.gate import check_drops
 from compare.provenance import machine, tools
@@ -126,7 +126,7 @@ def compare_pairs(
                 difference=tally.difference(each.name),
             )
         )
-    notes = _without_twin(contenders)
+    notes = notes_without_twin(contenders)
     blames = _blame_all(contenders, samples, notes) if with_blame else []
     kept = worst.patches(), costliest.patches()
     scores = Comparison(
@@ -149,21 +149,6 @@ def compare_pairs(
         machine=machine(threads),
     )
     return Compared(scores, *kept)
-
-
-def _without_twin(contenders: Sequence[Contender]) -> list[str]:
-    """A note for each quantized model whose float twin is not known, if there are float models: it gets no drop."""
-    if all(each.is_quantized for each in contenders):
-        return []
-    notes = [
-        f"{each.name} gets no drop: no float model here is known to have the same weights. Remedy: add the float32 "
-        "model that was converted with it, or name its float twin in `twins`."
-        for each in contenders
-        if each.is_quantized and each.reference is None
-    ]
-    for note in notes:
-        log.warning(note)
-    return notes
 
 
 def _references(contenders: Sequence[Contender]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import MissingExtraError, ModelError, UsageError
 from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
 from quietcam.process.native_output import native_output_caught
+from quietcam.terminal.log import log
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import strip_manifest
 from quietcam.tflite.twins import Origin, are_twins
@@ -28,7 +29,7 @@ from quietcam.tiling import TileGrid
 if TYPE_CHECKING:
     from convert.sources.loaded_model import LoadedModel
 
-__all__ = ["Contender", "load_contenders", "open_contender", "subject_of"]
+__all__ = ["Contender", "load_contenders", "notes_without_twin", "open_contender", "subject_of"]
 
 _SIDE = 256  # of the frames of a .keras file that is compared with no .tflite
 _STRIDE = 32  # every network of the family takes tiles at multiples of it
@@ -68,6 +69,14 @@ class Contender:
     def origin(self) -> Origin:
         """What the model records about the weights that it was made from."""
         return self.loaded.origin if self.loaded else Origin.of_manifest(self.file.manifest if self.file else None)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it is a video network, which takes history."""
+        if self.file is not None:
+            return bool(getattr(self.file, "remembers", False))
+        assert self.loaded is not None
+        return self.loaded.architecture is not None and self.loaded.architecture.history > 0
 
     def open(self) -> AbstractContextManager[Denoises]:
         """Open the model; it can denoise until the context ends."""
@@ -148,6 +157,21 @@ def load_contenders(
     if needs_twins:
         _check_twins(told)
     return told
+
+
+def notes_without_twin(contenders: Sequence[Contender]) -> list[str]:
+    """A note for each quantized model whose float twin is not known, if there are float models: it gets no drop."""
+    if all(each.is_quantized for each in contenders):
+        return []
+    notes = [
+        f"{each.name} gets no drop: no float model here is known to have the same weights. Remedy: add the float32 "
+        "model that was converted with it, or name its float twin in `twins`."
+        for each in contenders
+        if each.is_quantized and each.reference is None
+    ]
+    for note in notes:
+        log.warning(note)
+    return notes
 
 
 def subject_of(contenders: Sequence[Contender]) -> Contender:

@@ -28,7 +28,7 @@ from quietcam.sensor.postprocessing import Postprocessing
 from quietcam.sensor.traits import random_traits
 from quietcam.terminal.progress import progress
 
-__all__ = ["clip_name", "make_clip", "write_clips"]
+__all__ = ["clip_name", "make_clip", "phone_camera", "write_clips"]
 
 
 def clip_name(number: int) -> str:
@@ -103,11 +103,11 @@ def make_clip(
 ) -> tuple[list[FilmedFrame], Footage, DrawnCamera]:
     """The frames of the clip of that number, what was filmed, and the camera; arguments as in ``write_clips``."""
     footage = source.footage(number)
-    camera = camera_of(number) if all_cameras else _phone(number, noise)
+    camera = camera_of(number) if all_cameras else phone_camera(number, noise)
     return list(film(footage.instants, camera, number, step=footage.step)), footage, camera
 
 
-def _phone(number: int, noise: SensorNoise | None) -> DrawnCamera:
+def phone_camera(number: int, noise: SensorNoise | None) -> DrawnCamera:
     """The camera that ``quietcam.sensor.scenes.photograph`` takes for that seed."""
     rng = np.random.Generator(np.random.PCG64([number, 1]))
     isp = random_isp(rng)

@@ -1,0 +1,142 @@
+"""A comparison on clips as tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from compare.clips.scores import ClipComparison, ClipRow, Gain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["footnote", "show_clips"]
+
+
+def show_clips(comparison: ClipComparison, console: Console) -> None:
+    """Print the tables, and under them what was measured."""
+    console.print(_quality(comparison))
+    console.print(footnote(comparison))
+    if any(row.history for row in comparison.rows):
+        console.print(_history(comparison))
+        console.print(
+            "What history gives: each against the same network without history. flicker: times as much; frame 0 is the "
+            "first after a cut; ghost: frames until nothing is left of what has left; drift: gain of the frames 250 to "
+            "300 above that of 20 to 70"
+        )
+    console.print(_clips(comparison))
+    for check in comparison.gate:
+        mark = "holds " if check.holds else "MISSED"
+        console.print(
+            f"{mark}  {check.model}, {check.where} ({check.pictures} frames): {check.drop:.3f} dB under "
+            f"{check.reference} (at most {check.limit:g})"
+        )
+
+
+def footnote(comparison: ClipComparison) -> str:
+    """What was measured: clips, frames, noise, units, and threads."""
+    clips = comparison.clips
+    first = clips[0]
+    threads = comparison.machine["timed_threads"]
+    noise = f", filmed by {comparison.noise}" if comparison.noise else ""
+    skipped = f", {len(comparison.problems)} left out" if comparison.problems else ""
+    over = f"over: above {comparison.baseline}, worst: in the clip where that is least; " if comparison.baseline else ""
+    begin = sorted({clip.burn_in for clip in clips})
+    left_out = f"{begin[0]}" if len(begin) == 1 else f"{begin[0]} to {begin[-1]}"
+    return (
+        f"{_count(len(clips), 'clip')} of {comparison.data}{noise}{skipped}; means over frames, without the first "
+        f"{left_out} of each clip; {over}flicker: standard deviation over time where the scene stands still, steps of "
+        f"255; ms for one frame of {first.width}x{first.height} on {_count(threads, 'thread')}"
+    )
+
+
+def _quality(comparison: ClipComparison) -> Table:
+    over = ["over", "worst"] if comparison.baseline else []
+    heads = ["model", "PSNR dB", "gain", *over, "drop", "still", "moving", "first", "flicker", "SSIM", "ms", "time x"]
+    table = _table(heads)
+    for row in comparison.rows:
+        gains = [_signed(row.baseline.psnr), _signed(_worst(row))] if row.baseline else ["", ""]
+        table.add_row(
+            row.title,
+            f"{row.psnr:.2f}",
+            "" if row.kind == "noisy" else _signed(row.gain),
+            *(gains if comparison.baseline else []),
+            _number(row.drop, 3),
+            _number(row.still),
+            _number(row.moving),
+            f"{row.first:.2f}",
+            _number(row.flicker),
+            f"{row.ssim:.4f}",
+            _number(row.time.ms if row.time else None),
+            _number(row.time.ratio if row.time else None, 3),
+            style=_style(comparison, row),
+        )
+    return table
+
+
+def _worst(row: ClipRow) -> float | None:
+    gain = row.clips[row.worst_clip].baseline
+    return gain.psnr if gain else None
+
+
+def _history(comparison: ClipComparison) -> Table:
+    """What history gives each video network."""
+    after = [f"cut +{index}" for index in range(4)] if any(_recovered(row.history) for row in comparison.rows) else []
+    table = _table(["with history", "PSNR", "still", "moving", "flicker x", "first", *after, "ghost", "drift"])
+    for row in comparison.rows:
+        if row.history is None:
+            continue
+        gain = row.history
+        recovery = [_signed(each) for each in gain.recovery or [None] * 4]
+        table.add_row(
+            row.title,
+            *(_signed(each) for each in (gain.psnr, gain.still, gain.moving)),
+            _number(gain.flicker),
+            _signed(gain.first),
+            *(recovery if after else []),
+            "" if row.ghost is None else str(row.ghost.frames),
+            _signed(gain.drift),
+            style=_style(comparison, row),
+        )
+    return table
+
+
+def _clips(comparison: ClipComparison) -> Table:
+    """PSNR of every row on each clip, and how much of the clip moves."""
+    heads = ["PSNR dB of", *(f"{row.title}" for row in comparison.rows), "moves"]
+    table = _table(heads, fold_heads=True)
+    for clip in comparison.clips:
+        values = [f"{row.clips[clip.name].psnr:.2f}" for row in comparison.rows]
+        table.add_row(clip.name, *values, f"{clip.moving:.0%}")
+    return table
+
+
+def _recovered(gain: Gain | None) -> bool:
+    return gain is not None and gain.recovery is not None
+
+
+def _table(heads: Sequence[str], *, fold_heads: bool = False) -> Table:
+    table = Table()
+    for index, head in enumerate(heads):
+        table.add_column(
+            head, justify="right" if index else "left", no_wrap=index > 0 and not fold_heads, overflow="fold"
+        )
+    return table
+
+
+def _style(comparison: ClipComparison, row: ClipRow) -> str:
+    return "bold" if row.name == comparison.about else "dim" if row.kind == "noisy" else ""
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
