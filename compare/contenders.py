@@ -74,7 +74,7 @@ class Contender:
     def remembers(self) -> bool:
         """Whether it is a video network, which takes history."""
         if self.file is not None:
-            return bool(getattr(self.file, "remembers", False))
+            return self.file.remembers
         assert self.loaded is not None
         return self.loaded.architecture is not None and self.loaded.architecture.history > 0
 

@@ -169,7 +169,16 @@ def _run(
             if name in meter.ghosts:
                 place.ghosts.append(meter.ghosts[name])
     height, width = size
-    return ClipFacts(clip.name, clip.length, width, height, meter.burn_in, meter.cuts, round(meter.moving, 6))
+    return ClipFacts(
+        name=clip.name,
+        frames=clip.length,
+        width=width,
+        height=height,
+        burn_in=meter.burn_in,
+        cuts=meter.cuts,
+        moving=round(meter.moving, 6),
+        flicker=meter.clean_flicker,
+    )
 
 
 def _row(place: _Place, time: RowTime | None) -> ClipRow:

@@ -22,6 +22,7 @@ class ClipFacts:
         burn_in: so many frames at the start count in no mean: those that remember have not seen much yet.
         cuts: frames after a cut, counted from 0.
         moving: the share of pixels that move, 0 to 1, in the frames after ``burn_in``.
+        flicker: of the clean frames, as in ``ClipScores``: no contender can be expected to have less.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ClipFacts:
     burn_in: int
     cuts: list[int]
     moving: float
+    flicker: float | None
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class DataSetClip(ComparedClip):
 
 
 class FilmedVideo(ComparedClip):
-    """Frames of a clean video, of its own size, which a simulated camera films: as ``quietcam data generate --clips``.
+    """Frames of a clean video, of its own size, which a simulated camera films: as clips are made.
 
     Args:
         noise: of the sensor. seed: decides the rest of the camera, and the noise of each frame.

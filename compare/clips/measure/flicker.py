@@ -1,8 +1,10 @@
 """Flicker: how much pixels change over time where the scene stands still.
 
-The frames after the burn-in are cut into stretches of equal length n, about 20 frames. In each, every pixel and channel
-d that does not move has the standard deviation ``sqrt(sum((d_t - mean)^2) / (n - 1))`` over time, in steps of 255.
-Flicker is the mean of all of them. What the scene's own light adds is not subtracted.
+The frames after the burn-in are cut into stretches of equal length n, about 20 frames. A pixel stands still in one if
+it never moves there, and if its clean values stay within 8 steps of 255 of those in the stretch's first frame: in a
+slow pan each frame differs little from the one before. Every channel d of such a pixel has the standard deviation
+``sqrt(sum((d_t - mean)^2) / (n - 1))`` over time, in steps of 255. Flicker is the mean of all of them. The flicker of
+the clean frames themselves is not subtracted: it is reported as that of the clip.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from compare.clips.clip import Shot
 from quietcam.image import Image
 from quietcam.sensor.filming import Mask
 
-__all__ = ["STRETCH", "Flicker"]
+__all__ = ["STAYS", "STRETCH", "Flicker", "apart"]
 
 STRETCH = 20
-"""Frames of a stretch, about. One of ``quietcam.sensor``'s clips of 16 frames is one stretch."""
+"""Frames of a stretch, about."""
+
+STAYS = 8
+"""Steps of 255 by which clean values may change where a scene stands still: real videos have noise of their own."""
 
 
 class Flicker:
@@ -34,19 +39,21 @@ class Flicker:
         self._length = frames // stretches
         self._count = 0
         self._still: Mask = np.empty(0, np.bool_)
+        self._first: Image = np.empty(0, np.uint8)
         self._sums: dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
         self._totals: dict[str, tuple[float, int]] = {}
 
     def add(self, shot: Shot, pictures: Mapping[str, Image]) -> None:
         """Add one frame: what each contender made of it, uint8 ``(H, W, C)`` by name."""
         if self._count == 0:  # whether its first frame moved does not matter: that was before the stretch
-            self._still = np.ones(shot.moving.shape, np.bool_)
+            self._still, self._first = np.ones(shot.moving.shape, np.bool_), shot.clean
             self._sums = {
                 name: (np.zeros(each.shape, np.int32), np.zeros(each.shape, np.int32))
                 for name, each in pictures.items()
             }
         else:
             self._still &= ~shot.moving
+            self._still &= apart(shot.clean, self._first) <= STAYS
         for name, picture in pictures.items():
             total, squares = self._sums[name]
             wide = picture.astype(np.int32)
@@ -69,3 +76,9 @@ class Flicker:
             before, count = self._totals.get(name, (0.0, 0))
             self._totals[name] = before + float(deviation.sum()), count + deviation.size
         self._sums = {}
+
+
+def apart(one: Image, other: Image) -> NDArray[np.uint8]:
+    """The largest difference of a channel, uint8 ``(H, W)``."""
+    differences: NDArray[np.uint8] = (np.maximum(one, other) - np.minimum(one, other)).max(axis=2)
+    return differences

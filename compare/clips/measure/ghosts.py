@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compare.clips.clip import Shot
+from compare.clips.measure.flicker import STAYS, apart
 from compare.clips.scores import Ghost
 from quietcam.image import Image
 
@@ -23,7 +24,6 @@ AGES = 9
 """In so many frames after a change a pixel counts, that of the change itself included."""
 
 _CHANGE = 20  # steps of 255: what differs less leaves no ghost to see
-_STAYS = 8  # steps of 255: real videos have noise of their own
 _LEAST = 0.1  # dB: a smaller excess counts as none
 _NEVER = 255
 
@@ -49,10 +49,10 @@ class Leavings:
             self._arrived = clean.copy()
         else:
             self._ages[self._ages < _NEVER] += 1
-            changed = shot.moving & (_apart(clean, self._before) > _CHANGE)
+            changed = shot.moving & (apart(clean, self._before) > _CHANGE)
             self._ages[changed] = 0
             self._arrived[changed] = clean[changed]
-            self._ages[(self._ages >= AGES) | (_apart(clean, self._arrived) > _STAYS)] = _NEVER
+            self._ages[(self._ages >= AGES) | (apart(clean, self._arrived) > STAYS)] = _NEVER
         self._before = clean
         return self._ages
 
@@ -87,12 +87,6 @@ class GhostSums:
             return None
         lasting = [age for age, each in enumerate(excess) if each is not None and each > _LEAST]
         return Ghost(excess, lasting[-1] + 1 if lasting else 0)
-
-
-def _apart(one: Image, other: Image) -> NDArray[np.uint8]:
-    """The largest difference of a channel, uint8 ``(H, W)``."""
-    apart: NDArray[np.uint8] = (np.maximum(one, other) - np.minimum(one, other)).max(axis=2)
-    return apart
 
 
 def _excess(error: float, without: float) -> float:

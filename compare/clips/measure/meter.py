@@ -20,6 +20,7 @@ from quietcam.metrics import MOST_DB, ssim
 __all__ = ["ClipMeter", "Part", "Trace", "burn_in"]
 
 _BURN_IN = 20
+_CLEAN = "clean frames"
 
 
 def burn_in(frames: int) -> int:
@@ -85,6 +86,11 @@ class ClipMeter:
         """The share of pixels that move in the frames after the burn-in, 0 to 1."""
         return self._moved / self._seen if self._seen else 0.0
 
+    @property
+    def clean_flicker(self) -> float | None:
+        """The flicker of the clean frames."""
+        return self.flicker.result(_CLEAN)
+
     def add(self, shot: Shot, pictures: Mapping[str, Image]) -> None:
         """Add the next frame: what each contender made of it, uint8 of the shape of ``shot.clean``, by name."""
         counts = self._count >= self.burn_in
@@ -108,7 +114,7 @@ class ClipMeter:
         for name, sums in self.ghosts.items():
             sums.add(ages, squares[name], squares[self._pairs[name]])
         if counts:
-            self.flicker.add(shot, pictures)
+            self.flicker.add(shot, {**pictures, _CLEAN: shot.clean})
             self._moved += int(shot.moving.sum())
             self._seen += shot.moving.size
         self._count += 1
