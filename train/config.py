@@ -25,6 +25,7 @@ __all__ = [
     "QatConfig",
     "RunConfig",
     "TrainingConfig",
+    "VideoConfig",
     "dump_config",
     "load_config",
 ]
@@ -96,6 +97,33 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class VideoConfig:
+    """How a video network (``history = 1`` in [model]) learns from clips. Still networks have no such section.
+
+    Args:
+        unroll: frames of a sequence that the network learns from. Gradients flow back through all of them, and no
+            further. A sequence of pairs has as many pictures.
+        lead: frames of the clip before these. They only make the history that the first of these has, without
+            gradients, so they cost little.
+        without_history: share of the sequences of clips whose frames are learned as stills. Pairs always are.
+        fused_weight: weight in the loss of the fused frame's squared error, relative to that of the noisy frame.
+    """
+
+    unroll: int = 5
+    lead: int = 10
+    without_history: float = 0.2
+    fused_weight: float = 0.05
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.unroll <= 64, "unroll must be at least 1, at most 64", "unroll", self.unroll)
+        _require(0 <= self.lead <= 1000, "lead must be at least 0, at most 1000", "lead", self.lead)
+        share = self.without_history
+        _require(0 <= share <= 1, "without_history must be in [0, 1]", "without_history", share)
+        weight = self.fused_weight
+        _require(0 <= weight <= 100, "fused_weight must be in [0, 100]", "fused_weight", weight)
+
+
+@dataclass(frozen=True)
 class DistillationConfig:
     """The network that float training learns from, in addition to the clean pictures.
 
@@ -156,6 +184,7 @@ class RunConfig:
     qat: QatConfig = field(default_factory=QatConfig)
     noise: ExtraNoise = field(default_factory=ExtraNoise)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
 
     def __post_init__(self) -> None:
         if self.training.patch % self.model.stride:
@@ -170,6 +199,7 @@ class RunConfig:
         return {
             "model": self.model.to_dict(),
             "training": asdict(self.training),
+            **({"video": asdict(self.video)} if self.model.history else {}),
             "noise": asdict(self.noise),
             "distillation": asdict(self.distillation),
             "pruning": asdict(self.pruning),
@@ -224,6 +254,7 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
     kinds = {
         "model": Architecture.from_dict,
         "training": _reader("training", TrainingConfig),
+        "video": _reader("video", VideoConfig),
         "noise": _reader("noise", ExtraNoise),
         "distillation": _reader("distillation", DistillationConfig),
         "pruning": _reader("pruning", PruningConfig),
@@ -237,10 +268,16 @@ def _from_dict(values: dict[str, Any], source: str) -> RunConfig:
                 f"A config must consist of tables. Received: {source}: {section} is not a table. "
                 f"Remedy: write [{section}] above its values."
             )
-    return RunConfig(**{section: kinds[section](content) for section, content in values.items()})
+    config = RunConfig(**{section: kinds[section](content) for section, content in values.items()})
+    if "video" in values and not config.model.history:
+        raise UsageError(
+            f"Only the config of a video network may have a [video] section. Received: {source}, where [model] has "
+            "history = 0. Remedy: history = 1 in [model], or remove [video]."
+        )
+    return config
 
 
-_Section = TrainingConfig | ExtraNoise | DistillationConfig | PruningConfig | QatConfig
+_Section = TrainingConfig | VideoConfig | ExtraNoise | DistillationConfig | PruningConfig | QatConfig
 
 
 def _reader(section: str, kind: type[_Section]) -> Any:

@@ -89,7 +89,8 @@ class Devices:
             return batch
         each = batch.shape[0] // self.replicas
         start = tf.distribute.get_replica_context().replica_id_in_sync_group * each
-        part = tf.slice(batch, [start, 0, 0, 0], [each, -1, -1, -1])
+        others = batch.shape.rank - 1
+        part = tf.slice(batch, [start, *[0] * others], [each, *[-1] * others])
         return tf.ensure_shape(part, [each, *batch.shape[1:]])
 
     def run(self, replica: Callable[..., tf.Tensor], *arguments: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["charbonnier", "psnr_uint8"]
+__all__ = ["charbonnier", "psnr_uint8", "relative_error"]
 
 
 def charbonnier(clean: tf.Tensor, denoised: tf.Tensor, epsilon: float = 1e-2) -> tf.Tensor:
@@ -23,3 +23,15 @@ def psnr_uint8(clean: tf.Tensor, denoised: tf.Tensor) -> tf.Tensor:
     steps = tf.round(tf.clip_by_value(denoised, 0.0, 1.0) * 255.0) - tf.round(clean * 255.0)
     mse = tf.reduce_mean(tf.square(steps), axis=[1, 2, 3])
     return 10.0 * tf.math.log(255.0**2 / tf.maximum(mse, 1e-10)) / tf.math.log(10.0)
+
+
+def relative_error(clean: tf.Tensor, fused: tf.Tensor, noisy: tf.Tensor) -> tf.Tensor:
+    """The squared error of each fused frame divided by that of its noisy frame: the last three axes become one number.
+
+    The square of 3.6 steps of 255 is added below, so that frames with hardly any noise count less.
+    """
+
+    def error(frame: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.square(frame - clean), axis=[-3, -2, -1])
+
+    return error(fused) / (error(noisy) + 2e-4)

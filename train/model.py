@@ -15,7 +15,10 @@ import tf_keras as keras
 
 from quietcam.architecture import CELL, Architecture
 
-__all__ = ["Wrap", "build", "convolutions", "copy_convolutions", "unclipped"]
+__all__ = ["FUSION", "Wrap", "build", "convolutions", "copy_convolutions", "unclipped"]
+
+FUSION = ("differ", "weigh", "share")
+"""The convolutions that only a video network has."""
 
 _GAIN = 3.0
 _DIFFERENCE_GAIN = 20.0
@@ -122,8 +125,13 @@ def _he_normal(gain: float) -> keras.initializers.Initializer:
 def unclipped(model: Any) -> Any:
     """``model`` without its last clip, if it has one, for training.
 
-    After the clip, values below black and above white have no gradient, so pepper and salt could not be learned.
+    After the clip, values below black and above white have no gradient, so pepper and salt could not be learned. The
+    clip of the share stays, since a share outside of [0, 1] is none; it now passes gradients that lead back inside.
     """
+    for layer in getattr(model, "layers", []):
+        inner = getattr(layer, "layer", layer)  # of a wrapper of pruning or quantization
+        if inner.name == "share_clip":
+            inner.call = _clip_that_learns
     if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
         return model
     denoised = model.get_layer("denoise").output
@@ -133,6 +141,17 @@ def unclipped(model: Any) -> Any:
     return keras.Model(model.input, outputs, name=f"{model.name}_unclipped")
 
 
+@tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow ships no types
+def _clip_that_learns(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Clip to [0, 1], with the gradient also of values outside that a step along it would bring nearer."""
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        leads_away = ((x < 0.0) & (upstream > 0.0)) | ((x > 1.0) & (upstream < 0.0))
+        return tf.where(leads_away, tf.zeros_like(upstream), upstream)
+
+    return tf.clip_by_value(x, 0.0, 1.0), gradient
+
+
 def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:
     """The convolutions of ``model`` by name, unwrapped from wrappers of pruning or quantization."""
     inner = [getattr(layer, "layer", layer) for layer in model.layers]
@@ -140,8 +159,14 @@ def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:
 
 
 def copy_convolutions(source: keras.Model, target: keras.Model) -> None:
-    """Copy kernels and biases of the convolutions of ``source`` to those of the same name in ``target``."""
+    """Copy kernels and biases of the convolutions of ``source`` to those of the same name in ``target``.
+
+    If only ``target`` is a video network, its fusion stays as it is.
+    """
     theirs = convolutions(source)
+    is_still = len(source.inputs) < len(target.inputs)
     for name, layer in convolutions(target).items():
+        if is_still and name in FUSION:
+            continue
         layer.kernel.assign(theirs[name].kernel)
         layer.bias.assign(theirs[name].bias)

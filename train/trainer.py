@@ -19,11 +19,14 @@ from quietcam.errors import QuietcamError, StoppedError, UsageError
 from quietcam.files.strict_json import parse_object
 from quietcam.terminal.log import log
 from quietcam.terminal.progress import progress
+from train.config import VideoConfig
 from train.devices import Devices
 from train.evaluation.validation import inference, validate
+from train.patches.clips import ClipCrops
 from train.patches.dataset import training_patches
 from train.patches.extra_noise import ExtraNoise
-from train.patches.sources import Mixture, PatchSource
+from train.patches.sequences import training_sequences
+from train.patches.sources import CropSource, Mixture, PatchSource
 from train.run_directory.history import HistoryRow, write_history
 from train.run_directory.state import State, read_state, write_state
 from train.run_directory.tensorboard import Board
@@ -61,6 +64,7 @@ class Loop:
             writes.
         xla: compile the step with XLA.
         teacher: another network to learn from.
+        video: how a video network learns, on sequences of frames; None for a still network.
     """
 
     phase: str
@@ -76,6 +80,7 @@ class Loop:
     devices: Devices = field(default_factory=Devices)
     xla: bool = False
     teacher: Teacher | None = None
+    video: VideoConfig | None = None
     _optimizer: Any = field(init=False, repr=False)
     _averages: list[tf.Variable] = field(init=False, repr=False)
     _rows: list[HistoryRow] = field(init=False, repr=False)
@@ -92,7 +97,7 @@ class Loop:
     def fit(
         self,
         training: Crops | PatchSource | Mixture,
-        validation: Mapping[str, Crops],
+        validation: Mapping[str, Crops | ClipCrops],
         *,
         patch: int,
         batch: int,
@@ -119,8 +124,7 @@ class Loop:
         step, slowed, used_before = state.step, state.slowed, state.seconds
         step_once = self._step_function()
         denoise = inference(self.model)
-        batches = training_patches(training, patch=patch, batch=batch, seed=self.seed, first=step, extra=extra)
-        stream = iter(batches)
+        stream = self._stream(training, patch=patch, batch=batch, first=step, extra=extra)
         losses: list[float] = []
         start = time.monotonic()
         share = self.budget.share(step, used_before)
@@ -167,7 +171,14 @@ class Loop:
             weight.assign(average)
         return self._rows
 
-    def _step_function(self) -> Callable[[tf.Tensor, tf.Tensor], float]:
+    def _stream(self, training: Crops | PatchSource | Mixture, **how: Any) -> Iterator[tuple[tf.Tensor, ...]]:
+        if self.video is None:
+            return iter(training_patches(training, seed=self.seed, **how))
+        source = CropSource(training) if isinstance(training, Crops) else training
+        mixture = source if isinstance(source, Mixture) else Mixture([(source, 1.0)])
+        return iter(training_sequences(mixture, video=self.video, seed=self.seed, **how))
+
+    def _step_function(self) -> Callable[..., float]:
         return Step(
             self.model,
             self._optimizer,
@@ -177,6 +188,7 @@ class Loop:
             loss_scaling=self.loss_scaling,
             xla=self.xla,
             teacher=self.teacher,
+            video=self.video,
         )
 
     @property

@@ -30,7 +30,8 @@ class StartingNetwork:
     """The network that a run begins with.
 
     Attributes:
-        model: a network with these weights; None for random weights, for which all other fields are empty.
+        model: a network with these weights; None for random weights, for which all other fields are empty. It may be
+            the still network of a video network's body.
         weights: the entry in ``evaluation.json`` about them.
         origin: the data that they were trained on, and its license.
     """
@@ -42,6 +43,8 @@ class StartingNetwork:
 
 def read_starting_network(weights: str, architecture: Architecture) -> StartingNetwork:
     """Read the network that training of ``architecture`` begins with.
+
+    A video network can also begin with the still network of its body: then its fusion begins with random weights.
 
     Args:
         weights: a run directory, or a ``.tflite`` that ``quietcam convert`` wrote with recipe float32; empty for none.
@@ -59,13 +62,17 @@ def read_starting_network(weights: str, architecture: Architecture) -> StartingN
         return StartingNetwork(run.load_model(), StartingWeights(weights, run.sha256), run.evaluation.data)
     manifest, theirs = _manifest(source)
     _check_same(source, theirs, architecture)
-    return StartingNetwork(
-        _from_tflite(source, architecture), StartingWeights(weights, manifest.sha256), manifest.training
-    )
+    return StartingNetwork(_from_tflite(source, theirs), StartingWeights(weights, manifest.sha256), manifest.training)
 
 
 def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:
-    there, here = theirs.to_dict(), ours.to_dict()
+    if theirs.history and not ours.history:
+        raise UsageError(
+            "The weights of a video network are for networks that remember: it has learned from fused frames. "
+            f"Received: {source} with history={theirs.history}, for history=0. Remedy: set history = 1, or begin "
+            "with a still network."
+        )
+    there, here = theirs.to_dict() | {"history": ours.history}, ours.to_dict()
     if differ := [key for key in here if here[key] != there[key]]:
         raise UsageError(
             "Initial weights must belong to the network in [model], "

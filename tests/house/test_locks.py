@@ -60,9 +60,9 @@ KNOWN = {
     ("quietcam.process.native_output", "_State"): "calls nothing",
     ("quietcam.process.native_output", "fcntl.fcntl"): "copies a descriptor",
     ("quietcam.process.native_output", "os.dup2"): "of descriptor 2, which has a copy",
-    ("train.patches.dataset", "np.random.default_rng"): "computes",
-    ("train.patches.dataset", "np.random.default_rng([self._seed, 0, turn, part]).permutation"): "computes",
-    ("train.patches.dataset", "self._thread.submit"): "hands over work",
+    ("train.patches.orders", "np.random.default_rng"): "computes",
+    ("train.patches.orders", "np.random.default_rng([self._seed, 0, turn, part]).permutation"): "computes",
+    ("train.patches.prefetcher", "self._thread.submit"): "hands over work",
 }
 """Calls under a lock of one module, and why none of them hangs."""
 

@@ -6,13 +6,7 @@ depends only on its number and the seed, so several can be built at once and the
 
 from __future__ import annotations
 
-import ctypes
-import threading
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -21,15 +15,15 @@ from numpy.typing import NDArray
 from quietcam.data.crops import Crops
 from quietcam.errors import UsageError
 from quietcam.image import Image
+from train.patches.batch_memory import BatchMemory
 from train.patches.extra_noise import ExtraNoise
+from train.patches.orders import Orders
+from train.patches.prefetcher import Prefetcher
 from train.patches.sources import CropSource, Mixture, PatchSource
 
-__all__ = ["Batches", "training_patches"]
+__all__ = ["Batches", "as_pixels", "check_source", "training_patches", "turned"]
 
 Numbers = NDArray[np.int64]
-
-_ALIGNMENT = 64
-"""Bytes. TensorFlow uses numpy memory with this alignment directly, and copies any other."""
 
 
 def training_patches(
@@ -63,8 +57,8 @@ def training_patches(
     """
     patches = CropSource(source) if isinstance(source, Crops) else source
     for each in _parts(patches):
-        _check(each, patch)
-    memory = _BatchMemory()
+        check_source(each, patch)
+    memory = BatchMemory()
     batches = Batches(patches, patch, batch, seed=seed, endless=endless, augment=augment, memory=memory, extra=extra)
     kind = np.float32 if as_float else np.uint8
     last = None if endless else -(-len(patches) // batch)
@@ -73,7 +67,7 @@ def training_patches(
         both = batches.make(number)
         return np.divide(both, np.float32(255), out=memory.empty(both.shape, np.float32)) if as_float else both
 
-    prefetcher = _Prefetcher(make, last)
+    prefetcher = Prefetcher(make, last)
     shape = [batch if endless else None, patch, patch, patches.channels]
 
     def take(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -89,7 +83,8 @@ def _parts(source: PatchSource | Mixture) -> tuple[PatchSource, ...]:
     return source.sources if isinstance(source, Mixture) else (source,)
 
 
-def _check(source: PatchSource, patch: int) -> None:
+def check_source(source: PatchSource, patch: int) -> None:
+    """Raise UsageError if ``source`` has no patches, or smaller ones than ``patch``."""
     if patch > source.side:
         raise UsageError(
             f"A patch is cut from a stored one and cannot be larger. Received: patch={patch}, stored {source.side}. "
@@ -97,37 +92,6 @@ def _check(source: PatchSource, patch: int) -> None:
         )
     if not len(source):
         raise UsageError("Training needs at least one patch. Received: none. Remedy: check the data set.")
-
-
-class _Prefetcher:
-    """Computes results by their number, and starts the next few before they are requested.
-
-    They may be requested in any order, since each depends only on its number; in sequence they are fastest.
-    """
-
-    _DEPTH = 8
-    """Enough so that neither side waits long. A batch of 32 at 128x128 in float32 takes 13 MB."""
-
-    def __init__(self, make: Callable[[int], NDArray[Any]], last: int | None) -> None:
-        self._make, self._last = make, last
-        # One thread: a second one would only compete with it, and with the training loop, for the interpreter's lock.
-        self._thread = ThreadPoolExecutor(1, "patches")
-        self._begun: dict[int, Future[NDArray[Any]]] = {}
-        self._lock = threading.Lock()
-
-    def take(self, number: int) -> tuple[NDArray[Any], ...]:
-        """The result of that number, row by row."""
-        number = int(number)
-        stop = number + 1 + self._DEPTH
-        wanted = range(number, stop if self._last is None else min(stop, self._last))
-        with self._lock:
-            for stale in self._begun.keys() - set(wanted):
-                self._begun.pop(stale).cancel()
-            for each in wanted:
-                if each not in self._begun:
-                    self._begun[each] = self._thread.submit(self._make, each)
-            asked = self._begun.pop(number)
-        return tuple(asked.result())
 
 
 class Batches:
@@ -142,14 +106,13 @@ class Batches:
         seed: int,
         endless: bool = True,
         augment: bool = True,
-        memory: _BatchMemory | None = None,
+        memory: BatchMemory | None = None,
         extra: ExtraNoise | None = None,
     ) -> None:
         self._source, self._patch, self._batch, self._seed = source, patch, batch, seed
         self._endless, self._augment = endless, augment
-        self._memory, self._extra = memory or _BatchMemory(), extra
-        self._orders: dict[tuple[int, int], Numbers] = {}
-        self._lock = threading.Lock()
+        self._memory, self._extra = memory or BatchMemory(), extra
+        self._orders = Orders(seed)
 
     def cuts(self, number: int) -> Iterable[tuple[Image, list[int], int]]:
         """For each patch of a batch: its stored pair, the cut's position (y, x), and its orientation, 0 to 7."""
@@ -162,12 +125,12 @@ class Batches:
         cuts = list(self.cuts(number))
         size, channels = self._patch, self._source.channels
         batch: Image = self._memory.empty((2, len(cuts), size, size, channels), np.uint8)
-        pixels = _as_pixels(batch)
+        pixels = as_pixels(batch)
         for i, (pair, (y, x), turn) in enumerate(cuts):
             cut = pair[:, y : y + size, x : x + size]
             if turn:
                 # A pixel as one value of three bytes: a third of the work if the order of pixels changes.
-                pixels[:, i] = _turned(_as_pixels(cut), turn)
+                pixels[:, i] = turned(as_pixels(cut), turn)
             else:
                 batch[:, i] = cut
         if self._extra:
@@ -191,23 +154,7 @@ class Batches:
         return found
 
     def _of_part(self, part: int, source: PatchSource, turns: Numbers) -> list[Image]:
-        passes, ranks = np.divmod(turns, len(source))
-        numbers = np.empty_like(ranks)
-        for each in range(int(passes[0]), int(passes[-1]) + 1):
-            here = passes == each
-            numbers[here] = self._order(part, each, len(source))[ranks[here]]
-        return list(source.pairs(numbers, passes))
-
-    def _order(self, part: int, turn: int, count: int) -> Numbers:
-        """The order of a source's pass; a few orders are cached, for batches that are built at the same time."""
-        with self._lock:
-            if (part, turn) not in self._orders:
-                mine = sorted(key for key in self._orders if key[0] == part)
-                for key in mine[:-3]:
-                    del self._orders[key]
-                order = np.random.default_rng([self._seed, 0, turn, part]).permutation(count)
-                self._orders[part, turn] = order
-            return self._orders[part, turn]
+        return list(source.pairs(*self._orders.find(part, len(source), turns)))
 
     def _draw(self, batch: int, sides: list[int]) -> tuple[list[list[int]], list[int]]:
         """Draw where each patch is cut (y, x) from stored patches of these sides, and its orientation, 0 to 7."""
@@ -218,49 +165,14 @@ class Batches:
         return places, turns if self._augment else [0] * len(sides)
 
 
-def _turned(pixels: NDArray[np.void], turn: int) -> NDArray[np.void]:
+def turned(pixels: NDArray[np.void], turn: int) -> NDArray[np.void]:
     """Squares ``(2, side, side)`` in one of the eight orientations, 0 to 7, as a view."""
     if turn & 4:
         pixels = pixels.swapaxes(1, 2)
     return pixels[:, :: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
 
 
-def _as_pixels(image: Image) -> NDArray[np.void]:
+def as_pixels(image: Image) -> NDArray[np.void]:
     """uint8 ``(..., C)`` as ``(...)`` of C bytes each, in place."""
     pixels: NDArray[np.void] = image.view(np.dtype((np.void, image.shape[-1])))[..., 0]
     return pixels
-
-
-class _BatchMemory:
-    """Memory for batches. It is reused when its batch is released, because fresh memory costs as much time as copying
-    the pixels."""
-
-    _MOST = 32
-
-    def __init__(self) -> None:
-        self._free: deque[NDArray[np.uint8]] = deque(maxlen=self._MOST)
-        self._lock = threading.Lock()
-
-    def empty(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-        """An array of that shape and type, not filled, aligned so that TensorFlow uses it without a copy.
-
-        The array and all views of it hold a loan of the memory. When the last of them is gone, the loan ends, and the
-        memory is free again.
-        """
-        size = int(np.prod(shape)) * np.dtype(kind).itemsize
-        block = self._take(size + _ALIGNMENT)
-        loan = (ctypes.c_uint8 * block.size).from_buffer(block.data)
-        # Without the lock: Python calls this wherever a batch is released, also within `_take`. A deque needs none.
-        weakref.finalize(loan, self._free.append, block).atexit = False
-        start = -block.ctypes.data % _ALIGNMENT
-        pixels = np.frombuffer(memoryview(loan), np.uint8)
-        return pixels[start : start + size].view(kind).reshape(shape)
-
-    def _take(self, size: int) -> NDArray[np.uint8]:
-        with self._lock:
-            for _ in range(len(self._free)):
-                block = self._free.popleft()
-                if block.size == size:
-                    return block
-                self._free.append(block)  # of the last batch of a set, which is smaller
-        return np.empty(size, np.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from quietcam.data.crops import Crops, cut_crops
+from quietcam.data.crops import Crops
 from quietcam.data.frames import CleanFrames
 from quietcam.data.generated import ORIGIN, make_generated_pair, read_band
 from quietcam.data.packed.reader import ShardSet, is_packed, open_shards
@@ -27,15 +26,21 @@ from quietcam.limits import read_number
 from quietcam.metrics import finite_psnr
 from quietcam.terminal.key_values import Key, parse_key_values, path_key
 from train.config import RunConfig
-from train.patches.sources import CropSource, Mixture, PatchSource, SceneSource, ShardSource
+from train.patches.clips import ClipCrops, ClipSource
+from train.patches.kinds import (
+    AnyCrops,
+    cut_to_train,
+    cut_to_validate,
+    packed_to_train,
+    packed_to_validate,
+    source_of,
+)
+from train.patches.sources import Mixture, PatchSource, SceneSource
 from train.run_directory.origin import Origin
 
 __all__ = ["TrainingData", "load_training_data"]
 
-_MOST_CROPS = 4000
-"""Most crops in memory. 256x256 RGB pairs take 1.5 GiB."""
-
-_VALIDATION_CROPS = 24
+_SCENES_HELD = 24
 _WEIGHTS = 1e-6, 1e6
 _WHOLE_SET_CROPS = 200  # from a folder that is only for validation
 _SCENES = "scenes"
@@ -55,7 +60,7 @@ class TrainingData:
     """
 
     training: Mixture
-    validation: dict[str, Crops]
+    validation: dict[str, AnyCrops]
     origin: Origin
 
     def __enter__(self) -> TrainingData:
@@ -71,11 +76,11 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class _Part:
-    """One data set: its training side, its validation side (None: not asked for), and where it comes from."""
+    """One data set: its training side, its validation side by name (empty: not asked for), and where it comes from."""
 
     name: str
-    source: PatchSource
-    validation: Crops | None
+    sources: Sequence[PatchSource]
+    validation: Mapping[str, AnyCrops]
     origin: Origin
     instances: frozenset[str] = frozenset()
 
@@ -104,11 +109,17 @@ def load_training_data(
         raise UsageError("Training needs data. Received: none. Remedy: give `data` a folder, or scenes.")
     named = [_weighted(str(text)) for text in texts]
     parts = [_open(text, config, bool(validation)) for text, _ in named]
-    sets = {part.name: part.validation for part in parts if part.validation is not None}
+    _check_clips(parts, config)
+    sets = {name: crops for part in parts for name, crops in part.validation.items()}
     if validation:
         _check_apart([text for text, _ in named], validation)
-        sets = dict(_whole_set(Path(folder), config, parts) for folder in validation)
-    weighted = [(part.source, weight) for part, (_, weight) in zip(parts, named, strict=True)]
+        sets = {name: crops for folder in validation for name, crops in _whole_set(Path(folder), config, parts).items()}
+    # A data set's pictures and clips share its weight by their number.
+    weighted = [
+        (source, weight * len(source) / sum(map(len, part.sources)))
+        for part, (_, weight) in zip(parts, named, strict=True)
+        for source in part.sources
+    ]
     training = Mixture(weighted)
     origin: Origin = {
         "data": ", ".join(dict.fromkeys(part.origin["data"] for part in parts)),
@@ -123,7 +134,8 @@ def load_training_data(
         "noisy_by_set": {name: _mean_psnr(crops) for name, crops in sets.items()},
     }
     if len(parts) > 1:
-        origin["shares"] = {part.name: round(float(s), 4) for part, s in zip(parts, training.shares, strict=True)}
+        shares = iter(training.shares)
+        origin["shares"] = {part.name: round(sum(float(next(shares)) for _ in part.sources), 4) for part in parts}
     return TrainingData(training, sets, origin)
 
 
@@ -154,17 +166,16 @@ def _open(text: str, config: RunConfig, all_of_it: bool) -> _Part:
     found = find_pairs(folder)
     rule = SplitRule.parse(config.training.split or ("test=0,validation=0" if all_of_it else ""))
     split = rule.split(found.pairs)
-    cut = partial(cut_crops, size=config.training.crop, seed=config.training.seed, channels=config.model.channels)
-    crops = cut(split.train, per_picture=config.training.crops_per_picture, limit=_MOST_CROPS)
-    held = None if all_of_it else cut(split.validation, limit=_VALIDATION_CROPS)
+    crops = cut_to_train(split.train, config)
+    name = _name(folder)
     return _Part(
-        _name(folder),
-        CropSource(crops),
-        held,
+        name,
+        [source_of(each) for each in crops],
+        {} if all_of_it else cut_to_validate(split.validation, config, name),
         {
             **_origin_of(folder, found),
             "scenes": {side: _short(split.scenes(side)) for side in SIDES},
-            "sha256": hashlib.sha256(crops.pairs.data).hexdigest(),
+            "sha256": _sha256(crops),
         },
         frozenset(_instances(split.train)),
     )
@@ -174,9 +185,10 @@ def _open_packed(folder: Path, config: RunConfig, all_of_it: bool) -> _Part:
     shards = open_shards(folder)
     _check_packed(shards, folder, config)
     numbers = {side: shards.of_side(side) for side in SIDES}
-    training, held = numbers["train"], None
+    training, sides, held, name = numbers["train"], ["train"], dict[str, AnyCrops](), _name(folder)
     if all_of_it:
         training = np.setdiff1d(np.arange(len(shards)), numbers["test"])
+        sides = ["train", "validation", ""]
     else:
         if not len(training) or not len(numbers["validation"]):
             listed = ", ".join(f"{len(numbers[side])} {side}" for side in SIDES)
@@ -184,12 +196,12 @@ def _open_packed(folder: Path, config: RunConfig, all_of_it: bool) -> _Part:
                 f"Training needs patches to train on and others to validate on. Received: {folder} with {listed}. "
                 "Remedy: pack at least three scenes with 'quietcam data pack --split all', or name `validation`."
             )
-        held = _spread(shards, numbers["validation"])
+        held = packed_to_validate(shards, numbers["validation"], config, name)
     pictures = shards.plan.pictures
     trained = set(shards.picture[training].tolist())
     return _Part(
-        _name(folder),
-        ShardSource(shards, training),
+        name,
+        packed_to_train(shards, training, sides, config),
         held,
         {
             "data": shards.plan.data,
@@ -237,7 +249,7 @@ def _open_scenes(text: str, config: RunConfig) -> _Part:
     clean = CleanFrames.open(options["clean"], size) if "clean" in options else None
     band = options.get("band")
     make = partial(_make_scene, size=size, channels=channels, band=band, frames=clean)
-    held = np.stack([make(_VALIDATION_SEED + i) for i in range(_VALIDATION_CROPS)])
+    held = np.stack([make(_VALIDATION_SEED + i) for i in range(_SCENES_HELD)])
     if clean is not None:
         log_problems(sorted(clean.skipped), f"of the pictures in {clean.source}")
     source = SceneSource(
@@ -249,7 +261,8 @@ def _open_scenes(text: str, config: RunConfig) -> _Part:
         "scenes": "no two alike",
         "sha256": hashlib.sha256(f"{text} {config.training.seed} {size}".encode()).hexdigest(),
     }
-    return _Part(_SCENES if clean is None else _name(clean.source), source, Crops(held, []), origin)
+    name = _SCENES if clean is None else _name(clean.source)
+    return _Part(name, [source], {name: Crops(held, [])}, origin)
 
 
 def _make_scene(
@@ -270,7 +283,16 @@ def _check_apart(texts: Sequence[str], validation: Sequence[str | Path]) -> None
             )
 
 
-def _whole_set(folder: Path, config: RunConfig, parts: list[_Part]) -> tuple[str, Crops]:
+def _check_clips(parts: Sequence[_Part], config: RunConfig) -> None:
+    if config.model.history and not any(isinstance(source, ClipSource) for part in parts for source in part.sources):
+        raise DataError(
+            "A video network learns from clips what to remember. Received: "
+            f"{', '.join(part.name for part in parts)}, without a clip to train on. Remedy: add clips, which "
+            "'quietcam data generate --clips' makes; or set history = 0 in [model]."
+        )
+
+
+def _whole_set(folder: Path, config: RunConfig, parts: list[_Part]) -> dict[str, AnyCrops]:
     found = find_pairs(folder)
     ours = set(_instances(found.pairs))
     for part in parts:
@@ -280,17 +302,7 @@ def _whole_set(folder: Path, config: RunConfig, parts: list[_Part]) -> tuple[str
                 f"{f' and {len(shared) - 1} more' if len(shared) > 1 else ''} in {part.name} and in {folder}. "
                 "Remedy: remove them from `data`, or name another `validation`."
             )
-    size, channels = config.training.crop, config.model.channels
-    crops = cut_crops(found.pairs, size, seed=config.training.seed, limit=_WHOLE_SET_CROPS, channels=channels)
-    return _name(folder), crops
-
-
-def _spread(shards: ShardSet, numbers: NDArray[np.int64]) -> Crops:
-    """Up to ``_VALIDATION_CROPS`` of these patches, spread evenly over them, and so over their pictures."""
-    places = np.linspace(0, len(numbers), min(len(numbers), _VALIDATION_CROPS), endpoint=False).astype(int)
-    chosen = numbers[places].tolist()
-    entries = [shards.entry(number) for number in chosen]
-    return Crops(np.stack([shards.both(number) for number in chosen]), [(entry.source, entry.box) for entry in entries])
+    return cut_to_validate(found.pairs, config, _name(folder), _WHOLE_SET_CROPS, whole=True)
 
 
 def _origin_of(folder: Path, found: PairList) -> dict[str, str]:
@@ -319,11 +331,20 @@ def _name(folder: Path) -> str:
     return "/".join(folder.resolve().parts[-2:]).lstrip("/")
 
 
+def _sha256(crops: Sequence[AnyCrops]) -> str:
+    found = hashlib.sha256()
+    for each in crops:
+        for pixels in each.sequences if isinstance(each, ClipCrops) else [each.pairs]:
+            found.update(pixels.data)
+    return found.hexdigest()
+
+
 def _short(names: list[str], most: int = 20) -> list[str] | int:
     """Names for a report, or their number if there are too many to read."""
     return names if len(names) <= most else len(names)
 
 
-def _mean_psnr(crops: Crops) -> float:
-    values = [finite_psnr(noisy, clean) for noisy, clean in zip(crops.noisy, crops.clean, strict=True)]
+def _mean_psnr(crops: AnyCrops) -> float:
+    pairs = [frame for each in crops.sequences for frame in each] if isinstance(crops, ClipCrops) else crops.pairs
+    values = [finite_psnr(noisy, clean) for noisy, clean in pairs]
     return round(sum(values) / len(values), 3)

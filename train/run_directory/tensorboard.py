@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from quietcam.data.crops import Crops
 from quietcam.errors import StorageError
-from quietcam.image import Image, to_float, to_uint8
-from train.evaluation.validation import Denoise
+from quietcam.image import Image, to_uint8
+from train.evaluation.validation import Denoise, denoise_clip
+from train.patches.clips import ClipCrops
 from train.run_directory.history import HistoryRow
 
 __all__ = ["Board"]
@@ -30,12 +31,12 @@ class Board:
 
     Args:
         run: the run directory; None shows nothing.
-        validation: crops by the name of their set.
+        validation: crops by the name of their set; of a clip, its last frame is shown.
     """
 
-    def __init__(self, run: Path | None, phase: str, validation: Mapping[str, Crops]) -> None:
+    def __init__(self, run: Path | None, phase: str, validation: Mapping[str, Crops | ClipCrops]) -> None:
         self._folder = None if run is None else run / "tensorboard" / phase
-        self._shown = {name: crops.pairs[_spread(len(crops))] for name, crops in validation.items()}
+        self._shown = {name: _chosen(crops) for name, crops in validation.items()}
         self._writer: Any = None
 
     def __enter__(self) -> Board:
@@ -63,8 +64,8 @@ class Board:
                 _scalar("learning_rate", row.learning_rate)
                 for name, psnr in found.items():
                     _scalar(f"psnr/{name}", psnr)
-                for name, pairs in self._shown.items():
-                    _pictures(name, [_strip(pair, denoise) for pair in pairs])
+                for name, sequences in self._shown.items():
+                    _pictures(name, [_strip(sequence, denoise) for sequence in sequences])
             self._writer.flush()
         except tf.errors.OpError as error:
             raise StorageError(
@@ -77,10 +78,18 @@ def _spread(count: int) -> list[int]:
     return places
 
 
-def _strip(pair: Image, denoise: Denoise) -> Image:
-    """Noisy, denoised and clean side by side, uint8 ``(side, 3 * side, C)``."""
-    noisy, clean = pair
-    denoised = to_uint8(denoise(tf.constant(to_float(noisy)[np.newaxis])).numpy()[0])
+def _chosen(crops: Crops | ClipCrops) -> list[Image]:
+    """Sequences uint8 ``(T, 2, side, side, C)``; a pair is one of one frame."""
+    if isinstance(crops, ClipCrops):
+        return [crops.sequences[place] for place in _spread(len(crops.sequences))]
+    return [pair[np.newaxis] for pair in crops.pairs[_spread(len(crops))]]
+
+
+def _strip(sequence: Image, denoise: Denoise) -> Image:
+    """The last noisy frame, denoised and clean side by side, uint8 ``(side, 3 * side, C)``."""
+    noisy, clean = sequence[-1]
+    *_, last = denoise_clip(denoise, sequence[:, 0])
+    denoised = to_uint8(last.numpy()[0])
     return np.concatenate([noisy, denoised, clean], axis=1)
 
 

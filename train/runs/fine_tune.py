@@ -103,6 +103,7 @@ def fine_tune(
             loss_scaling=tuning.precision == "mixed_float16",
             recipe=recipe_of(tuning.section, config, data, tuning.precision, recipe),
             xla=tuning.xla,
+            video=config.video if config.model.history else None,
         )
         loop.fit(
             data.training,

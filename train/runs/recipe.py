@@ -20,6 +20,6 @@ def recipe_of(section: str, config: RunConfig, data: TrainingData, precision: st
     sections = {
         name: {key: value for key, value in values.items() if key not in _FREE}
         for name, values in config.to_dict().items()
-        if name in {"model", "training", "noise", section}
+        if name in {"model", "training", "video", "noise", section}
     }
     return dump_json(sections | {"precision": precision, "data": data.origin["sha256"], **more}, sort_keys=True)

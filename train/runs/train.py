@@ -177,6 +177,7 @@ def train_run(
             devices=devices,
             xla=choose_xla(settings.xla),
             teacher=teacher,
+            video=config.video if config.model.history else None,
         )
         loop.fit(
             data.training,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import train
-from train.patches.dataset import _BatchMemory
+from train.patches.batch_memory import BatchMemory
 
 _SHAPE = (2, 3, 8, 8, 3)
 
@@ -21,7 +21,7 @@ def place(batch: np.ndarray) -> int:
 
 
 def test_what_was_let_go_is_used_again_and_aligned() -> None:
-    memory = _BatchMemory()
+    memory = BatchMemory()
     first = memory.empty(_SHAPE, np.uint8)
     where = place(first)
     assert where % 64 == 0
@@ -42,7 +42,7 @@ def test_what_was_let_go_is_used_again_and_aligned() -> None:
     ],
 )
 def test_what_is_held_is_not(view) -> None:
-    memory = _BatchMemory()
+    memory = BatchMemory()
     held = view(memory.empty(_SHAPE, np.uint8))
     others = [memory.empty(_SHAPE, np.uint8) for _ in range(3)]
     places = [place(each) for each in others]
@@ -57,7 +57,7 @@ def test_what_is_held_is_not(view) -> None:
 
 
 def test_a_batch_keeps_its_pixels_while_others_come_and_go_on_several_threads() -> None:
-    memory, wrong = _BatchMemory(), []
+    memory, wrong = BatchMemory(), []
 
     def work(mark: int) -> None:
         for _ in range(300):
@@ -80,7 +80,7 @@ def test_a_batch_keeps_its_pixels_while_others_come_and_go_on_several_threads() 
 def test_tensorflow_holds_a_batch_that_it_took_over() -> None:
     import tensorflow as tf
 
-    memory = _BatchMemory()
+    memory = BatchMemory()
     batch = memory.empty(_SHAPE, np.uint8)
     batch[...] = 5
     tensor = tf.convert_to_tensor(batch)
