@@ -43,14 +43,16 @@ def bench(
         size: ``(width, height)`` of the frames. Defaults to the first model's own.
         threads: as for :class:`edge.network.interpreter.Interpreter`.
         frames: number of frames for each kind and model, at least 1.
-        device, gate, strength: as for :class:`edge.network.denoiser.Denoiser`.
+        device, gate, strength: as for :class:`edge.network.denoiser.Denoiser`. A video network's history is fed back
+            from frame to frame, as in a run.
         on_frame: called after each frame, three times ``frames`` for a model.
 
     Returns:
         A report for each model, for JSON. ``invoke`` and ``denoise`` hold latencies in ms and ``fps``, ``pipeline``
-        holds ``fps``. ``overhead_ms`` is the denoiser's mean minus that of the invokes of a frame; ``pipeline_share``
-        is the pipeline's throughput divided by that of bare invoke; both are medians over the rounds. ``speedup`` is
-        the first model's median of bare invoke divided by this one's. ``peak_memory_mib`` is that of the process.
+        holds ``fps``. ``history`` tells whether the network remembers. ``overhead_ms`` is the denoiser's mean minus
+        that of the invokes of a frame; ``pipeline_share`` is the pipeline's throughput divided by that of bare invoke;
+        both are medians over the rounds. ``speedup`` is the first model's median of bare invoke divided by this one's.
+        ``peak_memory_mib`` is that of the process.
 
     Raises:
         UsageError: ``frames``, ``threads`` or ``device`` is not valid.
@@ -120,6 +122,7 @@ class _Subject:
             "instructions": instructions_here().report(),
             "width": self._width,
             "height": self._height,
+            "history": self.denoiser.model.remembers,
             "invokes_per_frame": self._invokes,
             "invoke": invoke,
             "denoise": denoise,

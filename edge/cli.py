@@ -69,6 +69,8 @@ def bench_command(
         ).format(**report)
         if report is not reports[0]:
             note += f", {report['speedup']:.2f} times as fast as {reports[0]['model']}"
+        if report["history"]:
+            note += "; its history is fed back from frame to frame, as in a run"
         notes.append(note)
     title = "{width}x{height}, threads: {threads}, device: {device}, {runtime}".format(**reports[0])
     notes.append("CPU kernels use {name}. {meaning}".format(**reports[0]["instructions"]))
@@ -89,6 +91,7 @@ def models_command(json: Json = None) -> None:
         [
             each["name"],
             f"{each['width']}x{each['height']}",
+            "video" if each["history"] else "still",
             f"{each['bytes'] / 1000:.0f}",
             *("" if each[key] is None else f"{each[key]:.2f}" for key in ("gmacs_256", "psnr")),
             each["licence"] or "",
@@ -106,7 +109,7 @@ def models_command(json: Json = None) -> None:
         json,
         models,
         "Models that ship",
-        ["name", "frame", "kB", "GMACs at 256x256", "PSNR dB", "license of its data"],
+        ["name", "frame", "network", "kB", "GMACs at 256x256", "PSNR dB", "license of its data"],
         rows,
         notes,
     )

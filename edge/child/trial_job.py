@@ -56,12 +56,15 @@ def _golden(denoiser: Denoiser) -> None:
 
 
 def _frame(denoiser: Denoiser, shape: tuple[int, ...], half: bool) -> None:
-    noisy = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    rng = np.random.default_rng(0)
+    noisy = rng.integers(0, 256, shape, np.uint8)
     if half:  # as on the ladder, but without OpenCV, which may take longer to load than all the rest
         noisy = noisy[::2, ::2]
     wanted = (*noisy.shape[:2], 3 if denoiser.model.channels == 3 else shape[2])
     try:
         with np.errstate(invalid="raise"):  # NaN becomes a pixel
+            if denoiser.model.remembers:
+                denoiser.treat(rng.integers(0, 256, noisy.shape, np.uint8))  # the past of the next frame
             denoised, treatment = denoiser.treat(noisy)
         numbers = bool(all(np.isfinite(each).all() for each in denoiser.interpreter.outputs()))
     except FloatingPointError:

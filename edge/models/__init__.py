@@ -73,8 +73,9 @@ def _lacking(wanted: str) -> str:
 def smaller_model(path: Path) -> Path | None:
     """The shipped model that replaces ``path`` with clearly fewer operations.
 
-    It is the largest one of the same frame size and kind that needs at most two thirds of the operations. None if there
-    is none, or if the manifest of ``path`` does not give its operations.
+    It is the largest one of the same frame size and kind that needs at most two thirds of the operations. A video
+    network may be replaced by a still one, but not the other way. None if there is none, or if the manifest of ``path``
+    does not give its operations.
     """
     model = describe(path)
     if model["gmacs_256"] is None:
@@ -84,13 +85,18 @@ def smaller_model(path: Path) -> Path | None:
     for each in shipped_models():
         other = describe(each)
         cost = other["gmacs_256"]
-        if cost is not None and cost <= model["gmacs_256"] * 2 / 3 and all(other[key] == model[key] for key in same):
+        if cost is None or other["history"] > model["history"]:
+            continue
+        if cost <= model["gmacs_256"] * 2 / 3 and all(other[key] == model[key] for key in same):
             costs.append((cost, each))
     return max(costs)[1] if costs else None
 
 
 def describe(model: ModelFile | Path) -> dict[str, Any]:
-    """A description of a model file, for JSON. Values that its manifest lacks are None."""
+    """A description of a model file, for JSON. Values that its manifest lacks are None.
+
+    ``history``: whether it is a video network, which remembers.
+    """
     if isinstance(model, Path):
         model = load_model(model)
     manifest = model.manifest
@@ -99,6 +105,7 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
         "width": model.width,
         "height": model.height,
         "channels": model.channels,
+        "history": model.remembers,
         "bytes": len(model.content),
         "recipe": manifest.recipe if manifest else None,
         "sparsity": manifest.sparsity if manifest else None,

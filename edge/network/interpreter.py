@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from edge.network.modelfile import ModelFile, load_model
 from edge.network.runtime import gil_window
@@ -162,7 +162,7 @@ class Interpreter:
             np.copyto(denoised, floats, casting="unsafe")
 
     @property
-    def stored_type(self) -> type[np.int8] | type[np.uint8]:
+    def stored_type(self) -> DTypeLike:
         """The type in which a history is stored: the codes of the tensors; of a float network, uint8 pixels."""
         return np.int8 if self.model.is_int8 else np.uint8
 

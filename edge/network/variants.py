@@ -47,7 +47,8 @@ def load_variants(model: ModelFile | Path | str, device: str) -> ModelVariants:
 
     Raises:
         UsageError: the model does not exist, or the device is not valid.
-        ModelError: a model cannot be used, the two have different sizes, or the CPU has no model.
+        ModelError: a model cannot be used, the two have different sizes, only one of them is of a video network, or the
+            CPU has no model.
     """
     devices = parse_devices(device)
     if isinstance(model, str):
@@ -69,9 +70,18 @@ def load_variants(model: ModelFile | Path | str, device: str) -> ModelVariants:
             f"Received: {tpu.path}: {tpu.width}x{tpu.height}, {cpu.path}: {cpu.width}x{cpu.height}. "
             "Remedy: compile the model again."
         )
+    if cpu is not None and (cpu.remembers, cpu.remembered) != (tpu.remembers, tpu.remembered):
+        raise ModelError(
+            "A compiled model and that for the CPU must have the same inputs and outputs. "
+            f"Received: {tpu.path}: {_ends(tpu)}; {cpu.path}: {_ends(cpu)}. Remedy: compile the model again."
+        )
     if cpu is None and any(each.is_cpu for each in devices):
         raise ModelError(
             f"The CPU needs the model that {given.path.name} was compiled from. Received: no such file beside it. "
             "Remedy: put it there, or leave cpu out of `device`."
         )
     return ModelVariants(cpu, tpu)
+
+
+def _ends(model: ModelFile) -> str:
+    return f"{' and '.join(sorted(model.inputs))} in, {' and '.join(sorted(model.outputs))} out"

@@ -1,6 +1,7 @@
 /* A delegate library for the tests: what libedgetpu is to the runtime, without the chip.
 
-   It takes the whole graph and shows it by inverting the picture (255 - pixel). Which devices are plugged in is told by
+   It takes the whole graph and shows it by inverting the picture (255 - pixel). Of a video network it remembers the mean
+   of the noisy picture and the history, rounded down. Which devices are plugged in is told by
    files in the folder that FAKE_EDGETPU names: `usb0`, `pci1`. A device whose file is gone fails, at its start and in
    mid-run; one whose file begins with `h` hangs until it does not. What it was asked for is appended to `log`.
 
@@ -127,7 +128,12 @@ static bool misbehave(const char* where) {
   return then == 'f';
 }
 
-typedef struct { char device[16]; int input, output; } Kernel;
+typedef struct { char device[16]; int input, output, past, memory; } Kernel;
+
+static bool is_history(const Context* context, int tensor) {
+  const char* name = context->tensors[tensor].name;
+  return name && !strcmp(name, "history");
+}
 
 static void* kernel_init(Context* context, const char* buffer, size_t length) {
   (void)length;
@@ -135,11 +141,16 @@ static void* kernel_init(Context* context, const char* buffer, size_t length) {
   const DelegateParams* params = (const DelegateParams*)buffer;
   Kernel* kernel = calloc(1, sizeof *kernel);
   strcpy(kernel->device, params->delegate->data);
-  kernel->output = params->outputs->data[0];
-  kernel->input = -1;
-  for (int i = 0; i < params->inputs->size && kernel->input < 0; i++) { /* constants are among the inputs, too */
+  kernel->input = kernel->output = kernel->past = kernel->memory = -1;
+  for (int i = 0; i < params->outputs->size; i++) {
+    const int tensor = params->outputs->data[i];
+    *(is_history(context, tensor) ? &kernel->memory : &kernel->output) = tensor;
+  }
+  for (int i = 0; i < params->inputs->size; i++) { /* constants are among the inputs, too */
     const int tensor = params->inputs->data[i];
-    if (context->tensors[tensor].bytes == context->tensors[kernel->output].bytes) kernel->input = tensor;
+    if (context->tensors[tensor].bytes != context->tensors[kernel->output].bytes) continue;
+    int* place = is_history(context, tensor) ? &kernel->past : &kernel->input;
+    if (*place < 0) *place = tensor;
   }
   return kernel;
 }
@@ -164,6 +175,11 @@ static int kernel_invoke(Context* context, Node* node) {
   }
   const Tensor *in = &context->tensors[kernel->input], *out = &context->tensors[kernel->output];
   for (size_t i = 0; i < out->bytes; i++) ((uint8_t*)out->data)[i] = ~((const uint8_t*)in->data)[i];
+  if (kernel->past >= 0 && kernel->memory >= 0) {
+    const uint8_t *noisy = in->data, *past = context->tensors[kernel->past].data;
+    uint8_t* memory = context->tensors[kernel->memory].data;
+    for (size_t i = 0; i < out->bytes; i++) memory[i] = (uint8_t)(((noisy[i] ^ 128) + (past[i] ^ 128)) / 2) ^ 128;
+  }
   note("invoke", kernel->device);
   return OK;
 }

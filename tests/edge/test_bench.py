@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.bench import bench
+from edge.network.interpreter import Interpreter
 from edge.network.modelfile import load_model
 from edge.network.runtime.instructions import instructions_here
 from quietcam.errors import UsageError
@@ -37,6 +38,16 @@ def test_the_default_size_is_the_models(models: Path) -> None:
     (report,) = bench([load_model(models / "gray_32x32_int8.tflite")], frames=1)
     assert (report["width"], report["height"]) == (32, 32)
     assert report["invokes_per_frame"] == 3  # one for each channel of an RGB frame
+
+
+def test_of_a_video_network_it_says_that_history_is_fed_back(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video, still = (load_model(models / f"{name}.tflite") for name in ("video_64x64_int8", "small_80x64_int8"))
+    pasts: list[bool] = []
+    put = Interpreter.put_next
+    monkeypatch.setattr(Interpreter, "put_next", lambda self, noisy: (pasts.append(True), put(self, noisy))[1])
+    first, second = bench([video, still], threads=1, frames=4)
+    assert (first["history"], second["history"]) == (True, False)
+    assert len(pasts) >= 4 + 4 - 1  # of the frames that are denoised and of those in the pipeline
 
 
 def test_no_frames_is_wrong_usage(small: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 import edge.models
-from edge.models import default_model, describe, resolve_model, shipped_models
+from edge.models import default_model, describe, resolve_model, shipped_models, smaller_model
 from quietcam.errors import UsageError
 
 
@@ -79,6 +80,33 @@ def test_describe_tells_what_the_manifest_says(shipped: Path) -> None:
     assert (told["width"], told["height"], told["psnr"], told["licence"]) == (32, 32, 31.25, "Apache-2.0")
     assert told["bytes"] == (shipped / "demo_32x32_int8.tflite").stat().st_size
     assert describe(shipped / "demo_80x64_int8.tflite")["psnr"] is None
+
+
+def test_a_video_network_is_described_as_one(models: Path) -> None:
+    assert describe(models / "video_64x64_int8.tflite")["history"] is True
+    assert describe(models / "small_32x32_int8.tflite")["history"] is False
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_taken"),
+    [
+        ("small_80x64_int8", "small_80x64_int8", True),
+        ("video_64x64_int8", "video_64x64_int8", True),
+        ("video_64x64_int8", "small_80x64_int8", True),
+        ("small_80x64_int8", "video_64x64_int8", False),
+    ],
+)
+def test_a_video_network_replaces_no_still_one(
+    models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one: str, other: str, is_taken: bool
+) -> None:
+    costs = {tmp_path / "one.tflite": 0.3, tmp_path / "other.tflite": 0.1}
+    for path, name in zip(costs, (one, other), strict=True):
+        shutil.copy(models / f"{name}.tflite", path)
+    same = {"width": 80, "height": 64, "recipe": "int8"}
+    monkeypatch.setattr(edge.models, "shipped_models", lambda: list(costs))
+    monkeypatch.setattr(edge.models, "describe", lambda path: describe(path) | same | {"gmacs_256": costs[path]})
+    large, small = costs
+    assert smaller_model(large) == (small if is_taken else None)
 
 
 def test_all_that_ships_can_be_described(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,21 @@ def test_tiles_begin_at_multiples_of_the_stride_and_cover_the_frame(grid: TileGr
         assert (tile - steps >= grid.overlap).all()
 
 
+@given(grids())
+def test_each_pixel_is_in_the_core_of_one_tile_far_from_its_edge(grid: TileGrid) -> None:
+    owners = np.zeros((grid.height, grid.width), np.int64)
+    for index in range(len(grid)):
+        rows, columns = grid.core(index)
+        owners[rows, columns] += 1
+        for core, origin, tile, frame in (
+            (rows, grid.origin(index)[0], grid.tile_height, grid.height),
+            (columns, grid.origin(index)[1], grid.tile_width, grid.width),
+        ):
+            assert core.start == 0 or core.start - origin >= grid.overlap // 2
+            assert core.stop == frame or origin + tile - core.stop >= grid.overlap // 2
+    assert (owners == 1).all()
+
+
 @given(grids(), st.sampled_from([1, 3]))
 def test_split_and_merge_give_the_picture_back(grid: TileGrid, channels: int) -> None:
     image = picture(grid.height, grid.width, channels)

@@ -21,7 +21,9 @@ from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import load_model
+from edge.network.treatment import Treated
 from quietcam.errors import ModelError, QuietcamError
+from quietcam.image import Image
 from quietcam.tflite.manifest import read_manifest
 from tests.small_models import picture, with_manifest
 from tests.waiting import ended, until
@@ -109,6 +111,30 @@ class TestOf:
         trial_job.run(Here())  # type: ignore[arg-type]
         assert sizes == [(71, 90, 1), (36, 45, 1)]
         assert sent == [module.DONE]
+
+    def test_a_video_network_is_tried_with_a_past(
+        self, models: Path, monkeypatch: pytest.MonkeyPatch, children: list[Child]
+    ) -> None:
+        model = load_model(models / "video_64x64_int8.tflite")
+        Trial().of(model, (71, 90, 1), 1)
+        assert len(children) == 1
+        monkeypatch.setattr(trial_job, "_step_back", lambda: None)
+        pasts: list[bool] = []
+        treat = Denoiser.treat
+
+        def noted(self: Denoiser, noisy: Image) -> Treated:
+            pasts.append(self._network.history(noisy.shape[:2]) is not None)
+            return treat(self, noisy)
+
+        monkeypatch.setattr(Denoiser, "treat", noted)
+
+        class Here:
+            argument: ClassVar = {"about": model.about(), "shape": (71, 90, 3), "threads": 1, "overlap": None}
+            shared = (model.content, b"null")
+            send = staticmethod(lambda _: None)
+
+        trial_job.run(Here())  # type: ignore[arg-type]
+        assert pasts == [False, True, False, True]
 
     @pytest.mark.parametrize(("place", "bit"), ABORTS)
     def test_an_abort_is_an_error(self, flipped: Any, place: int, bit: int) -> None:

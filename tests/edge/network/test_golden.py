@@ -18,6 +18,7 @@ from edge.network.golden import SIDE, TOLERANCE, check_golden, make_golden
 from edge.network.interpreter import Interpreter
 from quietcam.errors import ModelError
 from quietcam.tflite.manifest import attach_manifest, extract_manifest, strip_manifest
+from tests.small_models import with_manifest
 
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs the extra 'edge'")
 
@@ -69,6 +70,17 @@ def test_how_far_it_is_off_is_told(golden: dict[str, Any], tmp_path: Path) -> No
     spoilt[5, 6, 1] += 9 if spoilt[5, 6, 1] < 128 else -9
     text = base64.b64encode(spoilt.astype(np.uint8).tobytes()).decode()
     assert checked(model_with(tmp_path, golden | {"denoised": text})) == (9, TOLERANCE)
+
+
+def test_a_video_network_must_give_the_noisy_picture_as_fused_frame(models: Path, tmp_path: Path) -> None:
+    name, ends = "video_64x64_int8", {"inputs": ("history", "noisy"), "stride": 8}
+    with Interpreter(models / f"{name}.tflite", 1) as interpreter:
+        right = make_golden(interpreter)
+    assert checked(with_manifest(models, tmp_path, name, golden=right, **ends)) == (0, TOLERANCE)
+    spoilt = right | {"denoised": right["noisy"]}  # as of a model whose outputs have each other's name
+    outputs = ("denoised", "history")
+    off, _ = checked(with_manifest(models, tmp_path, name, golden=spoilt, outputs=outputs, **ends)) or (0, 0)
+    assert off == np.abs(pixels(right, "denoised").astype(int) - pixels(right, "noisy")).max() > TOLERANCE
 
 
 @pytest.mark.parametrize(

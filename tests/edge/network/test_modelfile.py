@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.network.denoiser import Denoiser
-from edge.network.modelfile import load_model
+from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import ModelError, UsageError
 from quietcam.tflite.manifest import Quant, attach_manifest, extract_manifest
+from quietcam.tflite.outline import Outline, read_outline
+from quietcam.tflite.quantization import Quantization
 from tests.small_models import picture, with_manifest
 
 
@@ -48,6 +52,7 @@ def test_good_models_are_read(models: Path, name: str, size: tuple[int, int, int
         ("bad_sizes", "same size at both ends"),
         ("bad_inputs", "inputs are noisy and history, by name"),
         ("bad_outputs", "one output"),
+        ("bad_three_inputs", "Received: .*inputs=3, outputs=1"),
     ],
 )
 def test_a_model_that_breaks_a_rule_is_refused_by_name(models: Path, name: str, rule: str) -> None:
@@ -84,6 +89,101 @@ def test_a_scale_of_1_255_counts_up_to_rounding(
         ModelError, match=r"ends of scale 1/255.*Received: .*: input scale 0.0039\d+ and zero point (-128|0)\. Remedy"
     ):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "remembered"),
+    [
+        ("video_64x64_int8", ("history", "denoised"), "history"),
+        ("video_64x64_float32", ("history", "denoised"), "history"),
+        ("video_one_64x64_int8", ("denoised",), "denoised"),
+    ],
+)
+def test_video_models_name_their_ends_in_any_order(
+    models: Path, name: str, outputs: tuple[str, ...], remembered: str
+) -> None:
+    model = load_model(models / f"{name}.tflite")
+    assert model.remembers
+    assert (model.inputs, model.outputs, model.remembered) == (("history", "noisy"), outputs, remembered)
+    assert not load_model(models / "small_32x32_int8.tflite").remembers
+    again = ModelFile.rebuilt(json.loads(json.dumps(model.about())), model.content)
+    assert again == replace(model, arena=0)
+
+
+def renamed(models: Path, folder: Path, **names: str) -> Path:
+    """The small video model with other names of the same length, `noisy="quiet"`."""
+    content = (models / "video_64x64_int8.tflite").read_bytes()
+    for name, other in names.items():
+        assert len(name) == len(other)
+        content = content.replace(name.encode() + b"\0", other.encode() + b"\0")
+    path = folder / "renamed_64x64_int8.tflite"
+    path.write_bytes(content)
+    return path
+
+
+def test_the_manifest_names_what_the_tensors_do_not(models: Path, tmp_path: Path) -> None:
+    path = renamed(models, tmp_path, noisy="quiet", history="mystery", denoised="identity")
+    with pytest.raises(ModelError, match=r"inputs are noisy and history, by name.*Received: .*mystery, quiet.*Remedy"):
+        load_model(path)
+    told = {"inputs": ("history", "noisy"), "outputs": ("history", "denoised"), "stride": 8}
+    model = load_model(with_manifest(tmp_path, tmp_path, path.stem, **told))
+    assert (model.inputs, model.outputs) == (told["inputs"], told["outputs"])
+
+
+@pytest.mark.parametrize(
+    ("told", "rule"),
+    [
+        ({"inputs": ("noisy",)}, "inputs are noisy and history.*Received: .*: noisy, for a graph of 2 inputs"),
+        ({"outputs": ("denoised",)}, "outputs are denoised and history.*: denoised, for a graph of 2 outputs"),
+    ],
+)
+def test_a_manifest_that_names_other_ends_than_the_graph_has_is_refused(
+    models: Path, tmp_path: Path, told: dict[str, tuple[str, ...]], rule: str
+) -> None:
+    with pytest.raises(ModelError, match=f"{rule}.*Remedy") as caught:
+        load_model(with_manifest(models, tmp_path, "video_64x64_int8", stride=8, **told))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_video_network_whose_outputs_have_no_names_is_refused(models: Path, tmp_path: Path) -> None:
+    path = renamed(models, tmp_path, denoised="identity")
+    with pytest.raises(ModelError, match=r"outputs are denoised and history, by name.*history, identity, for a graph"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("end", "change", "rule"),
+    [
+        ("input history", {"shape": (1, 64, 32, 3)}, r"same size at both ends.*input history int8 \[1, 64, 32, 3\]"),
+        ("input history", {"dtype": "uint8"}, "int8 at both ends.*input history uint8"),
+        ("input history", {"quantization": Quantization(1 / 128, -128)}, "1/255.*Received: .*: input history scale"),
+        ("output history", {"quantization": Quantization(1 / 255, 0)}, "1/255.*: output history .* zero point 0"),
+        ("output history", {"shape": (1, 32, 32, 12)}, r"same size at both ends.*output history int8 \[1, 32"),
+        ("input history", {"shape": (1, -1, -1, 3)}, "a fixed size"),
+    ],
+)
+def test_a_history_that_does_not_fit_the_frame_is_refused(
+    models: Path, monkeypatch: pytest.MonkeyPatch, end: str, change: dict[str, Any], rule: str
+) -> None:
+    def changed(content: bytes, name: str) -> Outline:
+        outline = read_outline(content, name)
+        word, found = end.split()
+        ends = [replace(each, **change) if each.name == found else each for each in getattr(outline, f"{word}s")]
+        return replace(outline, **{f"{word}s": tuple(ends)})
+
+    monkeypatch.setattr("edge.network.modelfile.read_outline", changed)
+    with pytest.raises(ModelError, match=f"{rule}.*Remedy") as caught:
+        load_model(models / "video_64x64_int8.tflite")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_the_picture_may_be_in_blocks(models: Path, tmp_path: Path) -> None:
+    tail = {"tail": "depth_to_space", "block": 2, "stride": 8}
+    model = load_model(with_manifest(models, tmp_path, "video_split_64x64_int8", **tail))
+    assert model.shape_of("denoised") == (1, 32, 32, 12)
+    assert model.shape_of("history") == model.shape_of("noisy") == (1, 64, 64, 3)
+    with pytest.raises(ModelError, match="in blocks of 2 at the output"):
+        load_model(with_manifest(models, tmp_path, "video_64x64_int8", **tail))
 
 
 def test_a_missing_file_and_a_folder_are_wrong_usage(tmp_path: Path) -> None:
