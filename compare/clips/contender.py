@@ -37,7 +37,7 @@ class ClipContender(Protocol):
     def denoise(self, frames: Iterator[Image]) -> Iterator[Image]:
         """Denoise one clip from its first frame on, with no memory of other clips.
 
-        It may take frames ahead of those that it gives, and may take them in another thread.
+        It may take frames ahead of those that it gives, in the thread that takes those.
 
         Args:
             frames: uint8 ``(H, W, 3)``, all of one size. They are not to be changed.

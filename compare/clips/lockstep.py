@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -31,12 +30,11 @@ def in_step(clip: ComparedClip, contenders: Sequence[ClipContender]) -> Iterator
             waiting.append(shot)
             yield shot.noisy
 
-    lock = threading.Lock()
     branches = itertools.tee(noted(), len(contenders))
     with ExitStack() as stack:
         running = []
         for each, branch in zip(contenders, branches, strict=True):
-            frames = each.denoise(_locked(branch, lock))
+            frames = each.denoise(branch)
             if isinstance(frames, Generator):
                 stack.callback(frames.close)  # now, and not when it is collected: it may hold a network
             running.append(frames)
@@ -44,16 +42,6 @@ def in_step(clip: ComparedClip, contenders: Sequence[ClipContender]) -> Iterator
             pictures = {each.name: next(frames, None) for each, frames in zip(contenders, running, strict=True)}
             shot = waiting.popleft()
             yield shot, {name: _checked(name, number, picture, shot) for name, picture in pictures.items()}
-
-
-def _locked(frames: Iterator[Image], lock: threading.Lock) -> Iterator[Image]:
-    """The same frames; branches of one iterator may not be advanced by two threads at a time."""
-    while True:
-        with lock:
-            frame = next(frames, None)
-        if frame is None:
-            return
-        yield frame
 
 
 def _checked(name: str, number: int, picture: Image | None, shot: Shot) -> Image:
