@@ -15,8 +15,10 @@ import numpy as np
 
 from edge.cameras import Camera
 from edge.cameras.video import VideoCamera
+from edge.capture_clip import frames_in_a_row
 from edge.run.frame import Frame
 from edge.sinks.locked_folder import LockedFolder
+from quietcam.data.clips.mark import MARK
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.noisy_pictures import CAPTURE
 from quietcam.errors import DataError, StorageError, UsageError
@@ -40,7 +42,9 @@ class CaptureReport:
     Attributes:
         source: the camera's name, without secrets.
         isp_denoise: whether the camera denoises its frames by itself; None if that is not known.
-        every: seconds between two frames; None for a file.
+        every: seconds between two frames; None for a file, and for a clip.
+        clip: whether the frames are consecutive.
+        lost: of a clip: number of frames of the camera that are missing between the saved ones.
         frames: number of saved pictures.
         repeated: number of frames that were skipped because they equal a saved one.
         bytes: size of all saved pictures.
@@ -53,6 +57,8 @@ class CaptureReport:
     source: str
     isp_denoise: bool | None = None
     every: float | None = None
+    clip: bool = False
+    lost: int = 0
     frames: int = 0
     repeated: int = 0
     bytes: int = 0
@@ -69,6 +75,7 @@ class CaptureReport:
             "source": self.source,
             "isp_denoise": self.isp_denoise,
             "every_s": self.every,
+            **({"clip": True, "lost": self.lost} if self.clip else {}),
             "frames": self.frames,
             "repeated": self.repeated,
             "bytes": self.bytes,
@@ -96,7 +103,7 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
 
 def _empty(folder: Path, overwrite: bool) -> None:
     there = sorted(path.name for path in folder.iterdir())
-    foreign = [name for name in there if name != CAPTURE and not _NAME.fullmatch(name)]
+    foreign = [name for name in there if name not in (CAPTURE, MARK) and not _NAME.fullmatch(name)]
     if there and not overwrite:
         raise UsageError(
             f"The folder for captured frames must be empty. Received: {folder}, with {len(there)} files. "
@@ -120,9 +127,13 @@ def capture(
     *,
     count: int,
     every: float | None = None,
+    clip: bool = False,
     on_frame: Callable[[CaptureReport], None] = lambda _: None,
 ) -> CaptureReport:
     """Save ``count`` different frames as PNG, and ``capture.json`` beside them.
+
+    Of a clip, the frames are consecutive, and ``clip.json`` makes the folder one. Those of a live camera are written
+    when all are there, so Ctrl-C before that saves none.
 
     Each file is written completely or not at all. ``capture.json`` is also written when Ctrl-C or an error ends the
     capture early.
@@ -131,15 +142,21 @@ def capture(
         camera: an open camera.
         folder: an empty folder; see ``prepare_folder``.
         every: seconds between two frames, by their timestamps. Defaults to 0.5 for a live camera. Of a file, frames are
-            taken evenly from its beginning to its end.
+            taken evenly from its beginning to its end. Not with ``clip``.
+        clip: take every frame, to calibrate a video network.
         on_frame: called after each saved frame.
 
     Raises:
-        DataError: no frame came.
-        UsageError: another process captures into the folder, or has captured since the folder was emptied.
+        DataError: no frame came, or only one for a clip.
+        UsageError: ``every`` is given for a clip, or its frames do not fit into memory; another process captures into
+            the folder, or has captured since the folder was emptied.
         StorageError: the disk fails, or has no room for ``count`` frames (known after the first one).
     """
-    done = CaptureReport(shown(camera.name), every=every if every is not None else EVERY if camera.live else None)
+    if clip and every is not None:
+        raise UsageError(f"A clip takes every frame. Received: `every={every:g}`. Remedy: leave `every` out.")
+    if every is None and camera.live and not clip:
+        every = EVERY
+    done = CaptureReport(shown(camera.name), every=every, clip=clip)
     with LockedFolder(folder):
         _empty(folder, overwrite=False)
         try:
@@ -147,14 +164,24 @@ def capture(
         finally:
             if done.frames:
                 write_json(folder / CAPTURE, done.to_dict())
+            if clip and done.frames > 1:
+                write_json(folder / MARK, {"scene": folder.resolve().name})
     if not done.frames:
         raise DataError(f"A source must give at least one frame. Received: none from {camera.name}. Remedy: check it.")
+    if clip and done.frames == 1:
+        raise DataError(
+            f"A clip must have two frames or more. Received: one from {camera.name}. "
+            "Remedy: check that the camera is not frozen; a picture alone is no clip."
+        )
     return done
 
 
 def _save_all(
     camera: Camera, folder: Path, count: int, done: CaptureReport, on_frame: Callable[[CaptureReport], None]
 ) -> None:
+    if done.clip:
+        _save_clip(camera, folder, count, done, on_frame)
+        return
     seen: set[bytes] = set()
     in_a_row = 0
     start: float | None = None
@@ -175,6 +202,19 @@ def _save_all(
         on_frame(done)
         if done.frames == count:
             return
+
+
+def _save_clip(
+    camera: Camera, folder: Path, count: int, done: CaptureReport, on_frame: Callable[[CaptureReport], None]
+) -> None:
+    first: Frame | None = None
+    for frame in frames_in_a_row(_given_back(camera), count, camera.live):
+        first = first or frame
+        done.isp_denoise = camera.isp_denoise
+        _save(frame, folder / f"frame_{done.frames:06d}.png", count, done)
+        done.seconds = frame.timestamp - first.timestamp
+        done.lost = frame.index - first.index + 1 - done.frames
+        on_frame(done)
 
 
 def _chosen(camera: Camera, count: int, done: CaptureReport) -> Iterator[Frame]:

@@ -34,12 +34,17 @@ def capture_command(
             help="Seconds between two frames. Default: 0.5 for a live camera; for a file, spread over all of it.",
         ),
     ] = None,
+    clip: Annotated[
+        bool,
+        typer.Option("--clip", help="Take every frame, so that the frames form a clip: to calibrate a video network."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier capture in that folder.")] = False,
     json: Json = None,
 ) -> None:
     """Save noisy frames of this camera, to be used on the desktop: `quietcam calibrate --data DIR --out rep.npz`.
 
     Let the scene change during the capture: day and night, near and far. Of equal frames only one is saved.
+    For a video network capture several clips, each with --clip and a folder of its own below one folder.
 
     Example: `quietcam capture --source synthetic --count 64 --every 0.1 --out frames`
     """
@@ -59,7 +64,7 @@ def capture_command(
         )
     prepare_folder(out, overwrite)
     with camera, progress("Capturing", count) as bar:
-        done = capture(camera, out, count=count, every=every, on_frame=lambda _: bar.advance())
+        done = capture(camera, out, count=count, every=every, clip=clip, on_frame=lambda _: bar.advance())
     write_report(json, done.to_dict())
     _tell(done, out, count)
 
@@ -74,6 +79,8 @@ def _tell(done: CaptureReport, out: Path, count: int) -> None:
         + (f", noise about {noise['median']:.1f} of 255" if noise else "")
         + f", values {done.low} to {done.high}"
     )
+    if done.lost:
+        say(f"{done.lost} frames are missing in between: the camera or this machine was too slow, or frames were equal")
     if done.frames < count:
         why = "the source repeats itself" if done.repeated else "the source has no more frames"
         say(f"{done.frames} of {count}: {why}")
@@ -92,4 +99,5 @@ def _tell(done: CaptureReport, out: Path, count: int) -> None:
             f"warning: hardly any noise in these frames ({noise['median']:.1f} of 255): the camera or the recorder "
             "has removed it, or the light is very good. A representative set of them does not represent noisy frames."
         )
-    say(f"next: quietcam calibrate --data {out} --out representative.npz")
+    network = "--model FLOAT.tflite " if done.clip else ""
+    say(f"next: quietcam calibrate --data {out.parent if done.clip else out} {network}--out representative.npz")

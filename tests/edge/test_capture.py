@@ -252,3 +252,69 @@ def test_two_captures_do_not_share_a_folder(tmp_path: Path) -> None:
     assert capture(Fake(total=9), folder, count=3, on_frame=meddle).frames == 3
     with pytest.raises(UsageError, match="must be empty"):  # it was empty when this capture was prepared
         capture(Fake(total=3), folder, count=1)
+
+
+def test_a_clip_takes_every_frame_and_says_so(tmp_path: Path) -> None:
+    done = capture(Fake(total=100), tmp_path, count=5, clip=True)
+    assert saved(tmp_path) == [0, 1, 2, 3, 4]
+    assert json.loads((tmp_path / "clip.json").read_text()) == {"scene": tmp_path.name}
+    assert (told(tmp_path)["clip"], told(tmp_path)["lost"], done.every) == (True, 0, None)
+    assert "clip" not in CaptureReport("fake").to_dict()
+
+
+def test_frames_of_a_live_clip_are_written_when_all_are_there(tmp_path: Path) -> None:
+    class Watched(Fake):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                assert not list(tmp_path.glob("*.png"))
+                yield frame
+
+    camera = Watched(total=None, live=True)
+    capture(camera, tmp_path, count=4, clip=True)
+    assert saved(tmp_path) == [0, 1, 2, 3]
+    assert camera.back == camera.given == 4
+
+
+def test_a_live_clip_copies_frames_whose_memory_the_camera_uses_again(tmp_path: Path) -> None:
+    memory = picture(0)
+
+    def again(index: int) -> Image:
+        memory[:] = picture(index)
+        return memory
+
+    capture(Fake(live=True, make=again), tmp_path, count=3, clip=True)
+    assert saved(tmp_path) == [0, 1, 2]
+
+
+def test_a_clip_counts_the_frames_that_are_missing_in_between(tmp_path: Path) -> None:
+    done = capture(Fake(make=lambda index: picture(max(0, index - 2))), tmp_path, count=4, clip=True)
+    assert saved(tmp_path) == [0, 1, 2, 3]
+    assert done.lost == 2
+
+
+def test_a_live_clip_has_a_bound_of_memory(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"512 MiB.* 300000 of 32x24\. Remedy: `count=233016`"):
+        capture(Fake(live=True), tmp_path, count=300_000, clip=True)
+    assert (512 << 20) // (32 * 24 * 3) == 233_016
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"every frame.*`every=2`"):
+        capture(Fake(), tmp_path, count=3, every=2.0, clip=True)
+    with pytest.raises(DataError, match="two frames or more"):
+        capture(Fake(live=True, make=lambda _: picture(0)), tmp_path, count=3, clip=True)
+    assert not (tmp_path / "clip.json").exists()
+
+
+def test_a_captured_clip_is_replaced_and_found_as_a_clip(tmp_path: Path) -> None:
+    from quietcam.data.clips.noisy import find_noisy_clips
+
+    folder = tmp_path / "clips" / "noon"
+    words = ["capture", "--source", "synthetic:size=64x48", "--count", "4", "--clip", "--out", str(folder)]
+    assert run(words) == 0
+    assert run(words) == 2
+    assert run([*words, "--overwrite"]) == 0
+    (clip,) = find_noisy_clips(tmp_path / "clips")
+    assert (clip.name, len(clip)) == ("noon", 4)
+    assert [frame.name for frame in clip.frames][:2] == ["noon/frame_000000", "noon/frame_000001"]
