@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,16 +79,20 @@ def standardize(noisy: NDArray[np.uint8]) -> Floats:
     return np.asarray((noisy / np.float32(255) - mean) / deviation, np.float32)
 
 
-def by_tensorflow(content: bytes, frames: Floats) -> bytes:
-    """As ``TFLiteConverter`` does it with a representative data set, both ends int8."""
+def by_tensorflow(content: bytes, frames: Iterable[Sequence[Floats]]) -> bytes:
+    """As ``TFLiteConverter`` does it with a representative data set, all ends int8; a frame has one array an input."""
     with native_output_caught(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
         from tensorflow.lite.python.convert import mlir_quantize
         from tensorflow.lite.python.optimize.calibrator import Calibrator
 
-        calibrated = Calibrator(content).calibrate(lambda: ([frame[np.newaxis]] for frame in frames))
+        calibrated = Calibrator(content).calibrate(lambda: (list(each) for each in frames))
         return bytes(mlir_quantize(calibrated, fully_quantize=True, input_data_type=tf.int8, output_data_type=tf.int8))
+
+
+def by_tensorflow_alone(content: bytes, frames: Floats) -> bytes:
+    return by_tensorflow(content, ([frame[np.newaxis]] for frame in frames))
 
 
 def by_quietcam(content: bytes, frames: Floats) -> bytes:
@@ -141,7 +145,7 @@ def measure(
             severity = found[0].severity if found else ""
             # A loader divides uint8 by 255; floats are used unchanged.
             fed = np.asarray(array / np.float32(255) if array.dtype == np.uint8 else array, np.float32)
-            for name, convert in (("tensorflow", by_tensorflow), ("quietcam", by_quietcam)):
+            for name, convert in (("tensorflow", by_tensorflow_alone), ("quietcam", by_quietcam)):
                 ratio, scale, zero = judge(convert(content, fed), pairs)
                 yield (mistake, name, ratio, ceiling - ratio, scale, zero, severity, " ".join(f.name for f in found))
                 bar.advance()

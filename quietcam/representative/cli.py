@@ -40,6 +40,9 @@ def lint_command(
         str | None,
         typer.Option(help="The array in an .npz file that quietcam did not write. Default: patches, else the largest."),
     ] = None,
+    video: Annotated[
+        bool, typer.Option("--video", help="The set is for a video network: it must hold the history of each patch.")
+    ] = False,
     json: Json = None,
 ) -> None:
     """Find what is wrong with a representative set, what it does to the model, and how to correct it.
@@ -52,11 +55,17 @@ def lint_command(
     from quietcam.representative.lint_file import lint_file
     from quietcam.terminal.report import report_console, write_report
 
-    report = lint_file(file, data=data, key=key)
+    report = lint_file(file, data=data, key=key, video=video)
     write_report(json, report.to_dict())
     console = report_console(json)
     found = report.array
-    kind = "a set" if found.is_set else f"array {found.key}" if found.key else "an array"
+    kind = (
+        ("a set with history" if found.history is not None else "a set")
+        if found.is_set
+        else f"array {found.key}"
+        if found.key
+        else "an array"
+    )
     shape = "x".join(map(str, found.array.shape))
     console.print(f"{file}: {kind}, {found.array.dtype} {shape}", soft_wrap=True)
     if found.others:

@@ -14,6 +14,7 @@ from quietcam.finding import SEVERITIES, Severity
 from quietcam.image import Image
 from quietcam.representative.array_file import read_array
 from quietcam.representative.array_pixels import as_pixels
+from quietcam.representative.lint_history import lint_history, neighbor_correlation
 from quietcam.representative.rules import BRIGHT, DARK, FEW, RULES, STRIDE, TINY, LintFinding
 from quietcam.representative.set import RepresentativeSet, load_set, patch_sha256
 
@@ -31,7 +32,9 @@ _UNLIKE_NEIGHBORS = 0.15  # correlation of neighboring pixels; pictures have 0.8
 def lint(
     representative: RepresentativeSet | NDArray[Any] | str | Path,
     *,
+    history: NDArray[Any] | None = None,
     origin: Mapping[str, Any] | None = None,
+    video: bool = False,
     channels: int | None = None,
     receptive_field: int | None = None,
 ) -> list[LintFinding]:
@@ -40,7 +43,9 @@ def lint(
     Args:
         representative: a set, the ``.npz`` or ``.npy`` file of one, or bare patches of any numeric dtype:
             ``(N, H, W, C)``, ``(N, H, W)``, or ``(N, C, H, W)``, which is a finding itself.
+        history: history of bare patches, in the same form. Defaults to that of the set.
         origin: origin of bare patches, as ``RepresentativeSet.origin``. Defaults to that of the set.
+        video: whether the model is a video network. It needs a set with history.
         channels: how many channels the model takes. Defaults to any number.
         receptive_field: width of the model's receptive field in pixels. Defaults to any width.
 
@@ -64,9 +69,11 @@ def lint(
         if file.is_set:
             load_set(Path(representative))  # refuses patches that do not have the SHA-256 that stands beside them
         representative, origin = file.array, file.origin if origin is None else origin
+        history = file.history if history is None else history
     if isinstance(representative, RepresentativeSet):
         array: NDArray[Any] = representative.patches
         origin = representative.origin if origin is None else origin
+        history = representative.history if history is None else history
     else:
         array = representative
     pixels, doubts = as_pixels(array)
@@ -78,6 +85,10 @@ def lint(
     names = {each.name for each in found}
     if "constant" not in names:
         found += _of_content(pixels, noise="dark" not in names, colors=not doubts) + _of_repetition(pixels)
+    if history is not None:
+        found += lint_history(pixels, history, array.dtype, origin or {})
+    elif video:
+        found.append(_finding("history-missing", f"{len(pixels)} patches without history"))
     found += _of_capture(origin or {})
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
 
@@ -122,7 +133,7 @@ def _of_content(pixels: Image, noise: bool, colors: bool) -> list[LintFinding]:
     """``noise`` and ``colors`` say whether light and value range allow to judge noise and colors."""
     some = _some(pixels)
     values = some.astype(np.float32)
-    correlation = _neighbors(values)
+    correlation = neighbor_correlation(values)
     if correlation < _UNLIKE_NEIGHBORS:
         return [_finding("random", f"a correlation of {correlation:.2f} between neighboring pixels")]
     found = []
@@ -137,15 +148,6 @@ def _of_content(pixels: Image, noise: bool, colors: bool) -> list[LintFinding]:
             received = f"more blue than red in {cold:.0%} of the patches (mean {blue.mean():.0f} and {red.mean():.0f})"
             found.append(_finding("channel-order", received))
     return found
-
-
-def _neighbors(values: NDArray[np.float32]) -> float:
-    """Correlation of horizontally neighboring values within patches, all patches together; 1 if nothing varies."""
-    if values.shape[2] < 2:
-        return 1.0
-    centered = values - values.mean(axis=(1, 2), keepdims=True)
-    power = float((centered**2).mean())
-    return float((centered[:, :, 1:] * centered[:, :, :-1]).mean()) / power if power > 1.0 else 1.0
 
 
 def _of_repetition(pixels: Image) -> list[LintFinding]:

@@ -54,13 +54,16 @@ class LintReport:
         }
 
 
-def lint_file(file: str | Path, *, data: str | Path | None = None, key: str | None = None) -> LintReport:
+def lint_file(
+    file: str | Path, *, data: str | Path | None = None, key: str | None = None, video: bool = False
+) -> LintReport:
     """Find what is wrong with a representative set, or with any file of pictures that is to become one.
 
     Args:
         file: an ``.npz`` or ``.npy`` file.
         data: the data set that it was cut from: every sample is cut again and its SHA-256 compared.
         key: the array in an ``.npz`` file that quietcam did not write. Defaults to ``patches``, else the largest one.
+        video: whether the set is for a video network, which needs the history of each patch.
 
     Raises:
         UsageError: there is no such file, array or data set; or both ``data`` and ``key`` are given.
@@ -87,6 +90,6 @@ def lint_file(file: str | Path, *, data: str | Path | None = None, key: str | No
     found = read_array(file, key)
     if found.is_set and samples is None:
         load_set(file)  # refuses a set whose patches do not match their SHA-256
-    findings = lint(found.array, origin=found.origin)
+    findings = lint(found.array, history=found.history, origin=found.origin, video=video)
     audited = None if samples is None or data is None else audit(samples, Path(data))
     return LintReport(file, found, findings, audited)

@@ -3,6 +3,7 @@
 The converter does not report these mistakes. The cost of each one was measured by converting with it
 (``benchmarks/network/representative_mistakes.py``, ``docs/measurements/desktop.md``); a mistake that costs almost
 nothing is a note. The figures are for the demo network: the PSNR that it loses beyond the loss with a correct set.
+Those of history are for a video network of the size of ``small`` (``benchmarks/network/history_mistakes.py``).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class LintRule:
 
 
 _CALIBRATE = "write the set with `quietcam calibrate`"
+_REMEMBER = "make the history with the float network itself: quietcam calibrate --data CLIPS --model MODEL.tflite"
 
 RULES: dict[str, LintRule] = {
     "few": LintRule(
@@ -153,6 +155,45 @@ RULES: dict[str, LintRule] = {
         "Frames should be captured with the camera's own denoiser off.",
         "The ranges and the network are made for the sensor's noise; the camera's denoiser smears it.",
         "turn it off (for example: rpicam-vid --denoise off), and capture again",
+    ),
+    "history-missing": LintRule(
+        "error",
+        "A set for a video network should hold the history of each patch.",
+        "`quietcam convert` refuses the set.",
+        _REMEMBER,
+    ),
+    "history-none": LintRule(
+        "error",
+        "Most patches should have a past: a history that differs from them.",
+        "The int8 ranges of the fusion fit differences of zero, so what the network compares is clipped: 3 dB lost if "
+        "the tails of ranges are cut, otherwise 0.4 dB.",
+        _REMEMBER,
+    ),
+    "history-clean": LintRule(
+        "warning",
+        "History should be what the network remembered, with the noise that is left in it.",
+        "The ranges fit fused frames with less noise than real ones, so noise is clipped: 0.6 dB lost if the tails of "
+        "ranges are cut, otherwise 0.1 dB.",
+        f"{_REMEMBER}; the clean side is no history",
+    ),
+    "history-other": LintRule(
+        "note",
+        "History should show what its patch shows.",
+        "Almost harmless when measured, since every frame after a cut is like this; black history costs 0.6 dB if the "
+        "tails of ranges are kept. But the samples say nothing about how the network remembers.",
+        f"{_REMEMBER}; keep patch and history together when you sort or choose samples",
+    ),
+    "history-random": LintRule(
+        "note",
+        "History should show what its patch shows.",
+        "Almost harmless when measured, but the ranges fit no memory: with real history the int8 steps would be finer.",
+        _REMEMBER,
+    ),
+    "history-form": LintRule(
+        "error",
+        "History should have the shape and the type of the patches.",
+        "`quietcam convert` refuses the set; another converter takes other values for the network's memory.",
+        _REMEMBER,
     ),
 }
 """The rules by name. A name never changes its meaning."""
