@@ -23,7 +23,8 @@ def check_teacher(config: RunConfig) -> None:
     """Check that the teacher that ``config`` names can teach its network.
 
     Raises:
-        UsageError: it is not a run directory, has another number of channels, or cannot process patches of this size.
+        UsageError: it is not a run directory, has another number of channels or another history, or cannot process
+            patches of this size.
     """
     if not config.distillation.teacher:
         return
@@ -33,6 +34,12 @@ def check_teacher(config: RunConfig) -> None:
         raise UsageError(
             "A teacher must have as many channels as the network. "
             f"Received: {run} with {theirs.channels}, the network with {config.model.channels}. "
+            "Remedy: name another teacher."
+        )
+    if theirs.history != config.model.history:
+        raise UsageError(
+            "A teacher must remember as many frames as the network. "
+            f"Received: {run} with history={theirs.history}, the network with history={config.model.history}. "
             "Remedy: name another teacher."
         )
     if config.training.patch % theirs.stride:

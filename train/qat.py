@@ -51,36 +51,30 @@ _FUSION: Ranges = {"difference": _STEPS, "share": _PIXEL, "change": _STEPS, "fus
 _CLIPS = ("clip", "share_clip")
 
 
-def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image, batch: int = 16) -> Ranges:
+def measure_ranges(
+    architecture: Architecture, model: keras.Model, noisy: Image, history: Image | None = None, batch: int = 16
+) -> Ranges:
     """Measure the ranges of all outputs that int8 rounds.
 
+    A video network is measured with its history and, as on a first frame, without; a range holds both. Without any
+    history, nothing is known of its fusion, whose ReLU6 then keep [0, 6].
+
     Args:
-        noisy: uint8 patches ``(N, side, side, C)``; for a video network also frames in order ``(N, T, side, side, C)``.
-            It remembers from one frame to the next, as live, and nothing at the first; the range that it gets is the
-            widest of the T. Stills show nothing of its fusion, whose ReLU6 then keep [0, 6].
+        noisy: uint8 patches ``(N, side, side, C)``.
+        history: what a video network remembers at each, of the same form; the patch itself where it remembers nothing.
+            Defaults to nothing everywhere.
     """
     names = [f"{c.name}_relu" for c in architecture.convolutions() if c.relu and not c.name.startswith("rise")]
     names += [f"join{level}" for level in range(architecture.levels - 1)]
-    inner = keras.Model(model.inputs, [model.outputs[-1], [model.get_layer(name).output for name in names]])
-    frames = noisy if noisy.ndim == 5 else noisy[:, None]
-    count = frames.shape[1]
-    ends: dict[str, list[list[tuple[float, float]]]] = {name: [[] for _ in range(count)] for name in names}
-    for start in range(0, len(frames), batch):
-        history = None
-        for t in range(count):
-            frame = tf.constant(frames[start : start + batch, t].astype(np.float32) / 255)
-            inputs = [frame, frame if history is None else history] if architecture.history else frame
-            fused, outputs = inner(inputs, training=False)
-            history = tf.round(fused * 255.0) / 255.0
-            for name, output in zip(names, outputs, strict=True):
-                low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
-                ends[name][t].append((float(low), float(high)))
-    found: Ranges = {}
-    for name, pairs in ends.items():
-        each = np.mean(pairs, axis=1)
-        found[name] = float(each[:, 0].min()), float(each[:, 1].max())
-    if architecture.history and count == 1:
-        found |= {"differ_relu": (0.0, _RELU), "weigh_relu": (0.0, _RELU)}
+    inner = keras.Model(model.inputs, {name: model.get_layer(name).output for name in names})
+    found = _measure(inner, [noisy] * len(model.inputs), batch)
+    if architecture.history:
+        remembers = np.zeros(len(noisy), np.bool_) if history is None else (history != noisy).any((1, 2, 3))
+        if history is not None and remembers.any():
+            live = _measure(inner, [noisy[remembers], history[remembers]], batch)
+            found = {name: (min(low, live[name][0]), max(high, live[name][1])) for name, (low, high) in found.items()}
+        else:
+            found |= {"differ_relu": (0.0, _RELU), "weigh_relu": (0.0, _RELU)}
     # Both inputs of a skip's sum share its levels, so the one that rises gets the range of the skip.
     for level, depth in enumerate(architecture.depths[:-1]):
         found[f"rise{level}_relu"] = low, high = found[f"down{level}_{depth - 1}_relu"]
@@ -89,6 +83,17 @@ def measure_ranges(architecture: Architecture, model: keras.Model, noisy: Image,
     floored = {name: (min(low, 0.0), max(high, 1e-3)) for name, (low, high) in found.items()}
     designed = {"residual": _STEPS, "denoise": _PIXEL}
     return floored | (designed | _FUSION if architecture.history else designed)
+
+
+def _measure(inner: keras.Model, inputs: list[Image], batch: int) -> Ranges:
+    """The ranges of the outputs of ``inner``, by their names: the mean over the batches."""
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for start in range(0, len(inputs[0]), batch):
+        sides = [tf.constant(each[start : start + batch].astype(np.float32) / 255) for each in inputs]
+        for name, output in inner(sides, training=False).items():
+            low, high = np.quantile(output.numpy(), (_GIVEN_UP, 1 - _GIVEN_UP))
+            ends.setdefault(name, []).append((float(low), float(high)))
+    return {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in ends.items()}
 
 
 def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
@@ -121,13 +126,15 @@ def scale_to_ranges(architecture: Architecture, model: keras.Model, ranges: Rang
     return scaled, fit
 
 
-def fit_ranges(architecture: Architecture, model: keras.Model, noisy: Image) -> tuple[keras.Model, Ranges]:
-    """The network scaled to its ranges, and these ranges, measured on ``noisy`` as in ``measure_ranges``.
+def fit_ranges(
+    architecture: Architecture, model: keras.Model, noisy: Image, history: Image | None = None
+) -> tuple[keras.Model, Ranges]:
+    """The network scaled to its ranges, and these ranges, measured as ``measure_ranges`` does.
 
     The skips' sums are measured again, since their inputs from the deeper level are clipped after the scaling.
     """
-    scaled, ranges = scale_to_ranges(architecture, model, measure_ranges(architecture, model, noisy))
-    again = measure_ranges(architecture, scaled, noisy)
+    scaled, ranges = scale_to_ranges(architecture, model, measure_ranges(architecture, model, noisy, history))
+    again = measure_ranges(architecture, scaled, noisy, history)
     return scaled, ranges | {name: ends for name, ends in again.items() if name.startswith("join")}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from quietcam.app.cli import run
 from quietcam.architecture import Architecture
+from quietcam.data.clips.make import write_clips
 from quietcam.data.crops import Crops, cut_crops
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import write_picture
@@ -26,6 +27,13 @@ MakeRun = Callable[..., Path]
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     write_pairs(folder, count=8, size=64, band=(20.0, 24.0))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    write_clips(folder, count=6, frames=6, size=64)
     return folder
 
 

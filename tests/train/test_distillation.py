@@ -71,8 +71,10 @@ def test_a_teacher_that_cannot_teach(pair_folder, make_run, quietcam, tmp_path):
     )
     gray = make_run("gray", Architecture(channels=1, widths=(8,), depths=(1,)))
     deep = make_run("deep", Architecture(widths=(8, 8, 8), depths=(1, 1, 1)))
+    video = make_run("video", Architecture(widths=(8,), depths=(1,), history=1))
     for teacher, said in (
         (gray, "must have as many channels as the network"),
+        (video, "history=1, the network with history=0"),
         (deep, "Remedy: patch = 8 or a multiple of it"),
         (tmp_path / "nowhere", "A run directory must contain config.toml"),
     ):

@@ -7,8 +7,14 @@ import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
 from quietcam.architecture import Architecture
+from quietcam.data.clips.clip import load_clips
+from train.config import VideoConfig
 from train.model import build, convolutions
-from train.qat import export, fit_ranges, measure_ranges, quantizable, scale_to_ranges
+from train.patches.clips import ClipCropSource, cut_clips
+from train.qat import export, fit_ranges, measure_ranges, quantizable, scale_to_ranges, trained_weights
+from train.schedule import Budget
+from train.trainer import Loop
+from train.unrolled import Unrolled
 
 SIDE = 32
 VIDEO = Architecture(widths=(8, 16), depths=(1, 1), history=1)
@@ -44,9 +50,23 @@ def model():
     return scrambled(VIDEO)
 
 
+def remember(model, frames):
+    """The last frame of each clip, and what the network remembers there, worked out frame by frame; uint8."""
+    history = frames[:, 0]
+    for noisy in frames.swapaxes(0, 1)[:-1]:
+        _, fused = model([noisy.astype(np.float32) / 255, history.astype(np.float32) / 255])
+        history = np.rint(fused.numpy() * 255).astype(np.uint8)
+    return frames[:, -1], history
+
+
 @pytest.fixture(scope="module")
-def fit(model):
-    return fit_ranges(VIDEO, model, clips(8, 4))
+def live(model):
+    return remember(model, clips(8, 4))
+
+
+@pytest.fixture(scope="module")
+def fit(model, live):
+    return fit_ranges(VIDEO, model, *live)
 
 
 @pytest.fixture(scope="module")
@@ -115,26 +135,27 @@ def test_the_fusion_has_ranges_by_design(fit):
     }
 
 
-def test_ranges_are_those_of_a_network_that_remembers(model):
-    """By hand: each frame with what the network remembered of the ones before, and the widest range of the frames."""
-    frames = clips(4, 3)
+def test_a_range_holds_frames_with_a_history_and_first_frames(model, live):
+    """By hand: the quantile of each. Where the history is the frame itself, nothing is learned of the fusion."""
+    noisy, history = live
     names = ("weigh_relu", "down1_0_relu")
-    inner = keras.Model(model.inputs, [model.outputs[1], *(model.get_layer(name).output for name in names)])
-    history, found = frames[:, 0], []
-    for noisy in frames.swapaxes(0, 1):
-        fused, *outputs = inner([noisy.astype(np.float32) / 255, history.astype(np.float32) / 255])
-        history = np.rint(fused.numpy() * 255)
-        found.append([np.quantile(output, 0.9999) for output in outputs])
-    ranges = measure_ranges(VIDEO, model, frames)
-    for name, highest in zip(names, np.max(found, axis=0), strict=True):
+    inner = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    sides = [side.astype(np.float32) / 255 for side in (noisy, history)]
+    with_history, without = (inner(ends) for ends in (sides, [sides[0]] * 2))
+    ranges = measure_ranges(VIDEO, model, np.repeat(noisy, 2, 0), np.stack([noisy, history], 1).reshape(-1, 32, 32, 3))
+    for index, name in enumerate(names):
+        highest = max(np.quantile(each[index], 0.9999) for each in (with_history, without))
         assert ranges[name] == (0.0, pytest.approx(highest, rel=1e-5))
+    assert ranges["weigh_relu"][1] > 1.2 * np.quantile(without[0], 0.9999)
 
 
-def test_stills_leave_the_fusion_its_whole_relu6(model):
-    """Without a past, its input is 0 everywhere: a range of that would cut off all that a clip shows."""
-    still = measure_ranges(VIDEO, model, clips(8, 1)[:, 0])
+def test_without_any_history_the_fusion_keeps_its_whole_relu6(model, live):
+    """Its input is 0 everywhere then: a range of that would cut off all that a clip shows."""
+    noisy, _ = live
+    still = measure_ranges(VIDEO, model, noisy)
+    assert still == measure_ranges(VIDEO, model, noisy, noisy)
     assert still["differ_relu"] == still["weigh_relu"] == (0.0, 6.0)
-    body = measure_ranges(Architecture(widths=(8, 16), depths=(1, 1)), _body(model), clips(8, 1)[:, 0])
+    body = measure_ranges(Architecture(widths=(8, 16), depths=(1, 1)), _body(model), noisy)
     assert {name: still[name] for name in body} == body
 
 
@@ -146,9 +167,9 @@ def _body(model):
     return body
 
 
-def test_a_scaled_network_computes_the_same_within_its_ranges(model):
+def test_a_scaled_network_computes_the_same_within_its_ranges(model, live):
     """By hand: the network as it was, every ReLU cut off at its range."""
-    ranges = measure_ranges(VIDEO, model, clips(8, 4))
+    ranges = measure_ranges(VIDEO, model, *live)
     ranges |= {"differ_relu": (0.0, 1.5), "weigh_relu": (0.0, 2.5)}  # narrow, so that they matter
     scaled, fit = scale_to_ranges(VIDEO, model, ranges)
     assert fit["differ_relu"] == fit["weigh_relu"] == (0.0, 6.0)
@@ -215,3 +236,43 @@ def test_export_computes_what_was_trained(quantized, fit, tmp_path):
     loaded = keras.models.load_model(tmp_path / "m.keras", compile=False)
     for one, other in zip(loaded([noisy, history]), again([noisy, history]), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_training_moves_the_fusion_and_keeps_the_rest_of_its_rules(model, live, clip_folder):
+    """Zeros stay zero, the share learns through its clip, and what is trained is what int8 computes."""
+    sparse = build(VIDEO)
+    for name, layer in convolutions(sparse).items():
+        kernel = convolutions(model)[name].kernel.numpy()
+        layer.kernel.assign(np.where(np.abs(kernel) < np.median(np.abs(kernel)), 0, kernel))
+        layer.bias.assign(convolutions(model)[name].bias)
+    scaled, ranges = fit_ranges(VIDEO, sparse, *live)
+    network = quantizable(VIDEO, scaled, ranges)
+    crops = cut_clips(load_clips(clip_folder).clips, 32, frames=6, limit=36)
+    loop_ = Loop("qat", network, Budget(12, 5), 1e-3, average=0.9, video=VideoConfig(unroll=3, lead=2))
+    loop_.fit(ClipCropSource(crops), {"own": crops}, patch=32, batch=4)
+    for name, layer in convolutions(scaled).items():
+        before, after = layer.kernel.numpy(), trained_weights(network, name)[0].numpy()
+        np.testing.assert_array_equal(after[before == 0], 0)
+        assert np.any(after != before), name
+    (frames,) = clips(1, 20, seed=11)
+    network([tf.zeros((1, SIDE, SIDE, 3))] * 2, training=True)  # the averaged weights, whose steps differ
+    for (_, fused), (_, fused_int8) in zip(
+        loop(network, frames), int8_loop(int8_model(export(VIDEO, network, ranges)), frames), strict=True
+    ):
+        assert np.abs(fused - fused_int8).max() < 1.01
+        assert np.mean(np.rint(fused) != fused_int8) < 0.05
+
+
+def test_a_share_that_is_cut_off_learns_through_its_clip(fit):
+    """Every share is 1 here. Where the history is worse, the loss asks for less, and the clip lets that through."""
+    network = quantizable(VIDEO, *fit)
+    share = convolutions(network)["share"]
+    share.bias.assign(tf.fill(share.bias.shape, 9.0))
+    learner = Unrolled(network, window=1)
+    frames = clips(2, 2).astype(np.float32) / 255
+    frames[:, 0] = 1.0 - frames[:, 0]
+    with tf.GradientTape() as tape:
+        _, fused = learner(tf.constant(frames), tf.constant([True, True]))
+        loss = tf.reduce_mean(tf.square(fused[:, 0] - frames[:, 1]))
+    assert loss > 0.01
+    assert np.all(tape.gradient(loss, share.bias).numpy() > 0)

@@ -22,6 +22,7 @@ from quietcam.architecture import Architecture
 from quietcam.data.crops import Crops
 from quietcam.errors import UsageError
 from quietcam.evaluation import SmallerNetwork
+from quietcam.image import Image
 from train.losses import charbonnier
 from train.model import build, convolutions
 
@@ -91,7 +92,13 @@ def check_importance(kind: str) -> None:
         )
 
 
-def importance(architecture: Architecture, model: keras.Model, kind: str, crops: Crops | None = None) -> Scores:
+def importance(
+    architecture: Architecture,
+    model: keras.Model,
+    kind: str,
+    crops: Crops | None = None,
+    history: Image | None = None,
+) -> Scores:
     """Measure the importance of each channel of each group.
 
     Args:
@@ -100,6 +107,7 @@ def importance(architecture: Architecture, model: keras.Model, kind: str, crops:
             summed over batches (Molchanov et al., "Importance estimation for neural network pruning", CVPR 2019).
             Convolutions that write one group are each scaled to a mean of 1 and added up.
         crops: crops on which ``taylor`` measures the loss.
+        history: what a video network remembers at these, as in ``train.qat.measure_ranges``. Defaults to nothing.
 
     Raises:
         UsageError: an unknown ``kind``, or ``taylor`` without crops.
@@ -111,7 +119,8 @@ def importance(architecture: Architecture, model: keras.Model, kind: str, crops:
     elif crops is None or not len(crops.pairs):
         raise UsageError("The importance `taylor` is measured on crops. Received: none. Remedy: give `crops`.")
     else:
-        each = _taylor(model, layers, crops)
+        before = [crops.noisy if history is None else history] if architecture.history else []
+        each = _taylor(model, layers, [crops.noisy, *before], crops.clean)
     groups: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     for name, _, group in wiring(architecture):
         if group not in _FIXED:
@@ -120,19 +129,22 @@ def importance(architecture: Architecture, model: keras.Model, kind: str, crops:
     return {group: np.sum(scores, axis=0) for group, scores in groups.items()}
 
 
-def _taylor(model: keras.Model, layers: dict[str, keras.layers.Conv2D], crops: Crops) -> dict[str, NDArray[np.float64]]:
+def _taylor(
+    model: keras.Model, layers: dict[str, keras.layers.Conv2D], inputs: list[Image], clean: Image
+) -> dict[str, NDArray[np.float64]]:
+    denoise = keras.Model(model.inputs, model.outputs[0])
     weights = [[layer.kernel, layer.bias] for layer in layers.values()]
     flat = [variable for pair in weights for variable in pair]
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
-    def gradients(noisy: tf.Tensor, clean: tf.Tensor) -> list[tf.Tensor]:
+    def gradients(clean: tf.Tensor, *inputs: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss = charbonnier(clean, model(noisy, training=False))
+            loss = charbonnier(clean, denoise(list(inputs), training=False))
         return tape.gradient(loss, flat)  # type: ignore[no-any-return]
 
     found: dict[str, NDArray[np.float64]] = {name: np.zeros(layer.filters) for name, layer in layers.items()}
-    for start in range(0, len(crops.noisy), _BATCH):
-        sides = [side[start : start + _BATCH].astype(np.float32) / 255 for side in (crops.noisy, crops.clean)]
+    for start in range(0, len(clean), _BATCH):
+        sides = [side[start : start + _BATCH].astype(np.float32) / 255 for side in (clean, *inputs)]
         slopes = [slope.numpy() for slope in gradients(*map(tf.constant, sides))]
         for index, (name, layer) in enumerate(layers.items()):
             change = (layer.kernel.numpy() * slopes[2 * index]).sum((0, 1, 2)) + layer.bias.numpy() * slopes[

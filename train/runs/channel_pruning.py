@@ -97,7 +97,8 @@ def _plans(
     plans = {}
     for kind in kinds:
         log.info("looking for the channels that matter least, by %s", kind)
-        scores = importance(config.model, model, kind, patches_to_measure(data, config))
+        measured = patches_to_measure(data, config, model)
+        scores = importance(config.model, model, kind, measured.crops, measured.history)
         path = plan_widths(config.model, model, scores, (1.0 - share) * config.model.gmacs(), measure, multiple)
         end = path[-1]
         log.info("%s: widths %s, %.3f GMACs, %.2f dB before fine-tuning", kind, list(end.widths), end.gmacs, end.psnr)

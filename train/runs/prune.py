@@ -41,7 +41,8 @@ def prune(
 
     Weights are set to zero, which makes the compressed file smaller; or, with ``channels``, whole channels are removed,
     which also makes the network faster. To do both, remove channels first. The new run contains ``pruning.png``, a
-    plot of what each step would cost without fine-tuning.
+    plot of what each step would cost without fine-tuning. The fusion of a video network is left as it is: it is small,
+    and it would leave ghosts.
 
     Args:
         run: a run directory that ``train`` wrote.

@@ -41,7 +41,8 @@ def train_for_int8(
         before = round(mean_psnr(model, data), 3)
         seed = config.training.seed + 4
         keras.utils.set_random_seed(seed)
-        scaled, ranges = fit_ranges(config.model, model, patches_to_measure(data, config).noisy)
+        measured = patches_to_measure(data, config, model)
+        scaled, ranges = fit_ranges(config.model, model, measured.crops.noisy, measured.history)
         precision = choose_precision(config.training.precision)
         quantized = quantizable(config.model, scaled, ranges, precision)
         return FineTuning(

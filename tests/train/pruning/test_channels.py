@@ -15,7 +15,7 @@ from quietcam.architecture import Architecture
 from quietcam.data.crops import Crops
 from quietcam.errors import UsageError
 from train.losses import charbonnier
-from train.model import build, convolutions
+from train.model import build, convolutions, copy_convolutions
 from train.pruning.channels import IMPORTANCES, importance, narrower_widths, plan_widths, remove_channels, wiring
 
 
@@ -88,6 +88,22 @@ def test_a_video_network_keeps_the_width_of_its_fusion(architecture, crops):
     ends = [side[:1].astype(np.float32) / 255 for side in (crops.noisy, crops.clean)]
     np.testing.assert_array_equal(narrowed(ends)[1], model(ends)[1])
     assert narrowed.get_layer("down1_0").filters == 16
+
+
+def test_taylor_of_a_video_network_is_that_of_its_body_on_what_it_fused(architecture, crops):
+    """By hand: the still network with the same body, on the fused frames."""
+    video = replace(architecture, history=1)
+    model, few = scrambled(video), Crops(crops.pairs[:4], crops.source[:4])
+    history = np.roll(few.noisy, 1, axis=2)
+    body = build(architecture)
+    copy_convolutions(model, body)
+    _, fused = model([few.noisy.astype(np.float32) / 255, history.astype(np.float32) / 255])
+    pairs = np.stack([fused.numpy() * 255, few.clean], axis=1)
+    expected = importance(architecture, body, "taylor", Crops(pairs, few.source))
+    found = importance(video, model, "taylor", few, history)
+    for group, scores in expected.items():
+        np.testing.assert_allclose(found[group], scores, rtol=1e-3)
+    assert np.abs(importance(video, model, "taylor", few)["skip0"] / expected["skip0"] - 1).max() > 0.01
 
 
 def test_the_same_widths_are_the_same_network(architecture, crops):

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from train.config import PruningConfig, RunConfig
-from train.model import build, convolutions
+from quietcam.architecture import Architecture
+from quietcam.data.clips.clip import load_clips
+from train.config import PruningConfig, RunConfig, VideoConfig
+from train.model import FUSION, build, convolutions
+from train.patches.clips import ClipCropSource, cut_clips
 from train.pruning import magnitude as pruning
 from train.runs.magnitude_pruning import fit_steps_to_minutes
 from train.schedule import Budget
@@ -42,6 +45,24 @@ def test_stripped_network_is_the_plain_one(pruned_pair, tiny):
     _, stripped = pruned_pair
     assert [type(layer).__name__ for layer in stripped.layers] == [type(layer).__name__ for layer in build(tiny).layers]
     assert stripped.count_params() == tiny.parameters
+
+
+def test_the_body_of_a_video_network_is_pruned_and_its_fusion_is_not(clip_folder):
+    video = Architecture(widths=(8, 16), depths=(1, 1), history=1)
+    keras.utils.set_random_seed(0)
+    wrapped = pruning.prunable(video, build(video), 0.6, end_step=10)
+    pruning.start_schedule(wrapped)
+    crops = cut_clips(load_clips(clip_folder).clips, 32, frames=6, limit=36)
+    loop = Loop("prune", wrapped, Budget(16, 5), 1e-4, video=VideoConfig(unroll=3, lead=2))
+    loop.fit(ClipCropSource(crops), {"own": crops}, patch=32, batch=4)
+    # A step is a step, however many frames it has.
+    assert {int(layer.pruning_step) for layer in wrapped.layers if hasattr(layer, "pruning_step")} == {16}
+    stripped = pruning.strip(video, wrapped)
+    assert stripped.count_params() == video.parameters
+    for name, layer in convolutions(stripped).items():
+        zeros = np.mean(layer.kernel.numpy() == 0)
+        assert zeros == 0 if name in FUSION else zeros == pytest.approx(0.6, abs=0.02) or name == "residual"
+    assert set(pruning.sensitivity(stripped, lambda _: 30.0)) == set(convolutions(stripped)) - set(FUSION)
 
 
 @pytest.mark.parametrize(
