@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from convert.converter import check_ranges
+from convert.converter import check_ranges, check_target
 from convert.files import check_name, check_size
 from convert.orders import Order, carry_out
 from convert.outcome import Outcome
@@ -61,7 +61,8 @@ def convert(
         size: size of the frames, or several sizes. Defaults to the size that the file was built for, or to 256x256 if
         it was built for any size.
         representative: the representative set that int8 ranges are measured on, or its file. A ``.tflite`` already has
-            ranges; those that this set exceeds are widened.
+            ranges; those that this set exceeds are widened. For a video network, the set holds the history of each
+            sample.
         out: the folder for the models; those for a Coral go into its subfolder ``coral``.
         target: ``coral`` makes a model that is int8 throughout, ends before depth-to-space, and has a tile size chosen
         by memory.
@@ -105,6 +106,7 @@ def convert(
     chosen = load_set(Path(representative)) if isinstance(representative, str | Path) else representative
     pairs = _pairs(data, split)
     loaded = _load(source)
+    check_target(loaded, is_coral)
     for each in recipes:
         check_ranges(loaded, each, chosen)
     if max_drop is not None:

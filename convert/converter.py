@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from convert.contract import check_contract
 from convert.quantize.loss import Loss
 from convert.quantize.scheme import Prepared, Scheme
 from convert.quantize.soundness import Fault
@@ -13,15 +17,14 @@ from convert.sources.converted import float_content, run_converter
 from convert.sources.finished import describe_resized, inherited
 from convert.sources.float_twin import float_twin
 from convert.sources.loaded_model import FinishedModel, LoadedModel
-from quietcam.errors import ModelError, UsageError
+from quietcam.errors import UsageError
 from quietcam.representative.set import RepresentativeSet
-from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
+from quietcam.tflite.graph import Graph, Tensor, read_graph
 from quietcam.tflite.manifest import Manifest, Quant, model_sha256
-from quietcam.tflite.quantization import Quantization
 from quietcam.tflite.receptive_field import receptive_field
 from quietcam.tflite.surgery import cut_tail, remove_clips
 
-__all__ = ["Conversion", "check_contract", "check_ranges", "convert_model", "describe", "prepare"]
+__all__ = ["Conversion", "check_ranges", "check_target", "convert_model", "describe", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def convert_model(
         ModelError: the converter refuses the model, or the result breaks the contract.
     """
     loaded.check_size(width, height)
+    check_target(loaded, is_coral)
     check_ranges(loaded, recipe, representative)
     takes_stored = representative is None or not recipe.needs_ranges or scheme.kept
     stored = loaded.finished.get(recipe.name) if takes_stored else None
@@ -115,94 +119,6 @@ def convert_model(
     return Conversion(content, graph, recipe, width, height, tuple(removed), block, used, stored)
 
 
-def check_contract(
-    graph: Graph, recipe: Recipe, shape: tuple[int, int, int, int], block: int = 0, is_mixed: bool = False
-) -> None:
-    """Check a graph against the contract of models that ship.
-
-    The graph has one input and one output of ``shape``, and every shape is static. In full int8 every operator is int8
-    (so no SHAPE or PACK of a dynamic batch is left, and no QUANTIZE at an end), weights have one scale per channel,
-    and both ends are the pixel identity. With other recipes the ends are float32, and weights and activations have the
-    types that the recipe states.
-
-    Args:
-        block: block side of the depth-to-space that is left to the host; 0 if the output is the picture.
-        is_mixed: some operators were left in float on purpose.
-
-    Raises:
-        ModelError: the graph breaks the contract; the message says where, and what to do about it.
-    """
-    ends = (*graph.inputs, *graph.outputs)
-    batch, height, width, channels = shape
-    out = (batch, height // block, width // block, channels * block**2) if block else shape
-    if len(ends) != 2 or graph.inputs[0].shape != shape or graph.outputs[0].shape != out:
-        raise _broken(
-            f"one input of shape {list(shape)} and one output of shape {list(out)}",
-            "; ".join(map(str, ends)),
-            "give the network one picture in and one picture of the same size out",
-        )
-    if not graph.is_static:
-        dynamic = next(tensor for tensor in graph.tensors if -1 in tensor.shape)
-        raise _broken("static shapes", f"{dynamic.name} {dynamic}", "remove layers that read a shape at run time")
-    if not recipe.is_full_int8:
-        if any(end.dtype != "float32" for end in ends):
-            raise _broken("float32 ends", "; ".join(map(str, ends)), "convert a float model, without fake quantization")
-        _check_types(graph, recipe)
-        return
-    others = [op for op in graph.ops if not op.is_int8]
-    if others and not is_mixed:
-        op = others[0]
-        raise _broken(
-            "int8 in every operator",
-            f"{len(others)} of {len(graph.ops)} are not int8, the first is {op.kind} "
-            f"({', '.join(map(str, op.activations))})",
-            "with QAT, fake-quantize the outputs of the layers before and after it, and fake-quantize the last Add at "
-            "[0, 1] instead of a clip; without QAT, replace the layer by one that has an int8 kernel",
-        )
-    shared = next((op for op in graph.ops if op.is_int8 and not _is_per_channel(op)), None)
-    if shared is not None:
-        raise _broken(
-            "weights with a scale for each channel",
-            f"{shared.kind} {shared.outputs[0].name} with {len(shared.weights.scales) if shared.weights else 0}",
-            "with QAT, let convolutions fake-quantize their weights per channel, as tfmot does",
-        )
-    for word, end in zip(("input", "output"), ends, strict=True):
-        if not _is_pixels(end):
-            raise _broken(
-                "both ends at scale 1/255 and zero point -128",
-                f"{word} with scale {', '.join(f'{s:.8f}' for s in end.scales)}, zero point "
-                f"{', '.join(map(str, end.zero_points))}",
-                "feed pixels divided by 255 (a set by `quietcam calibrate`), and end the network in "
-                "ReLU(max_value=1); with QAT, fix both ends' fake quantization at [0, 1]",
-            )
-
-
-def _is_per_channel(op: Op) -> bool:
-    """False for a convolution whose channels share one scale; True for all else, and for a single channel."""
-    if op.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or op.weights is None:
-        return True
-    return len(op.weights.scales) == op.weights.shape[3 if op.kind == "DEPTHWISE_CONV_2D" else 0]
-
-
-def _check_types(graph: Graph, recipe: Recipe) -> None:
-    """Check that a model with float ends has the types that the recipe states."""
-    if recipe.activations == "int16":
-        inner = [op for op in graph.ops if op.weights is not None]
-        others = [op for op in inner if any(each.dtype != "int16" for each in op.activations)]
-        if others:
-            op = others[0]
-            raise _broken(
-                "int16 activations in every operator with weights",
-                f"{len(others)} of {len(inner)} are not int16, the first is {op.kind} "
-                f"({', '.join(map(str, op.activations))})",
-                "replace the layer by one that has an int16 kernel, or choose another recipe",
-            )
-    types = {each.dtype for op in graph.ops for each in op.inputs if each.is_constant and len(each.shape) == 4}
-    if types and recipe.weights not in types and any(op.weights is not None for op in graph.ops):
-        remedy = "choose `recipe=float32`: TFLite does not change small weights (under 1024 values with dynamic_int8)"
-        raise _broken(f"{recipe.weights} weights", ", ".join(sorted(types)), remedy)
-
-
 def describe(
     conversion: Conversion,
     loaded: LoadedModel,
@@ -220,7 +136,8 @@ def describe(
     graph, architecture = conversion.graph, loaded.architecture
     if conversion.finished is not None:
         stored, size = conversion.finished, (conversion.width, conversion.height)
-        return describe_resized(stored, graph, conversion.content, name, size, conversion.block)
+        manifest = describe_resized(stored, graph, conversion.content, name, size, conversion.block)
+        return replace(manifest, **_names(graph))
     training, metrics = loaded.trained_on
     if conversion.recipe.needs_ranges:
         source = "fake quantization (QAT)" if loaded.carries_ranges else "representative set"
@@ -243,8 +160,8 @@ def describe(
         gmacs=round(graph.gmacs, 6),
         gmacs_256=round(graph.gmacs_256, 6),
         stride=graph.stride,
-        input=_quant(graph.inputs[0]),
-        output=_quant(graph.outputs[0]),
+        input=_quant(graph.noisy),
+        output=_quant(graph.denoised),
         sparsity=round(graph.sparsity, 4),
         training=training,
         metrics=metrics,
@@ -253,6 +170,7 @@ def describe(
         tail="depth_to_space" if conversion.block else None,
         block=conversion.block or None,
         weights_sha256=loaded.origin.weights,
+        **_names(graph),
         **inherited(loaded.finished.get("float32")),
     )
     if architecture is None:
@@ -263,6 +181,26 @@ def describe(
         receptive_field=architecture.receptive_field,
         stride=architecture.stride,
     )
+
+
+def _names(graph: Graph) -> dict[str, Any]:
+    """A manifest's ``inputs`` and ``outputs``; none for a still network."""
+    if graph.history is None:
+        return {}
+    return {"inputs": ("noisy", "history"), "outputs": ("denoised", "history")[: len(graph.outputs)]}
+
+
+def check_target(loaded: LoadedModel, is_coral: bool) -> None:
+    """Refuse a video network for a Coral.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if is_coral and loaded.remembers:
+        raise UsageError(
+            f"A model for a Coral is a still network. Received: {loaded.path}, which takes a history. Remedy: "
+            "`target=cpu`, or convert a still network."
+        )
 
 
 def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:
@@ -293,6 +231,13 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
             f"Recipe {recipe.name} needs noisy pictures to measure its ranges on. Received: no `representative`. "
             "Remedy: quietcam calibrate --data DIR --out representative.npz, then `representative=representative.npz`"
         )
+    if loaded.remembers and representative.history is None:
+        raise UsageError(
+            "The ranges of a video network are measured on samples with their history. Received: "
+            f"{loaded.path}, and a representative set without history. Remedy: quietcam calibrate --data CLIPS --model "
+            f"{shlex.quote(str(_calibrating(loaded)))} --out representative.npz, then "
+            "`representative=representative.npz`"
+        )
     if representative.channels != loaded.channels:
         raise UsageError(
             f"The representative set must have the model's {loaded.channels} channels. "
@@ -300,18 +245,13 @@ def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: Representa
         )
 
 
-def _is_pixels(end: Tensor) -> bool:
-    return (
-        end.dtype == "int8"
-        and len(end.scales) == len(end.zero_points) == 1
-        and Quantization(end.scales[0], end.zero_points[0]).is_pixel_identity
-    )
+def _calibrating(loaded: LoadedModel) -> Path | str:
+    """The run or the float model file that makes the history of a representative set."""
+    if (stored := loaded.finished.get("float32")) is not None:
+        return stored.path
+    return loaded.path.parent if loaded.path.name == "model.keras" else "FLOAT.tflite"
 
 
 def _quant(end: Tensor) -> Quant:
     quantized = len(end.scales) == 1
     return Quant(end.dtype, end.scales[0] if quantized else 0.0, end.zero_points[0] if quantized else 0)
-
-
-def _broken(rule: str, received: str, remedy: str) -> ModelError:
-    return ModelError(f"A converted model must have {rule}. Received: {received}. Remedy: {remedy}.")

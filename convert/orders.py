@@ -149,7 +149,7 @@ def _find_fault(outcome: Outcome, loaded: LoadedModel, order: Order, prepared: P
             )
     elif not loaded.carries_ranges and not loaded.finished:  # fake quantization keeps a network within its range
         width, height = order.sizes[0]
-        frames = some_frames(height, width, loaded.channels)
+        frames = some_frames(height, width, loaded.channels, remembers=loaded.remembers)
         outcome.fault = find_fault(float_content(loaded, width, height), frames)
     if outcome.fault is not None:
         _warn(f"{outcome.fault}.")

@@ -31,7 +31,7 @@ def resize(content: bytes, width: int, height: int, name: str = "The model") -> 
     """The model for frames of ``width`` x ``height`` pixels, without its manifest; unchanged bytes at its own size.
 
     Args:
-        content: a whole model with one input picture and one output picture.
+        content: a whole model whose inputs and outputs are pictures of one size.
         name: the model's name in messages.
 
     Raises:
@@ -47,7 +47,8 @@ def resize(content: bytes, width: int, height: int, name: str = "The model") -> 
     check_stride(graph.stride, width, height)
     model = unpack(content, name)
     subgraph = model.subgraphs[0]
-    for index in sorted({each.index for op in graph.ops for each in op.activations}):
+    ends = {each.index for each in graph.inputs}  # one that no operator reads, too
+    for index in sorted(ends | {each.index for op in graph.ops for each in op.activations}):
         tensor = subgraph.tensors[index]
         batch, rows, columns, channels = graph.tensors[index].shape
         tensor.shape = np.array([batch, rows * height // old_height, columns * width // old_width, channels], np.int32)

@@ -14,7 +14,7 @@ import pytest
 from quietcam.data.pictures.files import write_picture
 from quietcam.evaluation import Evaluation, Validation, write_evaluation
 from quietcam.representative.set import RepresentativeSet
-from tests.tiny_network import SIZE, TINY, build_tiny, noisy_pictures, set_of
+from tests.tiny_network import SIZE, TINY, VIDEO, build_tiny, build_video, noisy_pictures, set_of, with_history
 
 if TYPE_CHECKING:
     from convert.converter import Conversion
@@ -54,6 +54,43 @@ def loaded(run_folder: Path) -> LoadedModel:
 @pytest.fixture(scope="session")
 def conversions(loaded: LoadedModel, representative: RepresentativeSet) -> Mapping[str, Conversion]:
     """By recipe, at 64x64; each is made when it is first asked for."""
+    return _conversions(loaded, representative)
+
+
+@pytest.fixture(scope="session")
+def video_set() -> RepresentativeSet:
+    """Noisy patches, with the clean ones as their history; in every fourth another scene."""
+    noisy, clean = noisy_pictures(16, 32)
+    clean[::4] = clean[1::4]
+    return with_history(noisy, clean)
+
+
+@pytest.fixture(scope="session")
+def video_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory of the tiny video network."""
+    tensorflow()
+    run = tmp_path_factory.mktemp("runs") / "video"
+    run.mkdir()
+    build_video().save(run / "model.keras")
+    evaluation = Evaluation(VIDEO, round(VIDEO.gmacs(), 4), VIDEO.parameters, 0.0, Validation(31.5, 25.0, 4), {})
+    write_evaluation(run, evaluation)
+    return run
+
+
+@pytest.fixture(scope="session")
+def video_loaded(video_run: Path) -> LoadedModel:
+    from convert.sources.keras_model import load_keras
+
+    return load_keras(video_run)
+
+
+@pytest.fixture(scope="session")
+def video_conversions(video_loaded: LoadedModel, video_set: RepresentativeSet) -> Mapping[str, Conversion]:
+    """The tiny video network by recipe, at 64x64; each is made when it is first asked for."""
+    return _conversions(video_loaded, video_set)
+
+
+def _conversions(loaded: LoadedModel, representative: RepresentativeSet) -> Mapping[str, Conversion]:
     from convert.converter import convert_model
     from convert.recipes import get_recipe
 

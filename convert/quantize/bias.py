@@ -10,11 +10,12 @@ measured instead of derived.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.quantize.fusion import find_fusion
 from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
 from quietcam.tflite.measurement import Frames, tensor_runner
 from quietcam.tflite.packing import pack, replace_data, unpack
@@ -34,8 +35,12 @@ def measure_shifts(float_content: bytes, int8_content: bytes, frames: Frames) ->
         float_content: the float model that ``int8_content`` was made from, both without manifest.
         frames: frames of the models' size.
     """
-    wanted = {op.outputs[0].name: op for op in read_graph(float_content).ops if op.weights is not None}
-    expected = _means(float_content, [op.outputs[0] for op in wanted.values()], frames)
+    graph = read_graph(float_content)
+    wanted = {op.outputs[0].name: op for op in graph.ops if op.weights is not None}
+    fusion = find_fusion(graph)
+    # The float graph clips a video network's share after the convolution, the int8 graph in it.
+    shares = () if fusion is None else fusion.shares
+    expected = _means(float_content, [op.outputs[0] for op in wanted.values()], frames, clipped=shares)
     shifts: dict[str, NDArray[np.float64]] = {}
     for op in _correctable(read_graph(int8_content)):
         out = op.outputs[0]
@@ -73,15 +78,20 @@ def _correctable(graph: Graph) -> list[Op]:
 
 
 def _means(
-    content: bytes, tensors: Iterable[Tensor], frames: Frames
+    content: bytes, tensors: Iterable[Tensor], frames: Frames, clipped: Container[str] = ()
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """By name, for each channel: the mean in real numbers, and the share of values strictly inside the range."""
+    """By name, for each channel: the mean in real numbers, and the share of values strictly inside the range.
+
+    Float values of the tensors ``clipped`` are clipped to [0, 1].
+    """
     chosen = {each.index: each for each in tensors}
     run = tensor_runner(content, list(chosen))
     sums = {index: [np.zeros(each.shape[-1]), np.zeros(each.shape[-1])] for index, each in chosen.items()}
     positions = dict.fromkeys(chosen, 0)
     for frame in frames():
         for index, values in run(frame):
+            if chosen[index].name in clipped:
+                values = np.clip(values, 0, 1)
             sums[index][0] += values.sum(0, dtype=np.float64)
             low, high = (-128, 127) if values.dtype == np.int8 else (0.0, np.inf)
             sums[index][1] += ((values > low) & (values < high)).sum(0)

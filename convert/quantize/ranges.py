@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.quantize.fusion import find_fusion
 from quietcam.errors import ModelError
 from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.activations import Activation, Range
-from quietcam.tflite.graph import read_graph
+from quietcam.tflite.graph import Graph, read_graph
 from quietcam.tflite.measurement import Frames, measure_activations
 from quietcam.tflite.packing import pack, schema, unpack
-from quietcam.tflite.surgery import operator_code
 from quietcam.tflite.tensorflow_errors import explain
 
 __all__ = [
@@ -43,6 +42,7 @@ TAIL = 1e-4
 0.07, 0.21, 0.41 and 0.78: values that are rare in the set are common in a very noisy picture."""
 
 _PIXEL_OPS = ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "RELU", "RELU6", "RELU_0_TO_1", "MINIMUM", "MAXIMUM")
+_PIXELS = Range(0.0, 1.0)
 _GRID = np.concatenate([[0.0], np.geomspace(1e-6, 0.05, 48)])  # candidate tails for the least squared error
 _STEPS = 255
 
@@ -80,14 +80,17 @@ def choose_ranges(
 ) -> dict[str, Range]:
     """A range for each activation, by its tensor's name.
 
-    Tensors that hold pixels, at both ends of the network, get exactly [0, 1], that is, scale 1/255 and zero point -128.
+    Tensors that hold pixels, at all ends of the network, get exactly [0, 1], that is, scale 1/255 and zero point -128.
+    Those of a video network's fusion get the ranges that they have by design (``convert.quantize.fusion``).
 
     Args:
         content: the float model that was measured.
     """
-    model = unpack(content)
-    pixels = {model.subgraphs[0].tensors[i].name.decode(): Range(0.0, 1.0) for i in _pixel_tensors(model)}
-    return {each.name: rule.choose(each) for each in activations} | pixels
+    graph = read_graph(content)
+    fusion = find_fusion(graph)
+    designed = {} if fusion is None else fusion.ranges
+    pixels = _pixel_tensors(graph, {each for each, span in designed.items() if span == _PIXELS})
+    return {each.name: rule.choose(each) for each in activations} | designed | dict.fromkeys(pixels, _PIXELS)
 
 
 def measure_ranges(content: bytes, frames: Frames, tail: float = TAIL) -> dict[str, Range]:
@@ -189,21 +192,17 @@ def _least_error(activation: Activation) -> Range:
     return Range(low, high)
 
 
-def _pixel_tensors(model: Any) -> set[int]:
-    """The network's ends, and tensors next to them that only rearrange or clip pixels."""
-    subgraph = model.subgraphs[0]
-    kinds = {getattr(schema().BuiltinOperator, kind) for kind in _PIXEL_OPS}
-
-    def rearranges(op: Any) -> bool:
-        return operator_code(model, op) in kinds
-
-    found = {int(i) for i in (*subgraph.inputs, *subgraph.outputs)}
-    after_input = {int(i) for i in subgraph.inputs}
-    for op in subgraph.operators:
-        if rearranges(op) and int(op.inputs[0]) in after_input:
-            after_input.add(int(op.outputs[0]))
-    before_output = {int(i) for i in subgraph.outputs}
-    for op in reversed(subgraph.operators):
-        if rearranges(op) and int(op.outputs[0]) in before_output:
-            before_output.add(int(op.inputs[0]))
-    return found | after_input | before_output
+def _pixel_tensors(graph: Graph, inner: set[str]) -> set[str]:
+    """Names of the network's ends, of ``inner`` pixels, and of tensors next to them that rearrange or clip pixels."""
+    ends = {each.name for each in (*graph.inputs, *graph.outputs)}
+    after = {each.name for each in graph.inputs} | inner
+    for op in graph.ops:
+        if (op.kind in _PIXEL_OPS and op.inputs[0].name in after) or (
+            op.kind == "CONCATENATION" and graph.history is not None and all(each.name in after for each in op.inputs)
+        ):
+            after.add(op.outputs[0].name)
+    before = {each.name for each in graph.outputs}
+    for op in reversed(graph.ops):
+        if op.kind in _PIXEL_OPS and op.outputs[0].name in before:
+            before.add(op.inputs[0].name)
+    return ends | after | before

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convert.quantize.bias import add_shifts, measure_shifts
 from convert.quantize.equalize import apply_scales, channel_scales
+from convert.quantize.fusion import find_fusion
 from convert.quantize.ranges import DEFAULT_RULE, RangeRule, choose_ranges, quantize, stored_ranges, widened
 from convert.resize import resize
 from quietcam.image import to_float
@@ -74,6 +75,7 @@ class Prepared:
         kept: the finished int8 file of the same network, of any size.
 
     Attributes:
+        remembers: True for a video network.
         floats: the float network at other sizes, by ``(width, height)``, cached for the next scheme that is tried.
     """
 
@@ -86,6 +88,10 @@ class Prepared:
     ) -> None:
         self.content = content
         self.kept = kept
+        graph = read_graph(content)
+        fusion = find_fusion(graph)
+        self.remembers = graph.history is not None
+        self._designed = frozenset(() if fusion is None else fusion.ranges)
         self.size = size or self.patch_size(representative)
         self.representative = representative
         self.floats: dict[tuple[int, int], bytes] = {}
@@ -100,15 +106,15 @@ class Prepared:
         return height, width
 
     def frames(self, turned: bool = False) -> Iterator[NDArray[np.float32]]:
-        """Float32 ``[1, H, W, C]`` in [0, 1]."""
-        for frame in self.representative.frames(*self.size):
-            picture = to_float(frame)
-            yield picture[None]
+        """Float32 ``[1, H, W, C]`` in [0, 1]; for a video network ``[2, H, W, C]``: a frame, then its history."""
+        for pair in self.representative.pairs(*self.size):
+            frame = to_float(np.stack(pair if self.remembers else pair[:1]))
+            yield frame
             if turned:
-                yield picture[::-1][None]
-                yield picture[:, ::-1][None]
-                if picture.shape[0] == picture.shape[1]:
-                    yield np.ascontiguousarray(picture.swapaxes(0, 1))[None]
+                yield frame[:, ::-1]
+                yield frame[:, :, ::-1]
+                if frame.shape[1] == frame.shape[2]:
+                    yield np.ascontiguousarray(frame.swapaxes(1, 2))
 
     def float_content(self, scheme: Scheme, content: bytes | None = None) -> bytes:
         """The float network, of any size, that ``scheme`` quantizes: equalized or not. The outputs are the same."""
@@ -140,27 +146,34 @@ class Prepared:
         return {name: (had[name], each) for name, each in wide.items() if each != had[name]}
 
     def collapsed(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
-        """Tensors that have too few levels in int8, with their ranges, worst first."""
+        """Tensors that have too few levels in int8, with their ranges, worst first.
+
+        Omits those with ranges by design: every code of theirs is a whole step of a pixel, or of a share.
+        """
         ranges = self.ranges(scheme)
-        return [(each, ranges[each.name]) for each in collapsed(self.activations(scheme).values(), ranges)]
+        found = collapsed(self.activations(scheme).values(), ranges)
+        return [(each, ranges[each.name]) for each in found if each.name not in self._designed]
 
     def by_levels(self, scheme: Scheme = Scheme()) -> list[tuple[Activation, Range]]:
         """Tensors with their ranges, those with the fewest int8 levels first.
 
-        Omits pixels, which have all levels, and tensors that only repeat another's values, scaled or not.
+        Omits pixels, which have all levels, tensors with ranges by design, and tensors that only repeat another's
+        values, scaled or not.
         """
         ranges = self.ranges(scheme)
         inner = [
             (each, ranges[each.name])
             for each in self.activations(scheme).values()
-            if ranges[each.name] != Range(0.0, 1.0) and not each.op.startswith("RESIZE")
+            if ranges[each.name] != Range(0.0, 1.0)
+            and each.name not in self._designed
+            and not each.op.startswith("RESIZE")
         ]
         return sorted(inner, key=lambda found: found[0].read_levels(found[1]))
 
     def quantize(self, content: bytes, scheme: Scheme) -> bytes:
         """Quantize ``content``, the float network at any size, to int8 with pixels at both ends."""
         if scheme.kept and self.kept is not None:
-            _, height, width, _ = read_graph(content).inputs[0].shape
+            _, height, width, _ = read_graph(content).noisy.shape
             return resize(self.kept, width, height)
         given = self.float_content(scheme, content)
         made = quantize(given, self.ranges(scheme), excluded=_layers(given, scheme.excluded))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quietcam.image import to_float
 from quietcam.sensor.scenes import make_pair
-from quietcam.tflite.graph import read_graph
+from quietcam.tflite.graph import Tensor, read_graph
 from quietcam.tflite.measurement import tensor_runner
 
 __all__ = ["Fault", "find_fault", "some_frames"]
@@ -59,14 +59,25 @@ class Fault:
 
 
 def find_fault(content: bytes, frames: Iterable[_Frame]) -> Fault | None:
-    """What is wrong with the output of the float model ``content`` on the first of ``frames``; None if nothing is.
+    """What is wrong with the outputs of the float model ``content`` on the first of ``frames``; None if nothing is.
 
     Args:
-        frames: float32 ``[1, H, W, C]`` in [0, 1], of the model's size.
+        frames: float32 ``[1, H, W, C]`` in [0, 1], of the model's size; for a video network ``[2, H, W, C]``, a noisy
+            frame, then its history.
     """
+    graph = read_graph(content)
     given = [frame for frame, _ in zip(frames, range(_FRAMES), strict=False)]
-    run = _runner(content)
-    outputs = [run(frame) for frame in given]
+    found = _find(content, graph.denoised, given, "output")
+    if found is None and graph.remembered is not None and graph.remembered.index != graph.denoised.index:
+        found = _find(content, graph.remembered, given, "history")
+    return found
+
+
+def _find(content: bytes, out: Tensor, frames: Sequence[_Frame], word: str) -> Fault | None:
+    """What is wrong with the output ``out``, which messages call ``word``."""
+    run = _runner(content, out)
+    outputs = [run(frame) for frame in frames]
+    given = [frame[:1] for frame in frames]
     if any(a.shape != b.shape for a, b in zip(given, outputs, strict=True)):
         return None  # the output has another size: the contract check refuses it with a better message
     wrong = sum(int(np.sum(~np.isfinite(each))) for each in outputs)
@@ -74,32 +85,35 @@ def find_fault(content: bytes, frames: Iterable[_Frame]) -> Fault | None:
         total = sum(each.size for each in outputs)
         return Fault(
             "not finite",
-            f"{100 * wrong / total:.3g} % of the float network's output is not a number (NaN or infinite). Remedy: "
+            f"{100 * wrong / total:.3g} % of the float network's {word} is not a number (NaN or infinite). Remedy: "
             "train it again, with a lower learning rate",
         )
-    found = _look(given, outputs)
+    found = _look(given, outputs, word)
     if found is None:
         return None
     kind, words, distance = found
     for pixels, (there, back, layers) in _OTHER_PIXELS.items():
-        if _distance(given, [back(run(there(frame).astype(np.float32))) for frame in given]) < distance / _NEAR:
+        if _distance(given, [back(run(there(frame).astype(np.float32))) for frame in frames]) < distance / _NEAR:
             return Fault(
                 kind,
-                f"{words}. It was built for pixels of {pixels}, not for 0 to 1: with those pixels its output "
+                f"{words}. It was built for pixels of {pixels}, not for 0 to 1: with those pixels its {word} "
                 f"resembles the picture. Remedy: put {layers}, and save it again",
             )
     return Fault(kind, f"{words}. Remedy: check that it is trained, takes pixels of 0 to 1, and outputs the picture")
 
 
-def some_frames(height: int, width: int, channels: int) -> list[_Frame]:
-    """Generated noisy pictures, for use without a representative set."""
+def some_frames(height: int, width: int, channels: int, *, remembers: bool = False) -> list[_Frame]:
+    """Generated noisy pictures, for use without a representative set.
+
+    Args:
+        remembers: for a video network: each clean picture is the history of its noisy one.
+    """
     side = max(height, width, 32)
-    pictures = (make_pair(seed, side, channels=channels)[0][:height, :width] for seed in range(2))
-    return [to_float(each)[None] for each in pictures]
+    pairs = (make_pair(seed, side, channels=channels) for seed in range(2))
+    return [to_float(np.stack(pair[: 1 + remembers])[:, :height, :width]) for pair in pairs]
 
 
-def _runner(content: bytes) -> Callable[[_Frame], _Frame]:
-    out = read_graph(content).outputs[0]
+def _runner(content: bytes, out: Tensor) -> Callable[[_Frame], _Frame]:
     run = tensor_runner(content, [out.index])
 
     def denoise(frame: _Frame) -> _Frame:
@@ -109,7 +123,7 @@ def _runner(content: bytes) -> Callable[[_Frame], _Frame]:
     return denoise
 
 
-def _look(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> tuple[str, str, float] | None:
+def _look(given: Sequence[_Frame], outputs: Sequence[_Frame], word: str) -> tuple[str, str, float] | None:
     """The kind of fault, its description, and the distance between output and input; None if there is no fault."""
     distance = _distance(given, outputs)
     shown = [np.clip(each, 0, 1) for each in outputs]
@@ -119,7 +133,7 @@ def _look(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> tuple[str, str,
     if most - least < 1 / 255 and contrast > _CONTRAST:
         level = round(255 * (least + most) / 2)
         color = {0: ", black all over", 255: ", white all over"}.get(level, "")
-        return "constant", f"the float network's output is {level} of 255 whatever the picture is{color}", distance
+        return "constant", f"the float network's {word} is {level} of 255 whatever the picture is{color}", distance
     ends = np.mean(
         [
             np.mean(((b <= 0) & (a > _NEAR_END)) | ((b >= 1) & (a < 1 - _NEAR_END)))
@@ -129,11 +143,11 @@ def _look(given: Sequence[_Frame], outputs: Sequence[_Frame]) -> tuple[str, str,
     if ends > _SATURATED:
         return (
             "saturated",
-            f"{100 * ends:.0f} % of the float network's output is black or white where its input is neither",
+            f"{100 * ends:.0f} % of the float network's {word} is black or white where its input is neither",
             distance,
         )
     if distance > _FAR:
-        words = f"the float network's output is far from its input: squares of {_CELL} pixels are off by "
+        words = f"the float network's {word} is far from its input: squares of {_CELL} pixels are off by "
         return "far", f"{words}{255 * distance:.0f} steps of 255", distance
     return None
 

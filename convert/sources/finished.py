@@ -20,7 +20,8 @@ from quietcam.errors import ModelError, UsageError
 from quietcam.tflite.content import read_content
 from quietcam.tflite.graph import Graph, Op, read_graph
 from quietcam.tflite.manifest import Manifest, model_sha256, read_manifest, strip_manifest
-from quietcam.tflite.outline import read_outline
+from quietcam.tflite.outline import end_names, read_outline
+from quietcam.tflite.surgery import order_ends
 
 __all__ = ["describe_resized", "find_source", "inherited", "load_finished"]
 
@@ -75,6 +76,7 @@ def load_finished(path: Path) -> LoadedModel:
             f"{manifest.recipe}. Remedy: give {manifest.name}_{manifest.width}x{manifest.height}_float32.tflite, or "
             "the run."
         )
+    graph = read_graph(first.content, str(path))
     training, metrics = dict(manifest.training), dict(manifest.metrics)
     training.pop("ranges", None)
     metrics.pop("int8", None)
@@ -86,6 +88,8 @@ def load_finished(path: Path) -> LoadedModel:
         architecture=manifest.network,
         evaluation={"data": training, "validation": metrics},
         finished={manifest.recipe: first} | _twins(first),
+        inputs=("noisy", "history") if graph.history else ("noisy",),
+        outputs=("denoised", "history") if len(graph.outputs) > 1 else ("denoised",),
     )
 
 
@@ -126,7 +130,19 @@ def _made_from(stored: FinishedModel) -> dict[str, Any]:
 def _read(path: Path) -> FinishedModel | None:
     content = read_content(path)
     manifest = read_manifest(path, content)
-    return None if manifest is None else FinishedModel(path, strip_manifest(content), manifest)
+    if manifest is None:
+        return None
+    content = strip_manifest(content)
+    outline = read_outline(content, str(path))
+    inputs = end_names(manifest.inputs, [each.name for each in outline.inputs], "noisy")
+    outputs = end_names(manifest.outputs, [each.name for each in outline.outputs], "denoised")
+    if inputs is None or outputs is None:
+        raise ModelError(
+            "A model's manifest, or the names of its tensors, must tell noisy from history. Received: "
+            f"{path}, {len(outline.inputs)} inputs and {len(outline.outputs)} outputs, which are not told apart. "
+            "Remedy: convert the .keras file that it was made from."
+        )
+    return FinishedModel(path, order_ends(content, inputs, outputs) if len(inputs) > 1 else content, manifest)
 
 
 def _twins(first: FinishedModel) -> dict[str, FinishedModel]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ __all__ = ["SavedNetwork", "as_float32", "is_saved_model", "load_keras_3"]
 
 _HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 _SERVING = ("serving_default", "serve")
+_NUMBERED = re.compile(r"output_\d")  # what Keras 3 calls the outputs of a list
 
 
 def is_saved_model(folder: Path) -> bool:
@@ -55,13 +57,15 @@ def _in_float32(value: Any) -> Any:
 
 
 class SavedNetwork:
-    """Wraps a SavedModel with one input and one output in the Keras methods that conversion calls.
+    """Wraps a SavedModel in the Keras methods that conversion calls.
 
     Args:
         folder: the folder that contains ``saved_model.pb``.
 
     Attributes:
-        inputs, outputs: one spec each, with a ``shape``.
+        inputs, outputs: specs with a ``shape``.
+        input_names, output_names: their names in the signature.
+        is_ordered: True if the order of the outputs is that of the network, and not of the alphabet.
 
     Raises:
         ValueError: it has no signature to call.
@@ -79,9 +83,10 @@ class SavedNetwork:
         if name is None:
             raise ValueError("a SavedModel without a signature")
         self._run = signatures[name]
-        given = self._run.structured_input_signature[1]
-        self.inputs, self.outputs = list(given.values()), list(self._run.structured_outputs.values())
-        self._names = list(given), list(self._run.structured_outputs)
+        given, made = self._run.structured_input_signature[1], self._run.structured_outputs
+        self.input_names, self.output_names = list(given), sorted(made)
+        self.inputs, self.outputs = list(given.values()), [made[name] for name in self.output_names]
+        self.is_ordered = all(_NUMBERED.fullmatch(name) for name in made)
 
     @property
     def has_fake_quantization(self) -> bool:
@@ -90,10 +95,17 @@ class SavedNetwork:
         nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
         return any(node.op.startswith("FakeQuant") for node in nodes)
 
-    def __call__(self, noisy: Any, training: bool = False) -> Any:
-        """Denoise float32 ``(batch, H, W, C)``; the result has the same shape and type."""
+    def __call__(self, given: Any, training: bool = False) -> Any:
+        """The output for float32 ``(batch, H, W, C)``, of the same shape and type; a list if there are several.
+
+        Args:
+            given: the input, or a list in the order of ``inputs``.
+        """
         del training  # a signature is always for inference
-        return self._run(**{self._names[0][0]: noisy})[self._names[1][0]]
+        inputs = given if isinstance(given, list) else [given]
+        made = self._run(**dict(zip(self.input_names, inputs, strict=True)))
+        outputs = [made[name] for name in self.output_names]
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def get_weights(self) -> list[NDArray[Any]]:
         """All variables, in the order of the signature."""

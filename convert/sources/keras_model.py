@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from convert.sources.ends import find_ends
 from convert.sources.float_twin import FAKE_QUANT, QAT_LAYERS
 from convert.sources.foreign import SavedNetwork, as_float32, is_saved_model, load_keras_3
 from convert.sources.loaded_model import LoadedModel
@@ -49,7 +50,8 @@ def load_keras(path: Path) -> LoadedModel:
                 "a SavedModel with fake quantization, from which the float network cannot be recovered",
                 "give the .keras or .h5 file of the same network",
             )
-        return LoadedModel(path, network, _channels(network, path), False, None, library="tensorflow")
+        ends = _ends(network, path)
+        return LoadedModel(path, network, carries_ranges=False, architecture=None, library="tensorflow", **ends)
     run = path if path.is_dir() else None
     file = path / "model.keras" if run else path
     if not file.is_file():
@@ -65,9 +67,9 @@ def load_keras(path: Path) -> LoadedModel:
     return LoadedModel(
         path=file,
         model=model,
-        channels=_channels(model, file),
         carries_ranges=not is_new and any(word in config for word in (*QAT_LAYERS, FAKE_QUANT)),
         library="keras" if is_new else "tf_keras",
+        **_ends(model, file),
         **_about(file.parent if file.name == "model.keras" else None),
     )
 
@@ -169,22 +171,10 @@ def _load(file: Path, config: str) -> Any:
     return _guarded(file, load, _remedy(config))
 
 
-def _channels(model: Any, file: Path) -> int:
-    sides = [list(getattr(model, side, None) or []) for side in ("inputs", "outputs")]
-    shapes = [tuple(each.shape) for side in sides for each in side]
-    fits = [len(side) for side in sides] == [1, 1] and all(len(shape) == 4 for shape in shapes)
-    if not fits or shapes[0][3] not in (1, 3) or shapes[1][3] not in (shapes[0][3], None):
-        words = [
-            f"{len(side)} {name}{'s' * (len(side) != 1)} of shape {', '.join(str(tuple(each.shape)) for each in side)}"
-            for name, side in zip(("input", "output"), sides, strict=True)
-        ]
-        raise _refused(
-            file,
-            " and ".join(words) if shapes else "inputs and outputs of unknown shape",
-            "give it one input and one output of shape (batch, height, width, channels), both with 3 or both with 1 "
-            "channels; if it has several outputs, keep the picture: keras.Model(model.input, model.output[0])",
-        )
-    return int(shapes[0][3])
+def _ends(model: Any, file: Path) -> dict[str, Any]:
+    """What the network's ends hold, and their channels."""
+    inputs, outputs = find_ends(model, lambda received, remedy: _refused(file, received, remedy))
+    return {"channels": int(model.inputs[0].shape[3]), "inputs": inputs, "outputs": outputs}
 
 
 def _about(run: Path | None) -> dict[str, Any]:

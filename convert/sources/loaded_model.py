@@ -38,15 +38,17 @@ class LoadedModel:
     """A Keras model and what is known about it; or finished files that replace one.
 
     Attributes:
-        model: one input and one output, float32 ``(batch, H, W, C)`` in [0, 1]: a functional model of tf_keras, or a
+        model: every input and output is float32 ``(batch, H, W, C)`` in [0, 1]: a functional model of tf_keras, or a
             model of Keras 3, or a ``convert.sources.foreign.SavedNetwork``; None if finished files replace it.
-        channels: 3 or 1, on both ends.
+        channels: 3 or 1, on all ends.
         carries_ranges: it has fake quantization from QAT, so int8 needs no representative set.
         architecture: architecture of a run directory; None without a run directory.
         evaluation: what training recorded about the run; empty without a run directory.
         library: the package that loaded it.
         finished: finished files of the network by recipe, beginning with the file that was named; empty for a Keras
         model.
+        inputs: what the model's inputs hold, in its order: ``noisy``, and ``history`` for a video network.
+        outputs: what its outputs hold, in its order: ``denoised``, and maybe ``history``.
     """
 
     path: Path
@@ -57,6 +59,13 @@ class LoadedModel:
     evaluation: dict[str, Any] = field(default_factory=dict)
     library: str = "tf_keras"
     finished: Mapping[str, FinishedModel] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ("noisy",)
+    outputs: tuple[str, ...] = ("denoised",)
+
+    @property
+    def remembers(self) -> bool:
+        """True for a video network, which takes a history beside the noisy frame."""
+        return "history" in self.inputs
 
     @property
     def fixed(self) -> tuple[int | None, int | None]:
@@ -122,12 +131,27 @@ class LoadedModel:
         packages += ["tensorflow-model-optimization"] if self.carries_ranges else []
         return {name: version(name) for name in packages}
 
-    def network(self) -> Callable[[Any], Any]:
-        """The network as a function that TensorFlow runs."""
-        if not self.finished:
-            model = self.model
-            return lambda noisy: model(noisy, training=False)
-        from convert.sources.replay import replay
+    def network(self) -> Callable[..., dict[str, Any]]:
+        """The network as a function that TensorFlow runs.
 
-        float32 = self.finished["float32"]
-        return replay(float32.content, str(float32.path))
+        It takes ``noisy``, and ``history`` if the network remembers, and returns its outputs by what they hold.
+        """
+        if self.finished:
+            from convert.sources.replay import replay
+
+            float32 = self.finished["float32"]
+            return replay(float32.content, str(float32.path))
+        model = self.model
+        if not self.remembers:
+            return lambda noisy: {"denoised": model(noisy, training=False)}
+
+        def run(noisy: Any, history: Any) -> dict[str, Any]:
+            import tensorflow as tf
+
+            by_name = {"noisy": noisy, "history": history}
+            # Keras 3 refuses a list where the network was built with a dictionary.
+            given = by_name if isinstance(getattr(model, "input", None), dict) else [by_name[n] for n in self.inputs]
+            made = tf.nest.flatten(model(given, training=False))
+            return dict(zip(self.outputs, made, strict=True))
+
+        return run

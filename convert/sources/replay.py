@@ -17,8 +17,11 @@ _PADDING = ("SAME", "VALID")  # indexed by the schema's numbers
 _RELU, _RELU6 = 1, 3  # the schema's fused activations
 
 
-def replay(content: bytes, name: str = "The model") -> Callable[[Any], Any]:
-    """A function that takes a float32 tensor ``[1, H, W, C]`` in [0, 1] and computes the model's output.
+def replay(content: bytes, name: str = "The model") -> Callable[..., dict[str, Any]]:
+    """A function that computes the model's outputs from float32 tensors ``[1, H, W, C]`` in [0, 1].
+
+    It takes ``noisy``, and ``history`` for a video network. It returns ``denoised``, and ``history`` if the graph has
+    that output.
 
     Args:
         content: a float32 model of the family (``quietcam.architecture``), at any size.
@@ -36,14 +39,20 @@ def replay(content: bytes, name: str = "The model") -> Callable[[Any], Any]:
     with native_output_caught():
         import tensorflow as tf
 
-    def run(noisy: Any) -> Any:
-        made = {graph.inputs[0].index: noisy}
+    outputs = {"denoised": graph.denoised}
+    if graph.remembered is not None and graph.remembered.index != graph.denoised.index:
+        outputs["history"] = graph.remembered
+
+    def compute(made: dict[int, Any]) -> dict[str, Any]:
         for op in graph.ops:
             inputs = [_constant(each) if each.is_constant else made[each.index] for each in op.inputs]
             made[op.outputs[0].index] = _fused(tf, op, _KINDS[op.kind](tf, op, *inputs))
-        return made[graph.outputs[0].index]
+        return {word: made[each.index] for word, each in outputs.items()}
 
-    return run
+    if graph.history is None:
+        return lambda noisy: compute({graph.noisy.index: noisy})
+    remembered = graph.history.index
+    return lambda noisy, history: compute({graph.noisy.index: noisy, remembered: history})
 
 
 def _constant(tensor: Tensor) -> Any:
@@ -79,6 +88,8 @@ def _resized(tf: Any, op: Op, values: Any, _: Any) -> Any:
 _KINDS: dict[str, Callable[..., Any]] = {
     "CONV_2D": _convolved,
     "ADD": lambda tf, _, a, b: tf.add(a, b),
+    "SUB": lambda tf, _, a, b: tf.subtract(a, b),
+    "MUL": lambda tf, _, a, b: tf.multiply(a, b),
     "MINIMUM": lambda tf, _, a, b: tf.minimum(a, b),
     "RELU": lambda tf, _, values: tf.nn.relu(values),
     "RELU6": lambda tf, _, values: tf.nn.relu6(values),

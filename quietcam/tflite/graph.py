@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quietcam.errors import ModelError
 from quietcam.tflite.flatbuffer import BROKEN, FlatBuffer, Table
 from quietcam.tflite.model_tables import damaged, operator_kind, read_options, read_tables, tensor_at, type_name
+from quietcam.tflite.outline import end_names
 
 __all__ = ["Graph", "Op", "Tensor", "read_graph"]
 
@@ -127,6 +128,28 @@ class Graph:
     tensors: tuple[Tensor, ...]
 
     @property
+    def noisy(self) -> Tensor:
+        """The input that takes the noisy frame: the one of that name, or else the first."""
+        return _named("noisy", "noisy", self.inputs) or self.inputs[0]
+
+    @property
+    def history(self) -> Tensor | None:
+        """The input of a video network that takes what it remembers; None for a still network."""
+        return _named("history", "noisy", self.inputs)
+
+    @property
+    def denoised(self) -> Tensor:
+        """The output that gives the picture: the one of that name, or else the first."""
+        return _named("denoised", "denoised", self.outputs) or self.outputs[0]
+
+    @property
+    def remembered(self) -> Tensor | None:
+        """The output that a video network takes as history with the next frame; None for a still network."""
+        if self.history is None:
+            return None
+        return _named("history", "denoised", self.outputs) or self.denoised
+
+    @property
     def is_float(self) -> bool:
         """True if all weights are float32. The types of inputs and outputs do not show that."""
         return all(op.weights is None or op.weights.dtype == "float32" for op in self.ops)
@@ -168,13 +191,13 @@ class Graph:
     @property
     def gmacs_256(self) -> float:
         """The same for 256x256 pixels: the network is convolutional, so its cost is proportional to the area."""
-        _, height, width, _ = self.inputs[0].shape
+        _, height, width, _ = self.noisy.shape
         return self.gmacs * 256 * 256 / (height * width)
 
     @property
     def stride(self) -> int:
         """Total stride: how many pixels one position of the coarsest tensor spans."""
-        height = self.inputs[0].shape[1]
+        height = self.noisy.shape[1]
         computed = (op for op in self.ops if not all(each.is_constant for each in op.inputs))
         sides = (t.shape[1] for op in computed for t in op.activations if len(t.shape) == 4 and t.shape[1] > 0)
         return max((round(height / side) for side in sides), default=1)
@@ -215,6 +238,12 @@ def read_graph(content: bytes, name: str = "The model") -> Graph:
         )
     except BROKEN as error:
         raise damaged(content, name) from error
+
+
+def _named(name: str, first: str, ends: tuple[Tensor, ...]) -> Tensor | None:
+    """The end of that name, by the tensors' names; None if there is none, or if the names do not tell all ends."""
+    names = end_names((), [each.name for each in ends], first) or ()
+    return ends[names.index(name)] if name in names else None
 
 
 def _ops(file: FlatBuffer, subgraph: Table, codes: list[Table], tensors: tuple[Tensor, ...]) -> Iterator[Op]:

@@ -13,12 +13,15 @@ from quietcam.errors import ModelError
 from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.activations import MIDDLE, Activation
 from quietcam.tflite.graph import Graph, read_graph
+from quietcam.tflite.outline import end_names
 from quietcam.tflite.tensorflow_errors import explain
 
 __all__ = ["Frames", "measure_activations", "tensor_runner"]
 
 Frames = Callable[[], Iterable[NDArray[np.float32]]]
-"""Returns an iterator of float32 ``[1, H, W, C]`` in [0, 1]; each call starts from the first frame."""
+"""Returns an iterator of float32 ``[1, H, W, C]`` in [0, 1], or ``[2, H, W, C]``: a noisy frame, then its history.
+
+Each call starts from the first frame. For a video network, a frame without history is its own history."""
 
 _BINS = 1 << 14
 _CHANNEL_BINS = 1 << 11
@@ -101,10 +104,11 @@ def tensor_runner(
 ) -> Callable[[NDArray[np.float32]], Iterator[tuple[int, NDArray[Any]]]]:
     """A function that runs a frame and yields ``(index, (positions, channels))`` for each tensor; none is overwritten.
 
-    The frame is float32 in [0, 1], also for a model with int8 or uint8 ends. Values have the tensor's own type.
+    The frame is one of ``Frames``, float32 in [0, 1], also for a model with int8 or uint8 ends. Values have the
+    tensor's own type.
 
     Raises:
-        ModelError: LiteRT cannot run the model.
+        ModelError: LiteRT cannot run the model, or the names of its inputs do not tell noisy from history.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -119,12 +123,20 @@ def tensor_runner(
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise _not_run(error) from error
-    entrance = interpreter.get_input_details()[0]
-    zero = {np.int8: -128, np.uint8: 0}.get(entrance["dtype"])
+    entrances = interpreter.get_input_details()
+    names = end_names((), [each["name"] for each in entrances], "noisy")
+    if names is None:
+        raise ModelError(
+            "A model with several inputs must name them noisy and history. Received: inputs named "
+            f"{', '.join(each['name'] for each in entrances)}. Remedy: convert the Keras model again with "
+            "`quietcam convert`."
+        )
+    zero = {np.int8: -128, np.uint8: 0}.get(entrances[0]["dtype"])
 
     def run(frame: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[Any]]]:
-        given = frame if zero is None else (np.rint(frame * 255) + zero).astype(entrance["dtype"])
-        interpreter.set_tensor(entrance["index"], given)
+        given = frame if zero is None else (np.rint(frame * 255) + zero).astype(entrances[0]["dtype"])
+        for name, entrance in zip(names, entrances, strict=True):
+            interpreter.set_tensor(entrance["index"], given[:1] if name == "noisy" else given[-1:])
         try:
             interpreter.invoke()
         except (RuntimeError, ValueError) as error:

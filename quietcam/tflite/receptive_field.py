@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from quietcam.tflite.graph import Graph, Op
+from quietcam.tflite.graph import Graph, Op, Tensor
 
 __all__ = ["receptive_field"]
 
@@ -22,28 +22,37 @@ def receptive_field(graph: Graph) -> int | None:
     """Side in pixels of the square around an output pixel beyond which no pixel of the input can change it.
 
     That is twice the farthest reach to any side, plus one, over every pixel of one cell of the total stride; the spans
-    of positions are followed from the output back to the input along both axes. None if an operator has no bounded
-    reach or is unknown here.
+    of positions are followed from the output back to the input along both axes. For a video network it covers both
+    outputs and both inputs, so that tiles know how far either looks; what it remembers from earlier frames is not
+    counted. None if an operator has no bounded reach or is unknown here.
     """
-    out = graph.outputs[0]
-    cell = graph.stride
     largest = 0
-    for axis in (1, 2):
-        block = max(
-            1, graph.inputs[0].shape[axis] // out.shape[axis]
-        )  # pixels a side, where depth-to-space is left out
-        first = out.shape[axis] // 2 // cell * cell
-        for position in range(first, min(first + cell, out.shape[axis])):
-            span = _back(graph, axis, (position, position))
-            if span is None:
-                return None
-            largest = max(largest, (position + 1) * block - 1 - span[0], span[1] - position * block)
+    for out in (graph.denoised, graph.remembered):
+        reach = 0 if out is None else _reach(graph, out)
+        if reach is None:
+            return None
+        largest = max(largest, reach)
     return 2 * largest + 1
 
 
-def _back(graph: Graph, axis: int, span: _Span) -> _Span | None:
-    """The span of the input along ``axis`` that the output's ``span`` depends on; None if it is unknown."""
-    needed: dict[int, _Span] = {graph.outputs[0].index: span}
+def _reach(graph: Graph, out: Tensor) -> int | None:
+    """How far, in pixels, a pixel of the output ``out`` looks at most; None if it is unknown."""
+    cell = graph.stride
+    largest = 0
+    for axis in (1, 2):
+        block = max(1, graph.noisy.shape[axis] // out.shape[axis])  # pixels a side, where depth-to-space is left out
+        first = out.shape[axis] // 2 // cell * cell
+        for position in range(first, min(first + cell, out.shape[axis])):
+            span = _back(graph, axis, out, (position, position))
+            if span is None:
+                return None
+            largest = max(largest, (position + 1) * block - 1 - span[0], span[1] - position * block)
+    return largest
+
+
+def _back(graph: Graph, axis: int, out: Tensor, span: _Span) -> _Span | None:
+    """The span of the inputs along ``axis`` that the ``span`` of ``out`` depends on; None if it is unknown."""
+    needed: dict[int, _Span] = {out.index: span}
     for op in reversed(graph.ops):
         wanted = [needed[each.index] for each in op.outputs if each.index in needed]
         if not wanted:
@@ -56,7 +65,8 @@ def _back(graph: Graph, axis: int, span: _Span) -> _Span | None:
             if not each.is_constant:
                 before = needed.get(each.index, found)
                 needed[each.index] = (min(before[0], found[0]), max(before[1], found[1]))
-    return needed.get(graph.inputs[0].index, (0, -1))
+    read = [needed[each.index] for each in graph.inputs if each.index in needed]
+    return (min(first for first, _ in read), max(last for _, last in read)) if read else (0, -1)
 
 
 def _through(op: Op, axis: int, span: _Span) -> _Span | None:

@@ -1,21 +1,22 @@
-"""Changes the end of an int8 graph: removes useless clips or a depth-to-space, and makes the output pixels.
+"""Changes the ends of a graph: names and orders them, removes useless clips or a depth-to-space, makes outputs pixels.
 
 The network ends in ``ReLU(max_value=1)``, which fixes the output's range at [0, 1]: scale 1/255, zero point -128. The
 converter writes it as MINIMUM and RELU on the full frame, after an ADD whose output already has that scale. All 256
 codes of such a tensor lie in [0, 1], so both operators only copy, and on small networks they take longer than
-all convolutions.
+all convolutions. The clip of a video network's share is the same, on blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from quietcam.errors import ModelError
 from quietcam.tflite.packing import pack, schema, unpack
 
-__all__ = ["cut_tail", "end_in_pixels", "operator_code", "remove_clips"]
+__all__ = ["cut_tail", "end_in_pixels", "operator_code", "order_ends", "remove_clips"]
 
 
 def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
@@ -43,21 +44,42 @@ def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
 
 
 def end_in_pixels(content: bytes) -> bytes:
-    """Give the int8 model an output with scale 1/255 and zero point -128; the same bytes if it has that or is not int8.
+    """Give the int8 model outputs with scale 1/255 and zero point -128; the same bytes if it has them or is not int8.
 
     The kernels of sigmoid and tanh have fixed scales, 1/256 and 1/128. A QUANTIZE after them converts the codes to
     pixels. Values outside [0, 1] become black or white, as in the float model.
 
     Args:
-        content: a whole model with one subgraph and one output, without appended manifest.
+        content: a whole model with one subgraph, without appended manifest.
     """
-    model, subgraph, target = _with_one_output(content)
-    kinds = schema()
-    given = subgraph.tensors[target]
-    if given.type != kinds.TensorType.INT8 or given.quantization is None or _is_pixels(subgraph, target):
+    model = unpack(content)
+    subgraph = model.subgraphs[0]
+    int8 = schema().TensorType.INT8
+    others = [
+        index
+        for index in map(int, subgraph.outputs)
+        if (end := subgraph.tensors[index]).type == int8
+        and end.quantization is not None
+        and not _is_pixels(subgraph, index)
+    ]
+    if not others:
         return content
+    ends = {index: _quantized_to_pixels(model, subgraph, index) for index in others}
+    subgraph.outputs = np.array([ends.get(int(i), int(i)) for i in subgraph.outputs], np.int32)
+    for signature in model.signatureDefs or []:
+        for entry in signature.outputs or []:
+            entry.tensorIndex = ends.get(int(entry.tensorIndex), int(entry.tensorIndex))
+    return pack(model)
+
+
+def _quantized_to_pixels(model: Any, subgraph: Any, index: int) -> int:
+    """Append a QUANTIZE of tensor ``index`` to pixels; the number of its output."""
+    kinds = schema()
+    given = subgraph.tensors[index]
     pixels = kinds.TensorT()
     pixels.type, pixels.shape, pixels.name, pixels.buffer = given.type, given.shape, b"pixels", 0
+    if len(subgraph.outputs) > 1:  # names tell several outputs apart
+        pixels.name, given.name = given.name, given.name + b"/unscaled"
     pixels.shapeSignature = given.shapeSignature
     pixels.quantization = kinds.QuantizationParametersT()
     pixels.quantization.scale = np.array([1 / 255], np.float32)
@@ -70,14 +92,54 @@ def end_in_pixels(content: bytes) -> bytes:
     model.operatorCodes.append(code)
     op = kinds.OperatorT()
     op.opcodeIndex = len(model.operatorCodes) - 1
-    op.inputs, op.outputs = np.array([target], np.int32), np.array([end], np.int32)
+    op.inputs, op.outputs = np.array([index], np.int32), np.array([end], np.int32)
     op.builtinOptionsType, op.builtinOptions = kinds.BuiltinOptions.QuantizeOptions, kinds.QuantizeOptionsT()
     subgraph.operators.append(op)
-    subgraph.outputs = np.array([end], np.int32)
-    for signature in model.signatureDefs or []:
-        for entry in signature.outputs or []:
-            entry.tensorIndex = end
-    return pack(model)
+    return end
+
+
+def order_ends(content: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> bytes:
+    """The video model with its ends in the order noisy, history and denoised, history, and its tensors named so.
+
+    The output ``history`` is called ``history_out``, because the input has that name. The same bytes if all is so.
+
+    Args:
+        content: a whole model with one subgraph, without appended manifest.
+        inputs, outputs: what the ends hold now, in the graph's order. Defaults to the names in the signature.
+
+    Raises:
+        ModelError: an output is also an input, or both outputs are the same tensor.
+    """
+    model = unpack(content)
+    subgraph = model.subgraphs[0]
+    ends = [*map(int, subgraph.inputs), *map(int, subgraph.outputs)]
+    if len(set(ends)) < len(ends):
+        raise ModelError(
+            "Every input and output of a video network must be a tensor of its own. Received: an output that is also "
+            "an input, or the same output twice. Remedy: output the picture alone if it is what the network remembers."
+        )
+    changed = False
+    for side, told, ours in (("inputs", inputs, _INPUTS), ("outputs", outputs, _OUTPUTS)):
+        holds = dict(zip(map(int, getattr(subgraph, side)), told or _signature(model, side, subgraph), strict=True))
+        ordered = sorted(holds, key=lambda end: list(ours).index(holds[end]))
+        names = [ours[holds[end]] for end in ordered]
+        changed |= ordered != list(holds) or names != [subgraph.tensors[end].name.decode() for end in ordered]
+        setattr(subgraph, side, np.array(ordered, np.int32))
+        for end, name in zip(ordered, names, strict=True):
+            subgraph.tensors[end].name = name.encode()
+    return pack(model) if changed else content
+
+
+_INPUTS = {"noisy": "noisy", "history": "history"}
+_OUTPUTS = {"denoised": "denoised", "history": "history_out"}
+"""The tensor's name by what the end holds, in the order of the graph."""
+
+
+def _signature(model: Any, side: str, subgraph: Any) -> list[str]:
+    """What the first signature calls the inputs or outputs, in the graph's order."""
+    (signature, *_) = model.signatureDefs
+    names = {int(each.tensorIndex): each.name.decode() for each in getattr(signature, side)}
+    return [names[int(end)] for end in getattr(subgraph, side)]
 
 
 def cut_tail(content: bytes) -> tuple[bytes, int]:
@@ -88,7 +150,9 @@ def cut_tail(content: bytes) -> tuple[bytes, int]:
     Args:
         content: a whole model with one subgraph and one output, without appended manifest.
     """
-    model, subgraph, target = _with_one_output(content)
+    model = unpack(content)
+    subgraph = model.subgraphs[0]
+    (target,) = (int(each) for each in subgraph.outputs)
     last = next((op for op in subgraph.operators if target in list(op.outputs)), None)
     if last is None or operator_code(model, last) != schema().BuiltinOperator.DEPTH_TO_SPACE:
         return content, 0
@@ -105,14 +169,6 @@ def operator_code(model: Any, op: Any) -> int:
     """The number of an operator's kind, in a ``ModelT``."""
     code = model.operatorCodes[op.opcodeIndex]
     return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
-
-
-def _with_one_output(content: bytes) -> tuple[Any, Any, int]:
-    """The model, its subgraph, and the number of its output tensor."""
-    model = unpack(content)
-    subgraph = model.subgraphs[0]
-    (target,) = (int(each) for each in subgraph.outputs)
-    return model, subgraph, target
 
 
 def _clips(model: Any, subgraph: Any) -> Iterator[tuple[int, str, int, int]]:

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter as LiteRt
 
-from convert.converter import check_contract, convert_model, describe
+from convert.contract import check_contract
+from convert.converter import convert_model, describe
 from convert.files import write_model
 from convert.recipes import RECIPES, get_recipe
 from convert.sources.keras_model import load_keras
