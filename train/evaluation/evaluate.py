@@ -143,7 +143,7 @@ def evaluate(
     Raises:
         DataError: a set has no pairs, or none that can be read.
     """
-    denoise, channels = whole_pictures(inference(model), stride), int(model.input.shape[-1])
+    denoise, channels = whole_pictures(inference(model), stride), int(model.inputs[0].shape[-1])
     samples = {name: SampleSet(pairs, limit) for name, pairs in sets.items()}
     pictures: list[PictureScore] = []
     groups: list[list[Group]] = []

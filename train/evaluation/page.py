@@ -15,24 +15,25 @@ from quietcam.terminal.page import picture_uri, render_page
 from train.evaluation.evaluate import PairScores, Score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.table import Table
 
-__all__ = ["Strip", "strips", "table", "write_pictures"]
+__all__ = ["PageTable", "Strip", "page_table", "strips", "table", "worst_place", "write_pictures"]
 
 _SIDE = 320
 """Side in pixels of the part of a picture that is shown, where the error is greatest."""
 
+_TITLE = "PSNR in dB and SSIM on uint8"
 _COLUMNS = ("pictures", "noisy dB", "denoised dB", "gain", "noisy SSIM", "SSIM")
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Noisy, denoised and clean side by side, uint8 ``(H, 3 W, C)``.
+    """Noisy, denoised and clean side by side, uint8 ``(H, 3 W, C)``; of a clip four, with one without history.
 
     Attributes:
-        kind: worst, least gain or typical. words: which picture it shows, and its figures.
+        kind: what it is an example of, such as worst. words: which picture it shows, and its figures.
     """
 
     kind: str
@@ -41,11 +42,25 @@ class Strip:
     picture: Image
 
 
+@dataclass(frozen=True)
+class PageTable:
+    """A table of the page: rows that begin with a space belong to the row above."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, tuple[str, ...]]]
+
+
+def page_table(evaluation: PairScores) -> PageTable:
+    """The table of ``table`` for the page."""
+    return PageTable(_TITLE, _COLUMNS, [(row, _cells(score)) for row, score in _rows(evaluation)])
+
+
 def table(evaluation: PairScores) -> Table:
     """A row for each set and each group of it."""
     from rich.table import Table
 
-    shown = Table(title="PSNR in dB and SSIM on uint8", title_justify="left")
+    shown = Table(title=_TITLE, title_justify="left")
     shown.add_column("", overflow="fold")
     for column in _COLUMNS:
         shown.add_column(column, justify="right")
@@ -62,7 +77,7 @@ def strips(evaluation: PairScores, denoise: Callable[[Image], Image], channels: 
             sample = evaluation.samples[picture.set].find(picture.name)
             noisy, clean = as_channels(sample.noisy, channels), as_channels(sample.clean, channels)
             denoised = denoise(noisy)
-            at = _worst_place(clean, denoised)
+            at = worst_place(clean, denoised)
             words = (
                 f"{picture.set}: {picture.name}, {picture.noisy_psnr:.2f} dB noisy, {picture.psnr:.2f} denoised "
                 f"({picture.gain:+.2f}), SSIM {picture.noisy_ssim:.3f} to {picture.ssim:.3f}"
@@ -72,7 +87,14 @@ def strips(evaluation: PairScores, denoise: Callable[[Image], Image], channels: 
     return found
 
 
-def write_pictures(folder: Path, name: str, evaluation: PairScores, shown: list[Strip], facts: dict[str, Any]) -> None:
+def write_pictures(
+    folder: Path,
+    name: str,
+    tables: Sequence[PageTable],
+    shown: Sequence[Strip],
+    facts: Mapping[str, Any],
+    problems: Sequence[str],
+) -> None:
     """Write each strip as a PNG to ``folder``, and ``index.html``, which contains them all and opens offline.
 
     Raises:
@@ -85,10 +107,10 @@ def write_pictures(folder: Path, name: str, evaluation: PairScores, shown: list[
         "evaluation.html.j2",
         name=name,
         facts=facts,
-        columns=_COLUMNS,
-        rows=[(row, _cells(score)) for row, score in _rows(evaluation)],
+        tables=tables,
+        kinds=list(dict.fromkeys(strip.kind for strip in shown)),
         strips=[(strip.kind, strip.words, picture_uri(strip.picture)) for strip in shown],
-        problems=evaluation.problems,
+        problems=problems,
     )
     write_text(folder / "index.html", page)
 
@@ -116,7 +138,7 @@ def _cells(score: Score) -> tuple[str, ...]:
     )
 
 
-def _worst_place(clean: Image, denoised: Image) -> tuple[slice, slice]:
+def worst_place(clean: Image, denoised: Image) -> tuple[slice, slice]:
     """The square of up to ``_SIDE`` pixels with the greatest squared error, at multiples of 16 pixels."""
     error = np.square(denoised.astype(np.float64) - clean).sum(axis=2)
     sums = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

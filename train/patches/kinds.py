@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from quietcam.architecture import Architecture
 from quietcam.data.clips.clip import Clip, group_clips
 from quietcam.data.crops import Crops, cut_crops
 from quietcam.data.packed.reader import ShardSet
@@ -22,7 +23,15 @@ from train.config import RunConfig
 from train.patches.clips import ClipCrops, ClipCropSource, ClipShardSource, cut_clips
 from train.patches.sources import CropSource, PatchSource, ShardSource
 
-__all__ = ["AnyCrops", "cut_to_train", "cut_to_validate", "packed_to_train", "packed_to_validate", "source_of"]
+__all__ = [
+    "AnyCrops",
+    "cut_to_train",
+    "cut_to_validate",
+    "kinds_of",
+    "packed_to_train",
+    "packed_to_validate",
+    "source_of",
+]
 
 AnyCrops = Crops | ClipCrops
 Numbers = NDArray[np.int64]
@@ -42,7 +51,7 @@ def cut_to_train(pairs: Sequence[Pair], config: RunConfig) -> list[AnyCrops]:
         DataError: no crop is left.
     """
     settings = config.training
-    stills, clips = _kinds(pairs, config)
+    stills, clips = kinds_of(pairs, config.model)
     found: list[AnyCrops] = []
     if stills or not clips:
         crops = cut_crops(
@@ -89,7 +98,7 @@ def cut_to_validate(
         DataError: no crop is left.
     """
     settings, channels = config.training, config.model.channels
-    stills, clips = _kinds(pairs, config)
+    stills, clips = kinds_of(pairs, config.model)
     found: dict[str, AnyCrops] = {}
     if stills or not clips:
         found[name] = cut_crops(stills, settings.crop, seed=settings.seed, limit=pictures, channels=channels)
@@ -142,8 +151,9 @@ def packed_to_validate(shards: ShardSet, numbers: Numbers, config: RunConfig, na
     return found
 
 
-def _kinds(pairs: Sequence[Pair], config: RunConfig) -> tuple[Sequence[Pair], list[Clip]]:
-    if not config.model.history:
+def kinds_of(pairs: Sequence[Pair], network: Architecture) -> tuple[Sequence[Pair], list[Clip]]:
+    """The pairs that are pictures for this network, and the clips that it learns or is measured on."""
+    if not network.history:
         return pairs, []
     clips, problems = group_clips(pairs)
     log_problems([str(problem) for problem in problems], "of the clips")
