@@ -89,7 +89,9 @@ def calibrate_command(
     console = report_console(json)
     console.print(f"{out}", soft_wrap=True)
     _show(found.coverage, console)
-    if found.representative.channels == 3:  # as what ships has
+    if model is not None:
+        say(f"next: {shlex.join(['quietcam', 'convert', str(model), '--representative', str(out), '--name', 'mine'])}")
+    elif found.representative.channels == 3:  # as what ships has
         say(f"next: {shlex.join(['quietcam', 'convert', 'small', '--representative', str(out), '--name', 'mine'])}")
 
 
@@ -107,6 +109,8 @@ def _show(coverage: Coverage, console: Any) -> None:
         f"{coverage.patches} of {coverage.width}x{coverage.height}, from {coverage.pictures} of "
         f"{coverage.data_pictures} pictures{unseen}",
     )
+    if coverage.history is not None:
+        table.add_row("with a past", f"{coverage.history:.0%} of the patches")
     (low, high), (least, greatest) = coverage.range, coverage.data_range
     table.add_row("pixel values", f"{low} to {high} (the data: {least} to {greatest})")
     for kind, values in coverage.groups.items():

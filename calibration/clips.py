@@ -100,7 +100,7 @@ def past_of(frames: int) -> str:
     """The kind of a sample by the number of frames before it."""
     if frames == 0:
         return "none"
-    return "1 to 3 frames" if frames < 4 else "4 to 15 frames" if frames < 16 else "16 frames and more"
+    return "1 to 3 frames" if frames < 4 else "4 to 11 frames" if frames < 12 else "12 frames and more"
 
 
 def motion_of(share: float) -> str:

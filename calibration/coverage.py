@@ -7,14 +7,17 @@ The report as JSON (``quietcam calibrate … --json FILE``)::
     origin      what made the set: data, seed, count, size, versions; for captured frames also "capture"
     patches     their number, and their width, height and channels
     pictures    number of pictures that the patches come from, and number of pictures in the data
+    history     share of the patches that have a past: a history that differs from them; null without history
     range       least and greatest pixel value of the set, and of the data
     groups      {"phone": {"S6": {patches, share, pictures, data_share}, …}, "iso", "brightness", "scene", "content"};
-                the first four only if names contain them; for content, "pictures" counts candidate patches
+                the first four only if names contain them; for content, "pictures" counts candidate patches. Of clips
+                also "past" (how many frames came before) and "motion", both of candidate patches
     missing     kinds that are in the data but not in the set, such as "iso 10000"
     luminance   {edges, set, data, overlap}: shares of pixels by brightness, 0 to 255; the data's are of whole pictures
     noise       likewise: shares of patches by estimated noise, in steps of 255; the last bin is open
     findings    of the linter: [{name, severity, rule, received, effect, remedy}, …], worst first
-    samples     [{source, instance, box: [x0, y0, x1, y1], sha256}, …]: enough to rebuild the set
+    samples     [{source, instance, box: [x0, y0, x1, y1], sha256}, …]: enough to rebuild the set; with
+                history_sha256 if the set has history, and then "origin" tells in "history" which network made it
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.clips import motion_of, past_of
 from calibration.survey import CONTENTS, Survey, judge_content
 from quietcam.data.sets.noisy_pictures import NoisyPicture
 from quietcam.data.sets.sidd import Instance
@@ -79,6 +83,7 @@ class Coverage:
     pictures: int
     data_pictures: int
     unseen: int
+    history: float | None
     range: tuple[int, int]
     data_range: tuple[int, int]
     groups: dict[str, dict[str, Group]]
@@ -94,6 +99,7 @@ class Coverage:
             representative.instance,
             representative.box.tolist(),
             representative.sha256,
+            representative.history_sha256 or ("",) * len(representative),
             strict=True,
         )
         return {
@@ -105,7 +111,8 @@ class Coverage:
             "findings": [finding.to_dict() for finding in self.findings],
             "samples": [
                 {"source": source, "instance": instance, "box": box, "sha256": sha256}
-                for source, instance, box, sha256 in samples
+                | ({"history_sha256": remembered} if remembered else {})
+                for source, instance, box, sha256, remembered in samples
             ],
         }
 
@@ -124,6 +131,7 @@ def cover(representative: RepresentativeSet, found: Survey) -> Coverage:
         pictures=len(set(representative.source)),
         data_pictures=len(found.pictures),
         unseen=found.unseen,
+        history=_with_past(representative),
         range=(int(patches.min()), int(patches.max())),
         data_range=(found.low, found.high),
         groups=groups,
@@ -139,6 +147,14 @@ def cover(representative: RepresentativeSet, found: Survey) -> Coverage:
     )
 
 
+def _with_past(representative: RepresentativeSet) -> float | None:
+    """The share of the patches whose history differs from them; None for a set without history."""
+    if representative.history is None:
+        return None
+    later = (representative.history != representative.patches).reshape(len(representative), -1).any(axis=1)
+    return round(float(later.mean()), 4)
+
+
 def _groups(representative: RepresentativeSet, found: Survey, content: NDArray[np.intp]) -> dict[str, dict[str, Group]]:
     ours = [instance for name in representative.instance if (instance := Instance.parse(name))]
     theirs = [picture.instance for picture in found.pictures if picture.instance]
@@ -150,6 +166,15 @@ def _groups(representative: RepresentativeSet, found: Survey, content: NDArray[n
     if _tells_scenes(found.pictures):
         groups["scene"] = _group([scenes[name] for name in representative.source], list(scenes.values()))
     groups["content"] = _group([CONTENTS[i] for i in content], [CONTENTS[i] for i in found.content])
+    if found.past is not None and found.moving is not None:
+        past = [past_of(int(each)) for each in found.past]
+        motion = [motion_of(float(each)) for each in found.moving]
+        names = [found.pictures[int(index)].name for index in found.picture]
+        place = {(name, *box): i for i, (name, box) in enumerate(zip(names, found.box.tolist(), strict=True))}
+        keys = [(name, *box) for name, box in zip(representative.source, representative.box.tolist(), strict=True)]
+        chosen = [place[key] for key in keys if key in place]  # a rebuilt set may hold others than this survey
+        groups["past"] = _group([past[i] for i in chosen], past)
+        groups["motion"] = _group([motion[i] for i in chosen], motion)
     return groups
 
 

@@ -57,7 +57,7 @@ def with_history(chosen: RepresentativeSet, clips: Sequence[NoisyClip], network:
     history = chosen.patches.copy()
     jobs: defaultdict[tuple[str, int, _Window], list[tuple[int, int]]] = defaultdict(list)
     frames: dict[str, NoisyClip] = {}
-    shapes = _Shapes()
+    shapes: dict[str, tuple[int, int]] = {}
     for index, (source, box) in enumerate(zip(chosen.source, chosen.box.tolist(), strict=True)):
         if source not in places:
             raise DataError(
@@ -66,7 +66,9 @@ def with_history(chosen: RepresentativeSet, clips: Sequence[NoisyClip], network:
             )
         clip, number = places[source]
         if number % STRETCH:
-            window = _window(shapes.of(clip), network.size, box)
+            if clip.name not in shapes:
+                shapes[clip.name] = read_picture(clip.frames[0].place).shape[:2]
+            window = _window(shapes[clip.name], network.size, box)
             jobs[clip.name, number - number % STRETCH, window].append((number, index))
             frames[clip.name] = clip
     with progress("Remembering", len(jobs)) as bar:
@@ -110,19 +112,6 @@ class _Window:
     def cut(self, remembered: Image, box: list[int]) -> Image:
         x0, y0, x1, y1 = box
         return remembered[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
-
-
-class _Shapes:
-    """Heights and widths of the frames of clips; each clip's first frame is read once."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[int, int]] = {}
-
-    def of(self, clip: NoisyClip) -> tuple[int, int]:
-        if clip.name not in self._known:
-            height, width = read_picture(clip.frames[0].place).shape[:2]
-            self._known[clip.name] = height, width
-        return self._known[clip.name]
 
 
 def _window(frame: tuple[int, int], size: tuple[int, int], box: list[int]) -> _Window:

@@ -16,7 +16,10 @@ __all__ = ["render", "write_html"]
 
 _SHOWN = 48
 _QUALITY = 85
-_TITLES = {"phone": "Phone", "iso": "ISO", "brightness": "Brightness", "scene": "Scene", "content": "Content"}
+_TITLES = {
+    "phone": "Phone", "iso": "ISO", "brightness": "Brightness", "scene": "Scene", "content": "Content",
+    "past": "Frames before", "motion": "Motion",
+}  # fmt: skip
 _WORDS = {"L": "low", "N": "normal", "H": "high"}
 
 
@@ -55,6 +58,8 @@ def _figures(coverage: Coverage) -> list[tuple[str, str, str]]:
     of = "" if coverage.pictures == coverage.data_pictures else f"of {coverage.data_pictures}"
     found.append((f"{coverage.pictures}", of, "pictures that they come from"))
     found.append(("{}–{}".format(*coverage.range), "", "pixel values"))
+    if coverage.history is not None:
+        found.append((f"{100 * coverage.history:.0f}", "%", "of the patches have a past"))
     found.append((f"{100 * coverage.luminance.overlap:.0f}", "%", "overlap with the data's brightness"))
     found.append((f"{100 * coverage.noise.overlap:.0f}", "%", "overlap with the data's noise"))
     return found
