@@ -41,6 +41,7 @@ def open_camera(
     size: tuple[int, int] | None = None,
     fps: float | None = None,
     allow_still: bool = False,
+    clip: bool = False,
 ) -> Camera:
     """The camera that ``source`` names. ``with`` opens and closes it; iterating over it gives its frames.
 
@@ -53,6 +54,8 @@ def open_camera(
         fps: frames a second to ask a device for, above 0, up to 1000. Defaults to the device's own.
         allow_still: accept a live camera whose picture never changes, such as a test pattern. Defaults to False: such a
             camera counts as frozen and is opened again.
+        clip: the pictures of a folder are frames of a clip, in the order of their numbers. Defaults to False: they are
+            independent pictures, unless the folder holds ``clip.json``.
 
     Returns:
         A camera that is not open yet. Each :class:`edge.run.frame.Frame` has ``image``, uint8 ``(H, W, 3)`` RGB or
@@ -60,8 +63,9 @@ def open_camera(
         ``frame.done()``; a caller that never calls it may keep the image.
 
     Raises:
-        UsageError: ``source`` names no camera (the message lists the kinds), or ``size`` or ``fps`` does not fit it.
-        DataError: ``source`` is a folder without pictures.
+        UsageError: ``source`` names no camera (the message lists the kinds), or ``size``, ``fps`` or ``clip`` does not
+            fit it.
+        DataError: ``source`` is a folder without pictures, or a clip with only one.
 
     Example:
         >>> import quietcam
@@ -75,6 +79,12 @@ def open_camera(
     if fps is not None and not 0.0 < fps <= 1000.0:
         raise UsageError(
             f"`fps` is frames a second, above 0 and up to 1000. Received: {fps:g}. Remedy: for example 30."
+        )
+    if clip and (source is None or not (is_dir(Path(source)) or is_file(Path(source)))):
+        received = "no source" if source is None else shown(str(source), whole=True)
+        raise UsageError(
+            f"A clip is a folder of pictures, or a video. Received: {received}. "
+            "Remedy: check `source`, or leave out `clip`."
         )
     if source is None:
         return SupervisedCamera(lambda: FoundCamera(lambda found: _made(found, size, fps)), allow_still=allow_still)
@@ -96,7 +106,7 @@ def open_camera(
             f"Only a camera can be asked for a size or a rate. Received: {shown(source, whole=True)}. "
             "Remedy: leave out `size` and `fps`."
         )
-    return _of_path(source)
+    return _of_path(source, clip)
 
 
 def _made(source: str, size: tuple[int, int] | None, fps: float | None) -> Camera:
@@ -147,10 +157,10 @@ def _is_character_device(source: str) -> bool:
     return source.startswith("/dev/") and exists(path) and path.is_char_device()
 
 
-def _of_path(source: str) -> Camera:
+def _of_path(source: str, clip: bool = False) -> Camera:
     path = Path(source or "(nothing)")
     if is_dir(path) or (is_file(path) and is_picture_file(path)):
-        return FolderCamera(path)
+        return FolderCamera(path, clip)
     if is_file(path):
         return VideoCamera(path)
     if not may_look(path):

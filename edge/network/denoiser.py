@@ -16,6 +16,7 @@ from edge.network.frame_network import FrameNetwork
 from edge.network.gate.harm import HIGH, LOW, HarmGate, blend, check_strength
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
+from edge.network.past.past import Forgot, Past
 from edge.network.runtime import gil_window
 from edge.network.tiles import grid_of
 from edge.network.treatment import Treated, Treatment
@@ -48,8 +49,9 @@ class Denoiser(FrameDenoiser):
         strength: the network's share in the result, 0 to 1. It can be changed between frames.
         gate: use the do-no-harm gate (:class:`edge.network.gate.harm.HarmGate`): the cleaner a frame is, the less of
             the network it gets. Defaults to all of the network for every frame.
-        stream: the frames come from one camera, one after another, so the gate moves smoothly between them. Otherwise
-            each picture is judged alone.
+        stream: the frames come from one camera, one after another, so the gate moves smoothly between them, and a video
+            network remembers the frames before. Otherwise each picture is judged, and denoised, alone.
+        history: a video network may remember. Without it, or without ``stream``, every frame is like its first one.
 
     Raises:
         UsageError: the model does not exist, or an option is not valid.
@@ -65,6 +67,14 @@ class Denoiser(FrameDenoiser):
         ...     denoised = denoiser.denoise(noisy)
         >>> denoised.shape, denoised.dtype, bool(denoised.std() < noisy.std())
         ((120, 160, 3), dtype('uint8'), True)
+
+        For video, hand in the frames in order. ``resume`` tells that a frame does not follow the one before it.
+
+        >>> camera = quietcam.open_camera("synthetic:size=160x120,frames=3,fps=max")
+        >>> with camera, quietcam.Denoiser("small", stream=True) as denoiser:
+        ...     clip = [denoiser.denoise(frame.image) for frame in camera]
+        >>> len(clip)
+        3
     """
 
     def __init__(
@@ -77,10 +87,13 @@ class Denoiser(FrameDenoiser):
         strength: float = 1.0,
         gate: bool = False,
         stream: bool = False,
+        history: bool = True,
     ) -> None:
         self._strength = check_strength(strength)
         self._threads, self._overlap, self._device = threads, overlap, device
         self._gated, self._stream = gate, stream
+        self._past = Past() if stream and history else None
+        self._coming: tuple[float, int] | None = None
         self._frames, self._reloads = Turn(), Turn()
         self._trial = Trial()
         self._seen: tuple[int, int, int] | None = None  # the shape of the last frame
@@ -128,8 +141,13 @@ class Denoiser(FrameDenoiser):
         return self._network.engine.state
 
     def report(self) -> dict[str, Any]:
-        """``device``: :attr:`device_state`."""
-        return {"device": self.device_state}
+        """``device``: :attr:`device_state`. ``history``: ``on``, whether a video network runs that may remember; and
+        ``forgotten``, how often it forgot, by reason.
+        """
+        past = self._past
+        forgotten = {why.value: 0 if past is None else past.forgotten[why] for why in Forgot}
+        history = {"on": past is not None and self.model.remembers, "forgotten": forgotten}
+        return {"device": self.device_state, "history": history}
 
     def denoise(self, noisy: Image, out: Image | None = None) -> Image:
         """Denoise one frame.
@@ -172,17 +190,26 @@ class Denoiser(FrameDenoiser):
         finally:
             self._frames.leave()
 
+    def coming(self, taken: float, opened: int = 0) -> None:
+        self._coming = taken, opened
+
     def resume(self, after: FrameDenoiser | None = None) -> None:
         """Note that the next frame does not follow the last one. It follows the last frame of the denoiser ``after``,
-        and the gate continues from that one's; or frames were left out, and the gate starts again.
+        and the gate continues from that one's; or frames were left out, and the gate starts again. A video network
+        forgets in both cases.
         """
-        other = after._gate if isinstance(after, Denoiser) else None
+        before = after if isinstance(after, Denoiser) else None
+        gate, past = (before._gate, before._past) if before else (None, None)
 
         def resume() -> None:
-            if self._gate is not None and other is not None:
-                self._gate.follow(other)
+            if self._gate is not None and gate is not None:
+                self._gate.follow(gate)
             elif self._gate is not None:
                 self._gate.resume()
+            if self._past is not None and past is not None:
+                self._past.follow(past)
+            elif self._past is not None:
+                self._past.forget(Forgot.GAP)
 
         self._frames.between(resume)
 
@@ -237,6 +264,8 @@ class Denoiser(FrameDenoiser):
                 if gate is not None and self._gate is not None:
                     gate.follow(self._gate)  # else each change of the model would show as a flash of noise
                 self._gate = gate
+                if self._past is not None:
+                    self._past.forget(Forgot.MODEL)
             finally:
                 self._frames.leave()
         gil_window.wait_for_invoke()
@@ -277,7 +306,8 @@ class Denoiser(FrameDenoiser):
             return Treatment(strength=strength, why="the strength is 0")
         closed = gate is not None and not gate.look(noisy)
         sigma = None if gate is None else gate.sigma
-        if closed or not self._network.run(noisy, out, half):
+        remembered = None if closed else self._remembered(noisy, half, sigma)
+        if closed or not self._run(noisy, out, half):
             np.copyto(out, noisy)
             why = _CLEAN if closed else "no device runs the network"
             return Treatment(gate=0.0 if closed else 1.0, strength=strength, sigma=sigma, why=why)
@@ -290,7 +320,32 @@ class Denoiser(FrameDenoiser):
             strength=strength,
             sigma=sigma,
             why=None if share else _CLEAN,
+            history=remembered,
         )
+
+    def _remembered(self, noisy: Image, half: bool, sigma: float | None) -> int | None:
+        """How many frames the network remembers that are a past of this one; None for a still network."""
+        if not self.model.remembers:
+            return None
+        past = self._past
+        if past is not None and self._coming is not None:
+            past.coming(*self._coming)
+        if past is None or not past.explains(noisy, half, sigma):
+            self._network.forget()
+            return 0
+        return past.frames
+
+    def _run(self, noisy: Image, out: Image, half: bool) -> bool:
+        """Run the network. False if no device can; the network then has forgotten, as after an error."""
+        ran = False
+        try:
+            ran = self._network.run(noisy, out, half)
+        finally:
+            if self._past is not None and not ran:
+                self._past.forget(Forgot.FAILED)
+            elif self._past is not None and self.model.remembers:
+                self._past.ran()
+        return ran
 
     def _make_gate(self, model: ModelFile) -> HarmGate | None:
         if not self._gated:

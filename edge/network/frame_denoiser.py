@@ -28,9 +28,10 @@ class Plan(NamedTuple):
 class FrameDenoiser(Protocol):
     """Denoises frames one after the other. A subclass must implement ``treat``; all other methods have a default.
 
-    The pipeline calls everything but ``report`` from one thread: ``plan``, then ``treat`` or ``treat_whole`` unless the
-    frame is left out or passes, then ``done``. Wrappers change what a denoiser does without the pipeline knowing:
-    :class:`edge.run.degrade.ladder_denoiser.LadderDenoiser`, :class:`edge.run.reloading.ReloadingDenoiser`.
+    The pipeline calls everything but ``report`` from one thread: ``coming`` and ``plan``, then ``treat`` or
+    ``treat_whole`` unless the frame is left out or passes, then ``done``. Wrappers change what a denoiser does without
+    the pipeline knowing: :class:`edge.run.degrade.ladder_denoiser.LadderDenoiser`,
+    :class:`edge.run.reloading.ReloadingDenoiser`.
     """
 
     @abstractmethod
@@ -40,6 +41,10 @@ class FrameDenoiser(Protocol):
     def treat_whole(self, noisy: Image, out: Image | None = None) -> Treated:
         """The same with full treatment, whatever the plan, because a sink keeps the frame as a picture."""
         return self.treat(noisy, out)
+
+    def coming(self, taken: float, opened: int = 0) -> None:  # noqa: ARG002
+        """Note when the next frame was taken, in seconds of its camera, and how often that was opened again before."""
+        return
 
     def plan(self, now: float) -> Plan:  # noqa: ARG002
         """The plan for the next frame. Called once a frame; ``now`` in seconds, monotonic."""

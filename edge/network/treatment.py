@@ -38,6 +38,8 @@ class Treatment:
         gate, strength: how much of the network the do-no-harm gate and the user let through, 0 to 1.
         sigma: the frame's noise in steps of 255, as the gate estimated it; None without an estimate.
         why: why the network has no share in the picture; None if it has one.
+        history: how many frames a video network remembered as this one's past, 0 for none; None for a still network, or
+            if none ran.
     """
 
     step: Rung = Rung.FULL
@@ -47,6 +49,7 @@ class Treatment:
     strength: float = 1.0
     sigma: float | None = None
     why: str | None = None
+    history: int | None = None
 
     @property
     def share(self) -> float:
@@ -96,6 +99,7 @@ class Treatment:
             "strength": round(self.strength, 3),
             "ladder": self.step.value,
             "why": self.why,
+            "history": self.history,
         }
 
 

@@ -17,11 +17,14 @@ _QUEUE = 2  # frames: one to be taken at once, one on its way
 
 
 class QueuedFrame(NamedTuple):
-    """A frame; ``since``: when the sensor took it (from a file: when it was read); ``queued``: when it was queued."""
+    """A frame; ``since``: when the sensor took it (from a file: when it was read); ``queued``: when it was queued;
+    ``opened``: how often the camera was opened again before it.
+    """
 
     frame: Frame
     since: float
     queued: float
+    opened: int = 0
 
 
 class CameraThread:
@@ -73,7 +76,7 @@ class CameraThread:
             now = self._clock()
             self._took.add(now - began, now)
             since = frame.timestamp if self._camera.live else now
-            if not self.box.put(QueuedFrame(frame, since, now)):
+            if not self.box.put(QueuedFrame(frame, since, now, self._camera.state.reopened)):
                 frame.done()
                 return
             began = self._clock()

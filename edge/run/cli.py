@@ -59,6 +59,21 @@ def run_command(
             help="The do-no-harm gate leaves clean frames alone, and frames that the network would harm.",
         ),
     ] = True,
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history/--no-history",
+            help="Let a video network remember the frames before. Without history it denoises each frame by itself.",
+        ),
+    ] = True,
+    clip: Annotated[
+        bool,
+        typer.Option(
+            "--clip",
+            help="The pictures of a folder are frames of a clip, in the order of their numbers. A folder with "
+            "clip.json is a clip by itself.",
+        ),
+    ] = False,
     frames: Annotated[int | None, typer.Option(parser=whole(1, 10**15), help="Stop after this many frames.")] = None,
     before_after: Annotated[
         bool, typer.Option("--before-after", help="Put the noisy frame on the left of the denoised one.")
@@ -153,6 +168,8 @@ def run_command(
         device=device,
         strength=strength,
         gate=gate,
+        history=history,
+        clip=clip,
         frames=frames,
         before_after=before_after,
         overwrite=overwrite,

@@ -90,6 +90,7 @@ class Health:
             "ladder": lambda: {"step": "full", "reason": None},
             "temperature_c": lambda: None,
             "reload": lambda: {"count": 0, "error": None},
+            "history": lambda: {"on": False, "forgotten": {}},
         }
         self._more: Callable[[], dict[str, Any]] = dict
 
@@ -173,10 +174,12 @@ class Health:
         has ended they are those of its last few thousand frames.
 
         ``work`` says what is shown now: ``model`` that ran, ``size`` of the frame that it saw, ``share`` of the network
-        in the picture with ``gate`` and ``strength`` (0 to 1), ``why`` it has no share; ``worked``: number of frames by
-        treatment. ``camera`` has ``state`` (``live`` or ``lost``), ``since`` (seconds since 1970), ``reopened`` and
-        ``reason``; ``sinks`` is a list of what each took and lost; ``noise_sigma`` is in steps of 255; ``device`` says
-        where the network runs; ``ladder`` has the present ``step`` and its ``reason``; unknown values are None.
+        in the picture with ``gate`` and ``strength`` (0 to 1), ``why`` it has no share, ``history``, the number of
+        frames that the network remembered; ``worked``: number of frames by treatment. ``history`` says whether it is
+        ``on``, and how often the network had ``forgotten``, by reason. ``camera`` has ``state`` (``live`` or ``lost``),
+        ``since`` (seconds since 1970), ``reopened`` and ``reason``; ``sinks`` is a list of what each took and lost;
+        ``noise_sigma`` is in steps of 255; ``device`` says where the network runs; ``ladder`` has the present ``step``
+        and its ``reason``; unknown values are None.
         """
         since = self._clock() - _STALE if self._ended is None else None
         treatment = self.treatment

@@ -39,6 +39,8 @@ class RunOptions:
         device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them.
         strength: the network's share in what is shown, 0 to 1.
         gate: the do-no-harm gate leaves clean frames unchanged, and those that the network would harm.
+        history: a video network remembers the frames before.
+        clip: the pictures of a folder are frames of a clip, in order. A folder with ``clip.json`` is one by itself.
         frames: stop after this many frames.
         before_after: put the noisy frame on the left of the denoised one.
         overwrite: replace files that exist.
@@ -65,6 +67,8 @@ class RunOptions:
     device: str = "cpu"
     strength: float = 1.0
     gate: bool = True
+    history: bool = True
+    clip: bool = False
     frames: int | None = None
     before_after: bool = False
     overwrite: bool = False

@@ -165,6 +165,7 @@ class Pipeline:
     def _work(self, captured: QueuedFrame) -> bool:
         """Denoise a frame and give it to the sinks; False if it is left out."""
         frame, began = captured.frame, self._clock()
+        self._denoiser.coming(frame.timestamp, captured.opened)
         plan = self._denoiser.plan(began)
         asking = [] if plan.rung is Rung.FULL else [each.wants(frame) for each in self._sink_threads]
         kept = any(asking)

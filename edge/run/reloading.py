@@ -62,6 +62,9 @@ class ReloadingDenoiser(FrameDenoiser):
     def treat_whole(self, noisy: Image, out: Image | None = None) -> Treated:
         return self._denoiser.treat_whole(noisy, out)
 
+    def coming(self, taken: float, opened: int = 0) -> None:
+        self._denoiser.coming(taken, opened)
+
     def plan(self, now: float) -> Plan:
         return self._denoiser.plan(now)
 

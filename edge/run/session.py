@@ -195,8 +195,16 @@ def open_session(
         raise UsageError(f"`frames` must be at least 1. Received: {options.frames}. Remedy: leave it out to run on.")
     load_model(_model(options.model))
     smaller = None if options.smaller is None else _model(options.smaller)
-    rules = LadderOptions(options.hot, options.deadline / 1000, smaller, options.threads, options.device, options.gate)
-    camera = open_camera(options.source or None, options.size, options.fps, options.allow_still)
+    rules = LadderOptions(
+        options.hot,
+        options.deadline / 1000,
+        smaller,
+        options.threads,
+        options.device,
+        options.gate,
+        options.history,
+    )
+    camera = open_camera(options.source or None, options.size, options.fps, options.allow_still, options.clip)
     targets = _targets(options, camera, alone=all(each.observer for each in own))
     page = _page(options, camera.live, announce) if "web" in targets else None
     with contextlib.ExitStack() as stack:
@@ -214,6 +222,7 @@ def open_session(
             strength=options.strength,
             gate=options.gate,
             stream=not camera.still,
+            history=options.history,
         )
         stack.enter_context(denoiser)
         web = None if page is None else partial(page, RunControls(denoiser, lambda: camera.name))

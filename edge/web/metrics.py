@@ -70,8 +70,24 @@ class Metrics:
         for kind, count in (status.get("worked") or {}).items():
             worked.add_metric([kind], count)
         yield worked
+        yield from _history(status)
         yield from _sinks(status)
         yield from _infos(status)
+
+
+def _history(status: dict[str, Any]) -> Iterator[Metric]:
+    """What a video network remembers, and how often it forgot."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    text = "How often a video network forgot the frames before, by reason."
+    forgotten = CounterMetricFamily("quietcam_history_forgotten", text, labels=["why"])
+    for why, count in ((status.get("history") or {}).get("forgotten") or {}).items():
+        forgotten.add_metric([why], count)
+    yield forgotten
+    frames = (status.get("work") or {}).get("history")
+    if isinstance(frames, int):
+        text = "Frames before that the network remembered for the last frame."
+        yield GaugeMetricFamily("quietcam_history_frames", text, value=frames)
 
 
 def _sinks(status: dict[str, Any]) -> Iterator[Metric]:

@@ -54,7 +54,7 @@ class LadderOptions:
         hot: °C from which on the device is too hot. The default depends on the kind of processor.
         deadline: seconds from the sensor until a frame is denoised; a later frame is late. 0: no frame is ever late.
         smaller: a smaller model; None: the same model gets frames of half the size.
-        threads, device, gate: options of the smaller model, as for :class:`edge.network.denoiser.Denoiser`.
+        threads, device, gate, history: options of the smaller model, as for :class:`edge.network.denoiser.Denoiser`.
 
     Raises:
         UsageError: a temperature outside 30 to 120 °C, or a negative deadline.
@@ -66,6 +66,7 @@ class LadderOptions:
     threads: int | None = None
     device: str = "cpu"
     gate: bool = False
+    history: bool = True
 
     def __post_init__(self) -> None:
         if self.hot is not None and not 30.0 <= self.hot <= 120.0:
@@ -118,6 +119,10 @@ class LadderDenoiser(FrameDenoiser):
         self._seen = self._late = 0
         self._odd = False
         self._last: ScalableDenoiser | None = None  # the denoiser of the last frame
+        self._coming: tuple[float, int] | None = None
+
+    def coming(self, taken: float, opened: int = 0) -> None:
+        self._coming = taken, opened
 
     def plan(self, now: float) -> Plan:
         self._tick(now)
@@ -184,6 +189,8 @@ class LadderDenoiser(FrameDenoiser):
         if denoiser is not self._last:
             denoiser.resume(self._last)
             self._last = denoiser
+        if self._coming is not None:
+            denoiser.coming(*self._coming)
         return denoiser
 
     def _choose(self, rung: Rung, shape: tuple[int, ...]) -> tuple[ScalableDenoiser, bool]:
@@ -247,7 +254,14 @@ def open_ladder(
         def smaller(shape: tuple[int, ...]) -> ScalableDenoiser:
             if wanted.cpu is not None:
                 trial.of(wanted.cpu, shape, check_threads(options.threads))
-            return Denoiser(wanted, options.threads, device=options.device, gate=options.gate, stream=True)
+            return Denoiser(
+                wanted,
+                options.threads,
+                device=options.device,
+                gate=options.gate,
+                stream=True,
+                history=options.history,
+            )
 
     laddered = LadderDenoiser(denoiser, Ladder(rungs, rules), thermometer, options.deadline or None, smaller)
     try:

@@ -132,7 +132,7 @@ class TestWholeFrames:
     def test_what_is_remembered_is_the_raw_output_and_not_what_is_shown(self, models: Path) -> None:
         """Gate and strength blend the picture of a network with one output, but not its history."""
         by_hand = ByHand(models / "video_one_64x64_int8.tflite", "denoised")
-        with Denoiser(models / "video_one_64x64_int8.tflite", 1, strength=0.5) as denoiser:
+        with Denoiser(models / "video_one_64x64_int8.tflite", 1, strength=0.5, stream=True) as denoiser:
             for noisy in clip(5):
                 wanted = noisy + 0.5 * (by_hand(noisy) - noisy.astype(float))
                 assert np.abs(denoiser.denoise(noisy) - wanted).max() <= 0.5
