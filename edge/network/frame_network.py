@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,12 +18,8 @@ from quietcam.tiling import TileGrid
 __all__ = ["FrameNetwork"]
 
 
-class _Kind(NamedTuple):
-    """A kind of frame: the size that the network sees, and whether that is half of the frame's own."""
-
-    height: int
-    width: int
-    half: bool
+_Kind = tuple[int, int, bool]
+"""A kind of frame: height and width that the network sees, and whether these are half of the frame's own."""
 
 
 @dataclass
@@ -59,6 +54,7 @@ class FrameNetwork:
     def __init__(self, engine: Engine, overlap: int | None = None, advises: bool = False) -> None:
         self.engine = engine
         self._overlap, self._advises = overlap, advises
+        self._remembers = engine.model.remembers
         self._memories: dict[_Kind, _Memory] = {}
         self._last: _Kind | None = None
         self._halves: tuple[Image, Image] | None = None
@@ -70,7 +66,7 @@ class FrameNetwork:
 
     def prepare(self, size: tuple[int, int], before: FrameNetwork) -> None:
         """Allocate now what frames of ``size`` ``(height, width)`` need, and what the network ``before`` has needed."""
-        for kind in {_Kind(*size, half=False), *before._memories}:
+        for kind in {_kind(size), *before._memories}:
             if not self._fits(kind):
                 self._memories[kind] = _Memory(self._cut(kind), [])
         self._halves = before._halves
@@ -81,13 +77,12 @@ class FrameNetwork:
             for history in memory.histories:
                 history.forget()
 
-    def history(self, size: tuple[int, int] | None = None, half: bool = False, step: int = 1) -> Image | None:
+    def history(self, size: tuple[int, int] | None = None, half: bool = False) -> Image | None:
         """What a video network remembers now.
 
         Args:
             size: ``(height, width)`` of the frame; None means the last frame, at half its size if it was seen so.
             half: of frames that the network sees at half of ``size``.
-            step: only every ``step``-th row and column of it is wanted.
 
         Returns:
             The history as a picture, uint8 ``(H, W, C)`` of the size that the network saw, in memory that the next
@@ -98,11 +93,11 @@ class FrameNetwork:
         if kind is None or memory is None or not memory.histories or any(each.is_empty for each in memory.histories):
             return None
         channels = self.model.channels
-        shape = -(-kind.height // step), -(-kind.width // step), channels * len(memory.histories)
+        shape = kind[0], kind[1], channels * len(memory.histories)
         if memory.picture is None or memory.picture.shape != shape:
             memory.picture = np.empty(shape, np.uint8)
         for number, history in enumerate(memory.histories):
-            history.picture(memory.picture[..., number * channels : (number + 1) * channels], step)
+            history.picture(memory.picture[..., number * channels : (number + 1) * channels])
         return memory.picture
 
     def run(self, noisy: Image, out: Image, half: bool = False) -> bool:
@@ -128,18 +123,14 @@ class FrameNetwork:
 
     def _whole(self, noisy: Image, out: Image, half: bool = False) -> bool:
         height, width, channels = noisy.shape
-        self._last = kind = _Kind(height, width, half)
+        each = self.model.channels
+        self._last = kind = height, width, half
         memory = self._memory(kind, channels)
         whole = False
         try:
             whole = all(
-                self._run(
-                    noisy[..., first : first + self.model.channels],
-                    out[..., first : first + self.model.channels],
-                    memory,
-                    first // self.model.channels,
-                )
-                for first in range(0, channels, self.model.channels)
+                self._run(noisy[..., first : first + each], out[..., first : first + each], memory, first // each)
+                for first in range(0, channels, each)
             )
         finally:
             if not whole:
@@ -169,27 +160,28 @@ class FrameNetwork:
 
     def _memory(self, kind: _Kind, channels: int) -> _Memory:
         """The memory for frames of ``kind`` with ``channels``."""
-        if self._fits(kind) and not self.model.remembers:
+        if not self._remembers and self._fits(kind):
             return _NONE
         memory = self._memories.get(kind)
         if memory is None:
             if len(self._memories) > 1:  # the frames' own size and half of it are kept
                 self._memories = {}
-            tiles = None if self._fits(kind) else self._cut(kind, self._advises and not kind.half)
+            tiles = None if self._fits(kind) else self._cut(kind, self._advises and not kind[2])
             memory = self._memories[kind] = _Memory(tiles, [])
-        needed = channels // self.model.channels if self.model.remembers else 0
+        needed = channels // self.model.channels if self._remembers else 0
         if len(memory.histories) != needed:
-            size = kind.height, kind.width, self.model.channels
+            size = kind[0], kind[1], self.model.channels
             grid = memory.tiles.grid if memory.tiles else None
             memory.histories = [History(size, grid) for _ in range(needed)]
         return memory
 
     def _fits(self, kind: _Kind) -> bool:
         """Whether the network sees a frame of this kind whole."""
-        return kind.height <= self.model.height and kind.width <= self.model.width
+        model = self.engine.model
+        return kind[0] <= model.height and kind[1] <= model.width
 
     def _cut(self, kind: _Kind, advises: bool = False) -> Tiles:
-        tiles = Tiles(grid_of(self.model, kind.height, kind.width, self._overlap), self.model.channels)
+        tiles = Tiles(grid_of(self.model, kind[0], kind[1], self._overlap), self.model.channels)
         if advises and (advice := _advice(self.model, tiles.grid)):
             log.info(advice)
         return tiles
@@ -198,9 +190,9 @@ class FrameNetwork:
 _NONE = _Memory(None, [])
 
 
-def _kind(size: tuple[int, int], half: bool) -> _Kind:
+def _kind(size: tuple[int, int], half: bool = False) -> _Kind:
     """The kind of frames of ``size`` ``(height, width)``."""
-    return _Kind((size[0] + 1) // 2, (size[1] + 1) // 2, True) if half else _Kind(*size, half=False)
+    return ((size[0] + 1) // 2, (size[1] + 1) // 2, True) if half else (*size, False)
 
 
 def _advice(model: ModelFile, grid: TileGrid) -> str | None:

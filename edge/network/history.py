@@ -90,14 +90,14 @@ class History:
         if self._holder is not None:
             self._store(self._holder)
 
-    def picture(self, out: Image, step: int = 1) -> None:
-        """Write every ``step``-th row and column of it into ``out``, uint8. It must not be empty."""
+    def picture(self, out: Image) -> None:
+        """Write it into ``out``, uint8 of the frames' size. It must not be empty."""
         if self._holder is not None and self._holder.model.ends == "float32":
             self.settle()
         height, width, _ = self._size
         codes = self._now if self._holder is None else self._holder.remembered()
         assert codes is not None
-        codes = codes[:height:step, :width:step]
+        codes = codes[:height, :width]
         if codes.dtype == np.int8:
             int8_to_pixels(codes, out)
         else:

@@ -71,6 +71,7 @@ class Interpreter:
         self.model = model if isinstance(model, ModelFile) else load_model(model)
         self.runtime = runtime().name
         self.holds: History | None = None
+        self._remembers = self.model.remembers
         self._native: Any
         self._inputs: dict[str, View]  # by what they hold
         self._outputs: dict[str, View]
@@ -101,17 +102,8 @@ class Interpreter:
         if self.holds is not None:
             self.holds.settle()
         self._put_noisy(noisy)
-        if self.model.remembers:
-            height, width = noisy.shape[:2]
-            tensor = self._inputs["history"]()[0]
-            if past is None:
-                np.copyto(tensor, self._inputs["noisy"]()[0])
-                return
-            if self.model.ends == "float32":
-                np.divide(past, np.float32(255), out=tensor[:height, :width], dtype=np.float32)
-            else:
-                np.copyto(tensor[:height, :width], past)
-            mirror(tensor, height, width)
+        if self._remembers:
+            self._put_past(past)
 
     def put_next(self, noisy: Image) -> None:
         """Write ``noisy``, and what the last run gave to remember as its history: one copy between two tensors."""
@@ -124,6 +116,18 @@ class Interpreter:
             np.divide(tensor, np.float32(255), out=tensor)
         else:
             np.copyto(tensor, source)
+        mirror(tensor, height, width)
+
+    def _put_past(self, past: NDArray[Any] | None) -> None:
+        tensor = self._inputs["history"]()[0]
+        if past is None:
+            np.copyto(tensor, self._inputs["noisy"]()[0])
+            return
+        height, width = past.shape[:2]
+        if self.model.ends == "float32":
+            np.divide(past, np.float32(255), out=tensor[:height, :width], dtype=np.float32)
+        else:
+            np.copyto(tensor[:height, :width], past)
         mirror(tensor, height, width)
 
     def _put_noisy(self, noisy: Image) -> None:

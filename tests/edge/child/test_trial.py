@@ -19,9 +19,9 @@ from edge.child.process import Child
 from edge.child.trial import Trial, try_unknown
 from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
+from edge.network.frame_network import FrameNetwork
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import load_model
-from edge.network.treatment import Treated
 from quietcam.errors import ModelError, QuietcamError
 from quietcam.image import Image
 from quietcam.tflite.manifest import read_manifest
@@ -120,13 +120,13 @@ class TestOf:
         assert len(children) == 1
         monkeypatch.setattr(trial_job, "_step_back", lambda: None)
         pasts: list[bool] = []
-        treat = Denoiser.treat
+        ran = FrameNetwork.run
 
-        def noted(self: Denoiser, noisy: Image) -> Treated:
-            pasts.append(self._network.history(noisy.shape[:2]) is not None)
-            return treat(self, noisy)
+        def noted(self: FrameNetwork, noisy: Image, out: Image, half: bool = False) -> bool:
+            pasts.append(self.history(noisy.shape[:2]) is not None)
+            return ran(self, noisy, out, half)
 
-        monkeypatch.setattr(Denoiser, "treat", noted)
+        monkeypatch.setattr(FrameNetwork, "run", noted)
 
         class Here:
             argument: ClassVar = {"about": model.about(), "shape": (71, 90, 3), "threads": 1, "overlap": None}
