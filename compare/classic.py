@@ -12,7 +12,7 @@ import numpy as np
 from quietcam.image import Image, swap_red_blue
 from quietcam.metrics import psnr
 
-__all__ = ["FILTERS", "Filter", "Tuned"]
+__all__ = ["FILTERS", "Filter", "Tuned", "climb"]
 
 _LEVEL = 0.02  # dB: a smaller loss counts as no change
 
@@ -69,29 +69,37 @@ class Tuned:
         deviation = float(np.sqrt(np.mean(np.square(noisy.astype(np.float32) - clean))))
         guess = self.filter.guess(deviation)
         best = int(np.abs(np.array(self.filter.strengths) / guess - 1.0).argmin())
-        for step in (1, -1):
-            while (better := self._better(best, step, quality)) is not None:
-                best = better
+        best = climb(best, len(self.filter.strengths), quality)
         quality(best)
         self.chosen[self.filter.strengths[best]] += 1
         return tried[best][1]
 
-    def _better(self, best: int, step: int, quality: Callable[[int], float]) -> int | None:
-        """The next strength on that side if it is better.
-
-        If it is equally good, the one after it is tried, too: a filter that is too weak changes nothing at all.
-        """
-        ahead = [index for index in (best + step, best + 2 * step) if 0 <= index < len(self.filter.strengths)]
-        if not ahead:
-            return None
-        if quality(ahead[0]) > quality(best):
-            return ahead[0]
-        is_level = len(ahead) > 1 and quality(ahead[0]) > quality(best) - _LEVEL
-        return ahead[1] if is_level and quality(ahead[1]) > quality(best) else None
-
     def __call__(self, noisy: Image) -> Image:
         """``noisy`` filtered at the median strength, as a device would do it."""
         return self.filter.apply(noisy, self.strength)
+
+
+def climb(start: int, count: int, quality: Callable[[int], float]) -> int:
+    """The index of the nearest maximum of ``quality``, of the indices 0 to ``count`` - 1, from ``start`` uphill.
+
+    If a neighbor is equally good, the one after it is tried, too: a filter that is too weak changes nothing at all.
+    """
+    best = start
+    for step in (1, -1):
+        while (better := _better(best, step, count, quality)) is not None:
+            best = better
+    return best
+
+
+def _better(best: int, step: int, count: int, quality: Callable[[int], float]) -> int | None:
+    """The next index on that side that is better; None if there is none."""
+    ahead = [index for index in (best + step, best + 2 * step) if 0 <= index < count]
+    if not ahead:
+        return None
+    if quality(ahead[0]) > quality(best):
+        return ahead[0]
+    is_level = len(ahead) > 1 and quality(ahead[0]) > quality(best) - _LEVEL
+    return ahead[1] if is_level and quality(ahead[1]) > quality(best) else None
 
 
 def _blur(noisy: Image, sigma: float) -> Image:

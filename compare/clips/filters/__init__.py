@@ -1,0 +1,1 @@
+"""Classical video filters that take part in a comparison on clips."""
