@@ -8,6 +8,8 @@ from typing import overload
 
 from compare.classic import FILTERS
 from compare.clips.comparison import compare_clips
+from compare.clips.filters.classic import CLIP_FILTERS
+from compare.clips.filters.tuned import open_filters
 from compare.clips.scores import ClipComparison
 from compare.clips.sources import open_clips
 from compare.comparison import Compared, compare_pairs
@@ -96,7 +98,9 @@ def compare(
         sensor: the camera whose noise clean videos get: ``"imx219"``, ``"imx477"``, ``"imx708"`` or ``"ov5647"``.
         gain: its analog gain, 1 to 64. Defaults to 1.
         seed: decides the noise of the first video. Each further video takes the next number.
-        classic: filters: of pairs ``"blur"`` and ``"nlm"``. Each picture gets the strength that suits it best.
+        classic: filters: ``"blur"`` and ``"nlm"``; of clips also ``"nlm_multi"``, and of the program ffmpeg
+            ``"hqdn3d"``, ``"atadenoise"`` and ``"nlmeans"``. Each picture, or clip, gets the strength that suits it
+            best.
         twins: the float twin by the name of the quantized model, as written in ``models``. Needed only if the
             manifests do not name it.
         max_drop: dB that a quantized model may lose to its float twin. The checks are in ``Comparison.gate``; a missed
@@ -210,14 +214,15 @@ def compare_on_clips(
     Raises:
         As ``compare``.
     """
-    if classic or html is not None:
-        raise UsageError("`classic` and `html` are for pairs. Received: `clips`, too. Remedy: leave them out.")
+    if html is not None:
+        raise UsageError("`html` is for pairs. Received: `clips`, too. Remedy: leave it out.")
+    filters = open_filters(classic)
     paths = [_path(each) for each in models]
     found = open_clips(
         Path(clips), split=split, limit=limit, frames=frames, start=start, sensor=sensor, gain=gain, seed=seed
     )
     named = _twins(twins or {}, dict(zip(map(str, models), paths, strict=True)))
-    return compare_clips(paths, found, twins=named, max_drop=max_drop, threads=threads)
+    return compare_clips(paths, found, twins=named, classic=filters, max_drop=max_drop, threads=threads)
 
 
 def compare_folder(
@@ -241,7 +246,10 @@ def compare_folder(
     if max_drop_iso is not None and max_drop is None:
         raise UsageError("`max_drop_iso` needs `max_drop`. Received: `max_drop_iso` alone. Remedy: add `max_drop=DB`.")
     if unknown := [name for name in classic if name not in FILTERS]:
-        raise UsageError(f"`classic` names filters: {', '.join(FILTERS)}. Received: {', '.join(unknown)}.")
+        raise UsageError(
+            f"`classic` names filters of pictures: {', '.join(FILTERS)}. Received: {', '.join(unknown)}."
+            + (" Remedy: compare on clips: `clips`." if set(unknown) <= set(CLIP_FILTERS) else "")
+        )
     paths = [_path(each) for each in models]
     named = _twins(twins or {}, dict(zip(map(str, models), paths, strict=True)))
     folder = Path(data)

@@ -21,10 +21,14 @@ __all__ = ["mount"]
 
 
 class Classic(StrEnum):
-    """Filters that need no training, to compare with."""
+    """Filters that need no training, to compare with. Those after the first two need clips."""
 
     BLUR = "blur"
     NLM = "nlm"
+    NLM_MULTI = "nlm_multi"
+    HQDN3D = "hqdn3d"
+    ATADENOISE = "atadenoise"
+    NLMEANS = "nlmeans"
 
 
 def mount(app: typer.Typer) -> None:
@@ -89,7 +93,10 @@ def compare_command(
     ] = None,
     classic: Annotated[
         list[Classic] | None,
-        typer.Option(help="Add a filter, at its best strength for each picture. Repeat it for more filters."),
+        typer.Option(
+            help="Add a filter, at its best strength for each picture or clip. Repeat it for more filters. Only blur "
+            "and nlm filter pairs. hqdn3d, atadenoise and nlmeans are ffmpeg's."
+        ),
     ] = None,
     threads: Annotated[
         int, typer.Option(parser=whole(1, MOST_THREADS), help="How many threads the timed runs use.")

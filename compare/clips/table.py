@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from compare.clips.scores import ClipComparison, ClipRow, Gain
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["footnote", "show_clips"]
+__all__ = ["footnote", "settings_of", "show_clips"]
 
 
 def show_clips(comparison: ClipComparison, console: Console) -> None:
@@ -27,6 +28,9 @@ def show_clips(comparison: ClipComparison, console: Console) -> None:
             "300 above that of 20 to 70"
         )
     console.print(_clips(comparison))
+    for row in comparison.rows:
+        if row.kind == "classic":
+            console.print(f"{row.title}, best at: {settings_of(row)}")
     for check in comparison.gate:
         mark = "holds " if check.holds else "MISSED"
         console.print(
@@ -50,6 +54,12 @@ def footnote(comparison: ClipComparison) -> str:
         f"{left_out} of each clip; {over}flicker: standard deviation over time where the scene stands still, steps of "
         f"255; ms for one frame of {first.width}x{first.height} on {_count(threads, 'thread')}"
     )
+
+
+def settings_of(row: ClipRow) -> str:
+    """The strengths that a filter chose, each with how many clips it suits best."""
+    counts = Counter(str(each.setting) for each in row.clips.values())
+    return "; ".join(f"{setting} ({_count(count, 'clip')})" for setting, count in counts.most_common())
 
 
 def _quality(comparison: ClipComparison) -> Table:

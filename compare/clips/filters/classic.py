@@ -26,6 +26,7 @@ class ClipFilter:
     Attributes:
         axes: the strengths to try, ascending, by the name of what they set. The search begins at ``start``.
         run: ``run(frames, setting, threads)`` gives a clip filtered: uint8 ``(H, W, 3)``, as many, in their order.
+        needs_ffmpeg: whether ``run`` starts that program.
         settle: frames that it takes until it is as good as it gets.
         judged: frames, after these, that the search judges it by.
     """
@@ -35,6 +36,7 @@ class ClipFilter:
     axes: Mapping[str, tuple[float, ...]]
     start: Setting
     run: Callable[[Iterator[Image], Setting, int], Iterator[Image]]
+    needs_ffmpeg: bool
     settle: int
     judged: int
 
@@ -102,7 +104,9 @@ def _frame_by_frame(each: Filter) -> ClipFilter:
         return _with_threads((each.apply(frame, setting[0]) for frame in frames), threads)
 
     start = each.strengths[int(np.abs(np.array(each.strengths) - each.guess(5.0)).argmin())]
-    return ClipFilter(each.name, each.title, {each.unit: each.strengths}, (start,), run, settle=0, judged=1)
+    return ClipFilter(
+        each.name, each.title, {each.unit: each.strengths}, (start,), run, needs_ffmpeg=False, settle=0, judged=1
+    )
 
 
 CLIP_FILTERS = {
@@ -118,6 +122,7 @@ CLIP_FILTERS = {
             },
             (8.0, 12.0, 1.5),
             _hqdn3d,
+            needs_ffmpeg=True,
             settle=12,
             judged=12,
         ),
@@ -127,6 +132,7 @@ CLIP_FILTERS = {
             {"threshold": (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3), "frames": (5.0, 9.0, 17.0)},
             (0.1, 9.0),
             _atadenoise,
+            needs_ffmpeg=True,
             settle=16,
             judged=8,
         ),
@@ -136,6 +142,7 @@ CLIP_FILTERS = {
             {"strength": (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 17.0, 22.0, 30.0)},
             (6.0,),
             _nlmeans,
+            needs_ffmpeg=True,
             settle=0,
             judged=1,
         ),
@@ -145,6 +152,7 @@ CLIP_FILTERS = {
             {"h": FILTERS["nlm"].strengths},
             (5.0,),
             _nlm_multi,
+            needs_ffmpeg=False,
             settle=1,
             judged=1,
         ),

@@ -12,6 +12,7 @@ from compare.classic import climb
 from compare.clips.clip import ComparedClip
 from compare.clips.contender import ClipContender
 from compare.clips.filters.classic import CLIP_FILTERS, ClipFilter, Setting
+from compare.clips.filters.ffmpeg import find_ffmpeg
 from edge.network.interpreter import default_threads
 from quietcam.errors import UsageError
 from quietcam.image import Image
@@ -30,12 +31,6 @@ _TIMED = 3  # frames at least, of which the first does not count
 class _Excerpt:
     noisy: list[Image]
     clean: list[Image]
-
-    def last(self, count: int, width: int, height: int) -> _Excerpt:
-        """The last ``count`` frames; of each, at most ``width`` x ``height`` pixels in the middle."""
-        return _Excerpt(
-            *([_middle(each, width, height) for each in side[-count:]] for side in (self.noisy, self.clean))
-        )
 
 
 class Excerpts:
@@ -138,9 +133,12 @@ def open_filters(names: Sequence[str]) -> list[ClipContender]:
 
     Raises:
         UsageError: a name is not known.
+        MissingExtraError: one is of ffmpeg, which is not installed.
     """
     if unknown := [name for name in names if name not in CLIP_FILTERS]:
         raise UsageError(f"`classic` names filters: {', '.join(CLIP_FILTERS)}. Received: {', '.join(unknown)}.")
+    if any(CLIP_FILTERS[name].needs_ffmpeg for name in names):
+        find_ffmpeg()  # now, and not after hours
     excerpts = Excerpts()
     return [TunedFilter(CLIP_FILTERS[name], excerpts) for name in dict.fromkeys(names)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compare.clips.clip import ComparedClip, Shot
 from quietcam.image import Image
@@ -43,5 +44,6 @@ class MadeClip(ComparedClip):
         return np.stack([shot.noisy for shot in shots]), np.stack([shot.clean for shot in shots])
 
 
-def _pixels(values: np.ndarray) -> Image:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _pixels(values: NDArray[np.float64]) -> Image:
+    pixels: Image = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels

@@ -8,7 +8,7 @@ import pytest
 
 from compare.clips.filters.classic import CLIP_FILTERS, ClipFilter, Setting
 from compare.clips.filters.tuned import Excerpts, TunedFilter, open_filters
-from quietcam.errors import UsageError
+from quietcam.errors import MissingExtraError, UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
 from tests.compare.clips.made import MadeClip
@@ -32,6 +32,7 @@ MIXED = ClipFilter(
     {"sigma": (0.3, 0.6, 1.0, 1.5, 2.2), "frames": (1.0, 1.5, 2.0, 4.0, 8.0)},
     (0.6, 1.5),
     mixed,
+    needs_ffmpeg=False,
     settle=4,
     judged=4,
 )
@@ -94,7 +95,16 @@ def test_a_filter_is_timed_by_the_frames_after_the_first(count: int) -> None:
     assert all(seconds > 0 for seconds in took)
 
 
-def test_filters_are_opened_by_name_each_once() -> None:
+@pytest.mark.parametrize("name", ["hqdn3d", "atadenoise", "nlmeans"])
+def test_without_ffmpeg_its_filters_are_refused_before_anything_runs(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingExtraError, match="sudo apt-get install ffmpeg"):
+        open_filters(["blur", name])
+    assert [each.name for each in open_filters(["blur", "nlm_multi"])] == ["blur", "nlm_multi"]
+
+
+def test_filters_are_opened_by_name_each_once(monkeypatch) -> None:
+    monkeypatch.setattr("compare.clips.filters.tuned.find_ffmpeg", lambda: "ffmpeg")
     assert [each.name for each in open_filters(["nlm_multi", "blur", "nlm_multi"])] == ["nlm_multi", "blur"]
     assert {each.kind for each in open_filters([*CLIP_FILTERS])} == {"classic"}
 
