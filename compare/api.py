@@ -13,6 +13,8 @@ from compare.clips.filters.tuned import open_filters
 from compare.clips.scores import ClipComparison
 from compare.clips.sources import open_clips
 from compare.comparison import Compared, compare_pairs
+from compare.page.clip_report import write_clips_html
+from compare.page.reels import ReelTaker
 from compare.page.report import write_html
 from compare.scores import Comparison
 from edge.models import resolve_model
@@ -108,7 +110,7 @@ def compare(
         max_drop_iso: of pairs, the same in each ISO bucket of at least 3 pictures. Defaults to ``max_drop``.
         threads: how many threads the timed runs use.
         blame: of pairs, find the layer that int8 hurts most, if the float twin is among ``models``.
-        html: write a report with pictures to this file.
+        html: write a report with pictures to this file; clips play in it.
 
     Returns:
         Plain values: a ``Comparison`` of pairs, a ``ClipComparison`` of clips. PSNR, gains and drops are in dB on uint8
@@ -214,15 +216,19 @@ def compare_on_clips(
     Raises:
         As ``compare``.
     """
-    if html is not None:
-        raise UsageError("`html` is for pairs. Received: `clips`, too. Remedy: leave it out.")
     filters = open_filters(classic)
     paths = [_path(each) for each in models]
     found = open_clips(
         Path(clips), split=split, limit=limit, frames=frames, start=start, sensor=sensor, gain=gain, seed=seed
     )
     named = _twins(twins or {}, dict(zip(map(str, models), paths, strict=True)))
-    return compare_clips(paths, found, twins=named, classic=filters, max_drop=max_drop, threads=threads)
+    reels = ReelTaker() if html is not None else None
+    compared = compare_clips(
+        paths, found, twins=named, classic=filters, max_drop=max_drop, threads=threads, watcher=reels
+    )
+    if html is not None and reels is not None:
+        write_clips_html(Path(html), compared, reels.reels)
+    return compared
 
 
 def compare_folder(

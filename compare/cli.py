@@ -104,7 +104,8 @@ def compare_command(
     blame: Annotated[bool, typer.Option(help="Find the layer that int8 hurts most.")] = True,
     json: Json = None,
     html: Annotated[
-        Path | None, typer.Option(callback=writable, help="Write a report with pictures to this file.")
+        Path | None,
+        typer.Option(callback=writable, help="Write a report with pictures to this file. Clips play in it."),
     ] = None,
     max_drop: MaxDrop = None,
     max_drop_iso: MaxDropIsoOrNone = None,

@@ -17,7 +17,7 @@ from quietcam.data.samples import SampleSet
 from quietcam.data.sets.pairs import Pair
 from quietcam.image import Image, swap_red_blue, to_rgb
 
-__all__ = ["DIFFERENCE_GAIN", "ERROR_GAIN", "Exhibit", "choose_exhibits", "error_map", "most_detailed"]
+__all__ = ["DIFFERENCE_GAIN", "ERROR_GAIN", "Exhibit", "choose_exhibits", "error_map", "most_detailed", "steepest_box"]
 
 CROP = 96
 FRAME = 384
@@ -103,10 +103,15 @@ def error_map(one: Image, other: Image, gain: int) -> Image:
 
 def most_detailed(picture: Image, size: int) -> Box:
     """The box of ``size`` pixels a side, or a whole smaller side, with the steepest edges on average."""
-    height, width = min(size, picture.shape[0]), min(size, picture.shape[1])
     light = picture.mean(axis=2)
     slope = np.abs(np.diff(light, axis=0, append=light[-1:])) + np.abs(np.diff(light, axis=1, append=light[:, -1:]))
-    sums: NDArray[np.float64] = np.pad(slope.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    return steepest_box(slope, size, size)
+
+
+def steepest_box(values: NDArray[np.float64], width: int, height: int) -> Box:
+    """The box of that size, or a whole smaller side, with the highest mean of ``values``, ``(H, W)``."""
+    width, height = min(width, values.shape[1]), min(height, values.shape[0])
+    sums: NDArray[np.float64] = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     boxes = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
     y, x = np.unravel_index(int(boxes.argmax()), boxes.shape)
     return int(x), int(y), int(x) + width, int(y) + height

@@ -10,7 +10,7 @@ from compare.regions import LIGHTS, REGIONS
 from compare.scores import Comparison, ModelScore
 from compare.table import COLUMNS, cells, sort_values
 
-__all__ = ["Row", "Table", "colors", "gate", "groups", "layers", "models", "recipe_of", "regions"]
+__all__ = ["Cell", "Row", "Table", "colors", "gate", "groups", "layers", "models", "recipe_of", "regions"]
 
 Cell = tuple[str, float | str | None]
 """The text of a cell, and the value that it is sorted by; None if the cell is empty."""
