@@ -135,7 +135,9 @@ def _choose(clip: ComparedClip) -> tuple[Image, dict[str, Box]]:
 
 def _slope(clean: Image) -> NDArray[np.float64]:
     light = clean.mean(axis=2)
-    return np.abs(np.diff(light, axis=0, append=light[-1:])) + np.abs(np.diff(light, axis=1, append=light[:, -1:]))
+    slope: NDArray[np.float64] = np.abs(np.diff(light, axis=0, append=light[-1:]))
+    slope += np.abs(np.diff(light, axis=1, append=light[:, -1:]))
+    return slope
 
 
 def _sheet(frames: list[Image]) -> bytes:

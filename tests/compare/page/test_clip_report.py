@@ -77,7 +77,7 @@ def test_reels_end_when_the_page_is_full_but_the_first_clip_has_one() -> None:
     assert list(taker.reels) == ["first"]
 
 
-def test_a_clip_without_a_reel_still_has_its_figures(made, clip) -> None:
+def test_a_clip_without_a_reel_still_has_its_figures(made) -> None:
     page = render_clips(made[0], {})
     assert "so that the page does not become too large" in page
     assert "<canvas" not in page
