@@ -126,7 +126,7 @@ def compare_pairs(
                 difference=tally.difference(each.name),
             )
         )
-    notes = notes_without_twin(contenders)
+    notes = notes_without_twin(contenders) + _notes_on_history(contenders)
     blames = _blame_all(contenders, samples, notes) if with_blame else []
     kept = worst.patches(), costliest.patches()
     scores = Comparison(
@@ -149,6 +149,19 @@ def compare_pairs(
         machine=machine(threads),
     )
     return Compared(scores, *kept)
+
+
+def _notes_on_history(contenders: Sequence[Contender]) -> list[str]:
+    """A note for each video network: pairs are single pictures."""
+    notes = [
+        f"{each.name} is a video network and ran without history: pairs are single pictures. Remedy: to see what "
+        "history gives, compare on clips, `clips`."
+        for each in contenders
+        if each.remembers
+    ]
+    for note in notes:
+        log.info(note)
+    return notes
 
 
 def _references(contenders: Sequence[Contender]) -> dict[str, str]:

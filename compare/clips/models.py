@@ -29,6 +29,7 @@ class ModelContender(ClipContender):
     def __init__(self, model: Contender, name: str, *, history: bool = True) -> None:
         self.name = self.title = name
         self.model, self.history = model, history
+        self._streaming: Denoiser | None = None
         self._timed: Denoiser | None = None
 
     def denoise(self, frames: Iterator[Image]) -> Iterator[Image]:
@@ -37,9 +38,11 @@ class ModelContender(ClipContender):
             with self.model.open() as keras:
                 yield from (to_rgb(keras.denoise(frame)) for frame in frames)
             return
-        with self._open(None) as denoiser:
-            for frame in frames:
-                yield to_rgb(denoiser.treat(frame).image)
+        if self._streaming is None:
+            self._streaming = self._open(None)
+        self._streaming.resume()
+        for frame in frames:
+            yield to_rgb(self._streaming.treat(frame).image)
 
     def time(self, frames: Sequence[Image], threads: int) -> list[float]:
         """Seconds of each frame, with all that the runtime does for it; nothing for a ``.keras``."""
@@ -57,10 +60,11 @@ class ModelContender(ClipContender):
         return taken
 
     def close(self) -> None:
-        """Free the network that was timed. May be called twice."""
-        if self._timed is not None:
-            self._timed.close()
-            self._timed = None
+        """Free the networks. May be called twice."""
+        for each in (self._streaming, self._timed):
+            if each is not None:
+                each.close()
+        self._streaming = self._timed = None
 
     def _open(self, threads: int | None) -> Denoiser:
         assert self.model.file is not None

@@ -81,6 +81,12 @@ def open_clips(
     videos = _videos(place)
     if not videos:
         _refuse_for_data_set(place, sensor=sensor, start=start)
+        if is_dir(place) and not any(place.rglob(MARK)):
+            raise DataError(
+                f"Clips must come from clean videos, or from a data set of clips. Received: {place}, which holds no "
+                f"video and no {MARK}. Remedy: put videos there, or make clips: quietcam data generate --clips "
+                "--out FOLDER"
+            )
         found = load_clips(place, split=split)
         clips: list[ComparedClip] = [DataSetClip(clip, frames) for clip in found]
         name = place.resolve().name

@@ -20,12 +20,12 @@ def show_clips(comparison: ClipComparison, console: Console) -> None:
     """Print the tables, and under them what was measured."""
     console.print(_quality(comparison))
     console.print(footnote(comparison))
-    if any(row.history for row in comparison.rows):
-        console.print(_history(comparison))
+    if any(row.baseline or row.history for row in comparison.models):
+        console.print(_gains(comparison))
         console.print(
-            "What history gives: each against the same network without history. flicker: times as much; frame 0 is the "
-            "first after a cut; ghost: frames until nothing is left of what has left; drift: gain of the frames 250 to "
-            "300 above that of 20 to 70"
+            "gains in dB, flicker as a factor; worst: in the clip where the gain is least; cut +0: the first frame "
+            "after a cut; ghost: frames until nothing is left of what has left, against no history; drift: gain of the "
+            "frames 250 to 300 above that of 20 to 70"
         )
     console.print(_clips(comparison))
     for row in comparison.rows:
@@ -46,12 +46,11 @@ def footnote(comparison: ClipComparison) -> str:
     threads = comparison.machine["timed_threads"]
     noise = f", filmed by {comparison.noise}" if comparison.noise else ""
     skipped = f", {len(comparison.problems)} left out" if comparison.problems else ""
-    over = f"over: above {comparison.baseline}, worst: in the clip where that is least; " if comparison.baseline else ""
     begin = sorted({clip.burn_in for clip in clips})
     left_out = f"{begin[0]}" if len(begin) == 1 else f"{begin[0]} to {begin[-1]}"
     return (
         f"{_count(len(clips), 'clip')} of {comparison.data}{noise}{skipped}; means over frames, without the first "
-        f"{left_out} of each clip; {over}flicker: standard deviation over time where the scene stands still, steps of "
+        f"{left_out} of each clip; flicker: standard deviation over time where the scene stands still, steps of "
         f"255; ms for one frame of {first.width}x{first.height} on {_count(threads, 'thread')}"
     )
 
@@ -63,16 +62,13 @@ def settings_of(row: ClipRow) -> str:
 
 
 def _quality(comparison: ClipComparison) -> Table:
-    over = ["over", "worst"] if comparison.baseline else []
-    heads = ["model", "PSNR dB", "gain", *over, "drop", "still", "moving", "first", "flicker", "SSIM", "ms", "time x"]
+    heads = ["model", "PSNR dB", "gain", "drop", "still", "moving", "first", "flicker", "SSIM", "ms", "time x"]
     table = _table(heads)
     for row in comparison.rows:
-        gains = [_signed(row.baseline.psnr), _signed(_worst(row))] if row.baseline else ["", ""]
         table.add_row(
             row.title,
             f"{row.psnr:.2f}",
             "" if row.kind == "noisy" else _signed(row.gain),
-            *(gains if comparison.baseline else []),
             _number(row.drop, 3),
             _number(row.still),
             _number(row.moving),
@@ -86,30 +82,30 @@ def _quality(comparison: ClipComparison) -> Table:
     return table
 
 
-def _worst(row: ClipRow) -> float | None:
-    gain = row.clips[row.worst_clip].baseline
-    return gain.psnr if gain else None
-
-
-def _history(comparison: ClipComparison) -> Table:
-    """What history gives each video network."""
-    after = [f"cut +{index}" for index in range(4)] if any(_recovered(row.history) for row in comparison.rows) else []
-    table = _table(["with history", "PSNR", "still", "moving", "flicker x", "first", *after, "ghost", "drift"])
-    for row in comparison.rows:
-        if row.history is None:
-            continue
-        gain = row.history
-        recovery = [_signed(each) for each in gain.recovery or [None] * 4]
-        table.add_row(
-            row.title,
-            *(_signed(each) for each in (gain.psnr, gain.still, gain.moving)),
-            _number(gain.flicker),
-            _signed(gain.first),
-            *(recovery if after else []),
-            "" if row.ghost is None else str(row.ghost.frames),
-            _signed(gain.drift),
-            style=_style(comparison, row),
-        )
+def _gains(comparison: ClipComparison) -> Table:
+    """What each model gains over the still model, and each video network over itself without history."""
+    models = comparison.models
+    after = [f"cut +{index}" for index in range(4)] if any(clip.cuts for clip in comparison.clips) else []
+    drifts = ["drift"] if any(row.drift is not None for row in models) else []
+    heads = ["model", "over", "PSNR", "worst", "still", "moving", "flicker x", "first", *after, "ghost", *drifts]
+    table = _table(heads)
+    for row in models:
+        for kind in ("baseline", "history"):
+            gain: Gain | None = getattr(row, kind)
+            if gain is None:
+                continue
+            worst = min(getattr(clip, kind).psnr for clip in row.clips.values())
+            table.add_row(
+                row.title,
+                "no history" if kind == "history" else gain.over,
+                *(_signed(each) for each in (gain.psnr, worst, gain.still, gain.moving)),
+                _number(gain.flicker),
+                _signed(gain.first),
+                *([_signed(each) for each in gain.recovery or [None] * 4] if after else []),
+                str(row.ghost.frames) if row.ghost and kind == "history" else "",
+                *([_signed(gain.drift)] if drifts else []),
+                style=_style(comparison, row),
+            )
     return table
 
 
@@ -121,10 +117,6 @@ def _clips(comparison: ClipComparison) -> Table:
         values = [f"{row.clips[clip.name].psnr:.2f}" for row in comparison.rows]
         table.add_row(clip.name, *values, f"{clip.moving:.0%}")
     return table
-
-
-def _recovered(gain: Gain | None) -> bool:
-    return gain is not None and gain.recovery is not None
 
 
 def _table(heads: Sequence[str], *, fold_heads: bool = False) -> Table:
