@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,22 +16,20 @@ from edge.child.trial import try_unknown
 from edge.models import resize_command
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
-from quietcam.errors import MissingExtraError, ModelError, UsageError
-from quietcam.image import Image, as_channels, to_float, to_rgb, to_uint8
-from quietcam.process.native_output import native_output_caught
+from quietcam.errors import MissingExtraError, UsageError
+from quietcam.image import Image
 from quietcam.terminal.log import log
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import strip_manifest
 from quietcam.tflite.twins import Origin, are_twins
-from quietcam.tiling import TileGrid
 
 if TYPE_CHECKING:
+    from compare.keras_denoiser import KerasDenoiser
     from convert.sources.loaded_model import LoadedModel
 
 __all__ = ["Contender", "load_contenders", "notes_without_twin", "open_contender", "subject_of"]
 
 _SIDE = 256  # of the frames of a .keras file that is compared with no .tflite
-_STRIDE = 32  # every network of the family takes tiles at multiples of it
 _KERAS = (".keras", ".h5", ".hdf5")
 
 
@@ -76,13 +73,20 @@ class Contender:
         if self.file is not None:
             return self.file.remembers
         assert self.loaded is not None
-        return self.loaded.architecture is not None and self.loaded.architecture.history > 0
+        return self.loaded.remembers
 
     def open(self) -> AbstractContextManager[Denoises]:
         """Open the model; it can denoise until the context ends."""
         if self.file is not None:
             return Denoiser(self.file)
-        return nullcontext(_KerasDenoiser(self.loaded, self.width, self.height))
+        return nullcontext(self.open_keras())
+
+    def open_keras(self) -> KerasDenoiser:
+        """A ``.keras`` file, opened."""
+        from compare.keras_denoiser import KerasDenoiser
+
+        assert self.loaded is not None
+        return KerasDenoiser(self.loaded, self.width, self.height)
 
     def costs(self) -> dict[str, Any]:
         """Size and cost, as fields of a comparison's row."""
@@ -213,58 +217,6 @@ def _is_quantized(file: ModelFile) -> bool:
         return not read_graph(file.content, str(file.path)).is_float
     except MissingExtraError:  # no schema on this device: only input and output are known
         return False
-
-
-class _KerasDenoiser:
-    """A Keras model run by TensorFlow, in the tiles in which the device would run it."""
-
-    def __init__(self, loaded: LoadedModel | None, width: int, height: int) -> None:
-        import tensorflow as tf
-
-        assert loaded is not None
-        self._path, self._channels = loaded.path, loaded.channels
-        self._width, self._height = width, height
-        self._stride = loaded.architecture.stride if loaded.architecture else math.gcd(_STRIDE, width, height)
-        self._reach = loaded.architecture.receptive_field if loaded.architecture else 0
-        model = loaded.model
-        self._graph = tf.function(lambda noisy: model(noisy, training=False))
-        self._run: Any = None
-
-    def denoise(self, noisy: Image) -> Image:
-        """Denoise uint8 ``(H, W, C)``; a grayscale model denoises RGB channel by channel."""
-        if self._channels == 3:
-            return self._tiled(to_rgb(noisy))
-        planes = [self._tiled(noisy[..., c : c + 1]) for c in range(noisy.shape[2])]
-        return np.concatenate(planes, axis=2)
-
-    def _tiled(self, noisy: Image) -> Image:
-        height, width = noisy.shape[:2]
-        overlap = min(self._reach + self._stride, min(self._height, self._width) // 4)
-        grid = TileGrid(height, width, self._height, self._width, overlap=overlap, stride=self._stride)
-        return grid.merge([self._one(tile) for tile in grid.split(noisy)])
-
-    def _one(self, noisy: Image) -> Image:
-        import tensorflow as tf
-
-        given = tf.constant(to_float(as_channels(noisy, self._channels))[None])
-        try:
-            with native_output_caught(show=False):
-                # All tiles have one shape. With this signature TensorFlow does not warn if many models run in turn.
-                self._run = self._run or self._graph.get_concrete_function(tf.TensorSpec(given.shape, tf.float32))
-                denoised = np.asarray(self._run(given))[0]
-        except Exception as error:  # TensorFlow raises all sorts
-            from quietcam.tflite.tensorflow_errors import explain
-
-            raise ModelError(
-                f"A model must run on frames of {self._width}x{self._height}. Received: {self._path}: "
-                f"{explain(error)}. Remedy: compare it with a .tflite of a size that it takes."
-            ) from error
-        if denoised.shape != noisy.shape:
-            raise ModelError(
-                f"A model must return a picture of the size of its input. Received: {self._path}: {noisy.shape} in, "
-                f"{denoised.shape} out. Remedy: give a denoising network."
-            )
-        return to_uint8(denoised)
 
 
 def _check_one_size(contenders: Sequence[Contender]) -> None:

@@ -12,9 +12,8 @@ from compare.blame.layer_tally import LayerTally
 from quietcam.blocks import depth_to_space
 from quietcam.image import Image, to_float, to_uint8
 from quietcam.process.native_output import native_output_caught
-from quietcam.tflite.graph import Graph, Tensor
+from quietcam.tflite.graph import Graph, Tensor, read_graph
 from quietcam.tflite.measurement import tensor_runner
-from quietcam.tflite.outline import end_names
 
 __all__ = ["float_runner", "middle", "run_both"]
 
@@ -26,7 +25,7 @@ def run_both(
     frames: Sequence[tuple[Image, Image]],
 ) -> Iterator[tuple[Image, Image]]:
     """Run every frame through both models and tally all layers. Returns the outputs of both, float first."""
-    ends = [graph.outputs[_picture_of([each.name for each in graph.outputs])] for graph in graphs]
+    ends = [graph.denoised for graph in graphs]
     wanted = [tally.tensor.index for tally in tallies], [tally.op.outputs[0].index for tally in tallies]
     runs = [
         tensor_runner(content, [*indices, end.index])
@@ -47,21 +46,15 @@ def float_runner(content: bytes) -> Callable[[Image], Image]:
     with native_output_caught():
         interpreter = Interpreter(model_content=content, num_threads=2)
         interpreter.allocate_tensors()
-    entrances, exits = interpreter.get_input_details(), interpreter.get_output_details()
-    exit_ = exits[_picture_of([each["name"] for each in exits])]
+    entrances, exit_ = interpreter.get_input_details(), read_graph(content).denoised.index
 
     def run(noisy: Image) -> Image:
         for entrance in entrances:
             interpreter.set_tensor(entrance["index"], to_float(noisy)[None])
         interpreter.invoke()
-        return to_uint8(interpreter.get_tensor(exit_["index"])[0])
+        return to_uint8(interpreter.get_tensor(exit_)[0])
 
     return run
-
-
-def _picture_of(names: Sequence[str]) -> int:
-    """Which output is the picture: of a video network, ``denoised``."""
-    return (end_names((), names, "denoised") or ("denoised",)).index("denoised")
 
 
 def _picture(values: NDArray[Any], end: Tensor, shape: tuple[int, ...]) -> Image:

@@ -35,8 +35,7 @@ class ModelContender(ClipContender):
     def denoise(self, frames: Iterator[Image]) -> Iterator[Image]:
         """Denoise one clip from its first frame on."""
         if self.model.file is None:
-            with self.model.open() as keras:
-                yield from (to_rgb(keras.denoise(frame)) for frame in frames)
+            yield from self._by_keras(frames)
             return
         if self._streaming is None:
             self._streaming = self._open(None)
@@ -66,6 +65,13 @@ class ModelContender(ClipContender):
                 each.close()
         self._streaming = self._timed = None
 
+    def _by_keras(self, frames: Iterator[Image]) -> Iterator[Image]:
+        keras, past = self.model.open_keras(), None
+        for frame in frames:
+            denoised, remembered = keras.follow(frame, past)
+            past = remembered if self.history else None
+            yield to_rgb(denoised)
+
     def _open(self, threads: int | None) -> Denoiser:
         assert self.model.file is not None
-        return Denoiser(self.model.file, threads, stream=True)
+        return Denoiser(self.model.file, threads, stream=True, history=self.history)
