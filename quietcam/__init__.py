@@ -22,6 +22,7 @@ _HOMES = {
     "Sink": "edge.sinks.base",
     "Frame": "edge.run.frame",
     "load_pairs": "quietcam.data.load",
+    "load_clips": "quietcam.data.clips.clip",
     "train": "train.runs.train",
     "prune": "train.runs.prune",
     "calibrate": "calibration.choose",

@@ -8,6 +8,7 @@ from edge.run.options import RunOptions as RunOptions
 from edge.run.session import Session as Session
 from edge.run.session import open_session as open_session
 from edge.sinks.base import Sink as Sink
+from quietcam.data.clips.clip import load_clips as load_clips
 from quietcam.data.load import load_pairs as load_pairs
 from quietcam.errors import DataError as DataError
 from quietcam.errors import DeviceError as DeviceError

@@ -43,10 +43,15 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class SetScore:
-    """Mean PSNR in dB on the validation crops of one data set: of the denoised pictures, and of the noisy ones."""
+    """Mean PSNR in dB on the validation crops of one data set: of the denoised pictures, and of the noisy ones.
+
+    Attributes:
+        without_history: of clips, what a video network gives if each of their frames is its first; else None.
+    """
 
     psnr: float
     noisy_psnr: float
+    without_history: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,12 @@ class Validation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as written to the file and to the manifest of a model that is converted from the run."""
         values = asdict(self)
-        return values if self.by_set else {key: value for key, value in values.items() if key != "by_set"}
+        if not self.by_set:
+            del values["by_set"]
+        for score in values.get("by_set", {}).values():
+            if score["without_history"] is None:
+                del score["without_history"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -275,7 +285,10 @@ def _validation(values: Mapping[str, Any]) -> Validation:
     return Validation(
         *_both_psnr(values),
         whole(values, "crops"),
-        {name: SetScore(*_both_psnr(each)) for name, each in sets.items()},
+        {
+            name: SetScore(*_both_psnr(each), number(each, "without_history") if "without_history" in each else None)
+            for name, each in sets.items()
+        },
     )
 
 

@@ -20,7 +20,7 @@ _Data = Annotated[
     typer.Option(
         "--data",
         metavar="SOURCE[@WEIGHT]",
-        help="SIDD as it is downloaded, a folder with noisy/ and clean/, a packed set, or "
+        help="SIDD as it is downloaded, a folder with noisy/ and clean/, clips, a packed set, or "
         "scenes[:band=LOW:HIGH,clean=DIR], which are made on the fly. May be given several times; the weight of a data "
         "set decides its share of every batch.",
     ),
@@ -58,8 +58,8 @@ def train_command(
     config: Annotated[
         str,
         typer.Argument(
-            help="Name of a config that ships (demo, nano, small, base, sidd_full) or a .toml file; with --qat a run "
-            "directory."
+            help="Name of a config that ships (demo, nano, small, small_video, base, sidd_full) or a .toml file; with "
+            "--qat a run directory."
         ),
     ],
     data: _Data,
@@ -106,6 +106,7 @@ def train_command(
     machine train together, and so do several machines if TF_CONFIG names them.
 
     --weights begins with a network that is trained already, such as a model that ships, to adapt it to your own camera.
+    A network whose config says history = 1 learns from clips to remember; it may begin with the weights of a still one.
 
     --qat trains the network of a run on under fake quantization (tfmot). Its weights adapt to the rounding of int8, and
     the run holds the ranges, so that convert needs no representative set.

@@ -1,7 +1,8 @@
 """Distillation: a network learns from the pictures of a larger network, in addition to the clean pictures.
 
 Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015). Here the loss is the distance between
-the pictures of the two networks.
+the pictures of the two networks. A video network learns from
+a video network, which sees the same frames and remembers them in its own way.
 """
 
 from __future__ import annotations

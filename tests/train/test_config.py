@@ -12,7 +12,8 @@ from train.config import DistillationConfig, PruningConfig, RunConfig, TrainingC
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("demo", 0.40), ("nano", 0.12), ("small", 0.40), ("base", 1.30), ("sidd_full", 1.30)]
+    ("name", "most"),
+    [("demo", 0.40), ("nano", 0.12), ("small", 0.40), ("small_video", 0.40), ("base", 1.30), ("sidd_full", 1.30)],
 )
 def test_what_ships_keeps_its_size_and_says_how_it_is_used(name, most):
     assert 0.8 * most < load_config(name).model.gmacs() <= most
@@ -37,6 +38,9 @@ def test_dump_and_load_are_opposites(tmp_path):
     ("text", "said"),
     [
         ("[training]\nepochs = 3\n", "Unknown keys"),
+        ("[video]\nunroll = 3\n", "Only the config of a video network may have a [video] section"),
+        ("[model]\nhistory = 1\n[video]\nunroll = 0\n", "unroll must be at least 1"),
+        ("[model]\nhistory = 1\n[video]\nwithout_history = 1.5\n", "without_history must be in"),
         ("[trainer]\n", "Unknown sections"),
         ("[training]\nsteps = 'many'\n", "must be int"),
         ("[training]\nsteps = 0\n", "at least 1"),

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from edge import models
 from edge.network.interpreter import Interpreter
 from quietcam.architecture import Architecture
-from quietcam.errors import ModelError
+from quietcam.errors import ModelError, UsageError
 from quietcam.evaluation import StartingWeights, read_evaluation, write_evaluation
 from quietcam.tflite.manifest import read_manifest, sidecar_path
 from train.config import load_config
+from train.model import FUSION, build, convolutions, copy_convolutions
 from train.run_directory.read import read_run
 from train.runs import train as runs
-from train.weights import read_starting_network
+from train.weights import _from_tflite, read_starting_network
 
 TWIN = Path(models.__file__).parent / "demo_256x256_float32.tflite"
 NETWORK = (
@@ -118,3 +120,44 @@ def test_nothing_is_trained_before_the_weights_are_read(tmp_path, pair_folder, q
     code, shown = quietcam(*words)
     assert code == 2, shown
     assert not (tmp_path / "r").exists()
+
+
+def test_a_video_network_begins_with_the_still_network_of_its_body_and_not_the_other_way_round(make_run):
+    still = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
+    video = replace(still, history=1)
+    source = make_run("still", still, shift=0.05)
+    begun = read_starting_network(str(source), video)
+    model = build(video)
+    fresh = {name: model.get_layer(name).kernel.numpy() for name in FUSION}
+    copy_convolutions(begun.model, model)
+    np.testing.assert_allclose(model.get_layer("residual").bias.numpy(), 0.05, atol=1e-6)
+    for name, kernel in fresh.items():
+        np.testing.assert_array_equal(model.get_layer(name).kernel.numpy(), kernel)
+    with pytest.raises(UsageError, match=r"widths=\[8, 24\]"):
+        read_starting_network(str(source), replace(video, widths=(8, 24)))
+    with pytest.raises(UsageError, match="The weights of a video network are for networks that remember"):
+        read_starting_network(str(make_run("video", video)), still)
+
+
+def test_a_video_network_begins_with_the_float_twin_of_its_body():
+    body = load_config("demo").model
+    begun = read_starting_network(str(TWIN), replace(body, history=1))
+    plain = read_starting_network(str(TWIN), body)
+    for one, other in zip(begun.model.get_weights(), plain.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_video_network_begins_with_its_own_float_file(tmp_path):
+    """Convolutions are found by their order: those of the fusion come first."""
+    video = Architecture(stem=2, widths=(8, 16), depths=(1, 1), history=1)
+    model = build(video)
+    rng = np.random.default_rng(2)
+    model.set_weights([rng.normal(0, 0.1, weight.shape) for weight in model.get_weights()])
+    shapes = [tf.TensorSpec((1, 32, 32, 3), tf.float32)] * 2
+    graph = tf.function(lambda noisy, history: model([noisy, history])).get_concrete_function(*shapes)
+    path = tmp_path / "own.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([graph], model).convert())
+    read = _from_tflite(path, video)
+    for name, layer in convolutions(model).items():
+        np.testing.assert_array_equal(convolutions(read)[name].kernel.numpy(), layer.kernel.numpy())
+        np.testing.assert_array_equal(convolutions(read)[name].bias.numpy(), layer.bias.numpy())

@@ -17,6 +17,8 @@ from quietcam.quality.worse import worse_than_noisy
 from quietcam.terminal.log import log
 from train.config import RunConfig, dump_config
 from train.evaluation.validation import Denoise, inference, validate
+from train.patches.clips import ClipCrops
+from train.patches.kinds import AnyCrops
 from train.patches.sets import TrainingData
 from train.pruning.magnitude import sparsity
 from train.run_directory.origin import add_earlier
@@ -50,7 +52,9 @@ def finish_run(
         model.save(temporary, overwrite=True, save_format="keras")
     denoise = inference(model)
     scores = {
-        name: SetScore(round(validate(denoise, crops), 3), data.origin["noisy_by_set"][name])
+        name: SetScore(
+            round(validate(denoise, crops), 3), data.origin["noisy_by_set"][name], _without_history(denoise, crops)
+        )
         for name, crops in data.validation.items()
     }
     for sentence in worse_than_noisy({name: (score.psnr, score.noisy_psnr) for name, score in scores.items()}):
@@ -72,6 +76,13 @@ def finish_run(
         treatments=treatments,
     )
     write_evaluation(run, evaluation)
+
+
+def _without_history(denoise: Denoise, crops: AnyCrops) -> float | None:
+    if not isinstance(crops, ClipCrops):
+        return None
+    frames = [each[index : index + 1] for each in crops.sequences for index in range(len(each))]
+    return round(validate(denoise, ClipCrops(frames, [])), 3)
 
 
 def mean_psnr(network: keras.Model | Denoise, data: TrainingData) -> float:

@@ -54,15 +54,17 @@ def train(
     """Train the denoising autoencoder in float; or, with ``qat``, make a trained one ready for int8.
 
     Args:
-        config: name of a config that ships (``demo``, ``nano``, ``small``, ``base``, ``sidd_full``) or path of a TOML
-            file; with ``qat`` the run directory to go on from.
+        config: name of a config that ships (``demo``, ``nano``, ``small``, ``small_video``, ``base``, ``sidd_full``) or
+            path of a TOML file; with ``qat`` the run directory to go on from.
         data: one or several data sets, ``SOURCE`` or ``SOURCE@WEIGHT``: SIDD as it is downloaded, a folder with
-            ``noisy/`` and ``clean/``, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on the fly.
+            ``noisy/`` and ``clean/``, clips, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on
+            the fly.
         out: the run directory. Defaults to ``runs/CONFIG``; with ``qat`` to ``RUN-qat``.
         validation: one or several folders of pairs that are used for validation, without a split. Defaults to the
             validation scenes of ``data``.
         teacher: run directory of a network to learn from in addition. Defaults to the config's.
-        weights: run directory, or float32 ``.tflite`` of the same network, to begin with. Defaults to the config's.
+        weights: run directory, or float32 ``.tflite`` of the same network, to begin with; for a video network also of
+            the still network of its body. Defaults to the config's.
         minutes: wall-clock budget. Defaults to the config's, as do the following.
         steps: most optimizer steps.
         learning_rate: peak of the learning rate, in (0, 1).

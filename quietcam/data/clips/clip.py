@@ -133,9 +133,26 @@ def load_clips(data: str | Path, *, split: str = "all") -> ClipList:
         data: a folder or a ``.zip`` with clips at any depth, or the folder of one clip.
         split: ``all``, or a side as in ``load_pairs``. No clip, and no scene, is on two sides.
 
+    Returns:
+        Clips to iterate over. ``clip.read()`` gives ``noisy`` and ``clean``, each uint8 ``(T, H, W, 3)`` RGB, and
+        ``moving``, bool ``(T, H, W)``: which pixels show something else than in the frame before. ``problems`` lists
+        what was skipped.
+
     Raises:
         UsageError: there is no such data set, or no such side.
         DataError: it holds no clip that can be used.
+
+    Example:
+        >>> import quietcam
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from quietcam.data.clips.make import write_clips
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_clips(folder, count=1, frames=3, size=64)
+        >>> for clip in quietcam.load_clips(folder):
+        ...     frames = clip.read()
+        ...     print(clip.name, frames.noisy.shape, frames.noisy.dtype, frames.moving.shape)
+        clip_000000 (3, 64, 64, 3) uint8 (3, 64, 64)
     """
     data = Path(data)
     found = find_pairs(data)
