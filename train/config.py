@@ -107,12 +107,15 @@ class VideoConfig:
             gradients, so they cost little.
         without_history: share of the sequences of clips whose frames are learned as stills. Pairs always are.
         fused_weight: weight in the loss of the fused frame's squared error, relative to that of the noisy frame.
+        freeze_body: keep the weights that training begins with in all convolutions but the fusion's. Then pictures, and
+            frames without a past, are denoised as by the still network that the weights are from, bit for bit.
     """
 
     unroll: int = 5
     lead: int = 10
     without_history: float = 0.2
     fused_weight: float = 0.05
+    freeze_body: bool = False
 
     def __post_init__(self) -> None:
         _require(1 <= self.unroll <= 64, "unroll must be at least 1, at most 64", "unroll", self.unroll)

@@ -15,7 +15,7 @@ import tf_keras as keras
 
 from quietcam.architecture import CELL, Architecture
 
-__all__ = ["FUSION", "Wrap", "build", "convolutions", "copy_convolutions", "unclipped"]
+__all__ = ["FUSION", "Wrap", "build", "convolutions", "copy_convolutions", "freeze_body", "unclipped"]
 
 FUSION = ("differ", "weigh", "share")
 """The convolutions that only a video network has."""
@@ -156,6 +156,12 @@ def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:
     """The convolutions of ``model`` by name, unwrapped from wrappers of pruning or quantization."""
     inner = [getattr(layer, "layer", layer) for layer in model.layers]
     return {layer.name: layer for layer in inner if isinstance(layer, keras.layers.Conv2D)}
+
+
+def freeze_body(model: keras.Model) -> None:
+    """Let only the fusion of a video network learn."""
+    for name, layer in convolutions(model).items():
+        layer.trainable = name in FUSION
 
 
 def copy_convolutions(source: keras.Model, target: keras.Model) -> None:

@@ -10,7 +10,7 @@ tf = pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 import tf_keras as keras  # noqa: E402
 
 from train.config import load_config  # noqa: E402
-from train.model import build, convolutions, copy_convolutions, unclipped  # noqa: E402
+from train.model import FUSION, build, convolutions, copy_convolutions, freeze_body, unclipped  # noqa: E402
 
 NETWORKS = [
     Architecture(stem=2, widths=(8, 16), depths=(1, 2)),
@@ -185,3 +185,10 @@ def test_unclipped_video_networks_keep_both_outputs():
     outputs = unclipped(model)([noisy, history])
     np.testing.assert_array_equal(outputs[1], model([noisy, history])[1])
     np.testing.assert_array_equal(np.clip(outputs[0], 0, 1), model([noisy, history])[0])
+
+
+def test_only_the_fusion_of_a_frozen_body_learns():
+    model = _video()
+    freeze_body(model)
+    assert {each.name.split("/")[0] for each in model.trainable_variables} == set(FUSION)
+    assert {each.name.split("/")[0] for each in unclipped(model).trainable_variables} == set(FUSION)

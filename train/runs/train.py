@@ -18,7 +18,7 @@ from quietcam.terminal.log import log
 from train.config import RunConfig, dump_config, load_config
 from train.devices import choose_devices, choose_xla, is_chief
 from train.distillation import check_teacher, describe_teacher, load_teacher
-from train.model import build, copy_convolutions
+from train.model import build, copy_convolutions, freeze_body
 from train.patches.sets import TrainingData, load_training_data
 from train.precision import choose_precision
 from train.run_directory.lock import check_free, run_lock
@@ -160,6 +160,8 @@ def train_run(
             model = build(config.model, precision=precision)
             if start.model is not None:
                 copy_convolutions(start.model, model)
+            if config.model.history and config.video.freeze_body:
+                freeze_body(model)
             teacher = load_teacher(config, precision)
         treatments = Treatments(weights=start.weights, distillation=describe_teacher(config))
         recipe = recipe_of("training", config, data, precision, treatments.to_dict())
@@ -207,6 +209,11 @@ def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overw
         reads = [Path(path) for path in (config.training.weights, config.distillation.teacher) if path]
         check_free(run, reads=reads, resume=resume, overwrite=overwrite)
     check_teacher(config)
+    if config.model.history and config.video.freeze_body and not config.training.weights:
+        raise UsageError(
+            "A body that is kept as it is (freeze_body in [video]) must be a trained one. Received: no `weights`. "
+            "Remedy: give those of a still network, or leave freeze_body out."
+        )
     return read_starting_network(config.training.weights, config.model)
 
 
