@@ -35,6 +35,7 @@ def bench(
     device: str = "cpu",
     gate: bool = True,
     strength: float = 1.0,
+    history: bool = True,
     on_frame: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure for each model, in turns: bare ``invoke``, the denoiser around it, and the pipeline around that.
@@ -43,8 +44,8 @@ def bench(
         size: ``(width, height)`` of the frames. Defaults to the first model's own.
         threads: as for :class:`edge.network.interpreter.Interpreter`.
         frames: number of frames for each kind and model, at least 1.
-        device, gate, strength: as for :class:`edge.network.denoiser.Denoiser`. A video network's history is fed back
-            from frame to frame, as in a run.
+        device, gate, strength, history: as for :class:`edge.network.denoiser.Denoiser`. A video network's history is
+            fed back from frame to frame, as in a run.
         on_frame: called after each frame, three times ``frames`` for a model.
 
     Returns:
@@ -68,7 +69,9 @@ def bench(
         images = [frame.image for frame, _ in zip(camera, range(_RENDERED), strict=False)]
         try:
             for model in models:
-                denoiser = Denoiser(model, threads, device=device, gate=gate, strength=strength, stream=True)
+                denoiser = Denoiser(
+                    model, threads, device=device, gate=gate, strength=strength, stream=True, history=history
+                )
                 subjects.append(_Subject(denoiser, images, on_frame or (lambda: None)))
             for count in _rounds(frames):
                 for subject in subjects:
@@ -122,7 +125,7 @@ class _Subject:
             "instructions": instructions_here().report(),
             "width": self._width,
             "height": self._height,
-            "history": self.denoiser.model.remembers,
+            "history": self.denoiser.report()["history"]["on"],
             "invokes_per_frame": self._invokes,
             "invoke": invoke,
             "denoise": denoise,

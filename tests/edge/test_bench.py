@@ -62,3 +62,9 @@ def test_models_are_measured_side_by_side_on_frames_of_one_size(small: Path, mod
     assert second["speedup"] == pytest.approx(first["invoke"]["p50"] / second["invoke"]["p50"], rel=0.2)
     for report in (first, second):
         assert report["invoke"]["count"] == report["denoise"]["count"] == report["pipeline"]["count"] == 3
+
+
+def test_a_video_network_is_measured_without_history_where_that_is_wanted(models: Path) -> None:
+    video = load_model(models / "video_64x64_int8.tflite")
+    told = [bench([video], frames=2, history=history)[0]["history"] for history in (True, False)]
+    assert told == [True, False]
