@@ -250,7 +250,6 @@ class Denoiser(FrameDenoiser):
                 noisy = np.zeros((*shape[:2], model.channels), np.uint8)
                 if not network.run(noisy, np.empty_like(noisy)):
                     raise ModelError(f"No device runs {model.path}. Received: {network.engine.state['reason']}.")
-                network.forget()
         except BaseException:
             network.close()
             raise

@@ -51,7 +51,6 @@ class History:
     def put(self, interpreter: Interpreter, noisy: Image, index: int = 0) -> None:
         """Write part number ``index`` of a frame, and its past, into an interpreter that no other thread uses."""
         if self._holder is interpreter:
-            self._let_go()  # should the network fail now, nothing is left to remember
             interpreter.put_next(noisy)
         else:
             self.settle()

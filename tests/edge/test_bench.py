@@ -30,8 +30,9 @@ def test_of_one_round_what_is_added_and_the_share_follow_from_the_rates(small: P
     (report,) = bench([load_model(small)], (48, 40), threads=1, frames=1)
     added = 1000 / report["denoise"]["fps"] - 1000 / report["invoke"]["fps"]
     assert report["overhead_ms"] == pytest.approx(added, abs=0.002)
-    # The rate comes from a mean in whole microseconds, and this network takes a few dozen.
-    assert report["pipeline_share"] == pytest.approx(report["pipeline"]["fps"] / report["invoke"]["fps"], rel=0.05)
+    # The rate comes from a mean in whole microseconds, and this network takes a few dozen; the share has three digits.
+    share = report["pipeline"]["fps"] / report["invoke"]["fps"]
+    assert report["pipeline_share"] == pytest.approx(share, rel=0.05, abs=0.0006)
 
 
 def test_the_default_size_is_the_models(models: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tracemalloc
 from collections.abc import Callable
@@ -380,15 +381,16 @@ class TestEdgeTpus:
             assert by_hand.past is not None
             np.testing.assert_array_equal(remembered(each), by_hand.past)
         bus.plug("usb0")
-        past = by_hand.past
+        coming = itertools.cycle(clip(3, seed=1) + frames)  # none like the one before it
+        noisy = past = frames[7]
 
         def is_back() -> bool:
-            nonlocal past
-            past = remembered(each)
-            return bool((ran(each, frames[8]) == 255 - frames[8]).all())
+            nonlocal noisy, past
+            noisy, past = next(coming), remembered(each)
+            return bool((ran(each, noisy) == 255 - noisy).all())
 
         until(is_back)
-        np.testing.assert_array_equal(remembered(each), self.mean([past, frames[8]]))
+        np.testing.assert_array_equal(remembered(each), self.mean([past, noisy]))
         each.close()
 
     def test_a_device_that_is_lost_in_mid_frame_leaves_no_mixture(self, bus: Bus, twins: Path) -> None:
