@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,11 +150,14 @@ def _not_run(error: Exception) -> ModelError:
 
 
 def _open_keras(path: Path) -> VideoNetwork:
-    import tensorflow as tf
-    import tf_keras as keras
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with native_output_caught(show=False):
+        import tensorflow as tf
+        import tf_keras as keras
 
     try:
-        model: Any = keras.models.load_model(path, compile=False)
+        with native_output_caught(show=False):
+            model: Any = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
             f"A run must hold a float network. Received: {path} ({str(error).splitlines()[0]}). Remedy: {_CONVERT}."

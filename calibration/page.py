@@ -48,6 +48,8 @@ def render(coverage: Coverage, representative: RepresentativeSet) -> str:
         samples=_contact_sheet(representative),
         origin={key: value for key, value in origin.items() if not isinstance(value, dict)},
         capture=origin.get("capture"),
+        history=origin.get("history"),
+        shown=min(_SHOWN, len(representative)),
         digest=representative.digest,
     )
 
@@ -119,11 +121,13 @@ def _chart(spread: Spread) -> dict[str, Any]:
 
 
 def _contact_sheet(representative: RepresentativeSet) -> list[tuple[str, str]]:
-    """Source, position and picture of the first patches, which are a balanced choice themselves."""
-    boxes = representative.box.tolist()
-    return [
-        (f"{source} · {x0},{y0}", picture_uri(patch, _QUALITY))
-        for source, (x0, y0, _, _), patch in zip(
-            representative.source[:_SHOWN], boxes[:_SHOWN], representative.patches[:_SHOWN], strict=True
-        )
-    ]
+    """Source, position and picture of the first patches, a balanced choice themselves, each before its history."""
+    found = []
+    for index, (source, (x0, y0, _, _)) in enumerate(
+        zip(representative.source[:_SHOWN], representative.box[:_SHOWN].tolist(), strict=True)
+    ):
+        found.append((f"{source} · {x0},{y0}", picture_uri(representative.patches[index], _QUALITY)))
+        if representative.history is not None:
+            words = f"{source} · {x0},{y0} · history"
+            found.append((words, picture_uri(representative.history[index], _QUALITY)))
+    return found

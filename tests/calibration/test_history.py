@@ -104,6 +104,23 @@ def test_first_frames_are_their_own_history_and_a_third_at_most(tmp_path: Path) 
     assert not [each for each in found.coverage.findings if each.name.startswith("history")]
 
 
+def test_the_report_and_the_page_show_past_and_motion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("jinja2", reason="needs the extra 'edge'")
+    write_clip(tmp_path / "clips" / "one", 14, (64, 64))
+    words = ["calibrate", "--data", str(tmp_path / "clips"), "--model", str(VIDEO), "--count", "12", "--size", "32"]
+    assert run([*words, "--out", str(tmp_path / "rep.npz"), "--html", str(tmp_path / "page.html")]) == 0
+    shown = capsys.readouterr()
+    assert "with a past" in shown.out
+    assert "1 to 3 frames " in shown.out
+    assert "still " in shown.out
+    assert f"quietcam convert {VIDEO} --representative" in shown.err
+    page = (tmp_path / "page.html").read_text()
+    assert "Frames before" in page
+    assert "of the patches have a past" in page
+    assert VIDEO.name in page
+    assert page.count("<img ") == 24  # each patch and its history
+
+
 def test_frames_larger_than_the_network_are_run_in_windows(tmp_path: Path) -> None:
     frames = write_clip(tmp_path / "large", 4, (80, 144))
     found = calibrate(tmp_path, count=24, size=32, model=VIDEO).representative

@@ -123,6 +123,36 @@ def test_pixels_that_were_changed_in_the_file_are_named(
     assert run(["lint", str(path), "--data", str(pictures[0])]) == 3
 
 
+def test_history_that_was_changed_in_the_file_is_named(
+    pictures: tuple[Path, dict[str, Image]], good: RepresentativeSet, tmp_path: Path
+) -> None:
+    history = np.ascontiguousarray(good.patches[::-1])
+    hashes = tuple(patch_sha256(each) for each in history)
+    path = written(tmp_path / "rep.npz", replace(good, history=history, history_sha256=hashes))
+    assert read_samples(path).has_history
+    assert not read_samples(written(tmp_path / "still.npz", good)).has_history
+    assert verdicts(path, pictures[0]) == {}
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays["history"][6, 0, 0, 0] ^= 1
+    np.savez(path, **arrays)
+    assert verdicts(path, pictures[0]) == {6: "changed"}
+    assert run(["lint", str(path)]) == 1
+    assert run(["lint", str(path), "--data", str(pictures[0])]) == 3
+    for lost in ("history", "history_sha256"):
+        np.savez(path, **{name: array for name, array in arrays.items() if name != lost})
+        assert run(["lint", str(path)]) == 1
+
+
+def test_a_set_for_a_video_network_needs_history(
+    good: RepresentativeSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "rep.npz", good)
+    assert run(["lint", str(path)]) == 0
+    assert run(["lint", str(path), "--video"]) == 3
+    assert "history-missing" in capsys.readouterr().out
+
+
 def test_gray_sets_are_audited_in_gray(
     pictures: tuple[Path, dict[str, Image]], good: RepresentativeSet, tmp_path: Path
 ) -> None:
