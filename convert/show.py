@@ -108,6 +108,8 @@ def show_conversions(outcome: Outcome, console: Console) -> None:
         )
     if outcome.loss is not None:
         how = "measured on the pairs" if outcome.loss.is_measured else "estimated on the representative set"
+        if outcome.loss.frames > 1:
+            how += f" over {outcome.loss.frames} frames in a row, of which each network remembers its own"
         console.print(f"int8 loses {outcome.loss} to the float network, {how}.")
     if outcome.kept is not None:
         console.print(f"With its previous ranges, the model loses {outcome.kept}.")

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from convert.quantize.loop import LOOP, as_pixels, clips_of, loop_runner, still_clip
 from convert.quantize.scheme import Prepared, Scheme
 from edge.network.denoiser import Denoiser
+from edge.network.engine import Engine
+from edge.network.frame_network import FrameNetwork
+from edge.network.modelfile import ModelFile, load_model
 from quietcam.data.samples import SampleSet
 from quietcam.metrics import finite_psnr
 from quietcam.quality.gate import GroupDrop, QualityGate, iso_of, mean_drops, worst_drop
@@ -26,6 +31,7 @@ ASSUMED_PSNR = 34.0
 """PSNR of the float network in dB that an estimate assumes if no measured PSNR is known."""
 
 _FRAMES = 24
+_CLIPS = 8  # of several frames each
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,13 @@ class Loss:
         drop: mean PSNR below the float network's, dB.
         buckets: the same by ISO bucket; empty without pairs, or if their names state no ISO.
         is_measured: True if it was measured on pairs with clean pictures; False if it is an estimate.
+        frames: frames in a row for which a video network remembered its own; 1 for a still network.
     """
 
     drop: float
     buckets: Mapping[str, GroupDrop] = field(default_factory=dict)
     is_measured: bool = False
+    frames: int = 1
 
     @property
     def bucket(self) -> tuple[str, float] | None:
@@ -61,7 +69,7 @@ class Loss:
             "drop": round(self.drop, 4),
             "worst_iso": None if self.bucket is None else {"iso": self.bucket[0], "drop": round(self.bucket[1], 4)},
             "measured": self.is_measured,
-        }
+        } | ({"frames": self.frames} if self.frames > 1 else {})
 
 
 class Judge(Protocol):
@@ -77,6 +85,9 @@ class Estimated:
     the loss is 10 log10(1 + e / 10^(-P/10)), where e is the mean square of the error that int8 adds, for pixels in [0,
     1].
 
+    For a video network the loop is closed: either network remembers its own frames. Each patch becomes a short clip
+    (``convert.quantize.loop``), and e is the mean over its frames.
+
     Args:
         reference: P, the float network's PSNR in dB on its own validation data.
     """
@@ -84,31 +95,41 @@ class Estimated:
     def __init__(self, prepared: Prepared, reference: float = ASSUMED_PSNR) -> None:
         self._prepared = prepared
         self._floor = 10 ** (-reference / 10)
-        every = max(1, sum(1 for _ in prepared.frames()) // _FRAMES)
+        count = _CLIPS if prepared.remembers else _FRAMES
+        every = max(1, sum(1 for _ in prepared.frames()) // count)
         self._frames = [frame for index, frame in enumerate(prepared.frames()) if index % every == 0]
+        if prepared.remembers:
+            run = loop_runner(prepared.content)
+            self._frames = [still_clip(frame, run) for frame in self._frames]
         self._expected = self._run(prepared.content)
 
     def loss(self, scheme: Scheme) -> Loss:
         found = self._run(self._prepared.quantize(self._prepared.content, scheme))
         error = statistics.fmean(float(np.square(a - b).mean()) for a, b in zip(found, self._expected, strict=True))
-        return Loss(10 * math.log10(1 + error / self._floor))
+        frames = LOOP if self._prepared.remembers else 1
+        return Loss(10 * math.log10(1 + error / self._floor), frames=frames)
 
     def _run(self, content: bytes) -> list[Any]:
         """The outputs as pixels: float32, multiples of 1/255."""
-        out = read_graph(content).outputs[0]
-        run = tensor_runner(content, [out.index])
-        found = []
-        for frame in self._frames:
-            ((_, values),) = run(frame)
-            pixels = (
-                values.astype(np.float32) + 128 if values.dtype == np.int8 else np.clip(np.rint(values * 255), 0, 255)
-            )
-            found.append(pixels / np.float32(255))
-        return found
+        run = loop_runner(content) if self._prepared.remembers else _still_runner(content)
+        return [run(frame) for frame in self._frames]
+
+
+def _still_runner(content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    run = tensor_runner(content, [read_graph(content).denoised.index])
+
+    def denoise(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+        ((_, values),) = run(frame)
+        return as_pixels(values)
+
+    return denoise
 
 
 class Measured:
     """Measures the loss on pairs: PSNR with the code that runs on the device, as ``quietcam compare`` does.
+
+    A video network sees clips, and remembers its own frames: those that the pairs belong to, or else each pair as a
+    scene that stands still under moving noise (``convert.quantize.loop``).
 
     Args:
         write: writes the float model (for None) or the model that a scheme makes into a folder; returns its path.
@@ -122,21 +143,45 @@ class Measured:
         self._write = write
         self._samples = samples
         self._buckets: list[str | None] = []
+        self._frames = 1
         self._expected = self._score(None)
         self.psnr = statistics.fmean(self._expected)
         self.noisy_psnr = _noisy_psnr(samples)
 
     def loss(self, scheme: Scheme) -> Loss:
         drops = [a - b for a, b in zip(self._expected, self._score(scheme), strict=True)]
-        return Loss(statistics.fmean(drops), mean_drops(zip(self._buckets, drops, strict=True)), True)
+        return Loss(statistics.fmean(drops), mean_drops(zip(self._buckets, drops, strict=True)), True, self._frames)
 
     def _score(self, scheme: Scheme | None) -> Sequence[float]:
-        with tempfile.TemporaryDirectory() as folder, Denoiser(self._write(scheme, Path(folder))) as denoiser:
-            found = [
-                (iso_of(each.pair), finite_psnr(each.clean, denoiser.denoise(each.noisy))) for each in self._samples
-            ]
+        with tempfile.TemporaryDirectory() as folder:
+            model = load_model(self._write(scheme, Path(folder)))
+            found = self._in_loops(model) if model.remembers else self._one_by_one(model)
         self._buckets = [bucket for bucket, _ in found]
         return [score for _, score in found]
+
+    def _one_by_one(self, model: ModelFile) -> list[tuple[str | None, float]]:
+        with Denoiser(model) as denoiser:
+            return [
+                (iso_of(each.pair), finite_psnr(each.clean, denoiser.denoise(each.noisy))) for each in self._samples
+            ]
+
+    def _in_loops(self, model: ModelFile) -> list[tuple[str | None, float]]:
+        """The mean score of each clip. A video network has no past at its first frame."""
+        network = FrameNetwork(Engine(model, "cpu", None), None, advises=False)
+        found = []
+        try:
+            for bucket, noisy, clean in clips_of(self._samples):
+                network.forget()
+                self._frames = max(self._frames, len(noisy))
+                shown = np.empty_like(noisy[0])
+                scores = []
+                for before, after in zip(noisy, clean, strict=True):
+                    network.run(before, shown)
+                    scores.append(finite_psnr(after, shown))
+                found.append((bucket, statistics.fmean(scores)))
+        finally:
+            network.close()
+        return found
 
 
 def score(model: Path, samples: SampleSet) -> tuple[float, float]:

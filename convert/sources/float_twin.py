@@ -21,7 +21,7 @@ FAKE_QUANT = "fake_quant_with_min_max"
 
 
 def float_twin(loaded: LoadedModel) -> LoadedModel:
-    """The same weights without fake quantization; an output that was bounded to [0, 1] is clipped to it.
+    """The same weights without fake quantization; what was bounded to [0, 1] is clipped to it.
 
     Raises:
         UsageError: the ranges are in tfmot's wrappers, not in fake-quantization functions.
@@ -54,12 +54,19 @@ def float_twin(loaded: LoadedModel) -> LoadedModel:
                 return keras.models.clone_model(layer, clone_function=clone)
             if layer not in rounding:
                 return layer.__class__.from_config(layer.get_config())
-            is_end = layer is rounding[-1] and len(rounding) > 1 and _holds_pixels(layer)
+            # The end, and the share of a video network, which comes from a convolution.
+            is_share = loaded.remembers and isinstance(_source(layer), keras.layers.Conv2D)
+            is_end = (is_share or layer is rounding[-1]) and len(rounding) > 1 and _holds_pixels(layer)
             return (Clipped if is_end else Unbounded)(name=layer.name)
 
         twin = keras.models.clone_model(loaded.model, clone_function=clone)
         twin.set_weights(loaded.model.get_weights())
     return replace(loaded, model=twin, carries_ranges=False)
+
+
+def _source(layer: Any) -> Any:
+    """The layer whose output ``layer`` reads."""
+    return layer.inbound_nodes[-1].parent_nodes[0].layer
 
 
 def _flat(model: Any) -> list[Any]:

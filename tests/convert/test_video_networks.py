@@ -13,6 +13,7 @@ from convert.converter import convert_model, describe
 from convert.files import write_model
 from convert.recipes import RECIPES, get_recipe
 from convert.sources.finished import load_finished
+from convert.sources.keras_model import load_keras
 from edge.network.interpreter import Interpreter
 from quietcam.app.cli import run
 from quietcam.errors import UsageError
@@ -23,7 +24,7 @@ from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import read_manifest, strip_manifest
 from quietcam.tflite.measurement import tensor_runner
 from quietcam.tflite.packing import pack, unpack
-from tests.tiny_network import SIZE, VIDEO, clip_of, noisy_pictures
+from tests.tiny_network import SIZE, VIDEO, clip_of, noisy_pictures, with_history
 
 FUSION_KINDS = ["SUB", "SPACE_TO_DEPTH", "CONV_2D", "CONV_2D", "CONV_2D", "DEPTH_TO_SPACE", "MUL", "ADD"]
 
@@ -226,8 +227,21 @@ def test_a_video_network_for_a_coral_is_refused_in_one_line(video_run, video_set
     assert "--target cpu" in said
 
 
+def test_the_loss_is_estimated_in_a_closed_loop_and_the_command_and_the_manifest_say_so(tmp_path, capsys):
+    from train.model import build
+
+    build(VIDEO).save(tmp_path / "video.keras")
+    save_set(tmp_path / "set.npz", with_history(*noisy_pictures(8, 64)))
+    arguments = ["convert", str(tmp_path / "video.keras"), "--recipe", "int8"]
+    arguments += ["--representative", str(tmp_path / "set.npz")]
+    assert run([*arguments, "--size", "64x64", "--out", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "estimated on the representative set over 8 frames in a row, of which each network remembers its own" in said
+    manifest = read_manifest(tmp_path / "video_64x64_int8.tflite")
+    assert manifest.metrics["int8"]["frames"] == 8
+
+
 def test_the_gray_network_converts(tmp_path):
-    from convert.sources.keras_model import load_keras
     from train.model import build
 
     gray = dataclasses.replace(VIDEO, channels=1)
@@ -236,3 +250,45 @@ def test_the_gray_network_converts(tmp_path):
     made = convert_model(loaded, get_recipe("float32"), width=32, height=32)
     assert {each.shape for each in (*made.graph.inputs, *made.graph.outputs)} == {(1, 32, 32, 1)}
     assert strip_manifest(made.content) == made.content
+
+
+@pytest.fixture(scope="module")
+def trained_for_int8(tmp_path_factory):
+    """The tiny video network as `quietcam train --qat` exports it, and its float weights in the plain network."""
+    from tests.tiny_network import build_video
+    from train.model import convolutions
+    from train.qat import export, fit_ranges, quantizable, trained_weights
+
+    noisy, history = np.stack([clip_of(2, 32, seed=seed) for seed in range(8)]).swapaxes(0, 1)
+    model, ranges = fit_ranges(VIDEO, build_video(), noisy, history)
+    quantized = quantizable(VIDEO, model, ranges)
+    path = tmp_path_factory.mktemp("qat") / "qat.keras"
+    export(VIDEO, quantized, ranges).save(path)
+    plain = build_video()
+    for name, layer in convolutions(plain).items():
+        kernel, bias = trained_weights(quantized, name)
+        layer.kernel.assign(kernel)
+        layer.bias.assign(bias)
+    return path, plain
+
+
+def test_a_network_trained_for_int8_keeps_its_own_ranges(trained_for_int8):
+    made = convert_model(load_keras(trained_for_int8[0]), get_recipe("int8"), width=SIZE, height=SIZE)
+    assert [op.kind for op in made.graph.ops][: len(FUSION_KINDS)] == FUSION_KINDS
+    assert made.graph.int8_share == 1.0
+    step = float(np.float32(1 / 255))
+    fusion = [made.graph.ops[place].outputs[0] for place in (0, 4, 6, 7)]
+    assert [each.zero_points for each in fusion] == [(0,), (-128,), (0,), (-128,)]
+    for each in (*fusion, *made.graph.inputs, *made.graph.outputs):
+        assert each.scales == (pytest.approx(step, rel=5e-6),)
+    assert [each.name for each in made.graph.outputs] == ["denoised", "history_out"]
+
+
+def test_its_float_twin_clips_the_share_and_the_picture(trained_for_int8):
+    path, plain = trained_for_int8
+    made = convert_model(load_keras(path), get_recipe("float32"), width=SIZE, height=SIZE)
+    frame = to_float(clip_of(2, SIZE))
+    expected = plain([frame[:1], frame[1:]])
+    run_frame = tensor_runner(made.content, [each.index for each in made.graph.outputs])
+    for (_, found), theirs in zip(run_frame(frame), expected, strict=True):
+        np.testing.assert_allclose(found, np.reshape(theirs, found.shape), atol=1e-5)
