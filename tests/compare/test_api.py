@@ -46,7 +46,7 @@ def test_a_twin_is_named_as_the_model_was_given(model_files, pair_folder, tmp_pa
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"classic": ["median"]}, r"`classic` names filters: blur, nlm. Received: median"),
+        ({"classic": ["median"]}, r"`classic` names filters of pictures: blur, nlm. Received: median"),
         ({"max_drop_iso": 0.1}, r"`max_drop_iso` needs `max_drop`"),
         ({"split": "half"}, r"half"),
         ({"threads": 0}, r"at least 1 thread"),
