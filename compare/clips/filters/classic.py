@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -67,7 +69,35 @@ def _atadenoise(frames: Iterator[Image], setting: Setting, threads: int) -> Iter
         return
     count = min(count, 2 * len(ahead) + 1)  # if fewer frames come than it looks ahead, ffmpeg 5.1 never ends
     thresholds = ":".join(f"{plane}a={threshold:g}:{plane}b={2 * threshold:g}" for plane in range(3))
-    yield from run_ffmpeg(chain(ahead, frames), f"format=yuv444p16,atadenoise={thresholds}:s={count:g}", threads)
+    source = _Mirrored(chain(ahead, frames), int(count) // 2)
+    filters = f"format=yuv444p16,atadenoise={thresholds}:s={count:g}"
+    with closing(run_ffmpeg(iter(source), filters, threads)) as filtered:
+        for number, frame in enumerate(filtered):
+            if number == source.length:
+                return
+            yield frame
+
+
+class _Mirrored:
+    """Frames, and after the last one the ``more`` before it in reverse order, so that averages go on to the end.
+
+    ffmpeg would repeat the last frame and its noise: up to 5 dB less in the last frames (measured).
+
+    Attributes:
+        length: how many frames there were, without the mirrored ones; known at their end.
+    """
+
+    def __init__(self, frames: Iterator[Image], more: int) -> None:
+        self._frames, self._more = frames, more
+        self.length = 0
+
+    def __iter__(self) -> Iterator[Image]:
+        last: deque[Image] = deque(maxlen=self._more + 1)
+        for frame in self._frames:
+            last.append(frame)
+            self.length += 1
+            yield frame
+        yield from [*last][-2::-1]
 
 
 def _nlmeans(frames: Iterator[Image], setting: Setting, threads: int) -> Iterator[Image]:
@@ -116,7 +146,7 @@ CLIP_FILTERS = {
             "hqdn3d",
             "hqdn3d of ffmpeg",
             {
-                "spatial": (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0),
+                "spatial": (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0),
                 "temporal": (0.5, 1.5, 3.0, 6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 72.0),
                 "color": (0.75, 1.5, 2.5),
             },

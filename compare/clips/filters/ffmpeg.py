@@ -7,7 +7,7 @@ import os
 import selectors
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import IO
 
@@ -43,7 +43,7 @@ def find_ffmpeg() -> str:
     return found
 
 
-def run_ffmpeg(frames: Iterator[Image], filters: str, threads: int) -> Iterator[Image]:
+def run_ffmpeg(frames: Iterator[Image], filters: str, threads: int) -> Generator[Image, None, None]:
     """Filter ``frames`` with a chain of filters, such as ``format=gbrp,nlmeans=s=6``.
 
     One thread of this process does all the work, and it never waits for one pipe alone, so neither side can block the

@@ -74,6 +74,14 @@ def test_atadenoise_is_the_mean_of_the_frames_around_where_they_differ_little() 
 
 
 @with_ffmpeg
+def test_atadenoise_averages_up_to_the_last_frame_as_if_the_clip_went_on() -> None:
+    gray = np.random.default_rng(2).integers(90, 111, (15, 24, 32, 1))
+    frames = np.ascontiguousarray(np.broadcast_to(gray, (15, 24, 32, 3)).astype(np.uint8))
+    expected = frames[[12, 13, 14, 13, 12]].mean(axis=0)
+    assert np.abs(run("atadenoise", frames, (0.3, 5.0))[14] - expected).max() <= 1
+
+
+@with_ffmpeg
 def test_hqdn3d_averages_over_time_and_more_at_a_higher_strength() -> None:
     frames = np.ascontiguousarray(
         np.random.default_rng(2).normal(100, 6, (40, 24, 32, 3)).clip(0, 255).astype(np.uint8)
