@@ -41,7 +41,7 @@ def find_noisy_clips(path: Path, side: str = "all") -> list[NoisyClip]:
 
     These are clips of pairs, as ``quietcam.data.clips.clip`` describes them, where there are any. Otherwise a clip is
     a folder with ``clip.json`` and the noisy frames alone, beside that file or in a folder ``noisy``: as ``quietcam
-    capture --clip`` writes them.
+    capture`` writes a clip.
 
     Args:
         side: of pairs, as ``pairs_of_side`` takes it.
