@@ -42,8 +42,8 @@ class Ghost:
     Attributes:
         excess: the error above that of the network without history, in dB, by the frames since something else was
             there: 0 is the first frame without it. None where no pixel is that old.
-        frames: from this frame on, the excess stays at 0.1 dB or less: 0 is no ghost. One more than the last frame of
-            ``excess`` where it never does.
+        frames: the first frame in which the excess is at most 0.1 dB, and over it and all later ones together, too: 0
+            is no ghost. One more than the last frame of ``excess`` where there is no such frame.
     """
 
     excess: list[float | None]

@@ -85,8 +85,13 @@ class GhostSums:
         ]
         if all(each is None for each in excess):
             return None
-        lasting = [age for age, each in enumerate(excess) if each is not None and each > _LEAST]
-        return Ghost(excess, lasting[-1] + 1 if lasting else 0)
+        later = np.cumsum(self._errors[:, ::-1], axis=1)[:, ::-1]  # of each frame and all after it: single ones vary
+        gone = (
+            age
+            for age, each in enumerate(excess)
+            if each is not None and each <= _LEAST and _excess(*later[:, age]) <= _LEAST
+        )
+        return Ghost(excess, next(gone, AGES))
 
 
 def _excess(error: float, without: float) -> float:

@@ -58,6 +58,12 @@ def test_without_a_ghost_it_is_gone_in_frame_0_and_a_lasting_one_never() -> None
     assert (none.frames, lasting.frames) == (0, AGES)
 
 
+def test_a_ghost_that_comes_back_is_not_gone_before() -> None:
+    ghost = ghost_of(walking_square(16), [8, 2, 2, 2, 6, 2, 2, 2, 2])
+    assert ghost is not None
+    assert ghost.frames == 5
+
+
 def test_where_nothing_leaves_there_is_no_ghost() -> None:
     assert ghost_of(walking_square(6, step=0), [8] * 9) is None
     faint = np.where(walking_square(12) == 180, np.uint8(75), np.uint8(60))  # too faint to be seen
