@@ -77,7 +77,7 @@ class History:
         if self._grid is not None:
             self.keep(interpreter, index)
             return
-        self._is_stored, self._holder, interpreter.holds = False, interpreter, self
+        self._is_stored, self._holder, interpreter.on_reuse = False, interpreter, self.settle
 
     def turn(self) -> None:
         """Note that all parts of a frame have been kept: they are the past of the next frame."""
@@ -110,7 +110,7 @@ class History:
 
     def _let_go(self) -> None:
         if self._holder is not None:
-            self._holder.holds, self._holder = None, None
+            self._holder.on_reuse, self._holder = None, None
 
     def _memory(self, memory: NDArray[Any] | None, interpreter: Interpreter) -> NDArray[Any]:
         return np.empty(self._size, interpreter.stored_type) if memory is None else memory

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,9 +22,6 @@ from quietcam.limits import MOST_THREADS
 from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.quantization import int8_to_pixels, pixels_to_int8
 from quietcam.tiling import mirror
-
-if TYPE_CHECKING:
-    from edge.network.history import History
 
 __all__ = ["Interpreter", "View", "check_threads", "closed", "default_threads"]
 
@@ -58,7 +55,7 @@ class Interpreter:
         delegate: from :func:`edge.network.delegates.load_delegate`; None runs on the CPU.
 
     Attributes:
-        holds: the history that lies in the outputs and nowhere else; None if there is none.
+        on_reuse: called before the outputs change, by whoever still needs what lies in them; None: nobody does.
 
     Raises:
         UsageError: there is no such file, or ``threads`` is not 1 to 256.
@@ -70,7 +67,7 @@ class Interpreter:
         self.threads = check_threads(threads)
         self.model = model if isinstance(model, ModelFile) else load_model(model)
         self.runtime = runtime().name
-        self.holds: History | None = None
+        self.on_reuse: Callable[[], None] | None = None
         self._remembers = self.model.remembers
         self._native: Any
         self._inputs: dict[str, View]  # by what they hold
@@ -99,8 +96,8 @@ class Interpreter:
         A video network gets its history, too: ``past``, of the same height and width and of the type ``stored_type``,
         or without a past the noisy picture itself.
         """
-        if self.holds is not None:
-            self.holds.settle()
+        if self.on_reuse is not None:
+            self.on_reuse()
         self._put_noisy(noisy)
         if self._remembers:
             self._put_past(past)
@@ -207,7 +204,7 @@ class Interpreter:
 
     def close(self) -> None:
         """Free the native memory. May be called twice."""
-        self._native = self.holds = None
+        self._native = self.on_reuse = None
         self._inputs = dict.fromkeys(self.model.inputs, closed)
         self._outputs = dict.fromkeys(self.model.outputs, closed)
 

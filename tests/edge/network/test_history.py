@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import shutil
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edge.network.denoiser import Denoiser
 from edge.network.engine import Engine
@@ -20,74 +15,12 @@ from edge.network.interpreter import Interpreter
 from edge.network.modelfile import load_model
 from quietcam.errors import ModelError
 from quietcam.image import Image
-from tests.edge.bus import Bus
+from tests.edge.remembering import ByHand, clip, network, ran, remembered
 from tests.small_models import expected_video, picture, with_manifest
-from tests.waiting import until
 
-litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs the extra 'edge'")
+pytest.importorskip("ai_edge_litert.interpreter", reason="needs the extra 'edge'")
 
 BLOCKS = {"tail": "depth_to_space", "block": 2}
-
-
-def clip(count: int, height: int = 64, width: int = 64, channels: int = 3, seed: int = 0) -> list[Image]:
-    """Frames of one picture under fresh noise."""
-    rng = np.random.default_rng(seed)
-    still = picture(height, width, channels, seed).astype(float)
-    return [np.clip(still + rng.normal(0, 25, still.shape), 0, 255).astype(np.uint8) for _ in range(count)]
-
-
-class ByHand:
-    """The closed loop by `set_tensor` and `get_tensor` of the bare runtime, on pixels of the model's own size."""
-
-    def __init__(self, path: Path, fed_back: str = "history", block: int = 0) -> None:
-        self._native = litert.Interpreter(model_content=path.read_bytes(), num_threads=1)
-        self._native.allocate_tensors()
-        self._inputs = {each["name"]: each for each in self._native.get_input_details()}
-        self._outputs = {each["name"]: each for each in self._native.get_output_details()}
-        self._fed_back, self._block = fed_back, block
-        self.past: Image | None = None
-
-    def __call__(self, noisy: Image) -> Image:
-        self._set("noisy", noisy)
-        self._set("history", noisy if self.past is None else self.past)
-        self._native.invoke()
-        self.past = self._get(self._fed_back)
-        return self._get("denoised")
-
-    def _set(self, name: str, image: Image) -> None:
-        kind = self._inputs[name]["dtype"]
-        values: NDArray[Any] = image.astype(np.int16) - 128 if kind is np.int8 else image
-        if kind is np.float32:
-            values = image / np.float32(255)
-        self._native.set_tensor(self._inputs[name]["index"], values.astype(kind)[None])
-
-    def _get(self, name: str) -> Image:
-        values = self._native.get_tensor(self._outputs[name]["index"])[0]
-        if self._block and name == "denoised":
-            rows, columns = values.shape[:2]
-            values = values.reshape(rows, columns, self._block, self._block, -1).transpose(0, 2, 1, 3, 4)
-            values = values.reshape(rows * self._block, columns * self._block, -1)
-        if values.dtype == np.float32:
-            values = np.rint(values * np.float32(255))
-        elif values.dtype == np.int8:
-            values = values.astype(np.int16) + 128
-        return values.astype(np.uint8)
-
-
-def network(path: Path, device: str = "cpu", **options: Any) -> FrameNetwork:
-    return FrameNetwork(Engine(path, device, 1, **options))
-
-
-def ran(network: FrameNetwork, noisy: Image, half: bool = False) -> Image:
-    out = np.empty_like(noisy)
-    assert network.run(noisy, out, half)
-    return out
-
-
-def remembered(network: FrameNetwork, *arguments: Any) -> Image:
-    history = network.history(*arguments)
-    assert history is not None
-    return history.copy()
 
 
 @pytest.fixture
@@ -330,103 +263,3 @@ def test_nothing_of_a_frames_size_is_allocated_for_a_frame(models: Path, size: t
     tracemalloc.stop()
     assert peak < max(20_000, noisy.nbytes // 3)
     each.close()
-
-
-class TestEdgeTpus:
-    """The stand-in (`fake_edgetpu.c`) inverts the frame, and remembers the mean of it and the history."""
-
-    @pytest.fixture
-    def twins(self, models: Path, tmp_path: Path) -> Path:
-        folder = tmp_path / "twins"
-        folder.mkdir()
-        for name in ("video_64x64_int8", "video_64x64_int8_edgetpu"):
-            shutil.copy(models / f"{name}.tflite", folder)
-        return folder / "video_64x64_int8.tflite"
-
-    @staticmethod
-    def mean(frames: list[Image]) -> Image:
-        past = frames[0].astype(int)
-        for noisy in frames[1:]:
-            past = (past + noisy) // 2
-        return past.astype(np.uint8)
-
-    @pytest.mark.parametrize("size", [(64, 64), (150, 200)])
-    def test_several_share_one_history(self, bus: Bus, twins: Path, size: tuple[int, int]) -> None:
-        for device in ("usb0", "usb1"):
-            bus.plug(device)
-        each, frames = network(twins, "usb:0,usb:1"), clip(6, *size)
-        for count, noisy in enumerate(frames, 1):
-            np.testing.assert_array_equal(ran(each, noisy), 255 - noisy)
-            np.testing.assert_array_equal(remembered(each), self.mean(frames[:count]))
-        each.close()
-        if size > (64, 64):
-            assert min(bus.log.count(f"invoke={device}") for device in ("usb0", "usb1")) > 6
-
-    @pytest.mark.parametrize("fault", [Bus.unplug, Bus.hang])
-    def test_a_device_that_is_lost_takes_no_past_with_it(
-        self, bus: Bus, twins: Path, fault: Callable[[Bus, str], None], models: Path
-    ) -> None:
-        """The CPU does the frame again, with the device's past; the device goes on with what the CPU remembered."""
-        bus.plug("usb0")
-        each = network(twins, "usb:0", retry=(0.01, 0.05))
-        each.engine.interpreter._seconds = 0.3  # type: ignore[attr-defined]
-        frames = clip(12)
-        for noisy in frames[:4]:
-            np.testing.assert_array_equal(ran(each, noisy), 255 - noisy)
-        by_hand = ByHand(models / "video_64x64_int8.tflite")
-        by_hand.past = self.mean(frames[:4])
-        fault(bus, "usb0")
-        for noisy in frames[4:8]:
-            np.testing.assert_array_equal(ran(each, noisy), by_hand(noisy))
-            assert by_hand.past is not None
-            np.testing.assert_array_equal(remembered(each), by_hand.past)
-        bus.plug("usb0")
-        coming = itertools.cycle(clip(3, seed=1) + frames)  # none like the one before it
-        noisy = past = frames[7]
-
-        def is_back() -> bool:
-            nonlocal noisy, past
-            noisy, past = next(coming), remembered(each)
-            return bool((ran(each, noisy) == 255 - noisy).all())
-
-        until(is_back)
-        np.testing.assert_array_equal(remembered(each), self.mean([past, noisy]))
-        each.close()
-
-    def test_a_device_that_is_lost_in_mid_frame_leaves_no_mixture(self, bus: Bus, twins: Path) -> None:
-        """Two devices share the tiles; one is lost. Each tile has the past of the last whole frame."""
-        for device in ("usb0", "usb1"):
-            bus.plug(device)
-        each, frames = network(twins, "usb:0,usb:1"), clip(6, 150, 200)
-        for count, noisy in enumerate(frames, 1):
-            if count == 4:
-                bus.unplug("usb1")
-            np.testing.assert_array_equal(ran(each, noisy), 255 - noisy)
-            np.testing.assert_array_equal(remembered(each), self.mean(frames[:count]))
-        assert each.engine.state["used"] == "usb:0"
-        each.close()
-
-    def test_without_a_device_and_a_twin_the_next_frame_has_no_past(
-        self, bus: Bus, models: Path, tmp_path: Path
-    ) -> None:
-        bus.plug("usb0")
-        path = shutil.copy(models / "video_64x64_int8_edgetpu.tflite", tmp_path)
-        each, frames = network(path, "usb:0", retry=(0.01, 0.05)), clip(5)
-        for noisy in frames[:3]:
-            ran(each, noisy)
-        bus.unplug("usb0")
-        assert not each.run(frames[3], np.empty_like(frames[3]))
-        assert each.history() is None
-        bus.plug("usb0")
-        until(lambda: each.run(frames[4], np.empty_like(frames[4])))
-        np.testing.assert_array_equal(remembered(each), frames[4])
-        each.close()
-
-    def test_twins_of_which_one_remembers_are_refused(self, bus: Bus, models: Path, tmp_path: Path) -> None:
-        shutil.copy(models / "video_64x64_int8_edgetpu.tflite", tmp_path / "m_edgetpu.tflite")
-        shutil.copy(models / "video_one_64x64_int8.tflite", tmp_path / "m.tflite")
-        with pytest.raises(
-            ModelError, match=r"same inputs and outputs\. Received: .*denoised and history out; .*Remedy"
-        ):
-            Engine(tmp_path / "m.tflite", "usb")
-        assert bus.log == []
