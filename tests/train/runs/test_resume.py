@@ -27,19 +27,28 @@ def _deterministic():
     disable_op_determinism()
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, pair_folder):
+def train_one(folder, sources, history=0, video=""):
     """A config, its data, and a run of it; no test changes them."""
-    folder = tmp_path_factory.mktemp("trained")
     (folder / "c.toml").write_text(
-        "[model]\nwidths = [16, 16]\ndepths = [1, 1]\n"
+        f"[model]\nwidths = [16, 16]\ndepths = [1, 1]\nhistory = {history}\n{video}"
         "[training]\npatch = 32\ncrop = 64\nbatch = 4\nsteps = 4\n"
         "[pruning]\nsteps = 12\nlearning_rate = 1e-3\n[qat]\nsteps = 12\n"
     )
     config = load_config(str(folder / "c.toml"))
-    data = load_training_data([pair_folder], config)
+    data = load_training_data(sources, config)
     train_run(config, data, folder / "source")
     return config, data, folder / "source"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, pair_folder):
+    return train_one(tmp_path_factory.mktemp("trained"), [pair_folder])
+
+
+@pytest.fixture(scope="module")
+def trained_on_clips(tmp_path_factory, pair_folder, clip_folder):
+    folder = tmp_path_factory.mktemp("trained_on_clips")
+    return train_one(folder, [clip_folder, pair_folder], 1, "[video]\nunroll = 2\nlead = 2\n")
 
 
 def prune_a_fifth(source, config, data, run, **how):
@@ -47,9 +56,10 @@ def prune_a_fifth(source, config, data, run, **how):
 
 
 @pytest.mark.usefixtures("_deterministic")
+@pytest.mark.parametrize("kind", ["trained", "trained_on_clips"])
 @pytest.mark.parametrize("work", [prune_weights, prune_a_fifth, train_for_int8])
-def test_resumed_equals_uninterrupted(work, trained, tmp_path, monkeypatch):
-    config, data, source = trained
+def test_resumed_equals_uninterrupted(work, kind, request, tmp_path, monkeypatch):
+    config, data, source = request.getfixturevalue(kind)
     work(source, config, data, tmp_path / "whole")
     real, calls = trainer.validate, iter(range(4))
 

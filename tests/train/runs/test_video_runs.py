@@ -1,0 +1,40 @@
+"""A video network is narrowed, pruned and made ready for int8, one after the other, from the command line."""
+
+import json
+
+import numpy as np
+import tf_keras as keras
+
+from train.model import FUSION, convolutions
+from train.run_directory.read import read_run
+
+
+def test_a_video_network_is_narrowed_pruned_and_made_ready_for_int8(clip_folder, quietcam, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text(
+        "[model]\nwidths = [16, 16]\ndepths = [1, 1]\nhistory = 1\n[training]\npatch = 32\ncrop = 64\nbatch = 4\n"
+        "steps = 4\n[video]\nunroll = 2\nlead = 2\n[pruning]\nsteps = 12\nsparsity = 0.5\n[qat]\nsteps = 6\n"
+    )
+    for words in (
+        ("train", config, "--out", tmp_path / "run"),
+        ("prune", tmp_path / "run", "--channels", "0.2"),
+        ("prune", tmp_path / "run-narrow", "--no-scan"),
+        ("train", tmp_path / "run-narrow-pruned", "--qat"),
+    ):
+        code, shown = quietcam(*words, "--data", clip_folder)
+        assert code == 0, shown
+    narrow, ready = (read_run(tmp_path / name) for name in ("run-narrow", "run-narrow-pruned-qat"))
+    assert sum(narrow.config.model.widths) < 32
+    assert ready.config.model == narrow.config.model
+    ranges = ready.evaluation.treatments.quantization_aware_training.ranges
+    assert ranges["share"] == ranges["fuse"] == (0.0, 1.0)
+    assert ranges["weigh_relu"] == (0.0, 6.0)  # scaled to it
+    model = keras.models.load_model(ready.path / "model.keras", compile=False)
+    zeros = {name: np.mean(layer.kernel.numpy() == 0) for name, layer in convolutions(model).items()}
+    assert {name for name, share in zeros.items() if share > 0.4} == set(zeros) - set(FUSION)
+    assert json.loads((ready.path / "evaluation.json").read_text())["sparsity"] < 0.5
+    noisy, history = np.random.default_rng(0).integers(0, 256, (2, 1, 32, 32, 3)).astype(np.float32) / 255
+    _, fused = model([noisy, history])
+    np.testing.assert_allclose(fused * 255, np.rint(fused * 255), atol=1e-3)
+    _, fused = model([noisy, noisy])
+    np.testing.assert_allclose(fused, noisy, atol=1e-6)
