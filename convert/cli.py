@@ -69,8 +69,8 @@ def convert_command(
     representative: Annotated[
         Path | None,
         typer.Option(
-            help="Representative set that int8 ranges are measured on (`quietcam calibrate`). A .tflite already has "
-            "ranges; those that this set exceeds are widened."
+            help="Representative set that int8 ranges are measured on (`quietcam calibrate`); for a video network, of "
+            "clips. A .tflite already has ranges; those that this set exceeds are widened."
         ),
     ] = None,
     data: PairsOrNone = None,
@@ -90,7 +90,8 @@ def convert_command(
 ) -> None:
     """Convert a trained network, or a model that ships, to TFLite: NAME_WxH_RECIPE.tflite with its manifest.
 
-    The loss of int8 is measured on --data; without it, the loss is estimated on the representative set.
+    The loss of int8 is measured on --data; without it, the loss is estimated on the representative set. A video
+    network remembers its own frames meanwhile, as it does live.
 
     Example: `quietcam convert runs/mine --recipe float32 --recipe int8 --representative rep.npz --out models`
 

@@ -63,7 +63,7 @@ def blame(
             f"A quantized model and its float twin must have the same layers. Received: {model} and "
             f"{reference}, of which no layer matches. Remedy: convert both from one network."
         )
-    height, width, channels = graphs[1].inputs[0].shape[1:]
+    height, width, channels = graphs[1].noisy.shape[1:]
 
     def cut(picture: Image) -> Image:
         return middle(as_channels(picture, channels), height, width)

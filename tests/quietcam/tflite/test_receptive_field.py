@@ -16,6 +16,7 @@ from convert.recipes import RECIPES
 from quietcam.architecture import Architecture
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.receptive_field import receptive_field
+from tests.tiny_network import VIDEO
 
 SIDE = 64
 CENTER = 32
@@ -76,3 +77,33 @@ def test_the_reach_of_an_unknown_operator_is_not_guessed(conversions):
     graph = conversions["float32"].graph
     odd = dataclasses.replace(graph.ops[0], kind="CUSTOM wonder")
     assert receptive_field(dataclasses.replace(graph, ops=(odd, *graph.ops[1:]))) is None
+
+
+def test_a_video_network_looks_through_its_fusion_from_either_input(video_conversions):
+    """Against the description of the network, which counts it by hand; int8 and float alike."""
+    for recipe in ("float32", "int8"):
+        graph = video_conversions[recipe].graph
+        assert graph.stride == VIDEO.stride == 8
+        found = receptive_field(graph)
+        assert found is not None
+        assert VIDEO.receptive_field <= found + VIDEO.stride
+        assert found <= VIDEO.receptive_field + VIDEO.stride
+        assert graph.gmacs_256 == pytest.approx(VIDEO.gmacs(), rel=1e-6)
+        assert graph.parameters == VIDEO.parameters
+
+
+def test_no_pixel_of_a_video_network_looks_farther_than_the_graph_says(video_loaded, video_conversions):
+    """By gradients of both outputs, to both inputs."""
+    reach = receptive_field(video_conversions["float32"].graph) // 2
+    farthest = 0
+    frames = [tf.constant(np.random.default_rng(seed).uniform(0.3, 0.7, (1, 96, 96, 3)), tf.float32) for seed in (0, 1)]
+    for place in range(48, 56):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(frames)
+            outputs = [tf.reduce_sum(each[0, place, place]) for each in video_loaded.model(frames)]
+        for out in outputs:
+            for gradient in tape.gradient(out, frames):
+                rows, columns = np.nonzero(np.abs(gradient.numpy()[0]).sum(-1))
+                farthest = max([farthest, *np.abs(rows - place), *np.abs(columns - place)])
+    assert 0 < farthest <= reach
+    assert farthest >= reach - 8

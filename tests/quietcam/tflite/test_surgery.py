@@ -13,8 +13,8 @@ import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
 from quietcam.tflite.graph import read_graph
-from quietcam.tflite.packing import schema
-from quietcam.tflite.surgery import remove_clips
+from quietcam.tflite.packing import pack, schema, unpack
+from quietcam.tflite.surgery import end_in_pixels, order_ends, remove_clips
 from tests.tiny_network import build_tiny
 
 
@@ -152,3 +152,31 @@ def test_a_clip_that_is_the_very_end_goes_too():
 def test_a_float_model_is_left_alone(conversions):
     content = conversions["float32"].content
     assert remove_clips(content) == (content, [])
+
+
+def test_ends_in_any_order_get_theirs_and_the_graph_computes_the_same(video_conversions):
+    content = video_conversions["int8"].content
+    assert order_ends(content) == content
+    model = unpack(content)
+    subgraph = model.subgraphs[0]
+    subgraph.inputs, subgraph.outputs = subgraph.inputs[::-1], subgraph.outputs[::-1]
+    for index in (*subgraph.inputs, *subgraph.outputs):
+        subgraph.tensors[index].name = f"tensor{index}".encode()
+    ordered = order_ends(pack(model), ("history", "noisy"), ("history", "denoised"))
+    assert order_ends(pack(model)) == ordered  # by the signature
+    for before, after in (
+        (read_graph(content).inputs, read_graph(ordered).inputs),
+        (read_graph(content).outputs, read_graph(ordered).outputs),
+    ):
+        assert [(each.name, each.index) for each in before] == [(each.name, each.index) for each in after]
+
+
+def test_every_output_becomes_pixels_and_keeps_its_name(video_conversions):
+    """Both outputs are given another scale by hand; a QUANTIZE behind each brings it back."""
+    model = unpack(video_conversions["int8"].content)
+    for index in model.subgraphs[0].outputs:
+        model.subgraphs[0].tensors[index].quantization.scale = np.array([1 / 256], np.float32)
+    found = read_graph(end_in_pixels(pack(model)))
+    assert [op.kind for op in found.ops[-2:]] == ["QUANTIZE", "QUANTIZE"]
+    assert [each.name for each in found.outputs] == ["denoised", "history_out"]
+    assert {(each.scales, each.zero_points) for each in found.outputs} == {((float(np.float32(1 / 255)),), (-128,))}
