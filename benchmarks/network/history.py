@@ -104,7 +104,7 @@ def cuts(clips: int, real: dict[int, dict[str, list[tuple[Image, Image]]]]) -> R
         camera = DrawnCamera("sensor", sensor("imx219", gain), CAMERA, Traits(), Postprocessing())
 
         def still(number: int, side: int, seed: int = seed) -> Image:
-            return generate_scene(side, side, 1000 * seed + number)
+            return generate_scene(max(side, 16), max(side, 16), 1000 * seed + number)
 
         instants = list(play(plan, still, seed))
         test = SceneTest((SIZE, SIZE, 3))
