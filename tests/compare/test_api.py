@@ -47,6 +47,7 @@ def test_a_twin_is_named_as_the_model_was_given(model_files, pair_folder, tmp_pa
     ("options", "words"),
     [
         ({"classic": ["median"]}, r"`classic` names filters of pictures: blur, nlm. Received: median"),
+        ({"classic": ["hqdn3d"]}, r"Received: hqdn3d\. Remedy: compare on clips: `clips`\."),
         ({"max_drop_iso": 0.1}, r"`max_drop_iso` needs `max_drop`"),
         ({"split": "half"}, r"half"),
         ({"threads": 0}, r"at least 1 thread"),

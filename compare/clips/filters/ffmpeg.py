@@ -25,7 +25,7 @@ INSTALL = "sudo apt-get install ffmpeg"
 _KEPT = 4096  # bytes of ffmpeg's messages that are kept
 _SHOWN = 300  # characters of them that are shown
 _PIPE = 1 << 20  # bytes that a pipe should hold, so that the two processes wait less for each other
-_STUCK = 120.0  # seconds without a byte in or out
+_STUCK = 300.0  # seconds without a byte in or out; nlmeans may take a minute for a large frame on a small device
 _ENDING = 10.0  # seconds that ffmpeg gets to end after its last frame
 
 

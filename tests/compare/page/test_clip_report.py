@@ -14,6 +14,8 @@ from compare.clips.filters.tuned import open_filters
 from compare.clips.sources import ClipSet
 from compare.page.clip_report import render_clips
 from compare.page.reels import COLUMNS, CROP, ReelTaker
+from quietcam.app.cli import run
+from quietcam.data.clips.make import write_clips
 from quietcam.metrics import psnr
 from tests.compare.clips.made import MadeClip
 
@@ -181,3 +183,12 @@ def test_in_a_browser_nothing_is_asked_for_and_the_page_fits(browser, page, tmp_
     assert opened.problems == []
     assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert opened.evaluate("[...document.querySelectorAll('canvas')].every(each => each.getAttribute('aria-label'))")
+
+
+def test_the_command_writes_the_page(model_files, tmp_path, capsys) -> None:
+    write_clips(tmp_path / "clips", count=1, frames=3, size=64)
+    path = tmp_path / "pages" / "report.html"
+    command = ["compare", str(model_files["int8"]), "--clips", str(tmp_path / "clips"), "--classic", "blur"]
+    assert run([*command, "--html", str(path)]) == 0
+    assert "Gaussian blur, best at: sigma" in capsys.readouterr().out
+    assert path.read_text().count("<canvas") == 2 * 4
