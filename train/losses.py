@@ -26,12 +26,15 @@ def psnr_uint8(clean: tf.Tensor, denoised: tf.Tensor) -> tf.Tensor:
 
 
 def relative_error(clean: tf.Tensor, fused: tf.Tensor, noisy: tf.Tensor) -> tf.Tensor:
-    """The squared error of each fused frame divided by that of its noisy frame: the last three axes become one number.
+    """log(1 + r) of each frame, r the squared error of the fused frame divided by that of the noisy one; the last three
+    axes become one number, 0 to 8.52.
 
-    The square of 3.6 steps of 255 is added below, so that frames with hardly any noise count less.
+    The square of 3.6 steps of 255 is added below, so that frames with hardly any noise count less. Their r is in the
+    hundreds where a fusion takes the history of what moved: with the logarithm its gradient still leads away from that,
+    and does not drown that of all other frames.
     """
 
     def error(frame: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.square(frame - clean), axis=[-3, -2, -1])
 
-    return error(fused) / (error(noisy) + 2e-4)
+    return tf.math.log1p(error(fused) / (error(noisy) + 2e-4))

@@ -11,6 +11,7 @@ from quietcam.errors import StoppedError
 from train import trainer
 from train.config import VideoConfig
 from train.evaluation.validation import inference, validate
+from train.losses import relative_error
 from train.model import build, unclipped
 from train.patches.clips import ClipCrops, ClipCropSource
 from train.patches.extra_noise import ExtraNoise
@@ -78,7 +79,7 @@ def test_the_loss_by_hand(video, still_scenes):
 
     before = ((noisy.numpy()[:, 1:] / 255.0 - true) ** 2).mean((2, 3, 4))
     after = ((fused - true) ** 2).mean((2, 3, 4))
-    beside = 0.5 * np.mean(after / (before + 2e-4) * remembers.numpy()[:, None])
+    beside = 0.5 * np.mean(np.log(1 + after / (before + 2e-4)) * remembers.numpy()[:, None])
     for taught_by, main in (
         (None, distance(denoised, true)),
         (Teacher(teacher, 0.3), 0.7 * distance(denoised, true) + 0.3 * distance(denoised, shown)),
@@ -86,6 +87,23 @@ def test_the_loss_by_hand(video, still_scenes):
         take = loop_of(model, teacher=taught_by, average=0.0)._step_function()
         loss, _ = take._gradients(noisy, clean, remembers)
         assert float(loss) == pytest.approx(main + beside, rel=1e-4)
+
+
+def test_a_clean_frame_with_a_ghost_does_not_drown_the_others():
+    """By hand. Half of a frame without noise shows what moved: the error alone would count 625 times."""
+    clean = tf.zeros((2, 1, 8, 8, 3))
+    ghost = np.zeros((2, 1, 8, 8, 3), np.float32)
+    ghost[0, :, :4], ghost[1] = 0.5, 0.05  # the other frame has noise, and a fourth of it is left
+    noisy = np.stack([np.zeros_like(ghost[0]), np.full_like(ghost[1], 0.1)])
+    fused = tf.constant(ghost)
+    with tf.GradientTape() as tape:
+        tape.watch(fused)
+        errors = relative_error(clean, fused, noisy)
+    np.testing.assert_allclose(errors[:, 0], [np.log(1 + 0.125 / 2e-4), np.log(1 + 0.0025 / 0.0102)], rtol=1e-5)
+    pulls = np.abs(tape.gradient(errors, fused).numpy()).sum((1, 2, 3, 4))
+    assert 0.1 < pulls[0] / pulls[1] < 1
+    worst = relative_error(clean, tf.ones_like(fused), clean)
+    assert float(tf.reduce_max(worst)) == pytest.approx(8.52, abs=0.01)
 
 
 def test_gradients_flow_through_the_window_and_not_before_it(video, still_scenes):
