@@ -49,7 +49,8 @@ class TrainingConfig:
         minutes: wall-clock budget. Training ends with the steps or with the minutes, whichever comes first, and the
             learning rate reaches its final value then.
         learning_rate: peak of the warm-up and cosine schedule (Adam).
-        crop: side in pixels of the crops that are cut from each picture once and kept in memory.
+        crop: side in pixels of the crops that are cut from each picture once and kept in memory. Where no picture of a
+            data set is as large, the largest that one has room for, at least ``patch``.
         crops_per_picture: how many crops are cut from a large picture.
         seed: seed of weights, order and augmentation.
         precision: auto, float32, mixed_bfloat16 or mixed_float16; see ``train.precision``.
@@ -106,9 +107,11 @@ class VideoConfig:
         lead: frames of the clip before these. They only make the history that the first of these has, without
             gradients, so they cost little.
         without_history: share of the sequences of clips whose frames are learned as stills. Pairs always are.
-        fused_weight: weight in the loss of the fused frame's squared error, relative to that of the noisy frame.
-        freeze_body: keep the weights that training begins with in all convolutions but the fusion's. Then pictures, and
-            frames without a past, are denoised as by the still network that the weights are from, bit for bit.
+        fused_weight: weight in the loss of the fused frame's squared error relative to that of the noisy frame; see
+            ``train.losses.relative_error``.
+        freeze_body: keep the weights that float training begins with in all convolutions but the fusion's. Then
+            pictures, and frames without a past, are denoised as by the still network that the weights are from, bit for
+            bit. Pairs teach nothing then. Pruning and training for int8 change all weights in any case.
     """
 
     unroll: int = 5

@@ -14,10 +14,22 @@ from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, as_channels
 from quietcam.terminal.progress import progress
 
-__all__ = ["Box", "Crops", "choose_boxes", "cut_crops"]
+__all__ = ["Box", "Crops", "NoRoomError", "choose_boxes", "cut_crops"]
 
 Box = tuple[int, int, int, int]
 """Pixels of a picture: x0, y0, x1, y1, the last two exclusive."""
+
+
+class NoRoomError(DataError):
+    """No picture is as large as a crop.
+
+    Attributes:
+        most: side in pixels of the largest crop for which one of the pictures has room.
+    """
+
+    def __init__(self, message: str, most: int) -> None:
+        super().__init__(message)
+        self.most = most
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,8 @@ def cut_crops(
 
     Raises:
         UsageError: a number under 1.
-        DataError: no crop is left.
+        NoRoomError: all pairs that can be used are smaller than a crop.
+        DataError: no pair can be used.
     """
     for name, value in (("size", size), ("per_picture", per_picture), ("limit", 1 if limit is None else limit)):
         if value < 1:
@@ -83,6 +96,7 @@ def cut_crops(
     room = _room(sum(share for _, share in shares), size, channels)
     source: list[tuple[str, Box]] = []
     problems: list[str] = []
+    most = 0
     with progress("Cutting crops", len(shares)) as bar:
         for pair, share in shares:
             try:
@@ -90,6 +104,7 @@ def cut_crops(
                 boxes = choose_boxes(frames[0].shape, size, share, f"{seed}:{pair.name}")
                 if not boxes:
                     height, width = frames[0].shape[:2]
+                    most = max(most, min(height, width))
                     problems.append(f"{pair.name}: {width}x{height} is smaller than a patch of {size}x{size}")
                 for box in boxes:
                     x0, y0, x1, y1 = box
@@ -101,11 +116,12 @@ def cut_crops(
                 problems.append(f"{pair.name}: {error}")
             bar.advance()
     if not source:
-        raise DataError(
+        message = (
             f"At least one pair must give a patch of {size}x{size} pixels. "
             f"Received: {list_problems(problems) or 'no pairs'}. "
             "Remedy: repair these pictures, or choose a smaller patch."
         )
+        raise NoRoomError(message, most) if most else DataError(message)
     log_problems(problems, "while cutting crops")
     return Crops(room[: len(source)], source, problems)
 

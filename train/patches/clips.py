@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.data.clips.clip import Clip
-from quietcam.data.crops import Box, choose_boxes
+from quietcam.data.crops import Box, NoRoomError, choose_boxes
 from quietcam.data.packed.reader import ShardSet
 from quietcam.data.sets.problems import list_problems, log_problems
 from quietcam.errors import DataError, UsageError
@@ -119,7 +119,8 @@ def cut_clips(
         per_clip: the most places of one clip.
 
     Raises:
-        DataError: no crop is left.
+        NoRoomError: all clips that can be used are smaller than a crop.
+        DataError: no clip can be used.
     """
     drawn = sorted(clips, key=lambda clip: _digest(f"{seed}:{clip.name}"))
     chosen = sorted(drawn[: max(1, limit // max(1, frames))], key=lambda clip: clip.name)
@@ -127,6 +128,7 @@ def cut_clips(
     sequences: list[Image] = []
     source: list[tuple[str, Box]] = []
     problems: list[str] = []
+    most = 0
     with progress("Cutting crops of clips", sum(map(len, chosen))) as bar:
         for clip in chosen:
             count = min(len(clip), max(budget, frames))
@@ -138,12 +140,14 @@ def cut_clips(
                 source += [(clip.name, box) for box in boxes]
             except (DataError, UsageError) as error:
                 problems.append(f"{clip.name}: {error}")
+                most = max(most, error.most if isinstance(error, NoRoomError) else 0)
             bar.advance(len(clip))
     if not sequences:
-        raise DataError(
+        message = (
             f"At least one clip must give patches of {size}x{size} pixels. Received: "
-            f"{list_problems(problems) or 'no clips'}. Remedy: repair these clips, or choose a smaller `crop`."
+            f"{list_problems(problems) or 'no clips'}. Remedy: repair these clips, or choose a smaller patch."
         )
+        raise NoRoomError(message, most) if most else DataError(message)
     log_problems(problems, "while cutting crops of clips")
     return ClipCrops(sequences, source, problems)
 
@@ -161,7 +165,7 @@ def _cut(
             shape = sides[0].shape
             boxes = choose_boxes(shape, size, places, key)
             if not boxes:
-                raise DataError(f"{shape[1]}x{shape[0]} is smaller than a patch of {size}x{size}")
+                raise NoRoomError(f"{shape[1]}x{shape[0]} is smaller than a patch of {size}x{size}", min(shape[:2]))
             cut = [np.empty((count, 2, size, size, channels), np.uint8) for _ in boxes]
         if sides[0].shape != shape:
             height, width = sides[0].shape[:2]

@@ -6,7 +6,8 @@ other pairs are pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from quietcam.architecture import Architecture
 from quietcam.data.clips.clip import Clip, group_clips
-from quietcam.data.crops import Crops, cut_crops
+from quietcam.data.crops import Crops, NoRoomError, cut_crops
 from quietcam.data.packed.reader import ShardSet
 from quietcam.data.sets.pairs import Pair
 from quietcam.data.sets.problems import log_problems
@@ -51,28 +52,18 @@ def cut_to_train(pairs: Sequence[Pair], config: RunConfig) -> list[AnyCrops]:
         DataError: no crop is left.
     """
     settings = config.training
+    how: dict[str, int] = {"seed": settings.seed, "channels": config.model.channels}
     stills, clips = kinds_of(pairs, config.model)
     found: list[AnyCrops] = []
     if stills or not clips:
-        crops = cut_crops(
-            stills,
-            settings.crop,
-            per_picture=settings.crops_per_picture,
-            seed=settings.seed,
-            limit=_MOST_CROPS,
-            channels=config.model.channels,
-        )
-        found.append(crops)
+        cut_stills = partial(cut_crops, stills, per_picture=settings.crops_per_picture, limit=_MOST_CROPS, **how)
+        found.append(_cut(cut_stills, config))
     if clips:
-        cut = cut_clips(
-            clips,
-            settings.crop,
-            frames=config.video.unroll + config.video.lead,
-            limit=_MOST_CROPS,
-            per_clip=settings.crops_per_picture,
-            seed=settings.seed,
-            channels=config.model.channels,
+        frames = config.video.unroll + config.video.lead
+        cut_all = partial(
+            cut_clips, clips, frames=frames, limit=_MOST_CROPS, per_clip=settings.crops_per_picture, **how
         )
+        cut = _cut(cut_all, config)
         taken = len({name for name, _ in cut.source}) + len(cut.problems)
         if taken < len(clips):
             log.warning(
@@ -97,17 +88,39 @@ def cut_to_validate(
     Raises:
         DataError: no crop is left.
     """
-    settings, channels = config.training, config.model.channels
+    how: dict[str, int] = {"seed": config.training.seed, "channels": config.model.channels}
     stills, clips = kinds_of(pairs, config.model)
     found: dict[str, AnyCrops] = {}
     if stills or not clips:
-        found[name] = cut_crops(stills, settings.crop, seed=settings.seed, limit=pictures, channels=channels)
+        found[name] = _cut(partial(cut_crops, stills, limit=pictures, **how), config)
     if clips:
         frames = min(_VALIDATION_FRAMES, max(map(len, clips)))
         limit = frames * _VALIDATION_CLIPS * (4 if whole else 1)
-        cut = cut_clips(clips, settings.crop, frames=frames, limit=limit, seed=settings.seed, channels=channels)
-        found[_clips_name(name, bool(stills))] = cut
+        found[_clips_name(name, bool(stills))] = _cut(
+            partial(cut_clips, clips, frames=frames, limit=limit, **how), config
+        )
     return found
+
+
+_Cut = TypeVar("_Cut", Crops, ClipCrops)
+
+
+def _cut(cut: Callable[[int], _Cut], config: RunConfig) -> _Cut:
+    """Crops of the config's side. Where no picture is that large, of the largest side that one has, at least a patch.
+
+    Args:
+        cut: makes crops of that side in pixels.
+    """
+    most, least, stride = config.training.crop, config.training.patch, config.model.stride
+    try:
+        return cut(most)
+    except NoRoomError as error:
+        side = max(least, error.most // stride * stride)
+        if side >= most:
+            raise
+        found = cut(side)
+        log.info("no picture has room for crops of %dx%d: they are cut to %dx%d", most, most, side, side)
+        return found
 
 
 def source_of(crops: AnyCrops) -> PatchSource:

@@ -1,5 +1,7 @@
 """Data sets with clips: what a video network takes of them, from folders and packed, and what a still one does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,25 @@ def test_a_packed_set_gives_the_same_clips(clip_folder, tmp_path):
 def test_a_video_network_without_clips_is_refused(pair_folder):
     with pytest.raises(DataError, match=r"without a clip to train on. Remedy: add clips"):
         load_training_data(pair_folder, config())
+
+
+def test_where_nothing_is_as_large_as_a_crop_whole_pictures_are_taken(clip_folder, pair_folder, caplog):
+    """Clips of 32x32 and pairs of 64x64; the network's stride is 4."""
+    large = config()
+    large = replace(large, training=replace(large.training, crop=70))
+    caplog.set_level("INFO")
+    with load_training_data([clip_folder, pair_folder], large) as data:
+        assert [source.side for source in data.training.sources] == [SIZE, 64]
+        clips, pairs = data.validation.values()
+        assert {each.shape[2:4] for each in clips.sequences} == {(SIZE, SIZE)}
+        assert pairs.pairs.shape[2:4] == (64, 64)
+    assert "no picture has room for crops of 70x70: they are cut to 32x32" in caplog.text
+
+
+def test_clips_smaller_than_a_patch_are_refused(clip_folder):
+    large = RunConfig(config().model, TrainingConfig(patch=48, crop=64), video=VideoConfig(2, 1))
+    with pytest.raises(DataError, match=r"patches of 48x48 pixels. Received: .*32x32 is smaller"):
+        load_training_data(clip_folder, large)
 
 
 def test_only_as_many_frames_are_kept_as_fit(clip_folder):
