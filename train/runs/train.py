@@ -19,6 +19,7 @@ from train.config import RunConfig, dump_config, load_config
 from train.devices import choose_devices, choose_xla, is_chief
 from train.distillation import check_teacher, describe_teacher, load_teacher
 from train.model import build, copy_convolutions, freeze_body
+from train.patches.clips import ClipSource
 from train.patches.sets import TrainingData, load_training_data
 from train.precision import choose_precision
 from train.run_directory.lock import check_free, run_lock
@@ -162,6 +163,7 @@ def train_run(
                 copy_convolutions(start.model, model)
             if config.model.history and config.video.freeze_body:
                 freeze_body(model)
+                _warn_of_stills(config, data)
             teacher = load_teacher(config, precision)
         treatments = Treatments(weights=start.weights, distillation=describe_teacher(config))
         recipe = recipe_of("training", config, data, precision, treatments.to_dict())
@@ -215,6 +217,19 @@ def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overw
             "Remedy: give those of a still network, or leave freeze_body out."
         )
     return read_starting_network(config.training.weights, config.model)
+
+
+def _warn_of_stills(config: RunConfig, data: TrainingData) -> None:
+    """Say what a frozen body makes useless: what is learned as stills has no gradient in the fusion."""
+    useless = ["pairs"] if any(not isinstance(source, ClipSource) for source in data.training.sources) else []
+    if config.video.without_history:
+        useless.append(f"sequences without history (without_history = {config.video.without_history:g})")
+    if useless:
+        log.warning(
+            "freeze_body is set, so %s teach nothing and only take time. Leave them out: `data` of clips alone, and "
+            "without_history = 0 in [video].",
+            " and ".join(useless),
+        )
 
 
 def _measure(start: StartingNetwork, data: TrainingData) -> float:
