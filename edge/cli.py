@@ -8,7 +8,7 @@ import typer
 
 from edge.capture_cli import capture_command
 from edge.doctor.cli import doctor_command
-from edge.options import Device, Model, Threads, frame_size
+from edge.options import Device, History, Model, Threads, frame_size
 from edge.run.cli import run_command
 from quietcam.terminal.options import Json, whole
 
@@ -35,6 +35,7 @@ def bench_command(
     threads: Threads = None,
     device: Device = "cpu",
     gate: Annotated[bool, typer.Option("--gate/--no-gate", help="Use the do-no-harm gate, as `run` does.")] = True,
+    history: History = True,
     frames: Annotated[
         int, typer.Option(parser=whole(1, 10**6), help="Number of frames of each kind to measure.")
     ] = 200,
@@ -55,7 +56,9 @@ def bench_command(
     for each in models:
         try_unknown(each, wanted, threads)
     with progress("Measuring", 3 * frames * len(models)) as bar:
-        reports = bench(models, wanted, threads, frames, device=device, gate=gate, on_frame=bar.advance)
+        reports = bench(
+            models, wanted, threads, frames, device=device, gate=gate, history=history, on_frame=bar.advance
+        )
     rows, notes = [], []
     for report in reports:
         often = report["invokes_per_frame"]

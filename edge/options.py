@@ -10,7 +10,7 @@ from quietcam.errors import UsageError
 from quietcam.limits import MOST_THREADS
 from quietcam.terminal.options import whole
 
-__all__ = ["Device", "Model", "Threads", "frame_size"]
+__all__ = ["Device", "History", "Model", "Threads", "frame_size"]
 
 Model = Annotated[
     str | None,
@@ -32,6 +32,14 @@ Device = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(parser=whole(1, MOST_THREADS), help="CPU threads of the network. Default: one per core, up to 4."),
+]
+
+History = Annotated[
+    bool,
+    typer.Option(
+        "--history/--no-history",
+        help="Let a video network remember the frames before. Without history it denoises each frame by itself.",
+    ),
 ]
 
 

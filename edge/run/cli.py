@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edge.options import Device, Model, Threads, frame_size
+from edge.options import Device, History, Model, Threads, frame_size
 from edge.service.settings import Settings, use_config
 from quietcam.terminal.options import Json, number, whole
 
@@ -59,20 +59,9 @@ def run_command(
             help="The do-no-harm gate leaves clean frames alone, and frames that the network would harm.",
         ),
     ] = True,
-    history: Annotated[
-        bool,
-        typer.Option(
-            "--history/--no-history",
-            help="Let a video network remember the frames before. Without history it denoises each frame by itself.",
-        ),
-    ] = True,
+    history: History = True,
     clip: Annotated[
-        bool,
-        typer.Option(
-            "--clip",
-            help="The pictures of a folder are frames of a clip, in the order of their numbers. A folder with "
-            "clip.json is a clip by itself.",
-        ),
+        bool, typer.Option("--clip", help="A folder's pictures are frames of a clip, in the order of their numbers.")
     ] = False,
     frames: Annotated[int | None, typer.Option(parser=whole(1, 10**15), help="Stop after this many frames.")] = None,
     before_after: Annotated[

@@ -39,9 +39,9 @@ class SceneTest:
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         height, width, channels = shape
-        self._indices = _places(shape) if min(height, width) >= _SMALLEST and channels in (1, 3) else None
+        self._places = _places(shape) if min(height, width) >= _SMALLEST and channels in (1, 3) else None
         self._before: _Floats | None = None
-        self._estimator = BlindEstimator(shape) if self._indices is not None else None
+        self._estimator = BlindEstimator(shape) if self._places is not None else None
         self._frames, self._sigma = 0, 0.0
 
     def explained(self, noisy: Image, sigma: float | None = None) -> float:
@@ -53,9 +53,9 @@ class SceneTest:
             noisy: uint8 of the shape.
             sigma: its noise in steps of 255; None: estimated here, for one of eight frames.
         """
-        if self._indices is None:
+        if self._places is None:
             return 1.0
-        now = np.take(noisy.reshape(-1), self._indices).astype(np.float32)
+        now = noisy[self._places].astype(np.float32)  # a frame whose rows are padded in memory is not copied
         if sigma is None:
             sigma = self._estimate(noisy)
         before, self._before = self._before, now
@@ -74,13 +74,14 @@ class SceneTest:
         return self._sigma
 
 
-def _places(shape: tuple[int, int, int]) -> NDArray[np.intp]:
-    """The indices of the sampled values in a frame, ``(blocks, values)``: of green, or of the only channel."""
+def _places(shape: tuple[int, int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+    """Where the sampled values of a frame are: rows and columns, ``(blocks, values)``, and the channel: green, or the
+    only one.
+    """
     height, width, channels = shape
     rows, columns = (_SHORT, _LONG) if width >= height else (_LONG, _SHORT)
     y = ((np.arange(rows) + 0.5) * (height - _FOOTPRINT) / rows).astype(np.intp)
     x = ((np.arange(columns) + 0.5) * (width - _FOOTPRINT) / columns).astype(np.intp)
     steps = np.arange(_SIDE) * _STRIDE
-    corner = (y[:, np.newaxis] * width + x).reshape(-1, 1)
-    within = (steps[:, np.newaxis] * width + steps).reshape(1, -1)
-    return np.asarray((corner + within) * channels + channels // 2, np.intp)
+    tops, lefts = np.repeat(y, columns)[:, np.newaxis], np.tile(x, rows)[:, np.newaxis]
+    return tops + np.repeat(steps, _SIDE), lefts + np.tile(steps, _SIDE), channels // 2

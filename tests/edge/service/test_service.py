@@ -182,6 +182,35 @@ def test_the_life_of_a_service(service: Service, small: Path, models: Path, tmp_
     assert not list(service.spool.glob(".new-*"))
 
 
+def test_a_hangup_takes_a_still_network_for_a_video_network_and_back(
+    service: Service, small: Path, models: Path
+) -> None:
+    video = models / "video_64x64_int8.tflite"
+
+    def runs(model: Path) -> bool:
+        return bool(service.status().get("work", {}).get("model") == model.stem)
+
+    service.until(lambda: runs(small))
+    assert service.status()["history"]["on"] is False
+    assert service.status()["work"]["history"] is None
+    for count, model in enumerate((video, small, video), start=1):
+        service.write(f'model = "{model}"')
+        service.reload()
+        service.until(lambda count=count, model=model: service.status()["reload"]["count"] == count and runs(model))
+        status = service.status()
+        assert status["history"]["on"] is (model == video)
+        assert (status["work"]["history"] is None) is (model == small)
+        if model == video:
+            service.until(lambda: service.status()["work"]["history"] > 3)
+            assert b"quietcam_history_frames" in service.get("/metrics")[1]
+    # The model's file is read again: the same network in it forgets, too.
+    service.reload()
+    service.until(lambda: service.status()["reload"] == {"count": 4, "error": None})
+    assert service.status()["history"]["forgotten"]["another model"] >= 2
+    assert service.end() == 130
+    assert "Traceback" not in "".join(service.said)
+
+
 def test_kill_9_and_the_next_start(service: Service, small: Path, tmp_path: Path) -> None:
     service.until(lambda: len(list(service.spool.glob("0*"))) > 3)
     assert service.end(signal.SIGKILL) == -signal.SIGKILL
