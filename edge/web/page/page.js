@@ -130,13 +130,11 @@ document.addEventListener("visibilitychange", () => { if (document.hidden && sto
 const number = (value, digits, unit) => (typeof value === "number" ? value.toFixed(digits) + unit : "–");
 const clock = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
 
-const frames = (count) => (count === 0 ? "nothing" : count === 1 ? "1 frame" : count > 999 ? "1000+ frames" : `${count} frames`);
-
 function showNumbers(status) {
   const latency = status.latency_ms || {}, now = status.work || {};
   byId("share").textContent = typeof now.share === "number" ? number(100 * now.share, 0, " %") : "–";
   byId("past").hidden = !(status.history && status.history.on);
-  byId("history").textContent = typeof now.history === "number" ? frames(now.history) : "–";
+  byId("history").textContent = number(now.history, 0, "");
   byId("fps").textContent = number(status.fps, 1, "");
   byId("network").textContent = number((latency.denoise || {}).p50, 1, " ms");
   byId("latency").textContent = number((latency.end_to_end || {}).p50, 1, " ms");

@@ -45,6 +45,7 @@ class Running:
         self.lost = threading.Event()
         self.treatment = Treatment(model=MODEL)
         self.ladder: dict[str, Any] = {"step": "full", "reason": None}
+        self.history: dict[str, Any] = {"on": False, "forgotten": {}}
         self._over = threading.Event()
         self._pairs = pairs
         served.controls.describe = lambda: {  # type: ignore[method-assign]
@@ -66,7 +67,7 @@ class Running:
                 camera = {"state": "live", "since": since, "reopened": 0, "reason": None}
                 if self.lost.is_set():
                     camera |= {"state": "lost", "reason": "the camera was unplugged"}
-                work = {"work": self.treatment.report(), "ladder": self.ladder}
+                work = {"work": self.treatment.report(), "ladder": self.ladder, "history": self.history}
                 if self.treatment.model is None:
                     work |= {"latency_ms": {"denoise": {"count": self.served.fed}}, "noise_sigma": None}
                 self.served.report(**{"camera": camera, "noise_sigma": 18.2, "fps_now": 30.0} | work)
@@ -251,6 +252,27 @@ def test_a_right_side_that_is_not_denoised_says_so_at_the_divider(
     running.ladder, running.treatment = {"step": "full", "reason": None}, Treatment(model=MODEL)
     page.wait("document.getElementById('done').textContent === 'denoised'")
     page.wait("document.getElementById('badge').textContent === 'live'")
+    assert page.problems == []
+
+
+def test_how_many_frames_a_video_network_remembers_is_shown_and_of_a_still_network_nothing(
+    page: Any, running: Running, window: dict[str, Any]
+) -> None:
+    assert box(page, "past")["height"] == 0
+    running.history = {"on": True, "forgotten": {}}
+    for count in (0, 1, 9_999_999):  # the last one after four days
+        running.treatment = Treatment(model=MODEL, history=count)
+        page.wait(f"document.getElementById('history').textContent === '{count}'")
+    tile, share = box(page, "past"), box(page, "share")
+    assert tile["height"] > share["height"]
+    assert box(page, "history")["height"] == share["height"], "it stands in one line"
+    assert tile["right"] <= window["width"]
+    assert page.evaluate("document.getElementById('history').scrollWidth") <= tile["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= window["width"]
+    running.treatment = Treatment(model=MODEL, why="it is clean", gate=0.0)
+    page.wait("document.getElementById('history').textContent === '–'")
+    running.history = {"on": False, "forgotten": {}}
+    page.wait("document.getElementById('past').getBoundingClientRect().height === 0")
     assert page.problems == []
 
 
