@@ -6,6 +6,7 @@ The command of that name words its parameters as options.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +51,7 @@ def convert(
     max_drop_iso: float = MAX_DROP_ISO,
     rescue: bool = False,
     name: str | None = None,
+    body: str | Path | None = None,
 ) -> Outcome:
     """Convert a trained network, or a finished model, to TFLite: ``NAME_WxH_RECIPE.tflite`` and its manifest.
 
@@ -73,6 +75,8 @@ def convert(
         max_drop_iso: the same for the worst ISO bucket of at least 3 pictures.
         rescue: if int8 loses more, try remedies.
         name: what the files' names begin with. Defaults to the run's name.
+        body: for a video network of which only the fusion was trained: the finished int8 file of the still network that
+            it was trained on, or the name of a model that ships. The body keeps its ranges, weights and biases.
 
     Returns:
         The models that were written, as a sequence, and what was measured. ``outcome.holds`` is true if the loss of
@@ -107,6 +111,8 @@ def convert(
     pairs = _pairs(data, split)
     loaded = _load(source)
     check_target(loaded, is_coral)
+    if body is not None:
+        loaded = _with_body(loaded, Path(body), chosen, recipes)
     for each in recipes:
         check_ranges(loaded, each, chosen)
     if max_drop is not None:
@@ -155,6 +161,32 @@ def _load(source: Path) -> LoadedModel:
     from convert.sources.keras_model import load_keras
 
     return load_keras(source)
+
+
+def _with_body(
+    loaded: LoadedModel, body: Path, chosen: RepresentativeSet | None, recipes: Sequence[Recipe]
+) -> LoadedModel:
+    """``loaded`` with the finished int8 file of its body."""
+    wrong = {
+        "a still network": not loaded.remembers,
+        "a network that already has its ranges": loaded.carries_ranges,
+        "no `representative`": chosen is None,
+        "no `recipe=int8`": not any(each.is_full_int8 for each in recipes),
+    }
+    if received := next((words for words, is_so in wrong.items() if is_so), None):
+        raise UsageError(
+            "`body` gives the body of a video network its int8, while the ranges of the fusion are measured on a "
+            f"representative set. Received: {received}. Remedy: leave `body` out, or convert a float video network "
+            "with `recipe=int8` and `representative`."
+        )
+    source = find_source(body)
+    finished = load_finished(source).finished.get("int8") if source.suffix == ".tflite" else None
+    if finished is None:
+        raise UsageError(
+            f"`body` is an int8 .tflite that `quietcam convert` wrote, or a model that ships. Received: {body}. "
+            "Remedy: give the int8 file of the still network that the video network was trained on."
+        )
+    return replace(loaded, body=finished)
 
 
 def _check_gated(loaded: LoadedModel, recipes: Sequence[Recipe], chosen: RepresentativeSet | None) -> None:

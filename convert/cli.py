@@ -73,6 +73,14 @@ def convert_command(
             "clips. A .tflite already has ranges; those that this set exceeds are widened."
         ),
     ] = None,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="For a video network of which only the fusion was trained: the int8 .tflite of the still network that "
+            "it was trained on. The body keeps the int8 of this file, and gives the same pictures without history.",
+        ),
+    ] = None,
     data: PairsOrNone = None,
     split: Side = "all",
     max_drop: MaxDrop = None,
@@ -124,6 +132,7 @@ def convert_command(
         max_drop_iso=max_drop_iso,
         rescue=rescue,
         name=name,
+        body=body,
     )
     write_report(json, conversion_report(outcome))
     show_conversions(outcome, report_console(json))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.contract import check_contract
+from convert.quantize.body import find_body
 from convert.quantize.loss import Loss
 from convert.quantize.scheme import Prepared, Scheme
 from convert.quantize.soundness import Fault
@@ -60,9 +61,12 @@ def prepare(loaded: LoadedModel, representative: RepresentativeSet) -> Prepared:
     """Measure the float network on the representative set, once for any number of int8 conversions."""
     height, width = Prepared.patch_size(representative)
     width, height = loaded.fit(width, height)
+    content = float_content(loaded, width, height)
+    if loaded.body is not None:
+        body = find_body(content, loaded.body.content, str(loaded.body.path))
+        return Prepared(content, representative, (height, width), body=body)
     kept = loaded.finished.get("int8")
-    content = kept.content if kept else None
-    return Prepared(float_content(loaded, width, height), representative, (height, width), content)
+    return Prepared(content, representative, (height, width), kept.content if kept else None)
 
 
 def convert_model(
@@ -148,6 +152,8 @@ def describe(
             metrics["int8"] = loss.to_dict()
         if conversion.scheme is not None:
             training["ranges"]["scheme"] = str(conversion.scheme)
+            if loaded.body is not None:
+                training["ranges"]["body"] = {"model": loaded.body.path.stem, "sha256": loaded.body.manifest.sha256}
     if fault is not None:
         metrics["findings"] = [str(fault)]
     manifest = Manifest(

@@ -79,6 +79,8 @@ def carry_out(
         prepared = prepare(loaded, representative)
     _find_fault(outcome, loaded, order, prepared)
     if prepared is not None and representative is not None:
+        if loaded.body is not None:
+            log.info(f"The body keeps the int8 of {loaded.body.path.stem}; only the fusion's ranges are measured.")
         start = _begin(prepared, loaded)
         if not start.kept:
             _warn_of_collapse(outcome, prepared, start)
@@ -132,7 +134,9 @@ def _spare_sources(loaded: LoadedModel, order: Order, out: Path) -> None:
 
 def _lint(outcome: Outcome, loaded: LoadedModel, representative: RepresentativeSet) -> None:
     field_of_view = loaded.architecture.receptive_field if loaded.architecture else None
-    outcome.findings = lint(representative, channels=loaded.channels, receptive_field=field_of_view)
+    outcome.findings = lint(
+        representative, channels=loaded.channels, receptive_field=field_of_view, video=loaded.remembers
+    )
     for finding in outcome.findings:
         level = logging.INFO if finding.severity in ("note", "ok") else logging.WARNING
         log.log(level, f"{finding.severity}: {finding}")

@@ -25,7 +25,9 @@ __all__ = ["add_shifts", "measure_shifts"]
 _LEAST_ACTIVE = 0.25  # a channel that is mostly off answers weakly; no correction is stretched more than fourfold
 
 
-def measure_shifts(float_content: bytes, int8_content: bytes, frames: Frames) -> dict[str, NDArray[np.float64]]:
+def measure_shifts(
+    float_content: bytes, int8_content: bytes, frames: Frames, finished: Container[str] = ()
+) -> dict[str, NDArray[np.float64]]:
     """What to add to each channel's bias, in real numbers, by the name of the convolution's output.
 
     Convolutions are measured in order, so that each one sees only the shifts that earlier corrections left.
@@ -34,9 +36,12 @@ def measure_shifts(float_content: bytes, int8_content: bytes, frames: Frames) ->
     Args:
         float_content: the float model that ``int8_content`` was made from, both without manifest.
         frames: frames of the models' size.
+        finished: names of the outputs of convolutions whose biases stay as they are.
     """
     graph = read_graph(float_content)
-    wanted = {op.outputs[0].name: op for op in graph.ops if op.weights is not None}
+    wanted = {
+        op.outputs[0].name: op for op in graph.ops if op.weights is not None and op.outputs[0].name not in finished
+    }
     fusion = find_fusion(graph)
     # The float graph clips a video network's share after the convolution, the int8 graph in it.
     shares = () if fusion is None else fusion.shares

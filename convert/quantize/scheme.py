@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.quantize.bias import add_shifts, measure_shifts
+from convert.quantize.body import Body
 from convert.quantize.equalize import apply_scales, channel_scales
 from convert.quantize.fusion import find_fusion
 from convert.quantize.ranges import DEFAULT_RULE, RangeRule, choose_ranges, quantize, stored_ranges, widened
@@ -73,6 +74,8 @@ class Prepared:
         content: the float ``.tflite``.
         size: ``(height, width)`` of its frames. Defaults to ``patch_size`` of the set.
         kept: the finished int8 file of the same network, of any size.
+        body: the body of a video network that has its int8 from a finished file; its ranges, weights and biases are
+            the same in every scheme.
 
     Attributes:
         remembers: True for a video network.
@@ -85,9 +88,11 @@ class Prepared:
         representative: RepresentativeSet,
         size: tuple[int, int] | None = None,
         kept: bytes | None = None,
+        body: Body | None = None,
     ) -> None:
         self.content = content
         self.kept = kept
+        self.body = body
         graph = read_graph(content)
         fusion = find_fusion(graph)
         self.remembers = graph.history is not None
@@ -133,6 +138,8 @@ class Prepared:
         """The range that each tensor's codes cover, by tensor name."""
         content = self.float_content(scheme)
         found = choose_ranges(content, self.activations(scheme).values(), scheme.rule)
+        if self.body is not None:
+            found |= self.body.ranges
         if not scheme.widened or self.kept is None:
             return found
         had = stored_ranges(self.kept)
@@ -176,8 +183,12 @@ class Prepared:
             _, height, width, _ = read_graph(content).noisy.shape
             return resize(self.kept, width, height)
         given = self.float_content(scheme, content)
-        made = quantize(given, self.ranges(scheme), excluded=_layers(given, scheme.excluded))
+        made = self._quantize(given, scheme)
         return end_in_pixels(add_shifts(made, self._biases(scheme)) if scheme.bias else made)
+
+    def _quantize(self, given: bytes, scheme: Scheme) -> bytes:
+        made = quantize(given, self.ranges(scheme), excluded=_layers(given, scheme.excluded))
+        return made if self.body is None else self.body.write(made)
 
     @property
     def can_equalize(self) -> bool:
@@ -185,16 +196,17 @@ class Prepared:
         return bool(self._equalizing())
 
     def _equalizing(self) -> dict[str, NDArray[np.float64]]:
-        if self._scales is None:
-            self._scales = channel_scales(self.content, self.activations())
+        if self._scales is None:  # other scales would undo what a body has from its file
+            self._scales = {} if self.body is not None else channel_scales(self.content, self.activations())
         return self._scales
 
     def _biases(self, scheme: Scheme) -> dict[str, NDArray[np.float64]]:
         if scheme not in self._shifts:
             content = self.float_content(scheme)
-            made = quantize(content, self.ranges(scheme), excluded=_layers(content, scheme.excluded))
+            made = self._quantize(content, scheme)
+            finished = () if self.body is None else self.body.convolutions
             every = max(1, sum(1 for _ in self.frames()) // _BIAS_FRAMES)
-            self._shifts[scheme] = measure_shifts(content, made, lambda: _thinned(self.frames(), every))
+            self._shifts[scheme] = measure_shifts(content, made, lambda: _thinned(self.frames(), every), finished)
         return self._shifts[scheme]
 
 

@@ -11,8 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from convert.quantize.body import rounds_to
 from convert.sources.foreign import is_saved_model
 from convert.sources.loaded_model import FinishedModel, LoadedModel
 from edge.models import resolve_model, shipped_models
@@ -27,7 +26,6 @@ __all__ = ["describe_resized", "find_source", "inherited", "load_finished"]
 
 _TFLITE = ".tflite"
 _KEPT = ("float32", "int8")  # recipes whose files can replace a Keras model
-_HALF = 0.51  # of a step; slightly more than half, because scales are float32
 
 
 def find_source(given: Path) -> Path:
@@ -172,21 +170,8 @@ def _is_twin(one: FinishedModel, other: FinishedModel) -> bool:
         return one.manifest.weights_sha256 == other.manifest.weights_sha256
     floats, rounded = (one, other) if one.manifest.recipe == "float32" else (other, one)
     theirs, ours = (_weighted(each.content, each.path) for each in (floats, rounded))
-    return len(theirs) == len(ours) > 0 and all(_rounds_to(a, b) for a, b in zip(theirs, ours, strict=True))
+    return len(theirs) == len(ours) > 0 and all(rounds_to(a, b) for a, b in zip(theirs, ours, strict=True))
 
 
 def _weighted(content: bytes, path: Path) -> list[Op]:
     return [op for op in read_graph(content, str(path)).ops if op.weights is not None]
-
-
-def _rounds_to(exact: Op, rounded: Op) -> bool:
-    """True if the int8 weights of ``rounded`` equal the float weights of ``exact`` within half a step per channel."""
-    a, b = exact.weights, rounded.weights
-    if exact.kind != rounded.kind or a is None or b is None or a.shape != b.shape or not b.scales:
-        return False
-    channels = -1 if rounded.kind == "DEPTHWISE_CONV_2D" else 0
-    sides = [1] * len(b.shape)
-    sides[channels] = -1
-    scales: Any = np.reshape(np.asarray(b.scales), sides)
-    steps = np.reshape(np.asarray(a.data, np.float64), a.shape) / scales
-    return bool(np.max(np.abs(steps - np.reshape(np.asarray(b.data, np.float64), b.shape))) <= _HALF)

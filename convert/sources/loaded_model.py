@@ -49,6 +49,7 @@ class LoadedModel:
         model.
         inputs: what the model's inputs hold, in its order: ``noisy``, and ``history`` for a video network.
         outputs: what its outputs hold, in its order: ``denoised``, and maybe ``history``.
+        body: the finished int8 file of the still network that a video network's body is; None if int8 is made anew.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class LoadedModel:
     finished: Mapping[str, FinishedModel] = field(default_factory=dict)
     inputs: tuple[str, ...] = ("noisy",)
     outputs: tuple[str, ...] = ("denoised",)
+    body: FinishedModel | None = None
 
     @property
     def remembers(self) -> bool:
