@@ -109,6 +109,8 @@ class VideoConfig:
         without_history: share of the sequences of clips whose frames are learned as stills. Pairs always are.
         fused_weight: weight in the loss of the fused frame's squared error relative to that of the noisy frame; see
             ``train.losses.relative_error``.
+        moving_weight: weight in the loss of the error where something moves, in addition; see
+            ``train.losses.moving_error``. More of it makes a network remember less, and leave fewer ghosts.
         freeze_body: keep the weights that float training begins with in all convolutions but the fusion's. Then
             pictures, and frames without a past, are denoised as by the still network that the weights are from, bit for
             bit. Pairs teach nothing then. Pruning and training for int8 change all weights in any case.
@@ -118,6 +120,7 @@ class VideoConfig:
     lead: int = 10
     without_history: float = 0.2
     fused_weight: float = 0.05
+    moving_weight: float = 0.0
     freeze_body: bool = False
 
     def __post_init__(self) -> None:
@@ -125,8 +128,9 @@ class VideoConfig:
         _require(0 <= self.lead <= 1000, "lead must be at least 0, at most 1000", "lead", self.lead)
         share = self.without_history
         _require(0 <= share <= 1, "without_history must be in [0, 1]", "without_history", share)
-        weight = self.fused_weight
-        _require(0 <= weight <= 100, "fused_weight must be in [0, 100]", "fused_weight", weight)
+        for name in ("fused_weight", "moving_weight"):
+            weight = getattr(self, name)
+            _require(0 <= weight <= 100, f"{name} must be in [0, 100]", name, weight)
 
 
 @dataclass(frozen=True)

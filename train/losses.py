@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["charbonnier", "psnr_uint8", "relative_error"]
+__all__ = ["charbonnier", "moving_error", "psnr_uint8", "relative_error"]
+
+_MOVES = 6.0 / 255.0
+_FEW = 64.0  # pixels
 
 
 def charbonnier(clean: tf.Tensor, denoised: tf.Tensor, epsilon: float = 1e-2) -> tf.Tensor:
@@ -38,3 +41,23 @@ def relative_error(clean: tf.Tensor, fused: tf.Tensor, noisy: tf.Tensor) -> tf.T
         return tf.reduce_mean(tf.square(frame - clean), axis=[-3, -2, -1])
 
     return tf.math.log1p(error(fused) / (error(noisy) + 2e-4))
+
+
+def moving_error(clean: tf.Tensor, denoised: tf.Tensor) -> tf.Tensor:
+    """log(1 + e) of each sequence, e the mean square of the error where something moves, in units of (2.55 steps)^2.
+
+    A pixel moves if its clean value has changed by more than 6 steps of 255 since the frame before; none does in the
+    first frame. Where few pixels move, they count less.
+
+    Args:
+        clean, denoised: float32 ``(batch, T, side, side, C)`` in [0, 1].
+
+    Returns:
+        float32 ``(batch,)``.
+    """
+    change = tf.reduce_max(tf.abs(clean[:, 1:] - clean[:, :-1]), axis=-1)
+    moves = tf.cast(change > _MOVES, tf.float32)
+    squares = tf.reduce_mean(tf.square(denoised - clean)[:, 1:], axis=-1)
+    axes = [1, 2, 3]
+    mean = tf.reduce_sum(moves * squares, axis=axes) / (tf.reduce_sum(moves, axis=axes) + _FEW)
+    return tf.math.log1p(mean * 1e4)

@@ -12,7 +12,7 @@ import tf_keras as keras
 from quietcam.errors import QuietcamError
 from train.config import VideoConfig
 from train.devices import Devices
-from train.losses import charbonnier, relative_error
+from train.losses import charbonnier, moving_error, relative_error
 from train.model import unclipped
 from train.unrolled import Unrolled
 
@@ -127,6 +127,9 @@ class Step:
             # Without history the fused frame is the noisy frame, which nothing can be learned from.
             error = relative_error(clean, fused, noisy[:, -video.unroll :]) * tf.cast(remembers, tf.float32)[:, None]
             beside = video.fused_weight * tf.reduce_mean(error)
+            if video.moving_weight:
+                moving = moving_error(clean, denoised) * tf.cast(remembers, tf.float32)
+                beside += video.moving_weight * tf.reduce_mean(moving)
             if teacher is None or shows is None:
                 return charbonnier(clean, denoised) + beside
             return _taught(clean, denoised, shows(noisy, remembers)[0], teacher.weight) + beside

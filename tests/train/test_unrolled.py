@@ -11,7 +11,7 @@ from quietcam.errors import StoppedError
 from train import trainer
 from train.config import VideoConfig
 from train.evaluation.validation import inference, validate
-from train.losses import relative_error
+from train.losses import moving_error, relative_error
 from train.model import build, unclipped
 from train.patches.clips import ClipCrops, ClipCropSource
 from train.patches.extra_noise import ExtraNoise
@@ -199,3 +199,13 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, video, still_scenes, tm
     resumed.fit(**fit, resume=True)
     for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_error_where_something_moves_by_hand():
+    clean = np.full((2, 3, 16, 16, 3), 0.5, np.float32)
+    clean[0, 1:, :8] = 0.6  # moves in frame 1 only; nothing moves in the second sequence
+    denoised = clean + np.float32(0.5)  # still pixels do not count
+    denoised[0, 1, :8] = clean[0, 1, :8] + 0.03
+    found = moving_error(tf.constant(clean), tf.constant(denoised)).numpy()
+    assert found[0] == pytest.approx(np.log1p(0.03**2 * 128 / (128 + 64) * 1e4), rel=1e-4)
+    assert found[1] == 0.0
