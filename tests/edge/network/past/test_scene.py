@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,18 @@ def test_the_smallest_frames_that_can_tell(shape: tuple[int, int, int]) -> None:
     test = SceneTest(shape)
     test.explained(np.zeros(shape, np.uint8))
     assert test.explained(np.full(shape, 255, np.uint8)) == 0.0
+
+
+def test_a_frame_whose_rows_are_padded_in_memory_is_not_copied() -> None:
+    """Some drivers give such frames."""
+    padded = [np.zeros((480, 704, 3), np.uint8) for _ in range(3)]
+    test, same = SceneTest((480, 640, 3)), SceneTest((480, 640, 3))
+    for seed, memory in enumerate(padded):
+        frame = noisy(scene(seed, 480, 640), 10.0, seed)
+        memory[:, :640] = frame
+        tracemalloc.start()
+        found = test.explained(memory[:, :640], 10.0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert found == same.explained(frame, 10.0)
+        assert peak < 30_000
