@@ -91,4 +91,4 @@ class Past:
         if other.frames:
             other.forget(Forgot.MODEL)
         self.forget(Forgot.MODEL)
-        self.forgotten, self._opened = other.forgotten, other._opened
+        self.forgotten = other.forgotten
