@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from convert.converter import check_ranges, check_target
+from convert.converter import check_ranges
 from convert.files import check_name, check_size
 from convert.orders import Order, carry_out
 from convert.outcome import Outcome
@@ -110,7 +110,6 @@ def convert(
     chosen = load_set(Path(representative)) if isinstance(representative, str | Path) else representative
     pairs = _pairs(data, split)
     loaded = _load(source)
-    check_target(loaded, is_coral)
     if body is not None:
         loaded = _with_body(loaded, Path(body), chosen, recipes)
     for each in recipes:

@@ -23,9 +23,9 @@ from quietcam.representative.set import RepresentativeSet
 from quietcam.tflite.graph import Graph, Tensor, read_graph
 from quietcam.tflite.manifest import Manifest, Quant, model_sha256
 from quietcam.tflite.receptive_field import receptive_field
-from quietcam.tflite.surgery import cut_tail, remove_clips
+from quietcam.tflite.surgery import cut_tail, remove_clips, replace_depth_to_space
 
-__all__ = ["Conversion", "check_ranges", "check_target", "convert_model", "describe", "prepare"]
+__all__ = ["Conversion", "check_ranges", "convert_model", "describe", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Conversion:
     Attributes:
         content: the ``.tflite`` without manifest.
         graph: the graph that was read back from it.
+        whole: the graph before it was changed for the Edge TPU; for other targets, ``graph`` itself.
         removed: kinds of the operators that were removed because they change nothing.
         block: block side of the depth-to-space that is left to the host; 0 if the graph outputs the picture.
         scheme: how int8 was made from ranges; None for other recipes, and if QAT supplied the ranges.
@@ -43,6 +44,7 @@ class Conversion:
 
     content: bytes
     graph: Graph
+    whole: Graph
     recipe: Recipe
     width: int
     height: int
@@ -86,7 +88,8 @@ def convert_model(
         representative: the set that ranges are measured on, if ranges are needed.
         prepared: the result of ``prepare`` for the model and the set; avoids measuring again for each size.
         scheme: how int8 is made from ranges.
-        is_coral: make a graph for the Edge TPU, which ends before depth-to-space and is int8 throughout.
+        is_coral: make a graph for the Edge TPU. The picture ends before depth-to-space, and a depth-to-space elsewhere,
+            as in a video network, is written with operators that the chip has.
 
     Raises:
         UsageError: the size is not a multiple of the network's stride, ranges are needed and nothing supplies them, or
@@ -94,7 +97,6 @@ def convert_model(
         ModelError: the converter refuses the model, or the result breaks the contract.
     """
     loaded.check_size(width, height)
-    check_target(loaded, is_coral)
     check_ranges(loaded, recipe, representative)
     takes_stored = representative is None or not recipe.needs_ranges or scheme.kept
     stored = loaded.finished.get(recipe.name) if takes_stored else None
@@ -115,12 +117,14 @@ def convert_model(
     block = 0
     if recipe.is_full_int8:
         content, removed = remove_clips(content)
+    whole = read_graph(content, str(loaded.path))
     if is_coral:
         content, block = cut_tail(content)
-    graph = read_graph(content, str(loaded.path))
+        content = replace_depth_to_space(content)
+    graph = read_graph(content, str(loaded.path)) if is_coral else whole
     used = scheme if uses_scheme else None
     check_contract(graph, recipe, (1, height, width, loaded.channels), block, used is not None and bool(used.excluded))
-    return Conversion(content, graph, recipe, width, height, tuple(removed), block, used, stored)
+    return Conversion(content, graph, whole, recipe, width, height, tuple(removed), block, used, stored)
 
 
 def describe(
@@ -172,7 +176,7 @@ def describe(
         training=training,
         metrics=metrics,
         tools=loaded.tools,
-        receptive_field=receptive_field(graph),
+        receptive_field=receptive_field(conversion.whole),
         tail="depth_to_space" if conversion.block else None,
         block=conversion.block or None,
         weights_sha256=loaded.origin.weights,
@@ -194,19 +198,6 @@ def _names(graph: Graph) -> dict[str, Any]:
     if graph.history is None:
         return {}
     return {"inputs": ("noisy", "history"), "outputs": ("denoised", "history")[: len(graph.outputs)]}
-
-
-def check_target(loaded: LoadedModel, is_coral: bool) -> None:
-    """Refuse a video network for a Coral.
-
-    Raises:
-        UsageError: it is one.
-    """
-    if is_coral and loaded.remembers:
-        raise UsageError(
-            f"A model for a Coral is a still network. Received: {loaded.path}, which takes a history. Remedy: "
-            "`target=cpu`, or convert a still network."
-        )
 
 
 def check_ranges(loaded: LoadedModel, recipe: Recipe, representative: RepresentativeSet | None) -> None:

@@ -25,7 +25,7 @@ from quietcam.tflite.manifest import (
     strip_manifest,
     write_sidecar,
 )
-from quietcam.tflite.outline import Outline, read_outline
+from quietcam.tflite.outline import Outline, end_names, read_outline
 
 __all__ = ["SUFFIX", "CompileReport", "adopt_model", "compile_model", "compiled_name"]
 
@@ -173,23 +173,44 @@ def _keep(
             "Remedy: `quietcam coral check` shows which operators prevent mapping."
         )
     source = strip_manifest(read_content(model))
+    manifest = read_manifest(model)
     before, after = read_outline(source, model.name), read_outline(content, target.name)
-    if _ends(before) != _ends(after):
+    expected, found = _ends(before, manifest), _ends(after, manifest)
+    if expected != found:
         raise ModelError(
-            f"A compiled model must have the input and output of its source. Received: {target.name} with "
-            f"{_ends(after)}; "
-            f"{model.name} has {_ends(before)}. Remedy: give the model that it was compiled from."
+            f"A compiled model must have the inputs and outputs of its source. Received: {target.name} with {found}; "
+            f"{model.name} has {expected}. Remedy: give the model that it was compiled from."
         )
     version = version or log.version or compiled.compiler
-    _write(target, content, read_manifest(model), version, source)
+    if manifest is not None and manifest.inputs:  # the compiler may have put the ends in another order
+        inputs, outputs = _held(after, manifest)
+        manifest = dataclasses.replace(manifest, inputs=inputs, outputs=outputs)
+    _write(target, content, manifest, version, source)
     differences = tuple(_differences(prediction, log, compiled))
     return CompileReport(target, log_path, version or "unknown", log, compiled, prediction, differences)
 
 
-def _ends(outline: Outline) -> str:
-    """Shapes, types and scales of inputs and outputs, in words."""
+def _held(outline: Outline, manifest: Manifest | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the inputs and the outputs hold, by the names of their tensors, or else by the manifest."""
+    told = (manifest.inputs, manifest.outputs) if manifest else ((), ())
+    found = []
+    for ends, known, first in ((outline.inputs, told[0], "noisy"), (outline.outputs, told[1], "denoised")):
+        names = [each.name for each in ends]
+        found.append(end_names((), names, first) or end_names(known, names, first) or ("?",) * len(names))
+    return found[0], found[1]
+
+
+def _ends(outline: Outline, manifest: Manifest | None) -> str:
+    """Inputs and outputs in words, with shapes, types and scales; their order does not matter."""
+    inputs, outputs = _held(outline, manifest)
+    places = [f"input {each}" for each in inputs] + [f"output {each}" for each in outputs]
     ends = (*outline.inputs, *outline.outputs)
-    return ", ".join(f"{each.dtype}{list(each.shape)} {each.quantization or 'without scale'}" for each in ends)
+    return ", ".join(
+        sorted(
+            f"{place} {each.dtype}{list(each.shape)} {each.quantization or 'without scale'}"
+            for place, each in zip(places, ends, strict=True)
+        )
+    )
 
 
 def _write(target: Path, content: bytes, manifest: Manifest | None, version: str | None, source: bytes) -> None:

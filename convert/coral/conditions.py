@@ -43,6 +43,7 @@ def issue(*numbers: int) -> Source:
 TABLE = Source("coral.ai, TensorFlow models on the Edge TPU: supported operations")
 REQUIREMENTS = Source("coral.ai, TensorFlow models on the Edge TPU: model requirements")
 VERSIONS = Source("TensorFlow's runtime_version.cc: the newest version that runtime 2.6 knows", "derived")
+RESHAPES = Source(f"{TABLE.text}; google-coral/edgetpu #512")
 TWINS = Source("google-coral/test_data, models with their compiled twins", "seen")
 CUSTOM = Source("google-coral/edgetpu #210, and compiled twins of PoseNet and BodyPix", "seen")
 

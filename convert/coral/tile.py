@@ -50,12 +50,33 @@ def activation_bytes(architecture: Architecture) -> Fraction:
     )
 
 
+_FUSION: dict[str, tuple[tuple[str, ...], str]] = {
+    output: (inputs, output)
+    for inputs, output in (
+        (("history", "noisy"), "difference"),
+        (("difference",), "cells"),
+        (("cells",), "differ"),
+        (("differ",), "weigh"),
+        (("weigh",), "share"),
+        (("share",), "rows"),  # these three stand for depth-to-space: SPLIT, CONCATENATION, RESHAPE
+        (("rows",), "joined"),
+        (("joined",), "spread"),
+        (("spread", "difference"), "change"),
+        (("change", "noisy"), "fused"),
+    )
+}
+"""The operators of a video network before the stem, by the name of their output."""
+
+
 def _steps(architecture: Architecture) -> list[tuple[tuple[str, ...], str]]:
     """The operators in order, each as the names of its inputs and the name of its output."""
-    steps: list[tuple[tuple[str, ...], str]] = [(("noisy",), "stem")]
+    steps: list[tuple[tuple[str, ...], str]] = list(_FUSION.values()) if architecture.history else []
+    steps.append((("fused" if architecture.history else "noisy",), "stem"))
     present = "stem"
     skips: dict[int, str] = {}
     for each in architecture.convolutions():
+        if each.name in _FUSION:
+            continue
         if each.name.startswith("rise"):
             level = int(each.name.removeprefix("rise"))
             steps += [
@@ -77,7 +98,8 @@ def _sizes(architecture: Architecture) -> dict[str, Fraction]:
     """Bytes of each tensor per pixel of the frame."""
     block = architecture.channels * architecture.stem**2
     sizes = dict.fromkeys(("stem", "blocks"), Fraction(block, architecture.stem**2))
-    sizes["noisy"] = Fraction(architecture.channels)
+    for name in ("noisy", "history", *_FUSION):
+        sizes[name] = Fraction(architecture.channels)
     for each in architecture.convolutions():
         sizes[each.name] = Fraction(each.outputs, each.scale**2)
         if each.name.startswith("rise"):

@@ -1,4 +1,4 @@
-"""Changes the ends of a graph: names and orders them, removes useless clips or a depth-to-space, makes outputs pixels.
+"""Changes operators of a graph: names and orders its ends, makes outputs pixels, removes clips and depth-to-space.
 
 The network ends in ``ReLU(max_value=1)``, which fixes the output's range at [0, 1]: scale 1/255, zero point -128. The
 converter writes it as MINIMUM and RELU on the full frame, after an ADD whose output already has that scale. All 256
@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quietcam.errors import ModelError
+from quietcam.tflite.outline import end_names
 from quietcam.tflite.packing import pack, schema, unpack
 
-__all__ = ["cut_tail", "end_in_pixels", "operator_code", "order_ends", "remove_clips"]
+__all__ = ["cut_tail", "end_in_pixels", "operator_code", "order_ends", "remove_clips", "replace_depth_to_space"]
 
 
 def remove_clips(content: bytes) -> tuple[bytes, list[str]]:
@@ -86,14 +88,7 @@ def _quantized_to_pixels(model: Any, subgraph: Any, index: int) -> int:
     pixels.quantization.zeroPoint = np.array([-128], np.int64)
     subgraph.tensors.append(pixels)
     end = len(subgraph.tensors) - 1
-    code = kinds.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = kinds.BuiltinOperator.QUANTIZE
-    code.version = 2  # from int8 to int8
-    model.operatorCodes.append(code)
-    op = kinds.OperatorT()
-    op.opcodeIndex = len(model.operatorCodes) - 1
-    op.inputs, op.outputs = np.array([index], np.int32), np.array([end], np.int32)
-    op.builtinOptionsType, op.builtinOptions = kinds.BuiltinOptions.QuantizeOptions, kinds.QuantizeOptionsT()
+    op = _operator(model, "QUANTIZE", 2, [index], [end], kinds.QuantizeOptionsT())  # from int8 to int8
     subgraph.operators.append(op)
     return end
 
@@ -143,26 +138,114 @@ def _signature(model: Any, side: str, subgraph: Any) -> list[str]:
 
 
 def cut_tail(content: bytes) -> tuple[bytes, int]:
-    """The model that ends before its DEPTH_TO_SPACE, and the block size; 0 if it does not end in one.
+    """The model whose picture ends before its DEPTH_TO_SPACE, and the block size; 0 if it does not end in one.
 
-    Its output is the same picture in space-to-depth order, byte for byte, since the operator only moves bytes.
+    That output is the same picture in space-to-depth order, byte for byte, since the operator only moves bytes. The
+    output ``history`` of a video network stays as it is. 0 also if another operator reads the picture.
 
     Args:
-        content: a whole model with one subgraph and one output, without appended manifest.
+        content: a whole model with one subgraph, without appended manifest; several outputs must have names.
     """
     model = unpack(content)
     subgraph = model.subgraphs[0]
-    (target,) = (int(each) for each in subgraph.outputs)
+    outputs = [int(each) for each in subgraph.outputs]
+    names = end_names((), [subgraph.tensors[each].name.decode() for each in outputs], "denoised") or ("denoised",)
+    target = outputs[names.index("denoised")]
     last = next((op for op in subgraph.operators if target in list(op.outputs)), None)
     if last is None or operator_code(model, last) != schema().BuiltinOperator.DEPTH_TO_SPACE:
         return content, 0
-    if int(last.inputs[0]) in list(subgraph.inputs):
+    source = int(last.inputs[0])
+    if source in [*subgraph.inputs, *outputs] or any(target in list(op.inputs) for op in subgraph.operators):
         return content, 0
     block = int(last.builtinOptions.blockSize)
     subgraph.operators.remove(last)
-    _renumber(model, subgraph, {target: int(last.inputs[0])})
+    if len(outputs) > 1:  # names tell several outputs apart
+        subgraph.tensors[source].name = subgraph.tensors[target].name
+    _renumber(model, subgraph, {target: source})
     _drop_unused(model, subgraph)
     return pack(model), block
+
+
+def replace_depth_to_space(content: bytes) -> bytes:
+    """The model with every DEPTH_TO_SPACE written as SPLIT, CONCATENATION and RESHAPE; the same bytes if it has none.
+
+    The three only move values, so every output stays bit-identical. A block's channels hold its rows, one after the
+    other. SPLIT takes the rows apart, ``(1, H, W, block * C)`` each. CONCATENATION puts them side by side,
+    ``(1, H, block * W, block * C)``: that is the order of the picture in memory, and RESHAPE names its shape,
+    ``(1, block * H, block * W, C)``.
+
+    Args:
+        content: a whole model with one subgraph, batch 1, without appended manifest.
+    """
+    model = unpack(content)
+    subgraph = model.subgraphs[0]
+    kind = schema().BuiltinOperator.DEPTH_TO_SPACE
+    found = [op for op in subgraph.operators if operator_code(model, op) == kind]
+    if not found:
+        return content
+    for op in found:
+        place = subgraph.operators.index(op)
+        subgraph.operators[place : place + 1] = _moves(model, subgraph, op)
+    _drop_unused(model, subgraph)
+    return pack(model)
+
+
+def _moves(model: Any, subgraph: Any, op: Any) -> list[Any]:
+    """The three operators that do what the DEPTH_TO_SPACE ``op`` does."""
+    kinds = schema()
+    block, source, target = int(op.builtinOptions.blockSize), int(op.inputs[0]), int(op.outputs[0])
+    _, height, width, depth = map(int, subgraph.tensors[source].shape)
+    shape = np.array(subgraph.tensors[target].shape, np.int32)
+    rows = [_like(subgraph, source, (1, height, width, depth // block), f"/row{row}") for row in range(block)]
+    joined = _like(subgraph, source, (1, height, block * width, depth // block), "/rows")
+    name = subgraph.tensors[source].name
+    axis = _add_constant(model, subgraph, np.array(3, np.int32), name + b"/axis")
+    sides = _add_constant(model, subgraph, shape, name + b"/shape")
+    split, concatenation, reshape = kinds.SplitOptionsT(), kinds.ConcatenationOptionsT(), kinds.ReshapeOptionsT()
+    split.numSplits, concatenation.axis, reshape.newShape = block, 2, shape
+    return [
+        _operator(model, "SPLIT", 2, [axis, source], rows, split),
+        _operator(model, "CONCATENATION", 2, rows, [joined], concatenation),
+        _operator(model, "RESHAPE", 1, [joined, sides], [target], reshape),
+    ]
+
+
+def _like(subgraph: Any, index: int, shape: Sequence[int], suffix: str) -> int:
+    """Append a tensor of ``shape`` with the type and scale of tensor ``index``; its number."""
+    given = subgraph.tensors[index]
+    tensor = schema().TensorT()
+    tensor.type, tensor.quantization, tensor.buffer = given.type, given.quantization, 0
+    tensor.shape, tensor.name = np.array(shape, np.int32), given.name + suffix.encode()
+    subgraph.tensors.append(tensor)
+    return len(subgraph.tensors) - 1
+
+
+def _add_constant(model: Any, subgraph: Any, values: NDArray[np.int32], name: bytes) -> int:
+    """Append an int32 constant; the number of its tensor."""
+    buffer, tensor = schema().BufferT(), schema().TensorT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor.type, tensor.shape, tensor.name = schema().TensorType.INT32, np.array(values.shape, np.int32), name
+    tensor.buffer = len(model.buffers) - 1
+    subgraph.tensors.append(tensor)
+    return len(subgraph.tensors) - 1
+
+
+def _operator(model: Any, kind: str, version: int, inputs: Sequence[int], outputs: Sequence[int], options: Any) -> Any:
+    """A new operator that is not yet in the graph; ``kind`` is the schema's name, as ``SPLIT``."""
+    kinds = schema()
+    code, op = kinds.OperatorCodeT(), kinds.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(kinds.BuiltinOperator, kind)
+    code.version = version
+    known = [(each.builtinCode, each.version) for each in model.operatorCodes]
+    if (code.builtinCode, version) not in known:
+        model.operatorCodes.append(code)
+        known.append((code.builtinCode, version))
+    op.opcodeIndex = known.index((code.builtinCode, version))
+    op.inputs, op.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+    op.builtinOptionsType = getattr(kinds.BuiltinOptions, type(options).__name__.removesuffix("T"))
+    op.builtinOptions = options
+    return op
 
 
 def operator_code(model: Any, op: Any) -> int:

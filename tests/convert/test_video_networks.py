@@ -218,15 +218,6 @@ def test_a_set_with_history_serves_a_still_network_too(loaded, video_set, conver
     assert made.content == conversions["int8"].content
 
 
-def test_a_video_network_for_a_coral_is_refused_in_one_line(video_run, video_set, tmp_path, capsys):
-    save_set(tmp_path / "set.npz", video_set)
-    arguments = ["convert", str(video_run), "--representative", str(tmp_path / "set.npz"), "--target", "coral"]
-    assert run([*arguments, "--out", str(tmp_path)]) == 2
-    (said,) = capsys.readouterr().err.strip().splitlines()
-    assert "A model for a Coral is a still network" in said
-    assert "--target cpu" in said
-
-
 def test_the_loss_is_estimated_in_a_closed_loop_and_the_command_and_the_manifest_say_so(tmp_path, capsys):
     from train.model import build
 

@@ -151,7 +151,11 @@ def compiled(content: bytes, left: int = 0, options: bytes | None = None) -> byt
         program = kinds.OperatorT()
         program.opcodeIndex = len(model.operatorCodes) - 1
         program.inputs = np.array(subgraph.inputs, np.int32)
-        program.outputs = np.array(subgraph.operators[count - 1].outputs, np.int32)
+        made = [int(each) for op in subgraph.operators[:count] for each in op.outputs]
+        wanted = {int(each) for op in subgraph.operators[count:] for each in op.inputs} | set(
+            map(int, subgraph.outputs)
+        )
+        program.outputs = np.array([each for each in made if each in wanted], np.int32)
         program.customOptions = np.frombuffer(package() if options is None else options, np.uint8)
         subgraph.operators = [program, *subgraph.operators[count:]]
 

@@ -214,7 +214,7 @@ def test_a_result_of_another_model_is_refused(model, behave, tmp_path):
     behave("good")
     other = tmp_path / "other.tflite"
     other.write_bytes(compiled(graph("good")))
-    with pytest.raises(ModelError, match="input and output of its source"):
+    with pytest.raises(ModelError, match="inputs and outputs of its source"):
         adopt_model(model, tmp_path / "out", other, check_model(model))
     assert not list((tmp_path / "out").glob("*.tflite"))
 

@@ -1,15 +1,20 @@
 """The tile chosen from a network's description, compared with the graph that TensorFlow makes from that network."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convert.converter import convert_model
 from convert.coral.memory import CHIP, measure
 from convert.coral.tile import LARGEST_DOUBLED, activation_bytes, coral_tile
+from convert.recipes import get_recipe
 from edge.models import shipped_models
 from quietcam.architecture import Architecture
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import read_manifest
+from tests.tiny_network import SIZE, VIDEO
 
 
 @st.composite
@@ -17,7 +22,8 @@ def architectures(draw):
     levels = draw(st.integers(1, 4))
     widths = tuple(8 * draw(st.integers(1, 12)) for _ in range(levels))
     depths = tuple(draw(st.integers(1, 3)) for _ in range(levels))
-    return Architecture(draw(st.sampled_from([1, 3])), draw(st.sampled_from([2, 4])), widths, depths)
+    stem, history = draw(st.sampled_from([2, 4])), draw(st.sampled_from([0, 1]))
+    return Architecture(draw(st.sampled_from([1, 3])), stem, widths, depths, history=history)
 
 
 def test_the_count_from_the_description_is_that_of_the_shipped_graphs():
@@ -41,6 +47,25 @@ def test_the_count_from_the_description_is_that_of_a_small_converted_graph(conve
     _, height, width, _ = graph.inputs[0].shape
     ops = graph.ops[:-1] if graph.ops[-1].kind == "DEPTH_TO_SPACE" else graph.ops
     assert measure(ops).activations == described * height * width
+
+
+def test_the_count_from_the_description_is_that_of_a_converted_video_network(video_loaded, video_set):
+    """At the size where the fusion is the widest part, and for the body alone."""
+    made = convert_model(
+        video_loaded, get_recipe("int8"), width=SIZE, height=SIZE, representative=video_set, is_coral=True
+    )
+    assert measure(made.graph.ops).activations == activation_bytes(VIDEO) * SIZE * SIZE
+    assert measure(made.graph.ops).widest == next(
+        number for number, op in enumerate(made.graph.ops) if op.kind == "SPLIT"
+    )
+
+
+def test_a_fusion_by_hand():
+    """Noisy frame, difference, share and its rows are alive together: 3 bytes a pixel each."""
+    assert activation_bytes(Architecture(3, 2, (16,), (1,), history=1)) == 12
+    assert activation_bytes(Architecture(1, 2, (8,), (1,), history=1)) == 4
+    wide = Architecture(3, 2, (64,), (1,))
+    assert activation_bytes(replace(wide, history=1)) == activation_bytes(wide) == (12 + 64 + 12) / 4  # the body
 
 
 def test_the_smallest_network_by_hand():

@@ -1,6 +1,8 @@
-"""Taking the clip out: no bit of the output may change, and nothing else may go."""
+"""Operators are taken out or replaced: no bit of the output may change, and nothing else may go."""
 
 from __future__ import annotations
+
+import functools
 
 import pytest
 
@@ -14,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.packing import pack, schema, unpack
-from quietcam.tflite.surgery import end_in_pixels, order_ends, remove_clips
+from quietcam.tflite.surgery import cut_tail, end_in_pixels, order_ends, remove_clips, replace_depth_to_space
 from tests.tiny_network import build_tiny
 
 
@@ -180,3 +182,99 @@ def test_every_output_becomes_pixels_and_keeps_its_name(video_conversions):
     assert [op.kind for op in found.ops[-2:]] == ["QUANTIZE", "QUANTIZE"]
     assert [each.name for each in found.outputs] == ["denoised", "history_out"]
     assert {(each.scales, each.zero_points) for each in found.outputs} == {((float(np.float32(1 / 255)),), (-128,))}
+
+
+@pytest.fixture(scope="module")
+def shuffling():
+    """A small network with a depth-to-space of ``block`` in the middle and one at the end, in int8."""
+
+    @functools.cache
+    def make(block, channels=3):
+        noisy = keras.Input((32, 32, 3))
+        cells = keras.layers.Conv2D(channels * block**2, block, block, activation="sigmoid")(noisy)
+        spread = tf.nn.depth_to_space(cells, block)
+        values = keras.layers.Conv2D(12, 3, 2, "same", activation="relu")(spread)
+        model = keras.Model(noisy, tf.nn.depth_to_space(values, 2))
+        rng = np.random.default_rng(3)
+        model.set_weights([rng.normal(0, 0.2, each.shape) for each in model.get_weights()])
+        return convert(model)
+
+    return make
+
+
+def values_of(content, tensors, codes):
+    """The codes of some tensors, by number, when ``codes`` are the input."""
+    model = unpack(content)
+    model.subgraphs[0].outputs = np.array(tensors, np.int32)
+    model.signatureDefs = []
+    interpreter = Interpreter(model_content=pack(model))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], codes)
+    interpreter.invoke()
+    return [interpreter.get_tensor(each) for each in tensors]
+
+
+@pytest.mark.parametrize(("block", "channels"), [(2, 3), (4, 1), (8, 3)])
+def test_split_join_and_reshape_do_what_numpy_does_for_depth_to_space(shuffling, block, channels):
+    """By the definition: value (i, j, c) of cell (y, x) goes to pixel (block * y + i, block * x + j), channel c."""
+    content = replace_depth_to_space(shuffling(block, channels))
+    graph = read_graph(content)
+    split, reshape = (next(op for op in graph.ops if op.kind == kind) for kind in ("SPLIT", "RESHAPE"))
+    codes = np.random.default_rng(block).integers(-128, 128, (1, 32, 32, 3)).astype(np.int8)
+    cells, found = values_of(content, [split.inputs[1].index, reshape.outputs[0].index], codes)
+    side = 32 // block
+    assert cells.shape == (1, side, side, channels * block**2)
+    assert len(np.unique(cells)) > 50
+    expected = cells.reshape(side, side, block, block, channels).transpose(0, 2, 1, 3, 4).reshape(1, 32, 32, channels)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("block", [2, 8])
+def test_no_depth_to_space_is_left_and_the_outputs_stay_bit_identical(shuffling, block):
+    before = shuffling(block)
+    after = replace_depth_to_space(before)
+    moves = ["SPLIT", "CONCATENATION", "RESHAPE"]
+    replaced = [new for kind in kinds(before) for new in (moves if kind == "DEPTH_TO_SPACE" else [kind])]
+    assert kinds(before).count("DEPTH_TO_SPACE") == 2
+    assert kinds(after) == replaced
+    names = {schema().BuiltinOperator.DEPTH_TO_SPACE} & {each.builtinCode for each in unpack(after).operatorCodes}
+    assert not names, "the compiler refuses a model for an operator that it only lists"
+    codes = np.random.default_rng(1).integers(-128, 128, (1, 32, 32, 3)).astype(np.int8)
+    np.testing.assert_array_equal(run(before, codes), run(after, codes))
+    assert replace_depth_to_space(after) == after
+
+
+def test_the_picture_of_a_video_network_ends_in_blocks_and_what_it_remembers_in_pixels(video_conversions):
+    whole = video_conversions["int8"].content
+    cut, block = cut_tail(whole)
+    before, after = read_graph(whole), read_graph(cut)
+    assert block == 2
+    assert [each.name for each in after.outputs] == ["denoised", "history_out"]
+    assert after.denoised.shape == (1, 32, 32, 12)
+    assert after.remembered.shape == before.remembered.shape == (1, 64, 64, 3)
+    assert [op.kind for op in after.ops] == [op.kind for op in before.ops][:-1]
+
+
+def test_outputs_in_the_other_order_are_cut_by_name(video_conversions):
+    model = unpack(video_conversions["int8"].content)
+    model.subgraphs[0].outputs = model.subgraphs[0].outputs[::-1].copy()
+    cut, block = cut_tail(pack(model))
+    assert block == 2
+    assert [(each.name, each.shape) for each in read_graph(cut).outputs] == [
+        ("history_out", (1, 64, 64, 3)),
+        ("denoised", (1, 32, 32, 12)),
+    ]
+
+
+def test_a_picture_that_another_operator_reads_keeps_its_depth_to_space(shuffling):
+    """Here the network's own picture makes what it remembers, so both must be pixels."""
+    model = unpack(shuffling(8))
+    graph = read_graph(shuffling(8))
+    picture = next(op for op in graph.ops if op.kind == "DEPTH_TO_SPACE").outputs[0].index
+    model.subgraphs[0].outputs = np.array([picture, graph.outputs[0].index], np.int32)
+    model.subgraphs[0].tensors[picture].name = b"denoised"
+    model.subgraphs[0].tensors[graph.outputs[0].index].name = b"history"
+    model.signatureDefs = []
+    content = pack(model)
+    assert cut_tail(content) == (content, 0)
+    assert "DEPTH_TO_SPACE" not in kinds(replace_depth_to_space(content))
