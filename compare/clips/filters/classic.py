@@ -103,7 +103,7 @@ class _Mirrored:
 def _nlmeans(frames: Iterator[Image], setting: Setting, threads: int) -> Iterator[Image]:
     """Non-local means within each frame. The filter knows no more than 8 bits.
 
-    YUV of full range is the best of them: 0.4 dB above limited range where the noise is weak, 0.2 to 0.3 dB above RGB
+    YUV of full range is the best of them: 0.3 dB above limited range where the noise is weak, 0.2 to 0.3 dB above RGB
     (measured at gains 8 and 24).
     """
     return run_ffmpeg(frames, f"scale=out_range=full,format=yuv444p,nlmeans=s={setting[0]:g}", threads)

@@ -12,7 +12,8 @@ from quietcam.image import Image, swap_red_blue
 __all__ = ["AHEAD", "denoise_over_frames"]
 
 AHEAD = 1
-"""Frames before and after the denoised one that take part. With 2, OpenCV takes twice as long for 0.1 dB (measured)."""
+"""Frames before and after the denoised one that take part. With 2, OpenCV takes twice as long for less than 0.5 dB
+(measured)."""
 
 _PATCH, _SEARCH = 7, 21  # pixels; OpenCV's defaults
 

