@@ -14,6 +14,7 @@ from quietcam.data.clips.make import phone_camera
 from quietcam.data.clips.mark import MARK
 from quietcam.data.clips.sources import VIDEO_SUFFIXES
 from quietcam.data.frames import CleanFrames
+from quietcam.data.sets.problems import log_problems
 from quietcam.data.video import Video
 from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.files.paths import is_dir, is_file
@@ -80,13 +81,13 @@ def open_clips(
         raise UsageError(f"`gain` needs `sensor`. Received: gain={gain:g} alone. Remedy: add `sensor`, as in imx219.")
     videos = _videos(place)
     if not videos:
-        _refuse_for_data_set(place, sensor=sensor, start=start)
         if is_dir(place) and not any(place.rglob(MARK)):
             raise DataError(
                 f"Clips must come from clean videos, or from a data set of clips. Received: {place}, which holds no "
                 f"video and no {MARK}. Remedy: put videos there, or make clips: quietcam data generate --clips "
                 "--out FOLDER"
             )
+        _refuse_for_data_set(place, sensor=sensor, start=start)
         found = load_clips(place, split=split)
         clips: list[ComparedClip] = [DataSetClip(clip, frames) for clip in found]
         name = place.resolve().name
@@ -103,11 +104,9 @@ def open_clips(
             "Remedy: leave it out."
         )
     noise = sensor_noise(sensor, 1.0 if gain is None else gain)
-    filmed = [
-        FilmedVideo(path, noise, seed + index, frames or FRAMES, start or 0.0) for index, path in enumerate(videos)
-    ]
+    filmed, problems = _filmed(videos, noise, seed, frames or FRAMES, start or 0.0)
     told = f"{sensor} at gain {1.0 if gain is None else gain:g}"
-    return ClipSet(_spread(list(filmed), limit), place.resolve().name, told)
+    return ClipSet(_spread(filmed, limit), place.resolve().name, told, problems)
 
 
 class DataSetClip(ComparedClip):
@@ -202,6 +201,28 @@ def _videos(place: Path) -> list[Path]:
             "not exist. Remedy: check the path."
         )
     return [] if place.suffix.lower() == ".zip" else [place]
+
+
+def _filmed(
+    videos: list[Path], noise: SensorNoise, seed: int, frames: int, start: float
+) -> tuple[list[ComparedClip], list[str]]:
+    """The videos that can be used as clips, and what is wrong with the others: one line each.
+
+    Raises:
+        DataError: none can be used.
+    """
+    filmed: list[ComparedClip] = []
+    errors: list[DataError] = []
+    for index, path in enumerate(videos):
+        try:
+            filmed.append(FilmedVideo(path, noise, seed + index, frames, start))
+        except DataError as error:
+            errors.append(error)
+    if not filmed:
+        raise errors[0]
+    problems = [str(error) for error in errors]
+    log_problems(problems, "of the videos")
+    return filmed, problems
 
 
 def _refuse_for_data_set(place: Path, **given: object) -> None:

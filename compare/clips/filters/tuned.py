@@ -123,9 +123,9 @@ class TunedFilter(ClipContender):
 
     def _quality(self, noisy: Sequence[Image], clean: Sequence[Image], setting: Setting) -> float:
         """Mean PSNR of the frames by which the filter is judged."""
-        filtered = self.filter.run(iter(noisy), setting, default_threads())
-        found = [finite_psnr(ours, picture) for ours, picture in zip(clean, filtered, strict=True)]
-        return statistics.fmean(found[-self.filter.judged :])
+        judged = len(noisy) - self.filter.judged  # from this frame on
+        pairs = zip(clean, self.filter.run(iter(noisy), setting, default_threads()), strict=True)
+        return statistics.fmean(finite_psnr(*pair) for number, pair in enumerate(pairs) if number >= judged)
 
 
 def open_filters(names: Sequence[str]) -> list[ClipContender]:

@@ -16,12 +16,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.data.clips.mark import MARK
-from quietcam.data.pictures.files import read_picture
+from quietcam.data.pictures.files import read_mask, read_picture
 from quietcam.data.sets.pairs import Pair, find_pairs
 from quietcam.data.sets.problems import Problem, list_problems, log_problems
 from quietcam.data.sets.split import pairs_of_side
@@ -98,10 +99,10 @@ class Clip:
     def _moving(self, pair: Pair, before: Image | None, now: Image) -> NDArray[np.bool_]:
         mask = _mask_of(pair)
         if mask is not None:
-            found = read_picture(mask)
-            if found.shape[:2] != now.shape[:2]:
+            found = read_mask(mask)
+            if found.shape != now.shape[:2]:
                 raise DataError(_sizes(self.name, str(mask), found, now))
-            return np.asarray(found[..., 0] > 127)
+            return found
         if before is None:
             return np.ones(now.shape[:2], np.bool_)
         if before.shape != now.shape:
@@ -223,7 +224,7 @@ def _mask_of(pair: Pair) -> Path | None:
     return mask if mask.is_file() else None
 
 
-def _sizes(clip: str, name: str, one: Image, other: Image) -> str:
+def _sizes(clip: str, name: str, one: NDArray[Any], other: NDArray[Any]) -> str:
     return (
         f"The frames of a clip must have one size. Received: {clip}, where {name} has {one.shape[1]}x{one.shape[0]} "
         f"and others {other.shape[1]}x{other.shape[0]}. Remedy: crop them to one size, or make two clips."

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quietcam.data.pictures.decoder import damaged, decode, what_it_is
 from quietcam.data.pictures.formats import (
@@ -35,6 +36,7 @@ __all__ = [
     "encode_picture",
     "is_picture",
     "picture_size",
+    "read_mask",
     "read_picture",
     "write_picture",
     "written_suffix",
@@ -108,6 +110,26 @@ def decode_picture(content: bytes, path: Place) -> Image:
     Raises:
         DataError: as ``read_picture``.
     """
+    pixels = _decoded(content, path)
+    if pixels.shape[2] == 1:
+        _log_once(
+            "grayscale", f"Grayscale pictures are read as RGB with three equal channels; the first one is {path}."
+        )
+        return np.repeat(pixels, 3, axis=2)
+    return pixels
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a black and white picture, bool ``(H, W)``: which pixels are light, that is above 127 in the first channel.
+
+    Raises:
+        UsageError, DataError: as ``read_picture``.
+    """
+    return np.asarray(_decoded(_content(path), path)[..., 0] > 127)
+
+
+def _decoded(content: bytes, path: Place) -> Image:
+    """uint8 ``(H, W, 3)`` RGB or ``(H, W, 1)``, upright and in sRGB."""
     header = _header(path, content)
     if header.unusual:
         raise _unusual(path, header.unusual)
@@ -136,11 +158,6 @@ def decode_picture(content: bytes, path: Place) -> Image:
     if profile is not None and profile.curves.shape[1] == pixels.shape[2] and not profile.is_srgb:
         _log_once("profile", f"Pictures with a color profile become sRGB. The first one is {path} ({profile.name}).")
         pixels = to_srgb(pixels, profile)
-    if pixels.shape[2] == 1:
-        _log_once(
-            "grayscale", f"Grayscale pictures are read as RGB with three equal channels; the first one is {path}."
-        )
-        return np.repeat(pixels, 3, axis=2)
     return pixels
 
 

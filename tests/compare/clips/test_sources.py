@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from compare.clips.clip import Shot
-from compare.clips.sources import DataSetClip, open_clips
+from compare.clips.sources import DataSetClip, FilmedVideo, open_clips
 from quietcam.data.clips.clip import load_clips
 from quietcam.data.clips.make import write_clips
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.video import Video
 from quietcam.errors import DataError, QuietcamError, UsageError
+from quietcam.sensor.noise import sensor
 from tests.compare.clips.fakes import flat, walking_square
 
 
@@ -103,6 +104,18 @@ def test_a_folder_of_videos_is_a_clip_each(tmp_path: Path) -> None:
     assert [clip.name for clip in open_clips(tmp_path, sensor="imx477", limit=2).clips] == ["a.avi", "c.avi"]
 
 
+def test_a_video_that_cannot_be_used_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    film(tmp_path / "a.avi", walking_square(1))
+    film(tmp_path / "c.avi", walking_square(4))
+    (tmp_path / "b.avi").write_text("no video")
+    found = open_clips(tmp_path, sensor="imx219", seed=5)
+    assert [clip.name for clip in found.clips] == ["c.avi"]
+    assert ["a.avi" in found.problems[0], "b.avi" in found.problems[1], len(found.problems)] == [True, True, 2]
+    assert "Skipped 2 of the videos" in caplog.text
+    alone = FilmedVideo(tmp_path / "c.avi", sensor("imx219", 1.0), 7, 4)  # its seed is that of its place
+    assert np.array_equal(next(found.clips[0].shots()).noisy, next(alone.shots()).noisy)
+
+
 def test_cuts_are_those_that_the_clip_names(tmp_path: Path) -> None:
     scenes = [flat(100, 32)] * 3 + [flat(180, 32)] * 3
     told = write_clip(tmp_path / "told", scenes, {"motion": {"cuts": [3]}})
@@ -136,7 +149,8 @@ def test_a_pan_is_no_cut(tmp_path: Path) -> None:
         ("SET", {"start": 1.0}, UsageError, "`start` is for clean videos"),
         ("one.avi", {"sensor": "imx219"}, DataError, "2 frames or more"),
         ("text.mp4", {"sensor": "imx219"}, DataError, "text.mp4"),
-        ("empty", {}, DataError, "empty"),
+        ("empty", {}, DataError, "empty, which holds no video and no clip.json"),
+        ("empty", {"sensor": "imx219"}, DataError, "empty, which holds no video and no clip.json"),
     ],
 )
 def test_what_cannot_be_compared_on_is_refused_in_one_line(

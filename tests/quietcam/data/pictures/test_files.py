@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from quietcam.data.pictures.files import decode_picture, is_picture, read_picture, write_picture
+from quietcam.data.pictures.files import decode_picture, is_picture, read_mask, read_picture, write_picture
 from quietcam.data.pictures.folder import list_pictures
 from quietcam.errors import DataError, StorageError, UsageError
 
@@ -49,6 +49,13 @@ def test_one_channel_is_written_gray(tmp_path, picture):
     write_picture(tmp_path / "a.png", gray)
     assert cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED).ndim == 2
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), np.repeat(gray, 3, axis=2))
+
+
+def test_a_mask_is_read_without_a_word_about_gray(tmp_path, caplog):
+    values = np.random.default_rng(0).integers(0, 256, (9, 7), np.uint8)
+    cv2.imwrite(str(tmp_path / "mask.png"), values)
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), values >= 128)
+    assert caplog.text == ""
 
 
 def test_grayscale_is_said_once(tmp_path, picture, save, caplog):
