@@ -67,6 +67,12 @@ def photograph() -> Image:
     return np.ascontiguousarray(cv2.resize(coffee[:, 10:577], (680, 480), interpolation=cv2.INTER_CUBIC))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _a_network_was_loaded() -> None:
+    """The first one of a process opens a descriptor for its native output, which stays."""
+    Denoiser(resolve_model("small", SIZE), threads=1).close()
+
+
 class Run:
     """Camera, network and page of `quietcam run`, in a thread."""
 
