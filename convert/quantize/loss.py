@@ -33,6 +33,9 @@ ASSUMED_PSNR = 34.0
 _FRAMES = 24
 _CLIPS = 8  # of several frames each
 
+_Scored = tuple[str | None, float, float]
+"""ISO bucket, and the PSNR of the denoised and of the noisy pictures, of a pair or a clip."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -136,7 +139,7 @@ class Measured:
         samples: pairs; large ones are cropped.
 
     Attributes:
-        psnr, noisy_psnr: mean PSNR of the float network's pictures and of the noisy pictures, dB.
+        psnr, noisy_psnr: mean PSNR of the float network's pictures and of the same frames before it, dB.
     """
 
     def __init__(self, write: Callable[[Scheme | None, Path], Path], samples: SampleSet) -> None:
@@ -144,9 +147,9 @@ class Measured:
         self._samples = samples
         self._buckets: list[str | None] = []
         self._frames = 1
+        self.noisy_psnr = math.nan
         self._expected = self._score(None)
         self.psnr = statistics.fmean(self._expected)
-        self.noisy_psnr = _noisy_psnr(samples)
 
     def loss(self, scheme: Scheme) -> Loss:
         drops = [a - b for a, b in zip(self._expected, self._score(scheme), strict=True)]
@@ -156,17 +159,23 @@ class Measured:
         with tempfile.TemporaryDirectory() as folder:
             model = load_model(self._write(scheme, Path(folder)))
             found = self._in_loops(model) if model.remembers else self._one_by_one(model)
-        self._buckets = [bucket for bucket, _ in found]
-        return [score for _, score in found]
+        self._buckets = [bucket for bucket, _, _ in found]
+        self.noisy_psnr = statistics.fmean(noisy for _, _, noisy in found)
+        return [score for _, score, _ in found]
 
-    def _one_by_one(self, model: ModelFile) -> list[tuple[str | None, float]]:
+    def _one_by_one(self, model: ModelFile) -> list[_Scored]:
         with Denoiser(model) as denoiser:
             return [
-                (iso_of(each.pair), finite_psnr(each.clean, denoiser.denoise(each.noisy))) for each in self._samples
+                (
+                    iso_of(each.pair),
+                    finite_psnr(each.clean, denoiser.denoise(each.noisy)),
+                    finite_psnr(each.clean, each.noisy),
+                )
+                for each in self._samples
             ]
 
-    def _in_loops(self, model: ModelFile) -> list[tuple[str | None, float]]:
-        """The mean score of each clip. A video network has no past at its first frame."""
+    def _in_loops(self, model: ModelFile) -> list[_Scored]:
+        """The mean scores of each clip. A video network has no past at its first frame."""
         network = FrameNetwork(Engine(model, "cpu", None), None, advises=False)
         found = []
         try:
@@ -174,11 +183,12 @@ class Measured:
                 network.forget()
                 self._frames = max(self._frames, len(noisy))
                 shown = np.empty_like(noisy[0])
-                scores = []
+                scores, given = [], []
                 for before, after in zip(noisy, clean, strict=True):
                     network.run(before, shown)
                     scores.append(finite_psnr(after, shown))
-                found.append((bucket, statistics.fmean(scores)))
+                    given.append(finite_psnr(after, before))
+                found.append((bucket, statistics.fmean(scores), statistics.fmean(given)))
         finally:
             network.close()
         return found
@@ -188,7 +198,3 @@ def score(model: Path, samples: SampleSet) -> tuple[float, float]:
     """Mean PSNR in dB of the pictures that ``model`` denoised, and of the noisy pictures."""
     measured = Measured(lambda *_: model, samples)
     return measured.psnr, measured.noisy_psnr
-
-
-def _noisy_psnr(samples: SampleSet) -> float:
-    return statistics.fmean(finite_psnr(sample.clean, sample.noisy) for sample in samples)

@@ -15,6 +15,7 @@ from quietcam.data.pictures.files import write_picture
 from quietcam.data.samples import SampleSet
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.image import to_float
+from quietcam.metrics import psnr
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.measurement import tensor_runner
 from tests.tiny_network import clip_of, noisy_pictures
@@ -99,4 +100,6 @@ def test_the_loss_is_measured_on_clips_with_the_code_of_the_device(video_loaded,
     judge = _judge(video_loaded, order, prepared, video_set, find_pairs(clip_folder).pairs)
     loss = judge.loss(Scheme())
     assert (loss.frames, loss.is_measured) == (4, True)
+    pairs = zip(clip_of(4, 64, sigma=0), clip_of(4, 64), strict=True)
+    assert judge.noisy_psnr == pytest.approx(np.mean([psnr(clean, noisy) for clean, noisy in pairs]))
     assert abs(loss.drop) < 1
