@@ -75,7 +75,7 @@ def compare_command(
         int,
         typer.Option(
             parser=whole(0, MOST_SEED),
-            help="Seed of the first video's noise. Each further video takes the next number.",
+            help="Seed of the simulated camera, which films all videos, and of its noise.",
         ),
     ] = 0,
     split: Side = "all",

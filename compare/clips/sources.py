@@ -20,9 +20,9 @@ from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.files.paths import is_dir, is_file
 from quietcam.files.strict_json import parse_object
 from quietcam.image import Image
+from quietcam.sensor.camera_kinds import DrawnCamera
 from quietcam.sensor.filming import film
 from quietcam.sensor.motion import Instant
-from quietcam.sensor.noise import SensorNoise
 from quietcam.sensor.noise import sensor as sensor_noise
 
 __all__ = ["FRAMES", "ClipSet", "DataSetClip", "FilmedVideo", "open_clips"]
@@ -68,7 +68,8 @@ def open_clips(
         frames: the most frames of each clip, 2 or more. Defaults to all of a data set's clip, and 60 of a video.
         start: seconds of each video that are left out. Defaults to 0.
         sensor: the camera whose noise clean videos get, as ``imx219``. gain: its analog gain. Defaults to 1.
-        seed: decides the noise. The videos get ``seed``, ``seed + 1`` and so on.
+        seed: decides the camera's pipeline and fixed pattern, which all videos share, and the noise. The noise of the
+            videos has the seeds ``seed``, ``seed + 1`` and so on.
 
     Raises:
         UsageError: there is nothing at ``place``, or the other arguments do not fit what is there.
@@ -104,7 +105,7 @@ def open_clips(
             "Remedy: leave it out."
         )
     noise = sensor_noise(sensor, 1.0 if gain is None else gain)
-    filmed, problems = _filmed(videos, noise, seed, frames or FRAMES, start or 0.0)
+    filmed, problems = _filmed(videos, phone_camera(seed, noise), seed, frames or FRAMES, start or 0.0)
     told = f"{sensor} at gain {1.0 if gain is None else gain:g}"
     return ClipSet(_spread(filmed, limit), place.resolve().name, told, problems)
 
@@ -143,16 +144,16 @@ class FilmedVideo(ComparedClip):
     """Frames of a clean video, of its own size, which a simulated camera films: as clips are made.
 
     Args:
-        noise: of the sensor. seed: decides the rest of the camera, and the noise of each frame.
+        seed: decides the noise of each frame.
         frames: the most frames. start: seconds from which on.
 
     Raises:
         DataError: OpenCV cannot read it, or fewer than 2 frames are there from ``start`` on.
     """
 
-    def __init__(self, path: Path, noise: SensorNoise, seed: int, frames: int, start: float = 0.0) -> None:
+    def __init__(self, path: Path, camera: DrawnCamera, seed: int, frames: int, start: float = 0.0) -> None:
         self.name, self._path = path.name, path
-        self._camera, self._seed = phone_camera(seed, noise), seed
+        self._camera, self._seed = camera, seed
         total = CleanFrames.open(path).length
         with Video(path) as video:
             self._first = round(start * (video.fps or 25.0))
@@ -204,7 +205,7 @@ def _videos(place: Path) -> list[Path]:
 
 
 def _filmed(
-    videos: list[Path], noise: SensorNoise, seed: int, frames: int, start: float
+    videos: list[Path], camera: DrawnCamera, seed: int, frames: int, start: float
 ) -> tuple[list[ComparedClip], list[str]]:
     """The videos that can be used as clips, and what is wrong with the others: one line each.
 
@@ -215,7 +216,7 @@ def _filmed(
     errors: list[DataError] = []
     for index, path in enumerate(videos):
         try:
-            filmed.append(FilmedVideo(path, noise, seed + index, frames, start))
+            filmed.append(FilmedVideo(path, camera, seed + index, frames, start))
         except DataError as error:
             errors.append(error)
     if not filmed:

@@ -12,7 +12,7 @@ import pytest
 from compare.clips.clip import Shot
 from compare.clips.sources import DataSetClip, FilmedVideo, open_clips
 from quietcam.data.clips.clip import load_clips
-from quietcam.data.clips.make import write_clips
+from quietcam.data.clips.make import phone_camera, write_clips
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.video import Video
 from quietcam.errors import DataError, QuietcamError, UsageError
@@ -112,7 +112,8 @@ def test_a_video_that_cannot_be_used_is_left_out(tmp_path: Path, caplog: pytest.
     assert [clip.name for clip in found.clips] == ["c.avi"]
     assert ["a.avi" in found.problems[0], "b.avi" in found.problems[1], len(found.problems)] == [True, True, 2]
     assert "Skipped 2 of the videos" in caplog.text
-    alone = FilmedVideo(tmp_path / "c.avi", sensor("imx219", 1.0), 7, 4)  # its seed is that of its place
+    camera = phone_camera(5, sensor("imx219", 1.0))  # the same for all videos
+    alone = FilmedVideo(tmp_path / "c.avi", camera, 7, 4)  # its noise has the seed of its place
     assert np.array_equal(next(found.clips[0].shots()).noisy, next(alone.shots()).noisy)
 
 
