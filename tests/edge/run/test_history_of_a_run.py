@@ -13,7 +13,7 @@ from edge.cameras.base import CameraState
 from edge.network.denoiser import Denoiser
 from edge.network.treatment import Rung, Treatment
 from edge.run.degrade.ladder import Ladder
-from edge.run.degrade.ladder_denoiser import LadderDenoiser
+from edge.run.degrade.ladder_denoiser import LadderDenoiser, LadderOptions, open_ladder
 from edge.run.degrade.temperature import Thermometer
 from edge.run.frame import Frame
 from edge.run.options import RunOptions
@@ -25,6 +25,7 @@ from quietcam.data.pictures.files import write_picture
 from quietcam.image import Image
 from tests.edge.network.test_history import ByHand, clip
 from tests.edge.run.parts import Collector, Numbers
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
@@ -133,6 +134,32 @@ def test_the_ladders_other_rung_and_the_way_back_forget(video: Path) -> None:
             wrapped.coming(number / 30)
             found.append(wrapped.treat(noisy).treatment.history)
     assert found == [0, 1, 2] * 3
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_the_ladders_smaller_model_remembers_unless_the_run_may_not(small: Path, video: Path, history: bool) -> None:
+    noisy = clip(4)
+    options = LadderOptions(smaller=video, threads=1, history=history)
+    with Denoiser(small, 1, stream=True) as full, open_ladder(full, options, Thermometer()) as wrapped:
+        wrapped._ladder = Ladder([Rung.SMALLER])
+        until(lambda: wrapped.treat(noisy[0]).treatment.model == video.stem)
+        found = [wrapped.treat(each).treatment.history for each in noisy[1:]]
+    assert found == ([1, 2, 3] if history else [0, 0, 0])
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_a_run_tells_its_ladder_whether_it_may_remember(
+    monkeypatch: pytest.MonkeyPatch, small: Path, history: bool
+) -> None:
+    told: list[bool] = []
+
+    def opened(denoiser: Denoiser, options: LadderOptions, thermometer: Thermometer) -> Any:
+        told.append(options.history)
+        return open_ladder(denoiser, options, thermometer)
+
+    monkeypatch.setattr("edge.run.session.open_ladder", opened)
+    with open_session(RunOptions(source="synthetic:size=32x32", sink="null", model=small, history=history)):
+        assert told == [history]
 
 
 def test_the_metrics_tell_what_is_remembered_and_how_often_it_was_forgotten() -> None:

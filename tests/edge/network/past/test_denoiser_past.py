@@ -171,3 +171,9 @@ def test_a_network_that_fails_leaves_no_past(video: Path, monkeypatch: pytest.Mo
                 denoiser.treat(frames[2])
         assert remembered(denoiser, frames[3]) == 0
         assert denoiser.report()["history"]["forgotten"]["the network failed"] == 1
+
+
+def test_the_noise_that_the_gate_estimates_is_not_estimated_again(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.network.past.scene.SceneTest._estimate", lambda *_: pytest.fail("estimated again"))
+    with Denoiser(video, 1, stream=True, gate=True) as denoiser:
+        assert [remembered(denoiser, noisy) for noisy in scenes(3)] == [0, 1, 2]
