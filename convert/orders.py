@@ -81,7 +81,7 @@ def carry_out(
     if prepared is not None and representative is not None:
         if loaded.body is not None:
             log.info(f"The body keeps the int8 of {loaded.body.path.stem}; only the fusion's ranges are measured.")
-        start = _begin(prepared, loaded)
+        scheme = start = _begin(prepared, loaded)
         if not start.kept:
             _warn_of_collapse(outcome, prepared, start)
         if outcome.fault is None:

@@ -207,6 +207,28 @@ def test_the_float_twin_gives_the_other_recipes(files, recipe, video_set):
         assert np.abs(found - expected).max() < 0.02
 
 
+def test_a_finished_int8_file_is_widened_where_a_set_exceeds_its_ranges(files, tmp_path, capsys):
+    """Also where the float network gives no picture; the fusion keeps its ranges by design."""
+    noisy, history = noisy_pictures(8, 32, seed=3, sigma=90.0)
+    save_set(tmp_path / "wild.npz", with_history(noisy, history))
+    arguments = ["convert", str(files["float32"]), "--representative", str(tmp_path / "wild.npz")]
+    assert run([*arguments, "--recipe", "int8", "--name", "wild", "--out", str(tmp_path)]) == 0
+    assert "of the model's ranges, which are widened" in " ".join(capsys.readouterr().err.split())
+    before, after = (
+        {op.outputs[0].name: op.outputs[0] for op in read_graph(strip_manifest(path.read_bytes())).ops}
+        for path in (files["int8"], tmp_path / f"wild_{SIZE}x{SIZE}_int8.tflite")
+    )
+    assert before.keys() == after.keys()
+    wider = {name for name, each in after.items() if each.scales[0] > before[name].scales[0] * 1.001}
+    assert wider
+    step = np.float32(1 / 255)
+    designed = {name for name, each in before.items() if each.scales == (pytest.approx(step, rel=1e-5),)}
+    assert len(designed) > len(FUSION_KINDS)
+    assert not designed & wider
+    manifest = read_manifest(tmp_path / f"wild_{SIZE}x{SIZE}_int8.tflite")
+    assert "widened" in manifest.training["ranges"]["scheme"]
+
+
 def test_a_set_without_history_is_wrong_usage_with_the_command_that_makes_one(video_loaded, representative):
     with pytest.raises(UsageError, match=r"without history.*quietcam calibrate --data CLIPS --model \S*video --out"):
         convert_model(video_loaded, get_recipe("int8"), width=SIZE, height=SIZE, representative=representative)
