@@ -58,7 +58,7 @@ def train_command(
     config: Annotated[
         str,
         typer.Argument(
-            help="Name of a config that ships (demo, nano, small, small_video, base, sidd_full) or a .toml file; with "
+            help="Name of a config that ships (demo, nano, small, small-video, base, sidd_full) or a .toml file; with "
             "--qat a run directory."
         ),
     ],

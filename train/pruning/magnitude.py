@@ -3,7 +3,7 @@
 It makes the compressed file smaller. It does not make the int8 model faster: the int8 kernels of TFLite multiply zeros
 like other numbers.
 
-The fusion of a video network is left alone. Of ``small_video`` it holds 7 % of the weights. Without half of them, and
+The fusion of a video network is left alone. Of ``small-video`` it holds 7 % of the weights. Without half of them, and
 before fine-tuning, the network lost 0.7 dB where something moves; without three quarters 3.0 dB. It sees less of what
 moved, and leaves ghosts.
 """

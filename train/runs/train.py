@@ -55,7 +55,7 @@ def train(
     """Train the denoising autoencoder in float; or, with ``qat``, make a trained one ready for int8.
 
     Args:
-        config: name of a config that ships (``demo``, ``nano``, ``small``, ``small_video``, ``base``, ``sidd_full``) or
+        config: name of a config that ships (``demo``, ``nano``, ``small``, ``small-video``, ``base``, ``sidd_full``) or
             path of a TOML file; with ``qat`` the run directory to go on from.
         data: one or several data sets, ``SOURCE`` or ``SOURCE@WEIGHT``: SIDD as it is downloaded, a folder with
             ``noisy/`` and ``clean/``, clips, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on
