@@ -9,6 +9,21 @@ from benchmarks.network.card_scenes import FIRST_SCENE, PATCH, SCENE_BAND, SCENE
 from benchmarks.records import RESULTS, machine
 from compare.costs import read_costs
 from edge.network.modelfile import ModelFile
+from quietcam.tflite.manifest import Manifest
+
+
+def _recipe(manifest: Manifest) -> str:
+    body = manifest.training.get("ranges", {}).get("body")
+    if body is None:
+        return (
+            "Trained in float, half of the weights pruned to zero, then trained on under fake quantization (`--qat`). "
+            "Its float twin is the same weights without rounding."
+        )
+    return (
+        f"Its body is that of `{body['model']}`, in float and in int8: without a past, both give the same pictures, "
+        "byte for byte. Only the fusion was trained, on clips. The scores below are those without a past; "
+        "[what history gives](../../docs/measurements/video.md) is measured on clips."
+    )
 
 
 def card(
@@ -47,8 +62,7 @@ def card(
         f"No picture of the validation sets was trained on ({', '.join(SETS)}); the model was chosen by them.",
         "",
         "## Recipe",
-        f"`train/configs/{name}.toml`: its head holds the commands. Trained in float, half of the weights pruned to "
-        "zero, then trained on under fake quantization (`--qat`). Its float twin is the same weights without rounding.",
+        f"`train/configs/{name}.toml`: its head holds the commands. {_recipe(manifest)}",
         "",
         "## Scores",
         "PSNR in dB of central 256x256 crops, uint8 RGB, without the gate; casts are the mean error in steps of 255. "
