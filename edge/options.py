@@ -37,7 +37,6 @@ Threads = Annotated[
 History = Annotated[
     bool,
     typer.Option(
-        "--history/--no-history",
         help="Let a video network remember the frames before. Without history it denoises each frame by itself.",
     ),
 ]

@@ -22,7 +22,7 @@ def _recipe(manifest: Manifest) -> str:
     return (
         f"Its body is that of `{body['model']}`, in float and in int8: without a past, both give the same pictures, "
         "byte for byte. Only the fusion was trained, on clips. The scores below are those without a past; "
-        "[what history gives](../../docs/measurements/video.md) is measured on clips."
+        "`docs/measurements/video.md` has what history gives, on clips."
     )
 
 

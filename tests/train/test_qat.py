@@ -21,7 +21,7 @@ from train.trainer import Loop
 def trained(crops, tiny):
     keras.utils.set_random_seed(0)
     model = build(tiny)
-    Loop("train", model, Budget(60, 5), 5e-3).fit(crops, {"own": crops}, patch=32, batch=4)
+    Loop("train", model, Budget(60, 99), 5e-3).fit(crops, {"own": crops}, patch=32, batch=4)
     for layer in convolutions(model).values():  # half of the weights are gone
         kernel = layer.kernel.numpy()
         layer.kernel.assign(np.where(np.abs(kernel) < np.median(np.abs(kernel)), 0, kernel))
@@ -41,7 +41,7 @@ def fit(trained, ranges, tiny):
 @pytest.fixture(scope="module")
 def tuned(fit, crops, tiny):
     quantized = quantizable(tiny, *fit)
-    Loop("qat", quantized, Budget(20, 5), 1e-4, average=0.9).fit(crops, {"own": crops}, patch=32, batch=4)
+    Loop("qat", quantized, Budget(20, 99), 1e-4, average=0.9).fit(crops, {"own": crops}, patch=32, batch=4)
     return quantized
 
 

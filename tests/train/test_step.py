@@ -27,7 +27,7 @@ def batch(crops):
 
 def test_the_loss_with_a_teacher_by_hand(crops, tiny):
     noisy, clean = batch(crops)
-    loop = Loop("train", build(tiny), Budget(1, 1), 1e-3, teacher=Teacher(shifted(tiny, -0.1), 0.3))
+    loop = Loop("train", build(tiny), Budget(1, 99), 1e-3, teacher=Teacher(shifted(tiny, -0.1), 0.3))
     shown = np.clip(noisy.numpy() - np.float32(0.1), 0, 1)  # the untrained network gives back the noisy picture
 
     def distance(a, b):
@@ -44,7 +44,7 @@ def test_a_student_comes_nearer_to_its_teacher_and_leaves_it_as_it_is(crops, tin
     def distance(taught_by):
         keras.utils.set_random_seed(5)
         model = build(tiny)
-        Loop("train", model, Budget(60, 5), 5e-3, teacher=taught_by).fit(crops, {"own": crops}, patch=32, batch=4)
+        Loop("train", model, Budget(60, 99), 5e-3, teacher=taught_by).fit(crops, {"own": crops}, patch=32, batch=4)
         noisy = crops.noisy.astype(np.float32) / 255
         return float(np.abs(model(noisy) - teacher(noisy)).mean())
 
@@ -65,7 +65,7 @@ def test_xla_computes_the_same(crops, tiny, precision, tolerance):
         loop = Loop(
             "train",
             build(tiny, precision=precision),
-            Budget(1, 1),
+            Budget(1, 99),
             1e-3,
             loss_scaling=precision == "mixed_float16",
             xla=xla,
@@ -95,7 +95,7 @@ def full_above(most):
 def test_full_memory_says_which_batch_would_fit(crops, tiny, monkeypatch, most, remedy):
     monkeypatch.setattr(step, "charbonnier", full_above(most))
     with pytest.raises(MemoryFullError, match=rf"Received: batch=8 of 32x32\. Remedy: {remedy}"):
-        Loop("train", build(tiny), Budget(4, 1), 1e-3).fit(crops, {"own": crops}, patch=32, batch=8)
+        Loop("train", build(tiny), Budget(4, 99), 1e-3).fit(crops, {"own": crops}, patch=32, batch=8)
 
 
 def test_halves_are_tried_until_one_fits():

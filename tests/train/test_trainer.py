@@ -49,7 +49,7 @@ def test_it_learns_and_leaves_a_history(crops, tiny, tmp_path):
     keras.utils.set_random_seed(1)
     model = build(tiny)
     before = validate(inference(model), crops)
-    rows = Loop("train", model, Budget(120, 5), 5e-3, run=tmp_path).fit(crops, {"own": crops}, patch=32, batch=8)
+    rows = Loop("train", model, Budget(120, 99), 5e-3, run=tmp_path).fit(crops, {"own": crops}, patch=32, batch=8)
     assert rows[-1].step == 120
     assert rows[-1].validation_psnr > before + 1.0
     with (tmp_path / "history.csv").open() as file:
@@ -82,7 +82,7 @@ def test_ctrl_c_keeps_the_state_and_says_so(crops, tiny, tmp_path, monkeypatch, 
         return 30.0
 
     monkeypatch.setattr(trainer, "validate", interrupted)
-    loop = Loop("train", build(tiny), Budget(32, 5), 1e-3, run=tmp_path)
+    loop = Loop("train", build(tiny), Budget(32, 99), 1e-3, run=tmp_path)
     with pytest.raises(StoppedError, match=r"`resume`") as error:
         loop.fit(crops, {"own": crops}, patch=32, batch=8)
     assert ("30.00 dB at its last validation" in str(error.value)) == bool(validations)
@@ -92,20 +92,20 @@ def test_ctrl_c_keeps_the_state_and_says_so(crops, tiny, tmp_path, monkeypatch, 
 def test_without_a_run_directory_nothing_is_kept(crops, tiny, monkeypatch):
     monkeypatch.setattr(trainer, "validate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(StoppedError, match="nothing is kept"):
-        Loop("train", build(tiny), Budget(16, 5), 1e-3).fit(crops, {"own": crops}, patch=32, batch=8)
+        Loop("train", build(tiny), Budget(16, 99), 1e-3).fit(crops, {"own": crops}, patch=32, batch=8)
 
 
 def test_divergence_goes_back_and_ends_when_that_does_not_help(crops, tiny, caplog):
     model = build(tiny)
     model.get_layer("down0_0").bias.assign([np.nan] * 8)
     with pytest.raises(TrainingDivergedError, match=r"after 3 returns .* lower learning_rate"):
-        Loop("train", model, Budget(5, 1), 1e-3).fit(crops, {"own": crops}, patch=32, batch=8)
+        Loop("train", model, Budget(5, 99), 1e-3).fit(crops, {"own": crops}, patch=32, batch=8)
     assert caplog.text.count("at half the learning rate") == 3
 
 
 def test_one_bad_step_is_undone(crops, tiny, monkeypatch, caplog):
     """The weights become NaN once, after a validation: training continues from there and ends with numbers."""
-    loop = Loop("train", build(tiny), Budget(32, 5), 1e-3)
+    loop = Loop("train", build(tiny), Budget(32, 99), 1e-3)
     losses, real = iter(range(10**6)), trainer.Loop._step_function
 
     def poisoned(self):
@@ -157,15 +157,15 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, tiny, tmp_path, monkeyp
 
 def test_a_checkpoint_of_something_else_is_not_resumed(crops, tiny, tmp_path):
     fit = {"training": crops, "validation": {"own": crops}, "patch": 32, "batch": 4}
-    loop = Loop("train", build(tiny), Budget(2, 5), 1e-3, run=tmp_path, recipe='{"patch": 1}')
+    loop = Loop("train", build(tiny), Budget(2, 99), 1e-3, run=tmp_path, recipe='{"patch": 1}')
     with pytest.raises(UsageError, match="resumed only from a checkpoint"):
         loop.fit(**fit, resume=True)
     loop.fit(**fit)
     with pytest.raises(UsageError, match="the network, the settings and the data"):
-        Loop("train", build(tiny), Budget(4, 5), 1e-3, run=tmp_path, recipe='{"patch": 2}').fit(**fit, resume=True)
+        Loop("train", build(tiny), Budget(4, 99), 1e-3, run=tmp_path, recipe='{"patch": 2}').fit(**fit, resume=True)
     other = build(Architecture(stem=2, widths=(16, 16), depths=(1, 1)))
     with pytest.raises(UsageError, match="the network, the settings and the data"):
-        Loop("train", other, Budget(4, 5), 1e-3, run=tmp_path, recipe='{"patch": 1}').fit(**fit, resume=True)
+        Loop("train", other, Budget(4, 99), 1e-3, run=tmp_path, recipe='{"patch": 1}').fit(**fit, resume=True)
     (tmp_path / "checkpoints" / "train.npz").write_bytes(b"PK garbage")
     with pytest.raises(DataError, match="A checkpoint must be"):
         loop.fit(**fit, resume=True)
@@ -173,7 +173,7 @@ def test_a_checkpoint_of_something_else_is_not_resumed(crops, tiny, tmp_path):
 
 def test_the_average_is_the_one_of_the_formula(crops, tiny):
     keras.utils.set_random_seed(3)
-    loop = Loop("train", build(tiny), Budget(6, 5), 1e-3, average=0.9)
+    loop = Loop("train", build(tiny), Budget(6, 99), 1e-3, average=0.9)
     seen, real = [], loop._step_function()
 
     def step(noisy, clean):
@@ -196,6 +196,6 @@ def test_mixed_precision_learns_too(crops, tiny, precision):
     keras.utils.set_random_seed(1)
     model = build(tiny, precision=precision)
     before = validate(inference(model), crops)
-    loop = Loop("train", model, Budget(80, 5), 5e-3, loss_scaling=precision == "mixed_float16")
+    loop = Loop("train", model, Budget(80, 99), 5e-3, loss_scaling=precision == "mixed_float16")
     assert loop.fit(crops, {"own": crops}, patch=32, batch=8)[-1].validation_psnr > before + 0.5
     assert model.output.dtype == tf.float32

@@ -19,6 +19,6 @@ def nothing_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_thread_is_left() -> Iterator[None]:
     """Check that every thread that a test starts has ended with it."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    assert threading.active_count() == before
+    assert [each.name for each in threading.enumerate() if each not in before] == []

@@ -10,6 +10,7 @@ import pytest
 from quietcam.app import demo
 from quietcam.app.cli import run
 from quietcam.app.promises import check_promises
+from quietcam.architecture import Architecture
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import DataError, GateError, StoppedError
@@ -82,7 +83,7 @@ def test_it_begins_with_the_weights_of_small_and_ends_after_its_steps(monkeypatc
     small = Path(str(option(words["train"], "--weights")))
     manifest = json.loads(small.with_suffix(".json").read_text())
     assert (small.name, manifest["recipe"]) == ("small_256x256_float32.tflite", "float32")
-    assert manifest["architecture"] | load_config("demo").model.to_dict() == manifest["architecture"]
+    assert Architecture.from_dict(manifest["architecture"]) == load_config("demo").model
     steps = [option(words[verb], "--steps") for verb in ("train", "prune")]
     assert steps == list(demo.ADAPTING.steps)
 

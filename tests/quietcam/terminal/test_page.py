@@ -18,6 +18,7 @@ ROOT = Path(quietcam.__file__).parents[1]
 PACKAGES = ("quietcam", "calibration", "train", "convert", "compare")
 REPORTS = {
     "calibration/templates/coverage.html.j2",
+    "compare/page/templates/clips.html.j2",
     "compare/page/templates/report.html.j2",
     "train/evaluation/templates/evaluation.html.j2",
 }

@@ -21,7 +21,7 @@ def pruned_pair(request, crops, tiny):
     model = build(tiny)
     wrapped = pruning.prunable(tiny, model, 0.6, end_step=10, precision=request.param)
     pruning.start_schedule(wrapped)
-    Loop("prune", wrapped, Budget(16, 5), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
+    Loop("prune", wrapped, Budget(16, 99), 1e-4).fit(crops, {"own": crops}, patch=32, batch=4)
     return model, pruning.strip(tiny, wrapped)
 
 
@@ -53,7 +53,7 @@ def test_the_body_of_a_video_network_is_pruned_and_its_fusion_is_not(clip_folder
     wrapped = pruning.prunable(video, build(video), 0.6, end_step=10)
     pruning.start_schedule(wrapped)
     crops = cut_clips(load_clips(clip_folder).clips, 32, frames=6, limit=36)
-    loop = Loop("prune", wrapped, Budget(16, 5), 1e-4, video=VideoConfig(unroll=3, lead=2))
+    loop = Loop("prune", wrapped, Budget(16, 99), 1e-4, video=VideoConfig(unroll=3, lead=2))
     loop.fit(ClipCropSource(crops), {"own": crops}, patch=32, batch=4)
     # A step is a step, however many frames it has.
     assert {int(layer.pruning_step) for layer in wrapped.layers if hasattr(layer, "pruning_step")} == {16}

@@ -25,7 +25,7 @@ def read_events(folder):
 
 def test_scalars_and_pictures_of_each_check(crops, tiny, tmp_path):
     model = build(tiny)
-    rows = Loop("train", model, Budget(6, 5), 2e-2, run=tmp_path).fit(crops, {"own": crops}, patch=32, batch=4)
+    rows = Loop("train", model, Budget(6, 99), 2e-2, run=tmp_path).fit(crops, {"own": crops}, patch=32, batch=4)
     events = read_events(tmp_path / "tensorboard" / "train")
     scalars = {
         (value.tag, step): tf.make_ndarray(value.tensor).item()
@@ -50,7 +50,7 @@ def test_scalars_and_pictures_of_each_check(crops, tiny, tmp_path):
 
 def test_without_a_run_directory_nothing_is_shown(crops, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Loop("train", build(tiny), Budget(1, 5), 1e-3).fit(crops, {"own": crops}, patch=32, batch=4)
+    Loop("train", build(tiny), Budget(1, 99), 1e-3).fit(crops, {"own": crops}, patch=32, batch=4)
     assert not list(tmp_path.iterdir())
 
 
