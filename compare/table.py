@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from compare.blame.values import LEAST_COST
 from compare.regions import LIGHTS, REGIONS
-from compare.scores import Comparison, ModelScore
+from compare.scores import Comparison, GateCheck, ModelScore
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["COLUMNS", "GROUP_TITLES", "cells", "footnote", "show_comparison", "sort_values"]
+__all__ = [
+    "COLUMNS",
+    "GROUP_TITLES",
+    "begin_table",
+    "cells",
+    "footnote",
+    "print_gate",
+    "show_comparison",
+    "sort_values",
+]
 
 COLUMNS = ("model", "PSNR dB", "gain", "drop", "SSIM", "bytes", "gzipped", "zeros", "GMACs", "ms")
 """Heads of the columns; GMACs for 256x256, ms for one frame."""
@@ -50,7 +60,7 @@ def sort_values(row: ModelScore) -> list[float | str | None]:
 
 def show_comparison(comparison: Comparison, console: Console) -> None:
     """Print the tables, and under them what was measured."""
-    table = _table(COLUMNS)
+    table = begin_table(COLUMNS)
     for row in comparison.rows:
         table.add_row(*cells(row), style=_style(comparison, row))
     console.print(table)
@@ -65,12 +75,27 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
                 console.print(blamed.verdict)
             elif layer.cost >= LEAST_COST:
                 console.print(f"  then {layer.name} ({layer.kind}), {layer.cost:.3f} dB: {layer.cause}")
-    for check in comparison.gate:
+    print_gate(comparison.gate, "pictures", console)
+
+
+def print_gate(checks: Sequence[GateCheck], counted: str, console: Console) -> None:
+    """Print a line for each check of the gate. ``counted``: what its drop is the mean of, as ``pictures``."""
+    for check in checks:
         mark = "holds " if check.holds else "MISSED"
         console.print(
-            f"{mark}  {check.model}, {check.where} ({check.pictures} pictures): {check.drop:.3f} dB under "
+            f"{mark}  {check.model}, {check.where} ({check.pictures} {counted}): {check.drop:.3f} dB under "
             f"{check.reference} (at most {check.limit:g})"
         )
+
+
+def begin_table(heads: Sequence[str], *, fold_heads: bool = False) -> Table:
+    """A table without rows: the first column of words, the others of numbers."""
+    table = Table()
+    for index, head in enumerate(heads):
+        table.add_column(
+            head, justify="right" if index else "left", no_wrap=index > 0 and not fold_heads, overflow="fold"
+        )
+    return table
 
 
 def footnote(comparison: Comparison) -> str:
@@ -88,7 +113,7 @@ def _groups(comparison: Comparison, kind: str, title: str) -> Table:
     """PSNR of every row in each group, and the subject's drop there."""
     subject = comparison.subject
     heads = [title, "pictures", *(row.name for row in comparison.rows)]
-    table = _table([*heads, "drop"] if subject.reference else heads, fold_heads=True)
+    table = begin_table([*heads, "drop"] if subject.reference else heads, fold_heads=True)
     for value, group in subject.groups[kind].items():
         values = [f"{row.groups[kind][value].psnr:.2f}" for row in comparison.rows]
         drop = [_drop(group.drop)] if subject.reference else []
@@ -99,22 +124,13 @@ def _groups(comparison: Comparison, kind: str, title: str) -> Table:
 def _regions(comparison: Comparison) -> Table:
     """PSNR by region and light, color bias and banding, of every row."""
     heads = ["PSNR dB of", *REGIONS, *LIGHTS, "bias R, G, B", "banding"]
-    table = _table(heads)
+    table = begin_table(heads)
     for row in comparison.rows:
         scores = [*(row.regions[each] for each in REGIONS), *(row.lights[each] for each in LIGHTS)]
         values = ["" if each.psnr is None else f"{each.psnr:.2f}" for each in scores]
         bias = ", ".join(f"{each:+.2f}" for each in row.bias)
         banding = "" if row.banding is None else f"{row.banding:.2f}"
         table.add_row(row.name, *values, bias, banding, style=_style(comparison, row))
-    return table
-
-
-def _table(heads: list[str] | tuple[str, ...], *, fold_heads: bool = False) -> Table:
-    table = Table()
-    for index, head in enumerate(heads):
-        table.add_column(
-            head, justify="right" if index else "left", no_wrap=index > 0 and not fold_heads, overflow="fold"
-        )
     return table
 
 

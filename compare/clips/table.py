@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from compare.clips.scores import ClipComparison, ClipRow, Gain
+from compare.table import begin_table, print_gate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,12 +31,7 @@ def show_clips(comparison: ClipComparison, console: Console) -> None:
     for row in comparison.rows:
         if row.kind == "classic":
             console.print(f"{row.title}, best at: {settings_of(row)}")
-    for check in comparison.gate:
-        mark = "holds " if check.holds else "MISSED"
-        console.print(
-            f"{mark}  {check.model}, {check.where} ({check.pictures} frames): {check.drop:.3f} dB under "
-            f"{check.reference} (at most {check.limit:g})"
-        )
+    print_gate(comparison.gate, "frames", console)
 
 
 def footnote(comparison: ClipComparison) -> str:
@@ -63,7 +58,7 @@ def settings_of(row: ClipRow) -> str:
 
 def _quality(comparison: ClipComparison) -> Table:
     heads = ["model", "PSNR dB", "gain", "drop", "still", "moving", "first", "flicker", "SSIM", "ms", "time x"]
-    table = _table(heads)
+    table = begin_table(heads)
     for row in comparison.rows:
         table.add_row(
             row.title,
@@ -88,7 +83,7 @@ def _gains(comparison: ClipComparison) -> Table:
     after = [f"cut +{index}" for index in range(4)] if any(clip.cuts for clip in comparison.clips) else []
     drifts = ["drift"] if any(row.drift is not None for row in models) else []
     heads = ["model", "over", "PSNR", "worst", "still", "moving", "flicker x", "first", *after, "ghost", *drifts]
-    table = _table(heads)
+    table = begin_table(heads)
     for row in models:
         for kind in ("baseline", "history"):
             gain: Gain | None = getattr(row, kind)
@@ -112,19 +107,10 @@ def _gains(comparison: ClipComparison) -> Table:
 def _clips(comparison: ClipComparison) -> Table:
     """PSNR of every row on each clip, and how much of the clip moves."""
     heads = ["PSNR dB of", *(f"{row.title}" for row in comparison.rows), "moves"]
-    table = _table(heads, fold_heads=True)
+    table = begin_table(heads, fold_heads=True)
     for clip in comparison.clips:
         values = [f"{row.clips[clip.name].psnr:.2f}" for row in comparison.rows]
         table.add_row(clip.name, *values, f"{clip.moving:.0%}")
-    return table
-
-
-def _table(heads: Sequence[str], *, fold_heads: bool = False) -> Table:
-    table = Table()
-    for index, head in enumerate(heads):
-        table.add_column(
-            head, justify="right" if index else "left", no_wrap=index > 0 and not fold_heads, overflow="fold"
-        )
     return table
 
 

@@ -11,6 +11,7 @@ import tf_keras as keras
 from quietcam.architecture import Architecture
 from quietcam.errors import DataError, StoppedError, UsageError
 from quietcam.metrics import psnr
+from tests.train.stopping import stop_after
 from train import trainer
 from train.evaluation.validation import inference, validate
 from train.losses import charbonnier, psnr_uint8
@@ -137,17 +138,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, tiny, tmp_path, monkeyp
     fit = {"training": crops, "validation": {"own": crops}, "patch": 32, "batch": 4, "extra": extra}
     whole = loop(tmp_path / "whole")
     rows = whole.fit(**fit)
-    stopped, real, calls = loop(tmp_path / "stopped"), trainer.validate, iter(range(5))
-
-    def interrupted(*arguments):
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "validate", interrupted)
-        with pytest.raises(StoppedError):
-            stopped.fit(**fit)
+    stop_after(5, loop(tmp_path / "stopped"), fit, monkeypatch)
     resumed = loop(tmp_path / "stopped")
     again = resumed.fit(**fit, resume=True)
     for a, b in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from quietcam.errors import StoppedError
-from train import trainer
+from tests.train.stopping import stop_after
 from train.config import VideoConfig
 from train.evaluation.validation import inference, validate
 from train.losses import moving_error, relative_error
@@ -184,17 +183,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, video, still_scenes, tm
     fit = {"training": mixture, "validation": {"own": few}, "patch": 32, "batch": 4, "extra": ExtraNoise(0.3, 0.2, 0.1)}
     whole = loop(tmp_path / "whole")
     whole.fit(**fit)
-    stopped, real, calls = loop(tmp_path / "stopped"), trainer.validate, iter(range(5))
-
-    def interrupted(*arguments):
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "validate", interrupted)
-        with pytest.raises(StoppedError):
-            stopped.fit(**fit)
+    stop_after(5, loop(tmp_path / "stopped"), fit, monkeypatch)
     resumed = loop(tmp_path / "stopped")
     resumed.fit(**fit, resume=True)
     for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
