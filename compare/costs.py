@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
+from edge.turns import take_turns
 from quietcam.errors import MissingExtraError
 from quietcam.image import Image
 from quietcam.terminal.progress import progress
@@ -20,9 +20,6 @@ from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import strip_manifest
 
 __all__ = ["measure_times", "read_costs", "runtime_of"]
-
-_RUNS = 30
-_SECONDS = 4.0
 
 
 def read_costs(file: ModelFile) -> dict[str, Any]:
@@ -75,23 +72,11 @@ def measure_times(
                 interpreter = stack.enter_context(Interpreter(file, threads=use_threads))
                 interpreter.run(frame[..., : file.channels], np.empty(interpreter.shape, np.uint8))
                 work[name] = interpreter.invoke
-            taken = _take_turns(work)
+            with progress("Timing", len(work)) as bar:
+                taken = take_turns(work, on_run=bar.advance)
     finally:
         cv2.setNumThreads(threads)
     return {name: round(1000 * statistics.median(seconds), 3) for name, seconds in taken.items()}
-
-
-def _take_turns(work: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each run; each name runs 30 times, or for 4 seconds."""
-    taken: dict[str, list[float]] = {name: [] for name in work}
-    with progress("Timing", None) as bar:
-        while waiting := [name for name, t in taken.items() if len(t) < _RUNS and sum(t) < _SECONDS]:
-            for name in waiting:
-                start = time.perf_counter()
-                work[name]()
-                taken[name].append(time.perf_counter() - start)
-            bar.advance(len(waiting))
-    return taken
 
 
 def _bound(denoise: Callable[[Image], Image], frame: Image) -> Callable[[], object]:

@@ -1,4 +1,4 @@
-"""The commands of the edge stage: `bench` and `models` are here; `run`, `capture` and `doctor` have their own files."""
+"""The commands of the edge stage: `bench` is here, the others have their own files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from edge.capture_cli import capture_command
 from edge.doctor.cli import doctor_command
+from edge.models_cli import models_command
 from edge.options import Device, History, Model, Threads, frame_size
 from edge.run.cli import run_command
 from quietcam.terminal.options import Json, whole
@@ -49,6 +50,7 @@ def bench_command(
     from edge.child.trial import try_unknown
     from edge.models import resolve_model
     from edge.network.modelfile import load_model
+    from edge.table import show_table
     from quietcam.terminal.progress import progress
 
     wanted = frame_size(size)
@@ -79,57 +81,4 @@ def bench_command(
     notes.append("CPU kernels use {name}. {meaning}".format(**reports[0]["instructions"]))
     notes.append(f"peak memory {reports[-1]['peak_memory_mib']:.0f} MiB")
     content: Any = reports[0] | ({"compared": reports[1:]} if reports[1:] else {})
-    _show(json, content, title, ["model", "", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, notes)
-
-
-def models_command(json: Json = None) -> None:
-    """List the models that ship: their size, cost, quality, and the license of their training data.
-
-    Example: `quietcam models`
-    """
-    from edge.models import default_model, describe, resolve_model, shipped_models
-
-    models = [describe(path) for path in shipped_models()]
-    rows = [
-        [
-            each["name"],
-            f"{each['width']}x{each['height']}",
-            "video" if each["history"] else "still",
-            f"{each['bytes'] / 1000:.0f}",
-            *("" if each[key] is None else f"{each[key]:.2f}" for key in ("gmacs_256", "psnr")),
-            each["licence"] or "",
-        ]
-        for each in models
-    ]
-    notes = ["no model ships with this installation"]
-    if models:
-        notes = [
-            f"{default_model()} is the default and stands for {resolve_model().stem}. PSNR is the network's before it "
-            "was converted, on validation crops: of generated scenes for demo, of SIDD for the others.",
-            f"The files, and a card of each model: {resolve_model().parent}",
-        ]
-    _show(
-        json,
-        models,
-        "Models that ship",
-        ["name", "frame", "network", "kB", "GMACs at 256x256", "PSNR dB", "license of its data"],
-        rows,
-        notes,
-    )
-
-
-def _show(json: str | None, report: Any, title: str, head: list[str], rows: list[list[str]], notes: list[str]) -> None:
-    """A table on stdout, unless the JSON goes there."""
-    from rich.table import Table
-
-    from quietcam.terminal.report import report_console, write_report
-
-    table = Table()
-    for index, column in enumerate(head):
-        table.add_column(column, justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*row)
-    console = report_console(json)
-    for part in (title, table, *notes):
-        console.print(part)
-    write_report(json, report)
+    show_table(json, content, title, ["model", "", "p50 ms", "p95 ms", "p99 ms", "frames/s"], rows, notes)

@@ -95,7 +95,8 @@ def smaller_model(path: Path) -> Path | None:
 def describe(model: ModelFile | Path) -> dict[str, Any]:
     """A description of a model file, for JSON. Values that its manifest lacks are None.
 
-    ``history``: whether it is a video network, which remembers.
+    ``history``: whether it is a video network, which remembers. ``psnr`` in dB is the mean over the validation sets;
+    ``by_set`` holds, by the name of each set, ``psnr``, ``noisy_psnr`` and, of clips, ``without_history``.
     """
     if isinstance(model, Path):
         model = load_model(model)
@@ -111,6 +112,7 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
         "sparsity": manifest.sparsity if manifest else None,
         "gmacs_256": manifest.gmacs_256 if manifest else None,
         "psnr": manifest.metrics.get("psnr") if manifest else None,
+        "by_set": manifest.metrics.get("by_set") if manifest else None,
         "data": manifest.training.get("data") if manifest else None,
         "licence": manifest.training.get("licence") if manifest else None,
         "findings": _findings(manifest.metrics.get("findings")) if manifest else None,

@@ -70,6 +70,21 @@ def _is_end(value: Any) -> bool:
     return isinstance(value, dict) and all(key in value and check(value[key]) for key, check in needed.items())
 
 
+def _is_decibels(value: Any) -> bool:
+    return _is_number(-_MOST, _MOST)(value)
+
+
+def _is_by_set(value: Any) -> bool:
+    """Whether these are scores by the name of a data set, as ``quietcam.evaluation`` writes them."""
+    score = {"psnr": _is_decibels, "noisy_psnr": _is_decibels}
+    return isinstance(value, dict) and all(
+        isinstance(each, dict)
+        and all(key in each and holds(each[key]) for key, holds in score.items())
+        and _or_null(_is_decibels)(each.get("without_history"))
+        for each in value.values()
+    )
+
+
 def _is_tools(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
@@ -128,9 +143,10 @@ FIELDS: dict[str, _Rule] = {
         ),
     ),
     "metrics": (
-        "an object in which psnr is a number and findings is a list of texts",
+        "an object in which psnr is a number, by_set holds psnr and noisy_psnr by name, findings is a list of texts",
         _holds(
-            psnr=_or_null(_is_number(-_MOST, _MOST)),
+            psnr=_or_null(_is_decibels),
+            by_set=_or_null(_is_by_set),
             findings=_or_null(lambda value: isinstance(value, list) and all(map(_is_text, value))),
         ),
     ),
