@@ -1,0 +1,67 @@
+"""Tables of figures, as text or as Markdown: one for each figure, models below each other, sets beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchmarks.network.quality.targets import Line
+
+__all__ = ["missed", "tables"]
+
+Lines = Mapping[str, Sequence[Line]]
+Table = list[list[str]]
+"""Rows of cells, the head first."""
+
+
+def tables(lines: Lines, *, markdown: bool = False) -> str:
+    """All tables. ``lines`` are the figures by the name of a model, of the peer, or of the noisy side."""
+    return "\n\n".join((_markdown if markdown else _text)(table) for table in _tables(lines))
+
+
+def missed(lines: Lines) -> list[str]:
+    """What does not hold, a line for each."""
+    return [
+        f"{name}: {line.figure}{', ' * bool(line.on)}{line.on}: {line.shown}, {line.verdict}"
+        for name, each in lines.items()
+        for line in each
+        if not line.holds
+    ]
+
+
+def _tables(lines: Lines) -> Iterator[Table]:
+    """One for each figure, and a last one of the figures that have no set."""
+    places: dict[str, dict[str, None]] = {}  # keeps the order, which is that of the longest list
+    for each in sorted(lines.values(), key=len, reverse=True):
+        for line in each:
+            places.setdefault(line.figure, {})[line.on] = None
+    whole = [figure for figure, found in places.items() if [*found] == [""]]
+    for figure, found in places.items():
+        if figure not in whole:
+            yield _table(lines, figure, [(figure, on) for on in found], [*found])
+    if whole:
+        yield _table(lines, "", [(figure, "") for figure in whole], whole)
+
+
+def _table(lines: Lines, title: str, columns: list[tuple[str, str]], head: list[str]) -> Table:
+    rows = [[title, *head]]
+    for name, each in lines.items():
+        cells = {(line.figure, line.on): _cell(line) for line in each}
+        if any(column in cells for column in columns):
+            rows.append([name, *(cells.get(column, "") for column in columns)])
+    return rows
+
+
+def _cell(line: Line) -> str:
+    return f"{line.shown} {line.verdict}".strip()
+
+
+def _text(table: Table) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )
+
+
+def _markdown(table: Table) -> str:
+    head, *rows = ["| " + " | ".join(row).replace(" missed by", " **missed** by") + " |" for row in table]
+    return "\n".join([head, "| " + " | ".join("---" for _ in table[0]) + " |", *rows])
