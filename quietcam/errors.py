@@ -32,6 +32,7 @@ _EXTRA_OF_MODULE = {
     "scipy": "train",
     "h5py": "train",
     "tomli_w": "train",
+    "av": "train",
 }
 
 

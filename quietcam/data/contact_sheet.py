@@ -33,7 +33,11 @@ def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, all_cameras
         name = f"scene_{number:06d}"
         noisy, clean = (read_picture(folder / side / f"{name}.png") for side in ("noisy", "clean"))
         told = told_of(camera_of(number)) if all_cameras else ""
-        cells.append(_cell(noisy, clean, f"{number}: {psnr(noisy, clean):.1f} dB", told))
+        words = f"{number}: {psnr(noisy, clean):.1f} dB"
+        if (times := _brighter(clean)) > 1:
+            noisy, clean = (np.minimum(side.astype(np.uint16) * times, 255).astype(np.uint8) for side in (noisy, clean))
+            words += f", shown {times} times as bright"
+        cells.append(_cell(noisy, clean, words, told))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % min(_ACROSS, len(cells)))
     across = min(_ACROSS, len(cells))
     rows = [np.hstack(cells[start : start + across]) for start in range(0, len(cells), across)]
@@ -44,13 +48,24 @@ def told_of(camera: DrawnCamera) -> str:
     """Describe a camera in a few words."""
     way, traits = camera.postprocessing, camera.traits
     words = [camera.kind, f"shot {camera.noise.shot:.2g}"]
-    words += ["gray"] if camera.gray else []
+    words += ["gray"] if camera.gray or way.colorless else []
     words += [f"dim {max(camera.tint):.2f}"] if max(camera.tint) < 1 else []
+    words += ["cast"] if min(camera.tint) < max(camera.tint) else []
+    words += ["binned"] if traits.binning > 1 else []
     words += [f"scaled {1 / way.scale:.2f}"] if way.scale != 1 else []
-    words += [name for name, on in (("chroma", way.chroma), ("smooth", way.smooth), ("sharp", way.sharpen)) if on]
-    words += [f"{way.codec} {way.quality}"] if way.codec else []
-    words += [name for name in ("row", "column", "uneven", "lamps", "hot") if getattr(traits, name)]
+    done = (("chroma", way.chroma), ("smooth", way.smooth), ("cored", way.cored), ("sharp", way.sharpen))
+    words += [name for name, on in done if on]
+    words += [f"jpeg {way.jpeg or traits.jpeg}"] if way.jpeg or traits.jpeg else []
+    words += [f"h264 crf {way.h264.crf} frame {way.h264.position}"] if way.h264 else []
+    words += [f"zoom {way.zoom:.2f}"] if way.zoom != 1 else []
+    words += [name for name in ("row", "column", "uneven", "offset", "lamps", "hot") if getattr(traits, name)]
     return ", ".join(words)
+
+
+def _brighter(clean: Image) -> int:
+    """The factor, 1, 2, 4 or 8, that makes a dark picture visible: the brightest hundredth of it begins below 128."""
+    bright = float(np.percentile(clean, 99))
+    return next((times for times in (8, 4, 2) if bright * times < 128), 1)
 
 
 def _cell(noisy: Image, clean: Image, *lines: str) -> Image:

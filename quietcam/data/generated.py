@@ -20,15 +20,19 @@ from quietcam.limits import read_number
 from quietcam.process.workers import in_processes
 from quietcam.sensor.aliased import alias, photograph_aliased
 from quietcam.sensor.camera_kinds import photograph_any_camera
+from quietcam.sensor.h264 import load_av
 from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise
-from quietcam.sensor.scenes import generate_scene, photograph
+from quietcam.sensor.scenes import generate_scene, generate_wall, photograph
 from quietcam.terminal.printable import printable
 from quietcam.terminal.progress import progress
 
-__all__ = ["ORIGIN", "make_generated_pair", "read_band", "settle_origin", "write_pairs"]
+__all__ = ["ORIGIN", "WALL_SHARE", "make_generated_pair", "read_band", "settle_origin", "write_pairs"]
 
 ORIGIN = "origin.json"
 """The file beside noisy/ and clean/ that describes the pictures and their license. Training copies it."""
+
+WALL_SHARE = 0.1
+"""The share of walls at night among generated scenes, where cameras of every kind see them."""
 
 
 def write_pairs(
@@ -61,7 +65,10 @@ def write_pairs(
         StorageError: the folder cannot be written.
         DataError: it holds other pairs, or pairs made with other options; no clean frame can be used.
         UsageError: ``clean`` does not exist.
+        MissingExtraError: ``all_cameras`` needs OpenCV and PyAV.
     """
+    if all_cameras:
+        load_av()  # some cameras write H.264: this is known now, not after half of the pairs
     frames = None if clean is None else CleanFrames.open(clean, size)
     names = [f"scene_{number:06d}" for number in range(seed, seed + count)]
     for side in ("noisy", "clean"):
@@ -156,7 +163,12 @@ def make_generated_pair(
         else:
             scene = aliased_crop(frames.read(number), size, rng)
         return photograph_aliased(scene, number, levels=noise or SIDD_LEVELS)
-    scene = generate_scene(size, size, number) if frames is None else clean_crop(frames.read(number), size, rng)
+    if frames is not None:
+        scene = clean_crop(frames.read(number), size, rng)
+    elif all_cameras and rng.random() < WALL_SHARE:
+        scene = generate_wall(size, size, number)
+    else:
+        scene = generate_scene(size, size, number)
     if all_cameras:
         return photograph_any_camera(scene, number)
     return photograph(scene, number, levels=noise or SIDD_LEVELS, band=band)

@@ -2,7 +2,8 @@
 
 ``random_camera`` of ``quietcam.sensor.noise`` draws phones like SIDD's. Networks that were trained only on these leave
 fine white grain on other cameras' pictures, and coarse grain on enlarged frames. So this module draws every kind of
-camera, and the processing after the sensor. ``KIND_SHARES`` and ``draw_postprocessing`` give the distributions.
+camera, and the processing after the sensor. The distributions stand in ``KIND_SHARES``, in the docstrings of the
+functions that draw, and in docs/explanation/noise-model.md.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quietcam.image import Image, check_image, to_gray, to_rgb
+from quietcam.sensor.h264 import H264, PRESETS
 from quietcam.sensor.isp import IDENTITY, PHASES, Isp
 from quietcam.sensor.noise import SENSORS, SIDD_LEVELS, Levels, SensorCamera, SensorNoise, random_isp, sensor
 from quietcam.sensor.postprocessing import Postprocessing
 from quietcam.sensor.srgb import to_light, to_shown
-from quietcam.sensor.traits import Traits, random_traits
+from quietcam.sensor.traits import Flicker, Traits, random_traits
 
 __all__ = [
     "KIND_SHARES",
@@ -34,6 +36,10 @@ KIND_SHARES = {"phone": 0.35, "pi": 0.25, "machine": 0.25, "night": 0.15}
 
 NIGHT_LEVELS = Levels(math.log(1.5e-2), 0.7, 4e-3, 9e-2, -1.193, 1.534, 0.504)
 """Beyond SIDD's levels, whose noisiest phone has a shot noise of 0.022. Read noise depends on it as in SIDD."""
+
+
+_BEST_CRF, _WORST_CRF = 18, 38  # of the H.264 of cameras
+_MOST_LEAD = 6  # frames: after so many, a still scene has the blotches that stay
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,12 @@ class DrawnCamera:
         height, width, channels = check_image(scene).shape
         seen = self.see(scene)
         camera = SensorCamera(self.noise, self.isp, self.traits)
-        noisy = self.postprocessing.noisy(camera.expose(seen, rng), height, width)
-        clean = self.postprocessing.clean(camera.clean(seen, averaged=True), height, width)
+        way, coder = self.postprocessing, self.postprocessing.coder()
+        flicker = Flicker.draw(rng) if way.lead else None
+        for number in range(way.lead + 1):
+            lamps = flicker.light(self.traits, len(seen), number) if flicker else None
+            noisy = way.noisy(camera.expose(seen, rng, lamps=lamps), height, width, coder)
+        clean = way.clean(camera.clean(seen, averaged=True), height, width)
         return (to_rgb(noisy), to_rgb(clean)) if channels == 3 else (noisy, clean)
 
 
@@ -87,6 +97,12 @@ def camera_of(seed: int) -> DrawnCamera:
 
 def draw_camera(rng: np.random.Generator) -> DrawnCamera:
     """One camera of any kind. Deterministic by the state of ``rng``."""
+    camera = _with_kind(rng)
+    # What was added later is drawn by another generator, so that the seeds of older sets keep their cameras.
+    return _with_more(camera, np.random.Generator(np.random.PCG64([camera.traits.serial, 3])))
+
+
+def _with_kind(rng: np.random.Generator) -> DrawnCamera:
     kind = str(rng.choice([*KIND_SHARES], p=[*KIND_SHARES.values()]))
     if kind == "machine":
         return _machine(rng)
@@ -107,7 +123,7 @@ def draw_postprocessing(rng: np.random.Generator) -> Postprocessing:
     In the other half, each of these is drawn independently: three in ten are shrunk, by 1.2 to 3; three in ten are
     enlarged, by 1.15 to 2.5; three in ten have their colors blurred by 0.7 to 2.5 pixels; two in ten are
     smoothed slightly; three in ten are sharpened by up to 1; half are compressed, two thirds of them as JPEG of quality
-    50 to 96, the others as video of quality 35 to 90.
+    50 to 96, the others as H.264 of crf 18 to 38.
     """
     if rng.random() < 0.5:
         return Postprocessing()
@@ -115,13 +131,14 @@ def draw_postprocessing(rng: np.random.Generator) -> Postprocessing:
     shrink, enlarge = math.exp(rng.uniform(math.log(1.2), math.log(3.0))), rng.uniform(1.15, 2.5)
     amounts = rng.random(4).tolist()
     jpeg = amounts[3] < 2 / 3
+    quality = int(rng.integers(50, 97) if jpeg else rng.integers(35, 91))
     return Postprocessing(
         scale=shrink if scaled < 0.3 else 1 / enlarge if scaled < 0.6 else 1.0,
         chroma=0.7 + 1.8 * amounts[0] if chroma < 0.3 else 0.0,
         smooth=3.0 + 12.0 * amounts[1] if smooth < 0.2 else 0.0,
         sharpen=0.2 + 0.8 * amounts[2] if sharpen < 0.3 else 0.0,
-        codec=("jpeg" if jpeg else "vp8") if codec < 0.5 else None,
-        quality=int(rng.integers(50, 97) if jpeg else rng.integers(35, 91)),
+        jpeg=quality if jpeg and codec < 0.5 else None,
+        h264=H264(_BEST_CRF + (90 - quality) * 21 // 56) if not jpeg and codec < 0.5 else None,
     )
 
 
@@ -175,6 +192,52 @@ def _with_patterns(traits: Traits, noise: SensorNoise, rng: np.random.Generator)
         uneven=0.003 + 0.012 * amounts[1] if uneven < 1 / 8 else 0.0,
         lamps=0.01 + 0.05 * amounts[2] if lamps < 1 / 12 else 0.0,
     )
+
+
+def _with_more(camera: DrawnCamera, rng: np.random.Generator) -> DrawnCamera:
+    """The camera with traits that are drawn for every kind, each independently.
+
+    - Light: of phones and Raspberry Pi cameras, one in six has a dim scene, 0.05 to 0.5 of its light. Of all that are
+      no machine cameras, one in eight has a color cast: red and blue are 0.5 to 1 of their light.
+    - The camera's denoiser: one in six cameras that are no machine cameras removes fine grain by 0.5 to 3 of its
+      deviations, which leaves the coarse part. One in six at night removes the colors.
+    - Compression: of the uncompressed frames of Raspberry Pi cameras and of phones at night, one in four becomes H.264
+      of crf 18 to 38. Each encoder has one of the ``PRESETS``, a key frame every 8 to 60 frames, and 0 to 6 frames
+      since the last one.
+    - A viewer enlarges one in twelve frames, by 1.15 to 2. Half of all that are enlarged are so bilinearly.
+    - One in eight has sites with offsets of 5 to 30 % of the noise in its shadows.
+    """
+    dim, cast, cored, colorless, coded, zoomed, linear, offset = rng.random(8).tolist()
+    amounts = rng.random(10).tolist()
+    machine, way, traits = camera.kind == "machine", camera.postprocessing, camera.traits
+    tint = camera.tint
+    if dim < 1 / 6 and camera.kind in ("phone", "pi"):
+        tint = _times(tint, (0.05 * 10.0 ** amounts[0],) * 3)
+    if cast < 1 / 8 and not machine:
+        tint = _times(tint, (1.0 - 0.5 * amounts[1], 1.0, 1.0 - 0.5 * amounts[2]))
+    h264 = way.h264
+    if coded < 1 / 4 and camera.kind in ("pi", "night") and way.jpeg is None and h264 is None:
+        h264 = H264(_BEST_CRF + int((_WORST_CRF - _BEST_CRF + 1) * amounts[3]))
+    if h264 is not None:
+        preset = PRESETS[int(len(PRESETS) * amounts[4])]
+        gop, position = int(8 * (60 / 8) ** amounts[5]), int((_MOST_LEAD + 1) * amounts[6])
+        h264 = H264(h264.crf, preset, gop, position)
+    way = replace(
+        way,
+        cored=0.5 + 2.5 * amounts[7] if cored < 1 / 6 and not machine else 0.0,
+        colorless=colorless < 1 / 6 and camera.kind == "night",
+        h264=h264,
+        zoom=1.15 + 0.85 * amounts[8] if zoomed < 1 / 12 else 1.0,
+        linear=linear < 0.5 and (way.scale < 1.0 or zoomed < 1 / 12),
+    )
+    if offset < 1 / 8:
+        traits = replace(traits, offset=camera.noise.shadows * (0.05 + 0.25 * amounts[9]))
+    return replace(camera, tint=tint, traits=traits, postprocessing=way)
+
+
+def _times(tint: tuple[float, float, float], factors: tuple[float, ...]) -> tuple[float, float, float]:
+    red, green, blue = (share * factor for share, factor in zip(tint, factors, strict=True))
+    return red, green, blue
 
 
 def _lit(scene: Image, tint: tuple[float, float, float]) -> Image:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from quietcam.sensor.glyphs import GLYPHS, word
 
-__all__ = ["Canvas"]
+__all__ = ["Canvas", "fractal"]
 
 Plane = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ class Canvas:
         self._rng = rng
         self._texture_depth = texture
         self._palette = _colors(rng, 8, vivid)
-        cell = 1 << (min(max(height, width), 512) - 1).bit_length()
+        cell = _cell(height, width)
         # Periodic, and large enough to cut a leaf out of it anywhere.
         self._grain = np.tile(_grain(rng, cell, roughness), (1 + math.ceil(height / cell), 1 + math.ceil(width / cell)))
         self.pixels = np.empty((height, width, 3), np.float32)
@@ -160,6 +160,17 @@ def _colors(rng: np.random.Generator, count: int, vivid: float) -> Plane:
     colors = brightness * np.exp(vivid * chroma * rng.exponential(1.0, (count, 1)))
     reflectances: Plane = np.clip(colors, 0.003, 0.95).astype(np.float32)
     return reflectances
+
+
+def fractal(rng: np.random.Generator, height: int, width: int, fall: float) -> Plane:
+    """1/f noise ``(height, width)`` of variance 1, amplitude frequency to the power of minus ``fall``."""
+    cell = _cell(height, width)
+    return np.tile(_grain(rng, cell, fall), (math.ceil(height / cell), math.ceil(width / cell)))[:height, :width]
+
+
+def _cell(height: int, width: int) -> int:
+    """The side of one period of 1/f noise: a power of 2, at most 512."""
+    return 1 << (min(max(height, width), 512) - 1).bit_length()
 
 
 def _grain(rng: np.random.Generator, cell: int, fall: float) -> Plane:

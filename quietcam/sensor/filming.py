@@ -1,7 +1,8 @@
 """A sequence of clean frames through one camera.
 
 Shot and read noise, row noise and rounding are new in every frame. Uneven sites, columns and hot pixels stay, and so do
-white balance, pipeline, scaling and compression. The bands of flickering lamps keep their period and move on evenly.
+white balance, pipeline and scaling. The bands of flickering lamps keep their period and move on evenly. The whole clip
+goes through one encoder.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from quietcam.image import Image, as_channels
 from quietcam.sensor.camera_kinds import DrawnCamera
 from quietcam.sensor.motion import Instant
 from quietcam.sensor.noise import SensorCamera
+from quietcam.sensor.traits import Flicker
 
 __all__ = ["FilmedFrame", "Mask", "film", "find_moving"]
 
@@ -53,18 +55,19 @@ def film(instants: Iterable[Instant], camera: DrawnCamera, seed: int, *, step: i
     """
     rng = np.random.Generator(np.random.PCG64([seed, 11]))
     sensor = SensorCamera(camera.noise, camera.isp, camera.traits)
-    period, phase = camera.traits.draw_wave(rng)
-    pace = rng.uniform(-0.8, 0.8)  # radians that the lamps' bands move on in a frame
+    flicker, coder = Flicker.draw(rng), camera.postprocessing.coder()
     before: Instant | None = None
-    seen, clean = np.empty(0, np.uint8), np.empty(0, np.uint8)
+    seen, clean, noisy = (np.empty(0, np.uint8) for _ in range(3))
     steady_before = clean
     for number, instant in enumerate(instants):
         height, width, channels = instant.scene.shape
         if before is None or instant.scene is not before.scene:
             seen = camera.see(instant.scene)
             clean = _clean(sensor, camera, seen, instant.scene)
-        lamps = camera.traits.wave(seen.shape[0], period, phase + pace * number) if camera.traits.lamps else None
-        noisy = camera.postprocessing.noisy(sensor.expose(seen, rng, lamps=lamps), height, width)
+        # The camera ran before the clip began: an encoder has frames behind it.
+        for index in range(number if number else -camera.postprocessing.lead, number + 1):
+            exposed = sensor.expose(seen, rng, lamps=flicker.light(camera.traits, len(seen), index))
+            noisy = camera.postprocessing.noisy(exposed, height, width, coder)
         if instant.steady is instant.scene:
             steady = clean
         elif before is not None and instant.steady is before.steady:

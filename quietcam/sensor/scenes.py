@@ -1,4 +1,4 @@
-"""Generates clean scenes (dead leaves, text, specks of light), and makes noisy pairs from them."""
+"""Generates clean scenes (dead leaves, text, specks of light; walls at night), and makes noisy pairs from them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
-from quietcam.sensor.canvas import Canvas
+from quietcam.sensor.canvas import Canvas, fractal
 from quietcam.sensor.noise import SIDD_LEVELS, Levels, SensorCamera, SensorNoise, random_isp
 from quietcam.sensor.srgb import to_shown
 from quietcam.sensor.traits import Traits, random_traits
 
-__all__ = ["generate_scene", "make_pair", "photograph"]
+__all__ = ["generate_scene", "generate_wall", "make_pair", "photograph"]
 
 Plane = NDArray[np.float32]
 
@@ -39,12 +39,7 @@ def generate_scene(height: int, width: int, seed: int, channels: int = 3) -> Ima
     Raises:
         UsageError: a side below 16, a negative seed, or channels other than 1 or 3.
     """
-    if min(height, width) < 16:
-        raise UsageError(f"A scene must be at least 16 pixels on each side. Received: {height}x{width}.")
-    if channels not in (1, 3):
-        raise UsageError(f"A scene must have 3 channels or 1. Received: {channels}.")
-    if seed < 0:
-        raise UsageError(f"A seed must be a whole number of at least 0. Received: {seed}.")
+    _check(height, width, seed, channels)
     rng = np.random.Generator(np.random.PCG64(seed))
     style = _Style.draw(rng, height, width)
     canvas = Canvas(height, width, rng, vivid=style.vivid, texture=style.texture, roughness=style.roughness)
@@ -60,10 +55,37 @@ def generate_scene(height: int, width: int, seed: int, channels: int = 3) -> Ima
         canvas.speck(rng.uniform(2.0, 12.0) / style.exposure)
     canvas.light(style.lamp)
     canvas.blur(style.blur)
-    linear = canvas.pixels
-    if channels == 1:
-        linear = (linear @ np.array(_LUMINANCE, np.float32))[..., np.newaxis]
-    return _show(linear)
+    return _show(canvas.pixels, channels)
+
+
+def generate_wall(height: int, width: int, seed: int, channels: int = 3) -> Image:
+    """A wall at night: dark and flat, where networks show woven grain and blotches first.
+
+    Its light is drawn log-evenly from 0.003 to 0.1 of white, which are the levels 10 to 89 of 255, and falls off from
+    one lamp. 0 to 4 straight edges divide it, of a contrast of about 20 %; its texture is at most 3 %; one in four has
+    a few lights. Arguments and errors as of ``generate_scene``.
+    """
+    _check(height, width, seed, channels)
+    rng = np.random.Generator(np.random.PCG64([seed, 10]))
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    side = min(height, width)
+    lamp_y, lamp_x = rng.uniform(-0.5, 1.5, 2) * (height, width)
+    distance = side * rng.uniform(0.5, 3.0)
+    fall = 1.0 / (1.0 + ((y - lamp_y) ** 2 + (x - lamp_x) ** 2) / distance**2)
+    light = fall / fall.max() * _log_uniform(rng, 3e-3, 0.1)
+    for _ in range(int(rng.integers(5))):
+        turn, soft = rng.uniform(0.0, 2.0 * math.pi), _log_uniform(rng, 0.4, 3.0)
+        across, down = math.cos(turn), math.sin(turn)
+        beyond = (x - rng.uniform(0, width)) * across + (y - rng.uniform(0, height)) * down
+        light *= np.exp(rng.normal(0.0, 0.2) * (0.5 + 0.5 * np.tanh(beyond / soft)))
+    light *= 1.0 + rng.uniform(0.0, 0.03) * fractal(rng, height, width, rng.uniform(0.7, 1.6))
+    color = np.exp(rng.normal(0.0, 0.3, 3) * (1.0, 0.3, 1.0))
+    pixels = (light[..., np.newaxis] * (color / color.max())).astype(np.float32)
+    if rng.random() < 0.25:
+        for _ in range(int(rng.integers(1, 4))):
+            row, column, size = (int(value) for value in rng.integers((0, 0, 1), (height, width, 4)))
+            pixels[row : row + size, column : column + size] = np.exp(rng.normal(0.0, 0.4, 3))
+    return _show(pixels, channels)
 
 
 def make_pair(
@@ -205,7 +227,18 @@ def _draw_radii(rng: np.random.Generator, small: float, large: float, area: floa
     return (small**-2 - share * (small**-2 - large**-2)) ** -0.5
 
 
-def _show(linear: Plane) -> Image:
-    """Linear light to uint8 by the sRGB curve."""
+def _check(height: int, width: int, seed: int, channels: int) -> None:
+    if min(height, width) < 16:
+        raise UsageError(f"A scene must be at least 16 pixels on each side. Received: {height}x{width}.")
+    if channels not in (1, 3):
+        raise UsageError(f"A scene must have 3 channels or 1. Received: {channels}.")
+    if seed < 0:
+        raise UsageError(f"A seed must be a whole number of at least 0. Received: {seed}.")
+
+
+def _show(linear: Plane, channels: int) -> Image:
+    """Linear light to uint8 by the sRGB curve; one channel is luminance."""
+    if channels == 1:
+        linear = (linear @ np.array(_LUMINANCE, np.float32))[..., np.newaxis]
     shown: Image = np.rint(to_shown(np.clip(linear, 0.0, 1.0)) * 255.0).astype(np.uint8)
     return shown

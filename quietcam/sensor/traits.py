@@ -13,7 +13,7 @@ from quietcam.data.pictures.opencv import decode_image, load_opencv
 from quietcam.errors import DataError, UsageError
 from quietcam.image import Image, swap_red_blue
 
-__all__ = ["Traits", "compressed", "random_traits"]
+__all__ = ["Flicker", "Traits", "jpeg_copy", "random_traits"]
 
 Raw = NDArray[np.float32]
 
@@ -31,6 +31,7 @@ class Traits:
         serial: a number of the camera; each has its own hot pixels, columns and sensitivities.
         column: standard deviation of the column noise, the same in every frame; 1 is the sensor's range.
         uneven: standard deviation of the sites' sensitivity, the same in every frame; 1 is the mean.
+        offset: standard deviation of the sites' black level, the same in every frame; 1 is the sensor's range.
         lamps: how far flickering lamps change the light, as a share of its mean, 0 to 1: bands of rows that move.
     """
 
@@ -43,12 +44,18 @@ class Traits:
     column: float = 0.0
     uneven: float = 0.0
     lamps: float = 0.0
+    offset: float = 0.0
 
     def __post_init__(self) -> None:
         rules = (
             (self.binning in (1, 2), "binning must be 1 or 2", self.binning),
             (math.isfinite(self.row) and self.row >= 0.0, "row noise must be at least 0", self.row),
             (math.isfinite(self.column) and self.column >= 0.0, "column noise must be at least 0", self.column),
+            (
+                math.isfinite(self.offset) and self.offset >= 0.0,
+                "the spread of offsets must be at least 0",
+                self.offset,
+            ),
             (0.0 <= self.uneven < 1.0, "the spread of sensitivities must lie in [0, 1)", self.uneven),
             (0.0 <= self.lamps < 1.0, "the flicker of lamps must lie in [0, 1)", self.lamps),
             (0.0 <= self.hot <= 1.0, "the share of hot pixels must lie in [0, 1]", self.hot),
@@ -71,21 +78,19 @@ class Traits:
         return np.minimum(leaky, np.float32(1.0), out=leaky)
 
     def fixed(self, raw: Raw) -> Raw:
-        """Apply this camera's uneven sites and columns to a mosaic, before noise: the same in every frame."""
-        if self.uneven == 0.0 and self.column == 0.0:
-            return raw
-        rng = np.random.Generator(np.random.PCG64([self.serial, 1]))
-        seen = raw * (1 + rng.standard_normal(raw.shape, np.float32) * np.float32(self.uneven))
-        seen += rng.standard_normal((1, raw.shape[1]), np.float32) * np.float32(self.column)
-        return np.asarray(seen, np.float32)
+        """Apply this camera's uneven sites, offsets and columns to a mosaic, before noise: the same in every frame."""
+        if self.uneven or self.column:
+            rng = np.random.Generator(np.random.PCG64([self.serial, 1]))
+            raw = raw * (1 + rng.standard_normal(raw.shape, np.float32) * np.float32(self.uneven))
+            raw += rng.standard_normal((1, raw.shape[1]), np.float32) * np.float32(self.column)
+        if self.offset:
+            rng = np.random.Generator(np.random.PCG64([self.serial, 2]))
+            raw = raw + rng.standard_normal(raw.shape, np.float32) * np.float32(self.offset)
+        return np.asarray(raw, np.float32)
 
     def light(self, height: int, rng: np.random.Generator) -> Raw:
         """Factors of the light on each row of one frame, ``(height, 1)``: a wave around 1 of 24 to 600 rows."""
-        return self.wave(height, *self.draw_wave(rng))
-
-    def draw_wave(self, rng: np.random.Generator) -> tuple[float, float]:
-        """The period in rows and the phase in radians of the lamps' flicker."""
-        return math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
+        return self.wave(height, *_draw_wave(rng))
 
     def wave(self, height: int, period: float, phase: float) -> Raw:
         """As ``light``, for a wave of this period in rows and this phase in radians."""
@@ -110,29 +115,50 @@ class Traits:
         Raises:
             MissingExtraError: JPEG needs OpenCV.
         """
-        return image if self.jpeg is None else compressed(image, "jpeg", self.jpeg)
+        return image if self.jpeg is None else jpeg_copy(image, self.jpeg)
 
 
-def compressed(image: Image, codec: str, quality: int) -> Image:
-    """A picture after lossy compression: uint8 ``(H, W, C)``, as before.
+@dataclass(frozen=True)
+class Flicker:
+    """The bands of lamps over many frames.
 
-    Args:
-        codec: "jpeg", or "vp8": a key frame of that video codec, as WebP holds it. Like H.264's, it predicts blocks
-            from their neighbors and smooths their borders.
-        quality: 1 to 100, of the codec's own scale.
+    Attributes:
+        period: of a band, rows. phase: in the first frame, radians. pace: how far bands move on in a frame, radians.
+    """
+
+    period: float
+    phase: float
+    pace: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Flicker:
+        period, phase = _draw_wave(rng)
+        return cls(period, phase, rng.uniform(-0.8, 0.8))
+
+    def light(self, traits: Traits, height: int, number: int) -> Raw | None:
+        """Factors of the light on each row of frame ``number``, ``(height, 1)``; None if no lamps flicker."""
+        return traits.wave(height, self.period, self.phase + self.pace * number) if traits.lamps else None
+
+
+def jpeg_copy(image: Image, quality: int) -> Image:
+    """A picture after JPEG of this quality, 1 to 100: uint8 ``(H, W, C)``, as before.
 
     Raises:
         MissingExtraError: it needs OpenCV.
     """
     cv2 = load_opencv()
-    suffix, flag = {"jpeg": (".jpg", cv2.IMWRITE_JPEG_QUALITY), "vp8": (".webp", cv2.IMWRITE_WEBP_QUALITY)}[codec]
-    whole, content = cv2.imencode(suffix, swap_red_blue(image), [flag, quality])
+    whole, content = cv2.imencode(".jpg", swap_red_blue(image), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not whole:
-        raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as {codec}.")
+        raise DataError(f"OpenCV could not encode a picture of shape {image.shape} as JPEG.")
     color = image.shape[2] == 3
     coded = content.tobytes()
     decoded = decode_image(coded, glance(coded), cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE)
     return swap_red_blue(np.asarray(decoded, np.uint8).reshape(image.shape))
+
+
+def _draw_wave(rng: np.random.Generator) -> tuple[float, float]:
+    """The period in rows and the phase in radians of the lamps' flicker."""
+    return math.exp(rng.uniform(math.log(24.0), math.log(600.0))), rng.uniform(0.0, 2.0 * math.pi)
 
 
 def random_traits(rng: np.random.Generator, deviation: float) -> Traits:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DESKTOP = "tensorflow tf_keras keras tensorflow_model_optimization scipy h5py matplotlib skimage PIL"
+DESKTOP = "tensorflow tf_keras keras tensorflow_model_optimization scipy h5py matplotlib skimage PIL av"
 CODE = f"""
 import sys
 import pytest

@@ -23,6 +23,7 @@ from quietcam.image import Image
 from quietcam.process.workers import in_processes
 from quietcam.sensor.camera_kinds import DrawnCamera, camera_of
 from quietcam.sensor.filming import FilmedFrame, film
+from quietcam.sensor.h264 import load_av
 from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise, random_isp
 from quietcam.sensor.postprocessing import Postprocessing
 from quietcam.sensor.traits import random_traits
@@ -62,8 +63,11 @@ def write_clips(
         StorageError: the folder cannot be written.
         DataError: it holds other clips, or clips made with other options; no clean frame can be used.
         UsageError: there is nothing at ``clean``.
+        MissingExtraError: ``all_cameras`` needs OpenCV and PyAV.
     """
-    source = ClipSource.open(clean, frames, size)
+    if all_cameras:
+        load_av()
+    source = ClipSource.open(clean, frames, size, walls=all_cameras)
     names = [clip_name(number) for number in range(seed, seed + count)]
     make_folder(folder)
     there = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ import numpy as np
 
 from quietcam.data.clips.clip import VIDEO_STEP
 from quietcam.data.frames import CleanFrames, Softening, cut_square
+from quietcam.data.generated import WALL_SHARE
 from quietcam.data.pictures.formats import is_picture
 from quietcam.data.video import Video
 from quietcam.errors import DataError
 from quietcam.files.paths import is_dir
 from quietcam.image import Image
 from quietcam.sensor.motion import Instant, Stills, draw_plan, play
-from quietcam.sensor.scenes import generate_scene
+from quietcam.sensor.scenes import generate_scene, generate_wall
 
 __all__ = ["VIDEO_SUFFIXES", "ClipSource", "Footage"]
 
@@ -56,15 +57,17 @@ class ClipSource:
         size: of a frame, pixels a side.
         pictures: a folder of still pictures, or None.
         videos: the videos.
+        walls: whether some generated scenes are walls at night, see ``quietcam.data.generated.WALL_SHARE``.
     """
 
     frames: int
     size: int
     pictures: CleanFrames | None = None
     videos: tuple[CleanFrames, ...] = ()
+    walls: bool = False
 
     @classmethod
-    def open(cls, clean: Path | None, frames: int, size: int) -> ClipSource:
+    def open(cls, clean: Path | None, frames: int, size: int, *, walls: bool = False) -> ClipSource:
         """
         Args:
             clean: a folder of pictures or videos or both, one of either, or None for generated scenes.
@@ -75,7 +78,7 @@ class ClipSource:
             MissingExtraError: OpenCV is not there.
         """
         if clean is None:
-            return cls(frames, size)
+            return cls(frames, size, walls=walls)
         if not is_dir(clean):
             found = CleanFrames.open(clean, size)
             return cls(frames, size, found) if found.pictures else cls(frames, size, None, (_long(found, frames),))
@@ -95,7 +98,9 @@ class ClipSource:
             return self._stretch(number, rng)
         plan = draw_plan(rng, self.frames, self.size)
         if self.pictures is None:
-            return Footage(play(plan, _generated(number), number), told=plan.to_dict())
+            wall = self.walls and np.random.Generator(np.random.PCG64([number, 13])).random() < WALL_SHARE
+            still = _generated(number, generate_wall if wall else generate_scene)
+            return Footage(play(plan, still, number), told=plan.to_dict())
         picture, name = self.pictures.read_named(number)
         soft = Softening.draw(picture, self.size, rng).soften(picture)
         return Footage(play(plan, _parts_of(soft, number), number), scene=name, told=plan.to_dict())
@@ -110,10 +115,10 @@ class ClipSource:
         return Footage(instants, VIDEO_STEP, video.source.name, {"video": video.source.name, "first": first})
 
 
-def _generated(number: int) -> Stills:
+def _generated(number: int, generate: Callable[[int, int, int], Image]) -> Stills:
     def still(index: int, side: int) -> Image:
         seed = _FIRST_SCENE + number * _SCENES_OF_A_CLIP + index
-        return generate_scene(max(16, side), max(16, side), seed)
+        return generate(max(16, side), max(16, side), seed)
 
     return still
 

@@ -58,6 +58,16 @@ def test_noise_of_two_frames_has_nothing_in_common_but_the_fixed_pattern():
     assert together == pytest.approx(np.full(15, pattern / (pattern + 5.1**2)), abs=0.08)
 
 
+def test_offsets_of_sites_stay_in_the_dark():
+    black = np.zeros((64, 64, 1), np.uint8)
+    frames = list(film(static(200, black), camera(SensorNoise(0.0, 4e-4), Traits(offset=0.02, serial=5)), 0))
+    means = np.mean([frame.noisy[..., 0] for frame in frames], axis=0)
+    # The mean of a normal value of mean m and deviation s that is cut off at 0, for offsets m of deviation s.
+    rng = np.random.default_rng(0)
+    offsets, noise = rng.normal(0, 5.1, 4000), rng.normal(0, 5.1, (400, 1))
+    assert means.std() == pytest.approx(np.maximum(offsets + noise, 0).mean(axis=0).std(), rel=0.1)
+
+
 def test_row_noise_is_new_in_every_frame():
     rows = [residual(frame).mean(axis=1) for frame in filmed(8, Traits(row=0.02), SILENT)]
     assert np.std(rows) == pytest.approx(5.1, rel=0.15)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quietcam.errors import UsageError
 from quietcam.image import Image
+from quietcam.sensor.h264 import H264
 from quietcam.sensor.postprocessing import Postprocessing
 
 GRAY = 128
@@ -74,11 +78,44 @@ def test_both_sides_get_the_same_halos() -> None:
     assert np.array_equal(way.clean(edge, 32, 32), way.noisy(edge, 32, 32))
 
 
-@pytest.mark.parametrize("codec", ["jpeg", "vp8"])
+def test_coring_takes_fine_grain_away_and_leaves_coarse_grain() -> None:
+    frame = grain()
+    some, more = (Postprocessing(cored=strength).noisy(frame, 256, 256) for strength in (1.0, 3.0))
+    assert lag_1(frame) < 0.05 < 0.15 < lag_1(some) < 0.5 < lag_1(more)
+    assert more.std() < some.std() < 0.7 * frame.std()
+    # A Gaussian of sigma 1.5 leaves 1 / (2 sqrt(pi) 1.5) of white noise; what is thinned out comes on top.
+    assert 12 / (2 * np.sqrt(np.pi) * 1.5) < more.std() < 1.15 * 12 / (2 * np.sqrt(np.pi) * 1.5)
+
+
+@given(strength=st.floats(0.1, 4.0), seed=st.integers(0, 99))
+def test_coring_moves_no_pixel_by_more_than_it_says(strength: float, seed: int) -> None:
+    frame = grain(seed, 32)
+    fine = frame - cv2.GaussianBlur(frame.astype(np.float32), (0, 0), 1.5)
+    deviation = float(np.median(np.abs(fine[::4, ::4]))) / 0.6745
+    moved = np.abs(Postprocessing(cored=strength).noisy(frame, 32, 32).astype(float) - frame)
+    assert moved.max() <= strength * deviation + 0.5 + 1e-3
+
+
+def test_a_viewer_enlarges_what_was_compressed() -> None:
+    frame = grain(size=40)
+    shown = Postprocessing(zoom=2.0, jpeg=60, linear=True).noisy(frame, 80, 80)
+    compressed = Postprocessing(jpeg=60).noisy(frame, 40, 40)
+    assert np.array_equal(shown, cv2.resize(compressed, (80, 80), interpolation=cv2.INTER_LINEAR))
+    assert Postprocessing(zoom=2.0).before(grain(size=80)).shape == (40, 40, 3)
+    assert Postprocessing(zoom=2.0).clean(frame, 80, 80).shape == (80, 80, 3)
+
+
+def test_a_camera_without_colors_shows_the_luma_in_three_equal_channels() -> None:
+    frame, way = grain(size=40), Postprocessing(colorless=True)
+    for side in (way.noisy(frame, 40, 40), way.clean(frame, 40, 40)):
+        assert (side == side[..., :1]).all()
+        assert np.abs(side[..., 0] - frame @ (0.299, 0.587, 0.114)).max() <= 0.51
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_noisy_side_alone_is_compressed(codec: str, channels: int) -> None:
+def test_the_noisy_side_alone_is_compressed(channels: int) -> None:
     frame = np.ascontiguousarray(grain(size=64)[..., :channels])
-    way = Postprocessing(codec=codec, quality=40)
+    way = Postprocessing(jpeg=40)
     noisy = way.noisy(frame, 64, 64)
     assert noisy.shape == frame.shape
     assert not np.array_equal(noisy, frame)
@@ -92,8 +129,10 @@ def test_the_noisy_side_alone_is_compressed(codec: str, channels: int) -> None:
         ({"scale": 0.1}, "scale must lie in 0.25 to 4"),
         ({"chroma": -1.0}, "chroma must be at least 0"),
         ({"sharpen": float("nan")}, "sharpen must be at least 0"),
-        ({"codec": "gif"}, "codec must be one of jpeg, vp8"),
-        ({"quality": 0}, "quality must lie in 1 to 100"),
+        ({"cored": -1.0}, "cored must be at least 0"),
+        ({"zoom": 0.5}, "zoom must lie in 1 to 4"),
+        ({"jpeg": 0}, "quality of a JPEG must lie in 1 to 100"),
+        ({"jpeg": 50, "h264": H264()}, "as JPEG or as H.264. Received: both"),
     ],
 )
 def test_what_cannot_be_is_refused(values, words) -> None:
