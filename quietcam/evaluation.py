@@ -147,10 +147,12 @@ class MagnitudePruning:
         asked: the requested share of zeros, in [0, 1).
         sensitivity: by convolution and share, PSNR in dB if only this convolution loses its smallest weights; None if
             that was not measured.
+        shares: by convolution, the share of zeros that it got; None in a file from before it was decided for each.
     """
 
     asked: float
     sensitivity: Mapping[str, Mapping[str, float]] | None = None
+    shares: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -336,7 +338,8 @@ def _channel_pruning(values: Mapping[str, Any]) -> ChannelPruning:
 def _magnitude_pruning(values: Mapping[str, Any]) -> MagnitudePruning:
     found = tables(table(values, "sensitivity")) if "sensitivity" in values else None
     sensitivity = None if found is None else {name: numbers(each) for name, each in found.items()}
-    return MagnitudePruning(number(values, "asked"), sensitivity)
+    shares = numbers(table(values, "shares")) if "shares" in values else None
+    return MagnitudePruning(number(values, "asked"), sensitivity, shares)
 
 
 def _quantization_aware_training(values: Mapping[str, Any]) -> QuantizationAwareTraining:

@@ -151,7 +151,7 @@ def prune_command(
     sparsity: Annotated[
         float | None,
         typer.Option(
-            parser=number(0, 0.999), help="Share of weights that become zero, in [0, 1). Default: the config's."
+            parser=number(0, 0.999), help="Share of all weights that become zero, in [0, 1). Default: the config's."
         ),
     ] = None,
     channels: Annotated[
@@ -186,9 +186,10 @@ def prune_command(
 ) -> None:
     """Make a trained network smaller, and fine-tune the rest.
 
-    --sparsity sets the smallest weights to zero, step by step. It makes the compressed file smaller. It does not make
-    int8 inference faster: these runtimes multiply zeros like other numbers. --channels removes whole channels, which
-    saves multiplications and time. To do both, use --channels first.
+    --sparsity sets the smallest weights to zero, step by step. Large layers lose many, the small ones that compute the
+    finest detail none. It makes the compressed file smaller. It does not make int8 inference faster: these runtimes
+    multiply zeros like other numbers. --channels removes whole channels, which saves multiplications and time. To do
+    both, use --channels first.
 
     The new run contains pruning.png, a plot of what each step would cost without fine-tuning.
 

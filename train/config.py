@@ -155,7 +155,7 @@ class PruningConfig:
     full sparsity.
 
     Args:
-        sparsity: share of the weights that become zero, in [0, 1).
+        sparsity: share of all of the network's weights that become zero, in [0, 1).
     """
 
     sparsity: float = 0.5

@@ -182,9 +182,14 @@ def _about(run: Path | None) -> dict[str, Any]:
     if run is None or not (run / EVALUATION).is_file():
         return {"architecture": None}
     evaluation = read_evaluation(run)
+    pruned = evaluation.treatments.to_dict().get("magnitude_pruning", {})
+    pruned.pop("sensitivity", None)
     return {
         "architecture": evaluation.architecture,
-        "evaluation": {"data": dict(evaluation.data), "validation": evaluation.validation.to_dict()},
+        "evaluation": {
+            "data": dict(evaluation.data) | ({"pruned": pruned} if pruned else {}),
+            "validation": evaluation.validation.to_dict(),
+        },
     }
 
 

@@ -38,7 +38,7 @@ EVERYTHING = Evaluation(
         channel_pruning=ChannelPruning(
             "l1", 31.0, {"l1": (SmallerNetwork((16, 32), 0.3, 31.0), SmallerNetwork((8, 32), 0.2, 20.0))}
         ),
-        magnitude_pruning=MagnitudePruning(0.5, {"down0_0": {"0.3": 30.9}}),
+        magnitude_pruning=MagnitudePruning(0.5, {"down0_0": {"0.3": 30.9}}, {"down0_0": 0.0}),
         quantization_aware_training=QuantizationAwareTraining({"denoise": (0.0, 1.0)}, 31.4),
     ),
 )

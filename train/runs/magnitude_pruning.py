@@ -14,7 +14,7 @@ from train.config import RunConfig
 from train.evaluation.validation import inference
 from train.patches.sets import TrainingData
 from train.precision import choose_precision
-from train.pruning.magnitude import prunable, sensitivity, start_schedule, strip
+from train.pruning.magnitude import prunable, sensitivity, shares, start_schedule, strip
 from train.run_directory.read import TrainedRun
 from train.runs.fine_tune import FineTuning, fine_tune
 from train.runs.finish import mean_psnr
@@ -54,6 +54,7 @@ def prune_weights(
         end_step = config.pruning.steps // 2  # the other half of the steps is fine-tuning at full sparsity
         keras.utils.set_random_seed(seed)
         precision = choose_precision(config.training.precision)
+        asked = shares(config.model, config.pruning.sparsity)
         pruned = prunable(config.model, model, config.pruning.sparsity, end_step, precision)
         start_schedule(pruned)
         return FineTuning(
@@ -64,13 +65,13 @@ def prune_weights(
             export=partial(strip, config.model, pruned),
             treatments=replace(
                 begun.evaluation.treatments,
-                magnitude_pruning=MagnitudePruning(config.pruning.sparsity, found),
+                magnitude_pruning=MagnitudePruning(config.pruning.sparsity, found, asked),
                 quantization_aware_training=None,
             ),
             seed=seed,
             precision=precision,
             least_steps=end_step + 1,
-            recipe={"end_step": end_step},
+            recipe={"end_step": end_step, "shares": asked},
         )
 
     return fine_tune(source, data, run, prepare, resume=resume, overwrite=overwrite, keep_history=True)

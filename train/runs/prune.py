@@ -12,6 +12,7 @@ from train.config import RunConfig
 from train.patches.sets import load_training_data
 from train.pruning.before_after import PLOT, plot_channels, plot_sensitivity
 from train.pruning.channels import check_importance
+from train.pruning.magnitude import shares
 from train.run_directory.lock import check_free
 from train.run_directory.read import TrainedRun, read_run
 from train.runs.channel_pruning import prune_channels
@@ -50,7 +51,8 @@ def prune(
         out: the new run directory. Defaults to ``RUN-pruned``, with ``channels`` to ``RUN-narrow``.
         validation: one or several folders of pairs that are used for validation, without a split. Defaults to the
             validation scenes of ``data``.
-        sparsity: share of the weights that become zero, in [0, 1). Defaults to the config's.
+        sparsity: share of all weights that become zero, in [0, 1). Every convolution keeps the same number of weights;
+            the finest ones, which have fewer, stay whole. Defaults to the config's.
         channels: share of the multiply-accumulates to save, in (0, 1).
         importance: measure of the channels' importance: ``"l1"`` or ``"taylor"``. By default both are tried, and the
         better one is kept.
@@ -81,6 +83,8 @@ def prune(
     source = read_run(run)
     _check(sparsity, channels, importance, multiple)
     config = _config(source, sparsity, minutes, steps, learning_rate)
+    if channels is None:
+        shares(config.model, config.pruning.sparsity)  # refuses more zeros than the network can have
     target = (
         Path(out) if out else source.path.with_name(f"{source.path.name}-{'pruned' if channels is None else 'narrow'}")
     )

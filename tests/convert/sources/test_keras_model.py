@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import tf_keras as keras
 from convert.sources.float_twin import float_twin
 from convert.sources.keras_model import load_keras
 from quietcam.errors import ModelError, UsageError
+from quietcam.evaluation import MagnitudePruning, Treatments, read_evaluation, write_evaluation
 from tests.tiny_network import TINY, build_tiny
 from train.model import build, copy_convolutions
 
@@ -105,6 +108,17 @@ def test_where_the_last_range_is_no_pixels_nothing_is_clipped(tmp_path):
     picture = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
     found = float_twin(load_keras(tmp_path / "m.keras")).model(picture)
     np.testing.assert_allclose(found, last(picture) + picture, atol=1e-6)
+
+
+def test_which_layers_were_pruned_is_told_with_what_the_network_was_trained_on(run_folder, tmp_path):
+    told = read_evaluation(run_folder)
+    run = tmp_path / "pruned"
+    shutil.copytree(run_folder, run)
+    pruning = MagnitudePruning(0.5, {"down0_0": {"0.3": 30.9}}, {"down0_0": 0.0, "down1_0": 0.75})
+    write_evaluation(run, replace(told, treatments=Treatments(magnitude_pruning=pruning)))
+    training, _ = load_keras(run).trained_on
+    assert training["pruned"] == {"asked": 0.5, "shares": {"down0_0": 0.0, "down1_0": 0.75}}
+    assert "pruned" not in load_keras(run_folder).trained_on[0]
 
 
 def _members(run_folder):

@@ -32,7 +32,7 @@ def train_one(folder, sources, history=0, video=""):
     (folder / "c.toml").write_text(
         f"[model]\nwidths = [16, 16]\ndepths = [1, 1]\nhistory = {history}\n{video}"
         "[training]\npatch = 32\ncrop = 64\nbatch = 4\nsteps = 4\n"
-        "[pruning]\nsteps = 12\nlearning_rate = 1e-3\n[qat]\nsteps = 12\n"
+        f"[pruning]\nsparsity = {0.2 if history else 0.5}\nsteps = 12\nlearning_rate = 1e-3\n[qat]\nsteps = 12\n"
     )
     config = load_config(str(folder / "c.toml"))
     data = load_training_data(sources, config)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from quietcam.architecture import Architecture
 from quietcam.errors import UsageError
+from train.pruning.magnitude import shares
 from train.runs.prune import prune
 from train.runs.train import train
 
@@ -34,6 +36,7 @@ def test_pruning_and_int8_begin_with_it_and_take_folders_beside_it(trained, pair
     ready = train(trained.path, [pair_folder], qat=True)
     assert [run.path.name for run in (sparse, narrow, ready)] == ["mine-pruned", "mine-narrow", "mine-qat"]
     assert sparse.evaluation.sparsity == pytest.approx(0.4, abs=0.05)
+    assert sparse.evaluation.treatments.magnitude_pruning.shares == shares(sparse.config.model, 0.4)
     assert sum(narrow.evaluation.architecture.widths) < 32
     ranges = ready.evaluation.treatments.quantization_aware_training.ranges
     assert ranges["denoise"] == (0.0, 1.0)
@@ -61,3 +64,9 @@ def test_values_that_cannot_be_are_refused_before_the_data_is_read(trained, valu
 def test_training_for_int8_takes_weights_and_seed_of_the_run(trained):
     with pytest.raises(UsageError, match="Received: `teacher`, `seed`"):
         train(trained.path, ["nowhere"], qat=True, teacher="runs/other", seed=1)
+
+
+def test_more_zeros_than_a_video_network_can_have_are_refused_before_the_data_is_read(make_run):
+    video = make_run("video", Architecture(stem=2, widths=(8, 16), depths=(1, 1), history=1))
+    with pytest.raises(UsageError, match=r"`sparsity` must be less than 0\.14 here\. Received: 0\.5\."):
+        prune(video, ["nowhere"])
