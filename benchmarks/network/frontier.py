@@ -1,0 +1,262 @@
+"""Quality against time: dB and ms of the models that ship, a peer, and OpenCV's filters, measured in one run.
+
+    python -m benchmarks.network.frontier [--model NAME|FILE.tflite ...] [--data ../shared/data] [--clips DIR]
+        [--peer nafnet_rgb_small.tflite]
+    python -m benchmarks.network.frontier --draw
+
+Models and sets are those of ``benchmarks.network.quality``; without --model, the still ones of the models. PSNR is on
+uint8 RGB, the mean over the central 256x256 of each picture, without the gate. Each filter has the strength that is
+best for the whole set. Times are those of the bare network or filter for 256x256, medians of runs in turns, on 1 and on
+2 threads. Writes benchmarks/results/frontier.csv, and from it docs/pictures/frontier.png; ``--draw`` draws it again and
+measures nothing. A peer that is not there is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.drawing import BLUE, GRAY, ORANGE, PICTURES, label_points, legend, panels
+from benchmarks.network.card_figures import SIDE
+from benchmarks.network.quality.candidates import find_candidates
+from benchmarks.network.quality.sets import Picture, read_sets
+from benchmarks.records import RESULTS, ROOT, commit, machine
+from compare.classic import FILTERS, Filter, climb
+from compare.costs import measure_times
+from edge.network.denoiser import Denoiser
+from edge.network.modelfile import ModelFile, load_model
+from quietcam.errors import QuietcamError
+from quietcam.files.atomic import atomic_path
+from quietcam.image import Image
+from quietcam.metrics import psnr
+from quietcam.quality.frontier import beaten_by
+
+Row = dict[str, str]
+THREADS = (1, 2)
+SHARED = ROOT.parent / "shared"
+PEER = "peer"
+MARKS: Mapping[str, tuple[str, str, str]] = {
+    "int8": ("o", BLUE, BLUE),
+    "float32": ("o", "white", BLUE),
+    PEER: ("s", ORANGE, ORANGE),
+    "filter": ("^", GRAY, GRAY),
+}  # marker, face, edge
+SHOWN = {
+    "native": "SIDD crops at sensor scale",
+    "squeezed": "SIDD pictures squeezed to 256x256",
+    "machine": "drawn machine cameras",
+    "pi": "drawn Raspberry Pi cameras",
+}
+TITLES = {"int8": "int8", "float32": "its float32", PEER: "peer", "filter": "filter, best strength for the set"}
+
+
+def main() -> int:
+    """Measure, print, write, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=[], metavar="NAME", help="a name that ships, or a .tflite file")
+    parser.add_argument("--data", type=Path, default=SHARED / "data", help="folder of the two SIDD sets")
+    parser.add_argument("--clips", type=Path, help="folder of videos (default: video/ in --data)")
+    parser.add_argument("--peer", type=Path, default=SHARED / "peers" / "rpi_nafnet_small" / "nafnet_rgb_small.tflite")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "frontier.csv")
+    parser.add_argument("--picture", type=Path, default=PICTURES / "frontier.png")
+    parser.add_argument("--draw", action="store_true", help="draw the picture from the CSV, and measure nothing")
+    options = parser.parse_args()
+    try:
+        if not options.draw:
+            files = load_models(options.model)
+            if options.peer.exists():
+                files[PEER] = load_model(options.peer)
+            else:
+                print(f"skipped: no {options.peer}")
+            write(options.csv, measure(files, read_sets(options.data, options.clips or options.data / "video")))
+        with options.csv.open(newline="", encoding="utf-8") as file:
+            draw(options.picture, [*csv.DictReader(file)])
+    except QuietcamError as error:
+        print(f"frontier: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def load_models(names: Sequence[str]) -> dict[str, ModelFile]:
+    """Each model and its float twin, by ``NAME int8`` and ``NAME float32``; without names, the still ones that ship."""
+    files = {}
+    for each in find_candidates(names):
+        if names or not each.file.remembers:
+            files[f"{each.name} {each.file.ends}"] = each.file
+            if each.twin is not None:
+                files[f"{each.name} {each.twin.ends}"] = each.twin
+    return files
+
+
+def measure(files: Mapping[str, ModelFile], sets: Mapping[str, Sequence[Picture]]) -> list[dict[str, Any]]:
+    """A row for each set, contender and number of threads."""
+    scores: dict[str, dict[str, float]] = {}
+    strengths: dict[str, dict[str, str]] = {}
+    timed: dict[str, Callable[[Image], Image]] = {}
+    for of_set, pictures in sets.items():
+        scores[of_set] = {name: score(file, pictures) for name, file in files.items()}
+        strengths[of_set] = {}
+        for name, kinds in filters().items():
+            found, kind, strength = best(kinds, pictures)
+            scores[of_set][name] = found
+            strengths[of_set][name] = f"{kind.unit} {strength:g}"
+            timed[f"{of_set}: {name}"] = at_strength(kind, strength)
+            print(f"{of_set}  {name}: {found:.2f} dB at {strengths[of_set][name]}", flush=True)
+    noisy = next(iter(sets.values()))[0].noisy
+    # All of them in turns: a ratio of two separate runs is not reliable.
+    times = {threads: measure_times(files, timed, noisy, threads, size=(SIDE, SIDE)) for threads in THREADS}
+    told = {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "machine": machine(), "commit": commit()}
+    return [
+        {
+            "set": of_set,
+            "pictures": len(pictures),
+            "noisy_psnr": round(mean([psnr(each.noisy, each.clean) for each in pictures]), 3),
+            "name": name,
+            "kind": kind_of(name, files),
+            "strength": strengths[of_set].get(name, ""),
+            "psnr": round(found, 3),
+            "threads": threads,
+            "ms": times[threads][name if name in files else f"{of_set}: {name}"],
+            **told,
+        }
+        for of_set, pictures in sets.items()
+        for name, found in scores[of_set].items()
+        for threads in THREADS
+    ]
+
+
+def kind_of(name: str, files: Mapping[str, ModelFile]) -> str:
+    """``int8``, ``float32``, ``peer`` or ``filter``."""
+    if name not in files:
+        return "filter"
+    return PEER if name == PEER else name.rsplit(" ", 1)[1]
+
+
+def score(file: ModelFile, pictures: Sequence[Picture]) -> float:
+    """Mean PSNR of a model, dB."""
+    with Denoiser(file, 2) as denoiser:
+        return mean([psnr(denoiser.denoise(each.noisy), each.clean) for each in pictures])
+
+
+def best(kinds: Sequence[Filter], pictures: Sequence[Picture]) -> tuple[float, Filter, float]:
+    """The highest mean PSNR over a set, dB, with the filter and the strength that reach it."""
+    deviation = float(np.sqrt(np.mean([np.square(each.noisy.astype(float) - each.clean).mean() for each in pictures])))
+    found = []
+    for kind in kinds:
+
+        @lru_cache
+        def quality(index: int, kind: Filter = kind) -> float:
+            return mean([psnr(kind.apply(each.noisy, kind.strengths[index]), each.clean) for each in pictures])
+
+        start = int(np.abs(np.array(kind.strengths) / kind.guess(deviation) - 1).argmin())
+        index = climb(start, len(kind.strengths), quality)
+        found.append((quality(index), kind, kind.strengths[index]))
+    return max(found, key=lambda each: each[0])
+
+
+def at_strength(kind: Filter, strength: float) -> Callable[[Image], Image]:
+    """The filter as a device would run it."""
+    return lambda noisy: kind.apply(noisy, strength)
+
+
+def filters() -> dict[str, tuple[Filter, ...]]:
+    """By name: OpenCV's filters, each as often as it has settings beside its strength."""
+    import cv2
+
+    def median(noisy: Image, strength: float) -> Image:
+        return np.asarray(cv2.medianBlur(noisy, int(strength)), np.uint8)
+
+    def bilateral(noisy: Image, strength: float, space: float) -> Image:
+        return np.asarray(cv2.bilateralFilter(noisy, -1, strength, space), np.uint8)
+
+    colors = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0, 110.0, 150.0, 200.0, 300.0)
+    return {
+        "Gaussian": (replace(FILTERS["blur"], strengths=(*FILTERS["blur"].strengths, 4.0, 5.0, 7.0)),),
+        "median": (Filter("median", "Median", "side", (3, 5, 7, 9, 11, 13, 15, 19, 23), median, lambda _: 3.0),),
+        "bilateral": tuple(
+            Filter(
+                "bilateral",
+                "Bilateral",
+                f"space {space:g}, color",
+                colors,
+                partial(bilateral, space=space),
+                lambda deviation: max(5.0, 2 * deviation),
+            )
+            for space in (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+        ),
+        "NLM": (FILTERS["nlm"],),
+    }
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write all rows; they replace those of an earlier run, since only times of one run can be compared."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw(path: Path, rows: Sequence[Row]) -> None:
+    """Draw one panel for each set: dB over ms on most threads, with a line to the time on one thread.
+
+    What is worse than the noisy pictures is not drawn.
+    """
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    least, most = min(int(row["threads"]) for row in rows), max(int(row["threads"]) for row in rows)
+    times = [float(row["ms"]) for row in rows]
+    footer = f"{rows[0]['machine']}; commit {rows[0]['commit']}; {rows[0]['date']}"
+    with panels(path, len(sets), (5.4, 4.6), footer) as axes:
+        for axis, of_set in zip(axes, sets, strict=True):
+            shown = [row for row in rows if row["set"] == of_set and float(row["psnr"]) >= float(row["noisy_psnr"])]
+            axis.set_xscale("log")
+            axis.set_xlim(min(times) / 1.6, max(times) * 1.6)
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.set_title(f"{SHOWN.get(of_set, of_set)}: {shown[0]['pictures']} pictures", fontsize=11)
+            axis.set_xlabel(f"ms for 256x256, {most} threads (line: to {least} thread)")
+            _draw_panel(axis, shown, least, most)
+            axis.set_ylabel("PSNR, dB")
+        lines = [axes[0].plot([], [], **_mark(kind), linestyle="", label=title)[0] for kind, title in TITLES.items()]
+        lines += axes[0].plot([], [], "-", color=BLUE, alpha=0.4, label="frontier")
+        lines += axes[0].plot([], [], ":", color=GRAY, label="noisy")
+        legend(axes, lines)
+
+
+def _draw_panel(axis: Any, shown: Sequence[Row], least: int, most: int) -> None:
+    points = {row["name"]: (float(row["ms"]), float(row["psnr"])) for row in shown if int(row["threads"]) == most}
+    slow = {row["name"]: float(row["ms"]) for row in shown if int(row["threads"]) == least}
+    kinds = {row["name"]: row["kind"] for row in shown}
+    front = sorted(points[name] for name, better in beaten_by(points).items() if better is None)
+    axis.plot(*zip(*front, strict=True), "-", color=BLUE, alpha=0.4, linewidth=1.5)
+    axis.axhline(float(shown[0]["noisy_psnr"]), color=GRAY, linestyle=":")
+    for name, (ms, db) in points.items():
+        mark = _mark(kinds[name])
+        axis.plot((ms, slow[name]), (db, db), "-", color=mark["markeredgecolor"], linewidth=1, alpha=0.6)
+        axis.plot(ms, db, **mark)
+    axis.margins(y=0.12)
+    unnamed = [point for name, point in points.items() if kinds[name] == "float32"]  # beside its int8 twin
+    label_points(
+        axis, {name.removesuffix(" int8"): point for name, point in points.items() if point not in unnamed}, unnamed
+    )
+
+
+def _mark(kind: str) -> dict[str, Any]:
+    marker, face, edge = MARKS[kind]
+    return {"marker": marker, "markersize": 7, "markerfacecolor": face, "markeredgecolor": edge}
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean as a plain number."""
+    return float(np.mean(values))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
