@@ -26,9 +26,8 @@ from benchmarks.network.quality.candidates import find_candidates
 from benchmarks.network.quality.drawn import dark_flats
 from benchmarks.network.quality.judge import PEER, add_over_small, judge, reference_lines, speed_lines
 from benchmarks.network.quality.sets import read_sets
-from benchmarks.network.quality.tables import missed, tables
-from benchmarks.network.quality.targets import Line
-from benchmarks.records import RESULTS, ROOT, append, commit, machine
+from benchmarks.network.quality.tables import append_lines, missed, tables
+from benchmarks.records import RESULTS, ROOT
 from edge.network.modelfile import load_model
 from quietcam.errors import QuietcamError
 
@@ -72,23 +71,10 @@ def run(options: argparse.Namespace) -> int:
             for name, found in timed.items():
                 lines[name] += found
     print(tables(lines, markdown=options.markdown))
-    files = {each.name: each.file for each in candidates} | {PEER: peer}
-    told = {"machine": machine(), "commit": commit()}
-    for name, found in lines.items():
-        manifest = files[name].manifest if name in files else None
-        model = {"model": name, "sha256": manifest.sha256[:12] if manifest else ""}
-        for line in found:
-            append(options.csv, model | row_of(line) | told)
+    append_lines(options.csv, lines, {each.name: each.file for each in candidates})
     failed = missed(lines)
     print("\n" + ("Missed:\n" + "\n".join(f"  {each}" for each in failed) if failed else "All of it holds."))
     return 3 if failed else 0
-
-
-def row_of(line: Line) -> dict[str, str]:
-    """The columns of one figure. Empty limits: it has none."""
-    must, goal = ("" if limit is None else f"{limit:g}" for limit in (line.must, line.goal))
-    values = {"figure": line.figure, "on": line.on, "value": line.shown}
-    return values | {"must": must, "goal": goal, "verdict": line.verdict}
 
 
 if __name__ == "__main__":

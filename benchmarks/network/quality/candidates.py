@@ -8,13 +8,14 @@ from pathlib import Path
 
 from benchmarks.network.card_figures import SIDE
 from benchmarks.network.quality.targets import TARGETS
-from compare.costs import read_costs
 from edge.models import resolve_model, shipped_models
 from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import ModelError, UsageError
+from quietcam.tflite.graph import Graph, read_graph
+from quietcam.tflite.manifest import strip_manifest
 from quietcam.tflite.twins import Origin, are_twins
 
-__all__ = ["Candidate", "find_candidates", "find_twin", "size_of"]
+__all__ = ["Candidate", "find_candidates", "find_twin", "graph_of", "label_of", "names_that_ship", "size_of"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,8 @@ def find_candidates(names: Sequence[str]) -> list[Candidate]:
         UsageError: there is no such model, it takes no frames of 256x256, or two have the same name.
         ModelError: a file cannot be used.
     """
-    wanted = list(names) or sorted({path.stem.split("_")[0] for path in shipped_models()} - {"demo"}, key=_rank)
     found = []
-    for name in wanted:
+    for name in names or names_that_ship():
         file = load_model(resolve_model(name, (SIDE, SIDE)))
         if (file.width, file.height, file.channels) != (SIDE, SIDE, 3):
             raise UsageError(
@@ -50,8 +50,7 @@ def find_candidates(names: Sequence[str]) -> list[Candidate]:
                 f"{file.width}x{file.height} with {file.channels} channels. "
                 f"Remedy: quietcam convert MODEL --size {SIDE}x{SIDE}"
             )
-        label = Path(name).stem if name.endswith(".tflite") else name
-        found.append(Candidate(label, size_of(file), file, find_twin(file)))
+        found.append(Candidate(label_of(name), size_of(file), file, find_twin(file)))
     labels = [each.name for each in found]
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise UsageError(
@@ -61,11 +60,21 @@ def find_candidates(names: Sequence[str]) -> list[Candidate]:
     return found
 
 
+def names_that_ship() -> list[str]:
+    """The models that ship but the demo's, the smallest size first."""
+    return sorted({path.stem.split("_")[0] for path in shipped_models()} - {"demo"}, key=_rank)
+
+
+def label_of(name: str) -> str:
+    """What a table calls a model: the name that ships, or a file's stem."""
+    return Path(name).stem if name.endswith(".tflite") else name
+
+
 def size_of(file: ModelFile) -> str | None:
     """The size whose targets a model has: by the begin of the name in its manifest, or else the smallest size that its
     GMACs fit into."""
     name = file.manifest.name if file.manifest else ""
-    gmacs = read_costs(file)["gmacs_256"]
+    gmacs = graph_of(file).gmacs_256
     named = (size for size in TARGETS if name.startswith(size))
     fits = (size for size, targets in TARGETS.items() if gmacs <= targets.gmacs)
     return next(named, None) or next(fits, None)
@@ -74,6 +83,11 @@ def size_of(file: ModelFile) -> str | None:
 def _rank(name: str) -> tuple[int, str]:
     """Sort key of a name that ships: the smallest size first."""
     return next((place for place, size in enumerate(TARGETS) if name.startswith(size)), len(TARGETS)), name
+
+
+def graph_of(file: ModelFile) -> Graph:
+    """The operators of a model."""
+    return read_graph(strip_manifest(file.content), str(file.path))
 
 
 def find_twin(file: ModelFile) -> ModelFile | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.network.card_figures import SIDE
 from quietcam.data.clips.sources import VIDEO_SUFFIXES
-from quietcam.data.video import Video
+from quietcam.data.video import Video, count_frames
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
@@ -48,7 +48,7 @@ def frames_of(clips: Path) -> list[Image]:
                     f"Clips must be larger than {SIDE}x{SIDE}. Received: {path}, {video.size[0]}x{video.size[1]}. "
                     "Remedy: take this video out of the folder."
                 )
-            count = video.total or 1
+            count = video.total or count_frames(path)
             for number in sorted({min(5, count - 1), count // 3, count // 2, max(0, count - 20)}):
                 video.seek(number)
                 read = video.read()

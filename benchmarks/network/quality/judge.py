@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from benchmarks.network.card_figures import Found, measure
-from benchmarks.network.quality.candidates import Candidate
+from benchmarks.network.quality.candidates import Candidate, graph_of
 from benchmarks.network.quality.drawn import Drawn
 from benchmarks.network.quality.patterns import Denoise, border_of, denoiser_of, phase_error
 from benchmarks.network.quality.sets import PHONES, Picture, bucket_order
@@ -25,14 +25,14 @@ from benchmarks.network.quality.targets import (
     Targets,
     faster_than_peer,
 )
-from compare.costs import measure_times, read_costs
+from compare.costs import measure_times
 from edge.network.interpreter import Interpreter
 from edge.network.modelfile import ModelFile
 from edge.network.runtime.instructions import instructions_here
 from quietcam.quality.gate import mean_drops
 from quietcam.terminal.progress import progress
 
-__all__ = ["NOISY", "PEER", "add_over_small", "judge", "reference_lines", "speed_lines"]
+__all__ = ["NOISY", "PEER", "add_over_small", "drops", "judge", "reference_lines", "speed_lines"]
 
 Sets = Mapping[str, Sequence[Picture]]
 Scored = Mapping[str, Sequence[Found]]
@@ -48,7 +48,7 @@ def judge(candidate: Candidate, sets: Sets, flats: Sequence[Drawn], peer: Sequen
     found = _measured(candidate.name, files, sets)
     lines = [*_scores(found), *_over_peer(found, _values(peer, PSNR), targets)]
     if candidate.twin:
-        lines += _drops(found, sets)
+        lines += drops(found, sets)
     lines += [*_kept(found, KEPT_GATED, KEPT), *_gained(found, GAUSSIAN, targets.salt if targets else None)]
     with Interpreter(candidate.file, 2) as interpreter:
         denoise = denoiser_of(interpreter)
@@ -122,10 +122,11 @@ def _over_peer(found: Scored, peer: Mapping[str, float], targets: Targets | None
         yield Line("over the peer, dB", name, _mean(row.by_model["own"] for row in rows) - peer[name], must, goal)
 
 
-def _drops(found: Scored, sets: Sets) -> list[Line]:
-    drops = {name: [row.by_model["twin"] - row.by_model["own"] for row in rows] for name, rows in found.items()}
-    lines = [Line("lost to the float twin, dB", name, _mean(each), *DROP, at_most=True) for name, each in drops.items()]
-    buckets = [(each.bucket, drop) for name in sets for each, drop in zip(sets[name], drops[name], strict=True)]
+def drops(found: Scored, sets: Sets) -> list[Line]:
+    """What a model loses to its float twin on each set, and in each bucket of three pictures or more."""
+    lost = {name: [row.by_model["twin"] - row.by_model["own"] for row in rows] for name, rows in found.items()}
+    lines = [Line("lost to the float twin, dB", name, _mean(each), *DROP, at_most=True) for name, each in lost.items()]
+    buckets = [(each.bucket, drop) for name in sets for each, drop in zip(sets[name], lost[name], strict=True)]
     groups = mean_drops(buckets)
     return lines + [
         Line("lost in a bucket, dB", name, groups[name].drop, BUCKET_DROP, at_most=True)
@@ -176,16 +177,16 @@ def _border(denoise: Denoise, sets: Sets) -> list[Line]:
 
 
 def _properties(file: ModelFile, targets: Targets | None) -> list[Line]:
-    costs = read_costs(file)
+    graph = graph_of(file)
     lines = [
-        Line("zeros among weights", "", costs["sparsity"], ZEROS, digits=3),
-        Line("GMACs", "", costs["gmacs_256"], targets.gmacs if targets else None, at_most=True, digits=3),
+        Line("zeros among weights", "", graph.sparsity, ZEROS, digits=3),
+        Line("GMACs", "", graph.gmacs_256, targets.gmacs if targets else None, at_most=True, digits=3),
     ]
     if file.ends == "float32":
         return lines
     return [
         *lines,
-        Line("int8 share of operators", "", costs["int8_share"], 1.0),
+        Line("int8 share of operators", "", graph.int8_share, 1.0),
         Line("pixel identity", "", float(file.is_int8), 1.0, digits=0),
     ]
 

@@ -1,12 +1,18 @@
-"""Tables of figures, as text or as Markdown: one for each figure, models below each other, sets beside each other."""
+"""Figures as tables and as lines of a CSV file.
+
+A table holds one figure: models below each other, sets beside each other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from benchmarks.network.quality.targets import Line
+from benchmarks.records import append, commit, machine
+from edge.network.modelfile import ModelFile
 
-__all__ = ["missed", "tables"]
+__all__ = ["append_lines", "missed", "tables"]
 
 Lines = Mapping[str, Sequence[Line]]
 Table = list[list[str]]
@@ -26,6 +32,22 @@ def missed(lines: Lines) -> list[str]:
         for line in each
         if not line.holds
     ]
+
+
+def append_lines(path: Path, lines: Lines, files: Mapping[str, ModelFile]) -> None:
+    """Append each figure to a CSV file, with the hash of its model, the machine and the commit.
+
+    Raises:
+        SystemExit: the file has other columns.
+    """
+    told = {"machine": machine(), "commit": commit()}
+    for name, each in lines.items():
+        manifest = files[name].manifest if name in files else None
+        for line in each:
+            must, goal = ("" if limit is None else f"{limit:g}" for limit in (line.must, line.goal))
+            row = {"model": name, "sha256": manifest.sha256[:12] if manifest else "", "figure": line.figure}
+            row |= {"on": line.on, "value": line.shown, "must": must, "goal": goal, "verdict": line.verdict}
+            append(path, row | told)
 
 
 def _tables(lines: Lines) -> Iterator[Table]:
