@@ -191,7 +191,7 @@ def filters() -> dict[str, tuple[Filter, ...]]:
                 partial(bilateral, space=space),
                 lambda deviation: max(5.0, 2 * deviation),
             )
-            for space in (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+            for space in (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
         ),
         "NLM": (FILTERS["nlm"],),
     }
@@ -220,13 +220,14 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
             axis.set_xscale("log")
             axis.set_xlim(min(times) / 1.6, max(times) * 1.6)
             axis.xaxis.set_major_formatter("{x:g}")
-            axis.set_title(f"{SHOWN.get(of_set, of_set)}: {shown[0]['pictures']} pictures", fontsize=11)
+            told = f"{SHOWN.get(of_set, of_set)}: {shown[0]['pictures']} pictures"
+            told += f", noisy {float(shown[0]['noisy_psnr']):.2f} dB"
+            axis.set_title(told, fontsize=10)
             axis.set_xlabel(f"ms for 256x256, {most} threads (line: to {least} thread)")
             _draw_panel(axis, shown, least, most)
             axis.set_ylabel("PSNR, dB")
         lines = [axes[0].plot([], [], **_mark(kind), linestyle="", label=title)[0] for kind, title in TITLES.items()]
         lines += axes[0].plot([], [], "-", color=BLUE, alpha=0.4, label="frontier")
-        lines += axes[0].plot([], [], ":", color=GRAY, label="noisy")
         legend(axes, lines)
 
 
@@ -236,7 +237,6 @@ def _draw_panel(axis: Any, shown: Sequence[Row], least: int, most: int) -> None:
     kinds = {row["name"]: row["kind"] for row in shown}
     front = sorted(points[name] for name, better in beaten_by(points).items() if better is None)
     axis.plot(*zip(*front, strict=True), "-", color=BLUE, alpha=0.4, linewidth=1.5)
-    axis.axhline(float(shown[0]["noisy_psnr"]), color=GRAY, linestyle=":")
     for name, (ms, db) in points.items():
         mark = _mark(kinds[name])
         axis.plot((ms, slow[name]), (db, db), "-", color=mark["markeredgecolor"], linewidth=1, alpha=0.6)
