@@ -85,7 +85,8 @@ class StartingWeights:
     """The weights that training began with.
 
     Attributes:
-        begun_with: path of the run directory or of the float32 ``.tflite``. sha256: of its model file.
+        begun_with: path of the run directory or of the float32 ``.tflite``, or the name of a model that ships. sha256:
+            of its model file.
         before: PSNR in dB that they gave on the validation crops; None until it is measured.
     """
 
@@ -96,10 +97,11 @@ class StartingWeights:
 
 @dataclass(frozen=True)
 class Distillation:
-    """The teacher that training learned from.
+    """The teacher that training, or the last fine-tuning with a teacher, learned from.
 
     Attributes:
-        teacher: path of its run directory. sha256: of its ``model.keras``.
+        teacher: path of its run directory or of its float32 ``.tflite``, or the name of a model that ships. sha256: of
+            its model file.
         weight: weight of its pictures in the loss, in (0, 1].
         gmacs_256: its multiply-accumulates for 256x256 pixels, in 1e9.
     """
@@ -186,6 +188,16 @@ class Treatments:
             for name, treatment in done.items()
             if treatment is not None
         }
+
+    def brief(self) -> dict[str, dict[str, Any]]:
+        """As ``to_dict``, without the tables by layer and by network: for manifests."""
+        return {
+            name: {key: value for key, value in values.items() if key not in _TABLES}
+            for name, values in self.to_dict().items()
+        }
+
+
+_TABLES = {"paths", "sensitivity", "ranges"}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,14 @@ _Validation = Annotated[
 ]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete an existing run in the run directory.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+_Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN|FILE|NAME",
+        help="Also learn from the network of this run, of this float32 .tflite or of this model that ships, such as "
+        "base. 'none' for no teacher. Default: [distillation] in the config.",
+    ),
+]
 _Minutes = Annotated[
     float | None,
     typer.Option(parser=number(0.05, 10**6), help="Stop after this many minutes. Default: the config's."),
@@ -69,13 +77,14 @@ def train_command(
     ] = None,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="Also learn from the network of this run. Default: the config's [distillation]."),
-    ] = None,
+    teacher: _Teacher = None,
     weights: Annotated[
-        Path | None,
-        typer.Option(help="Begin with the weights of this run, or of this float32 .tflite of the same network."),
+        str | None,
+        typer.Option(
+            metavar="RUN|FILE|NAME",
+            help="Begin with the weights of this run, of this float32 .tflite or of this model that ships. It must be "
+            "the same network.",
+        ),
     ] = None,
     qat: Annotated[
         bool, typer.Option("--qat", help="Make the network of the run CONFIG ready for int8, by training it further.")
@@ -170,6 +179,7 @@ def prune_command(
     multiple: Annotated[
         int, typer.Option(parser=whole(8, 16), help="Keep widths that are multiples of this number, 8 or 16.")
     ] = 8,
+    teacher: _Teacher = None,
     minutes: _Minutes = None,
     steps: Annotated[
         int | None,
@@ -213,6 +223,7 @@ def prune_command(
         channels=channels,
         importance=importance,
         multiple=multiple,
+        teacher=teacher,
         minutes=minutes,
         steps=steps,
         learning_rate=learning_rate,

@@ -135,10 +135,11 @@ class VideoConfig:
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """The network that float training learns from, in addition to the clean pictures.
+    """The network that training, pruning and training for int8 learn from, in addition to the clean pictures.
 
     Args:
-        teacher: run directory of a trained network, a larger one of the same channels. Defaults to none.
+        teacher: a trained network, a larger one of the same channels: a run directory, a float32 ``.tflite`` or the
+            name of a model that ships. Defaults to none.
         weight: weight of its pictures in the loss, in (0, 1]; the clean pictures get the rest.
     """
 

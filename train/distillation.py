@@ -3,34 +3,61 @@
 Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015). Here the loss is the distance between
 the pictures of the two networks. A video network learns from
 a video network, which sees the same frames and remembers them in its own way.
+
+Float training, pruning and training for int8 can all have a teacher.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from quietcam.errors import UsageError
 from quietcam.evaluation import Distillation
+from quietcam.terminal.log import log
 from train.config import RunConfig
 from train.model import build, copy_convolutions
-from train.run_directory.read import read_run
 from train.step import Teacher
+from train.stored import StoredNetwork, find_network, read_network
 
-__all__ = ["check_teacher", "describe_teacher", "load_teacher"]
+__all__ = ["NO_TEACHER", "check_teacher", "describe_teacher", "load_teacher", "with_teacher"]
+
+NO_TEACHER = "none"
+"""What stands for no teacher where a config names one."""
+
+
+def with_teacher(config: RunConfig, teacher: str | Path | None) -> RunConfig:
+    """The config with this teacher, checked.
+
+    Args:
+        teacher: as in the config, or ``NO_TEACHER``. None keeps that of the config. If that one is no longer there, it
+            is left out, and a warning says so: a run can be moved to a machine without its teacher.
+
+    Raises:
+        UsageError: as ``check_teacher``.
+    """
+    own = config.distillation.teacher
+    name = own if teacher is None else "" if str(teacher) == NO_TEACHER else str(teacher)
+    if teacher is None and own and not find_network(own).exists():
+        log.warning("the teacher of this run is gone, so it learns from the clean pictures alone: %s", own)
+        name = ""
+    taught = replace(config, distillation=replace(config.distillation, teacher=name))
+    check_teacher(taught)
+    return taught
 
 
 def check_teacher(config: RunConfig) -> None:
     """Check that the teacher that ``config`` names can teach its network.
 
     Raises:
-        UsageError: it is not a run directory, has another number of channels or another history, or cannot process
-            patches of this size.
+        UsageError: it is no network that ``train.stored`` can read, has another number of channels or another history,
+            or cannot process patches of this size.
     """
-    if not config.distillation.teacher:
+    stored = _stored(config)
+    if stored is None:
         return
-    run = Path(config.distillation.teacher)
-    theirs = read_run(run).config.model
+    run, theirs = stored.path, stored.architecture
     if theirs.channels != config.model.channels:
         raise UsageError(
             "A teacher must have as many channels as the network. "
@@ -57,19 +84,23 @@ def load_teacher(config: RunConfig, precision: str) -> Teacher | None:
     Raises:
         ModelError: its file is damaged, or contains another network than its config describes.
     """
-    if not config.distillation.teacher:
+    stored = _stored(config)
+    if stored is None:
         return None
-    run = read_run(config.distillation.teacher)
-    model = build(run.config.model, precision=precision)
-    copy_convolutions(run.load_model(), model)
+    model = build(stored.architecture, precision=precision)
+    copy_convolutions(stored.load(), model)
     model.trainable = False
     return Teacher(model, config.distillation.weight)
 
 
 def describe_teacher(config: RunConfig) -> Distillation | None:
     """The entry in ``evaluation.json`` for the teacher that ``config`` names; None if it names none."""
-    settings = config.distillation
-    if not settings.teacher:
+    settings, stored = config.distillation, _stored(config)
+    if stored is None:
         return None
-    run = read_run(settings.teacher)
-    return Distillation(settings.teacher, settings.weight, round(run.config.model.gmacs(), 4), run.sha256)
+    return Distillation(settings.teacher, settings.weight, round(stored.architecture.gmacs(), 4), stored.sha256)
+
+
+def _stored(config: RunConfig) -> StoredNetwork | None:
+    teacher = config.distillation.teacher
+    return read_network(teacher, "A teacher") if teacher else None

@@ -182,14 +182,11 @@ def _about(run: Path | None) -> dict[str, Any]:
     if run is None or not (run / EVALUATION).is_file():
         return {"architecture": None}
     evaluation = read_evaluation(run)
-    pruned = evaluation.treatments.to_dict().get("magnitude_pruning", {})
-    pruned.pop("sensitivity", None)
+    done = evaluation.treatments.brief()
+    data = dict(evaluation.data) | ({"treatments": done} if done else {})
     return {
         "architecture": evaluation.architecture,
-        "evaluation": {
-            "data": dict(evaluation.data) | ({"pruned": pruned} if pruned else {}),
-            "validation": evaluation.validation.to_dict(),
-        },
+        "evaluation": {"data": data, "validation": evaluation.validation.to_dict()},
     }
 
 

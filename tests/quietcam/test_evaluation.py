@@ -104,3 +104,13 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
 def test_a_run_without_one_is_wrong_usage(tmp_path):
     with pytest.raises(UsageError, match="A run directory must contain"):
         read_evaluation(tmp_path)
+
+
+def test_the_brief_form_names_what_was_done_and_leaves_the_long_tables_out():
+    brief = EVERYTHING.treatments.brief()
+    assert brief["distillation"] == {"teacher": "runs/base", "weight": 0.5, "gmacs_256": 1.15, "sha256": "cd" * 32}
+    assert brief["channel_pruning"] == {"importance": "l1", "before": 31.0}
+    whole = EVERYTHING.treatments.to_dict()
+    assert brief.keys() == whole.keys()
+    assert len(json.dumps(brief)) < 600
+    assert Treatments().brief() == {}

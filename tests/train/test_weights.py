@@ -19,7 +19,8 @@ from train.config import load_config
 from train.model import FUSION, build, convolutions, copy_convolutions
 from train.run_directory.read import read_run
 from train.runs import train as runs
-from train.weights import _from_tflite, read_starting_network
+from train.stored import _load, find_network
+from train.weights import read_starting_network
 
 TWIN = Path(models.__file__).parent / "demo_256x256_float32.tflite"
 NETWORK = (
@@ -38,6 +39,21 @@ def test_a_float_twin_computes_in_keras_what_it_does_on_the_device():
     assert np.abs(np.rint(ours * 255) - theirs).max() <= 1
     assert begun.weights == StartingWeights(str(TWIN), read_manifest(TWIN).sha256)
     assert begun.origin["licence"] == read_manifest(TWIN).training["licence"]
+
+
+@pytest.mark.parametrize("name", ["demo", "demo_256x256_float32"])
+def test_a_model_that_ships_is_meant_by_its_name_unless_a_path_has_that_name(name, tmp_path, monkeypatch, make_run):
+    monkeypatch.chdir(tmp_path)
+    assert find_network(name) == TWIN
+    begun = read_starting_network(name, load_config("demo").model)
+    assert begun.weights == StartingWeights(name, read_manifest(TWIN).sha256)
+    make_run(name)
+    assert find_network(name) == Path(name)
+
+
+def test_every_model_that_ships_has_a_name_that_finds_its_float_file():
+    for path in Path(models.__file__).parent.glob("*_float32.tflite"):
+        assert find_network(path.stem.split("_")[0]) == path
 
 
 def test_a_run_begins_with_them_and_tells(tmp_path, make_run, pair_folder, quietcam):
@@ -77,7 +93,7 @@ def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
     (tmp_path / "bare.tflite").write_bytes(b"nothing")
     own = make_run("own")
     for weights, said in (
-        (tmp_path / "nowhere", "a run directory or a float32 .tflite. Received:"),
+        (tmp_path / "nowhere", "neither. Remedy: give one of these, or the name of a model that ships (base, demo, "),
         (TWIN.with_name("demo_256x256_int8.tflite"), "recipe int8. Remedy: give the float32 model of the same network"),
         (tmp_path / "bare.tflite", "which has no manifest. Remedy: give a float32 model"),
         (TWIN, "the network in [model], widths=[8, 16], depths=[1, 1]. Received"),
@@ -157,7 +173,7 @@ def test_a_video_network_begins_with_its_own_float_file(tmp_path):
     graph = tf.function(lambda noisy, history: model([noisy, history])).get_concrete_function(*shapes)
     path = tmp_path / "own.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([graph], model).convert())
-    read = _from_tflite(path, video)
+    read = _load(path, video)
     for name, layer in convolutions(model).items():
         np.testing.assert_array_equal(convolutions(read)[name].kernel.numpy(), layer.kernel.numpy())
         np.testing.assert_array_equal(convolutions(read)[name].bias.numpy(), layer.bias.numpy())

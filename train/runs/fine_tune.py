@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import tf_keras as keras
 from quietcam.evaluation import Treatments
 from quietcam.files.atomic import write_text
 from train.config import PruningConfig, QatConfig, RunConfig, dump_config
+from train.distillation import describe_teacher, load_teacher
 from train.patches.sets import TrainingData
 from train.run_directory.lock import run_lock
 from train.run_directory.read import TrainedRun, read_run
@@ -63,7 +64,8 @@ def fine_tune(
     overwrite: bool = False,
     keep_history: bool = False,
 ) -> keras.Model:
-    """Train the network of the run ``source`` further, into the run directory ``run``.
+    """Train the network of the run ``source`` further, into the run directory ``run``. If the new run's config names a
+    teacher, it learns from that, too.
 
     Args:
         prepare: changes the plain network of ``source``; called after ``run`` is locked.
@@ -90,7 +92,10 @@ def fine_tune(
             write_text(run / "config.toml", dump_config(config))
             if keep_history and (source / "history.csv").exists():
                 write_text(run / "history.csv", (source / "history.csv").read_text(encoding="utf-8"))
-        recipe = {"source": begun.sha256, **tuning.recipe}
+        treatments, recipe = tuning.treatments, {"source": begun.sha256, **tuning.recipe}
+        if (distillation := describe_teacher(config)) is not None:
+            treatments = replace(treatments, distillation=distillation)
+            recipe["teacher"] = asdict(distillation)
         loop = Loop(
             tuning.phase,
             tuning.network,
@@ -103,6 +108,7 @@ def fine_tune(
             loss_scaling=tuning.precision == "mixed_float16",
             recipe=recipe_of(tuning.section, config, data, tuning.precision, recipe),
             xla=tuning.xla,
+            teacher=load_teacher(config, tuning.precision),
             video=config.video if config.model.history else None,
         )
         loop.fit(
@@ -114,5 +120,5 @@ def fine_tune(
             resume=resume,
         )
         tuned = tuning.export()
-        finish_run(run, tuned, data, config, tuning.treatments, earlier_data=before.data)
+        finish_run(run, tuned, data, config, treatments, earlier_data=before.data)
     return tuned

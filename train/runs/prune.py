@@ -9,6 +9,7 @@ from pathlib import Path
 from quietcam.errors import UsageError
 from quietcam.terminal.log import log
 from train.config import RunConfig
+from train.distillation import describe_teacher, with_teacher
 from train.patches.sets import load_training_data
 from train.pruning.before_after import PLOT, plot_channels, plot_sensitivity
 from train.pruning.channels import check_importance
@@ -17,6 +18,7 @@ from train.run_directory.lock import check_free
 from train.run_directory.read import TrainedRun, read_run
 from train.runs.channel_pruning import prune_channels
 from train.runs.magnitude_pruning import fit_steps_to_minutes, measured_step_seconds, prune_weights
+from train.stored import find_networks
 
 __all__ = ["prune"]
 
@@ -31,6 +33,7 @@ def prune(
     channels: float | None = None,
     importance: str | None = None,
     multiple: int = 8,
+    teacher: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
     learning_rate: float | None = None,
@@ -57,6 +60,7 @@ def prune(
         importance: measure of the channels' importance: ``"l1"`` or ``"taylor"``. By default both are tried, and the
         better one is kept.
         multiple: widths stay multiples of this, 8 or 16.
+        teacher: a network to learn from in addition, as for ``train``. Defaults to that of the run's config.
         minutes: wall-clock budget. Defaults to the config's, as do the following.
         steps: steps of fine-tuning, at least 10; fewer if they do not fit into the minutes.
         learning_rate: peak of the learning rate, in (0, 1).
@@ -68,7 +72,8 @@ def prune(
         The finished run.
 
     Raises:
-        UsageError: a value is wrong, ``run`` is not a run, or ``out`` already contains one.
+        UsageError: a value is wrong, ``run`` is not a run, or ``out`` already contains one; or the teacher does not
+            fit.
         DataError: a data set cannot be used.
         ModelError: a file of ``run`` is damaged.
         StorageError: the disk is full, or another process is using ``out``.
@@ -82,14 +87,14 @@ def prune(
     """
     source = read_run(run)
     _check(sparsity, channels, importance, multiple)
-    config = _config(source, sparsity, minutes, steps, learning_rate)
+    config = _config(source, sparsity, teacher, minutes, steps, learning_rate)
     if channels is None:
         shares(config.model, config.pruning.sparsity)  # refuses more zeros than the network can have
     target = (
         Path(out) if out else source.path.with_name(f"{source.path.name}-{'pruned' if channels is None else 'narrow'}")
     )
     how = {"resume": resume, "overwrite": overwrite}
-    check_free(target, reads=[source.path], **how)
+    check_free(target, reads=[source.path, *find_networks(config.distillation.teacher)], **how)
     if source.evaluation.treatments.quantization_aware_training is not None:
         log.warning(
             "%s is ready for int8, and the pruned network will not be: run 'quietcam train %s --qat' on it afterwards",
@@ -126,10 +131,15 @@ def _check(sparsity: float | None, channels: float | None, importance: str | Non
 
 
 def _config(
-    source: TrainedRun, sparsity: float | None, minutes: float | None, steps: int | None, learning_rate: float | None
+    source: TrainedRun,
+    sparsity: float | None,
+    teacher: str | Path | None,
+    minutes: float | None,
+    steps: int | None,
+    learning_rate: float | None,
 ) -> RunConfig:
     """The config of the run, with the given values replacing its own."""
-    config = source.config
+    config = with_teacher(source.config, teacher)
     pruning = config.pruning
     pruning = replace(
         pruning,
@@ -138,4 +148,8 @@ def _config(
         learning_rate=pruning.learning_rate if learning_rate is None else learning_rate,
     )
     budget = pruning.minutes if minutes is None else minutes
-    return fit_steps_to_minutes(replace(config, pruning=pruning), budget, measured_step_seconds(source.path))
+    seconds, distillation = measured_step_seconds(source.path), describe_teacher(config)
+    if seconds and distillation and source.evaluation.treatments.distillation is None:
+        # A step runs the network forward and twice as much backward, and now the teacher forward, too.
+        seconds *= 1.0 + distillation.gmacs_256 / (3.0 * config.model.gmacs())
+    return fit_steps_to_minutes(replace(config, pruning=pruning), budget, seconds)

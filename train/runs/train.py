@@ -17,7 +17,7 @@ from quietcam.files.atomic import write_text
 from quietcam.terminal.log import log
 from train.config import RunConfig, dump_config, load_config
 from train.devices import choose_devices, choose_xla, is_chief
-from train.distillation import check_teacher, describe_teacher, load_teacher
+from train.distillation import check_teacher, describe_teacher, load_teacher, with_teacher
 from train.model import build, copy_convolutions, freeze_body
 from train.patches.clips import ClipSource
 from train.patches.sets import TrainingData, load_training_data
@@ -29,6 +29,7 @@ from train.runs.finish import finish_run, mean_psnr
 from train.runs.qat import train_for_int8
 from train.runs.recipe import recipe_of
 from train.schedule import Budget
+from train.stored import find_networks
 from train.trainer import Loop
 from train.weights import StartingNetwork, read_starting_network
 
@@ -63,9 +64,10 @@ def train(
         out: the run directory. Defaults to ``runs/CONFIG``; with ``qat`` to ``RUN-qat``.
         validation: one or several folders of pairs that are used for validation, without a split. Defaults to the
             validation scenes of ``data``.
-        teacher: run directory of a network to learn from in addition. Defaults to the config's.
-        weights: run directory, or float32 ``.tflite`` of the same network, to begin with; for a video network also of
-            the still network of its body. Defaults to the config's.
+        teacher: a network to learn from in addition: a run directory, a float32 ``.tflite``, or the name of a model
+            that ships, such as ``"base"``; ``"none"`` for none. Defaults to the config's; with ``qat`` to the run's.
+        weights: a network to begin with, given in the same ways: the same network, or for a video network also the
+            still network of its body. Defaults to the config's.
         minutes: wall-clock budget. Defaults to the config's, as do the following.
         steps: most optimizer steps.
         learning_rate: peak of the learning rate, in (0, 1).
@@ -94,7 +96,7 @@ def train(
     budget = _given(minutes=minutes, steps=steps, learning_rate=learning_rate)
     how = {"resume": resume, "overwrite": overwrite}
     if qat:
-        if given := _given(teacher=teacher, weights=weights, seed=seed):
+        if given := _given(weights=weights, seed=seed):
             raise UsageError(
                 "Training for int8 (`qat`) uses the network and the seed of the given run. "
                 f"Received: {', '.join(f'`{name}`' for name in given)}. Remedy: leave it out."
@@ -106,8 +108,9 @@ def train(
             qat=replace(settings.qat, **budget),
             training=replace(settings.training, **_given(split=split)),
         )
+        settings = with_teacher(settings, teacher)
         run = Path(out) if out else source.with_name(f"{source.name}-qat")
-        check_free(run, reads=[source], **how)
+        check_free(run, reads=[source, *find_networks(settings.distillation.teacher)], **how)
         with load_training_data(data, settings, validation) as loaded:
             train_for_int8(source, settings, loaded, run, **how)
         return TrainedRun(run)
@@ -117,7 +120,7 @@ def train(
         settings, training=replace(settings.training, **budget, **begins_with, **_given(seed=seed, split=split))
     )
     if teacher is not None:
-        settings = replace(settings, distillation=replace(settings.distillation, teacher=str(teacher)))
+        settings = with_teacher(settings, teacher)
     run = Path(out) if out else Path("runs") / Path(config).stem
     check_train_run(settings, run, **how)  # before the data is opened, which takes time
     with load_training_data(data, settings, validation) as loaded:
@@ -208,7 +211,7 @@ def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overw
         ModelError: the file of the weights is damaged.
     """
     if is_chief():  # the others write nothing, and may find there what the chief has begun
-        reads = [Path(path) for path in (config.training.weights, config.distillation.teacher) if path]
+        reads = find_networks(config.training.weights, config.distillation.teacher)
         check_free(run, reads=reads, resume=resume, overwrite=overwrite)
     check_teacher(config)
     if config.model.history and config.video.freeze_body and not config.training.weights:

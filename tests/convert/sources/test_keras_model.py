@@ -117,8 +117,9 @@ def test_which_layers_were_pruned_is_told_with_what_the_network_was_trained_on(r
     pruning = MagnitudePruning(0.5, {"down0_0": {"0.3": 30.9}}, {"down0_0": 0.0, "down1_0": 0.75})
     write_evaluation(run, replace(told, treatments=Treatments(magnitude_pruning=pruning)))
     training, _ = load_keras(run).trained_on
-    assert training["pruned"] == {"asked": 0.5, "shares": {"down0_0": 0.0, "down1_0": 0.75}}
-    assert "pruned" not in load_keras(run_folder).trained_on[0]
+    pruned = {"asked": 0.5, "shares": {"down0_0": 0.0, "down1_0": 0.75}}
+    assert training["treatments"] == {"magnitude_pruning": pruned}
+    assert "treatments" not in load_keras(run_folder).trained_on[0]
 
 
 def _members(run_folder):
