@@ -27,6 +27,21 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A test that leaves the library's log changed fails itself, and no other one after it."""
+
+    def state() -> tuple[object, ...]:
+        return log.handlers[:], log.filters[:], log.level, log.propagate, log.disabled, logging.root.manager.disable
+
+    before, level, propagate = state(), log.level, log.propagate
+    yield
+    after = state()
+    log.setLevel(level)
+    log.propagate = propagate
+    assert after == before
+
+
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     """The log lines of the library during the test, from INFO up. The list grows during the test."""

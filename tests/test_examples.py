@@ -13,6 +13,8 @@ pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+from quietcam.terminal.log import log
+
 ROOT = Path(__file__).parents[1]
 WRITTEN = {"_build", "commands"}
 PAGES = [
@@ -28,6 +30,10 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     document = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], path=str(ROOT)).parse(page)
     examples = list(document.examples())
     assert examples
-    for example in examples:
-        example.evaluate()
+    level = log.level
+    try:
+        for example in examples:
+            example.evaluate()
+    finally:
+        log.setLevel(level)  # an example that sets it does so for the whole process
     assert os.environ.get("QUIETCAM_DEBUG") is None
