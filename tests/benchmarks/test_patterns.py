@@ -32,15 +32,18 @@ def test_phases_are_the_means_at_each_place_of_a_block() -> None:
 def test_a_known_pattern_gives_its_size() -> None:
     noise = np.random.default_rng(0).integers(-9, 10, (4, 64, 64, 3))
     pairs = [((FLAT + each).astype(np.uint8), FLAT) for each in noise]
-    largest, rms = phase_error(lambda _: woven(FLAT), pairs)
-    assert largest == pytest.approx(0.5)
-    assert rms == pytest.approx(RMS)
+    found = phase_error(lambda _: woven(FLAT), pairs)
+    assert found.largest == pytest.approx(0.5)
+    assert found.rms == found.single == pytest.approx(RMS)
+    assert found.uncertain == pytest.approx(0.0, abs=1e-12)
 
 
 def test_signs_that_change_from_picture_to_picture_are_no_pattern() -> None:
-    signs = iter([1.0, -1.0])
-    largest, _ = phase_error(lambda noisy: noisy + next(signs) * (woven(FLAT) - FLAT - 7.0), [(FLAT, FLAT)] * 2)
-    assert largest == pytest.approx(0.0, abs=1e-12)
+    signs = iter([1.0, -1.0] * 8)
+    found = phase_error(lambda noisy: noisy + next(signs) * (woven(FLAT) - FLAT - 7.0), [(FLAT, FLAT)] * 16)
+    assert found.largest == pytest.approx(0.0, abs=1e-12)
+    assert found.single == pytest.approx(RMS)
+    assert found.uncertain == pytest.approx(RMS / 4)
 
 
 def test_the_border_is_ignored_by_the_pattern() -> None:
@@ -49,7 +52,7 @@ def test_the_border_is_ignored_by_the_pattern() -> None:
         shown[:8:2] += 100.0
         return shown
 
-    assert phase_error(at_border, [(FLAT, FLAT)]) == (0.0, 0.0)
+    assert phase_error(at_border, [(FLAT, FLAT)]).largest == 0.0
 
 
 def test_each_side_of_the_border_is_held_against_the_inside() -> None:

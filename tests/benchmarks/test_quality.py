@@ -31,6 +31,7 @@ def rows(unchanged: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tupl
     """What it writes of this network, with the same as its peer; by model, figure and place."""
     folder = tmp_path_factory.mktemp("judged")
     words = ["--model", unchanged, "--peer", unchanged, "--data", write_data(folder), "--csv", folder / "q.csv"]
+    words += ["--drawn", folder / "drawn"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quality, "dark_flats", lambda: dark_flats(2))
         assert quality.main([*map(str, words), "--quick"]) == 3

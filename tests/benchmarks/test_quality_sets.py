@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.network.quality.drawn import BANDS, DARK_SEED, FRAME_SEED, dark_flats, frames_of, photographed
-from benchmarks.network.quality.sets import CLASSES, bucket_order, noise_bucket, read_sets
+from benchmarks.network.quality.drawn import BANDS, DARK_SEED, FRAME_SEED, dark_flats, frames_of, kept, photographed
+from benchmarks.network.quality.sets import CLASSES, bucket_order, fingerprint, noise_bucket, read_sets
 from quietcam.errors import UsageError
+from quietcam.image import Image
 from quietcam.metrics import psnr
 from tests.benchmarks.judged_data import write_clip, write_data
 from tests.tiny_network import noisy_pictures
@@ -46,6 +48,28 @@ def test_the_same_pictures_are_drawn_again(data: Path) -> None:
         np.testing.assert_array_equal(pair, other)
 
 
+def test_drawn_pictures_are_kept(tmp_path: Path) -> None:
+    image, other = noisy_pictures(2, 32)[0]
+    first = kept(tmp_path, "pi", [("pi-1", image, other), ("pi-2", other, image)])
+    again = kept(tmp_path, "pi", iter([("pi-3", other, other)]))
+    assert [name for name, *_ in first] == [name for name, *_ in again] == ["pi-1", "pi-2"]
+    assert fingerprint(image for _, *pair in again for image in pair) == fingerprint([image, other, other, image])
+    assert fingerprint([image, other, other, image]) != fingerprint([image, other, image, other])
+    assert [path.name for path in tmp_path.iterdir()] == ["pi"]
+
+
+def test_a_stop_while_pictures_are_drawn_leaves_no_half_of_a_set(tmp_path: Path) -> None:
+    image = noisy_pictures(1, 32)[0][0]
+
+    def stopped() -> Iterator[tuple[str, Image, Image]]:
+        yield "pi-1", image, image
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kept(tmp_path, "pi", stopped())
+    assert len(kept(tmp_path, "pi", [("pi-1", image, image), ("pi-2", image, image)])) == 2
+
+
 def test_no_config_generates_training_pictures_with_these_seeds() -> None:
     heads = "\n".join(path.read_text() for path in (ROOT / "train" / "configs").glob("*.toml"))
     seeds = [int(each) for each in re.findall(r"--seed (\d+)", heads)]
@@ -58,7 +82,7 @@ def test_dark_scenes_are_plain_dark_and_noisy() -> None:
     found = [*dark_flats(3)]
     assert len({name for name, *_ in found}) == 3
     for name, noisy, clean in found:
-        assert name.split()[0] in ("night", "pi")
+        assert name.split("-")[0] in ("night", "pi")
         assert clean.mean() < 100
         assert clean.astype(float).std((0, 1)).max() < 3.0
         assert (noisy.astype(float) - clean).std() >= 6.0

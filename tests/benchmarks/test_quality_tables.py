@@ -53,11 +53,11 @@ def test_what_is_missed_is_listed() -> None:
 def test_every_figure_becomes_a_line_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     for _ in range(2):
-        append_lines(path, LINES, {})
+        append_lines(path, LINES, {}, "0123abcd")
     with path.open(newline="", encoding="utf-8") as file:
         rows = [*csv.DictReader(file)]
     assert len(rows) == 2 * 4
-    told = {"model": "nano", "figure": "PSNR, dB", "on": "pi", "value": "30.00", "must": "30.5", "goal": ""}
+    told = {"model": "nano", "figure": "PSNR, dB", "on": "pi", "value": "30.00", "must": "30.5", "pictures": "0123abcd"}
     assert rows[2] | told | {"verdict": "missed by 0.50"} == rows[2]
     assert rows[2]["machine"]
     assert rows[2]["commit"]

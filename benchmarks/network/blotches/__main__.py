@@ -27,6 +27,7 @@ from benchmarks.network.blotches.bands import BANDS, Area, band_deviations, flat
 from benchmarks.network.blotches.halves import divide
 from benchmarks.network.blotches.sheet import sheet, window
 from benchmarks.network.quality.candidates import label_of, names_that_ship
+from benchmarks.network.quality.sets import fingerprint
 from benchmarks.network.quality.tables import append_lines, tables
 from benchmarks.network.quality.targets import Line
 from benchmarks.records import RESULTS
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
         if options.out:
             write(options.out / size.replace(" ", "_"), pictures, areas)
     print(tables(lines, markdown=options.markdown))
-    append_lines(options.csv, lines, files)
+    append_lines(options.csv, lines, files, fingerprint(halves))
 
 
 def measure(pictures: Mapping[str, Image], areas: Sequence[Area], size: str) -> dict[str, list[Line]]:

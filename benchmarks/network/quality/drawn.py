@@ -1,24 +1,29 @@
-"""Held-out pictures of drawn cameras: frames of real clips, and dark flat scenes. The same pictures on every machine.
+"""Held-out pictures of drawn cameras: frames of real clips, and dark flat scenes.
+
+One version of ``quietcam.sensor`` draws the same pictures on every machine. Another version may draw others, so
+pictures can be kept in a folder.
 
 Their seeds are beyond those that any head in ``train/configs`` generates training pictures with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.network.card_figures import SIDE
 from quietcam.data.clips.sources import VIDEO_SUFFIXES
+from quietcam.data.pictures.files import write_picture
+from quietcam.data.sets.pairs import find_pairs
 from quietcam.data.video import Video, count_frames
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.sensor.camera_kinds import DrawnCamera, camera_of
 
-__all__ = ["BANDS", "DARK_SEED", "FRAME_SEED", "dark_flats", "frames_of", "photographed"]
+__all__ = ["BANDS", "DARK_SEED", "FRAME_SEED", "Drawn", "dark_flats", "frames_of", "kept", "photographed"]
 
 Drawn = tuple[str, Image, Image]
 """Name, noisy and clean."""
@@ -28,7 +33,7 @@ BANDS = {"machine": (24.0, 36.0), "pi": (22.0, 34.0)}
 """The kinds of cameras that stand for those that are no phone's, and how noisy their pictures are, dB."""
 SHRUNK = 0.999  # blends neighbors of a frame, so that less is left of what its codec did
 TIMES = 2  # pictures of each frame
-FLATS, LEVELS, LEAST_NOISE = 48, (8, 70), 6.0  # steps of 255
+FLATS, LEVELS, LEAST_NOISE = 96, (8, 70), 6.0  # steps of 255
 
 
 def frames_of(clips: Path) -> list[Image]:
@@ -75,7 +80,7 @@ def photographed(frames: list[Image], kind: str) -> Iterator[Drawn]:
         y, x = (int(rng.integers(side - SIDE)) for side in frame.shape[:2])
         noisy, clean = camera.photograph(np.ascontiguousarray(frame[y : y + SIDE, x : x + SIDE]), rng)
         if low <= psnr(noisy, clean) <= high:
-            yield f"{kind} {seed}", noisy, clean
+            yield f"{kind}-{seed}", noisy, clean
             number += 1
 
 
@@ -89,8 +94,22 @@ def dark_flats(count: int = FLATS) -> Iterator[Drawn]:
             continue
         noisy, clean = _flat(camera, _rng(seed))
         if np.std(noisy.astype(np.float64) - clean) >= LEAST_NOISE:
-            yield f"{camera.kind} {seed}", noisy, clean
+            yield f"{camera.kind}-{seed}", noisy, clean
             count -= 1
+
+
+def kept(folder: Path | None, name: str, drawn: Iterable[Drawn]) -> list[Drawn]:
+    """What ``folder``/``name`` holds; or else what is drawn, which is then written there. None keeps nothing."""
+    if folder is None:
+        return [*drawn]
+    place = folder / name
+    if not place.is_dir():
+        part = folder / f"{name}.part"
+        for stem, noisy, clean in drawn:
+            write_picture(part / "noisy" / f"{stem}.png", noisy)
+            write_picture(part / "clean" / f"{stem}.png", clean)
+        part.rename(place)
+    return [(pair.name, *pair.read()) for pair in find_pairs(place).pairs]
 
 
 def _flat(camera: DrawnCamera, rng: np.random.Generator) -> tuple[Image, Image]:

@@ -160,11 +160,13 @@ def _gained(found: Scored, gaussian: float | None = None, salt: float | None = N
 
 
 def _pattern(denoise: Denoise, flats: Sequence[Drawn], must: float | None = None, whose: str = "") -> list[Line]:
-    largest, rms = phase_error(denoise, ((noisy, clean) for _, noisy, clean in flats))
-    figure = "error by phase of 2x2, steps of 255"
+    pattern = phase_error(denoise, ((noisy, clean) for _, noisy, clean in flats))
+    figure = f"error by phase of 2x2{whose}, steps of 255"
     return [
-        Line(figure, f"largest{whose}", largest, must, at_most=True, digits=3),
-        Line(figure, f"RMS{whose}", rms, digits=3),
+        Line(figure, "largest", pattern.largest, must, at_most=True, digits=3),
+        Line(figure, "RMS", pattern.rms, digits=3),
+        Line(figure, "standard error", pattern.uncertain, digits=3),
+        Line(figure, "RMS in single pictures", pattern.single, digits=3),
     ]
 
 

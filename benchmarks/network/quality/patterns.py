@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.network.interpreter import Interpreter
 from quietcam.image import Image
 
-__all__ = ["Border", "Denoise", "border_of", "denoiser_of", "phase_error", "phases"]
+__all__ = ["Border", "Denoise", "Pattern", "border_of", "denoiser_of", "phase_error", "phases"]
 
 Floats = NDArray[np.float64]
 Denoise = Callable[[Image], Floats]
@@ -31,6 +31,22 @@ class Border:
     right: float
     whole: float
     inside: float
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern of 2x2 pixels, in steps of 255.
+
+    Attributes:
+        largest, rms: of the mean over pictures, over phases and channels: the largest value, and the root mean square.
+        uncertain: the standard error of these means, root mean square.
+        single: the root mean square of the single pictures' patterns, which need not have the same sign in all.
+    """
+
+    largest: float
+    rms: float
+    uncertain: float
+    single: float
 
 
 def denoiser_of(interpreter: Interpreter) -> Denoise:
@@ -59,12 +75,17 @@ def phases(error: Floats) -> Floats:
     return centered
 
 
-def phase_error(denoise: Denoise, pairs: Iterable[tuple[Image, Image]]) -> tuple[float, float]:
-    """The pattern of 2x2 pixels that a network adds to flat pictures: the mean over ``(noisy, clean)`` pairs of
-    ``phases``, without their border; the largest of its values and their root mean square, in steps of 255."""
+def phase_error(denoise: Denoise, pairs: Iterable[tuple[Image, Image]]) -> Pattern:
+    """The pattern of 2x2 pixels that a network leaves in flat pictures, without their border: the mean of ``phases``
+    over ``(noisy, clean)`` pairs."""
     inner = np.s_[RIM:-RIM, RIM:-RIM]
-    pattern = np.mean([phases((denoise(noisy) - clean)[inner]) for noisy, clean in pairs], axis=0)
-    return float(np.abs(pattern).max()), float(np.sqrt(np.mean(np.square(pattern))))
+    found = np.array([phases((denoise(noisy) - clean)[inner]) for noisy, clean in pairs])
+    mean, variance = found.mean(0), found.var(0) / len(found)
+    return Pattern(float(np.abs(mean).max()), _rms(mean), float(np.sqrt(variance.mean())), _rms(found))
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def border_of(denoise: Denoise, pairs: Iterable[tuple[Image, Image]]) -> Border:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.network.card_figures import SETS, middle
-from benchmarks.network.quality.drawn import BANDS, frames_of, photographed
+from benchmarks.network.quality.drawn import BANDS, frames_of, kept, photographed
 from quietcam.data.sets.groups import group_order
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.image import Image
 from quietcam.quality.gate import iso_of
 
-__all__ = ["PHONES", "Picture", "bucket_order", "noise_bucket", "read_sets"]
+__all__ = ["PHONES", "Picture", "bucket_order", "fingerprint", "noise_bucket", "read_sets"]
 
 PHONES = dict(zip(("native", "squeezed"), SETS, strict=True))
 """The sets of phones, and their folders in the data."""
@@ -33,8 +35,9 @@ class Picture:
     bucket: str
 
 
-def read_sets(data: Path, clips: Path) -> dict[str, list[Picture]]:
-    """``native`` and ``squeezed`` from ``data``; ``machine`` and ``pi``, which are drawn from the videos in ``clips``.
+def read_sets(data: Path, clips: Path, drawn: Path | None = None) -> dict[str, list[Picture]]:
+    """``native`` and ``squeezed`` from ``data``; ``machine`` and ``pi``, which are drawn from the videos in ``clips``,
+    and kept in the folder ``drawn``.
 
     Raises:
         UsageError: a folder is missing or holds nothing of the kind.
@@ -49,9 +52,18 @@ def read_sets(data: Path, clips: Path) -> dict[str, list[Picture]]:
         sets[name] = pictures
     frames = frames_of(clips)
     for kind in BANDS:
-        drawn = photographed(frames, kind)
-        sets[kind] = [Picture(name, a, b, f"{kind}, {noise_bucket(a, b)}") for name, a, b in drawn]
+        pairs = kept(drawn, kind, photographed(frames, kind))
+        sets[kind] = [Picture(name, a, b, f"{kind}, {noise_bucket(a, b)}") for name, a, b in pairs]
     return sets
+
+
+def fingerprint(images: Iterable[Image]) -> str:
+    """Eight hexadecimal digits that tell whether two figures are of the same pictures."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(f"{image.shape}".encode())
+        digest.update(image.tobytes())
+    return digest.hexdigest()[:8]
 
 
 def noise_bucket(noisy: Image, clean: Image) -> str:

@@ -34,13 +34,13 @@ def missed(lines: Lines) -> list[str]:
     ]
 
 
-def append_lines(path: Path, lines: Lines, files: Mapping[str, ModelFile]) -> None:
-    """Append each figure to a CSV file, with the hash of its model, the machine and the commit.
+def append_lines(path: Path, lines: Lines, files: Mapping[str, ModelFile], pictures: str) -> None:
+    """Append each figure to a CSV file, with the hash of its model, that of the pictures, the machine and the commit.
 
     Raises:
         SystemExit: the file has other columns.
     """
-    told = {"machine": machine(), "commit": commit()}
+    told = {"pictures": pictures, "machine": machine(), "commit": commit()}
     for name, each in lines.items():
         manifest = files[name].manifest if name in files else None
         for line in each:
