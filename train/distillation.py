@@ -15,6 +15,7 @@ from pathlib import Path
 
 from quietcam.errors import UsageError
 from quietcam.evaluation import Distillation
+from quietcam.files.paths import exists
 from quietcam.terminal.log import log
 from train.config import RunConfig
 from train.model import build, copy_convolutions
@@ -39,7 +40,7 @@ def with_teacher(config: RunConfig, teacher: str | Path | None) -> RunConfig:
     """
     own = config.distillation.teacher
     name = own if teacher is None else "" if str(teacher) == NO_TEACHER else str(teacher)
-    if teacher is None and own and not find_network(own).exists():
+    if teacher is None and own and not exists(find_network(own)):
         log.warning("the teacher of this run is gone, so it learns from the clean pictures alone: %s", own)
         name = ""
     taught = replace(config, distillation=replace(config.distillation, teacher=name))

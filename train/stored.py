@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from quietcam.architecture import Architecture
 from quietcam.errors import ModelError, UsageError
+from quietcam.files.paths import exists, is_dir, is_file
 from quietcam.terminal.printable import printable
 from quietcam.tflite.content import read_content
 from quietcam.tflite.graph import Tensor, read_graph
@@ -56,7 +57,7 @@ def find_network(name: str) -> Path:
     Returns:
         The path as it is, if it is there or if no model of that name ships.
     """
-    if not Path(name).exists():
+    if not exists(Path(name)):
         for path in _shipped():
             if name in (path.stem, path.stem.split("_")[0]):
                 return path
@@ -79,7 +80,7 @@ def read_network(name: str, wanted: str) -> StoredNetwork:
         ModelError: its manifest describes an impossible network.
     """
     path = find_network(name)
-    if path.is_dir():
+    if is_dir(path):
         run = read_run(path)
         return StoredNetwork(path, run.config.model, run.sha256, run.evaluation.data, run.load_model)
     manifest, architecture = _manifest(path, name, wanted)
@@ -94,7 +95,7 @@ def _shipped() -> list[Path]:
 
 
 def _manifest(path: Path, name: str, wanted: str) -> tuple[Manifest, Architecture]:
-    if path.suffix != ".tflite" or not path.is_file():
+    if path.suffix != ".tflite" or not is_file(path):
         ships = ", ".join(sorted({each.stem.split("_")[0] for each in _shipped()}))
         raise UsageError(
             f"{wanted} must come from a run directory or a float32 .tflite. Received: {printable(name)}, which is "

@@ -12,7 +12,7 @@ from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.sensor.camera_kinds import DrawnCamera, camera_of
 
-__all__ = ["SHOWN", "told_of", "write_sheet"]
+__all__ = ["SHOWN", "brighter", "told_of", "write_sheet"]
 
 SHOWN = 24
 _SIDE, _LABEL, _ACROSS = 192, 30, 4  # pixels of a picture and of the words below it; pairs in a row
@@ -34,9 +34,8 @@ def write_sheet(path: Path, folder: Path, numbers: Sequence[int], *, all_cameras
         noisy, clean = (read_picture(folder / side / f"{name}.png") for side in ("noisy", "clean"))
         told = told_of(camera_of(number)) if all_cameras else ""
         words = f"{number}: {psnr(noisy, clean):.1f} dB"
-        if (times := _brighter(clean)) > 1:
-            noisy, clean = (np.minimum(side.astype(np.uint16) * times, 255).astype(np.uint8) for side in (noisy, clean))
-            words += f", shown {times} times as bright"
+        (noisy, clean), more = brighter(noisy, clean)
+        words += more
         cells.append(_cell(noisy, clean, words, told))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % min(_ACROSS, len(cells)))
     across = min(_ACROSS, len(cells))
@@ -62,10 +61,17 @@ def told_of(camera: DrawnCamera) -> str:
     return ", ".join(words)
 
 
-def _brighter(clean: Image) -> int:
-    """The factor, 1, 2, 4 or 8, that makes a dark picture visible: the brightest hundredth of it begins below 128."""
+def brighter(noisy: Image, clean: Image) -> tuple[tuple[Image, Image], str]:
+    """A dark pair, made 2, 4 or 8 times as bright, and words that say so; another pair as it is, and no words.
+
+    The brightest hundredth of the clean side stays below 128.
+    """
     bright = float(np.percentile(clean, 99))
-    return next((times for times in (8, 4, 2) if bright * times < 128), 1)
+    times = next((times for times in (8, 4, 2) if bright * times < 128), 1)
+    if times == 1:
+        return (noisy, clean), ""
+    more = [np.minimum(side.astype(np.uint16) * times, 255).astype(np.uint8) for side in (noisy, clean)]
+    return (more[0], more[1]), f", shown {times} times as bright"
 
 
 def _cell(noisy: Image, clean: Image, *lines: str) -> Image:

@@ -199,6 +199,8 @@ def _with_more(camera: DrawnCamera, rng: np.random.Generator) -> DrawnCamera:
 
     - Light: of phones and Raspberry Pi cameras, one in six has a dim scene, 0.05 to 0.5 of its light. Of all that are
       no machine cameras, one in eight has a color cast: red and blue are 0.5 to 1 of their light.
+    - Scale: of the cameras that are no machine cameras and do not scale, one in eight shrinks by 2, as for video: its
+      grain is nearly white.
     - The camera's denoiser: one in six cameras that are no machine cameras removes fine grain by 0.5 to 3 of its
       deviations, which leaves the coarse part. One in six at night removes the colors.
     - Compression: of the uncompressed frames of Raspberry Pi cameras and of phones at night, one in four becomes H.264
@@ -209,6 +211,7 @@ def _with_more(camera: DrawnCamera, rng: np.random.Generator) -> DrawnCamera:
     """
     dim, cast, cored, colorless, coded, zoomed, linear, offset = rng.random(8).tolist()
     amounts = rng.random(10).tolist()
+    halved = rng.random()
     machine, way, traits = camera.kind == "machine", camera.postprocessing, camera.traits
     tint = camera.tint
     if dim < 1 / 6 and camera.kind in ("phone", "pi"):
@@ -224,6 +227,7 @@ def _with_more(camera: DrawnCamera, rng: np.random.Generator) -> DrawnCamera:
         h264 = H264(h264.crf, preset, gop, position)
     way = replace(
         way,
+        scale=2.0 if halved < 1 / 8 and not machine and way.scale == 1.0 else way.scale,
         cored=0.5 + 2.5 * amounts[7] if cored < 1 / 6 and not machine else 0.0,
         colorless=colorless < 1 / 6 and camera.kind == "night",
         h264=h264,

@@ -9,6 +9,7 @@ import numpy as np
 
 from quietcam.data.clips.clip import Clip, load_clips
 from quietcam.data.clips.mark import MARK
+from quietcam.data.contact_sheet import brighter
 from quietcam.data.pictures.files import write_picture
 from quietcam.errors import JsonError
 from quietcam.files.strict_json import read_object
@@ -46,13 +47,14 @@ def _cell(clip: Clip, folder: Path) -> Image:
     read = clip.read()
     chosen = np.linspace(0, len(clip) - 1, min(_FRAMES, len(clip))).round().astype(int)
     masks = np.repeat(read.moving[..., np.newaxis].astype(np.uint8) * np.uint8(255), 3, axis=3)
+    sides, more = brighter(read.noisy, read.clean)
     strips = []
-    for side in (read.noisy, read.clean, masks):
+    for side in (*sides, masks):
         small = [cv2.resize(side[index], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for index in chosen]
         strips.append(np.hstack([*small, *[np.full_like(small[0], 255)] * (_FRAMES - len(small))]))
     cell = np.full((3 * _SIDE + _LABEL, _FRAMES * _SIDE, 3), 255, np.uint8)
     cell[: 3 * _SIDE] = np.vstack(strips)
-    words = f"{clip.name}: {len(clip)} frames, {psnr(read.noisy[0], read.clean[0]):.1f} dB"
+    words = f"{clip.name}: {len(clip)} frames, {psnr(read.noisy[0], read.clean[0]):.1f} dB{more}"
     for index, line in enumerate((words, _told(folder / clip.name / MARK))):
         place = (4, 3 * _SIDE + 12 + 14 * index)
         cv2.putText(cell, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)

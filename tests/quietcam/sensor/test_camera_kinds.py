@@ -68,6 +68,8 @@ def near(found: float, wanted: float, count: int) -> bool:
         ("phone pi night", lambda camera: min(camera.tint) < max(camera.tint), 1 / 8),
         ("phone pi night", lambda camera: camera.postprocessing.cored > 0, 1 / 6),
         ("night", lambda camera: camera.postprocessing.colorless, 1 / 6),
+        # Half are not processed, and 4 in 10 of the others not scaled.
+        ("phone pi night", lambda camera: camera.postprocessing.scale == 2, 0.7 / 8),
         # A twelfth of all has it by the older draw; of those without any compression (3 in 4), 1 in 4 gets it later.
         ("pi night", lambda camera: camera.postprocessing.h264, 1 / 12 + 3 / 4 / 4),
         ("phone machine", lambda camera: camera.postprocessing.h264, 1 / 12),
@@ -80,6 +82,21 @@ def near(found: float, wanted: float, count: int) -> bool:
 def test_traits_come_in_the_shares_that_are_stated(kinds, holds, wanted):
     some = [camera for camera in DRAWN if camera.kind in kinds.split()]
     assert near(np.mean([bool(holds(camera)) for camera in some]), wanted, len(some))
+
+
+@needs_av
+def test_grain_is_white_to_strongly_correlated():
+    """Neighbors on a gray wall: their correlation, of cameras whose grain is stronger than rounding."""
+    wall, lags = np.full((64, 64, 3), 90, np.uint8), []
+    for seed in range(400):
+        noisy, clean = camera_of(seed).photograph(wall, np.random.default_rng(seed))
+        grain = (noisy.astype(float) - clean)[..., 1]
+        grain -= grain.mean()
+        if grain.std() > 0.7:
+            lags.append((grain[:, 1:] * grain[:, :-1]).mean() / grain.var())
+    assert len(lags) > 350
+    assert np.mean(np.array(lags) < 0.1) > 1 / 14
+    assert np.mean(np.array(lags) > 0.7) > 1 / 7
 
 
 def test_h264_has_the_settings_of_cameras():
@@ -97,7 +114,7 @@ def test_later_traits_leave_the_older_draws_as_they_were():
         camera, older = draw_camera(rng), _with_kind(alone)
         assert rng.bit_generator.state == alone.bit_generator.state
         assert (camera.kind, camera.noise, camera.isp) == (older.kind, older.noise, older.isp)
-        assert camera.postprocessing.scale == older.postprocessing.scale
+        assert camera.postprocessing.jpeg == older.postprocessing.jpeg
         assert replace(camera.traits, offset=0.0) == older.traits
 
 
