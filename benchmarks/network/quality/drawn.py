@@ -90,7 +90,8 @@ def dark_flats(count: int = FLATS) -> Iterator[Drawn]:
     while count:
         seed += 1
         camera = camera_of(seed)
-        if camera.kind not in ("night", "pi") or camera.postprocessing.scale != 1.0:
+        way = camera.postprocessing
+        if camera.kind not in ("night", "pi") or (way.scale, way.zoom) != (1.0, 1.0):
             continue
         noisy, clean = _flat(camera, _rng(seed))
         if np.std(noisy.astype(np.float64) - clean) >= LEAST_NOISE:
