@@ -12,7 +12,16 @@ from quietcam.app.cli import run
 from quietcam.architecture import Architecture
 from train.model import build, convolutions
 from train.pruning.magnitude import sparsity
-from train.qat import export, fit_ranges, measure_ranges, quantizable, scale_to_ranges, trained_weights
+from train.qat import (
+    export,
+    fit_ranges,
+    measure_peaks,
+    measure_ranges,
+    quantizable,
+    round_kernels,
+    scale_channels,
+    trained_weights,
+)
 from train.schedule import Budget
 from train.trainer import Loop
 
@@ -29,13 +38,14 @@ def trained(crops, tiny):
 
 
 @pytest.fixture(scope="module")
-def ranges(trained, crops, tiny):
-    return measure_ranges(tiny, trained, crops.noisy)
+def peaks(trained, crops, tiny):
+    return measure_peaks(tiny, trained, crops.noisy)
 
 
 @pytest.fixture(scope="module")
-def fit(trained, ranges, tiny):
-    return scale_to_ranges(tiny, trained, ranges)
+def fit(trained, peaks, crops, tiny):
+    scaled = scale_channels(tiny, trained, peaks)
+    return scaled, measure_ranges(tiny, scaled, crops.noisy)
 
 
 @pytest.fixture(scope="module")
@@ -45,47 +55,82 @@ def tuned(fit, crops, tiny):
     return quantized
 
 
-def test_ranges_hold_all_but_a_few_values(trained, ranges, crops):
-    assert ranges["denoise"] == (0.0, 1.0)
-    assert set(ranges) == {"down0_0_relu", "down1_0_relu", "rise0_relu", "up0_0_relu", "residual", "join0", "denoise"}
+def test_peaks_hold_all_but_a_few_values_of_each_channel(trained, peaks, crops):
+    assert set(peaks) == {"down0_0", "down1_0", "rise0", "up0_0"}
     inner = keras.Model(trained.input, trained.get_layer("down1_0_relu").output)
     values = inner(crops.noisy.astype(np.float32) / 255).numpy()
-    low, high = ranges["down1_0_relu"]
-    assert low == 0.0
-    assert high == pytest.approx(6.0) or 0 < np.mean(values > high) < 0.002
+    beyond = np.mean(values > peaks["down1_0"], axis=(0, 1, 2))
+    assert peaks["down1_0"].shape == (16,)
+    assert np.all(beyond < 0.002)
+    assert len(np.unique(peaks["down1_0"].round(3))) > 3
 
 
-def test_the_residual_has_whole_steps_of_a_pixel(ranges):
-    low, high = ranges["residual"]
+def test_the_residual_has_whole_steps_of_a_pixel(fit):
+    low, high = fit[1]["residual"]
     assert (high - low) / 255 == pytest.approx(1 / 255)
     assert low * 255 == pytest.approx(-128)
+    assert fit[1]["denoise"] == (0.0, 1.0)
 
 
-def test_what_rises_into_a_skip_has_its_range(ranges):
-    assert ranges["rise0_relu"] == ranges["down0_0_relu"]
-    assert ranges["join0"][1] <= 2 * ranges["down0_0_relu"][1]
+def factors_by_hand(peaks):
+    """The strongest channel fills [0, 6], a weaker one the more the stronger it is."""
+    strongest = peaks.max()
+    return 6 / strongest * (strongest / np.maximum(peaks, strongest / 32)) ** 0.75
 
 
-def test_a_range_of_nothing_is_given_one(tiny, crops):
-    model = build(tiny)
-    model.get_layer("down1_0").kernel.assign(tf.zeros_like(model.get_layer("down1_0").kernel))
-    assert measure_ranges(tiny, model, crops.noisy)["down1_0_relu"] == (0.0, 1e-3)
-
-
-def test_a_network_that_fills_its_ranges_computes_the_same_within_them(trained, ranges, fit, crops, tiny):
-    """By hand: the network as it was, every ReLU cut off at its range."""
-    scaled, _ = fit
+def test_a_network_whose_channels_fill_their_relu_computes_the_same_within_it(trained, peaks, fit, crops, tiny):
+    """By hand: the network as it was, every channel cut off where the scaled one is."""
+    skip = np.maximum(peaks["down0_0"], peaks["rise0"])  # they are added to each other
+    ends = {"down0_0": skip, "rise0": skip, "down1_0": peaks["down1_0"], "up0_0": peaks["up0_0"]}
 
     def cut(layer):
-        high = ranges.get(layer.name, (0, 6))[1] if layer.name.endswith("_relu") else None
-        return layer if high is None else lambda x: tf.minimum(tf.nn.relu(x), high)
+        if not layer.name.endswith("_relu"):
+            return layer
+        high = 6 / factors_by_hand(ends[layer.name.removesuffix("_relu")])
+        return lambda x: tf.minimum(tf.nn.relu(x), high.astype(np.float32))
 
     by_hand = build(tiny, cut)
     for name, layer in convolutions(by_hand).items():
         layer.kernel.assign(convolutions(trained)[name].kernel)
         layer.bias.assign(convolutions(trained)[name].bias)
     noisy = tf.constant(crops.noisy[:4].astype(np.float32) / 255)
-    np.testing.assert_allclose(scaled(noisy), by_hand(noisy), atol=1e-5)
+    np.testing.assert_allclose(fit[0](noisy), by_hand(noisy), atol=1e-5)
+
+
+def test_weak_channels_fill_more_of_their_relu_than_before(peaks, fit, crops, tiny):
+    after = measure_peaks(tiny, fit[0], crops.noisy)
+    before = 6 / max(peaks["down1_0"]) * peaks["down1_0"]
+    assert after["down1_0"].max() == pytest.approx(6, rel=0.01)
+    weak = (before < 4) & (before > 6 / 32)
+    assert weak.any()
+    assert np.all(after["down1_0"][weak] > before[weak] * 1.05)
+
+
+def test_a_level_without_values_can_be_scaled(tiny, crops):
+    model = build(tiny)
+    model.get_layer("down1_0").kernel.assign(tf.zeros_like(model.get_layer("down1_0").kernel))
+    scaled, ranges = fit_ranges(tiny, model, crops.noisy)
+    assert ranges["down1_0_relu"] == (0.0, 6.0)
+    assert all(np.isfinite(weight).all() for weight in scaled.get_weights())
+
+
+def test_rounded_kernels_keep_the_picture_better_than_weights_rounded_one_by_one(fit, crops, tiny):
+    scaled, ranges = fit
+    nearest = build(tiny)
+    for name, layer in convolutions(nearest).items():
+        kernel = convolutions(scaled)[name].kernel.numpy()
+        scale = np.maximum(np.abs(kernel).max((0, 1, 2)) / 127, 1e-12)
+        layer.kernel.assign(np.rint(kernel / scale) * scale)
+        layer.bias.assign(convolutions(scaled)[name].bias)
+    rounded = round_kernels(tiny, scaled, ranges, crops.noisy)
+    noisy = tf.constant(crops.noisy.astype(np.float32) / 255)
+    errors = [np.square(net(noisy) - scaled(noisy)).mean() for net in (rounded, nearest)]
+    assert errors[0] < 0.7 * errors[1]
+    for name, layer in convolutions(rounded).items():
+        before, after = convolutions(scaled)[name].kernel.numpy(), layer.kernel.numpy()
+        np.testing.assert_array_equal(after == 0, before == 0)  # rounding makes no zeros that training would keep
+        steps = after / np.maximum(np.abs(before).max((0, 1, 2)) / 127, 1e-12)
+        np.testing.assert_allclose(steps, np.rint(steps), atol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -101,28 +146,13 @@ def test_networks_of_any_shape_are_scaled_and_rounded(network):
     keras.utils.set_random_seed(2)
     model = build(network)
     noisy = np.random.default_rng(0).integers(0, 256, (4, 64, 64, network.channels), np.uint8)
-    scaled, ranges = scale_to_ranges(network, model, measure_ranges(network, model, noisy))
+    scaled, ranges = fit_ranges(network, model, noisy)
     picture = tf.constant(noisy.astype(np.float32) / 255)
     rounded = quantizable(network, scaled, ranges)(picture)
     assert rounded.shape == picture.shape
     np.testing.assert_allclose(
         export(network, quantizable(network, scaled, ranges), ranges)(picture), rounded, atol=0.02
     )
-
-
-def test_every_relu_fills_its_range(fit, ranges):
-    _, found = fit
-    assert all(ends == (0.0, 6.0) for name, ends in found.items() if name.endswith("_relu"))
-    assert (found["residual"], found["denoise"]) == (ranges["residual"], ranges["denoise"])
-    by = found["join0"][1] / ranges["join0"][1]
-    assert by == pytest.approx(6.0 / ranges["down0_0_relu"][1])
-
-
-def test_the_sums_of_a_network_that_is_cut_off_are_measured_again(trained, fit, crops, tiny):
-    scaled, ranges = fit_ranges(tiny, trained, crops.noisy)
-    assert ranges["join0"] == measure_ranges(tiny, scaled, crops.noisy)["join0"]
-    assert ranges["join0"][1] <= fit[1]["join0"][1] + 1e-6
-    assert {n: r for n, r in ranges.items() if n != "join0"} == {n: r for n, r in fit[1].items() if n != "join0"}
 
 
 def test_zeros_stay_and_weights_move(trained, tuned):

@@ -11,7 +11,7 @@ from quietcam.data.clips.clip import load_clips
 from train.config import VideoConfig
 from train.model import build, convolutions
 from train.patches.clips import ClipCropSource, cut_clips
-from train.qat import export, fit_ranges, measure_ranges, quantizable, scale_to_ranges, trained_weights
+from train.qat import export, fit_ranges, measure_peaks, measure_ranges, quantizable, scale_channels, trained_weights
 from train.schedule import Budget
 from train.trainer import Loop
 from train.unrolled import Unrolled
@@ -135,28 +135,31 @@ def test_the_fusion_has_ranges_by_design(fit):
     }
 
 
-def test_a_range_holds_frames_with_a_history_and_first_frames(model, live):
+def test_a_peak_holds_frames_with_a_history_and_first_frames(model, live):
     """By hand: the quantile of each. Where the history is the frame itself, nothing is learned of the fusion."""
     noisy, history = live
-    names = ("weigh_relu", "down1_0_relu")
-    inner = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    names = ("weigh", "down1_0")
+    inner = keras.Model(model.inputs, [model.get_layer(f"{name}_relu").output for name in names])
     sides = [side.astype(np.float32) / 255 for side in (noisy, history)]
     with_history, without = (inner(ends) for ends in (sides, [sides[0]] * 2))
-    ranges = measure_ranges(VIDEO, model, np.repeat(noisy, 2, 0), np.stack([noisy, history], 1).reshape(-1, 32, 32, 3))
+    twice = [np.concatenate([each, each]) for each in without]
+    peaks = measure_peaks(VIDEO, model, np.repeat(noisy, 2, 0), np.stack([noisy, history], 1).reshape(-1, 32, 32, 3))
     for index, name in enumerate(names):
-        highest = max(np.quantile(each[index], 0.9999) for each in (with_history, without))
-        assert ranges[name] == (0.0, pytest.approx(highest, rel=1e-5))
-    assert ranges["weigh_relu"][1] > 1.2 * np.quantile(without[0], 0.9999)
+        highest = np.max([np.quantile(each[index], 0.9999, axis=(0, 1, 2)) for each in (with_history, twice)], 0)
+        np.testing.assert_allclose(peaks[name], highest, rtol=1e-5)
+    assert np.max(peaks["weigh"]) > 1.2 * np.quantile(without[0], 0.9999)
 
 
 def test_without_any_history_the_fusion_keeps_its_whole_relu6(model, live):
     """Its input is 0 everywhere then: a range of that would cut off all that a clip shows."""
     noisy, _ = live
-    still = measure_ranges(VIDEO, model, noisy)
-    assert still == measure_ranges(VIDEO, model, noisy, noisy)
-    assert still["differ_relu"] == still["weigh_relu"] == (0.0, 6.0)
-    body = measure_ranges(Architecture(widths=(8, 16), depths=(1, 1)), _body(model), noisy)
-    assert {name: still[name] for name in body} == body
+    still, again = (measure_peaks(VIDEO, model, noisy, history) for history in (None, noisy))
+    for name in ("differ", "weigh"):
+        np.testing.assert_array_equal(still[name], 6.0)
+    body = measure_peaks(Architecture(widths=(8, 16), depths=(1, 1)), _body(model), noisy)
+    for name, peaks in body.items():
+        np.testing.assert_array_equal(still[name], peaks)
+        np.testing.assert_array_equal(again[name], peaks)
 
 
 def _body(model):
@@ -167,16 +170,17 @@ def _body(model):
     return body
 
 
-def test_a_scaled_network_computes_the_same_within_its_ranges(model, live):
-    """By hand: the network as it was, every ReLU cut off at its range."""
-    ranges = measure_ranges(VIDEO, model, *live)
-    ranges |= {"differ_relu": (0.0, 1.5), "weigh_relu": (0.0, 2.5)}  # narrow, so that they matter
-    scaled, fit = scale_to_ranges(VIDEO, model, ranges)
+def test_a_scaled_network_fuses_the_same_within_its_ranges(model, live):
+    """By hand: the network as it was, every ReLU of its fusion cut off at its peak."""
+    peaks = measure_peaks(VIDEO, model, *live)
+    peaks |= {"differ": np.full(32, 1.5), "weigh": np.full(32, 2.5)}  # narrow, so that they matter
+    scaled = scale_channels(VIDEO, model, peaks)
+    fit = measure_ranges(VIDEO, scaled, *live)
     assert fit["differ_relu"] == fit["weigh_relu"] == (0.0, 6.0)
     assert fit["share"] == (0.0, 1.0)
 
     def cut(layer):
-        high = ranges[layer.name][1] if layer.name.endswith("_relu") else None
+        high = {"differ_relu": 1.5, "weigh_relu": 2.5}.get(layer.name)
         return layer if high is None else lambda x: tf.minimum(tf.nn.relu(x), high)
 
     by_hand = build(VIDEO, cut)
@@ -184,8 +188,7 @@ def test_a_scaled_network_computes_the_same_within_its_ranges(model, live):
         layer.kernel.assign(convolutions(model)[name].kernel)
         layer.bias.assign(convolutions(model)[name].bias)
     noisy, history = (clips(1, 2)[0][:, None].astype(np.float32) / 255)[:2]
-    for found, expected in zip(scaled([noisy, history]), by_hand([noisy, history]), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(scaled([noisy, history])[1], by_hand([noisy, history])[1], atol=1e-5)
     assert np.abs(scaled([noisy, history])[1] - model([noisy, history])[1]).max() > 1e-3
 
 
@@ -198,7 +201,7 @@ def test_the_int8_model_agrees_with_the_network_that_was_trained(loops):
     """Each feeds back its own fused frame, 20 times. The body reads it, and may round what lies between two levels its
     own way: that adds a step to a pixel, rarely."""
     for (denoised, fused), (denoised_int8, fused_int8) in zip(loops[0][:20], loops[1], strict=False):
-        assert np.mean(np.abs(denoised - denoised_int8) > 1.01) < 1e-3
+        assert np.mean(np.abs(denoised - denoised_int8) > 1.01) < 2e-3
         assert np.abs(denoised - denoised_int8).max() < 2.01
         assert np.abs(fused - fused_int8).max() < 1.01
         assert np.mean(np.rint(fused) != fused_int8) < 0.05
