@@ -131,6 +131,9 @@ def test_table_and_plot_fit_into_80_columns(
     assert run(["models", "--measure", "--size", "80x64", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
+    axis = next(index for index, line in enumerate(shown.splitlines()) if line.startswith(" " * 7 + "+"))
+    assert shown.splitlines()[axis] == " " * 7 + "+" + "-" * 70, "no line of the plot is broken into two"
+    assert all(line[7] == "|" for line in shown.splitlines()[axis - 12 : axis])
     assert "small-video │   video │" in shown
 
 
