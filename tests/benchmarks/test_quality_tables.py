@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks.network.card_figures import Found
+from benchmarks.network.quality import judge
 from benchmarks.network.quality.candidates import Candidate
 from benchmarks.network.quality.judge import add_over_small, drops
 from benchmarks.network.quality.sets import Picture
 from benchmarks.network.quality.tables import append_lines, missed, tables
 from benchmarks.network.quality.targets import Line
 from edge.network.modelfile import load_model
+from edge.network.runtime.instructions import Instructions
 from tests.tiny_network import noisy_pictures
 
 LINES = {
     "noisy": [Line("PSNR, dB", "native", 22.95)],
     "nano": [
-        Line("PSNR, dB", "native", 33.117),
+        Line("PSNR, dB", "native", 33.117, must=33.0, goal=34.0),
         Line("PSNR, dB", "pi", 30.0, must=30.5),
         Line("GMACs", "", 0.1184, must=0.13, at_most=True, digits=3),
     ],
@@ -28,9 +30,9 @@ LINES = {
 
 def test_a_table_has_a_row_for_each_model_and_a_column_for_each_set() -> None:
     assert tables(LINES).splitlines() == [
-        "PSNR, dB  native  pi",
+        "PSNR, dB  native                          pi",
         "noisy     22.95",
-        "nano      33.12   30.00 missed by 0.50",
+        "nano      33.12 met, goal missed by 0.88  30.00 missed by 0.50",
         "",
         "      GMACs",
         "nano  0.118 met",
@@ -42,7 +44,7 @@ def test_a_table_as_markdown() -> None:
         "| PSNR, dB | native | pi |",
         "| --- | --- | --- |",
         "| noisy | 22.95 |  |",
-        "| nano | 33.12 | 30.00 **missed** by 0.50 |",
+        "| nano | 33.12 met, goal missed by 0.88 | 30.00 **missed** by 0.50 |",
     ]
 
 
@@ -86,3 +88,26 @@ def test_base_is_held_against_the_best_small(models: Path) -> None:
     (line,) = lines["large"][1:]
     assert (line.figure, line.on, line.verdict) == ("over small, dB", "pi", "missed by 0.20")
     assert all(len(each) == 1 for name, each in lines.items() if name != "large")
+
+
+@pytest.mark.parametrize(
+    ("kind", "threads", "verdict"),
+    [("AVX512 with VNNI", 2, "missed by 2.0"), ("AVX2 without VNNI", 2, "met"), ("AVX512 with VNNI", 1, "")],
+)
+def test_the_speed_is_a_ratio_of_one_run(
+    models: Path, monkeypatch: pytest.MonkeyPatch, kind: str, threads: int, verdict: str
+) -> None:
+    def measured(files: dict[str, object], *_: object, size: tuple[int, int]) -> dict[str, float]:
+        assert [*files] == ["peer", "mine"]
+        assert size == (32, 32)
+        return {"peer": 50.0, "mine": 2.5}
+
+    monkeypatch.setattr(judge, "measure_times", measured)
+    monkeypatch.setattr(judge, "instructions_here", lambda: Instructions(kind, None))
+    file = load_model(models / "small_32x32_int8.tflite")
+    image = noisy_pictures(1, 32)[0][0]
+    lines = judge.speed_lines([Candidate("mine", "small", file, None)], file, Picture("", image, image, ""), threads)
+    ms, faster = lines["mine"]
+    assert (ms.shown, faster.shown, faster.verdict) == ("2.50", "20.0", verdict)
+    assert faster.on == f"{kind}, threads: {threads}"
+    assert [line.shown for line in lines["peer"]] == ["50.00"]

@@ -5,7 +5,7 @@
 
 Without --model it judges all models that ship but the demo's. Several files of one size are judged beside each other.
 A file must take color frames of 256x256. Its float twin is found in the same folder, by the manifests. Its size, and so
-its targets, come from the begin of the name in its manifest (nano, small, base), or from its GMACs.
+its targets, come from the start of the name in its manifest (nano, small, base), or from its GMACs.
 
 PSNR is on uint8 RGB, the mean over pictures of the PSNR of each central 256x256, without the gate. The sets: "native"
 and "squeezed" are sidd_native/valid and sidd_small_256/valid; "machine" and "pi" are frames of the videos in --clips
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     judged = [image for each in sets.values() for one in each for image in (one.noisy, one.clean)]
     pictures = fingerprint([*judged, *(image for _, *pair in flats for image in pair)])
     print(tables(lines, markdown=options.markdown))
-    print(f"\nPictures: {pictures}. Other pictures give other figures.")
+    print(f"\nFingerprint of the pictures: {pictures}")
     append_lines(options.csv, lines, {each.name: each.file for each in candidates}, pictures)
     failed = missed(lines)
     print("\n" + ("Missed:\n" + "\n".join(f"  {each}" for each in failed) if failed else "All of it holds."))

@@ -71,7 +71,7 @@ def label_of(name: str) -> str:
 
 
 def size_of(file: ModelFile) -> str | None:
-    """The size whose targets a model has: by the begin of the name in its manifest, or else the smallest size that its
+    """The size whose targets a model has: by the start of the name in its manifest, or else the smallest size that its
     GMACs fit into."""
     name = file.manifest.name if file.manifest else ""
     gmacs = graph_of(file).gmacs_256

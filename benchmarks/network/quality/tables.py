@@ -5,6 +5,7 @@ A table holds one figure: models below each other, sets beside each other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -85,5 +86,6 @@ def _text(table: Table) -> str:
 
 
 def _markdown(table: Table) -> str:
-    head, *rows = ["| " + " | ".join(row).replace(" missed by", " **missed** by") + " |" for row in table]
+    marked = [[re.sub(r"^(\S+) missed", r"\1 **missed**", cell) for cell in row] for row in table]
+    head, *rows = ["| " + " | ".join(row) + " |" for row in marked]
     return "\n".join([head, "| " + " | ".join("---" for _ in table[0]) + " |", *rows])
