@@ -15,6 +15,7 @@ from quietcam.sensor.camera_kinds import DrawnCamera, camera_of
 __all__ = ["SHOWN", "brighter", "told_of", "write_sheet"]
 
 SHOWN = 24
+_FONT = 0.36
 _SIDE, _LABEL, _ACROSS = 192, 30, 4  # pixels of a picture and of the words below it; pairs in a row
 
 
@@ -84,5 +85,7 @@ def _cell(noisy: Image, clean: Image, *lines: str) -> Image:
     cell[:side, : pair.shape[1]] = pair
     for index, line in enumerate(lines):
         place = (4, side + 12 + 14 * index)
-        cv2.putText(cell, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+        (width, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, _FONT, 1)
+        scale = _FONT * min(1.0, (cell.shape[1] - 8) / max(1, width))  # many words become smaller, so that all fit
+        cv2.putText(cell, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
     return cell

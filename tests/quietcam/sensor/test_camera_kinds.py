@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quietcam.data import generated
-from quietcam.data.contact_sheet import told_of, write_sheet
+from quietcam.data.contact_sheet import _cell, told_of, write_sheet
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import read_picture, write_picture
 from quietcam.errors import UsageError
@@ -204,6 +204,14 @@ def test_the_sheet_shows_dark_pairs_brighter_and_says_so(tmp_path):
     sheet = read_picture(tmp_path / "sheet.png")
     assert (sheet[:64, :64] == 72).all()
     assert (sheet[:64, 64:128] == 80).all()
+
+
+def test_a_camera_of_many_words_fits_below_its_pair():
+    blank = np.zeros((192, 192, 3), np.uint8)
+    cell = _cell(blank, blank, "1: 20.0 dB", ", ".join(["night"] * 30))
+    dark = (cell[192:] < 200).any(axis=(0, 2))
+    assert not dark[-4:].any()
+    assert dark[-40:].any()
 
 
 @needs_av

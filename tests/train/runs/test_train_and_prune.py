@@ -62,8 +62,8 @@ def test_values_that_cannot_be_are_refused_before_the_data_is_read(trained, valu
 
 
 def test_training_for_int8_takes_weights_and_seed_of_the_run(trained):
-    with pytest.raises(UsageError, match="Received: `teacher`, `seed`"):
-        train(trained.path, ["nowhere"], qat=True, teacher="runs/other", seed=1)
+    with pytest.raises(UsageError, match="Received: `weights`, `seed`"):
+        train(trained.path, ["nowhere"], qat=True, weights="small", seed=1)
 
 
 def test_more_zeros_than_a_video_network_can_have_are_refused_before_the_data_is_read(make_run):
