@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import tf_keras as keras
@@ -15,6 +14,7 @@ from train.patches.sets import TrainingData
 from train.precision import choose_precision
 from train.qat import export, fit_ranges, quantizable
 from train.run_directory.read import TrainedRun
+from train.runs.even_phases import even_phases
 from train.runs.fine_tune import FineTuning, fine_tune
 from train.runs.finish import mean_psnr
 
@@ -45,12 +45,18 @@ def train_for_int8(
         scaled, ranges = fit_ranges(config.model, model, measured.crops.noisy, measured.history)
         precision = choose_precision(config.training.precision)
         quantized = quantizable(config.model, scaled, ranges, precision)
+
+        def finish() -> keras.Model:
+            plain = export(config.model, quantized, ranges)
+            even_phases(config.model, plain, measured.crops.noisy, measured.history)
+            return plain
+
         return FineTuning(
             "qat",
             "qat",
             config,
             quantized,
-            export=partial(export, config.model, quantized, ranges),
+            export=finish,
             treatments=replace(
                 begun.evaluation.treatments, quantization_aware_training=QuantizationAwareTraining(ranges, before)
             ),
