@@ -61,8 +61,8 @@ Peaks = dict[str, _Channels]
 _quantization: Any = tfmot.quantization.keras
 
 _GIVEN_UP = 0.0001
-"""The share of a tensor's values that is clipped at each end. A larger share gives finer steps. For a good network,
-0.0005 cost 0.35 dB and 0.0001 cost 0.08 dB before training; after it, 0.0005 and 0.00005 differed by less than 0.1."""
+"""The share of a channel's values that is clipped at each end. A larger share gives finer steps. Before training,
+``small_wide`` loses 0.12, 0.11, 0.11, 0.14 and 0.18 dB with 0.0005, 0.0001, 0.00005, 0.00002 and 0."""
 
 _EVENED = 0.75
 """How far weak channels are raised to the strongest one of their layer: 1 is wholly, 0 not at all. Without training,
