@@ -100,9 +100,9 @@ def compare(
         sensor: the camera whose noise clean videos get: ``"imx219"``, ``"imx477"``, ``"imx708"`` or ``"ov5647"``.
         gain: its analog gain, 1 to 64. Defaults to 1.
         seed: decides the noise of the first video. Each further video takes the next number.
-        classic: filters: ``"blur"`` and ``"nlm"``; of clips also ``"nlm_multi"``, and of the program ffmpeg
-            ``"hqdn3d"``, ``"atadenoise"`` and ``"nlmeans"``. Each picture, or clip, gets the strength that suits it
-            best.
+        classic: filters: ``"blur"``, ``"median"``, ``"bilateral"`` and ``"nlm"``; of clips also ``"nlm_multi"``, and of
+            the program ffmpeg ``"hqdn3d"``, ``"atadenoise"`` and ``"nlmeans"``. Each picture, or clip, gets the
+            strength that suits it best.
         twins: the float twin by the name of the quantized model, as written in ``models``. Needed only if the
             manifests do not name it.
         max_drop: dB that a quantized model may lose to its float twin. The checks are in ``Comparison.gate``; a missed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,71 +12,116 @@ import numpy as np
 from quietcam.image import Image, swap_red_blue
 from quietcam.metrics import psnr
 
-__all__ = ["FILTERS", "Filter", "Tuned", "climb"]
+__all__ = ["FILTERS", "Axes", "Filter", "Setting", "Tuned", "climb", "search"]
 
 _LEVEL = 0.02  # dB: a smaller loss counts as no change
+
+Setting = tuple[float, ...]
+"""One value for each axis of a filter."""
+
+Axes = Mapping[str, tuple[float, ...]]
+"""The values to try, ascending, by the name of what they set. The first axis is the strength."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter: ``apply(noisy, strength)``, uint8 ``(H, W, C)`` in and out, and the strengths to try, ascending.
+    """A filter: ``apply(noisy, *setting)``, uint8 ``(H, W, C)`` in and out.
 
-    ``guess`` takes the standard deviation of the noise in steps of 255 and returns roughly the best strength.
+    ``guess`` takes the standard deviation of the noise in steps of 255 and returns roughly the best setting.
     """
 
     name: str
     title: str
-    unit: str
-    strengths: tuple[float, ...]
-    apply: Callable[[Image, float], Image]
-    guess: Callable[[float], float]
+    axes: Axes
+    apply: Callable[..., Image]
+    guess: Callable[[float], Setting]
+
+    def start(self, deviation: float) -> Setting:
+        """Of each axis the value that is nearest to the guess, by ratio, for noise of this standard deviation."""
+        guesses = zip(self.axes.values(), self.guess(deviation), strict=True)
+        return tuple(_nearest(axis, guess) for axis, guess in guesses)
+
+    def describe(self, setting: Sequence[float]) -> str:
+        """A setting as people read it."""
+        return ", ".join(f"{name} {value:g}" for name, value in zip(self.axes, setting, strict=True))
 
 
 class Tuned:
-    """A filter that finds its best strength by comparing with the clean picture, which no device has.
+    """A filter that finds its best setting by comparing with the clean picture, which no device has.
 
     The search climbs from a guess, made from the noise of the picture, to the nearest maximum of PSNR. It does not
     start at the weakest strength, since the first strengths of non-local means may change nothing.
 
     Attributes:
-        chosen: for how many pictures each strength was the best.
+        chosen: for how many pictures each setting was the best.
     """
 
     def __init__(self, filter_: Filter) -> None:
         self.filter = filter_
-        self.chosen: Counter[float] = Counter()
+        self.chosen: Counter[Setting] = Counter()
 
     @property
-    def strength(self) -> float:
-        """The median of the chosen strengths."""
-        return statistics.median_low(self.chosen.elements()) if self.chosen else self.filter.strengths[0]
+    def setting(self) -> Setting:
+        """On each axis, the median of the chosen values."""
+        if not self.chosen:
+            return tuple(axis[0] for axis in self.filter.axes.values())
+        return tuple(map(statistics.median_low, zip(*self.chosen.elements(), strict=True)))
+
+    @property
+    def strongest(self) -> tuple[str, float]:
+        """The name of the strength and the most of it that is tried."""
+        name, axis = next(iter(self.filter.axes.items()))
+        return name, axis[-1]
 
     @property
     def at_end(self) -> int:
         """For how many pictures the strongest was the best; for these a stronger one might be better."""
-        return self.chosen[self.filter.strengths[-1]]
+        return sum(count for setting, count in self.chosen.items() if setting[0] == self.strongest[1])
 
     def denoise(self, noisy: Image, clean: Image) -> Image:
         """The filtered picture with the highest PSNR against ``clean``."""
-        tried: dict[int, tuple[float, Image]] = {}
+        tried: dict[Setting, tuple[float, Image]] = {}
 
-        def quality(index: int) -> float:
-            if index not in tried:
-                picture = self.filter.apply(noisy, self.filter.strengths[index])
-                tried[index] = psnr(clean, picture), picture
-            return tried[index][0]
+        def quality(setting: Setting) -> float:
+            if setting not in tried:
+                picture = self.filter.apply(noisy, *setting)
+                tried[setting] = psnr(clean, picture), picture
+            return tried[setting][0]
 
         deviation = float(np.sqrt(np.mean(np.square(noisy.astype(np.float32) - clean))))
-        guess = self.filter.guess(deviation)
-        best = int(np.abs(np.array(self.filter.strengths) / guess - 1.0).argmin())
-        best = climb(best, len(self.filter.strengths), quality)
+        best = search(self.filter.axes, self.filter.start(deviation), quality)
         quality(best)
-        self.chosen[self.filter.strengths[best]] += 1
+        self.chosen[best] += 1
         return tried[best][1]
 
     def __call__(self, noisy: Image) -> Image:
-        """``noisy`` filtered at the median strength, as a device would do it."""
-        return self.filter.apply(noisy, self.strength)
+        """``noisy`` filtered at the median setting, as a device would do it."""
+        return self.filter.apply(noisy, *self.setting)
+
+
+def _nearest(axis: tuple[float, ...], wanted: float) -> float:
+    return min(axis, key=lambda value: abs(value / wanted - 1.0))
+
+
+def search(axes: Axes, start: Setting, quality: Callable[[Setting], float]) -> Setting:
+    """The setting from which no step along any axis gives more ``quality``: each axis is climbed in turn."""
+    values = [*axes.values()]
+    best = [axis.index(value) for axis, value in zip(values, start, strict=True)]
+
+    def setting(indices: Sequence[int]) -> Setting:
+        return tuple(axis[index] for axis, index in zip(values, indices, strict=True))
+
+    while True:
+        before = [*best]
+        for place, axis in enumerate(values):
+            others = [*best]
+
+            def along(index: int, place: int = place, others: list[int] = others) -> float:
+                return quality(setting([*others[:place], index, *others[place + 1 :]]))
+
+            best[place] = climb(best[place], len(axis), along)
+        if best == before:
+            return setting(best)
 
 
 def climb(start: int, count: int, quality: Callable[[int], float]) -> int:
@@ -109,6 +154,21 @@ def _blur(noisy: Image, sigma: float) -> Image:
     return _with_channels(cv2.GaussianBlur(noisy, (0, 0), sigma))
 
 
+def _median(noisy: Image, side: float) -> Image:
+    """The median of each channel in a square of ``side`` pixels, an odd number."""
+    import cv2
+
+    return _with_channels(cv2.medianBlur(noisy, int(side)))
+
+
+def _bilateral(noisy: Image, color: float, space: float) -> Image:
+    """Bilateral filter (Tomasi and Manduchi, ICCV 1998): a Gaussian blur of sigma ``space``, in pixels, that gives less
+    weight to pixels that differ much, by a Gaussian of sigma ``color``, in steps of 255."""
+    import cv2
+
+    return _with_channels(cv2.bilateralFilter(noisy, -1, color, space))
+
+
 def _nlm(noisy: Image, h: float) -> Image:
     """Non-local means (Buades, Coll and Morel, CVPR 2005) as OpenCV does it: in Lab, one ``h`` for light and color."""
     import cv2
@@ -129,15 +189,31 @@ FILTERS = {
     each.name: each
     for each in (
         Filter(
-            "blur", "Gaussian blur", "sigma", (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0), _blur, lambda _: 0.8
+            "blur",
+            "Gaussian blur",
+            {"sigma": (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0, 5.0, 7.0)},
+            _blur,
+            lambda _: (0.8,),
+        ),
+        Filter(
+            "median", "Median", {"side": (3.0, 5.0, 7.0, 9.0, 11.0, 13.0, 15.0, 19.0, 23.0)}, _median, lambda _: (3.0,)
+        ),
+        Filter(
+            "bilateral",
+            "Bilateral filter",
+            {
+                "color": (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0, 110.0, 150.0, 200.0, 300.0),
+                "space": (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0),
+            },
+            _bilateral,
+            lambda deviation: (max(5.0, 3 * deviation), 5.0),
         ),
         Filter(
             "nlm",
             "Non-local means",
-            "h",
-            (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0),
+            {"h": (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0)},
             _nlm,
-            lambda d: max(1.0, d),
+            lambda deviation: (max(1.0, deviation),),
         ),
     )
 }

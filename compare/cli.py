@@ -21,9 +21,11 @@ __all__ = ["mount"]
 
 
 class Classic(StrEnum):
-    """Filters that need no training, to compare with. Those after the first two need clips."""
+    """Filters that need no training, to compare with. Those from ``NLM_MULTI`` on need clips."""
 
     BLUR = "blur"
+    MEDIAN = "median"
+    BILATERAL = "bilateral"
     NLM = "nlm"
     NLM_MULTI = "nlm_multi"
     HQDN3D = "hqdn3d"
@@ -94,8 +96,8 @@ def compare_command(
     classic: Annotated[
         list[Classic] | None,
         typer.Option(
-            help="Add a filter, at its best strength for each picture or clip. Repeat it for more filters. Only blur "
-            "and nlm filter pairs. hqdn3d, atadenoise and nlmeans are ffmpeg's."
+            help="Add a filter, at its best strength for each picture or clip. Repeat it for more filters. Pairs "
+            "take blur, median, bilateral and nlm, clips all of them. hqdn3d, atadenoise and nlmeans are ffmpeg's."
         ),
     ] = None,
     threads: Annotated[

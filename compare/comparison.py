@@ -102,10 +102,10 @@ def compare_pairs(
     log_problems(samples.problems, "while comparing")
     for known in tuned.values():
         if known.at_end:
-            strongest = f"{known.filter.unit} {known.filter.strengths[-1]:g}"
+            name, most = known.strongest
             log.info(
                 f"{known.filter.title}: {known.at_end} pictures were best at the strongest setting that was tried, "
-                f"{strongest}; a stronger one may be better."
+                f"{name} {most:g}; a stronger one may be better."
             )
     first = next(iter(samples)).noisy
     files = {each.name: each.file for each in contenders if each.file is not None}
@@ -185,12 +185,12 @@ def _offer(
 def _filter_row(name: str, tuned: Tuned, tally: Tally, times: dict[str, float]) -> ModelScore:
     return ModelScore(
         name,
-        f"{tuned.filter.title}, best {tuned.filter.unit} each",
+        f"{tuned.filter.title}, best {' and '.join(tuned.filter.axes)} each",
         "classic",
         **tally.quality(name, None),
         ms=times.get(name),
-        strength=tuned.strength,
-        strengths={f"{strength:g}": tuned.chosen[strength] for strength in sorted(tuned.chosen)},
+        strength=tuned.setting[0],
+        strengths={", ".join(f"{value:g}" for value in each): tuned.chosen[each] for each in sorted(tuned.chosen)},
     )
 
 

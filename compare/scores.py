@@ -76,7 +76,7 @@ class ModelScore:
         groups: by ``phone``, ``iso`` and ``brightness``, then by value. regions: flat, edge, texture. lights: shadows,
             middle, highlights.
         ms: median time of the bare network, or of the filter, for one frame of the models' size; None for a ``.keras``.
-        strength: the median of a filter's best strengths. strengths: for how many pictures each was the best.
+        strength: the median of a filter's best strengths. strengths: for how many pictures each setting was the best.
         path: of a model, its file.
     """
 

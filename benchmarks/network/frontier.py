@@ -18,8 +18,7 @@ import csv
 import datetime
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from benchmarks.network.card_figures import SIDE
 from benchmarks.network.quality.candidates import find_candidates
 from benchmarks.network.quality.sets import Picture, read_sets
 from benchmarks.records import RESULTS, ROOT, commit, machine
-from compare.classic import FILTERS, Filter, climb
+from compare.classic import FILTERS, Filter, Setting, search
 from compare.costs import measure_times
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
@@ -105,12 +104,11 @@ def measure(files: Mapping[str, ModelFile], sets: Mapping[str, Sequence[Picture]
     for of_set, pictures in sets.items():
         scores[of_set] = {name: score(file, pictures) for name, file in files.items()}
         strengths[of_set] = {}
-        for name, kinds in filters().items():
-            found, kind, strength = best(kinds, pictures)
-            scores[of_set][name] = found
-            strengths[of_set][name] = f"{kind.unit} {strength:g}"
-            timed[f"{of_set}: {name}"] = at_strength(kind, strength)
-            print(f"{of_set}  {name}: {found:.2f} dB at {strengths[of_set][name]}", flush=True)
+        for name, kind in FILTERS.items():
+            scores[of_set][name], setting = best(kind, pictures)
+            strengths[of_set][name] = kind.describe(setting)
+            timed[f"{of_set}: {name}"] = at_setting(kind, setting)
+            print(f"{of_set}  {name}: {scores[of_set][name]:.2f} dB at {strengths[of_set][name]}", flush=True)
     noisy = next(iter(sets.values()))[0].noisy
     # All of them in turns: a ratio of two separate runs is not reliable.
     times = {threads: measure_times(files, timed, noisy, threads, size=(SIDE, SIDE)) for threads in THREADS}
@@ -147,54 +145,21 @@ def score(file: ModelFile, pictures: Sequence[Picture]) -> float:
         return mean([psnr(denoiser.denoise(each.noisy), each.clean) for each in pictures])
 
 
-def best(kinds: Sequence[Filter], pictures: Sequence[Picture]) -> tuple[float, Filter, float]:
-    """The highest mean PSNR over a set, dB, with the filter and the strength that reach it."""
+def best(kind: Filter, pictures: Sequence[Picture]) -> tuple[float, Setting]:
+    """The highest mean PSNR of a filter over a set, dB, and its setting there."""
     deviation = float(np.sqrt(np.mean([np.square(each.noisy.astype(float) - each.clean).mean() for each in pictures])))
-    found = []
-    for kind in kinds:
 
-        @lru_cache
-        def quality(index: int, kind: Filter = kind) -> float:
-            return mean([psnr(kind.apply(each.noisy, kind.strengths[index]), each.clean) for each in pictures])
+    @cache
+    def quality(setting: Setting) -> float:
+        return mean([psnr(kind.apply(each.noisy, *setting), each.clean) for each in pictures])
 
-        start = int(np.abs(np.array(kind.strengths) / kind.guess(deviation) - 1).argmin())
-        index = climb(start, len(kind.strengths), quality)
-        found.append((quality(index), kind, kind.strengths[index]))
-    return max(found, key=lambda each: each[0])
+    setting = search(kind.axes, kind.start(deviation), quality)
+    return quality(setting), setting
 
 
-def at_strength(kind: Filter, strength: float) -> Callable[[Image], Image]:
+def at_setting(kind: Filter, setting: Setting) -> Callable[[Image], Image]:
     """The filter as a device would run it."""
-    return lambda noisy: kind.apply(noisy, strength)
-
-
-def filters() -> dict[str, tuple[Filter, ...]]:
-    """By name: OpenCV's filters, each as often as it has settings beside its strength."""
-    import cv2
-
-    def median(noisy: Image, strength: float) -> Image:
-        return np.asarray(cv2.medianBlur(noisy, int(strength)), np.uint8)
-
-    def bilateral(noisy: Image, strength: float, space: float) -> Image:
-        return np.asarray(cv2.bilateralFilter(noisy, -1, strength, space), np.uint8)
-
-    colors = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0, 110.0, 150.0, 200.0, 300.0)
-    return {
-        "Gaussian": (replace(FILTERS["blur"], strengths=(*FILTERS["blur"].strengths, 4.0, 5.0, 7.0)),),
-        "median": (Filter("median", "Median", "side", (3, 5, 7, 9, 11, 13, 15, 19, 23), median, lambda _: 3.0),),
-        "bilateral": tuple(
-            Filter(
-                "bilateral",
-                "Bilateral",
-                f"space {space:g}, color",
-                colors,
-                partial(bilateral, space=space),
-                lambda deviation: max(5.0, 2 * deviation),
-            )
-            for space in (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
-        ),
-        "NLM": (FILTERS["nlm"],),
-    }
+    return lambda noisy: kind.apply(noisy, *setting)
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -46,7 +46,7 @@ def test_a_twin_is_named_as_the_model_was_given(model_files, pair_folder, tmp_pa
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"classic": ["median"]}, r"`classic` names filters of pictures: blur, nlm. Received: median"),
+        ({"classic": ["box"]}, r"`classic` names filters of pictures: blur, median, bilateral, nlm. Received: box"),
         ({"classic": ["hqdn3d"]}, r"Received: hqdn3d\. Remedy: compare on clips: `clips`\."),
         ({"max_drop_iso": 0.1}, r"`max_drop_iso` needs `max_drop`"),
         ({"split": "half"}, r"half"),

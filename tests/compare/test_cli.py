@@ -100,7 +100,16 @@ def test_one_iso_bucket_is_enough_to_miss_the_gate(model_files, sidd_folder, cap
 
 
 def test_on_a_device_everything_works_without_tensorflow(model_files, pair_folder, tmp_path):
-    arguments = ["compare", *map(str, model_files.values()), "--data", str(pair_folder), "--classic", "nlm"]
+    arguments = [
+        "compare",
+        *map(str, model_files.values()),
+        "--data",
+        str(pair_folder),
+        "--classic",
+        "nlm",
+        "--classic",
+        "bilateral",
+    ]
     arguments += ["--html", "r.html", "--json", "r.json", "--max-drop", "20", "--limit", "2"]
     command = [sys.executable, "-c", _ON_A_DEVICE, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -125,12 +125,25 @@ def test_the_filter_has_its_best_strength_on_each_picture(comparison, pairs):
     best = []
     for pair in pairs:
         noisy, clean = pair.read()
-        tried = [peak_signal_noise_ratio(clean, blur.apply(noisy, s), data_range=255) for s in blur.strengths]
-        best.append((max(tried), blur.strengths[int(np.argmax(tried))]))
+        sigmas = blur.axes["sigma"]
+        tried = [peak_signal_noise_ratio(clean, blur.apply(noisy, sigma), data_range=255) for sigma in sigmas]
+        best.append((max(tried), sigmas[int(np.argmax(tried))]))
     row = comparison.row("blur")
     assert row.psnr == pytest.approx(np.mean([value for value, _ in best]), abs=1e-6)
     counted = Counter(f"{strength:g}" for _, strength in best)
     assert row.strengths == dict(counted)
+
+
+def test_a_filter_of_two_axes_tells_both(model_files, pairs):
+    found = scores_of([model_files["int8"]], pairs, data="blocks", classic=["bilateral"], limit=2)
+    row = found.row("bilateral")
+    assert row.title == "Bilateral filter, best color and space each"
+    settings = [tuple(map(float, each.split(", "))) for each in row.strengths]
+    assert all(
+        color in (axes := FILTERS["bilateral"].axes)["color"] and space in axes["space"] for color, space in settings
+    )
+    assert row.strength == min(color for color, _ in settings)  # the lower median of two
+    assert sum(row.strengths.values()) == 2
 
 
 def test_bias_regions_and_lights_are_sums_over_pixels(comparison, model_files, pairs):

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 
-import numpy as np
-
-from compare.classic import FILTERS, Filter
+from compare.classic import FILTERS, Axes, Filter, Setting
 from compare.clips.filters.ffmpeg import run_ffmpeg
 from compare.clips.filters.nlm import denoise_over_frames
 from quietcam.image import Image
 
-__all__ = ["CLIP_FILTERS", "ClipFilter", "Setting"]
-
-Setting = tuple[float, ...]
-"""One strength for each axis of a filter."""
+__all__ = ["CLIP_FILTERS", "ClipFilter"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class ClipFilter:
 
     name: str
     title: str
-    axes: Mapping[str, tuple[float, ...]]
+    axes: Axes
     start: Setting
     run: Callable[[Iterator[Image], Setting, int], Iterator[Image]]
     needs_ffmpeg: bool
@@ -131,12 +126,9 @@ def _with_threads(frames: Iterator[Image], threads: int) -> Iterator[Image]:
 
 def _frame_by_frame(each: Filter) -> ClipFilter:
     def run(frames: Iterator[Image], setting: Setting, threads: int) -> Iterator[Image]:
-        return _with_threads((each.apply(frame, setting[0]) for frame in frames), threads)
+        return _with_threads((each.apply(frame, *setting) for frame in frames), threads)
 
-    start = each.strengths[int(np.abs(np.array(each.strengths) - each.guess(5.0)).argmin())]
-    return ClipFilter(
-        each.name, each.title, {each.unit: each.strengths}, (start,), run, needs_ffmpeg=False, settle=0, judged=1
-    )
+    return ClipFilter(each.name, each.title, each.axes, each.start(5.0), run, needs_ffmpeg=False, settle=0, judged=1)
 
 
 CLIP_FILTERS = {
@@ -179,7 +171,7 @@ CLIP_FILTERS = {
         ClipFilter(
             "nlm_multi",
             "Non-local means over 3 frames",
-            {"h": FILTERS["nlm"].strengths},
+            FILTERS["nlm"].axes,
             (5.0,),
             _nlm_multi,
             needs_ffmpeg=False,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from compare.classic import climb
+from compare.classic import Setting, search
 from compare.clips.clip import ComparedClip
 from compare.clips.contender import ClipContender
-from compare.clips.filters.classic import CLIP_FILTERS, ClipFilter, Setting
+from compare.clips.filters.classic import CLIP_FILTERS, ClipFilter
 from compare.clips.filters.ffmpeg import find_ffmpeg
 from edge.network.interpreter import default_threads
 from quietcam.errors import UsageError
@@ -82,7 +82,7 @@ class TunedFilter(ClipContender):
                 tried[setting] = self._quality(noisy, clean, setting)
             return tried[setting]
 
-        self.setting = self._search(quality)
+        self.setting = search(self.filter.axes, self.filter.start, quality)
         return self.filter.describe(self.setting)
 
     def denoise(self, frames: Iterator[Image]) -> Iterator[Image]:
@@ -100,26 +100,6 @@ class TunedFilter(ClipContender):
         start = time.perf_counter()
         rest = sum(1 for _ in running)
         return [(time.perf_counter() - start) / rest] if rest else []
-
-    def _search(self, quality: Callable[[Setting], float]) -> Setting:
-        """The setting from which no step along any axis gives more."""
-        axes = [*self.filter.axes.values()]
-        best = [axis.index(value) for axis, value in zip(axes, self.filter.start, strict=True)]
-
-        def setting(indices: Sequence[int]) -> Setting:
-            return tuple(axis[index] for axis, index in zip(axes, indices, strict=True))
-
-        while True:
-            before = [*best]
-            for place, axis in enumerate(axes):
-                others = [*best]
-
-                def along(index: int, place: int = place, others: list[int] = others) -> float:
-                    return quality(setting([*others[:place], index, *others[place + 1 :]]))
-
-                best[place] = climb(best[place], len(axis), along)
-            if best == before:
-                return setting(best)
 
     def _quality(self, noisy: Sequence[Image], clean: Sequence[Image], setting: Setting) -> float:
         """Mean PSNR of the frames by which the filter is judged."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from compare.clips.filters.classic import CLIP_FILTERS, ClipFilter, Setting
+from compare.classic import Setting
+from compare.clips.filters.classic import CLIP_FILTERS, ClipFilter
 from compare.clips.filters.tuned import Excerpts, TunedFilter, open_filters
 from quietcam.errors import MissingExtraError, UsageError
 from quietcam.image import Image
