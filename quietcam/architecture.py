@@ -9,6 +9,10 @@ ReLU6 keeps the ranges small: after every convolution but the last, activations 
 an int8 range, both sides of a skip have similar ranges, no int8 step is used for values below zero, and the TFLite
 kernels compute it at no cost.
 
+With a border, the outermost pixels on every side are repeated beyond the edge of the frame before the first
+convolution, and what is computed there is cut off after the last one. Beyond the edge a convolution sees zeros, which
+are no picture: without a border, the squared error of the two outermost pixels is 2 to 3 times that of the others.
+
 A video network (``history=1``) has a fusion before all this. It compares the noisy frame with the history in cells of
 8x8 pixels, and gives each value a share between 0 and 1. The fused frame is ``noisy + share * (history - noisy)``: a
 mean of noisy frames where nothing moves, and the noisy frame where something does. The rest of the network denoises the
@@ -30,7 +34,8 @@ __all__ = ["CELL", "Architecture", "Convolution"]
 class Convolution:
     """One convolution of the network: its place and its cost.
 
-    ``scale`` is the number of pixels of the frame that one step of its output spans on each axis.
+    ``scale`` is the number of pixels of the frame that one step of its output spans on each axis; ``extra`` is the
+    number of steps on each axis that a border adds.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Convolution:
     stride: int
     scale: int
     relu: bool
+    extra: int = 0
 
     @property
     def parameters(self) -> int:
@@ -48,7 +54,7 @@ class Convolution:
 
     def macs(self, height: int, width: int) -> int:
         """Multiply-accumulates for a frame of ``height`` x ``width`` pixels."""
-        steps = (height // self.scale) * (width // self.scale)
+        steps = (height // self.scale + self.extra) * (width // self.scale + self.extra)
         return self.kernel * self.kernel * self.inputs * self.outputs * steps
 
 
@@ -56,6 +62,7 @@ CELL = 8
 """Side in pixels of the cells in which a video network compares the noisy frame with its history."""
 
 _FUSION_WIDTH = 32
+_MOST_BORDER = 16
 _LISTS = ("widths", "depths")
 _MOST_WIDTH, _MOST_DEPTH = 4096, 64
 _MOST_PARAMETERS = 200_000_000  # 800 MB, of which training holds several copies; the largest that ships has 0.9 million
@@ -75,6 +82,7 @@ class Architecture:
             afford a finest level of 16 channels. If the finest level has fewer channels than the
             ``channels * stem**2`` values of a space-to-depth block, the residual cannot remove all of the noise.
         history: frames that the network remembers: 1 for a video network, 0 for a still network.
+        border: pixels that are repeated beyond each edge of the frame, a multiple of ``stem``, at most 16.
 
     Raises:
         UsageError: a value outside these rules.
@@ -86,6 +94,7 @@ class Architecture:
     depths: tuple[int, ...] = (1, 2, 2, 2)
     last_kernel: int = 3
     history: int = 0
+    border: int = 0
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -110,6 +119,11 @@ class Architecture:
             raise UsageError(
                 f"history must be 1 (a video network) or 0 (a still network). Received: history={self.history}."
             )
+        if not 0 <= self.border <= _MOST_BORDER or self.border % self.stem:
+            raise UsageError(
+                f"border must be 0 to {_MOST_BORDER} pixels, and a multiple of stem. Received: border={self.border}, "
+                f"stem={self.stem}."
+            )
         if not 1 <= min(self.depths) <= max(self.depths) <= _MOST_DEPTH:
             raise UsageError(
                 f"Every depth must be at least 1, at most {_MOST_DEPTH}. Received: depths={list(self.depths)}."
@@ -132,27 +146,38 @@ class Architecture:
         stride: int = self.stem * 2 ** (self.levels - 1)
         return max(stride, CELL) if self.history else stride
 
+    @property
+    def extra_steps(self) -> tuple[int, ...]:
+        """How many steps the border adds to each axis of each level, finest first.
+
+        A level that has an odd number gives the next one half of it, rounded up.
+        """
+        steps = [2 * self.border // self.stem]
+        for _ in self.widths[1:]:
+            steps.append((steps[-1] + 1) // 2)
+        return tuple(steps)
+
     def convolutions(self) -> list[Convolution]:
         """All convolutions, in the order of the data."""
         found = self._fusion() if self.history else []
         block = self.channels * self.stem**2
-        inputs, scale = block, self.stem
+        inputs, scale, extra = block, self.stem, self.extra_steps
         for level, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             for index in range(depth):
                 stride = 2 if level and not index else 1
                 scale *= stride
-                found.append(Convolution(f"down{level}_{index}", 3, inputs, width, stride, scale, True))
+                found.append(Convolution(f"down{level}_{index}", 3, inputs, width, stride, scale, True, extra[level]))
                 inputs = width
         for level in range(self.levels - 2, -1, -1):
             width = self.widths[level]
-            found.append(Convolution(f"rise{level}", 1, inputs, width, 1, scale, True))
+            found.append(Convolution(f"rise{level}", 1, inputs, width, 1, scale, True, extra[level + 1]))
             scale //= 2
             found.extend(
-                Convolution(f"up{level}_{index}", 3, width, width, 1, scale, True)
+                Convolution(f"up{level}_{index}", 3, width, width, 1, scale, True, extra[level])
                 for index in range(max(1, self.depths[level] - 1))
             )
             inputs = width
-        found.append(Convolution("residual", self.last_kernel, inputs, block, 1, scale, False))
+        found.append(Convolution("residual", self.last_kernel, inputs, block, 1, scale, False, extra[0]))
         return found
 
     def _fusion(self) -> list[Convolution]:

@@ -69,12 +69,16 @@ def build(
     def convolve(x: tf.Tensor, layer_name: str) -> tf.Tensor:
         c = convolutions[layer_name]
         bias = _FIRST_SHARE if layer_name == "share" else 0.0
+        # Of an odd number of steps, the last window would lie elsewhere than in a frame without a border.
+        odd = c.stride == 2 and extra[int(layer_name[4]) - 1] % 2 == 1
+        if odd:
+            x = layers.ZeroPadding2D(((0, 2), (0, 2)), name=f"{layer_name}_border")(x)
         x = wrap(
             layers.Conv2D(
                 c.outputs,
                 c.kernel,
                 strides=c.stride,
-                padding="same",
+                padding="valid" if odd else "same",
                 kernel_initializer=initializers.get(layer_name) or _he_normal(1.0),
                 bias_initializer=keras.initializers.Constant(bias),
                 name=layer_name,
@@ -91,11 +95,14 @@ def build(
         change = wrap(layers.Multiply(name="change"))([share, difference])
         return wrap(layers.Add(name="fuse"))([noisy, change])
 
+    extra = architecture.extra_steps
     shape = None, None, architecture.channels
     inputs = [keras.Input(shape, name=each) for each in ("noisy", "history")[: 1 + architecture.history]]
     entered = [entrance(each) for each in inputs]
     frame = fuse(*entered) if architecture.history else entered[0]
     blocks = x = tf.nn.space_to_depth(frame, architecture.stem)
+    if architecture.border:
+        x = _bordered(blocks, architecture.border // architecture.stem)
     skips = []
     for level, depth in enumerate(architecture.depths):
         for index in range(depth):
@@ -105,16 +112,29 @@ def build(
         x = convolve(x, f"rise{level}")
         # TensorFlow always doubles in float32, and XLA refuses the gradient of any other type.
         x = wrap(layers.UpSampling2D(2, interpolation="bilinear", name=f"double{level}", dtype="float32"))(x)
+        if extra[level] % 2:
+            x = layers.Cropping2D(((0, 1), (0, 1)), name=f"double{level}_cut")(x)
         x = wrap(layers.Add(name=f"join{level}", dtype=precision))([x, skips[level]])
         for index in range(max(1, architecture.depths[level] - 1)):
             x = convolve(x, f"up{level}_{index}")
     x = convolve(x, "residual")
+    if architecture.border:
+        x = layers.Cropping2D(architecture.border // architecture.stem, name="residual_cut", dtype="float32")(x)
     x = wrap(layers.Add(name="denoise"))([blocks, x])
     x = wrap(layers.ReLU(1.0, name="clip"))(x)
     denoised = tf.nn.depth_to_space(x, architecture.stem)
     if architecture.history:
         return keras.Model(inputs, [denoised, frame], name=name)
     return keras.Model(inputs[0], denoised, name=name)
+
+
+def _bordered(blocks: tf.Tensor, border: int) -> tf.Tensor:
+    """``blocks`` with the outermost ``border`` rows and columns repeated beyond the edges, in their own order.
+
+    They are moved and not mirrored: a mirrored pixel has the noise of its neighbor.
+    """
+    blocks = tf.concat([blocks[:, :border], blocks, blocks[:, -border:]], axis=1)
+    return tf.concat([blocks[:, :, :border], blocks, blocks[:, :, -border:]], axis=2)
 
 
 def _he_normal(gain: float) -> keras.initializers.Initializer:

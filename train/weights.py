@@ -60,7 +60,8 @@ def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:
             f"Received: {source} with history={theirs.history}, for history=0. Remedy: set history = 1, or begin "
             "with a still network."
         )
-    there, here = theirs.to_dict() | {"history": ours.history}, ours.to_dict()
+    free = {"history": ours.history, "border": ours.border}  # the convolutions are the same
+    there, here = theirs.to_dict() | free, ours.to_dict()
     if differ := [key for key in here if here[key] != there[key]]:
         raise UsageError(
             "Initial weights must belong to the network in [model], "

@@ -41,7 +41,10 @@ TAIL = 1e-4
 0.19, 0.12, 0.09, 0.11, 0.15 and 0.24 dB with 0, 1e-5, 1e-4, 5e-4, 1e-3 and 2e-3; on the noisiest of them 0.09, 0.07,
 0.07, 0.21, 0.41 and 0.78: values that are rare in the set are common in a very noisy picture."""
 
-_PIXEL_OPS = ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "RELU", "RELU6", "RELU_0_TO_1", "MINIMUM", "MAXIMUM")
+_PIXEL_OPS = (
+    *("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "STRIDED_SLICE"),
+    *("RELU", "RELU6", "RELU_0_TO_1", "MINIMUM", "MAXIMUM"),
+)
 _PIXELS = Range(0.0, 1.0)
 _GRID = np.concatenate([[0.0], np.geomspace(1e-6, 0.05, 48)])  # candidate tails for the least squared error
 _STEPS = 255
@@ -197,9 +200,8 @@ def _pixel_tensors(graph: Graph, inner: set[str]) -> set[str]:
     ends = {each.name for each in (*graph.inputs, *graph.outputs)}
     after = {each.name for each in graph.inputs} | inner
     for op in graph.ops:
-        if (op.kind in _PIXEL_OPS and op.inputs[0].name in after) or (
-            op.kind == "CONCATENATION" and graph.history is not None and all(each.name in after for each in op.inputs)
-        ):
+        joined = op.kind == "CONCATENATION" and all(each.name in after for each in op.inputs)
+        if joined or (op.kind in _PIXEL_OPS and op.inputs[0].name in after):
             after.add(op.outputs[0].name)
     before = {each.name for each in graph.outputs}
     for op in reversed(graph.ops):

@@ -9,6 +9,7 @@ import numpy as np
 
 from quietcam.errors import ModelError
 from quietcam.process.native_output import native_output_caught
+from quietcam.tflite.cutting import cuts
 from quietcam.tflite.graph import Op, Tensor, read_graph
 
 __all__ = ["replay"]
@@ -85,6 +86,14 @@ def _resized(tf: Any, op: Op, values: Any, _: Any) -> Any:
     )
 
 
+def _cut(_: Any, op: Op, values: Any, *__: Any) -> Any:
+    """Cut as the file does, also from pictures of another size."""
+    kept = cuts(op)
+    if kept is None:
+        raise ModelError(f"A STRIDED_SLICE must only cut pictures. Received: {op.outputs[0].name}.")
+    return values[kept]
+
+
 _KINDS: dict[str, Callable[..., Any]] = {
     "CONV_2D": _convolved,
     "ADD": lambda tf, _, a, b: tf.add(a, b),
@@ -95,5 +104,8 @@ _KINDS: dict[str, Callable[..., Any]] = {
     "RELU6": lambda tf, _, values: tf.nn.relu6(values),
     "RESIZE_BILINEAR": _resized,
     "SPACE_TO_DEPTH": lambda tf, op, values: tf.nn.space_to_depth(values, op.options.blockSize),
+    "STRIDED_SLICE": _cut,
+    "CONCATENATION": lambda tf, op, *values: tf.concat(values, op.options.axis),
+    "PAD": lambda tf, _, values, sides: tf.pad(values, sides),
     "DEPTH_TO_SPACE": lambda tf, op, values: tf.nn.depth_to_space(values, op.options.blockSize),
 }

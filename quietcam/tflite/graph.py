@@ -34,6 +34,9 @@ _NUMPY_TYPES = {
 # The index of an operator's weights among its inputs; a bias, if there is one, has a later index.
 _WEIGHTS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1}
 
+# These cut pictures and join them: how many rows they have tells nothing of how many pixels one spans.
+_CUTTING = ("CONCATENATION", "PAD", "PADV2", "MIRROR_PAD", "SLICE")
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -197,10 +200,12 @@ class Graph:
     @property
     def stride(self) -> int:
         """Total stride: how many pixels one position of the coarsest tensor spans."""
-        height = self.noisy.shape[1]
-        computed = (op for op in self.ops if not all(each.is_constant for each in op.inputs))
-        sides = (t.shape[1] for op in computed for t in op.activations if len(t.shape) == 4 and t.shape[1] > 0)
-        return max((round(height / side) for side in sides), default=1)
+        spans = {each.index: 1.0 for each in self.inputs}
+        for op in self.ops:
+            read = [each for each in op.inputs if each.index in spans]
+            for each in op.outputs if read else ():
+                spans[each.index] = max(spans[one.index] for one in read) * _shrinks(op, read[0], each)
+        return round(max(spans.values(), default=1))
 
     def table(self) -> list[dict[str, Any]]:
         """One row per operator, plain values for JSON."""
@@ -238,6 +243,24 @@ def read_graph(content: bytes, name: str = "The model") -> Graph:
         )
     except BROKEN as error:
         raise damaged(content, name) from error
+
+
+def _shrinks(op: Op, before: Tensor, after: Tensor) -> float:
+    """How many rows of ``before`` one row of ``after`` spans."""
+    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"):
+        return float(op.options.strideH)
+    if op.kind == "TRANSPOSE_CONV":
+        return 1.0 / float(op.options.strideH)
+    if op.kind == "STRIDED_SLICE" and op.inputs[-1].data is not None and op.inputs[-1].size == len(after.shape) == 4:
+        return float(abs(op.inputs[-1].data[1]))
+    if (
+        op.kind in _CUTTING
+        or len(before.shape) != 4
+        or len(after.shape) != 4
+        or min(before.shape[1], after.shape[1]) < 1
+    ):
+        return 1.0
+    return before.shape[1] / after.shape[1]
 
 
 def _named(name: str, first: str, ends: tuple[Tensor, ...]) -> Tensor | None:

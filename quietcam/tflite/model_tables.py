@@ -97,7 +97,13 @@ _OPTIONS: dict[str, Schema] = {
     "RESIZE_BILINEAR": {"alignCorners": Field(2, "?"), "halfPixelCenters": Field(3, "?")},
     "RESIZE_NEAREST_NEIGHBOR": {"alignCorners": Field(0, "?"), "halfPixelCenters": Field(1, "?")},
     "PACK": {"axis": Field(1, "i")},
-    "STRIDED_SLICE": {"ellipsisMask": Field(2, "i"), "newAxisMask": Field(3, "i")},
+    "STRIDED_SLICE": {
+        "beginMask": Field(0, "i"),
+        "endMask": Field(1, "i"),
+        "ellipsisMask": Field(2, "i"),
+        "newAxisMask": Field(3, "i"),
+        "shrinkAxisMask": Field(4, "i"),
+    },
 }
 _POSITIVE = ("strideW", "strideH", "filterWidth", "filterHeight", "dilationWFactor", "dilationHFactor", "blockSize")
 

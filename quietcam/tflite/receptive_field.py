@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from quietcam.tflite.cutting import cuts, joins
 from quietcam.tflite.graph import Graph, Op, Tensor
 
 __all__ = ["receptive_field"]
@@ -61,7 +62,7 @@ def _back(graph: Graph, axis: int, out: Tensor, span: _Span) -> _Span | None:
         found = _through(op, axis, whole)
         if found is None:
             return None
-        for each in op.inputs:
+        for each in _followed(op, axis):
             if not each.is_constant:
                 before = needed.get(each.index, found)
                 needed[each.index] = (min(before[0], found[0]), max(before[1], found[1]))
@@ -69,9 +70,21 @@ def _back(graph: Graph, axis: int, out: Tensor, span: _Span) -> _Span | None:
     return (min(first for first, _ in read), max(last for _, last in read)) if read else (0, -1)
 
 
+def _followed(op: Op, axis: int) -> tuple[Tensor, ...]:
+    """The inputs that count. Where pictures are joined along ``axis``, the largest: the others are borders, which only
+    pixels next to the edge of the frame see, as they see padding."""
+    if joins(op) != axis:
+        return op.inputs
+    return (max(op.inputs, key=lambda each: each.shape[axis]),)
+
+
 def _through(op: Op, axis: int, span: _Span) -> _Span | None:
     """The span of the input of ``op`` that the ``span`` of its output depends on."""
     first, last = span
+    if joins(op) == axis:
+        main = _followed(op, axis)[0]
+        before = sum(each.shape[axis] for each in op.inputs[: op.inputs.index(main)])
+        return first - before, last - before
     if op.kind in _ELEMENTWISE:
         return span
     data = next((each for each in op.inputs if not each.is_constant), None)
@@ -94,6 +107,11 @@ def _through(op: Op, axis: int, span: _Span) -> _Span | None:
         return -((kernel - 1 - before - first) // stride), (last + before) // stride
     if op.kind in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"):
         return _resized(op, inner, outer, span)
+    if op.kind == "STRIDED_SLICE":
+        kept = cuts(op)
+        begin = 0 if kept is None else kept[axis].start
+        begin = begin + inner if begin < 0 else begin
+        return None if kept is None else (first + begin, last + begin)
     if op.kind in ("PAD", "PADV2", "MIRROR_PAD"):
         before = int(op.inputs[1].data.reshape(-1, 2)[axis][0]) if op.inputs[1].data is not None else 0
         return first - before, last - before

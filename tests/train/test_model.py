@@ -1,5 +1,7 @@
 """The Keras model against its description."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,8 @@ NETWORKS = [
     Architecture(channels=1, stem=2, widths=(8, 8, 8), depths=(1, 1, 2)),
     Architecture(stem=2, widths=(8, 8, 8, 8), depths=(1, 2, 2, 2)),  # what ships, but for its widths
     Architecture(stem=2, widths=(8, 8, 8, 8), depths=(1, 1, 1, 2), last_kernel=1),  # and nano
+    Architecture(stem=2, widths=(8, 8, 8, 8), depths=(1, 2, 2, 2), border=4),
+    Architecture(stem=4, widths=(8, 8, 8), depths=(1, 1, 1), border=4),
 ]
 SHIPPED = [load_config(name).model for name in ("demo", "nano", "small", "base", "sidd_full")]
 
@@ -39,6 +43,25 @@ def test_macs_match_the_shapes_in_the_real_graph(network):
     macs = sum(np.prod(op.inputs[1].shape) * np.prod(op.outputs[0].shape[1:3]) for op in convolved)
     assert len(convolved) == len(network.convolutions())
     assert network.gmacs(64, 96) == pytest.approx(macs / 1e9)
+
+
+@pytest.mark.parametrize(
+    ("stem", "levels", "border"), [(2, 4, 8), (2, 4, 16), (2, 3, 4), (2, 2, 2), (4, 2, 4), (4, 3, 16)]
+)
+def test_a_border_is_the_network_on_a_frame_with_its_edges_repeated(stem, levels, border):
+    """Borders here are multiples of half the stride; with others, the grids of the coarse levels end elsewhere."""
+    plain = Architecture(stem=stem, widths=(8,) * levels, depths=(1,) * levels)
+    model, bordered = build(plain), build(replace(plain, border=border))
+    rng = np.random.default_rng(1)
+    for layer in convolutions(model).values():
+        layer.kernel.assign(rng.normal(0, 0.3, layer.kernel.shape))
+        layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))
+    copy_convolutions(model, bordered)
+    frame = rng.random((1, 64, 96, 3)).astype(np.float32)
+    wide = np.concatenate([frame[:, :border], frame, frame[:, -border:]], 1)
+    wide = np.concatenate([wide[:, :, :border], wide, wide[:, :, -border:]], 2)
+    inside = model(wide).numpy()[:, border:-border, border:-border]
+    np.testing.assert_allclose(bordered(frame).numpy(), inside, atol=1e-6)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
