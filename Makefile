@@ -9,7 +9,7 @@ VENV_EDGE ?= .venv-edge
 # As many processes as run the tests at once.
 JOBS ?= 2
 
-.PHONY: demo test test-edge check docs bench fuzz hang soak arm64 clean help
+.PHONY: demo test test-edge check docs bench fuzz hang soak lab arm64 clean help
 
 help:
 	@echo "make demo    adapt, prune, quantize, compare, denoise a simulated camera (minutes, leaves runs/demo/)"
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz    random inputs for whatever strangers reach, three minutes a target (ARGS='TARGET --seconds N --seed N')"
 	@echo "make hang    a library, a disk, the camera and the configuration hang: page, frames, stop (half an hour; ARGS=--rounds N)"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
+	@echo "make lab     real drivers, boots and power cuts in a Debian guest under qemu (SCENARIO=NAME for one; ARGS=--list)"
 	@echo "make arm64   the device's installation and tests on arm64: on this machine if it is one, else under emulation (sudo, hours)"
 	@echo "make clean   remove the virtual environments, caches and runs/demo"
 
@@ -56,6 +57,9 @@ hang: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.device.soak $(ARGS)
+
+lab: $(READY)
+	$(BIN)/python -m lab $(SCENARIO) $(ARGS)
 
 arm64: $(VENV_EDGE)/.ready
 	PYTHON=$(VENV_EDGE)/bin/python lab/arm64.sh $(ARGS)

@@ -1,0 +1,1 @@
+"""A Debian guest under qemu in which quietcam meets real drivers, real boots and real power cuts: ``python -m lab``."""

@@ -1,0 +1,97 @@
+"""Machine: what a guest is made of, and the words of qemu for it. Accelerator: KVM where it works, else emulation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["EMULATION", "KVM", "Accelerator", "Machine", "choose_accelerator", "qemu_words"]
+
+_PROBE = 15.0  # seconds: a kernel under KVM says its version within one
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A guest's hardware and the words for its kernel.
+
+    Attributes:
+        memory: MiB.
+        processors: how many.
+        kernel: words for the kernel's command line, such as ``ro``.
+        qemu: more words for qemu, such as ``("-rtc", "base=2031-01-01")``.
+        cache: what qemu does with the disk's writes, as in ``-drive cache=``.
+    """
+
+    memory: int = 1024
+    processors: int = 2
+    kernel: tuple[str, ...] = ("rw",)
+    qemu: tuple[str, ...] = ()
+    cache: str = "writeback"
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """How qemu runs the guest.
+
+    Attributes:
+        name: for the table.
+        words: for qemu.
+        patience: factor for limits of the lab itself (a boot, a command); promises to users are never multiplied.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    patience: float
+
+
+KVM = Accelerator("KVM", ("-accel", "kvm", "-cpu", "host"), 1.0)
+EMULATION = Accelerator("emulation", ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"), 8.0)
+
+
+def choose_accelerator(kernel: Path, device: Path = Path("/dev/kvm"), limit: float = _PROBE) -> Accelerator:
+    """KVM if a kernel starts under it: the device alone proves nothing, for instance inside another guest."""
+    if not os.access(device, os.R_OK | os.W_OK):
+        return EMULATION
+    with tempfile.TemporaryDirectory(prefix="quietcam-lab-") as folder:
+        log = Path(folder) / "serial.log"
+        log.touch()
+        words = [
+            *("qemu-system-x86_64", "-M", "q35", *KVM.words, "-m", "256", "-nic", "none", "-display", "none"),
+            *("-monitor", "none", "-serial", f"file:{log}", "-no-reboot"),
+            *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"),
+        ]
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            until = time.monotonic() + limit
+            while time.monotonic() < until:
+                if b"Linux version" in log.read_bytes():
+                    return KVM
+                if process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            return KVM if b"Linux version" in log.read_bytes() else EMULATION
+        finally:
+            process.kill()
+            process.wait()
+
+
+def qemu_words(
+    machine: Machine, accelerator: Accelerator, image: Path, overlay: Path, serial: Path, port: Path
+) -> list[str]:
+    """The command of qemu: no network, one disk, a serial line into a file, the agent's port as a socket."""
+    kernel = " ".join(("root=/dev/vda", "console=ttyS0", "quiet", "panic=-1", *machine.kernel))
+    return [
+        *("setpriv", "--pdeathsig", "KILL", "nice", "qemu-system-x86_64", "-M", "q35", *accelerator.words),
+        *("-m", str(machine.memory), "-smp", str(machine.processors), "-nic", "none", "-display", "none"),
+        *("-monitor", "none", "-no-reboot", "-serial", f"file:{serial}", "-device", "virtio-rng-pci"),
+        *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"), "-append", kernel),
+        *("-drive", f"file={overlay},if=virtio,format=qcow2,cache={machine.cache}"),
+        *("-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={port},server=on,wait=off"),
+        *("-device", "virtserialport,chardev=agent,name=quietcam.lab", *machine.qemu),
+    ]

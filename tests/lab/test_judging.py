@@ -1,0 +1,79 @@
+"""What the scenarios make of what they find, without a guest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lab.in_guest import v4l2 as probe
+from lab.recorder import Recorder, Result
+from lab.scenarios import unit, v4l2
+
+REFUSED = "A camera must give a pixel format that OpenCV can convert. Received: x. Remedy: choose a format"
+
+
+def judged(*found: dict[str, Any], formats: list[str]) -> list[str]:
+    """The claims that do not hold."""
+    result = Result("thing", "it works")
+    v4l2.judge_offer(found, formats, Recorder(result, lambda _: None))
+    return [each.claim for each in result.failed]
+
+
+def taken(name: str, worst: int, gray: bool = False, logged: tuple[str, ...] = ()) -> dict[str, Any]:
+    more = {"gray": gray, "worst_gray": worst if gray else None, "bars": [], "wanted": [], "logged": logged}
+    return {"case": f"{name}=640x360", "size": "640x360", "worst": 99 if gray else worst, **more}
+
+
+@pytest.mark.parametrize(
+    ("found", "wrong"),
+    [
+        (taken("YUYV", 3), False),
+        (taken("YUYV", 4), True),
+        (taken("YUYV", -1), True),  # of another size
+        (taken("YUYV", 0, gray=True), True),
+        (taken("GREY", 1, gray=True), False),
+        (taken("RGBP", 0, logged=("/dev/video0 gives YUYV instead of RGBP",)), True),
+        ({"case": "RGBP=640x360", "error": REFUSED, "logged": ()}, False),
+        ({"case": "RGBP=640x360", "error": "Something else", "logged": ()}, True),
+        ({"case": "YUYV=640x360", "error": REFUSED, "logged": ()}, True),
+    ],
+)
+def test_a_format_is_right_or_refused_with_a_remedy(found: dict[str, Any], wrong: bool) -> None:
+    assert bool(judged(found, formats=["x"])) == wrong
+
+
+def test_a_format_that_says_nothing_is_a_fault() -> None:
+    assert judged(taken("YUYV", 0), formats=["YUYV", "NV12"]) == [
+        "Every format that the camera offers is either taken or refused"
+    ]
+
+
+def test_colors_are_compared_everywhere_but_at_the_edges_of_the_bars() -> None:
+    wanted = np.repeat(np.repeat(np.arange(8, dtype=np.uint8) * 30, 40)[None, :, None], 3, -1).repeat(10, 0)
+    picture = wanted.copy()
+    assert probe.differs(picture, wanted)[0] == 0
+    picture[:, 38:43] += 90
+    assert probe.differs(picture, wanted)[0] == 0
+    picture[5, 60] += 7
+    worst, bars = probe.differs(picture, wanted)
+    assert (worst, bars[3]) == (7, [90, 90, 90])
+    assert probe.differs(picture[:, :100], wanted)[0] == -1
+
+
+def test_what_systemctl_shows_is_read() -> None:
+    assert unit.shown("NRestarts=0\nStatusText=5.0 frames/s, a=b\n\n") == {
+        "NRestarts": "0",
+        "StatusText": "5.0 frames/s, a=b",
+    }
+
+
+def test_what_the_kernel_says_of_a_process_is_read() -> None:
+    status = "Name:\tpython\nUid:\t61184\t61184\t61184\t61184\nGroups:\t44 105 61184 \nCapEff:\t0000000000000400\n"
+    assert unit.process_of(status) == {"Uid": [61184] * 4, "Groups": [44, 105, 61184], "CapEff": [1024]}
+
+
+def test_the_exposure_is_the_last_line() -> None:
+    assert unit.exposure("… 0.1\n→ Overall exposure level for quietcam.service: 1.9 OK :-)\n") == 1.9
+    assert unit.exposure("it crashed") == 10.0
