@@ -190,14 +190,18 @@ class Treatments:
         }
 
     def brief(self) -> dict[str, dict[str, Any]]:
-        """As ``to_dict``, without the tables by layer and by network: for manifests."""
+        """As ``to_dict``, without the tables by layer and by network, and with the last part of each path alone: for
+        manifests, which go to other machines."""
         return {
-            name: {key: value for key, value in values.items() if key not in _TABLES}
+            name: {
+                key: Path(value).name if key in _PATHS else value for key, value in values.items() if key not in _TABLES
+            }
             for name, values in self.to_dict().items()
         }
 
 
 _TABLES = {"paths", "sensitivity", "ranges"}
+_PATHS = {"begun_with", "teacher"}
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,8 @@ class Evaluation:
         gmacs_256: multiply-accumulates for 256x256 pixels, in 1e9.
         parameters: number of weights and biases.
         sparsity: share of zeros among the convolutions' weights, 0 to 1.
-        data: what the network was trained on, now and before, and the license; see ``train.run_directory.origin``.
+        data: what the network was trained on, now and before, and the license (``train.run_directory.origin``); and
+            all runs behind it (``train.run_directory.chain``).
         extra_noise: shares of patches with plain noise, by kind. tools: version by package.
     """
 

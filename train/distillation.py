@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from quietcam.errors import UsageError
 from quietcam.evaluation import Distillation
@@ -22,7 +23,7 @@ from train.model import build, copy_convolutions
 from train.step import Teacher
 from train.stored import StoredNetwork, find_network, read_network
 
-__all__ = ["NO_TEACHER", "check_teacher", "describe_teacher", "load_teacher", "with_teacher"]
+__all__ = ["NO_TEACHER", "check_teacher", "describe_teacher", "load_teacher", "tell_teacher", "with_teacher"]
 
 NO_TEACHER = "none"
 """What stands for no teacher where a config names one."""
@@ -100,6 +101,16 @@ def describe_teacher(config: RunConfig) -> Distillation | None:
     if stored is None:
         return None
     return Distillation(settings.teacher, settings.weight, round(stored.architecture.gmacs(), 4), stored.sha256)
+
+
+def tell_teacher(config: RunConfig) -> dict[str, Any] | None:
+    """What the runs behind a network tell of the teacher that ``config`` names; None if it names none."""
+    settings, stored = config.distillation, _stored(config)
+    if stored is None:
+        return None
+    told = {"name": Path(settings.teacher).name, "sha256": stored.sha256, "weight": settings.weight}
+    origin = stored.origin
+    return told | {key: origin[key] for key in ("data", "licence", "sources", "runs") if key in origin}
 
 
 def _stored(config: RunConfig) -> StoredNetwork | None:

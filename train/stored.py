@@ -21,6 +21,7 @@ from quietcam.tflite.content import read_content
 from quietcam.tflite.graph import Tensor, read_graph
 from quietcam.tflite.manifest import Manifest, read_manifest
 from train.model import build, convolutions
+from train.run_directory.chain import origin_with_runs
 from train.run_directory.read import read_run
 
 __all__ = ["StoredNetwork", "find_network", "find_networks", "read_network"]
@@ -36,7 +37,7 @@ class StoredNetwork:
         path: the run directory, or the ``.tflite``.
         architecture: of the network.
         sha256: of its model file, hexadecimal.
-        origin: the data that it was trained on, and its license.
+        origin: the data that it was trained on, its license, and the runs behind it (``train.run_directory.chain``).
         load: builds the plain network with its weights; raises a ModelError if the file is damaged.
     """
 
@@ -82,7 +83,7 @@ def read_network(name: str, wanted: str) -> StoredNetwork:
     path = find_network(name)
     if is_dir(path):
         run = read_run(path)
-        return StoredNetwork(path, run.config.model, run.sha256, run.evaluation.data, run.load_model)
+        return StoredNetwork(path, run.config.model, run.sha256, origin_with_runs(run), run.load_model)
     manifest, architecture = _manifest(path, name, wanted)
     return StoredNetwork(path, architecture, manifest.sha256, manifest.training, partial(_load, path, architecture))
 

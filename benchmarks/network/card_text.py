@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from typing import Any
 
 from benchmarks.network.card_figures import DROP, SETS, SIDE, Found, iso_drops, mean, summary
 from benchmarks.network.card_scenes import FIRST_SCENE, PATCH, SCENE_BAND, SCENES, SHOWN, Scenes
@@ -63,6 +64,7 @@ def card(
         "",
         "## Recipe",
         f"`train/configs/{name}.toml`: its head holds the commands. {_recipe(manifest)}",
+        *runs_table(training.get("runs", [])),
         "",
         "## Scores",
         "PSNR in dB of central 256x256 crops, uint8 RGB, without the gate; casts are the mean error in steps of 255. "
@@ -117,6 +119,24 @@ def card(
         "",
     ]
     return "\n".join(lines)
+
+
+def runs_table(runs: list[dict[str, Any]]) -> list[str]:
+    """A table of every run behind the model, the first one first; empty if its manifest does not tell them."""
+    if not runs:
+        return []
+    lines = ["", "| run | hours | steps | validation, dB | teacher |", "| --- | --- | --- | --- | --- |"]
+    for each in runs:
+        teacher = each.get("teacher")
+        name = f"`{teacher['name']}`" if teacher else ""
+        hours = each["seconds"] / 3600
+        lines.append(f"| {each['phase']} | {hours:.2f} | {each['steps']:,} | {each['psnr']:.2f} | {name} |")
+    hours = sum(each["seconds"] for each in runs) / 3600
+    return [
+        *lines,
+        "",
+        f"{hours:.2f} hours in all, on the machines that trained. The manifest has their data and settings.",
+    ]
 
 
 def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: float) -> list[str]:

@@ -137,9 +137,13 @@ FIELDS: dict[str, _Rule] = {
     "output": ("an object of dtype, scale and zero_point, or null", _or_null(_is_end)),
     "sparsity": ("a share, 0 to 1, or null", _or_null(_is_number(0.0, 1.0))),
     "training": (
-        "an object in which data, licence and sha256 are texts and ranges is an object",
+        "an object in which data, licence and sha256 are texts, ranges is an object and runs a list of objects",
         _holds(
-            data=_or_null(_is_text), licence=_or_null(_is_text), sha256=_or_null(_is_text), ranges=_or_null(_is_object)
+            data=_or_null(_is_text),
+            licence=_or_null(_is_text),
+            sha256=_or_null(_is_text),
+            ranges=_or_null(_is_object),
+            runs=lambda value: isinstance(value, list) and all(map(_is_object, value)),
         ),
     ),
     "metrics": (

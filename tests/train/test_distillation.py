@@ -119,6 +119,8 @@ def test_a_model_that_ships_teaches_by_its_name(pair_folder, make_run, quietcam,
     treatments = read_manifest(tmp_path / "out_32x32_float32.tflite").training["treatments"]
     assert treatments.keys() == {"distillation", "magnitude_pruning"}
     assert treatments["distillation"] == asdict(told)
+    taught = read_manifest(tmp_path / "out_32x32_float32.tflite").training["runs"][-1]["teacher"]
+    assert (taught["name"], taught["licence"]) == ("demo", read_manifest(twin).training["licence"])
 
 
 def test_the_network_of_a_float_file_teaches_what_it_shows_on_the_device():

@@ -16,7 +16,10 @@ run trains on; ``earlier``: the same of what its weights were trained on before.
 
 def add_earlier(origin: Origin, before: Mapping[str, Any]) -> Origin:
     """``origin`` of weights that were first trained on the data of ``before``; data in both is listed once."""
-    earlier = [{key: value for key, value in before.items() if key != "earlier"}, *before.get("earlier", [])]
+    earlier = [
+        {key: value for key, value in before.items() if key not in ("earlier", "runs")},
+        *before.get("earlier", []),
+    ]
     known = {_identity(origin)}
     kept = []
     for each in earlier:

@@ -12,8 +12,9 @@ import tf_keras as keras
 from quietcam.evaluation import Treatments
 from quietcam.files.atomic import write_text
 from train.config import PruningConfig, QatConfig, RunConfig, dump_config
-from train.distillation import describe_teacher, load_teacher
+from train.distillation import describe_teacher, load_teacher, tell_teacher
 from train.patches.sets import TrainingData
+from train.run_directory.chain import Beginning, origin_with_runs
 from train.run_directory.lock import run_lock
 from train.run_directory.read import TrainedRun, read_run
 from train.runs.finish import finish_run
@@ -83,7 +84,7 @@ def fine_tune(
         StorageError: another process is using ``run``.
     """
     begun = read_run(source)
-    model, before = begun.load_model(), begun.evaluation
+    model, earlier = begun.load_model(), origin_with_runs(begun)
     with run_lock(run, resume=resume, overwrite=overwrite):
         tuning = prepare(begun, model)
         config = tuning.config
@@ -111,7 +112,8 @@ def fine_tune(
             teacher=load_teacher(config, tuning.precision),
             video=config.video if config.model.history else None,
         )
-        loop.fit(
+        beginning = Beginning(tuning.phase, begun.sha256, earlier, tell_teacher(config))
+        rows = loop.fit(
             data.training,
             data.validation,
             patch=config.training.patch,
@@ -120,5 +122,5 @@ def fine_tune(
             resume=resume,
         )
         tuned = tuning.export()
-        finish_run(run, tuned, data, config, treatments, earlier_data=before.data)
+        finish_run(run, tuned, data, config, treatments, beginning, rows)
     return tuned

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tf_keras as keras
@@ -21,7 +20,10 @@ from train.patches.clips import ClipCrops
 from train.patches.kinds import AnyCrops
 from train.patches.sets import TrainingData
 from train.pruning.magnitude import sparsity
+from train.run_directory.chain import Beginning, tell_run
+from train.run_directory.history import HistoryRow
 from train.run_directory.origin import add_earlier
+from train.run_directory.read import TrainedRun
 
 __all__ = ["finish_run", "mean_psnr"]
 
@@ -34,15 +36,15 @@ def finish_run(
     data: TrainingData,
     config: RunConfig,
     treatments: Treatments,
-    *,
-    earlier_data: Mapping[str, Any],
+    beginning: Beginning,
+    rows: Sequence[HistoryRow],
 ) -> None:
     """Write the config, the model and ``evaluation.json``; warn about each data set that the network makes worse.
 
     Args:
         model: the plain network, or the network with its ranges.
         treatments: what was done to the network.
-        earlier_data: what its weights were trained on before this run; empty if nothing.
+        beginning: what the run began with. rows: its lines of ``history.csv``.
 
     Raises:
         StorageError: a file cannot be written.
@@ -59,20 +61,24 @@ def finish_run(
     }
     for sentence in worse_than_noisy({name: (score.psnr, score.noisy_psnr) for name, score in scores.items()}):
         log.warning(sentence)
+    tools = {name: version(name) for name in _TOOLS}
+    psnr = round(float(np.mean([score.psnr for score in scores.values()])), 3)
+    network = TrainedRun(run).sha256
+    runs = tell_run(beginning, config, rows, psnr=psnr, network=network, data=data.origin, tools=tools)
     evaluation = Evaluation(
         architecture=config.model,
         gmacs_256=round(config.model.gmacs(), 4),
         parameters=config.model.parameters,
         sparsity=round(sparsity(model), 4),
         validation=Validation(
-            psnr=round(float(np.mean([score.psnr for score in scores.values()])), 3),
+            psnr=psnr,
             noisy_psnr=data.origin["noisy_validation_psnr"],
             crops=data.origin["validation_crops"],
             by_set=scores,
         ),
-        data=add_earlier(data.origin, earlier_data),
+        data=add_earlier(data.origin, beginning.earlier) | {"runs": runs},
         extra_noise=asdict(config.noise),
-        tools={name: version(name) for name in _TOOLS},
+        tools=tools,
         treatments=treatments,
     )
     write_evaluation(run, evaluation)

@@ -17,11 +17,12 @@ from quietcam.files.atomic import write_text
 from quietcam.terminal.log import log
 from train.config import RunConfig, dump_config, load_config
 from train.devices import choose_devices, choose_xla, is_chief
-from train.distillation import check_teacher, describe_teacher, load_teacher, with_teacher
+from train.distillation import check_teacher, describe_teacher, load_teacher, tell_teacher, with_teacher
 from train.model import build, copy_convolutions, freeze_body
 from train.patches.clips import ClipSource
 from train.patches.sets import TrainingData, load_training_data
 from train.precision import choose_precision
+from train.run_directory.chain import Beginning
 from train.run_directory.lock import check_free, run_lock
 from train.run_directory.origin import trained_on_all_of
 from train.run_directory.read import TrainedRun, read_run
@@ -188,7 +189,9 @@ def train_run(
             teacher=teacher,
             video=config.video if config.model.history else None,
         )
-        loop.fit(
+        began_with = start.weights.sha256 if start.weights else None
+        beginning = Beginning("train", began_with, start.origin, tell_teacher(config))
+        rows = loop.fit(
             data.training,
             data.validation,
             patch=settings.patch,
@@ -199,7 +202,7 @@ def train_run(
         plain = build(config.model)
         copy_convolutions(model, plain)
         if devices.is_chief:
-            finish_run(run, plain, data, config, treatments, earlier_data=start.origin)
+            finish_run(run, plain, data, config, treatments, beginning, rows)
     return plain
 
 

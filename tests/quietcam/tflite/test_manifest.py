@@ -152,6 +152,8 @@ def test_a_manifest_is_not_attached_to_another_model() -> None:
         ({"training": None}, "training must be an object"),
         ({"training": {"licence": ["MIT"]}}, "licence and sha256 are texts"),
         ({"training": {"ranges": []}}, "ranges is an object"),
+        ({"training": {"runs": {}}}, "runs a list of objects"),
+        ({"training": {"runs": ["train"]}}, "runs a list of objects"),
         ({"metrics": {"psnr": "high"}}, "psnr is a number"),
         ({"metrics": {"findings": "one"}}, "findings is a list of texts"),
         ({"metrics": {"by_set": []}}, "by_set holds psnr and noisy_psnr by name"),

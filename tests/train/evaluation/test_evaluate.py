@@ -17,6 +17,7 @@ from quietcam.evaluation import Treatments, read_evaluation, write_evaluation
 from quietcam.metrics import psnr
 from train.config import RunConfig
 from train.model import build
+from train.run_directory.chain import Beginning
 from train.runs.finish import finish_run
 
 SHIFT = 16 / 255
@@ -165,7 +166,7 @@ def test_what_training_leaves_is_said_to_be_worse_where_it_is(tiny, crops, tmp_p
     bias = model.get_layer("residual").bias
     for shift, worse in ((0.0, False), (0.2, True)):  # nothing done; 51 steps of 255 too bright
         bias.assign([shift] * bias.shape[0])
-        finish_run(tmp_path, model, data, RunConfig(tiny), Treatments(), earlier_data={})
+        finish_run(tmp_path, model, data, RunConfig(tiny), Treatments(), Beginning("train", None, {}), [])
         assert ("dB worse than the noisy picture on own" in caplog.text) is worse
 
 
