@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from quietcam.errors import ModelError, UsageError
-from quietcam.tflite.cutting import cuts, joins, pads
-from quietcam.tflite.graph import Graph, Op, read_graph
+from quietcam.tflite.graph import Graph, Op, cuts, joins, pads, read_graph
 from quietcam.tflite.manifest import strip_manifest
 from quietcam.tflite.packing import pack, replace_data, unpack
 

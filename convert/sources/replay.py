@@ -9,8 +9,7 @@ import numpy as np
 
 from quietcam.errors import ModelError
 from quietcam.process.native_output import native_output_caught
-from quietcam.tflite.cutting import cuts
-from quietcam.tflite.graph import Op, Tensor, read_graph
+from quietcam.tflite.graph import Op, Tensor, cuts, read_graph
 
 __all__ = ["replay"]
 

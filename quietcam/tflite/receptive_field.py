@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from quietcam.tflite.cutting import cuts, joins
-from quietcam.tflite.graph import Graph, Op, Tensor
+from quietcam.tflite.graph import Graph, Op, Tensor, cuts, joins
 
 __all__ = ["receptive_field"]
 
