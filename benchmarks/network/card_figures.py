@@ -1,4 +1,4 @@
-"""The figures of a model card, measured with every picture and every model, and the targets of each model."""
+"""The figures of a model card, measured with every picture and every model."""
 
 from __future__ import annotations
 
@@ -20,15 +20,6 @@ from quietcam.sensor.noise import gaussian, salt_and_pepper
 SETS = ("sidd_native/valid", "sidd_small_256/valid")
 SIDE = 256
 CAP = 80.0  # dB: value used for an untouched picture
-
-# At least: dB on either set, times faster than the peer, dB gained on either plain noise. At most: what int8 loses,
-# being trained for it, on either set (DROP) and in an ISO bucket of three pictures or more (ISO_DROP).
-ASKED = {
-    "nano": {"must": (32.0, 32.0, 40.0, 4.0), "goal": (33.0, 32.5)},
-    "small": {"must": (33.0, 32.8, 18.0, 6.0), "goal": (34.5, 33.5)},
-    "base": {"must": (34.0, 33.5, 8.0, 6.0), "goal": (35.5, 34.5)},
-}
-KEPT, DROP, ISO_DROP = 42.0, 0.05, 0.25
 
 
 @dataclass
@@ -92,7 +83,7 @@ def measure(files: dict[str, ModelFile], pictures: list[tuple[str, Image, Image]
 
 
 def summary(found: dict[str, list[Found]], times: dict[str, float]) -> dict[str, float]:
-    """The figures that have targets; by data set if they depend on it."""
+    """The figures of the whole model; by data set if they depend on it."""
     figures: dict[str, float] = {}
     for each, short in zip(SETS, ("native", "small"), strict=True):
         rows = found[each]
@@ -116,29 +107,6 @@ def iso_drops(found: dict[str, list[Found]]) -> dict[str, float]:
     )
     ordered = sorted(drops.items(), key=lambda item: group_order(("iso", item[0])))
     return {name: round(group.drop, 2) for name, group in ordered if group.counts}
-
-
-def judge(name: str, figures: dict[str, float]) -> list[str]:
-    """The targets that are missed."""
-    if name not in ASKED:
-        return []
-    native, small, faster, gained = ASKED[name]["must"]
-    least = {
-        "native_int8": native,
-        "small_int8": small,
-        "faster": faster,
-        "native_gaussian": gained,
-        "native_salt": gained,
-        "native_salt_gated": gained,
-        "native_clean_gated": KEPT,
-    }
-    missed = [f"{key} {figures[key]} < {value}" for key, value in least.items() if figures[key] < value]
-    drops = ("native_drop", "small_drop")
-    missed += [f"{key} {figures[key]} > {DROP}" for key in drops if figures[key] > DROP]
-    if figures["iso_drop"] > ISO_DROP:
-        missed.append(f"iso_drop {figures['iso_drop']} > {ISO_DROP}")
-    goals = zip(("native_int8", "small_int8"), ASKED[name]["goal"], strict=True)
-    return missed + [f"{key} {figures[key]} < {goal}, the goal" for key, goal in goals if figures[key] < goal]
 
 
 def mean(values: Any) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from benchmarks.network.card_figures import DROP, SETS, SIDE, Found, iso_drops, mean, summary
+from benchmarks.network.card_figures import SETS, SIDE, Found, iso_drops, mean, summary
 from benchmarks.network.card_scenes import FIRST_SCENE, PATCH, SCENE_BAND, SCENES, SHOWN, Scenes
+from benchmarks.network.quality.targets import DROP
 from benchmarks.records import RESULTS, machine
 from compare.costs import read_costs
 from edge.network.modelfile import ModelFile
@@ -157,8 +158,8 @@ def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: 
         "noise. `quietcam run` has the gate on.",
     ]
     drops = [f"{figures[f'{short}_drop']} dB on {each}" for short, each in zip(("native", "small"), SETS, strict=True)]
-    if max(figures["native_drop"], figures["small_drop"]) > DROP:
-        lines.append(f"- int8 loses {' and '.join(drops)} to its float twin, where we want {DROP} at most.")
+    if max(figures["native_drop"], figures["small_drop"]) > DROP[1]:
+        lines.append(f"- int8 loses {' and '.join(drops)} to its float twin, where we want {DROP[1]} at most.")
     return [
         *lines,
         f"- The outermost two pixels of a frame keep {at_border} times the error of the rest: black is beyond.",

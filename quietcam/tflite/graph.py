@@ -193,19 +193,33 @@ class Graph:
 
     @property
     def gmacs_256(self) -> float:
-        """The same for 256x256 pixels: the network is convolutional, so its cost is proportional to the area."""
+        """The same for 256x256 pixels. What a border adds to a side does not grow with the frame."""
         _, height, width, _ = self.noisy.shape
-        return self.gmacs * 256 * 256 / (height * width)
+        found = 0.0
+        for op in (each for each in self.ops if each.macs):
+            place = op.inputs[2] if op.kind == "TRANSPOSE_CONV" else op.outputs[0]  # where each position has its cost
+            span = self._spans.get(place.index, 0.0)
+            if span > 0 and len(place.shape) == 4 and min(place.shape[1:3]) > 0:
+                rows, columns = place.shape[1:3]
+                found += op.macs * (1 + (256 - height) / (span * rows)) * (1 + (256 - width) / (span * columns))
+            else:
+                found += op.macs * 256 * 256 / (height * width)
+        return found / 1e9
 
     @property
     def stride(self) -> int:
         """Total stride: how many pixels one position of the coarsest tensor spans."""
+        return round(max(self._spans.values(), default=1))
+
+    @cached_property
+    def _spans(self) -> dict[int, float]:
+        """How many pixels one position of each computed tensor spans, by the tensor's index."""
         spans = {each.index: 1.0 for each in self.inputs}
         for op in self.ops:
             read = [each for each in op.inputs if each.index in spans]
             for each in op.outputs if read else ():
                 spans[each.index] = max(spans[one.index] for one in read) * _shrinks(op, read[0], each)
-        return round(max(spans.values(), default=1))
+        return spans
 
     def table(self) -> list[dict[str, Any]]:
         """One row per operator, plain values for JSON."""
