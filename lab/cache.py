@@ -12,6 +12,8 @@ from pathlib import Path
 
 __all__ = ["Cache", "home", "key_of"]
 
+_KEPT = 4  # folders of one name; a disk takes 1.3 GB
+
 
 def home() -> Path:
     """``$QUIETCAM_LAB``, else ``~/.cache/quietcam-lab``."""
@@ -37,20 +39,23 @@ class Cache:
     def kept(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
         """The folder of this name and key; ``make`` fills a new one if there is none.
 
-        A folder has its name only when it is whole. Those of other keys are then removed.
+        A folder has its name only when it is whole. Of other keys those that were used last stay, since other
+        checkouts, and guests that run, may need them.
         """
         with self.locked(name):
             there = self.folder / f"{name}-{key}"
             if there.is_dir():
+                os.utime(there)
                 return there
             begun = self.folder / f"{name}.begun"
             shutil.rmtree(begun, ignore_errors=True)
             begun.mkdir()
             make(begun)
             begun.rename(there)
-            for old in self.folder.glob(f"{name}-" + "[0-9a-f]" * 12):
-                if old != there:
-                    shutil.rmtree(old, ignore_errors=True)
+            os.utime(there)
+            every = self.folder.glob(f"{name}-" + "[0-9a-f]" * 12)
+            for old in sorted(every, key=lambda path: path.stat().st_mtime_ns, reverse=True)[_KEPT:]:
+                shutil.rmtree(old, ignore_errors=True)
             return there
 
     @contextmanager

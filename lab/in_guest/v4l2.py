@@ -44,16 +44,17 @@ def current(device: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def reference(device: str, width: int, height: int) -> Any:
-    """What the driver itself draws as RGB, uint8 ``(height, width, 3)``; no OpenCV takes part."""
+def reference(device: str, width: int, height: int, gray: bool = False) -> Any:
+    """What the driver itself draws as RGB or gray, uint8 ``(height, width, 3)``; no OpenCV takes part."""
     import numpy as np
 
     RAW.unlink(missing_ok=True)
-    control(device, f"--set-fmt-video=width={width},height={height},pixelformat=RGB3")
+    name, channels = ("GREY", 1) if gray else ("RGB3", 3)
+    control(device, f"--set-fmt-video=width={width},height={height},pixelformat={name}")
     got = current(device)
     control(device, "--stream-mmap", "--stream-count=1", f"--stream-to={RAW}")
-    pixels = np.fromfile(RAW, np.uint8)[: got[0] * got[1] * 3]
-    return pixels.reshape(got[1], got[0], 3)
+    pixels = np.fromfile(RAW, np.uint8)[: got[0] * got[1] * channels].reshape(got[1], got[0], channels)
+    return pixels.repeat(3 // channels, -1)
 
 
 def differs(picture: Any, wanted: Any) -> tuple[int, list[list[int]]]:
@@ -77,14 +78,14 @@ def take(device: str, cases: list[str]) -> None:
     """One line a case: the size that came and how far its colors are off, or the error; what was logged; openings."""
     heard = Heard()
     logging.getLogger("quietcam").addHandler(heard)
-    known: dict[tuple[int, int], Any] = {}
+    known: dict[tuple[int, int, bool], Any] = {}
     for case in cases:
         name, _, size = case.partition("=")
         heard.lines.clear()
         say(case=case, **_taken(device, name, size, known), logged=list(heard.lines))
 
 
-def _taken(device: str, name: str, size: str, known: dict[tuple[int, int], Any]) -> dict[str, Any]:
+def _taken(device: str, name: str, size: str, known: dict[tuple[int, int, bool], Any]) -> dict[str, Any]:
     from edge.cameras import open_camera
     from quietcam.errors import QuietcamError
 
@@ -104,29 +105,20 @@ def _taken(device: str, name: str, size: str, known: dict[tuple[int, int], Any])
     seconds = time.monotonic() - begun
     assert picture is not None
     height, width = picture.shape[:2]
-    if (width, height) not in known:
-        known[width, height] = reference(device, width, height)
-    wanted = known[width, height]
+    gray = bool((picture[..., :1] == picture).all())
+    if (width, height, gray) not in known:
+        known[width, height, gray] = reference(device, width, height, gray)
+    wanted = known[width, height, gray]
     worst, bars = differs(picture, wanted)
-    colored = any(max(bar) - min(bar) > 3 for bar in bars)
     return {
         "size": f"{width}x{height}",
         "worst": worst,
         "bars": bars,
         "wanted": differs(wanted, wanted)[1],
-        "gray": not colored,
-        "worst_gray": differs(picture, _luma(wanted))[0] if not colored else None,
+        "gray": gray,
         "reopened": reopened,
         "seconds": round(seconds, 2),
     }
-
-
-def _luma(wanted: Any) -> Any:
-    """The gray picture of RGB by BT.601, in the range 0 to 255."""
-    import numpy as np
-
-    luma = np.rint(wanted @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-    return np.repeat(luma[..., None], 3, -1)
 
 
 class Heard(logging.Handler):

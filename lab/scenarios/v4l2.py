@@ -15,6 +15,7 @@ DEVICE = "/dev/video0"
 CLOSE = 3  # of 255: what rounding in two conversions may differ by
 MUST = ("YUYV", "UYVY", "YVYU", "NV12", "NV21", "YU12", "YV12", "RGB3", "BGR3", "GREY")
 """Formats that OpenCV converts: a camera with one of them must work."""
+GRAY = ("GREY", "Y10 ", "Y12 ", "Y16 ")
 UNKNOWN = "RGBP"
 """A format of vivid that OpenCV does not convert."""
 NOT_THERE = "MJPG"
@@ -49,9 +50,7 @@ def judge_offer(found: Sequence[Mapping[str, Any]], formats: Sequence[str], reco
         if "error" in each:
             record.that(
                 f"{name} is refused with a remedy, since OpenCV cannot convert it",
-                name not in MUST
-                and "pixel format that OpenCV can convert" in each["error"]
-                and "Remedy" in each["error"],
+                name not in MUST and "pixel format that OpenCV can convert" in each["error"],
                 each["error"],
             )
         elif not any("instead of" in line for line in each["logged"]):
@@ -74,10 +73,11 @@ def judge_sizes(found: Sequence[Mapping[str, Any]], record: Recorder) -> None:
 
 
 def _judge_pixels(name: str, each: Mapping[str, Any], record: Recorder) -> None:
-    worst, kind = (each["worst_gray"], "gray") if each["gray"] else (each["worst"], "colors")
+    worst = each["worst"]
+    kind = "grays are within {} of the camera's own" if each["gray"] else "colors are within {} of the camera's own RGB"
     record.that(
-        f"{name}: its {kind} are within {CLOSE} of the camera's own RGB",
-        0 <= worst <= CLOSE and not (each["gray"] and name[:4] not in ("GREY", "Y10 ", "Y12 ", "Y16 ")),
+        f"{name}: its {kind.format(CLOSE)}",
+        0 <= worst <= CLOSE and not (each["gray"] and name[:4] not in GRAY),
         f"{worst} of 255" if worst <= CLOSE else f"{worst} of 255; bars {each['bars']}, not {each['wanted']}",
     )
 

@@ -15,6 +15,7 @@ BRITISH = re.compile(
 )
 GIVEN = re.compile(
     r"ColourGains"  # of libcamera
+    r"|\bGREY\b"  # of Video4Linux
     r"|[\"'`]licence[\"'`]|licence and sha256|licence="  # a key of files that ship
 )
 FOLDERS = [

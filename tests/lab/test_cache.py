@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 A, B = key_of("a"), key_of("b")
 
 
-def test_a_folder_is_made_once_for_its_key_and_the_old_one_goes(tmp_path: Path) -> None:
+def test_a_folder_is_made_once_for_its_key(tmp_path: Path) -> None:
     cache, made = Cache(tmp_path), []
 
     def make(folder: Path) -> None:
@@ -25,11 +25,18 @@ def test_a_folder_is_made_once_for_its_key_and_the_old_one_goes(tmp_path: Path) 
 
     first = cache.kept("thing", A, make)
     assert cache.kept("thing", A, make) == first
-    other = cache.kept("thing-more", A, make)
-    assert len(made) == 2
     second = cache.kept("thing", B, make)
+    assert len(made) == 2
     assert (second / "file").read_text() == "x"
-    assert (first.exists(), other.exists()) == (False, True)
+
+
+def test_the_folders_that_were_not_used_for_longest_go(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    other = cache.kept("thing-more", A, lambda _: None)
+    first, second, *_ = (cache.kept("thing", key_of(str(each)), lambda _: None) for each in range(4))
+    assert cache.kept("thing", key_of("0"), lambda _: None) == first  # used again
+    cache.kept("thing", A, lambda _: None)
+    assert (first.exists(), second.exists(), other.exists()) == (True, False, True)
 
 
 def test_a_folder_that_was_not_finished_does_not_count(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def judged(*found: dict[str, Any], formats: list[str]) -> list[str]:
 
 
 def taken(name: str, worst: int, gray: bool = False, logged: tuple[str, ...] = ()) -> dict[str, Any]:
-    more = {"gray": gray, "worst_gray": worst if gray else None, "bars": [], "wanted": [], "logged": logged}
-    return {"case": f"{name}=640x360", "size": "640x360", "worst": 99 if gray else worst, **more}
+    more = {"gray": gray, "bars": [], "wanted": [], "logged": logged}
+    return {"case": f"{name}=640x360", "size": "640x360", "worst": worst, **more}
 
 
 @pytest.mark.parametrize(

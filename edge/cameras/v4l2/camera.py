@@ -20,7 +20,7 @@ __all__ = ["V4l2Camera", "V4l2Options"]
 
 _SAME_RATE = 0.01  # largest relative difference: 29.97 counts as 30
 _FROZEN = 4.0  # seconds: a sensor's noise changes every frame
-_FORMAT = re.compile(r"[A-Za-z0-9 ]{4}")
+_FORMAT = re.compile(r"[A-Za-z0-9]{3,4}")  # a name of three, as Y16, ends with a space
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class V4l2Options:
     Attributes:
         size: ``(width, height)``; None: its default.
         fps: frames a second; None: its default.
-        format: four characters such as ``MJPG`` or ``YUYV``; None: its default.
+        format: four characters such as ``MJPG``, ``YUYV`` or ``Y16`` with a space; None: its default.
     """
 
     size: tuple[int, int] | None = None
@@ -134,7 +134,7 @@ class V4l2Camera(VideoCaptureCamera):
 def _format(text: str) -> str:
     if not _FORMAT.fullmatch(text):
         raise ValueError
-    return text.upper()
+    return text.upper().ljust(4)
 
 
 def _four(code: int) -> str:
@@ -146,4 +146,4 @@ def _alike(four: str) -> str:
     return {"JPEG": "MJPG"}.get(four.strip(), four.strip())
 
 
-_KEYS = {"size": SIZE, "fps": RATE, "format": Key(_format, "four characters such as MJPG or YUYV")}
+_KEYS = {"size": SIZE, "fps": RATE, "format": Key(_format, "three or four characters such as MJPG, YUYV or Y16")}

@@ -76,7 +76,7 @@ class TestVideoCamera:
         assert device_path("3") == Path("/dev/video3")
         assert V4l2Options.parse("size=320x240,fps=15,format=mjpg") == V4l2Options((320, 240), 15.0, "MJPG")
         assert V4l2Options.parse("", V4l2Options((64, 48), 5.0)) == V4l2Options((64, 48), 5.0)
-        for part in ("format=JPEG2000", "size=1", "fps=0"):
+        for part in ("format=JPEG2000", "format=Y1", "format=Y 16", "size=1", "fps=0"):
             with pytest.raises(UsageError, match=f"A video device's {part.split('=')[0]}"):
                 open_camera(f"/dev/video0:{part}")
         camera = open_camera("0:size=320x240")
@@ -114,6 +114,15 @@ class TestVideoCamera:
         with V4l2Camera(device) as camera:
             assert camera.size == (1280, 720)
         assert asked.set[:2] == [(cv2.CAP_PROP_FRAME_WIDTH, 1280), (cv2.CAP_PROP_FRAME_HEIGHT, 720)]
+
+    def test_a_format_of_three_characters_ends_with_a_space(
+        self, device: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        asked = opencv(monkeypatch, device, (32, 24), "Y16 ")
+        options = V4l2Options.parse("format=y16")
+        with V4l2Camera(device, options):
+            assert (cv2.CAP_PROP_FOURCC, int.from_bytes(b"Y16 ", "little")) in asked.set
+        assert "instead of" not in caplog.text
 
     def test_a_pixel_format_that_opencv_cannot_convert_is_refused(
         self, device: Path, monkeypatch: pytest.MonkeyPatch
