@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from convert.converter import convert_model, describe, prepare
 from convert.files import write_model
 from convert.outcome import ConvertedModel, Outcome
-from convert.quantize.loss import ASSUMED_PSNR, Estimated, Judge, Measured, score
+from convert.quantize.loss import ASSUMED_PSNR, Estimated, Judge, Loss, Measured, score
 from convert.quantize.rescue import advice, qat_advice, rescue
 from convert.quantize.scheme import Prepared, Scheme
 from convert.quantize.soundness import find_fault, some_frames
@@ -192,7 +192,7 @@ def _begin(prepared: Prepared, loaded: LoadedModel) -> Scheme:
         f"{'; '.join(names[:_SHOWN])}{more}."
     )
     trained = loaded.finished["int8"].manifest.training.get("ranges", {}).get("from") != "representative set"
-    return Scheme(bias=not trained, widened=True)
+    return Scheme(rounding=False, bias=not trained, widened=True)
 
 
 def _warn_of_collapse(outcome: Outcome, prepared: Prepared, scheme: Scheme) -> None:
@@ -243,8 +243,8 @@ def _judge(
 def _decide(
     outcome: Outcome, order: Order, judge: Judge, prepared: Prepared, loaded: LoadedModel, scheme: Scheme
 ) -> Scheme:
-    """Choose the scheme: ``scheme`` itself, or the best that the rescue found. Record its loss."""
-    loss = judge.loss(scheme)
+    """Choose the scheme: ``scheme`` with the better rounding, or the best that the rescue found. Record its loss."""
+    scheme, loss = _choose_rounding(judge, scheme)
     holds = loss.holds(order.gate)
     if not holds and order.rescue and not scheme.kept:
         with progress("Rescue", None) as bar:
@@ -268,3 +268,17 @@ def _decide(
         tried = f"no remedy after training was enough; {trained}"
         outcome.advice = tried if order.rescue else advice(prepared, trained, scheme)
     return scheme
+
+
+def _choose_rounding(judge: Judge, scheme: Scheme) -> tuple[Scheme, Loss]:
+    """``scheme``, or the same with every weight rounded to the nearest step if that loses less; and its loss.
+
+    It does for a network whose weights training has adapted to the nearest steps, as in a float twin.
+    """
+    loss = judge.loss(scheme)
+    if not scheme.rounding or scheme.kept:
+        return scheme, loss
+    nearest = replace(scheme, rounding=False)
+    other = judge.loss(nearest)
+    log.info(f"Int8 loses {loss} if weights make up for rounding, and {other} if each is rounded to the nearest step.")
+    return (scheme, loss) if loss.drop <= other.drop else (nearest, other)

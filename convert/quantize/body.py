@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from convert.quantize.fusion import find_fusion
 from convert.quantize.ranges import stored_ranges
 from quietcam.errors import UsageError
+from quietcam.rounding import FARTHEST
 from quietcam.tflite.activations import Range, layer_name
 from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
 from quietcam.tflite.packing import pack, replace_data, unpack
 
 __all__ = ["Body", "find_body", "rounds_to"]
 
-_HALF = 0.51  # of a step; slightly more than half, because scales are float32
+_FARTHEST = FARTHEST + 0.01  # steps; slightly more, because scales are float32
+_ALIKE = 0.75  # steps, root mean square; nearest steps are 0.29 off, those of weights that make up for rounding 0.4
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def find_body(content: bytes, int8_content: bytes, name: str = "the file") -> Bo
 
 
 def rounds_to(exact: Op, rounded: Op) -> bool:
-    """True if the int8 weights of ``rounded`` equal the float weights of ``exact`` within half a step per channel."""
+    """True if the int8 weights of ``rounded`` are the float weights of ``exact``, rounded in either way."""
     a, b = exact.weights, rounded.weights
     if exact.kind != rounded.kind or a is None or b is None or a.shape != b.shape or not b.scales:
         return False
@@ -98,7 +100,8 @@ def rounds_to(exact: Op, rounded: Op) -> bool:
     sides[channels] = -1
     scales: NDArray[np.float64] = np.reshape(np.asarray(b.scales), sides)
     steps = np.reshape(np.asarray(a.data, np.float64), a.shape) / scales
-    return bool(np.max(np.abs(steps - np.reshape(np.asarray(b.data, np.float64), b.shape))) <= _HALF)
+    off = steps - np.reshape(np.asarray(b.data, np.float64), b.shape)
+    return bool(np.max(np.abs(off)) <= _FARTHEST and np.sqrt(np.mean(np.square(off))) <= _ALIKE)
 
 
 def _counterpart(graph: Graph, theirs: Op, pairs: dict[int, Tensor]) -> Op | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from convert.quantize.body import Body
 from convert.quantize.equalize import apply_scales, channel_scales
 from convert.quantize.fusion import find_fusion
 from convert.quantize.ranges import DEFAULT_RULE, RangeRule, choose_ranges, quantize, stored_ranges, widened
+from convert.quantize.rounding import Kernels, round_kernels, stored_kernels, write_kernels
 from convert.resize import resize
 from quietcam.image import to_float
 from quietcam.representative.set import RepresentativeSet
@@ -36,15 +37,18 @@ class Scheme:
 
     Attributes:
         rule: how ranges are chosen from activations.
+        rounding: round weights so that outputs stay (``convert.quantize.rounding``), not each to the nearest step.
         bias: correct the biases for the shifts of means that int8 causes.
         equalize: give the channels between two convolutions similar ranges.
         turned: measure on every patch in four orientations instead of one.
         excluded: names of the tensors that stay float, with the layers that make and read them.
-        widened: start from the ranges of the finished int8 file, and widen those that ``rule`` exceeds.
+        widened: start from the ranges of the finished int8 file, and widen those that ``rule`` exceeds. Its weights
+            stay.
         kept: use the finished int8 file unchanged, with its own ranges; all other fields are ignored.
     """
 
     rule: RangeRule = DEFAULT_RULE
+    rounding: bool = True
     bias: bool = True
     equalize: bool = False
     turned: bool = False
@@ -59,6 +63,7 @@ class Scheme:
             f"ranges: those that the model has, widened to the {self.rule}" if self.widened else f"ranges: {self.rule}"
         ]
         words += ["channels equalized"] * self.equalize
+        words += ["weights that make up for rounding"] * self.rounding
         words += ["bias correction"] * self.bias
         words += ["patches turned and mirrored"] * self.turned
         words += [f"{len(self.excluded)} tensors left in float"] * bool(self.excluded)
@@ -102,6 +107,7 @@ class Prepared:
         self.floats: dict[tuple[int, int], bytes] = {}
         self._measured: dict[tuple[bool, bool], dict[str, Activation]] = {}
         self._scales: dict[str, NDArray[np.float64]] | None = None
+        self._rounded: dict[bool, Kernels] = {}
         self._shifts: dict[Scheme, dict[str, NDArray[np.float64]]] = {}
 
     @staticmethod
@@ -188,7 +194,9 @@ class Prepared:
 
     def _quantize(self, given: bytes, scheme: Scheme) -> bytes:
         made = quantize(given, self.ranges(scheme), excluded=_layers(given, scheme.excluded))
-        return made if self.body is None else self.body.write(made)
+        if self.body is not None:
+            made = self.body.write(made)
+        return write_kernels(made, self._weights(scheme))
 
     @property
     def can_equalize(self) -> bool:
@@ -200,14 +208,28 @@ class Prepared:
             self._scales = {} if self.body is not None else channel_scales(self.content, self.activations())
         return self._scales
 
+    def _weights(self, scheme: Scheme) -> Kernels:
+        """Weights that replace those that are rounded to the nearest step."""
+        if scheme.widened and self.kept is not None and not scheme.equalize:
+            return stored_kernels(self.kept)
+        if not scheme.rounding:
+            return {}
+        if scheme.equalize not in self._rounded:
+            self._rounded[scheme.equalize] = round_kernels(self.float_content(scheme), self.frames, self._finished)
+        return self._rounded[scheme.equalize]
+
     def _biases(self, scheme: Scheme) -> dict[str, NDArray[np.float64]]:
         if scheme not in self._shifts:
             content = self.float_content(scheme)
             made = self._quantize(content, scheme)
-            finished = () if self.body is None else self.body.convolutions
             every = max(1, sum(1 for _ in self.frames()) // _BIAS_FRAMES)
-            self._shifts[scheme] = measure_shifts(content, made, lambda: _thinned(self.frames(), every), finished)
+            self._shifts[scheme] = measure_shifts(content, made, lambda: _thinned(self.frames(), every), self._finished)
         return self._shifts[scheme]
+
+    @property
+    def _finished(self) -> Container[str]:
+        """Names of the outputs of convolutions that have their int8 from a finished file."""
+        return () if self.body is None else self.body.convolutions
 
 
 def _thinned(frames: Iterable[Any], every: int) -> Iterator[Any]:

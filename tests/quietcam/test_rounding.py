@@ -46,3 +46,17 @@ def test_inputs_that_are_always_zero_are_rounded(kernel):
     rounded = round_kernel(kernel, np.zeros((36, 36)))
     assert np.isfinite(rounded).all()
     assert np.abs(rounded - kernel).max() <= np.abs(kernel).max() / 127
+
+
+def test_no_filter_is_worse_than_with_nearest_steps_and_no_weight_is_three_steps_off():
+    """Few inputs, most of which are nearly the same, tempt weights far away."""
+    rng = np.random.default_rng(3)
+    drawn = rng.normal(size=(1, 1, 6, 400))
+    covariance = np.cov(smooth_inputs(50, 6, seed=4).T)
+    step = np.abs(drawn).max((0, 1, 2)) / 127
+    steps = round_kernel(drawn, covariance) / step
+    assert np.abs(steps - drawn / step).max() < 3
+    off, nearest = ((np.rint(new) - drawn / step).reshape(6, 400) for new in (steps, drawn / step))
+    errors = [np.einsum("if,ij,jf->f", each, covariance, each) for each in (off, nearest)]
+    assert np.all(errors[0] <= errors[1] + 1e-6)
+    assert np.mean(errors[0] < 0.5 * errors[1]) > 0.2
