@@ -1,4 +1,4 @@
-"""What every benchmark writes beside its figures: the commit, the machine, and a line of a CSV file."""
+"""What benchmarks share: where data lies, and what they write beside figures: the commit, the machine, CSV files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import csv
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["RESULTS", "ROOT", "append", "commit", "machine"]
+from quietcam.files.atomic import atomic_path
+
+__all__ = ["DATA", "PEER_MODEL", "RESULTS", "ROOT", "append", "commit", "machine", "write_rows"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 
 RESULTS = ROOT / "benchmarks" / "results"
+
+DATA = ROOT.parent / "shared" / "data"
+PEER_MODEL = ROOT.parent / "shared" / "peers" / "rpi_nafnet_small" / "nafnet_rgb_small.tflite"
+"""Pictures to measure on, and a network of others, unless a command gets other ones. They are not in the repository."""
 
 
 def commit() -> str:
@@ -53,3 +59,11 @@ def append(path: Path, row: Mapping[str, object]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
+    """Write a CSV file of these rows alone; it replaces an earlier one as a whole."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -125,8 +125,8 @@ def _row(model: dict[str, Any]) -> list[str]:
 def _notes(report: dict[str, Any]) -> Iterator[str]:
     models, sets = report["models"], report["sets"]
     yield (
-        "ms: median of the bare network for one frame. `quietcam bench` tells what the runtime adds. CPU kernels use "
-        "{name}.".format(**report["instructions"])
+        "ms: median of the bare network for one frame. `quietcam bench` measures what the runtime adds. "
+        "CPU kernels use {name}.".format(**report["instructions"])
     )
     for kind in ("still", "video"):
         if sets[kind]:
@@ -145,14 +145,14 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_video(model: dict[str, Any]) -> Iterator[str]:
-    """What a video network costs and gives, as its manifest tells it."""
+    """What a video network costs and gives, from its manifest."""
     if model.get("still"):
         yield f"{model['times_of_still']:.2f} times the time of {model['still']}"
     clips = {name: each for name, each in (model["by_set"] or {}).items() if each.get("without_history") is not None}
     for name, each in clips.items():
         yield f"{each['psnr']:.2f} dB on {name}, {each['without_history']:.2f} without history"
     if not clips:
-        yield "its manifest tells nothing about clips"
+        yield "its manifest has no scores on clips"
 
 
 def _plot(models: list[dict[str, Any]], title: str, width: int) -> list[str]:

@@ -18,7 +18,7 @@ def take_turns(
 ) -> dict[str, list[float]]:
     """Seconds of each run, by name. Each runs ``runs`` times, or until its runs took ``seconds`` in all.
 
-    So slow work ends soon, too: each runs at least once, and none begins a run after its time.
+    Slow work ends early, too: each runs at least once, and starts no run after its ``seconds`` are used.
 
     Args:
         on_run: called after each run with what it did of one piece of work, 0 to 1. The sum of all is ``len(work)``.

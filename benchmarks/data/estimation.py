@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.records import RESULTS, ROOT
+from benchmarks.records import DATA, RESULTS
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.estimation import BlindEstimator, estimate_blind, estimate_burst, estimate_pair
 from quietcam.files.atomic import atomic_path
@@ -183,7 +183,7 @@ def calibrate() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--calibrate", action="store_true", help="measure the estimator's constants, and stop")
     parser.add_argument("--clean-sides", action="store_true", help="show whether clean sides hold noise, and stop")

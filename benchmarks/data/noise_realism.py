@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.records import RESULTS, ROOT
+from benchmarks.records import DATA, RESULTS
 from quietcam.data.sets.pairs import find_pairs
 from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
@@ -317,7 +317,7 @@ def _misses(made: Grain, real: Grain) -> Floats:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--fit", action="store_true", help="fit the pipeline to the train crops, print it, and stop")
     parser.add_argument(

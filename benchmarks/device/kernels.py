@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.records import RESULTS, ROOT, append, commit, machine
+from benchmarks.records import PEER_MODEL, RESULTS, ROOT, append, commit, machine
 
 CPUID, TRAP = b"\x0f\xa2", b"\x0f\x0b"
 RUNS, WARM_UP = 60, 3
@@ -76,9 +76,7 @@ def main() -> int:
     """Prepare the copy, measure each kind, print and append."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--peer", type=Path, default=ROOT.parent / "shared" / "peers" / "rpi_nafnet_small" / "nafnet_rgb_small.tflite"
-    )
+    parser.add_argument("--peer", type=Path, default=PEER_MODEL)
     parser.add_argument("--csv", type=Path, default=RESULTS / "kernels.csv")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -28,20 +28,18 @@ from benchmarks.drawing import BLUE, GRAY, ORANGE, PICTURES, label_points, legen
 from benchmarks.network.card_figures import SIDE
 from benchmarks.network.quality.candidates import find_candidates
 from benchmarks.network.quality.sets import Picture, read_sets
-from benchmarks.records import RESULTS, ROOT, commit, machine
+from benchmarks.records import DATA, PEER_MODEL, RESULTS, commit, machine, write_rows
 from compare.classic import FILTERS, Filter, Setting, search
 from compare.costs import measure_times
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import QuietcamError
-from quietcam.files.atomic import atomic_path
 from quietcam.image import Image
 from quietcam.metrics import psnr
 from quietcam.quality.frontier import beaten_by
 
 Row = dict[str, str]
 THREADS = (1, 2)
-SHARED = ROOT.parent / "shared"
 PEER = "peer"
 MARKS: Mapping[str, tuple[str, str, str]] = {
     "int8": ("o", BLUE, BLUE),
@@ -62,9 +60,9 @@ def main() -> int:
     """Measure, print, write, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", default=[], metavar="NAME", help="a name that ships, or a .tflite file")
-    parser.add_argument("--data", type=Path, default=SHARED / "data", help="folder of the two SIDD sets")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the two SIDD sets")
     parser.add_argument("--clips", type=Path, help="folder of videos (default: video/ in --data)")
-    parser.add_argument("--peer", type=Path, default=SHARED / "peers" / "rpi_nafnet_small" / "nafnet_rgb_small.tflite")
+    parser.add_argument("--peer", type=Path, default=PEER_MODEL)
     parser.add_argument("--csv", type=Path, default=RESULTS / "frontier.csv")
     parser.add_argument("--picture", type=Path, default=PICTURES / "frontier.png")
     parser.add_argument("--draw", action="store_true", help="draw the picture from the CSV, and measure nothing")
@@ -76,7 +74,8 @@ def main() -> int:
                 files[PEER] = load_model(options.peer)
             else:
                 print(f"skipped: no {options.peer}")
-            write(options.csv, measure(files, read_sets(options.data, options.clips or options.data / "video")))
+            rows = measure(files, read_sets(options.data, options.clips or options.data / "video"))
+            write_rows(options.csv, rows, list(rows[0]))  # only times of one run can be compared
         with options.csv.open(newline="", encoding="utf-8") as file:
             draw(options.picture, [*csv.DictReader(file)])
     except QuietcamError as error:
@@ -160,14 +159,6 @@ def best(kind: Filter, pictures: Sequence[Picture]) -> tuple[float, Setting]:
 def at_setting(kind: Filter, setting: Setting) -> Callable[[Image], Image]:
     """The filter as a device would run it."""
     return lambda noisy: kind.apply(noisy, *setting)
-
-
-def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write all rows; they replace those of an earlier run, since only times of one run can be compared."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.records import RESULTS, ROOT
+from benchmarks.records import DATA, RESULTS
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.modelfile import ModelFile, load_model
@@ -40,7 +40,7 @@ Figures = dict[str, dict[str, float]]
 def main() -> int:
     """Measure, print, write, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", default="demo_256x256_int8")
     parser.add_argument("--csv", type=Path, default=RESULTS / "gate.csv")
     options = parser.parse_args()

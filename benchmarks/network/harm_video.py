@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.network.harm import decibels
-from benchmarks.records import RESULTS, ROOT, commit, machine
+from benchmarks.records import DATA, RESULTS, commit, machine
 from edge.models import resolve_model
 from edge.network.denoiser import Denoiser
 from edge.network.gate.harm import HarmGate, blend
@@ -59,7 +59,7 @@ COLUMNS = ("noisy", "off", "before", "on", "kept", "share", "ran", "step")
 def main() -> int:
     """Measure, print, write, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", default="small_640x480_int8")
     parser.add_argument("--before", type=Path, help="another edge/network/gate/harm.py, to compare with")
     parser.add_argument("--csv", type=Path, default=RESULTS / "gate_video.csv")

@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.network.harm import decibels
 from benchmarks.network.harm_video import CAMERA, CLIPS
-from benchmarks.records import RESULTS, ROOT, commit, machine
+from benchmarks.records import DATA, RESULTS, commit, machine
 from edge.models import resolve_model
 from edge.network.engine import Engine
 from edge.network.frame_network import FrameNetwork
@@ -54,7 +54,7 @@ Rows = list[tuple[object, ...]]
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", help="a video network; without it, gaps are not measured")
     parser.add_argument("--clips", type=int, default=60, help="number of made-up clips")
     parser.add_argument("--csv", type=Path, default=RESULTS / "history.csv")

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.network.card_figures import SETS, SIDE, crops, measure, summary
 from benchmarks.network.card_scenes import generated_scenes
 from benchmarks.network.card_text import card
-from benchmarks.records import RESULTS, ROOT, append, commit, machine
+from benchmarks.records import DATA, PEER_MODEL, RESULTS, ROOT, append, commit, machine
 from compare.costs import measure_times
 from edge.models import resolve_model, shipped_models
 from edge.network.modelfile import load_model
@@ -31,10 +31,8 @@ def main() -> int:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument(
-        "--peer", type=Path, default=ROOT.parent / "shared" / "peers" / "rpi_nafnet_small" / "nafnet_rgb_small.tflite"
-    )
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--peer", type=Path, default=PEER_MODEL)
     parser.add_argument("--csv", type=Path, default=RESULTS / "models.csv")
     options = parser.parse_args()
     ships = sorted({path.stem.split("_")[0] for path in shipped_models()} - {"demo"})

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.drawing import COLORS, GRAY, PICTURES, legend, panels
-from benchmarks.records import RESULTS
-from quietcam.files.atomic import atomic_path
+from benchmarks.records import RESULTS, write_rows
 from quietcam.tflite.manifest_fields import NAME
 
 COLUMNS = ("part", "phase", "step", "hours", "set", "psnr")
@@ -54,7 +53,7 @@ def main() -> int:
         except (OSError, ValueError, KeyError) as error:
             print(f"A RUN is a run directory with config.toml and history.csv. Received: {error}.", file=sys.stderr)
             return 1
-        write(options.results / f"{PREFIX}{options.name}.csv", rows)
+        write_rows(options.results / f"{PREFIX}{options.name}.csv", rows, COLUMNS)
         print(f"{options.name}: {rows[-1]['part']} parts, {rows[-1]['hours']} hours" if rows else "no validation yet")
     networks = read(options.results)
     if not networks:
@@ -98,14 +97,6 @@ def scores(row: dict[str, str]) -> Iterator[tuple[str, float]]:
     for each in row["by_set"].split("; "):
         name, psnr = each.rsplit(" ", 1)
         yield "/".join([part for part in name.split("/") if part][-2:]), float(psnr)
-
-
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write the rows of a network."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def read(folder: Path) -> dict[str, list[Row]]:

@@ -25,7 +25,8 @@ class Dot:
 def scatter(dots: Sequence[Dot], x_title: str, y_title: str, width: int = 78, height: int = 12) -> list[str]:
     """The lines of a plot, none longer than ``width`` (at least 40) characters. The x axis is logarithmic.
 
-    Every mark is shown; of those at one place, the last. Names stand beside their marks, as far as there is room.
+    Every mark is shown; where several share a place, the last one. A name is written beside its mark where there is
+    room.
     """
     if not dots:
         return []
@@ -61,7 +62,7 @@ def _spread(values: Sequence[float], least: float) -> tuple[float, float]:
 
 
 def _write_name(grid: list[list[str]], name: str, row: int, column: int) -> None:
-    """Write a name right or left of its mark, or into the line above or below, where nothing stands yet."""
+    """Write a name right or left of its mark, or in the line above or below, where it is still empty."""
     beside = ((row, column + 2), (row, column - len(name) - 1))
     over = tuple((row + step, column - len(name) // 2) for step in (-1, 1))
     for line, start in beside + over:
@@ -74,7 +75,7 @@ def _write_name(grid: list[list[str]], name: str, row: int, column: int) -> None
 
 
 def _ticks(left: float, right: float, columns: int, title: str) -> str:
-    """Round numbers below a logarithmic axis, where they belong, and its title at the right end."""
+    """Round numbers below a logarithmic axis, each at its place, and the title at the right end."""
     cells = [" "] * columns
     start = columns - len(title)
     cells[max(0, start) :] = title[-columns:]

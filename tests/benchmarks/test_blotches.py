@@ -1,4 +1,4 @@
-"""Blotches of known size are measured as large as they are, and two halves are laid onto each other."""
+"""Blotches of known size are measured as large as they are, and two halves are aligned."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_the_border_is_ignored_by_the_pattern() -> None:
     assert phase_error(at_border, [(FLAT, FLAT)]).largest == 0.0
 
 
-def test_each_side_of_the_border_is_held_against_the_inside() -> None:
+def test_each_side_of_the_border_is_compared_with_the_inside() -> None:
     error = np.full((64, 64, 3), 2.0)
     error[:2], error[-2:], error[:, :2], error[:, -2:] = 4.0, 6.0, 2.0, 8.0
     border = border_of(lambda noisy: noisy + error, [(FLAT, FLAT)])

@@ -50,7 +50,7 @@ def test_it_scores_as_the_noisy_side(rows: dict[tuple[str, str, str], dict[str, 
         assert len(values) == 1
 
 
-def test_it_is_held_against_the_peer(rows: dict[tuple[str, str, str], dict[str, str]]) -> None:
+def test_it_is_compared_with_the_peer(rows: dict[tuple[str, str, str], dict[str, str]]) -> None:
     """It has no arithmetic, so that its targets are those of nano."""
     phone, machine = (rows["unchanged", "over the peer, dB", name] for name in ("native", "machine"))
     assert (phone["value"], phone["must"], phone["goal"]) == ("0.00", "0", "0.7")

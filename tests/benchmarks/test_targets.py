@@ -1,4 +1,4 @@
-"""A figure is held against what it must be."""
+"""A figure is compared with what it must be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a real camera's noise in plain areas, in figures and to look at.
+"""Measures what is left of a real camera's noise in plain areas, and writes pictures to look at.
 
     python -m benchmarks.network.blotches PICTURE [--model NAME|FILE.tflite ...] [--out DIR] [--split COLUMN]
         [--markdown] [--csv FILE]

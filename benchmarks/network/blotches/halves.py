@@ -1,4 +1,4 @@
-"""Divides a picture of two halves, one noisy and one denoised, and lays one onto the other."""
+"""Divides a picture into its noisy half and its denoised half, and aligns them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["aligned", "divide", "find_split"]
 
 PLAIN = 6.0  # steps of 255: the deviation along a line of a frame that somebody drew around a half
 FRAME = 24  # pixels: the widest such frame
-GUIDE = 3.0  # pixels: noise is blurred by this before the halves are laid onto each other
+GUIDE = 3.0  # pixels: noise is blurred by this before the halves are aligned
 LEAST = 0.8  # correlation of two halves that show one scene
 
 

@@ -1,1 +1,1 @@
-"""Judges models by everything that a model that ships must reach: ``python -m benchmarks.network.quality``."""
+"""Judges models by all that those that ship must reach: ``python -m benchmarks.network.quality``."""

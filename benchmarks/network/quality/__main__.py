@@ -1,4 +1,4 @@
-"""Judges models by everything that a model that ships must reach.
+"""Judges models by all that those that ship must reach.
 
     python -m benchmarks.network.quality [--model NAME|FILE.tflite ...] [--data ../shared/data] [--clips DIR]
         [--drawn DIR] [--peer nafnet_rgb_small.tflite] [--threads 2] [--quick] [--markdown] [--csv FILE]
@@ -10,10 +10,10 @@ its targets, come from the start of the name in its manifest (nano, small, base)
 PSNR is on uint8 RGB, the mean over pictures of the PSNR of each central 256x256, without the gate. The sets: "native"
 and "squeezed" are sidd_native/valid and sidd_small_256/valid; "machine" and "pi" are frames of the videos in --clips
 behind machine cameras and Raspberry Pi cameras that no training draws. A later version of quietcam.sensor may draw
-other cameras: --drawn names a folder where the pictures are kept, and taken from the next time. No figure here is a
+other cameras: --drawn names a folder that keeps the pictures for later runs. No figure here is a
 SIDD benchmark score. What each table means is in docs/measurements/models.md.
 
-Prints tables (--markdown: for the documentation) and what does not hold, and appends every figure to
+Prints tables (--markdown: for the documentation) and the targets that are missed, and appends every figure to
 benchmarks/results/quality.csv. --quick leaves out the times. Exit code 3 if a model misses what it must reach.
 """
 
@@ -28,11 +28,9 @@ from benchmarks.network.quality.drawn import dark_flats, kept
 from benchmarks.network.quality.judge import PEER, add_over_small, judge, reference_lines, speed_lines
 from benchmarks.network.quality.sets import fingerprint, read_sets
 from benchmarks.network.quality.tables import append_lines, missed, tables
-from benchmarks.records import RESULTS, ROOT
+from benchmarks.records import DATA, PEER_MODEL, RESULTS
 from edge.network.modelfile import load_model
 from quietcam.errors import QuietcamError
-
-SHARED = ROOT.parent / "shared"
 
 
 def main(words: list[str] | None = None) -> int:
@@ -43,12 +41,12 @@ def main(words: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", nargs="+", default=[], metavar="NAME", help="a name that ships, or a .tflite file")
-    parser.add_argument("--data", type=Path, default=SHARED / "data", help="folder of the two SIDD sets")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the two SIDD sets")
     parser.add_argument("--clips", type=Path, help="folder of videos (default: video/ in --data)")
     parser.add_argument(
         "--drawn", type=Path, help="folder that keeps drawn pictures (default: they are drawn each time)"
     )
-    parser.add_argument("--peer", type=Path, default=SHARED / "peers" / "rpi_nafnet_small" / "nafnet_rgb_small.tflite")
+    parser.add_argument("--peer", type=Path, default=PEER_MODEL)
     parser.add_argument("--threads", type=int, nargs="+", default=[2], help="of the measured times (default: 2)")
     parser.add_argument("--quick", action="store_true", help="measure no times")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
@@ -80,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"\nFingerprint of the pictures: {pictures}")
     append_lines(options.csv, lines, {each.name: each.file for each in candidates}, pictures)
     failed = missed(lines)
-    print("\n" + ("Missed:\n" + "\n".join(f"  {each}" for each in failed) if failed else "All of it holds."))
+    print("\n" + ("Missed:\n" + "\n".join(f"  {each}" for each in failed) if failed else "All targets are met."))
     return 3 if failed else 0
 
 

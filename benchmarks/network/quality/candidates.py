@@ -97,7 +97,7 @@ def find_twin(file: ModelFile) -> ModelFile | None:
     for path in sorted(file.path.parent.glob("*.tflite")):
         try:
             other = load_model(path)
-        except ModelError:  # nobody named this file
+        except ModelError:  # not a file that the user named
             continue
         same = (other.width, other.height, other.ends) == (file.width, file.height, "float32")
         if same and are_twins(Origin.of_manifest(file.manifest), Origin.of_manifest(other.manifest)):

@@ -30,7 +30,7 @@ Drawn = tuple[str, Image, Image]
 
 FRAME_SEED, DARK_SEED = 9_700_000, 9_800_000
 BANDS = {"machine": (24.0, 36.0), "pi": (22.0, 34.0)}
-"""The kinds of cameras that stand for those that are no phone's, and how noisy their pictures are, dB."""
+"""Kinds of cameras that are no phones, and the range of PSNR of their noisy pictures, dB."""
 SHRUNK = 0.999  # blends neighbors of a frame, so that less is left of what its codec did
 TIMES = 2  # pictures of each frame
 FLATS, LEVELS, LEAST_NOISE = 96, (8, 70), 6.0  # steps of 255
@@ -100,7 +100,8 @@ def dark_flats(count: int = FLATS) -> Iterator[Drawn]:
 
 
 def kept(folder: Path | None, name: str, drawn: Iterable[Drawn]) -> list[Drawn]:
-    """What ``folder``/``name`` holds; or else what is drawn, which is then written there. None keeps nothing."""
+    """The pictures in ``folder``/``name``. If it is missing, those that are drawn, which are then written there. None
+    writes nothing."""
     if folder is None:
         return [*drawn]
     place = folder / name

@@ -26,7 +26,7 @@ def tables(lines: Lines, *, markdown: bool = False) -> str:
 
 
 def missed(lines: Lines) -> list[str]:
-    """What does not hold, a line for each."""
+    """The targets that are missed, a line for each."""
     return [
         f"{name}: {line.figure}{', ' * bool(line.on)}{line.on}: {line.shown}, {line.verdict}"
         for name, each in lines.items()

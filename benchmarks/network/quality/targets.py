@@ -1,4 +1,4 @@
-"""What a model that ships must reach, by its size, and how a figure is held against it."""
+"""What a model that ships must reach, by its size, and the verdict on a figure."""
 
 from __future__ import annotations
 
