@@ -88,11 +88,15 @@ class StartingWeights:
         begun_with: path of the run directory or of the float32 ``.tflite``, or the name of a model that ships. sha256:
             of its model file.
         before: PSNR in dB that they gave on the validation crops; None until it is measured.
+        fusion: the same for the video network whose fusion it began with; None without one. fusion_sha256: of its model
+            file.
     """
 
     begun_with: str
     sha256: str
     before: float | None = None
+    fusion: str | None = None
+    fusion_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,7 @@ class Treatments:
 
 
 _TABLES = {"paths", "sensitivity", "ranges"}
-_PATHS = {"begun_with", "teacher"}
+_PATHS = {"begun_with", "fusion", "teacher"}
 
 
 @dataclass(frozen=True)
@@ -326,7 +330,11 @@ def _treatments(values: Mapping[str, Any]) -> Treatments:
         weights=read(
             "weights",
             lambda v: StartingWeights(
-                text(v, "begun_with"), text(v, "sha256"), number(v, "before") if "before" in v else None
+                text(v, "begun_with"),
+                text(v, "sha256"),
+                number(v, "before") if "before" in v else None,
+                text(v, "fusion") if "fusion" in v else None,
+                text(v, "fusion_sha256") if "fusion_sha256" in v else None,
             ),
         ),
         distillation=read(

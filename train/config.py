@@ -114,6 +114,9 @@ class VideoConfig:
         freeze_body: keep the weights that float training begins with in all convolutions but the fusion's. Then
             pictures, and frames without a past, are denoised as by the still network that the weights are from, bit for
             bit. Pairs teach nothing then. Pruning and training for int8 change all weights in any case.
+        fusion: the video network whose fusion to begin with, beside the ``weights`` of a still one: a run directory, a
+            float32 ``.tflite`` or the name of a model that ships. A fusion looks at frames and not at what denoises
+            them, so that of one size serves another. Defaults to that of ``weights``, or to random weights.
     """
 
     unroll: int = 5
@@ -122,6 +125,7 @@ class VideoConfig:
     fused_weight: float = 0.05
     moving_weight: float = 0.0
     freeze_body: bool = False
+    fusion: str = ""
 
     def __post_init__(self) -> None:
         _require(1 <= self.unroll <= 64, "unroll must be at least 1, at most 64", "unroll", self.unroll)

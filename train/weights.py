@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import tf_keras as keras
 from quietcam.architecture import Architecture
 from quietcam.errors import UsageError
 from quietcam.evaluation import StartingWeights
+from train.model import FUSION, build, convolutions, copy_convolutions
 from train.stored import read_network
 
 __all__ = ["StartingNetwork", "read_starting_network"]
@@ -33,14 +34,16 @@ class StartingNetwork:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_starting_network(weights: str, architecture: Architecture) -> StartingNetwork:
+def read_starting_network(weights: str, architecture: Architecture, fusion: str = "") -> StartingNetwork:
     """Read the network that training of ``architecture`` begins with.
 
-    A video network can also begin with the still network of its body: then its fusion begins with random weights.
+    A video network can also begin with the still network of its body: then its fusion begins with that of another video
+    network, or with random weights.
 
     Args:
         weights: a run directory, a ``.tflite`` that ``quietcam convert`` wrote with recipe float32, or the name of a
             model that ships; empty for none.
+        fusion: likewise, the video network whose fusion to begin with.
 
     Raises:
         UsageError: it is neither, or contains another network.
@@ -50,7 +53,29 @@ def read_starting_network(weights: str, architecture: Architecture) -> StartingN
         return StartingNetwork()
     stored = read_network(weights, "Initial weights")
     _check_same(stored.path, stored.architecture, architecture)
-    return StartingNetwork(stored.load(), StartingWeights(weights, stored.sha256), stored.origin)
+    start = StartingNetwork(stored.load(), StartingWeights(weights, stored.sha256), stored.origin)
+    return _with_fusion(start, fusion, architecture) if fusion else start
+
+
+def _with_fusion(start: StartingNetwork, fusion: str, architecture: Architecture) -> StartingNetwork:
+    stored = read_network(fusion, "A fusion")
+    theirs = stored.architecture
+    if not theirs.history or theirs.channels != architecture.channels:
+        raise UsageError(
+            f"A fusion must be that of a video network with channels={architecture.channels}. Received: {stored.path} "
+            f"with history={theirs.history}, channels={theirs.channels}. Remedy: give such a network, or leave fusion "
+            "in [video] out."
+        )
+    whole = build(architecture)
+    assert start.model is not None
+    assert start.weights is not None
+    copy_convolutions(start.model, whole)
+    source, target = convolutions(stored.load()), convolutions(whole)
+    for name in FUSION:
+        target[name].kernel.assign(source[name].kernel)
+        target[name].bias.assign(source[name].bias)
+    weights = replace(start.weights, fusion=fusion, fusion_sha256=stored.sha256)
+    return StartingNetwork(whole, weights, start.origin)
 
 
 def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:

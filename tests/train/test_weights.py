@@ -155,6 +155,38 @@ def test_a_video_network_begins_with_the_still_network_of_its_body_and_not_the_o
         read_starting_network(str(make_run("video", video)), still)
 
 
+def test_a_video_network_begins_with_one_networks_body_and_anothers_fusion(make_run):
+    still = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
+    other = Architecture(stem=2, widths=(8, 8, 8), depths=(1, 1, 1), history=1)
+    body, fusion = make_run("still", still, shift=0.05), make_run("video", other, shift=0.2)
+    begun = read_starting_network(str(body), replace(still, history=1), str(fusion))
+    ours, theirs = convolutions(begun.model), convolutions(read_run(fusion).load_model())
+    np.testing.assert_allclose(ours["residual"].bias.numpy(), 0.05, atol=1e-6)
+    for name in FUSION:
+        np.testing.assert_array_equal(ours[name].kernel.numpy(), theirs[name].kernel.numpy())
+        np.testing.assert_array_equal(ours[name].bias.numpy(), theirs[name].bias.numpy())
+    assert (begun.weights.begun_with, begun.weights.fusion) == (str(body), str(fusion))
+    assert begun.weights.fusion_sha256 == hashlib.sha256((fusion / "model.keras").read_bytes()).hexdigest()
+
+
+def test_a_fusion_comes_from_a_video_network_of_the_same_channels(make_run):
+    still = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
+    body = str(make_run("still", still))
+    gray = str(make_run("gray", replace(still, history=1, channels=1)))
+    for wrong in (body, gray):
+        with pytest.raises(UsageError, match=r"A fusion must be that of a video network with channels=3. Received"):
+            read_starting_network(body, replace(still, history=1), wrong)
+
+
+def test_a_fusion_without_a_body_is_refused(tmp_path, pair_folder, quietcam):
+    (tmp_path / "c.toml").write_text(
+        NETWORK.replace("[model]", "[model]\nhistory = 1") + '\n[video]\nfusion = "small-video"\n'
+    )
+    code, shown = quietcam("train", tmp_path / "c.toml", "--data", pair_folder, "--out", tmp_path / "r")
+    assert code == 2
+    assert "needs a body to begin with, too. Received: no --weights" in " ".join(shown.split())
+
+
 def test_a_video_network_begins_with_the_float_twin_of_its_body():
     body = load_config("demo").model
     begun = read_starting_network(str(TWIN), replace(body, history=1))

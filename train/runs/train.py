@@ -214,7 +214,7 @@ def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overw
         ModelError: the file of the weights is damaged.
     """
     if is_chief():  # the others write nothing, and may find there what the chief has begun
-        reads = find_networks(config.training.weights, config.distillation.teacher)
+        reads = find_networks(config.training.weights, config.distillation.teacher, config.video.fusion)
         check_free(run, reads=reads, resume=resume, overwrite=overwrite)
     check_teacher(config)
     if config.model.history and config.video.freeze_body and not config.training.weights:
@@ -222,7 +222,13 @@ def check_train_run(config: RunConfig, run: Path, *, resume: bool = False, overw
             "A body that is kept as it is (freeze_body in [video]) must be a trained one. Received: no `weights`. "
             "Remedy: give those of a still network, or leave freeze_body out."
         )
-    return read_starting_network(config.training.weights, config.model)
+    fusion = config.video.fusion if config.model.history else ""
+    if fusion and not config.training.weights:
+        raise UsageError(
+            "A fusion to begin with (fusion in [video]) needs a body to begin with, too. Received: no `weights`. "
+            "Remedy: give those of a still network, or leave fusion out."
+        )
+    return read_starting_network(config.training.weights, config.model, fusion)
 
 
 def _warn_of_stills(config: RunConfig, data: TrainingData) -> None:
