@@ -52,9 +52,9 @@ def run_scenario(
             (folder / "traceback.txt").write_text(traceback.format_exc())
         finally:
             timer.cancel()
-            guest.collect()
-            result.seconds = time.monotonic() - begun
-            result.write(folder / "result.json")
+        guest.collect()
+        result.seconds = time.monotonic() - begun
+        result.write(folder / "result.json")
     if result.broken:
         say(f"BROKEN {result.broken}")
     return result

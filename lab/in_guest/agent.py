@@ -7,6 +7,7 @@ carry the same ``id``, and ``error`` if it could not be done.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -51,7 +52,7 @@ def _answer(line: bytes, answers: BinaryIO, lock: threading.Lock) -> None:
     except (OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     left = memoryview(json.dumps({**answer, "id": request.get("id")}).encode() + b"\n")
-    with lock:
+    with lock, contextlib.suppress(OSError):  # the host may have left
         while left:
             left = left[answers.write(left) :]
 

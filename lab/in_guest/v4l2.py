@@ -1,7 +1,8 @@
 """Takes pictures of vivid, the kernel's virtual camera, through quietcam, and compares them with its own RGB.
 
 ``v4l2.py offers DEVICE``: its formats and sizes. ``v4l2.py take DEVICE CASE ...``: one picture each; a case is
-``FORMAT=WIDTHxHEIGHT``, where either side may be empty: the device's own.
+``FORMAT=WIDTHxHEIGHT``, where either side may be empty: the device's own. A word such as ``--set-input=1`` between
+cases goes to v4l2-ctl: another program sets the device before it is opened.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 BARS = 8
 EDGE = 6  # pixels beside the edge of a bar, where formats with few colors mix two bars
 RAW = Path("/tmp/v4l2.raw")
-PICTURES = 3  # the last one is compared
+PICTURES = 2  # the last one is compared
 
 
 def say(**found: Any) -> None:
@@ -80,6 +81,10 @@ def take(device: str, cases: list[str]) -> None:
     logging.getLogger("quietcam").addHandler(heard)
     known: dict[tuple[int, int, bool], Any] = {}
     for case in cases:
+        if case.startswith("-"):
+            control(device, case)
+            known.clear()
+            continue
         name, _, size = case.partition("=")
         heard.lines.clear()
         say(case=case, **_taken(device, name, size, known), logged=list(heard.lines))

@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_no_guest(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_scenario("thing", Scenario("it works", does), tmp_path, tmp_path, KVM, lambda _: None, make)
-    assert guests[0].said[-1] == "close"
+    assert guests[0].said == ["boot", "close"]  # nothing is collected first, since that may take a while
 
 
 def test_a_scenario_ends_at_its_limit(tmp_path: Path) -> None:
