@@ -22,7 +22,7 @@ __all__ = ["PYTHON", "Guest", "measured"]
 PYTHON = "/opt/quietcam/bin/python"
 """The interpreter of the virtual environment in the guest."""
 
-_PROBES = Path(__file__).parent / "in_guest"
+_PROBES, _PLACE = Path(__file__).parent / "in_guest", "/opt/lab"
 _BOOT = 60.0  # seconds, times the accelerator's patience
 _STOP = 30.0
 
@@ -79,7 +79,7 @@ class Guest:
         """Wait until the agent of a started guest answers, and give it the probes."""
         hello = self.link.hello(limit * self.patience)
         for probe in sorted(_PROBES.glob("*.py")):
-            self.push(probe.read_bytes(), f"/opt/lab/{probe.name}")
+            self.push(probe.read_bytes(), f"{_PLACE}/{probe.name}")
         return float(hello["uptime"])
 
     @property
@@ -111,7 +111,7 @@ class Guest:
         Raises:
             CommandError: it fails.
         """
-        done = self.run([PYTHON, "-P", f"/opt/lab/{probe}.py", *words], limit)
+        done = self.run([PYTHON, "-P", f"{_PLACE}/{probe}.py", *words], limit)
         with (self.folder / f"{probe}.log").open("a") as log:
             log.write(f"$ {probe} {' '.join(words)}\n{done.out}{done.err}\n")
         if done.code != 0 or done.late:
