@@ -20,6 +20,7 @@ from quietcam.files.paths import exists
 from quietcam.terminal.log import log
 from train.config import RunConfig
 from train.model import build, copy_convolutions
+from train.run_directory.chain import tell_network
 from train.step import Teacher
 from train.stored import StoredNetwork, find_network, read_network
 
@@ -108,9 +109,7 @@ def tell_teacher(config: RunConfig) -> dict[str, Any] | None:
     settings, stored = config.distillation, _stored(config)
     if stored is None:
         return None
-    told = {"name": Path(settings.teacher).name, "sha256": stored.sha256, "weight": settings.weight}
-    origin = stored.origin
-    return told | {key: origin[key] for key in ("data", "licence", "sources", "runs") if key in origin}
+    return tell_network(settings.teacher, stored.sha256, stored.origin) | {"weight": settings.weight}
 
 
 def _stored(config: RunConfig) -> StoredNetwork | None:

@@ -13,6 +13,8 @@ from quietcam.architecture import Architecture
 from quietcam.errors import UsageError
 from quietcam.evaluation import StartingWeights
 from train.model import FUSION, build, convolutions, copy_convolutions
+from train.run_directory.chain import tell_network
+from train.run_directory.origin import add_earlier
 from train.stored import read_network
 
 __all__ = ["StartingNetwork", "read_starting_network"]
@@ -26,12 +28,14 @@ class StartingNetwork:
         model: a network with these weights; None for random weights, for which all other fields are empty. It may be
             the still network of a video network's body.
         weights: the entry in ``evaluation.json`` about them.
-        origin: the data that they were trained on, and its license.
+        origin: the data that they were trained on, its license, and the runs behind them; with the data of the fusion.
+        fusion: what is told of the network whose fusion it is (``train.run_directory.chain``); None without one.
     """
 
     model: keras.Model | None = None
     weights: StartingWeights | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    fusion: Mapping[str, Any] | None = None
 
 
 def read_starting_network(weights: str, architecture: Architecture, fusion: str = "") -> StartingNetwork:
@@ -75,7 +79,8 @@ def _with_fusion(start: StartingNetwork, fusion: str, architecture: Architecture
         target[name].kernel.assign(source[name].kernel)
         target[name].bias.assign(source[name].bias)
     weights = replace(start.weights, fusion=fusion, fusion_sha256=stored.sha256)
-    return StartingNetwork(whole, weights, start.origin)
+    origin = add_earlier(dict(start.origin), stored.origin)
+    return StartingNetwork(whole, weights, origin, tell_network(fusion, stored.sha256, stored.origin))
 
 
 def _check_same(source: Path, theirs: Architecture, ours: Architecture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,18 @@ def test_what_int8_loses_is_a_mean_of_each_set_and_of_each_bucket_of_three() -> 
     assert [line.holds for line in lines] == [False, False, False]
 
 
-def test_base_is_held_against_the_best_small(models: Path) -> None:
+def test_the_worst_clean_side_counts_with_the_gate_and_without() -> None:
+    worse = replace(found(30.0, 30.0), clean_bare=39.9, clean_gated=42.5)
+    gated, bare = judge._kept({"pi": [found(30.0, 30.0), worse]}, 43.0, 40.0)
+    assert (gated.figure, gated.value, gated.verdict) == (
+        "clean keeps at least, with the gate, dB",
+        42.5,
+        "missed by 0.50",
+    )
+    assert (bare.figure, bare.value, bare.verdict) == ("clean keeps at least, without, dB", 39.9, "missed by 0.10")
+
+
+def test_base_is_compared_with_the_best_small(models: Path) -> None:
     file = load_model(models / "small_32x32_int8.tflite")
     sizes = {"small": "small", "better": "small", "large": "base", "tiny": "nano"}
     scores = {"small": 30.0, "better": 30.5, "large": 30.8, "tiny": 40.0}

@@ -159,6 +159,9 @@ def test_a_video_network_begins_with_one_networks_body_and_anothers_fusion(make_
     still = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
     other = Architecture(stem=2, widths=(8, 8, 8), depths=(1, 1, 1), history=1)
     body, fusion = make_run("still", still, shift=0.05), make_run("video", other, shift=0.2)
+    for run, data, licence in ((body, "pairs", "MIT"), (fusion, "clips", "mine")):
+        told = {"data": data, "licence": licence, "sha256": f"of {data}", "sources": [data]}
+        write_evaluation(run, replace(read_evaluation(run), data=told))
     begun = read_starting_network(str(body), replace(still, history=1), str(fusion))
     ours, theirs = convolutions(begun.model), convolutions(read_run(fusion).load_model())
     np.testing.assert_allclose(ours["residual"].bias.numpy(), 0.05, atol=1e-6)
@@ -166,7 +169,17 @@ def test_a_video_network_begins_with_one_networks_body_and_anothers_fusion(make_
         np.testing.assert_array_equal(ours[name].kernel.numpy(), theirs[name].kernel.numpy())
         np.testing.assert_array_equal(ours[name].bias.numpy(), theirs[name].bias.numpy())
     assert (begun.weights.begun_with, begun.weights.fusion) == (str(body), str(fusion))
-    assert begun.weights.fusion_sha256 == hashlib.sha256((fusion / "model.keras").read_bytes()).hexdigest()
+    sha256 = hashlib.sha256((fusion / "model.keras").read_bytes()).hexdigest()
+    assert begun.weights.fusion_sha256 == sha256
+    assert (begun.origin["data"], begun.origin["licence"]) == ("pairs; before that clips", "MIT; mine")
+    assert begun.fusion == {
+        "name": fusion.name,
+        "sha256": sha256,
+        "data": "clips",
+        "licence": "mine",
+        "sources": ["clips"],
+        "runs": [],
+    }
 
 
 def test_a_fusion_comes_from_a_video_network_of_the_same_channels(make_run):

@@ -6,11 +6,12 @@ They are ``runs`` in the ``data`` of ``evaluation.json``, and in the ``training`
 - ``began_with``: SHA-256 of the file of the network that it began with, None for random weights; ``network``: that of
   its own ``model.keras``;
 - ``data``: SHA-256 of its data, which is described beside ``runs`` or in ``earlier``;
-- ``teacher``, if it had one: ``name``, ``sha256``, ``weight``, its data and license, and the ``runs`` behind it;
+- ``teacher``, if it had one: ``name``, ``sha256``, ``weight``, its data and license, and the ``runs`` behind it; and
+  ``fusion``: the same without a weight of the network whose fusion it began with;
 - ``settings``: the sections of its config that it used; ``tools``.
 
-Of a run from before this was recorded, only what ``history.csv`` has is told: ``phase``, ``steps``, ``seconds``,
-``psnr``.
+Of a run from before this was recorded, only ``phase``, ``steps``, ``seconds`` and ``psnr`` are told, and of the last
+one ``network``.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from train.config import RunConfig
 from train.run_directory.history import HistoryRow
 from train.run_directory.read import TrainedRun
 
-__all__ = ["Beginning", "origin_with_runs", "tell_run"]
+__all__ = ["Beginning", "origin_with_runs", "tell_network", "tell_run"]
 
 Runs = list[dict[str, Any]]
 
 _SECTIONS = {"train": (), "prune": ("pruning",), "channels": ("pruning",), "qat": ("qat",)}
+_PLACES = ("weights", "fusion")  # of other networks, which are told by their hashes
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,14 @@ class Beginning:
         phase: as in ``history.csv``.
         began_with: SHA-256 of the file of the network that it begins with; None for random weights.
         earlier: the data that this network was trained on, and the ``runs`` behind it; empty for random weights.
-        teacher: what is told of its teacher; None without one.
+        teacher, fusion: what is told of its teacher, and of the network whose fusion it begins with; None without one.
     """
 
     phase: str
     began_with: str | None
     earlier: Mapping[str, Any]
     teacher: Mapping[str, Any] | None = None
+    fusion: Mapping[str, Any] | None = None
 
 
 def tell_run(
@@ -69,7 +72,7 @@ def tell_run(
     """
     sections = config.to_dict()
     used = ["training", *_SECTIONS[beginning.phase], "noise", *(["video"] if config.model.history else [])]
-    settings = {name: {k: v for k, v in sections[name].items() if k != "weights"} for name in used}
+    settings = {name: {k: v for k, v in sections[name].items() if k not in _PLACES} for name in used}
     told = {
         "phase": beginning.phase,
         "steps": rows[-1].step if rows else 0,
@@ -81,9 +84,15 @@ def tell_run(
         "settings": settings,
         "tools": dict(tools),
     }
-    if beginning.teacher is not None:
-        told["teacher"] = dict(beginning.teacher)
+    others = {"teacher": beginning.teacher, "fusion": beginning.fusion}
+    told |= {key: dict(other) for key, other in others.items() if other is not None}
     return [*beginning.earlier.get("runs", []), told]
+
+
+def tell_network(name: str, sha256: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of another network that a run learns from: of its path the last part, its data, and its runs."""
+    kept = ("data", "licence", "sources", "runs")
+    return {"name": Path(name).name, "sha256": sha256} | {key: origin[key] for key in kept if key in origin}
 
 
 def origin_with_runs(run: TrainedRun) -> dict[str, Any]:
@@ -99,7 +108,7 @@ def _runs_of_old(run: TrainedRun) -> Runs:
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
             last = {row["phase"]: row for row in csv.DictReader(file)}
-    found = [
+    found: Runs = [
         {
             "phase": phase,
             "steps": int(row["step"]),
@@ -108,6 +117,8 @@ def _runs_of_old(run: TrainedRun) -> Runs:
         }
         for phase, row in last.items()
     ]
+    if found:
+        found[-1]["network"] = run.sha256
     weights = run.evaluation.treatments.weights
     if weights is None or not (Path(weights.begun_with) / "model.keras").is_file():
         return found

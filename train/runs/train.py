@@ -190,7 +190,7 @@ def train_run(
             video=config.video if config.model.history else None,
         )
         began_with = start.weights.sha256 if start.weights else None
-        beginning = Beginning("train", began_with, start.origin, tell_teacher(config))
+        beginning = Beginning("train", began_with, start.origin, tell_teacher(config), start.fusion)
         rows = loop.fit(
             data.training,
             data.validation,

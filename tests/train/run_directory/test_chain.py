@@ -66,10 +66,10 @@ def test_of_runs_that_did_not_record_it_the_history_is_told(make_run):
     (first / "history.csv").write_text(HISTORY + "train,5,1.5,0.1,0.02,30.5,\ntrain,9,2.5,0.1,0.02,31.5,\n")
     (second / "history.csv").write_text(HISTORY + "train,4,8.0,0.1,0.02,32.0,\nprune,20,9.0,0.1,0.02,31.9,\n")
     sha256 = TrainedRun(first).sha256
-    of_first = {"phase": "train", "steps": 9, "seconds": 2.5, "psnr": 31.5}
+    of_first = {"phase": "train", "steps": 9, "seconds": 2.5, "psnr": 31.5, "network": sha256}
     of_second = [
         {"phase": "train", "steps": 4, "seconds": 8.0, "psnr": 32.0},
-        {"phase": "prune", "steps": 20, "seconds": 9.0, "psnr": 31.9},
+        {"phase": "prune", "steps": 20, "seconds": 9.0, "psnr": 31.9, "network": TrainedRun(second).sha256},
     ]
     assert origin_with_runs(TrainedRun(first)) == {"sources": ["elsewhere"], "runs": [of_first]}
     for begun_with, of_hash, expected in (
