@@ -64,6 +64,13 @@ def state(guest: Guest) -> dict[str, str]:
     return shown(guest.run(f"systemctl show quietcam -p {_SHOWN}").out)
 
 
+def between(guest: Guest, first: str, second: str) -> float:
+    """Seconds between two changes of the unit's state, by systemd's clock."""
+    text = guest.run(f"systemctl show quietcam -p {first}TimestampMonotonic,{second}TimestampMonotonic").out
+    times = shown(text)
+    return (int(times[f"{second}TimestampMonotonic"]) - int(times[f"{first}TimestampMonotonic"])) / 1e6
+
+
 def status_of(guest: Guest) -> Mapping[str, object]:
     """What the page's server says of the run; empty if it does not answer."""
     done = guest.run("curl -s -m 20 http://127.0.0.1:8080/status.json")
@@ -101,12 +108,8 @@ def _boot(guest: Guest, record: Recorder) -> None:
     claim = "Started at boot on one processor with 256 MB, it becomes active"
     record.that(claim, ready, f"{now['ActiveState']} ({now['Result']}), {now['StatusText']}")
     record.equal("It was started once: loading slowly is no reason for a restart", now["NRestarts"], "0")
-    times = shown(
-        guest.run("systemctl show quietcam -p ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic").out
-    )
-    begun, active = (int(times[f"{each}TimestampMonotonic"]) / 1e6 for each in ("ExecMainStart", "ActiveEnter"))
     record.note(
-        f"on one processor with 256 MB: ready {active - begun:.0f} s after its start, {active:.0f} s after boot"
+        f"on one processor with 256 MB: ready {between(guest, 'ExecMainStart', 'ActiveEnter'):.0f} s after its start"
     )
     frames = guest.wait_until(
         "curl -s -m 20 http://127.0.0.1:8080/metrics | grep -qE '^quietcam_frames_worked_total.*full.* [1-9]'",
@@ -116,7 +119,8 @@ def _boot(guest: Guest, record: Recorder) -> None:
     record.that("Its page serves frames that went through the network", frames, state(guest)["StatusText"])
     killed = guest.run("journalctl -b -k --no-pager | grep -i 'out of memory'").out
     record.that("256 MB are enough: the kernel ends no process for memory", not killed, killed.strip()[-200:])
-    record.note(f"memory of the unit at most {int(state(guest)['MemoryPeak']) / 2**20:.0f} MiB")
+    peak = state(guest).get("MemoryPeak", "")  # of systemd 256 and later
+    record.note(f"the unit took {int(peak) / 2**20:.0f} MiB at most" if peak.isdigit() else "systemd counts no memory")
     found = process_of(guest.run(f"cat /proc/{now['MainPID']}/status").out)
     groups = guest.run("getent group video render | cut -d: -f3").out.split()
     record.that("It runs as a user of its own, not as root", all(each >= 61184 for each in found["Uid"]), found["Uid"])
@@ -156,11 +160,12 @@ def _hang(guest: Guest, record: Recorder) -> None:
 
 def _stop(guest: Guest, record: Recorder) -> None:
     guest.wait_until("systemctl show quietcam -p StatusText | grep -q frames/s", limit=30)
-    done = guest.run("systemctl stop quietcam", limit=60)
+    guest.run("systemctl stop quietcam", limit=60)
     now = state(guest)
+    took = between(guest, "ActiveExit", "InactiveEnter")
     record.equal("A stop ends in order", (now["ActiveState"], now["Result"]), ("inactive", "success"))
     record.equal("The exit code after a stop is 130", now["ExecMainStatus"], "130")
-    record.at_most("A stop takes as long as docs/reference/service.md says", done.seconds, PROMISED_STOP, "s")
+    record.at_most("A stop takes as long as docs/reference/service.md says", took, PROMISED_STOP, "s")
     left = guest.run("ls -A /var/lib/quietcam/spool | grep -vE '^[0-9]{10}_|^\\.budget'").out.split()
     record.equal("Nothing half-written is left in the spool", left, [])
 

@@ -18,6 +18,7 @@ MUST = ("YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "RGB3", "BGR3", "GREY")
 GRAY = ("GREY", "Y10 ", "Y12 ", "Y16 ")
 UNKNOWN = "RGBP"
 """A format of vivid that OpenCV does not convert."""
+REFUSAL = "pixel format that OpenCV can convert"
 NOT_THERE = "MJPG"
 """A format that vivid does not have."""
 WEBCAM, TELEVISION = 0, 1
@@ -35,56 +36,55 @@ def run(guest: Guest, record: Recorder) -> None:
     record.note(f"vivid offers {len(formats)} formats in {len(sizes)} sizes: {', '.join(sizes)}")
     found = guest.measure("v4l2", "take", DEVICE, *(f"{each}={FIRST_SIZE}" for each in formats), limit=300)
     judge_offer(found, formats, record)
-    taken = [each["case"].partition("=")[0] for each in found if "size" in each]
+    _not_given(guest, record)
+    _refused(guest, record)
+    _interlaced(guest, record)
+    guest.run(f"v4l2-ctl -d {DEVICE} -i {WEBCAM} -c osd_text_mode=2", check=True)
+    taken = [_format(each) for each in found if "size" in each]
     wide = taken if guest.patience == 1 else taken[:1]
     if wide != taken:
         record.note(f"under emulation {WIDEST} is tried with {wide[0]} alone, since that is slow")
     others = [size for size in sizes if size not in (FIRST_SIZE, WIDEST)]
     cases = [f"{each}={size}" for each in taken for size in others] + [f"{each}={WIDEST}" for each in wide]
     judge_sizes(guest.measure("v4l2", "take", DEVICE, *cases, limit=900), record)
-    _not_given(guest, record)
-    _refused(guest, record)
-    _interlaced(guest, record)
 
 
 def judge_offer(found: Sequence[Mapping[str, Any]], formats: Sequence[str], record: Recorder) -> None:
     """Every format is either right or refused with a remedy, and those of `MUST` are not refused."""
     record.equal("Every format that the camera offers is either taken or refused", len(found), len(formats))
+    refused = {_format(each): each["error"] for each in found if "error" in each}
+    wrong = [f"{name}: {text}" for name, text in refused.items() if name in MUST or REFUSAL not in text]
+    record.that("What OpenCV cannot convert is refused with a remedy", not wrong, wrong or f"{len(refused)} formats")
     for each in found:
-        name = each["case"].partition("=")[0]
-        if "error" in each:
-            record.that(
-                f"{name} is refused with a remedy, since OpenCV cannot convert it",
-                name not in MUST and "pixel format that OpenCV can convert" in each["error"],
-                each["error"],
-            )
-        elif not any("instead of" in line for line in each["logged"]):
-            _judge_pixels(f"{name}", each, record)
-        else:
-            record.that(f"{name} is given, since the camera has it", False, "; ".join(each["logged"]))
-    taken = [each["case"].partition("=")[0] for each in found if "size" in each]
-    record.note(f"taken: {', '.join(taken)}; refused: {len(found) - len(taken)}")
+        if "error" not in each:
+            said = "; ".join(line for line in each["logged"] if "instead of" in line)
+            _judge(_format(each).strip(), [each], record, [said] if said else [])
+    record.note(f"taken: {', '.join(_format(each).strip() for each in found if 'size' in each)}")
 
 
 def judge_sizes(found: Sequence[Mapping[str, Any]], record: Recorder) -> None:
     """Every size comes as asked, with the right colors."""
-    for each in found:
-        if "error" in each:
-            record.that(f"{each['case']} comes", False, each["error"])
-        else:
-            size = each["case"].partition("=")[2]
-            record.that(f"{each['case']} has the size that was asked for", each["size"] == size, each["size"])
-            _judge_pixels(each["case"], each, record)
+    for name in dict.fromkeys(map(_format, found)):
+        own = [each for each in found if _format(each) == name]
+        sizes = [(each["case"].partition("=")[2], each.get("size", each.get("error"))) for each in own]
+        wrong = [f"{got} instead of {asked}" for asked, got in sizes if got != asked]
+        _judge(f"{name.strip()} in {', '.join(asked for asked, _ in sizes)}", own, record, wrong)
 
 
-def _judge_pixels(name: str, each: Mapping[str, Any], record: Recorder) -> None:
-    worst = each["worst"]
-    kind = "grays are within {} of the camera's own" if each["gray"] else "colors are within {} of the camera's own RGB"
-    record.that(
-        f"{name}: its {kind.format(CLOSE)}",
-        0 <= worst <= CLOSE and not (each["gray"] and name[:4] not in GRAY),
-        f"{worst} of 255" if worst <= CLOSE else f"{worst} of 255; bars {each['bars']}, not {each['wanted']}",
-    )
+def _judge(name: str, pictures: Sequence[Mapping[str, Any]], record: Recorder, wrong: Sequence[str] = ()) -> None:
+    """One claim: nothing else is wrong, and all pictures have the camera's own colors."""
+    apart = [each["worst"] for each in pictures if "worst" in each]
+    gray = any(each.get("gray") for each in pictures)
+    found = [*wrong, f"{max(apart, default=-1)} of 255"]
+    off = [each for each in pictures if not 0 <= each.get("worst", -1) <= CLOSE]
+    found += [f"{each['case']}: bars {each.get('bars')}, not {each.get('wanted')}" for each in off]
+    kind = "grays are within {} of the camera's own" if gray else "colors are within {} of the camera's own RGB"
+    known = not gray or _format(pictures[0]) in GRAY
+    record.that(f"{name}: its {kind.format(CLOSE)}", known and len(found) == 1, "; ".join(found))
+
+
+def _format(each: Mapping[str, Any]) -> str:
+    return str(each["case"]).partition("=")[0]
 
 
 def _not_given(guest: Guest, record: Recorder) -> None:
@@ -100,7 +100,7 @@ def _not_given(guest: Guest, record: Recorder) -> None:
         f"A camera left in {UNKNOWN} by another program gives pictures", "size" in own, own.get("error", "")
     ):
         record.equal("It keeps the size that it was left in", own["size"], FIRST_SIZE)
-        _judge_pixels(f"Left in {UNKNOWN}", own, record)
+        _judge(f"Left in {UNKNOWN}", [own], record)
 
 
 def _refused(guest: Guest, record: Recorder) -> None:
@@ -124,7 +124,7 @@ def _interlaced(guest: Guest, record: Recorder) -> None:
         name = f"Interlaced {standard.upper()}, left in {field}"
         if record.that(f"{name}: pictures come", "size" in found, found.get("error", found.get("size", ""))):
             record.equal(f"{name}: a picture has all lines", found["size"], STANDARDS[standard])
-            _judge_pixels(name, found, record)
+            _judge(name, [found], record)
 
 
 SCENARIO = Scenario(

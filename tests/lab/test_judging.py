@@ -21,6 +21,17 @@ def judged(*found: dict[str, Any], formats: list[str]) -> list[str]:
     return [each.claim for each in result.failed]
 
 
+def test_a_size_that_does_not_come_is_a_fault_of_its_format() -> None:
+    result = Result("thing", "it works")
+    good = [taken("YUYV", 1) | {"case": f"YUYV={size}", "size": size} for size in ("320x180", "640x480")]
+    wrong = [taken("NV12", 1) | {"case": "NV12=640x480"}, {"case": "RGB3=640x480", "error": "lost"}]
+    v4l2.judge_sizes([*good, *wrong], Recorder(result, lambda _: None))
+    assert [each.holds for each in result.assertions] == [True, False, False]
+    assert result.assertions[0].claim.startswith("YUYV in 320x180, 640x480: ")
+    assert result.assertions[1].found == "640x360 instead of 640x480; 1 of 255"
+    assert "lost instead of 640x480" in result.assertions[2].found
+
+
 def taken(name: str, worst: int, gray: bool = False, logged: tuple[str, ...] = ()) -> dict[str, Any]:
     more = {"gray": gray, "bars": [], "wanted": [], "logged": logged}
     return {"case": f"{name}=640x360", "size": "640x360", "worst": worst, **more}
