@@ -106,7 +106,7 @@ def card(
         lines.append(f"| {label} | {figures[f'native_{key}']} | {figures[f'small_{key}']} |")
     drops = ", ".join(f"{drop:.2f} dB at ISO {bucket}" for bucket, drop in iso_drops(found).items())
     lines += ["", f"int8 loses to its float twin, by ISO (three pictures or more): {drops}."]
-    lines += ["", "## Limits", *limits(found, figures, made.border), ""]
+    lines += ["", "## Limits", *limits(found, figures, made.border, repeated=net.get("border", 0)), ""]
     scenes, patches = (
         "; ".join(f"seed {each.seed}: {each.before:.1f} to {each.after:.1f} dB" for each in kind)
         for kind in (made.worst, made.dark)
@@ -140,8 +140,8 @@ def runs_table(runs: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: float) -> list[str]:
-    """The limits of the model, from the figures."""
+def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: float, *, repeated: int) -> list[str]:
+    """The limits of the model, from the figures. ``repeated``: pixels that its network repeats beyond each edge."""
     rows = [row for each in SETS for row in found[each]]
     least = min(rows, key=lambda row: row.by_model["int8"])
     worse = [row for row in rows if row.by_model["int8"] < row.noisy]
@@ -162,7 +162,8 @@ def limits(found: dict[str, list[Found]], figures: dict[str, float], at_border: 
         lines.append(f"- int8 loses {' and '.join(drops)} to its float twin, where we want {DROP[1]} at most.")
     return [
         *lines,
-        f"- The outermost two pixels of a frame keep {at_border} times the error of the rest: black is beyond.",
+        f"- The outermost two pixels of a frame keep {at_border} times the error of the rest: "
+        + (f"the network repeats {repeated} pixels beyond each edge." if repeated else "black is beyond."),
         "- Real noise was seen from five phones alone; a Raspberry Pi's only as simulated from its tuning files.",
     ]
 
