@@ -1,8 +1,9 @@
 """Makes the phases of a space-to-depth block alike: without this, flat dark areas of noisy pictures look woven.
 
 A block's values come out of channels of their own, and int8 rounds the weights of each channel differently, so each
-phase is a little too bright or too dark everywhere. Pictures know no phases: over many patches, all phases of a color
-must be changed by the same mean. The bias of the residual takes away what differs.
+phase is a little too bright or too dark. Pictures know no phases: over many, all phases of a color must be changed by
+the same mean. The bias of the residual takes away what differs. What differs depends a little on the picture, so it is
+measured where it shows (``train.patches.dark_flats``).
 """
 
 from __future__ import annotations
@@ -21,19 +22,13 @@ __all__ = ["even_phases"]
 _BATCH = 16
 
 
-def even_phases(
-    architecture: Architecture,
-    model: keras.Model,
-    noisy: Image,
-    history: Image | None = None,
-    *,
-    is_int8: bool = True,
-) -> None:
+def even_phases(architecture: Architecture, model: keras.Model, noisy: Image, *, is_int8: bool = True) -> None:
     """Change the residual's bias in ``model`` so that the phases of each color have one mean. Colors keep their means.
 
+    A video network sees every picture as a first frame.
+
     Args:
-        noisy: uint8 patches ``(N, side, side, C)``.
-        history: what a video network remembers at each, of the same form. Defaults to nothing, the patch itself.
+        noisy: uint8 pictures ``(N, side, side, C)`` that have no pattern of their own, such as ``dark_flats``.
         is_int8: measure with kernels in whole steps, as the int8 model has them.
     """
     layers = convolutions(model)
@@ -42,12 +37,11 @@ def even_phases(
         for name, kernel in kernels.items():
             step = np.maximum(np.abs(kernel).max((0, 1, 2)) / LEVELS, 1e-30)
             layers[name].kernel.assign(np.rint(kernel / step) * step)
-    inputs = [noisy, noisy if history is None else history][: len(model.inputs)]
     residual = tf.function(keras.Model(model.inputs, model.get_layer("residual").output))
     total = np.zeros(layers["residual"].filters)
     for start in range(0, len(noisy), _BATCH):
-        sides = [tf.constant(each[start : start + _BATCH].astype(np.float32) / 255) for each in inputs]
-        total += residual(sides).numpy().mean((1, 2), dtype=np.float64).sum(0)
+        given = tf.constant(noisy[start : start + _BATCH].astype(np.float32) / 255)
+        total += residual([given] * len(model.inputs)).numpy().mean((1, 2), dtype=np.float64).sum(0)
     for name, kernel in kernels.items():
         layers[name].kernel.assign(kernel)
     by_phase = (total / len(noisy)).reshape(architecture.stem**2, architecture.channels)

@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from quietcam.evaluation import QuantizationAwareTraining
 from train.config import RunConfig
+from train.patches.dark_flats import dark_flats
 from train.patches.measured import patches_to_measure
 from train.patches.sets import TrainingData
 from train.precision import choose_precision
@@ -48,7 +49,7 @@ def train_for_int8(
 
         def finish() -> keras.Model:
             plain = export(config.model, quantized, ranges)
-            even_phases(config.model, plain, measured.crops.noisy, measured.history)
+            even_phases(config.model, plain, dark_flats(config.model.channels, config.model.stem))
             return plain
 
         return FineTuning(
