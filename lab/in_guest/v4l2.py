@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 BARS = 8
+TOP = 2  # lines: under PAL vivid sends the wide screen signal in the first one, and it changes
 EDGE = 6  # pixels beside the edge of a bar, where formats with few colors mix two bars
 RAW = Path("/tmp/v4l2.raw")
 PICTURES = 2  # the last one is compared
@@ -71,7 +72,7 @@ def differs(picture: Any, wanted: Any) -> tuple[int, list[list[int]]]:
     inside = np.ones(width, bool)
     for each in range(1, BARS):
         inside &= np.abs(columns - each * width / BARS) > EDGE
-    apart = np.abs(picture[:, inside].astype(int) - wanted[:, inside].astype(int))
+    apart = np.abs(picture[TOP:, inside].astype(int) - wanted[TOP:, inside].astype(int))
     return int(apart.max()), bars
 
 

@@ -67,6 +67,8 @@ def test_colors_are_compared_everywhere_but_at_the_edges_of_the_bars() -> None:
     assert probe.differs(picture, wanted)[0] == 0
     picture[:, 38:43] += 90
     assert probe.differs(picture, wanted)[0] == 0
+    picture[0, 60] += 90
+    assert probe.differs(picture, wanted)[0] == 0
     picture[5, 60] += 7
     worst, bars = probe.differs(picture, wanted)
     assert (worst, bars[3]) == (7, [90, 90, 90])
