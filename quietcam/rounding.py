@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FARTHEST", "LEVELS", "round_kernel"]
+__all__ = ["FARTHEST", "LEVELS", "nearest_steps", "round_kernel"]
 
 LEVELS = 127
 """Steps between zero and the largest weight of a filter."""
@@ -20,6 +20,13 @@ FARTHEST = 3
 """Steps between a weight and what it is rounded to, at most."""
 
 _DAMPED = 0.01  # of the inputs' mean variance, added to each; the covariance of few samples has no inverse
+
+
+def nearest_steps(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The kernel, ``(height, width, inputs, outputs)``, with every weight rounded to the nearest step, as int8 does."""
+    step = np.maximum(np.abs(kernel).max((0, 1, 2)), 1e-30) / LEVELS
+    rounded: NDArray[np.float32] = (np.rint(kernel / step) * step).astype(np.float32)
+    return rounded
 
 
 def round_kernel(kernel: NDArray[np.float32], covariance: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from quietcam.architecture import Architecture, Convolution
 from quietcam.image import Image
-from quietcam.rounding import round_kernel
+from quietcam.rounding import nearest_steps, round_kernel
 from train.model import build, convolutions, copy_convolutions
 from train.pruning.channels import wiring
 from train.pruning.magnitude import sparsity
@@ -299,11 +299,15 @@ def quantizable(
 
 
 def export(architecture: Architecture, quantized: keras.Model, ranges: Ranges) -> keras.Model:
-    """The plain network with TensorFlow's own fake quantization at these ranges, which every file format keeps."""
+    """The plain network with TensorFlow's own fake quantization at these ranges, which every file format keeps.
+
+    Its kernels are in whole steps. Those that were trained are not, and without rounding they are of no use: training
+    sees only what they are rounded to, and lets all of them drift together within their steps.
+    """
     plain = _with_ranges(architecture, ranges, quantized.name)
     for name, layer in convolutions(plain).items():
         kernel, bias = trained_weights(quantized, name)
-        layer.kernel.assign(kernel)
+        layer.kernel.assign(nearest_steps(kernel.numpy()))
         layer.bias.assign(bias)
     return plain
 

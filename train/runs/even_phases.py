@@ -14,7 +14,6 @@ import tf_keras as keras
 
 from quietcam.architecture import Architecture
 from quietcam.image import Image
-from quietcam.rounding import LEVELS
 from train.model import convolutions
 
 __all__ = ["even_phases"]
@@ -22,27 +21,19 @@ __all__ = ["even_phases"]
 _BATCH = 16
 
 
-def even_phases(architecture: Architecture, model: keras.Model, noisy: Image, *, is_int8: bool = True) -> None:
+def even_phases(architecture: Architecture, model: keras.Model, noisy: Image) -> None:
     """Change the residual's bias in ``model`` so that the phases of each color have one mean. Colors keep their means.
 
     A video network sees every picture as a first frame.
 
     Args:
         noisy: uint8 pictures ``(N, side, side, C)`` that have no pattern of their own, such as ``dark_flats``.
-        is_int8: measure with kernels in whole steps, as the int8 model has them.
     """
-    layers = convolutions(model)
-    kernels = {name: layer.kernel.numpy() for name, layer in layers.items()}
-    if is_int8:
-        for name, kernel in kernels.items():
-            step = np.maximum(np.abs(kernel).max((0, 1, 2)) / LEVELS, 1e-30)
-            layers[name].kernel.assign(np.rint(kernel / step) * step)
+    last = convolutions(model)["residual"]
     residual = tf.function(keras.Model(model.inputs, model.get_layer("residual").output))
-    total = np.zeros(layers["residual"].filters)
+    total = np.zeros(last.filters)
     for start in range(0, len(noisy), _BATCH):
         given = tf.constant(noisy[start : start + _BATCH].astype(np.float32) / 255)
         total += residual([given] * len(model.inputs)).numpy().mean((1, 2), dtype=np.float64).sum(0)
-    for name, kernel in kernels.items():
-        layers[name].kernel.assign(kernel)
     by_phase = (total / len(noisy)).reshape(architecture.stem**2, architecture.channels)
-    layers["residual"].bias.assign_sub((by_phase - by_phase.mean(0)).reshape(-1))
+    last.bias.assign_sub((by_phase - by_phase.mean(0)).reshape(-1))

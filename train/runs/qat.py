@@ -28,8 +28,8 @@ def train_for_int8(
     """Train the network of the run ``source`` further with fake quantization, into the run directory ``run``.
 
     Weights that are zero in ``source`` stay zero. ``history.csv`` has the PSNR of the averaged weights, rounded with
-    the steps of the current weights; ``evaluation.json`` has that of the written network, whose weights are not yet
-    rounded.
+    the steps of the current weights; ``evaluation.json`` has that of the written network, whose weights are in whole
+    steps.
 
     Returns:
         The network that was written: the plain network with its ranges.
