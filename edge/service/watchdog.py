@@ -86,10 +86,17 @@ def lost(report: dict[str, Any]) -> bool:
 
 
 def _line(report: dict[str, Any]) -> str:
-    if lost(report) and report["camera"].get("waiting"):
-        return str(report["camera"].get("reason"))
-    if lost(report):
-        return f"no live video: {report['camera'].get('reason')}"
+    parts = [_lost(report["camera"])] if lost(report) else _live(report)
+    if (report.get("reload") or {}).get("error"):
+        parts.append("the last reload failed")
+    return ", ".join(parts)
+
+
+def _lost(camera: dict[str, Any]) -> str:
+    return str(camera.get("reason")) if camera.get("waiting") else f"no live video: {camera.get('reason')}"
+
+
+def _live(report: dict[str, Any]) -> list[str]:
     parts = [f"{report.get('fps_now', 0.0):.1f} frames/s"]
     work = report.get("work") or {}
     if work.get("words"):
@@ -102,6 +109,4 @@ def _line(report: dict[str, Any]) -> str:
     degraded = degradation(report)
     if degraded is not None:
         parts.append(f"degraded: {degraded.words}")
-    if (report.get("reload") or {}).get("error"):
-        parts.append("the last reload failed")
-    return ", ".join(parts)
+    return parts

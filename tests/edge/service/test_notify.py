@@ -124,6 +124,18 @@ def test_a_lost_camera_is_ready_and_alive_but_not_for_ever(manager: Manager) -> 
     assert "WATCHDOG=1" not in manager.heard()
 
 
+@pytest.mark.parametrize(("camera", "words"), [("live", "30.0 frames/s"), ("lost", "no live video: unplugged")])
+def test_the_status_says_that_a_reload_failed_with_or_without_a_camera(
+    manager: Manager, camera: str, words: str
+) -> None:
+    WatchdogSink(Notifier(manager.environment)).status(
+        report(1, camera) | {"reload": {"error": "there is no such model"}}
+    )
+    said = manager.heard()[-1]
+    assert said.startswith(f"STATUS={words}")
+    assert said.endswith(", the last reload failed")
+
+
 def test_progress_is_counted_from_the_last_frame() -> None:
     now = [0.0]
     progress = Progress(lambda: now[0])
