@@ -30,10 +30,11 @@ def even_phases(architecture: Architecture, model: keras.Model, noisy: Image) ->
         noisy: uint8 pictures ``(N, side, side, C)`` that have no pattern of their own, such as ``dark_flats``.
     """
     last = convolutions(model)["residual"]
-    residual = tf.function(keras.Model(model.inputs, model.get_layer("residual").output))
+    denoise = tf.function(keras.Model(model.inputs, model.outputs[0]))
     total = np.zeros(last.filters)
     for start in range(0, len(noisy), _BATCH):
         given = tf.constant(noisy[start : start + _BATCH].astype(np.float32) / 255)
-        total += residual([given] * len(model.inputs)).numpy().mean((1, 2), dtype=np.float64).sum(0)
+        change = tf.nn.space_to_depth(denoise([given] * len(model.inputs)) - given, architecture.stem)
+        total += change.numpy().mean((1, 2), dtype=np.float64).sum(0)
     by_phase = (total / len(noisy)).reshape(architecture.stem**2, architecture.channels)
     last.bias.assign_sub((by_phase - by_phase.mean(0)).reshape(-1))
