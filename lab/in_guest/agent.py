@@ -52,7 +52,7 @@ def _answer(line: bytes, answers: BinaryIO, lock: threading.Lock) -> None:
     except (OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     left = memoryview(json.dumps({**answer, "id": request.get("id")}).encode() + b"\n")
-    with lock, contextlib.suppress(OSError):  # the host may have left
+    with lock, contextlib.suppress(OSError, ValueError):  # the host may have left, and the channel be closed
         while left:
             left = left[answers.write(left) :]
 

@@ -159,8 +159,8 @@ def test_a_video_network_begins_with_one_networks_body_and_anothers_fusion(make_
     still = Architecture(stem=2, widths=(8, 16), depths=(1, 1))
     other = Architecture(stem=2, widths=(8, 8, 8), depths=(1, 1, 1), history=1)
     body, fusion = make_run("still", still, shift=0.05), make_run("video", other, shift=0.2)
-    for run, data, licence in ((body, "pairs", "MIT"), (fusion, "clips", "mine")):
-        told = {"data": data, "licence": licence, "sha256": f"of {data}", "sources": [data]}
+    for run, data, terms in ((body, "pairs", "MIT"), (fusion, "clips", "mine")):
+        told = {"data": data, "licence": terms, "sha256": f"of {data}", "sources": [data]}
         write_evaluation(run, replace(read_evaluation(run), data=told))
     begun = read_starting_network(str(body), replace(still, history=1), str(fusion))
     ours, theirs = convolutions(begun.model), convolutions(read_run(fusion).load_model())

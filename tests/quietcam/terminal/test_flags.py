@@ -22,7 +22,13 @@ PRINTS = {
     "quietcam/process/stopping.py",  # what a second signal says, when the log may be stuck
     "edge/child/link.py",  # in a child process, whose output its parent reads
 }
-TABLES = {"compare/table.py", "compare/clips/table.py", "convert/show.py", "convert/coral/show.py"}
+TABLES = {
+    "edge/table.py",
+    "compare/table.py",
+    "compare/clips/table.py",
+    "convert/show.py",
+    "convert/coral/show.py",
+}
 """They print on the console that a command hands in, and only commands may ask them to."""
 
 KNOWS_FLAGS = "quietcam/terminal/flags.py"  # its docstrings explain them

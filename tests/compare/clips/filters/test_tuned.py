@@ -111,5 +111,7 @@ def test_filters_are_opened_by_name_each_once(monkeypatch) -> None:
 
 
 def test_a_name_that_is_not_known_is_refused_with_all_that_are() -> None:
-    with pytest.raises(UsageError, match=r"hqdn3d, atadenoise, nlmeans, nlm_multi, blur, nlm\. Received: bm3d\."):
+    with pytest.raises(
+        UsageError, match=r"hqdn3d, atadenoise, nlmeans, nlm_multi, blur, median, bilateral, nlm\. Received: bm3d\."
+    ):
         open_filters(["bm3d", "nlm"])
