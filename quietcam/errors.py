@@ -32,7 +32,7 @@ _EXTRA_OF_MODULE = {
     "scipy": "train",
     "h5py": "train",
     "tomli_w": "train",
-    "av": "train",
+    "av": "video",
 }
 
 
@@ -142,10 +142,15 @@ class MissingExtraError(QuietcamError, ImportError):
         return cls(f"This needs the extra '{extra}'{missed}. Install it with: pip install 'quietcam[{extra}]'")
 
     @classmethod
+    def missing(cls, module: str) -> MissingExtraError:
+        """An error that says which extra to install for ``module``."""
+        return cls.of(_EXTRA_OF_MODULE[module], module)
+
+    @classmethod
     def because(cls, error: ModuleNotFoundError) -> Exception:
         """An error that says which extra to install for a missing module; ``error`` itself if no extra contains it."""
         module = (error.name or "").split(".")[0]
-        return cls.of(_EXTRA_OF_MODULE[module], module) if module in _EXTRA_OF_MODULE else error
+        return cls.missing(module) if module in _EXTRA_OF_MODULE else error
 
 
 class GateError(QuietcamError):

@@ -13,6 +13,7 @@ from quietcam.data.frames import CleanFrames, aliased_crop, clean_crop
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.problems import log_problems
 from quietcam.errors import DataError, JsonError, UsageError
+from quietcam.extras import load_av
 from quietcam.files.atomic import make_folder, write_json
 from quietcam.files.strict_json import dump_json, parse_object, read_object
 from quietcam.image import Image
@@ -20,7 +21,6 @@ from quietcam.limits import read_number
 from quietcam.process.workers import in_processes
 from quietcam.sensor.aliased import alias, photograph_aliased
 from quietcam.sensor.camera_kinds import photograph_any_camera
-from quietcam.sensor.h264 import load_av
 from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise
 from quietcam.sensor.scenes import generate_scene, generate_wall, photograph
 from quietcam.terminal.printable import printable

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.data.pictures.opencv import check_frame_size, load_opencv, open_capture
+from quietcam.data.pictures.opencv import check_frame_size, open_capture
 from quietcam.data.video_container import Container, look_at_container
 from quietcam.errors import DataError
+from quietcam.extras import load_opencv
 from quietcam.image import Image
 from quietcam.process.native_output import native_lines_read, native_output_caught
 from quietcam.terminal.log import log

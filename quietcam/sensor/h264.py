@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quietcam.errors import DataError, MissingExtraError, UsageError
+from quietcam.errors import DataError, UsageError
+from quietcam.extras import load_av
 from quietcam.image import Image
 
-__all__ = ["H264", "PRESETS", "Encoder", "load_av"]
+__all__ = ["H264", "PRESETS", "Encoder"]
 
 PRESETS = ("ultrafast", "veryfast", "medium")
 """Presets of x264. Encoders of cameras have the means of the fast ones."""
@@ -104,19 +105,6 @@ class Encoder:
             "sc_threshold": "0",
         }
         return encoder
-
-
-def load_av() -> Any:
-    """The module ``av``.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError.of("train", "av") from error
-    return av
 
 
 def _planes(frame: Image) -> Image:

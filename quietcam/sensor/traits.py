@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quietcam.data.pictures.header_readers import glance
-from quietcam.data.pictures.opencv import decode_image, load_opencv
+from quietcam.data.pictures.opencv import decode_image
 from quietcam.errors import DataError, UsageError
+from quietcam.extras import load_opencv
 from quietcam.image import Image, swap_red_blue
 
 __all__ = ["Flicker", "Traits", "jpeg_copy", "random_traits"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from quietcam.errors import MissingExtraError
+from quietcam.extras import load_optional
 from quietcam.tflite.model_tables import read_tables
 
 __all__ = ["pack", "replace_data", "schema", "unpack"]
@@ -25,11 +25,7 @@ def schema() -> Any:
     Raises:
         MissingExtraError: LiteRT is not installed.
     """
-    try:
-        from ai_edge_litert import schema_py_generated
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of("edge", error.name) from None
-    return schema_py_generated
+    return load_optional("ai_edge_litert.schema_py_generated")
 
 
 def unpack(content: bytes, name: str = "The model") -> Any:

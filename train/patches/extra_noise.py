@@ -10,8 +10,8 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from quietcam.data.pictures.opencv import load_opencv
 from quietcam.errors import UsageError
+from quietcam.extras import load_opencv
 from quietcam.image import Image
 from quietcam.sensor.noise import gaussian, salt_and_pepper
 

@@ -18,12 +18,12 @@ from quietcam.data.generated import ORIGIN, settle_origin
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.problems import log_problems
 from quietcam.errors import DataError, StorageError
+from quietcam.extras import load_av
 from quietcam.files.atomic import make_folder, sync_folder, write_json
 from quietcam.image import Image
 from quietcam.process.workers import in_processes
 from quietcam.sensor.camera_kinds import DrawnCamera, camera_of
 from quietcam.sensor.filming import FilmedFrame, film
-from quietcam.sensor.h264 import load_av
 from quietcam.sensor.noise import SIDD_LEVELS, SensorNoise, random_isp
 from quietcam.sensor.postprocessing import Postprocessing
 from quietcam.sensor.traits import random_traits

@@ -18,29 +18,17 @@ import numpy as np
 from quietcam.data.pictures.formats import kind_of
 from quietcam.data.pictures.header import Header
 from quietcam.data.pictures.header_readers import read_size
-from quietcam.errors import DataError, MissingExtraError, UsageError
+from quietcam.errors import DataError, UsageError
+from quietcam.extras import load_opencv
 from quietcam.files.paths import is_file
 from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE
 from quietcam.terminal.printable import printable
 
-__all__ = ["check_frame_size", "decode_image", "is_text", "load_opencv", "open_capture", "open_writer"]
+__all__ = ["check_frame_size", "decode_image", "is_text", "open_capture", "open_writer"]
 
 _HEAD = 4096  # bytes of a file that contain its kind, and a PNG's size
 _LONGEST = 4096  # bytes of a path (Linux' PATH_MAX) or a URL
 _DESCRIPTORS = Path("/proc/self/fd")
-
-
-def load_opencv() -> Any:
-    """The module ``cv2``.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError.of("edge", "cv2") from error
-    return cv2
 
 
 def is_text(name: str) -> bool:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from quietcam.data.pictures.files import Place
 from quietcam.errors import DataError, MissingExtraError, UsageError
+from quietcam.extras import load_optional
 from quietcam.image import Image
 
 __all__ = ["Block", "Blocks", "is_blocks_file", "read_blocks", "swap_sides"]
@@ -163,10 +164,10 @@ def _is_pictures(shape: tuple[int, ...], kind: str, axes: int) -> bool:
 def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape, in MATLAB's order of axes, and kind of each variable."""
     if not _is_hdf5(path):
-        io = _scipy_io()
+        io = load_optional("scipy.io")
         return {name: (tuple(map(int, shape)), str(kind)) for name, shape, kind in io.whosmat(str(path))}
     found = {}
-    h5py = _h5py()
+    h5py = load_optional("h5py")
     with h5py.File(path, "r") as file:
         for name in file:
             _check_link(file, name)
@@ -187,7 +188,7 @@ def _blocks_of(path: Path, variable: str, picture: int) -> NDArray[np.uint8]:
         if not _is_hdf5(path):
             blocks: NDArray[np.uint8] = _whole_array(path, variable)[picture]
             return blocks if blocks.ndim == 4 else blocks[np.newaxis]
-        with _h5py().File(path, "r") as file:
+        with load_optional("h5py").File(path, "r") as file:
             _check_link(file, variable)
             stored = file[variable]
             _check_inner(stored)
@@ -198,13 +199,13 @@ def _blocks_of(path: Path, variable: str, picture: int) -> NDArray[np.uint8]:
 @lru_cache(maxsize=2)
 def _whole_array(path: Path, variable: str) -> NDArray[np.uint8]:
     """A MATLAB 5 variable. It is packed in one stream, so both sides are read once each and cached."""
-    array: NDArray[np.uint8] = _scipy_io().loadmat(str(path), variable_names=[variable])[variable]
+    array: NDArray[np.uint8] = load_optional("scipy.io").loadmat(str(path), variable_names=[variable])[variable]
     return array
 
 
 def _check_link(file: Any, name: str) -> None:
     """Refuse an HDF5 link, which leads to another name or another file."""
-    if not isinstance(file.get(name, getlink=True), _h5py().HardLink):
+    if not isinstance(file.get(name, getlink=True), load_optional("h5py").HardLink):
         raise ValueError(f"{name} is a link")
 
 
@@ -226,22 +227,6 @@ def _is_hdf5(path: Path) -> bool:
         head = file.read(520)
     # MATLAB 7.3 writes a header of 512 bytes first.
     return head.startswith(b"\x89HDF\r\n\x1a\n") or head[512:] == b"\x89HDF\r\n\x1a\n"
-
-
-def _scipy_io() -> Any:
-    try:
-        import scipy.io
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of("train", "scipy") from error
-    return scipy.io
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of("train", "h5py") from error
-    return h5py
 
 
 @contextlib.contextmanager

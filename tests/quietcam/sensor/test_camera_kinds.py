@@ -32,7 +32,7 @@ from quietcam.sensor.traits import Traits
 DRAWN = [camera_of(seed) for seed in range(2000)]
 SILENT = SensorNoise(0.0, 0.0)
 SCENE = np.zeros((16, 16, 3), np.uint8)
-needs_av = pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="needs the extra 'train'")
+needs_av = pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="needs the extra 'video'")
 
 
 def share(holds) -> float:

@@ -27,7 +27,7 @@ from quietcam.sensor.postprocessing import Postprocessing
 from quietcam.sensor.scenes import generate_scene
 from quietcam.sensor.traits import Flicker, Traits
 
-pytest.importorskip("av", reason="needs the extra 'train'")
+pytest.importorskip("av", reason="needs the extra 'video'")
 
 SCENE = generate_scene(64, 64, 3)
 
@@ -156,7 +156,7 @@ def test_the_same_seed_gives_the_same_pair() -> None:
 
 def test_without_the_package_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"extra 'train' .missing: av."):
+    with pytest.raises(MissingExtraError, match=r"extra 'video' .missing: av."):
         write_pairs(tmp_path / "pairs", count=1, size=32, all_cameras=True)
     assert not (tmp_path / "pairs").exists()
     write_pairs(tmp_path / "phones", count=1, size=32)

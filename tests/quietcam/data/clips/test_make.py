@@ -41,7 +41,7 @@ def video(tmp_path):
     return folder / "ramp.webm"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="needs the extra 'train'")
+@pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="needs the extra 'video'")
 def test_clips_are_found_and_come_out_the_same_again(tmp_path):
     for name in ("once", "again"):
         write_clips(tmp_path / name, count=2, frames=4, size=48, seed=7, all_cameras=True)
