@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def judge_pulls(found: Sequence[Mapping[str, Any]], guests: Guests, record: Reco
         record,
         opens=True,
     )
-    wrong = [f"{each['size'] or 'none'} of {each['words']}" for each in pulls if each["size"] not in each["words"]]
+    wrong = [f"{each['size'] or 'none'} of {each['words']}" for each in pulls if each["size"] not in _sizes(each)]
     record.that("It comes back at the size of the camera that is there now", not wrong, "; ".join(wrong))
     stopped = [each["number"] for each in pulls if not each["flows"]]
     record.that("Frames go through the run after each return", not stopped, stopped or "")
@@ -105,6 +106,10 @@ def judge_pulls(found: Sequence[Mapping[str, Any]], guests: Guests, record: Reco
     after = [each for each in found if each["what"] == "after"]
     _flat([each for each in pulls if each["number"] % 5 == 1][1:] + after, record)
     _ended(found, record)
+
+
+def _sizes(pull: Mapping[str, Any]) -> list[str]:
+    return re.findall(r"\d+x\d+", pull["words"])
 
 
 def _flat(samples: Sequence[Mapping[str, Any]], record: Recorder) -> None:
