@@ -82,7 +82,8 @@ class Architecture:
             afford a finest level of 16 channels. If the finest level has fewer channels than the
             ``channels * stem**2`` values of a space-to-depth block, the residual cannot remove all of the noise.
         history: frames that the network remembers: 1 for a video network, 0 for a still network.
-        border: pixels that are repeated beyond each edge of the frame, a multiple of ``stem``, at most 16.
+        border: pixels that are repeated beyond each edge of the frame: a multiple of ``stem``, at most 16, and at most
+            the total stride, since the smallest frame has no more pixels.
 
     Raises:
         UsageError: a value outside these rules.
@@ -119,10 +120,11 @@ class Architecture:
             raise UsageError(
                 f"history must be 1 (a video network) or 0 (a still network). Received: history={self.history}."
             )
-        if not 0 <= self.border <= _MOST_BORDER or self.border % self.stem:
+        most = min(_MOST_BORDER, self.stride)
+        if not 0 <= self.border <= most or self.border % self.stem:
             raise UsageError(
-                f"border must be 0 to {_MOST_BORDER} pixels, and a multiple of stem. Received: border={self.border}, "
-                f"stem={self.stem}."
+                f"border must be 0 to {most} pixels, and a multiple of stem. Received: border={self.border}, "
+                f"stem={self.stem}, total stride {self.stride}. Remedy: border = {most - most % self.stem} or less."
             )
         if not 1 <= min(self.depths) <= max(self.depths) <= _MOST_DEPTH:
             raise UsageError(
