@@ -17,7 +17,7 @@ from convert.quantize.ranges import stored_ranges
 from quietcam.errors import UsageError
 from quietcam.rounding import FARTHEST
 from quietcam.tflite.activations import Range, layer_name
-from quietcam.tflite.graph import Graph, Op, Tensor, read_graph
+from quietcam.tflite.graph import Graph, Op, Tensor, cuts, joins, pads, read_graph
 from quietcam.tflite.packing import pack, replace_data, unpack
 
 __all__ = ["Body", "find_body", "rounds_to"]
@@ -111,6 +111,7 @@ def _counterpart(graph: Graph, theirs: Op, pairs: dict[int, Tensor]) -> Op | Non
     for op in graph.ops:
         reads = sorted(each.index for each in op.inputs if not each.is_constant)
         same = op.kind == theirs.kind and len(op.inputs) == len(theirs.inputs) and reads == wanted
+        same = same and (cuts(op), joins(op), pads(op)) == (cuts(theirs), joins(theirs), pads(theirs))
         if same and None not in given and (theirs.weights is None or rounds_to(op, theirs)):
             return op
     return None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from convert.converter import convert_model
+from convert.converter import convert_model, describe
 from convert.coral.check import check_content
+from convert.files import write_model
 from convert.recipes import RECIPES
 from convert.resize import resize
+from convert.sources.finished import load_finished
 from quietcam.architecture import Architecture
 from quietcam.tflite.graph import read_graph
 from quietcam.tflite.manifest import strip_manifest
@@ -22,7 +25,7 @@ from tests.tiny_network import build_tiny, noisy_pictures, set_of, with_history
 pytest.importorskip("tensorflow", reason="needs the extra 'train'")
 
 NETWORKS = {
-    "even": Architecture(widths=(8, 16), depths=(1, 1), border=4),
+    "gray": Architecture(channels=1, stem=4, widths=(8, 16, 8), depths=(1, 1, 1), border=12),
     "odd": Architecture(widths=(8, 16, 8), depths=(1, 1, 1), border=2),
     "ships": Architecture(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), border=4),
     "video": Architecture(widths=(8, 16, 8), depths=(1, 1, 1), border=2, history=1),
@@ -39,7 +42,7 @@ def network(request, tmp_path_factory):
     model = build_tiny(None, architecture)
     path: Path = tmp_path_factory.mktemp("border") / f"{request.param}.keras"
     model.save(path)
-    noisy, clean = noisy_pictures(16, 32)
+    noisy, clean = (pictures[..., : architecture.channels] for pictures in noisy_pictures(16, 32))
     return architecture, model, load_keras(path), with_history(noisy, clean) if architecture.history else set_of(noisy)
 
 
@@ -64,16 +67,28 @@ def run(content, *pictures):
 
 def test_float_and_int8_files_compute_what_keras_does(network):
     architecture, model, *_ = network
-    noisy, clean = noisy_pictures(2, SIDE, seed=9)
-    pictures = (noisy[0], clean[1])[: 1 + architecture.history]
-    keras = model(
-        [each[None] / np.float32(255) for each in pictures] if architecture.history else pictures[0][None] / 255
-    )
-    expected = np.asarray(keras[0] if architecture.history else keras)[0] * 255
+    pictures, expected = computed_by_keras(architecture, model, SIDE)
     np.testing.assert_allclose(run(converted(network, "float32"), *pictures), expected, atol=0.01)
     differs = np.abs(run(converted(network, "int8"), *pictures) - expected)
     assert differs.mean() < 1.5
     assert differs[:2].mean() < 2.0  # the outermost rows
+
+
+def test_the_smallest_frame_of_all_has_a_border_too(network):
+    architecture, model, *_ = network
+    side = architecture.stride
+    pictures, expected = computed_by_keras(architecture, model, side)
+    np.testing.assert_allclose(run(converted(network, "float32", side, side), *pictures), expected, atol=0.01)
+
+
+def computed_by_keras(architecture, model, side):
+    """``(pictures, denoised)``: inputs, uint8, and what the Keras model makes of them, in steps of 255."""
+    drawn = noisy_pictures(2, max(side, 16), seed=9)
+    noisy, clean = (each[:, :side, :side, : architecture.channels] for each in drawn)
+    pictures = (noisy[0], clean[1])[: 1 + architecture.history]
+    given = [each[None] / np.float32(255) for each in pictures]
+    found = model(given)[0] if architecture.history else model(given[0])
+    return pictures, np.asarray(found)[0] * 255
 
 
 def test_it_is_int8_throughout_with_pixels_at_both_ends(network):
@@ -106,8 +121,30 @@ def test_resized_it_is_what_the_converter_makes_at_that_size(network, recipe, wi
     made, asked = (resize(converted(network, recipe), width, height), converted(network, recipe, width, height))
     assert bare(made) == bare(asked)
     assert bare(resize(made, SIDE, SIDE)) == bare(converted(network, recipe))
-    pictures = noisy_pictures(2, max(width, height), seed=3)[0][:, :height, :width][: 1 + network[0].history]
+    noisy, _ = noisy_pictures(2, max(width, height), seed=3)
+    pictures = noisy[: 1 + network[0].history, :height, :width, : network[0].channels]
     np.testing.assert_array_equal(run(made, *pictures), run(asked, *pictures))
+
+
+def test_a_video_network_has_the_int8_of_its_body(tmp_path):
+    """Cuts read the same blocks, and only their places tell them apart."""
+    from convert.sources.keras_model import load_keras
+    from train.model import build, copy_convolutions
+
+    video = build_tiny(None, NETWORKS["video"])
+    still = build(replace(NETWORKS["video"], history=0))
+    copy_convolutions(video, still)
+
+    def made(model, name, pictures, body=None):
+        model.save(tmp_path / f"{name}.keras")
+        loaded = replace(load_keras(tmp_path / f"{name}.keras"), body=body)
+        found = convert_model(loaded, RECIPES["int8"], width=96, height=SIDE, representative=pictures)
+        return found, write_model(tmp_path, found.content, describe(found, loaded, name, pictures))
+
+    finished, path = made(still, "still", set_of(noisy_pictures(8, 32, seed=5, sigma=60.0)[0]))
+    whole, _ = made(video, "video", with_history(*noisy_pictures(8, 32)), load_finished(path).finished["int8"])
+    frame = noisy_pictures(1, 96, seed=9)[0][0, :SIDE]
+    np.testing.assert_array_equal(run(whole.content, frame, frame), run(finished.content, frame))
 
 
 def test_every_operator_is_expected_to_map_to_an_edge_tpu(network):
