@@ -217,7 +217,8 @@ def round_kernels(
     for each in architecture.convolutions():
         name = each.name
         exact, given = (
-            _moments(keras.Model(net.inputs, net.get_layer(name).input), inputs, each) for net in (model, rounded)
+            _moments(keras.Model(net.inputs, net.get_layer(name).input), inputs, each, theirs[name].padding)
+            for net in (model, rounded)
         )
         kernel = theirs[name].kernel.numpy()
         new = round_kernel(kernel, given[1])
@@ -231,12 +232,14 @@ def round_kernels(
     return plain
 
 
-def _moments(reads: keras.Model, inputs: list[Image], convolution: Convolution) -> tuple[_Channels, _Channels]:
+def _moments(
+    reads: keras.Model, inputs: list[Image], convolution: Convolution, padding: str
+) -> tuple[_Channels, _Channels]:
     """Mean and covariance of the values that one output of the convolution reads."""
     sizes, strides = ([1, size, size, 1] for size in (convolution.kernel, convolution.stride))
     total, squares, count = np.zeros(1), np.zeros((1, 1)), 0
     for values in _run(reads, inputs):
-        read = tf.image.extract_patches(values, sizes, strides, [1, 1, 1, 1], "SAME").numpy()
+        read = tf.image.extract_patches(values, sizes, strides, [1, 1, 1, 1], padding.upper()).numpy()
         read = read.reshape(-1, read.shape[-1])
         read = read[:: max(1, len(read) // _READ)].astype(np.float64)
         total, squares, count = total + read.sum(0), squares + read.T @ read, count + len(read)

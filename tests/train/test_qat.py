@@ -10,6 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from quietcam.app.cli import run
 from quietcam.architecture import Architecture
+from tests.tiny_network import build_tiny
+from train import qat
 from train.model import build, convolutions
 from train.pruning.magnitude import sparsity
 from train.qat import (
@@ -153,6 +155,21 @@ def test_networks_of_any_shape_are_scaled_and_rounded(network):
     np.testing.assert_allclose(
         export(network, quantizable(network, scaled, ranges), ranges)(picture), rounded, atol=0.02
     )
+
+
+@pytest.mark.parametrize("border", [0, 2])
+def test_what_a_convolution_reads_is_measured_where_it_reads(border):
+    """The mean of what it reads, times its kernel, plus its bias, is the mean of its output."""
+    network = Architecture(widths=(8, 8, 8), depths=(1, 2, 1), border=border)
+    assert any(steps % 2 for steps in network.extra_steps) == (border == 2)
+    model = build_tiny(architecture=network)
+    noisy = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    for each in network.convolutions():
+        layer = model.get_layer(each.name)
+        mean, _ = qat._moments(keras.Model(model.inputs, layer.input), [noisy], each, layer.padding)
+        output = keras.Model(model.inputs, layer.output)(noisy.astype(np.float32) / 255).numpy()
+        expected = mean @ layer.kernel.numpy().reshape(-1, each.outputs) + layer.bias.numpy()
+        np.testing.assert_allclose(output.mean((0, 1, 2)), expected, atol=1e-4, err_msg=each.name)
 
 
 def test_zeros_stay_and_weights_move(trained, tuned):
