@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_each_set_has_its_pictures_and_buckets(data: Path) -> None:
 
 
 def test_the_same_pictures_are_drawn_again(data: Path) -> None:
-    frames = frames_of(data / "video")
+    frames = partial(frames_of, data / "video")
     for (name, *pair), (again, *other) in zip(photographed(frames, "pi"), photographed(frames, "pi"), strict=True):
         assert name == again
         np.testing.assert_array_equal(pair, other)
@@ -56,6 +57,16 @@ def test_drawn_pictures_are_kept(tmp_path: Path) -> None:
     assert fingerprint(image for _, *pair in again for image in pair) == fingerprint([image, other, other, image])
     assert fingerprint([image, other, other, image]) != fingerprint([image, other, image, other])
     assert [path.name for path in tmp_path.iterdir()] == ["pi"]
+
+
+def test_pictures_that_are_kept_need_no_videos(data: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn"
+    for kind in BANDS:
+        kept(drawn, kind, [(f"{kind}-1", *(each[0] for each in noisy_pictures(1, 256)))])
+    sets = read_sets(data, tmp_path / "missing", drawn)
+    assert [[each.name for each in sets[kind]] for kind in BANDS] == [["machine-1"], ["pi-1"]]
+    with pytest.raises(UsageError, match="folder with videos"):
+        read_sets(data, tmp_path / "missing", tmp_path / "empty")
 
 
 def test_a_stop_while_pictures_are_drawn_leaves_no_half_of_a_set(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ its targets, come from the start of the name in its manifest (nano, small, base)
 PSNR is on uint8 RGB, the mean over pictures of the PSNR of each central 256x256, without the gate. The sets: "native"
 and "squeezed" are sidd_native/valid and sidd_small_256/valid; "machine" and "pi" are frames of the videos in --clips
 behind machine cameras and Raspberry Pi cameras that no training draws. A later version of quietcam.sensor may draw
-other cameras: --drawn names a folder that keeps the pictures for later runs. No figure here is a
-SIDD benchmark score. What each table means is in docs/measurements/models.md.
+other cameras: --drawn names a folder that keeps the pictures for later runs, which then need no --clips. No figure here
+is a SIDD benchmark score. What each table means is in docs/measurements/models.md.
 
 Prints tables (--markdown: for the documentation) and the targets that are missed, and appends every figure to
 benchmarks/results/quality.csv. --quick leaves out the times. Exit code 3 if a model misses what it must reach.

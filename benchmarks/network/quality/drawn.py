@@ -8,7 +8,7 @@ Their seeds are beyond those that any head in ``train/configs`` generates traini
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +68,13 @@ def _shrunk(frame: Image) -> Image:
     return np.asarray(cv2.resize(frame, None, fx=SHRUNK, fy=SHRUNK, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def photographed(frames: list[Image], kind: str) -> Iterator[Drawn]:
-    """Two pictures of 256x256 of each frame, each by another drawn camera of the kind, a key of ``BANDS``."""
-    seed, number, (low, high) = FRAME_SEED, 0, BANDS[kind]
+def photographed(read: Callable[[], list[Image]], kind: str) -> Iterator[Drawn]:
+    """Two pictures of 256x256 of each frame, each by another drawn camera of the kind, a key of ``BANDS``.
+
+    Args:
+        read: gives the frames. It is called when the first picture is wanted, so kept pictures need no videos.
+    """
+    frames, seed, number, (low, high) = read(), FRAME_SEED, 0, BANDS[kind]
     while number < TIMES * len(frames):
         seed += 1
         camera = camera_of(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,10 +38,10 @@ class Picture:
 
 def read_sets(data: Path, clips: Path, drawn: Path | None = None) -> dict[str, list[Picture]]:
     """``native`` and ``squeezed`` from ``data``; ``machine`` and ``pi``, which are drawn from the videos in ``clips``,
-    and kept in the folder ``drawn``.
+    and kept in the folder ``drawn``. If they are there already, ``clips`` is not read.
 
     Raises:
-        UsageError: a folder is missing or holds nothing of the kind.
+        UsageError: a folder that is read is missing or holds nothing of the kind.
     """
     sets = {}
     for name, folder in PHONES.items():
@@ -50,7 +51,7 @@ def read_sets(data: Path, clips: Path, drawn: Path | None = None) -> dict[str, l
             iso = iso_of(pair)
             pictures.append(Picture(pair.name, noisy, clean, f"ISO {iso}" if iso else noise_bucket(noisy, clean)))
         sets[name] = pictures
-    frames = frames_of(clips)
+    frames = functools.cache(functools.partial(frames_of, clips))
     for kind in BANDS:
         pairs = kept(drawn, kind, photographed(frames, kind))
         sets[kind] = [Picture(name, a, b, f"{kind}, {noise_bucket(a, b)}") for name, a, b in pairs]
