@@ -39,11 +39,21 @@ def test_a_known_pattern_gives_its_size() -> None:
 
 
 def test_signs_that_change_from_picture_to_picture_are_no_pattern() -> None:
-    signs = iter([1.0, -1.0] * 8)
+    signs = (sign for sign in [1.0, -1.0] * 8 for _ in range(4))  # each picture is denoised at four places
     found = phase_error(lambda noisy: noisy + next(signs) * (woven(FLAT) - FLAT - 7.0), [(FLAT, FLAT)] * 16)
     assert found.largest == pytest.approx(0.0, abs=1e-12)
     assert found.single == pytest.approx(RMS)
     assert found.uncertain == pytest.approx(RMS / 4)
+
+
+def test_a_pattern_that_the_camera_has_is_not_the_networks() -> None:
+    def passes_on(noisy: np.ndarray) -> np.ndarray:
+        return woven(noisy) - 7.0
+
+    camera = np.clip(FLAT + 40 * np.tile(PATTERN, (32, 32))[..., None], 0, 255).astype(np.uint8)
+    assert np.abs(phases(camera.astype(float) - FLAT)).max() == pytest.approx(20.0)
+    found = phase_error(passes_on, [(camera, FLAT)])
+    assert (found.largest, found.single) == (pytest.approx(0.5), pytest.approx(RMS))
 
 
 def test_the_border_is_ignored_by_the_pattern() -> None:

@@ -67,7 +67,7 @@ def reference_lines(sets: Sets, flats: Sequence[Drawn], peer: ModelFile) -> dict
         denoise = denoiser_of(interpreter)
         shown = [*_pattern(denoise, flats), *_border(denoise, sets)]
     return {
-        NOISY: [*noisy, *_pattern(lambda image: image.astype(np.float64), flats)],
+        NOISY: noisy,
         PEER: [*_scores(found), *_kept(found), *_gained(found), *shown],
     }
 

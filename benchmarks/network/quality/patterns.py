@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,11 +77,20 @@ def phases(error: Floats) -> Floats:
 
 def phase_error(denoise: Denoise, pairs: Iterable[tuple[Image, Image]]) -> Pattern:
     """The pattern of 2x2 pixels that a network leaves in flat pictures, without their border: the mean of ``phases``
-    over ``(noisy, clean)`` pairs."""
-    inner = np.s_[RIM:-RIM, RIM:-RIM]
-    found = np.array([phases((denoise(noisy) - clean)[inner]) for noisy, clean in pairs])
+    over ``(noisy, clean)`` pairs.
+
+    Each pair is measured at all four places of a block. So the camera's own pattern is at all phases and cancels out.
+    """
+    found = np.array([np.mean([*map(phases, _errors(denoise, *pair))], axis=0) for pair in pairs])
     mean, variance = found.mean(0), found.var(0) / len(found)
     return Pattern(float(np.abs(mean).max()), _rms(mean), float(np.sqrt(variance.mean())), _rms(found))
+
+
+def _errors(denoise: Denoise, noisy: Image, clean: Image) -> Iterator[Floats]:
+    """The error of the inside, with both sides moved by every part of a block; what leaves a side comes in opposite."""
+    for place in np.ndindex(BLOCK, BLOCK):
+        moved, wanted = (np.roll(each, place, (0, 1)) for each in (noisy, clean))
+        yield (denoise(moved) - wanted)[RIM:-RIM, RIM:-RIM]
 
 
 def _rms(values: Floats) -> float:
