@@ -47,7 +47,10 @@ class ExtraNoise:
             )
 
     def apply(self, batch: Image, rng: np.random.Generator) -> None:
-        """Change noisy sides of ``batch`` in place: uint8 ``(2, B, side, side, C)``, noisy before clean."""
+        """Change patches of ``batch`` in place: uint8 ``(2, B, height, side, C)``, noisy before clean.
+
+        A patch is square, or a sequence: square frames above each other, which all get noise of one kind.
+        """
         if not any(astuple(self)):
             return
         noisy, clean = batch
@@ -67,12 +70,14 @@ class ExtraNoise:
 
 
 def _enlarge(noisy: Image, clean: Image, rng: np.random.Generator) -> None:
-    """Replace both sides, uint8 ``(side, side, C)``, in place by the same part of each, enlarged."""
+    """Replace both sides in place by the same part of each, enlarged; of a sequence, the same part of each frame."""
     cv2 = load_opencv()
-    side = noisy.shape[0]
+    side = noisy.shape[1]
     part = max(2, round(side / rng.uniform(*_ENLARGED)))
     top, left = rng.integers(0, side - part + 1, 2).tolist()
     kind = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
-    for each in (noisy, clean):
-        cut = np.ascontiguousarray(each[top : top + part, left : left + part])
-        each[:] = np.asarray(cv2.resize(cut, (side, side), interpolation=kind), np.uint8).reshape(each.shape)
+    for patch in (noisy, clean):
+        for first in range(0, len(patch), side):
+            frame = patch[first : first + side]
+            cut = np.ascontiguousarray(frame[top : top + part, left : left + part])
+            frame[:] = np.asarray(cv2.resize(cut, (side, side), interpolation=kind), np.uint8).reshape(frame.shape)

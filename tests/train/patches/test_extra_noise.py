@@ -40,6 +40,18 @@ def test_an_enlarged_part_has_coarser_grain_on_the_same_clean_scene(channels):
     assert abs(likeness((before[0, 0].astype(float) - before[1, 0])[..., 0])) < 0.1
 
 
+def test_of_a_sequence_the_same_part_of_each_frame_is_enlarged():
+    frames = np.random.default_rng(4).integers(0, 256, (2, 20, 3, 16, 16, 3), np.uint8)
+    sequences = frames.reshape(2, 20, 3 * 16, 16, 3).copy()
+    ExtraNoise(enlarged=0.5).apply(sequences, np.random.default_rng(5))
+    found = sequences.reshape(frames.shape)
+    for index in range(3):
+        alone = frames[:, :, index].copy()
+        ExtraNoise(enlarged=0.5).apply(alone, np.random.default_rng(5))
+        np.testing.assert_array_equal(found[:, :, index], alone)
+    assert 0 < (found == frames).all((0, 2, 3, 4, 5)).sum() < 20
+
+
 def test_as_many_patches_are_enlarged_as_the_share_says():
     before = batch(1000, 16)
     after = before.copy()
