@@ -1,13 +1,16 @@
-"""The data that weights were trained on, now and before: its license applies to them, and none of it is unseen."""
+"""The data that weights were trained on, now and before: its license applies to them, and none of it is unseen.
+
+The license of the data of a teacher applies, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quietcam.errors import UsageError
 
-__all__ = ["Origin", "add_earlier", "trained_on_all_of", "unseen_side"]
+__all__ = ["Origin", "add_earlier", "add_licenses", "trained_on_all_of", "unseen_side"]
 
 Origin = dict[str, Any]
 """``data``, ``licence``, ``sources``, ``scenes`` (by side, or by source and side), ``split`` and ``sha256`` of what a
@@ -31,6 +34,17 @@ def add_earlier(origin: Origin, before: Mapping[str, Any]) -> Origin:
     everything: list[Mapping[str, Any]] = [origin, *kept]
     joints = {"data": "; before that ", "licence": "; "}
     return origin | {key: _joined(everything, key, joint) for key, joint in joints.items()} | {"earlier": kept}
+
+
+def add_licenses(origin: Origin, runs: Iterable[Mapping[str, Any]]) -> Origin:
+    """``origin`` with the licenses of the data of all networks that these runs learned from: teachers, and networks
+    whose fusion they began with.
+
+    Args:
+        runs: all runs behind the weights (``train.run_directory.chain``).
+    """
+    others = [run[role] for run in runs for role in ("teacher", "fusion") if role in run]
+    return origin | {"licence": _joined([origin, *others], "licence", "; ")} if others else origin
 
 
 def unseen_side(name: str, origin: Mapping[str, Any], split: str) -> str:

@@ -22,7 +22,7 @@ from train.patches.sets import TrainingData
 from train.pruning.magnitude import sparsity
 from train.run_directory.chain import Beginning, tell_run
 from train.run_directory.history import HistoryRow
-from train.run_directory.origin import add_earlier
+from train.run_directory.origin import add_earlier, add_licenses
 from train.run_directory.read import TrainedRun
 
 __all__ = ["finish_run", "mean_psnr"]
@@ -76,7 +76,7 @@ def finish_run(
             crops=data.origin["validation_crops"],
             by_set=scores,
         ),
-        data=add_earlier(data.origin, beginning.earlier) | {"runs": runs},
+        data=add_licenses(add_earlier(data.origin, beginning.earlier), runs) | {"runs": runs},
         extra_noise=asdict(config.noise),
         tools=tools,
         treatments=treatments,

@@ -3,7 +3,7 @@
 import pytest
 
 from quietcam.errors import UsageError
-from train.run_directory.origin import add_earlier, trained_on_all_of, unseen_side
+from train.run_directory.origin import add_earlier, add_licenses, trained_on_all_of, unseen_side
 
 
 def origin(name, terms="MIT", test=("003",), split=""):
@@ -32,6 +32,18 @@ def test_data_and_license_of_all_sittings_are_told_once():
     assert third["data"] == "cam/pairs; before that cam/pairs2"
     assert third["licence"] == "MIT; GPL"
     assert add_earlier(b, third)["data"] == "cam/pairs2; before that cam/pairs"
+
+
+def test_the_license_of_what_a_teacher_learned_from_holds_too():
+    teacher, fusion = ({"name": name, "licence": terms} for name, terms in (("t", "mine; MIT"), ("f", "GPL")))
+    runs = [{"phase": "train", "teacher": teacher, "fusion": fusion}, {"phase": "qat"}, {"phase": "qat"}]
+    told = add_licenses(origin("a"), runs)
+    assert told == origin("a") | {"licence": "MIT; mine; GPL"}
+    assert add_licenses(told, runs) == told
+    assert add_licenses(add_earlier(origin("a"), told), runs) == told, "further training on the same data"
+    assert add_licenses(add_earlier(origin("b"), told), runs)["licence"] == "MIT; mine; GPL"
+    assert add_licenses(origin("a"), [{"teacher": {"name": "t"}}])["licence"] == "MIT; unknown"
+    assert add_licenses(origin("a"), runs[1:]) == origin("a")
 
 
 def test_what_does_not_tell_its_license_is_not_taken_for_free():
