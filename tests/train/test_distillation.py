@@ -13,10 +13,10 @@ from tensorflow.python.framework.config import disable_op_determinism
 from edge import models
 from edge.network.interpreter import Interpreter
 from quietcam.architecture import Architecture
-from quietcam.errors import StoppedError, UsageError
-from quietcam.evaluation import Distillation, read_evaluation
+from quietcam.errors import UsageError
+from quietcam.evaluation import Distillation, read_evaluation, write_evaluation
 from quietcam.tflite.manifest import read_manifest
-from train import trainer
+from tests.train.stopping import stopped_after
 from train.config import DistillationConfig, RunConfig, TrainingConfig, load_config
 from train.distillation import load_teacher, with_teacher
 from train.patches.extra_noise import ExtraNoise
@@ -39,22 +39,13 @@ def test_resumed_equals_uninterrupted_with_all_parts_on(pair_folder, tiny, make_
     config = RunConfig(
         tiny,
         TrainingConfig(patch=32, crop=64, batch=4, steps=12, average=0.9, deterministic=True, learning_rate=5e-3),
-        noise=ExtraNoise(gaussian=0.3, salt_and_pepper=0.2, none=0.1),
+        noise=ExtraNoise(gaussian=0.3, salt_and_pepper=0.2, none=0.1, enlarged=0.2),
         distillation=DistillationConfig(str(make_run("teacher", wider, shift=-0.1)), 0.4),
     )
     data = load_training_data([pair_folder], config)
     train_run(config, data, tmp_path / "whole")
-    real, calls = trainer.validate, iter(range(5))
-
-    def interrupted(*arguments):
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "validate", interrupted)
-        with pytest.raises(StoppedError):
-            train_run(config, data, tmp_path / "stopped")
+    with stopped_after(5, monkeypatch):
+        train_run(config, data, tmp_path / "stopped")
     other = replace(config, distillation=replace(config.distillation, weight=0.5))
     with pytest.raises(UsageError, match="the network, the settings and the data"):
         train_run(other, data, tmp_path / "stopped", resume=True)
@@ -90,6 +81,7 @@ def test_fine_tuning_learns_from_a_teacher_too(treatment, source, pair_folder, m
     """With a teacher of weight 1 that darkens all pictures, the network becomes darker than without one."""
     wider = Architecture(stem=2, widths=(16, 16), depths=(1, 1))
     teacher = make_run("teacher", wider, shift=-0.3)
+    write_evaluation(teacher, replace(read_evaluation(teacher), data={"data": "my pictures", "licence": "mine"}))
     run = make_run("run", learning_rate=1e-2)
     settings = f'\n[distillation]\nteacher = "{teacher if source == "config" else ""}"\nweight = 1.0\n'
     plain = (run / "config.toml").read_text()
@@ -104,6 +96,8 @@ def test_fine_tuning_learns_from_a_teacher_too(treatment, source, pair_folder, m
     sha256 = hashlib.sha256((teacher / "model.keras").read_bytes()).hexdigest()
     assert told == Distillation(str(teacher), 1.0, round(wider.gmacs(), 4), sha256)
     assert read_evaluation(tmp_path / "alone").treatments.distillation is None
+    licenses = [read_evaluation(tmp_path / out).data["licence"].split("; ") for out in ("taught", "alone")]
+    assert licenses[0] == [*licenses[1], "mine"]
 
 
 def test_a_model_that_ships_teaches_by_its_name(pair_folder, make_run, quietcam, tmp_path):

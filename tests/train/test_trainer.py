@@ -11,7 +11,7 @@ import tf_keras as keras
 from quietcam.architecture import Architecture
 from quietcam.errors import DataError, StoppedError, UsageError
 from quietcam.metrics import psnr
-from tests.train.stopping import stop_after
+from tests.train.stopping import stopped_after
 from train import trainer
 from train.evaluation.validation import inference, validate
 from train.losses import charbonnier, psnr_uint8
@@ -138,7 +138,8 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, tiny, tmp_path, monkeyp
     fit = {"training": crops, "validation": {"own": crops}, "patch": 32, "batch": 4, "extra": extra}
     whole = loop(tmp_path / "whole")
     rows = whole.fit(**fit)
-    stop_after(5, loop(tmp_path / "stopped"), fit, monkeypatch)
+    with stopped_after(5, monkeypatch):
+        loop(tmp_path / "stopped").fit(**fit)
     resumed = loop(tmp_path / "stopped")
     again = resumed.fit(**fit, resume=True)
     for a, b in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from tests.train.stopping import stop_after
+from tests.train.stopping import stopped_after
 from train.config import VideoConfig
 from train.evaluation.validation import inference, validate
 from train.losses import moving_error, relative_error
@@ -180,10 +180,17 @@ def test_resumed_equals_uninterrupted_bit_for_bit(crops, video, still_scenes, tm
         return loop_of(build(video), video=settings, budget=Budget(16, 99), seed=7, run=run, average=0.9)
 
     few = ClipCrops(still_scenes.sequences[:1], still_scenes.source[:1])
-    fit = {"training": mixture, "validation": {"own": few}, "patch": 32, "batch": 4, "extra": ExtraNoise(0.3, 0.2, 0.1)}
+    fit = {
+        "training": mixture,
+        "validation": {"own": few},
+        "patch": 32,
+        "batch": 4,
+        "extra": ExtraNoise(0.3, 0.2, 0.1, 0.2),
+    }
     whole = loop(tmp_path / "whole")
     whole.fit(**fit)
-    stop_after(5, loop(tmp_path / "stopped"), fit, monkeypatch)
+    with stopped_after(5, monkeypatch):
+        loop(tmp_path / "stopped").fit(**fit)
     resumed = loop(tmp_path / "stopped")
     resumed.fit(**fit, resume=True)
     for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
-from quietcam.errors import StoppedError, UsageError
-from train import trainer
+from quietcam.errors import UsageError
+from tests.train.stopping import stopped_after
 from train.config import load_config
 from train.model import convolutions
 from train.patches.sets import load_training_data
@@ -61,18 +61,8 @@ def prune_a_fifth(source, config, data, run, **how):
 def test_resumed_equals_uninterrupted(work, kind, request, tmp_path, monkeypatch):
     config, data, source = request.getfixturevalue(kind)
     work(source, config, data, tmp_path / "whole")
-    real, calls = trainer.validate, iter(range(4))
-
-    def interrupted(*arguments):
-        found = real(*arguments)  # tfmot zeroes weights whenever it looks at a picture, also to validate
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "validate", interrupted)
-        with pytest.raises(StoppedError, match="the same command with `resume`"):
-            work(source, config, data, tmp_path / "stopped")
+    with stopped_after(4, monkeypatch):
+        work(source, config, data, tmp_path / "stopped")
     other = replace(config, noise=replace(config.noise, gaussian=0.5))
     with pytest.raises(UsageError, match=r"which differs in noise\.gaussian\."):
         work(source, other, data, tmp_path / "stopped", resume=True)
