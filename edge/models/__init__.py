@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shlex
 import stat
@@ -95,6 +96,7 @@ def smaller_model(path: Path) -> Path | None:
 def describe(model: ModelFile | Path) -> dict[str, Any]:
     """A description of a model file, for JSON. Values that its manifest lacks are None.
 
+    ``sha256`` is that of the file, as sha256sum(1) prints it.
     ``history``: whether it is a video network, which remembers. ``psnr`` in dB is the mean over the validation sets;
     ``by_set`` holds, by the name of each set, ``psnr``, ``noisy_psnr`` and, of clips, ``without_history``.
     """
@@ -108,6 +110,7 @@ def describe(model: ModelFile | Path) -> dict[str, Any]:
         "channels": model.channels,
         "history": model.remembers,
         "bytes": len(model.content),
+        "sha256": hashlib.sha256(model.content).hexdigest(),
         "recipe": manifest.recipe if manifest else None,
         "sparsity": manifest.sparsity if manifest else None,
         "gmacs_256": manifest.gmacs_256 if manifest else None,

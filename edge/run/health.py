@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,15 @@ from numpy.typing import NDArray
 
 from edge.network.treatment import KINDS, Rung, Treatment
 
-__all__ = ["STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
+__all__ = ["DURATION_BOUNDS", "STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
 
 STAGES = ("capture", "wait", "denoise", "sink", "end_to_end")
 """Reading a frame; its wait for the network; the network, if it ran; from there until the last sink took the frame;
 and the whole way from the sensor (from a file: from when it was read) to the last sink."""
+
+DURATION_BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Upper bounds, in seconds, of the buckets in which durations are counted. All devices have the same, so that the
+counts of a fleet can be added up. 0.033: a frame at 30 a second."""
 
 _KEPT = 4096
 _PERCENTILES = (50, 95, 99)
@@ -27,10 +32,17 @@ _STALE = 5.0  # seconds: older values do not count as present
 
 
 class Latency:
-    """The newest ``kept`` durations of one stage."""
+    """The durations of one stage: the newest ``kept`` of them, and all of them as counts.
+
+    Attributes:
+        seconds: the sum of all durations.
+        counts: how many durations lie in each bucket: up to each of ``DURATION_BOUNDS``, and above the last.
+    """
 
     def __init__(self, kept: int = _KEPT) -> None:
         self.count = 0
+        self.seconds = 0.0
+        self.counts = [0] * (len(DURATION_BOUNDS) + 1)
         self._ring = np.zeros(kept, np.float64)
         self._ended = np.zeros(kept, np.float64)
 
@@ -39,6 +51,8 @@ class Latency:
         place = self.count % len(self._ring)
         self._ring[place], self._ended[place] = seconds, now
         self.count += 1
+        self.seconds += seconds
+        self.counts[bisect_left(DURATION_BOUNDS, seconds)] += 1
 
     def report(self, since: float | None = None) -> dict[str, float]:
         """``count`` of all durations; and ``mean``, ``p50``, ``p95``, ``p99``, ``max`` in ms of those that are kept and
@@ -171,7 +185,8 @@ class Health:
         """All values, for JSON: ``latency_ms`` has a dictionary for each stage.
 
         While frames run, durations are those of the last seconds, and absent where a stage did not run; of a run that
-        has ended they are those of its last few thousand frames.
+        has ended they are those of its last few thousand frames. ``durations`` has, for each stage, the ``seconds`` and
+        the ``counts`` of all durations since the start, as :class:`Latency` has them.
 
         ``work`` says what is shown now: ``model`` that ran, ``size`` of the frame that it saw, ``share`` of the network
         in the picture with ``gate`` and ``strength`` (0 to 1), ``why`` it has no share, ``history``, the number of
@@ -190,6 +205,10 @@ class Health:
             "fps": round(self.fps, 2),
             "fps_now": round(self.fps_now, 2),
             "latency_ms": {stage: latency.report(since) for stage, latency in self.stages.items()},
+            "durations": {
+                stage: {"seconds": round(latency.seconds, 6), "counts": list(latency.counts)}
+                for stage, latency in self.stages.items()
+            },
             "work": _NO_WORK if treatment is None else treatment.report(),
             "worked": dict(self.worked),
             "noise_sigma": None if treatment is None else treatment.sigma,

@@ -1,4 +1,4 @@
-"""Prints the unit file or an example of the configuration: ``python -P -m edge.service unit``.
+"""Prints a file that a user copies: ``python -P -m edge.service unit``, ``config``, ``alerts`` or ``dashboard``.
 
 With ``-P``, Python does not take an edge.py in the present folder for this package.
 """
@@ -10,7 +10,12 @@ from importlib import resources
 
 __all__ = ["unit"]
 
-_FILES = {"unit": "quietcam.service", "config": "quietcam.toml"}
+_FILES = {
+    "unit": "quietcam.service",  # of systemd
+    "config": "quietcam.toml",  # an example
+    "alerts": "alerts.yml",  # rules of Prometheus
+    "dashboard": "dashboard.json",  # of Grafana
+}
 
 
 def unit(python: str = sys.executable) -> str:
@@ -26,7 +31,7 @@ def main(words: list[str]) -> int:
     if len(words) != 1 or words[0] not in _FILES:
         print(f"usage: python -P -m edge.service {'|'.join(_FILES)}", file=sys.stderr)
         return 2
-    print(unit() if words[0] == "unit" else _text("config"), end="")
+    print(unit() if words[0] == "unit" else _text(words[0]), end="")
     return 0
 
 

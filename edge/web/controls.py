@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from edge.events.device_id import device_id
 from edge.models import describe
 from quietcam.terminal.secrets import shown
 
@@ -26,6 +28,7 @@ class RunControls:
         self._denoiser = denoiser
         self._source = source
         self._described: tuple[Any, dict[str, Any]] | None = None
+        self._machine = {"device_id": device_id(), "version": version("quietcam")}
 
     @property
     def strength(self) -> float | None:
@@ -39,4 +42,4 @@ class RunControls:
         if self._described is None or self._described[0] is not model:
             self._described = (model, describe(model))
         card = {**self._described[1], "runtime": self._denoiser.runtime, "threads": self._denoiser.threads}
-        return {"source": shown(self._source()), "model": card}
+        return {**self._machine, "source": shown(self._source()), "model": card}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edge.network.treatment import Rung
+from edge.run.health import DURATION_BOUNDS
 from quietcam.files.text import valid_text
 
 if TYPE_CHECKING:
@@ -17,18 +19,20 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """``text()`` is what Prometheus scrapes.
+    """``text()`` is what Prometheus scrapes: our metrics, all in base units (seconds, bytes, °C), and those of the
+    process under their usual names (``process_start_time_seconds`` and others).
 
     Args:
         status: returns the status of the page, as :meth:`edge.web.app.App.status` does.
     """
 
     def __init__(self, status: Callable[[], dict[str, Any]]) -> None:
-        from prometheus_client import CollectorRegistry
+        from prometheus_client import CollectorRegistry, ProcessCollector
 
         self._status = status
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
+        ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
         from prometheus_client import generate_latest
@@ -41,98 +45,128 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
         status = self._status()
-        for name, key, text in _COUNTERS:
-            if isinstance(status.get(key), int | float):
-                yield CounterMetricFamily(f"quietcam_{name}", text, value=status[key])
-        for name, key, text in _GAUGES:
-            if isinstance(status.get(key), int | float):
-                yield GaugeMetricFamily(f"quietcam_{name}", text, value=float(status[key]))
-        text = "Durations of a stage in the last seconds, by quantile."
-        latency = GaugeMetricFamily("quietcam_latency_seconds", text, labels=["stage", "quantile"])
-        done = CounterMetricFamily("quietcam_stage_frames", "Frames that a stage has processed.", labels=["stage"])
-        for stage, report in (status.get("latency_ms") or {}).items():
-            done.add_metric([stage], report.get("count", 0))
-            for key, quantile in (("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99")):
-                if key in report:
-                    latency.add_metric([stage, quantile], report[key] / 1000)
-        yield latency
-        yield done
-        camera = status.get("camera") or {}
-        reopened = camera.get("reopened")
-        if isinstance(reopened, int):
-            yield CounterMetricFamily(
-                "quietcam_camera_reopened", "How often the camera was opened again.", value=reopened
-            )
-        worked = CounterMetricFamily("quietcam_frames_worked", "Frames by what was done to them.", labels=["work"])
-        for kind, count in (status.get("worked") or {}).items():
-            worked.add_metric([kind], count)
-        yield worked
-        yield from _history(status)
-        yield from _sinks(status)
-        yield from _infos(status)
+        for part in (_numbers, _stages, _counts, _sinks, _infos, _ladder):
+            yield from part(status)
 
 
-def _history(status: dict[str, Any]) -> Iterator[Metric]:
-    """What a video network remembers, and how often it forgot."""
+def _numbers(status: dict[str, Any]) -> Iterator[Metric]:
+    """Metrics without labels. A value that is unknown has none."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    text = "How often a video network forgot the frames before, by reason."
-    forgotten = CounterMetricFamily("quietcam_history_forgotten", text, labels=["why"])
-    for why, count in ((status.get("history") or {}).get("forgotten") or {}).items():
-        forgotten.add_metric([why], count)
-    yield forgotten
-    frames = (status.get("work") or {}).get("history")
-    if isinstance(frames, int):
-        text = "Frames before that the network remembered for the last frame."
-        yield GaugeMetricFamily("quietcam_history_frames", text, value=frames)
+    for name, path, text in _COUNTERS:
+        if (value := _number(status, path)) is not None:
+            yield CounterMetricFamily(f"quietcam_{name}", text, value=value)
+    for name, path, text in _GAUGES:
+        if (value := _number(status, path)) is not None:
+            yield GaugeMetricFamily(f"quietcam_{name}", text, value=value * _FACTORS.get(path, 1))
+
+
+def _number(status: dict[str, Any], path: str) -> float | None:
+    """The number at ``path``, such as ``camera.reopened``; None if it is unknown."""
+    value: Any = status
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _stages(status: dict[str, Any]) -> Iterator[Metric]:
+    from prometheus_client.core import HistogramMetricFamily
+
+    text = "Durations of each stage of a frame; end_to_end is from the sensor to the last sink."
+    stages = HistogramMetricFamily("quietcam_stage_duration_seconds", text, labels=["stage"])
+    bounds = [*map(str, DURATION_BOUNDS), "+Inf"]
+    for stage, told in (status.get("durations") or {}).items():
+        buckets = zip(bounds, itertools.accumulate(told["counts"]), strict=True)
+        stages.add_metric([stage], list(buckets), told["seconds"])
+    yield stages
+
+
+def _counts(status: dict[str, Any]) -> Iterator[Metric]:
+    """Counters with one label."""
+    from prometheus_client.core import CounterMetricFamily
+
+    history = status.get("history") or {}
+    for name, label, found, text in (
+        ("frames_worked", "work", status.get("worked"), "Frames by what was done to them."),
+        (
+            "history_forgotten",
+            "why",
+            history.get("forgotten"),
+            "How often a video network forgot the frames before, by reason.",
+        ),
+    ):
+        family = CounterMetricFamily(f"quietcam_{name}", text, labels=[label])
+        for value, count in (found or {}).items():
+            family.add_metric([value], count)
+        yield family
 
 
 def _sinks(status: dict[str, Any]) -> Iterator[Metric]:
-    """The counts and the gauges of each sink; sinks of the same name are added up."""
+    """The counts and the gauges of each sink. Of sinks of the same name, values are added up."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+    works: dict[str, bool] = {}
     totals: dict[tuple[str, str], float] = {}
     for sink in status.get("sinks") or []:
+        name = valid_text(str(sink.get("name")))
+        works[name] = works.get(name, True) and not (sink.get("error") or sink.get("waiting"))
         for key, value in sink.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                of = valid_text(str(sink.get("name"))), key
-                totals[of] = totals.get(of, 0) + value
+                totals[name, key] = totals.get((name, key), 0) + value
+    up = GaugeMetricFamily("quietcam_sink_up", "1 while a sink works, 0 while it fails or waits.", labels=["sink"])
     frames = CounterMetricFamily("quietcam_sink_frames", "Frames that a sink took.", labels=["sink"])
+    size = GaugeMetricFamily(
+        "quietcam_sink_bytes", "Bytes that the frames of a sink take on its disk.", labels=["sink"]
+    )
     others = CounterMetricFamily("quietcam_sink_events", "Other counts of a sink.", labels=["sink", "event"])
-    states = GaugeMetricFamily("quietcam_sink_state", "Present values of a sink.", labels=["sink", "what"])
+    states = GaugeMetricFamily("quietcam_sink_state", "Present counts of a sink.", labels=["sink", "what"])
+    for name, well in works.items():
+        up.add_metric([name], well)
     for (name, key), value in totals.items():
-        if key == "frames":
-            frames.add_metric([name], value)
+        if key in _ALONE:
+            (frames if key == "frames" else size).add_metric([name], value)
         else:
             (others if key in _EVENTS else states).add_metric([name, key], value)
-    yield from (frames, others, states)
+    yield from (up, frames, size, others, states)
 
 
 def _infos(status: dict[str, Any]) -> Iterator[Metric]:
     """Metrics that carry text in their labels."""
     from prometheus_client.core import GaugeMetricFamily
 
-    model, work = status.get("model") or {}, status.get("work") or {}
-    info = GaugeMetricFamily("quietcam_model_info", "The model that the user chose.", labels=["name", "recipe"])
-    info.add_metric([valid_text(str(model.get(key))) for key in ("name", "recipe")], 1)
-    yield info
-    if work.get("model"):
-        running = GaugeMetricFamily("quietcam_network_info", "The network that runs now.", labels=["name", "size"])
-        running.add_metric([valid_text(str(work.get(key))) for key in ("model", "size")], 1)
-        yield running
-    if isinstance(work.get("share"), int | float):
-        text = "Share of the network in the picture, by ladder, gate and strength, 0 to 1."
-        yield GaugeMetricFamily("quietcam_network_share", text, value=float(work["share"]))
-    step = (status.get("ladder") or {}).get("step")
-    if step is not None:
-        ladder = GaugeMetricFamily("quietcam_ladder", "1 at the ladder's present step.", labels=["step"])
-        for each in Rung:
-            ladder.add_metric([each.value], each.value == step)
-        yield ladder
+    def info(metric: str, text: str, /, **labels: Any) -> Metric:
+        family = GaugeMetricFamily(f"quietcam_{metric}_info", text, labels=list(labels))
+        family.add_metric(["" if value is None else valid_text(str(value)) for value in labels.values()], 1)
+        return family
 
+    model, work = status.get("model") or {}, status.get("work") or {}
+    if status.get("device_id"):
+        text = "The machine: a name for it that stays the same, and the version of quietcam."
+        yield info("device", text, device_id=status["device_id"], version=status.get("version"))
+    text = "The model that the user chose, and the SHA-256 of its file."
+    yield info("model", text, name=model.get("name"), recipe=model.get("recipe"), sha256=model.get("sha256"))
+    if work.get("model"):
+        yield info("network", "The network that runs now.", name=work["model"], size=work.get("size"))
+
+
+def _ladder(status: dict[str, Any]) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    step = (status.get("ladder") or {}).get("step")
+    if step is None:
+        return
+    steps = [rung.value for rung in Rung]
+    ladder = GaugeMetricFamily("quietcam_ladder", "1 at the ladder's present step.", labels=["step"])
+    for each in steps:
+        ladder.add_metric([each], each == step)
+    yield ladder
+    text = f"The ladder's present step as a number: {', '.join(f'{n} {each}' for n, each in enumerate(steps))}."
+    yield GaugeMetricFamily("quietcam_ladder_step", text, value=steps.index(step))
+
+
+_ALONE = frozenset({"frames", "bytes"})
+"""Numbers in a sink's report that have a metric of their own."""
 
 _EVENTS = frozenset(
     {"untouched", "dropped", "failed", "stored", "stored_untouched", "missed", "over_budget", "evicted", "encoded"}
@@ -143,6 +177,8 @@ _COUNTERS = (
     ("frames", "frames", "Frames that passed all stages."),
     ("frames_dropped", "dropped", "Frames dropped for newer ones."),
     ("frames_encoded", "encoded", "Pictures encoded for viewers, all views together."),
+    ("camera_reopened", "camera.reopened", "How often the camera was opened again."),
+    ("reloads", "reload.count", "How often another model took over."),
 )
 _GAUGES = (
     ("up", "live", "1 while there is live video, 0 when the camera is lost or stuck."),
@@ -151,6 +187,10 @@ _GAUGES = (
     ("temperature_celsius", "temperature_c", "Temperature of the processor."),
     ("noise_sigma", "noise_sigma", "Estimated noise of the frames, in steps of 255."),
     ("strength", "strength", "The strength that is set: how much of the network is shown at most, 0 to 1."),
+    ("network_share", "work.share", "Share of the network in the picture, by ladder, gate and strength, 0 to 1."),
+    ("history_frames", "work.history", "Frames before that the network remembered for the last frame."),
     ("viewers", "viewers", "Streams that viewers watch."),
-    ("memory_peak_mebibytes", "peak_memory_mib", "Peak memory of the process."),
+    ("memory_peak_bytes", "peak_memory_mib", "Peak memory of the process."),
 )
+_FACTORS = {"peak_memory_mib": 1 << 20}
+"""What turns a value of the report into base units."""

@@ -71,12 +71,12 @@ class Flaky(Viewer):
 
 
 def totals(text: str) -> dict[tuple[Any, ...], float]:
-    """Every sample that Prometheus takes for a counter."""
+    """Every sample that Prometheus takes for a counter, those of histograms included."""
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name.endswith("_total")
+        if family.type in ("counter", "histogram")
     }
 
 
@@ -137,7 +137,8 @@ def test_no_counter_ever_falls_whatever_fails(tmp_path: Path, monkeypatch: pytes
             grows("quietcam_frames_worked_total", ("work", "full"))
             for model in ("garbage", "other"):
                 reloading.request(model)
-            grows("quietcam_stage_frames_total", ("stage", "denoise"), by=5)
+            grows("quietcam_stage_duration_seconds_count", ("stage", "denoise"), by=5)
+            assert count("quietcam_reloads_total") == 1
             breaks.set()
             until(lambda: pipeline.health.report()["sinks"][2]["failed"] >= 2)
             breaks.clear()
@@ -168,6 +169,8 @@ def test_what_goes_up_and_down_is_no_counter_and_two_of_a_name_are_one() -> None
     assert found[("quietcam_sink_frames_total", "null")] == 7
     assert found[("quietcam_sink_events_total", "dropped", "null")] == 1
     assert found[("quietcam_sink_events_total", "null", "untouched")] == 2
-    for state, value in (("bytes", 8), ("viewers", 2), ("new", 5)):
+    assert found[("quietcam_sink_bytes", "null")] == 8
+    assert found[("quietcam_sink_up", "null")] == 0, "one of the two fails"
+    for state, value in (("viewers", 2), ("new", 5)):
         assert found[("quietcam_sink_state", *sorted(("null", state)))] == value
     assert not [name for name in found if name[0] == "quietcam_sink_events_total" and "bytes" in name]

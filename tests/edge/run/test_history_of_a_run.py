@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from edge.cameras.base import CameraState
 from edge.network.denoiser import Denoiser
@@ -169,3 +170,26 @@ def test_the_metrics_tell_what_is_remembered_and_how_often_it_was_forgotten() ->
     assert 'quietcam_history_forgotten_total{why="another scene"} 3.0' in text
     status["work"]["history"] = None
     assert "quietcam_history_frames" not in Metrics(lambda: status).text().decode()
+
+
+def test_no_counter_falls_when_a_still_network_and_a_video_network_take_over_from_each_other(
+    small: Path, video: Path
+) -> None:
+    """With the real denoiser: each reload also makes another past, which counts what was forgotten."""
+    seen: dict[tuple[Any, ...], float] = {}
+    with Denoiser(video, 1, stream=True) as denoiser:
+        metrics = Metrics(denoiser.report)
+        for model in (video, small, video, video, small):
+            denoiser.reload(model)
+            for number, noisy in enumerate(clip(4)):
+                denoiser.coming(number / 30 + (number > 2) * 9)  # a gap, too
+                denoiser.treat(noisy)
+            now = {
+                (sample.name, *sample.labels.values()): sample.value
+                for family in text_string_to_metric_families(metrics.text().decode())
+                for sample in family.samples
+                if sample.name.endswith("_total")
+            }
+            assert not [key for key, value in seen.items() if now.get(key, -1.0) < value]
+            seen |= now
+    assert seen["quietcam_history_forgotten_total", "another model"] > 0

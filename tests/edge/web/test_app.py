@@ -85,10 +85,10 @@ class TestAnswers:
         assert found[("quietcam_up",)] == 1
         assert found[("quietcam_temperature_celsius",)] == 51
         assert found[("quietcam_camera_reopened_total",)] == 2
-        assert found[("quietcam_latency_seconds", ("quantile", "0.95"), ("stage", "denoise"))] == 0.004
         assert found[("quietcam_sink_frames_total", ("sink", "spool:/x"))] == 3
         assert found[("quietcam_sink_events_total", ("event", "stored"), ("sink", "spool:/x"))] == 2
-        assert found[("quietcam_model_info", ("name", "demo_640x480_int8"), ("recipe", "int8"))] == 1
+        model = ("name", "demo_640x480_int8"), ("recipe", "int8"), ("sha256", "")
+        assert found[("quietcam_model_info", *model)] == 1
 
     def test_what_is_not_known_is_no_metric_and_no_error(self, served: Served) -> None:
         assert b"quietcam_temperature" not in served.get("/metrics")[2]
@@ -207,6 +207,26 @@ class TestHealth:
         metrics = served.get("/metrics")[2].decode()
         assert '\nquietcam_network_info{name="demo_640x480_int8",size="whole"} 1.0\n' in metrics
         assert "\nquietcam_degraded 0.0\n" in metrics
+
+    @pytest.mark.parametrize(
+        ("told", "plain", "strict"),
+        [
+            ({}, 200, 200),
+            ({"ladder": {"step": "pass-through", "reason": "the network fails: x", "since": 1.0}}, 200, 503),
+            ({"device": {"used": "none", "reason": "unplugged", "since": 1.0}}, 200, 503),
+            ({"sinks": [{"name": "s", "error": "full"}]}, 200, 503),
+            ({"work": Treatment(why="the frame is clean").report()}, 200, 200),  # wanted
+            ({"camera": {"state": "lost", "reason": "unplugged"}}, 503, 503),
+        ],
+    )
+    def test_a_monitor_may_ask_for_full_treatment_too(
+        self, served: Served, told: dict[str, Any], plain: int, strict: int
+    ) -> None:
+        served.feed()
+        served.report(**told)
+        assert served.get("/healthz")[0] == plain
+        assert served.get("/healthz?strict")[0] == strict
+        assert served.get("/healthz?strict")[2] == served.get("/healthz")[2]
 
     def test_frames_that_a_sink_does_not_keep_are_said_and_no_name_of_a_file_to_strangers(self, served: Served) -> None:
         served.report(sinks=[{"name": "spool:/home/me/spool", "error": None, "waiting": "Cannot write /home/me/spool"}])
