@@ -12,17 +12,23 @@ from edge.sinks.null import NullSink
 from edge.sinks.spool.options import SPOOL_MEANS, SpoolOptions
 from edge.sinks.spool.sink import SpoolSink
 from edge.sinks.stdout import StdoutSink
-from edge.sinks.video import CODECS, VideoSink
+from edge.sinks.video.h264_clip import H264Clip
+from edge.sinks.video.opencv_clip import CODECS, OpenCVClip
+from edge.sinks.video.part import FORMATS
 from edge.sinks.window import WindowSink
 from quietcam.errors import UsageError
+from quietcam.extras import has_av
 from quietcam.files.paths import is_dir
+from quietcam.terminal.log import log
 from quietcam.terminal.secrets import shown
 
 __all__ = ["KINDS", "Sink", "open_sink"]
 
+_SUFFIXES = tuple(dict.fromkeys((*FORMATS, *CODECS)))
+
 KINDS = (
     "a folder (a name without suffix, or one that ends in a slash)",
-    f"a video file ({', '.join(CODECS)})",
+    f"a video file ({', '.join(_SUFFIXES)})",
     "web (a live page)",
     "- (raw RGB frames on the standard output)",
     "window",
@@ -81,8 +87,8 @@ def _made(
     if target.startswith("spool:"):
         return SpoolSink(SpoolOptions.parse(target.removeprefix("spool:")), size)
     path = Path(target)
-    if path.suffix.lower() in CODECS and not target.endswith("/"):
-        return VideoSink(path, fps or 25.0, before_after, overwrite, parts=live)
+    if path.suffix.lower() in _SUFFIXES and not target.endswith("/"):
+        return _clip(path)(path, fps or 25.0, before_after, overwrite, parts=live)
     remedy = "choose one of these"
     if target and "://" not in target and (not path.suffix or target.endswith("/") or is_dir(path)):
         if not _is_slip(target):
@@ -91,6 +97,18 @@ def _made(
     raise UsageError(
         f"A sink is {'; '.join(KINDS)}. Received: {shown(target, whole=True) or '(nothing)'}. Remedy: {remedy}."
     )
+
+
+def _clip(path: Path) -> type[H264Clip | OpenCVClip]:
+    suffix = path.suffix.lower()
+    if suffix in FORMATS and (has_av() or suffix not in CODECS):
+        return H264Clip
+    if suffix in FORMATS:
+        log.warning(
+            f"{path} becomes MPEG-4 by OpenCV, which few browsers play. For H.264, which plays after a power cut, too: "
+            "pip install 'quietcam[video]'"
+        )
+    return OpenCVClip
 
 
 def _is_slip(target: str) -> bool:

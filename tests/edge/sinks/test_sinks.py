@@ -19,7 +19,7 @@ from edge.run.frame import Frame
 from edge.sinks import KINDS, open_sink
 from edge.sinks.base import Sink, side_by_side
 from edge.sinks.folder import FolderSink
-from edge.sinks.video import CODECS
+from edge.sinks.video.opencv_clip import CODECS, OpenCVClip
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import DataError, StorageError, UsageError
 from quietcam.image import Image
@@ -166,7 +166,7 @@ class TestVideo:
     @pytest.mark.parametrize("suffix", CODECS)
     def test_a_clip_comes_back(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"clip{suffix}"
-        with open_sink(str(path), fps=12.5) as sink:
+        with OpenCVClip(path, 12.5) as sink:
             written = fill(sink, 8)
             assert not path.exists(), "the final name appeared before the clip was whole"
         images = read_clip(path)
@@ -305,11 +305,12 @@ class TestVideo:
         path = tmp_path / f"clip{suffix}"
         code = f"""
 import resource, numpy as np
+from pathlib import Path
 from edge.run.frame import Frame
-from edge.sinks import open_sink
+from edge.sinks.video.opencv_clip import OpenCVClip
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 noise = np.random.default_rng(0).integers(0, 256, (20, 240, 320, 3), np.uint8)
-with open_sink({str(path)!r}) as sink:
+with OpenCVClip(Path({str(path)!r}), 25.0) as sink:
     for index, image in enumerate(noise):
         sink.write(Frame(image, 0.0, index), image)
 """
@@ -338,7 +339,7 @@ def test_close_and_discard_may_be_called_twice(tmp_path: Path) -> None:
     assert names(tmp_path) == ["clip.webm", "out"]
 
 
-@pytest.mark.parametrize("target", ["picture.png", "clip.mkv", "name.with.dots"])
+@pytest.mark.parametrize("target", ["picture.png", "clip.mov", "name.with.dots"])
 def test_an_unknown_sink_is_answered_with_the_kinds(target: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_sink(target)
@@ -376,6 +377,6 @@ def test_a_clip_has_its_name_before_a_slow_disk_has_all_of_it_where_the_run_is_t
     )
     with open_sink(str(path), 25) as sink:
         sink.write(frame(0), frame(0).image)
-        monkeypatch.setattr("edge.sinks.video.process.asked", asked)
+        monkeypatch.setattr("edge.sinks.video.clip.process.asked", asked)
     of_the_file, of_the_folder = named
     assert (of_the_file, of_the_folder) == (int(asked), 1)

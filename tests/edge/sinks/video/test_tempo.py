@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.run.frame import Frame
-from edge.sinks.video import VideoSink
+from edge.sinks.video.opencv_clip import OpenCVClip
 
 TIMES = [number / 25 for number in range(10)] + [0.4 + number / 5 for number in range(10)]
 """Ten frames at 25 a second, then ten at 5."""
@@ -17,7 +17,7 @@ TIMES = [number / 25 for number in range(10)] + [0.4 + number / 5 for number in 
 
 def written(path: Path, times: list[float], fps: float = 25.0) -> list[int]:
     """The number of the source frame, read from its gray, in each frame of the clip."""
-    with VideoSink(path, fps) as sink:
+    with OpenCVClip(path, fps) as sink:
         for number, seconds in enumerate(times):
             image = np.full((48, 64, 3), 10 + 8 * number, np.uint8)
             sink.write(Frame(image, seconds, number), image)

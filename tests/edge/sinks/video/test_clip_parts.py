@@ -21,7 +21,7 @@ from edge.run.frame import Frame
 from edge.run.pipeline import Pipeline
 from edge.sinks import open_sink
 from edge.sinks.null import NullSink
-from edge.sinks.video import CODECS
+from edge.sinks.video.opencv_clip import CODECS
 from quietcam.errors import StorageError
 from tests.edge.sinks.test_sinks import frame, read_clip
 from tests.small_models import picture
