@@ -9,6 +9,8 @@ from pathlib import Path
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
 from edge.sinks.null import NullSink
+from edge.sinks.record.options import RECORD_MEANS, RecordOptions
+from edge.sinks.record.sink import RecordSink
 from edge.sinks.spool.options import SPOOL_MEANS, SpoolOptions
 from edge.sinks.spool.sink import SpoolSink
 from edge.sinks.stdout import StdoutSink
@@ -33,6 +35,7 @@ KINDS = (
     "- (raw RGB frames on the standard output)",
     "window",
     SPOOL_MEANS,
+    RECORD_MEANS,
     "null",
 )
 
@@ -86,6 +89,8 @@ def _made(
         return web()
     if target.startswith("spool:"):
         return SpoolSink(SpoolOptions.parse(target.removeprefix("spool:")), size)
+    if target.startswith("record:"):
+        return RecordSink(RecordOptions.parse(target.removeprefix("record:")), fps or 25.0, before_after)
     path = Path(target)
     if path.suffix.lower() in _SUFFIXES and not target.endswith("/"):
         return _clip(path)(path, fps or 25.0, before_after, overwrite, parts=live)
@@ -118,4 +123,4 @@ def _is_slip(target: str) -> bool:
     return ":" in target or bool(difflib.get_close_matches(target.lower(), _WORDS, cutoff=0.8))
 
 
-_WORDS = ("web", "window", "spool", "null")
+_WORDS = ("web", "window", "spool", "record", "null")

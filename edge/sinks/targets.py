@@ -45,7 +45,8 @@ def _path(sink: str) -> Path | str:
     """Where a sink writes; a sink that is not a file is its own place."""
     if sink in ("web", "-", "window"):
         return sink
-    return Path(sink.removeprefix("spool:").split(",")[0] if sink.startswith("spool:") else sink)
+    kind, colon, rest = sink.partition(":")
+    return Path(rest.split(",")[0] if colon and kind in ("spool", "record") else sink)
 
 
 def _resolved(paths: set[Path]) -> dict[Path, Path]:

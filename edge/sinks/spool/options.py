@@ -8,7 +8,7 @@ from pathlib import Path
 from quietcam.errors import UsageError
 from quietcam.terminal.key_values import Key, choice_key, number_key, parse_key_values
 
-__all__ = ["SPOOL_MEANS", "SpoolOptions"]
+__all__ = ["BYTES", "SPOOL_MEANS", "SpoolOptions"]
 
 SPOOL_MEANS = "spool:FOLDER (or spool:FOLDER,size=1GB,daily=500MB,every=60,change=8,gap=1,twin=yes,format=jpg)"
 
@@ -77,11 +77,13 @@ def _yes(text: str) -> bool:
     return words[text.lower()]
 
 
-_BYTES = Key(_bytes, "a number of bytes such as 500MB or 2GiB")
+BYTES = Key(_bytes, "a number of bytes such as 500MB or 2GiB")
+"""A number of bytes."""
+
 _SECONDS = number_key(0.001, 10**7, "seconds, 0.001 to 10000000")
 _KEYS = {
-    "size": _BYTES,
-    "daily": _BYTES,
+    "size": BYTES,
+    "daily": BYTES,
     "every": _SECONDS,
     "change": number_key(0.01, 255, "steps of 255, 0.01 to 255"),
     "gap": _SECONDS,

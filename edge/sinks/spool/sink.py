@@ -14,10 +14,10 @@ from edge.sinks.spool.options import SpoolOptions
 from edge.sinks.spool.store import Store
 from edge.sinks.spool.trigger import Trigger
 from edge.sinks.spool.write_budget import WriteBudget
-from quietcam.backoff import Backoff
+from edge.sinks.trouble import Trouble
 from quietcam.data.pictures.caption import with_caption
 from quietcam.data.pictures.files import encode_picture
-from quietcam.errors import StorageError, UsageError, one_line
+from quietcam.errors import StorageError, UsageError
 from quietcam.image import Image
 from quietcam.terminal.log import log
 
@@ -57,9 +57,8 @@ class SpoolSink(Sink):
     ) -> None:
         self.name = f"spool:{options.folder}"
         self.options = options
-        self.stored = self.stored_untouched = self.missed = self.over_budget = 0
-        self.waiting: str | None = None
-        """Why the current frame cannot be stored now; None if no frame waits."""
+        self.stored = self.stored_untouched = self.over_budget = 0
+        self.trouble = Trouble(self.name, "storing", _FIRST_RETRY, _LAST_RETRY, clock)
         self._frame_size = frame_size
         self._clock = clock
         self._store = Store(options.folder, options.size, wall, clock)
@@ -68,8 +67,17 @@ class SpoolSink(Sink):
         self._in_hand: Mapping[str, bytes] | None = None
         self._in_hand_untouched = False
         self._asked = float("-inf")
-        self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY, clock)
         self._opened = False
+
+    @property
+    def missed(self) -> int:
+        """Frames that could not be stored, because another one waited for the disk."""
+        return self.trouble.missed
+
+    @property
+    def waiting(self) -> str | None:
+        """Why the current frame cannot be stored now; None if no frame waits."""
+        return self.trouble.waiting
 
     def open(self) -> None:
         if self._opened:
@@ -102,7 +110,7 @@ class SpoolSink(Sink):
             return
         if self._in_hand is not None:
             self._trigger.kept(denoised, now)
-            self.missed += 1
+            self.trouble.missed += 1
             return
         if frame.treatment is not None and frame.treatment.lessened:
             return
@@ -114,13 +122,13 @@ class SpoolSink(Sink):
         self._keep()
 
     def status(self, report: dict[str, Any]) -> None:  # noqa: ARG002  called also while no frames come
-        if self._in_hand is None and (self.waiting is None or not self._backoff.left):
+        if self._in_hand is None and self.trouble.over:
             try:
                 self._see_to_folder()
             except StorageError as error:
-                self._wait(error)
+                self.trouble.failed(error)
             else:
-                self._go_on()
+                self.trouble.works()
         self._retry()
 
     def report(self) -> dict[str, Any]:
@@ -143,7 +151,7 @@ class SpoolSink(Sink):
             if self._in_hand is not None:
                 self._keep()
             if self._in_hand is not None:  # nobody will try it again
-                self.missed += 1
+                self.trouble.missed += 1
             self._budget.close()
         finally:
             self._store.close()
@@ -162,7 +170,7 @@ class SpoolSink(Sink):
         return {f"noisy{suffix}": encode_picture(frame.image, suffix), f"{name}{suffix}": content}
 
     def _retry(self) -> None:
-        if self._in_hand is not None and not self._backoff.left:
+        if self._in_hand is not None and self.trouble.over:
             self._keep()
 
     def _keep(self) -> None:
@@ -182,17 +190,17 @@ class SpoolSink(Sink):
             self._store.add(self._in_hand)
         except UsageError as error:  # the camera came back with larger frames
             log.warning(f"{self.name}: {error}")
-            self.missed += 1
+            self.trouble.missed += 1
             self._in_hand = None
             return
         except StorageError as error:
-            self._wait(error)
+            self.trouble.failed(error)
             return
         self._budget.wrote(size)
         self._in_hand = None
         self.stored += 1
         self.stored_untouched += self._in_hand_untouched
-        self._go_on()
+        self.trouble.works()
 
     def _see_to_folder(self) -> None:
         """If the path leads to another folder now, use that one and move the day's count into it."""
@@ -207,18 +215,6 @@ class SpoolSink(Sink):
                 f"{self.name}: {_BUDGET_FILE} cannot be read as a count, so the day's write budget counts as spent. "
                 "Remedy: wait for a day, or stop, remove that file, and start again."
             )
-
-    def _wait(self, error: StorageError) -> None:
-        if self.waiting is None:
-            log.warning(f"{self.name}: {error} Trying again; frames are missed meanwhile.")
-        self.waiting = one_line(error)
-        self._backoff.failed()
-
-    def _go_on(self) -> None:
-        if self.waiting is not None:
-            log.warning(f"{self.name}: storing again, {self.missed} frames were missed")
-        self.waiting = None
-        self._backoff.reset()
 
     def _check_room(self, size: int, about: str) -> None:
         """Refuse limits that could never hold a frame."""

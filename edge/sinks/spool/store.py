@@ -45,6 +45,7 @@ class Store:
         limit: bytes that all entries together may take.
         wall: unix seconds, for names.
         clock: seconds, monotonic.
+        ours: whether a name may be that of an entry.
 
     Attributes:
         evicted: how many entries were removed to make room.
@@ -56,10 +57,12 @@ class Store:
         limit: int,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        ours: Callable[[str], bool] = is_entry,
     ) -> None:
         self.folder = folder
         self.limit = limit
         self.evicted = 0
+        self._ours = ours
         self._wall, self._clock = wall, clock
         self._look_at = 0.0
         self._changed = 0  # time of the folder's last change at the last count
@@ -82,7 +85,7 @@ class Store:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """The entries that count, the oldest first."""
-        return tuple(sorted((*self._entries, *filter(_is_shown, self._stuck))))
+        return tuple(sorted((*self._entries, *filter(self._is_shown, self._stuck))))
 
     @property
     def descriptor(self) -> int:
@@ -225,7 +228,7 @@ class Store:
         ours = [
             name
             for name in names(self.descriptor)
-            if is_entry(name) or (is_leftover(name) and (leftovers or name in known))
+            if self._ours(name) or (is_leftover(name) and (leftovers or name in known))
         ]
         for name in sorted(ours):  # leftovers first, since a dot is before any digit
             try:
@@ -234,7 +237,7 @@ class Store:
             except PermissionError:  # an entry that was never counted is not ours
                 size = known.get(name)
             if size is not None:
-                (self._count if is_entry(name) else self._clear)(Entry(name, size))
+                (self._count if self._ours(name) else self._clear)(Entry(name, size))
         self._number_anew()
         self._next = max([self._next, *(number_of(entry.name) + 1 for entry in self._entries)])
 
@@ -271,8 +274,8 @@ class Store:
             try:
                 self._let_go(entries.popleft())
                 if entries is self._stuck:  # so the others may go, too
-                    self._entries.extendleft(sorted(filter(_is_shown, entries), reverse=True))
-                    self._stuck = deque(each for each in entries if not _is_shown(each))
+                    self._entries.extendleft(sorted(filter(self._is_shown, entries), reverse=True))
+                    self._stuck = deque(each for each in entries if not self._is_shown(each))
             except OSError as error:
                 why, again, tries = error, False, tries - 1
                 if error.errno in _DISK_FAILS:  # all others would fail, too
@@ -287,14 +290,14 @@ class Store:
         name = entry.name
         try:
             there = sizes(self.descriptor, name)
-            if there is not None and "" in there and is_entry(name):  # so that nobody sees half of it
+            if there is not None and "" in there and self._ours(name):  # so that nobody sees half of it
                 aside = temporary_name()
                 move(self.descriptor, name, aside)
                 name = aside
                 self.evicted += 1
             if there is not None:
                 remove(self.descriptor, name)
-                self.evicted += is_entry(name)
+                self.evicted += self._ours(name)
         except FileNotFoundError:  # somebody else removed it
             pass
         except OSError:
@@ -305,7 +308,7 @@ class Store:
     def _tidy(self) -> None:
         """Try again to remove one leftover."""
         for _ in range(len(self._stuck)):
-            if not _is_shown(self._stuck[0]):
+            if not self._is_shown(self._stuck[0]):
                 with contextlib.suppress(OSError):
                     self._let_go(self._stuck.popleft())
                 return
@@ -321,6 +324,5 @@ class Store:
             self._stuck.append(leftover)
             self._size += leftover.size
 
-
-def _is_shown(entry: Entry) -> bool:
-    return is_entry(entry.name)
+    def _is_shown(self, entry: Entry) -> bool:
+        return self._ours(entry.name)

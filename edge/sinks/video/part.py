@@ -109,6 +109,7 @@ class Part:
     def _write(self, packets: list[Any]) -> None:
         for packet in packets:
             self._container.mux_one(packet)
+        self.file.check()  # FFmpeg may keep an error for the next packet
         self.file.mark()
 
     def _abandon(self) -> None:
