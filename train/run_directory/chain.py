@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quietcam.evaluation import EVALUATION
 from train.config import RunConfig
 from train.run_directory.history import HistoryRow
 from train.run_directory.read import TrainedRun
@@ -120,7 +121,7 @@ def _runs_of_old(run: TrainedRun) -> Runs:
     if found:
         found[-1]["network"] = run.sha256
     weights = run.evaluation.treatments.weights
-    if weights is None or not (Path(weights.begun_with) / "model.keras").is_file():
+    if weights is None or not all((Path(weights.begun_with) / name).is_file() for name in ("model.keras", EVALUATION)):
         return found
     before = TrainedRun(Path(weights.begun_with))
     return [*origin_with_runs(before)["runs"], *found] if before.sha256 == weights.sha256 else found

@@ -1,6 +1,7 @@
 """A network tells every run behind it, from the first to the last, and those behind its teacher."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 
 from quietcam.evaluation import StartingWeights, Treatments, read_evaluation, write_evaluation
@@ -66,6 +67,8 @@ def test_of_runs_that_did_not_record_it_the_history_is_told(make_run):
     (first / "history.csv").write_text(HISTORY + "train,5,1.5,0.1,0.02,30.5,\ntrain,9,2.5,0.1,0.02,31.5,\n")
     (second / "history.csv").write_text(HISTORY + "train,4,8.0,0.1,0.02,32.0,\nprune,20,9.0,0.1,0.02,31.9,\n")
     sha256 = TrainedRun(first).sha256
+    half = shutil.copytree(first, first.with_name("half"))
+    (half / "evaluation.json").unlink()
     of_first = {"phase": "train", "steps": 9, "seconds": 2.5, "psnr": 31.5, "network": sha256}
     of_second = [
         {"phase": "train", "steps": 4, "seconds": 8.0, "psnr": 32.0},
@@ -76,6 +79,7 @@ def test_of_runs_that_did_not_record_it_the_history_is_told(make_run):
         (first, sha256, [of_first, *of_second]),
         (first, "0" * 64, of_second),  # other weights lie there now
         (first.with_name("gone"), sha256, of_second),
+        (half, sha256, of_second),
     ):
         told = replace(
             read_evaluation(second), treatments=Treatments(weights=StartingWeights(str(begun_with), of_hash))
