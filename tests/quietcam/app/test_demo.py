@@ -14,6 +14,9 @@ from quietcam.architecture import Architecture
 from quietcam.data.generated import write_pairs
 from quietcam.data.pictures.files import read_picture
 from quietcam.errors import DataError, GateError, StoppedError
+from quietcam.evaluation import read_evaluation
+from quietcam.tflite.graph import read_graph
+from quietcam.tflite.manifest import read_manifest, strip_manifest
 from tests.waiting import until
 from train.config import load_config
 
@@ -175,6 +178,14 @@ def test_a_step_is_a_command_line_in_a_process_of_its_own(capfd):
     assert caught.value.exit_code == 2
 
 
+def zeros_of(path):
+    """Which weights of each convolution of a model are zero, by its name in the architecture."""
+    content = strip_manifest(path.read_bytes())
+    names = [each.name for each in read_manifest(path).network.convolutions()]
+    weights = [op.weights.data for op in read_graph(content).ops if op.kind == "CONV_2D"]
+    return {name: each == 0 for name, each in zip(names, weights, strict=True)}
+
+
 @pytest.mark.slow
 def test_all_steps_on_a_tree_like_that_of_sidd(tmp_path, monkeypatch, capfd):
     """Real training, pruning, conversion, comparison and edge run: its verbs in this process, which has TensorFlow
@@ -196,8 +207,14 @@ def test_all_steps_on_a_tree_like_that_of_sidd(tmp_path, monkeypatch, capfd):
     out = tmp_path / "out"
     rows = {row["name"]: row for row in json.loads((out / "comparison.json").read_text())["rows"]}
     assert {"demo_256x256_float32", "demo_256x256_int8"} <= rows.keys()
-    # The weights that it begins with have zeros already, some of them where pruning would keep weights.
-    assert 0.49 <= rows["demo_256x256_int8"]["sparsity"] < 0.65
+    exact, rounded = (zeros_of(next(out.rglob(f"demo_256x256_{recipe}.tflite"))) for recipe in ("float32", "int8"))
+    pruning = read_evaluation(out / "pruned").treatments.magnitude_pruning
+    asked = [pruning.shares[name] * len(zeros) for name, zeros in exact.items()]
+    assert sum(asked) == pytest.approx(0.5 * sum(map(len, exact.values())))
+    for most, (name, zeros) in zip(asked, exact.items(), strict=True):
+        # What is not pruned keeps some of the zeros that the weights of `small` have.
+        assert zeros.sum() == pytest.approx(most, abs=0.51) or most == 0
+        assert rounded[name][zeros].all(), "zeros stay; rounding makes others"
     assert rows["demo_256x256_int8"]["bytes"] < rows["demo_256x256_float32"]["bytes"] / 2
     page = (out / "report.html").read_text()
     assert "http://" not in page
