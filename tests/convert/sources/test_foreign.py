@@ -181,8 +181,9 @@ def test_what_cannot_be_converted_is_one_line_of_ours(tmp_path, representative, 
     assert run(["convert", str(tmp_path / "m.keras"), "--out", str(tmp_path / "out"), *options]) == 1
     *before, line = capfd.readouterr().err.splitlines()
     assert line.startswith("quietcam: ")
-    told = [each for each in before if "Remedy: " not in each and not each.startswith("Int8 loses about")]
-    assert told == []  # findings about the set and the network
+    told = [each for each in before if "Remedy: " not in each]  # no findings about the set and the network
+    # Only of this one is the loss estimated before it fails.
+    assert [each.partition(" about ")[0] for each in told] == ["Int8 loses"] * (build is _valid_padding)
     assert words in line
     assert "Remedy: " in line
     for never in ("unexpected", "in user code", "Traceback", "loc(", "tf_keras/src"):
