@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 from edge.cameras.base import Camera, NotReadyError
 from edge.run.frame import Frame
 from edge.run.mailbox import Mailbox
 from quietcam.errors import one_line
+from quietcam.process.stopping import process
 from quietcam.terminal.secrets import shown
 
 __all__ = ["CameraReader"]
+
+_AT_EXIT = 4.0  # seconds; a driver that gives no picture answers after 3
+
+_readers: weakref.WeakSet[CameraReader] = weakref.WeakSet()
 
 
 class CameraReader:
@@ -41,6 +48,7 @@ class CameraReader:
         self._make = make
         self.thread = threading.Thread(target=self._run, name="quietcam-reader", daemon=True)
         self.thread.start()
+        _readers.add(self)
 
     @property
     def alive(self) -> bool:
@@ -87,3 +95,14 @@ class CameraReader:
                 frame.done()
                 return
         self.why = "it ended without an error"
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let the readers of a program come out of native code before the interpreter ends: a thread that comes back from
+    OpenCV later aborts the process.
+    """
+    reading = [reader for reader in _readers if reader.alive]
+    for reader in reading:
+        reader.abandon()
+    process.wait([reader.thread for reader in reading], _AT_EXIT)
