@@ -1,9 +1,9 @@
 """Pulls a USB camera out of a run of quietcam and plugs it in again, and lets it fail in other ways.
 
-``usb.py colors`` takes a picture in each format through quietcam's camera. ``usb.py bare TIMES`` measures how long the
-guest itself needs from a device that is ready to its first picture, without quietcam. ``usb.py pull TIMES PATIENCE``
-pulls it out TIMES times, and ``usb.py faults PATIENCE`` lets it fail. Each prints a line of JSON for what it measured;
-all times are seconds by the guest's clock.
+``usb.py look`` plugs in each kind of camera, measures how long a bare program needs from a device that is ready to its
+first picture, and takes one in each format through quietcam's camera. ``usb.py pull TIMES PATIENCE`` pulls it out of a
+run TIMES times, and ``usb.py faults PATIENCE`` lets it fail. Each prints a line of JSON for what it measured; all times
+are seconds by the guest's clock.
 """
 
 from __future__ import annotations
@@ -50,11 +50,10 @@ def say(**found: Any) -> None:
 class Camera:
     """The webcam in a process of its own."""
 
-    def __init__(self, words: str) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", WEBCAM, *words.split()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-P", WEBCAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._answer()
 
     def tell(self, command: str) -> dict[str, Any]:
         """Give a command; returns what it answers when it has done it."""
@@ -70,7 +69,10 @@ class Camera:
             raise RuntimeError(answer["error"])
         return answer
 
-    def close(self) -> None:
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError, RuntimeError):
             self.tell("quit")
         self._process.kill()
@@ -192,8 +194,9 @@ def ready(limit: float) -> float:
     raise TimeoutError(f"{SOURCE} does not appear within {limit:.0f} s")
 
 
-def colors() -> None:
-    """How far the middle of each bar is off in a picture of quietcam's camera, in each format and size."""
+def look() -> None:
+    """For each kind of camera the time that the guest itself needs, and the colors that quietcam's camera gives."""
+    import cv2
     import numpy as np
 
     from edge.cameras import open_camera
@@ -201,43 +204,35 @@ def colors() -> None:
     sys.path.insert(0, str(Path(WEBCAM).parent))
     from webcam import BARS  # type: ignore[import-not-found]  # it lies beside this file in the guest
 
-    for words in (KINDS[0], KINDS[3]):
-        camera = Camera(words)
-        try:
-            ready(60)
-            cases = re.findall(r"(MJPG|YUYV)=(\S+)", words)
-            for kind, size in [(kind, size) for kind, sizes in cases for size in sizes.split(",")]:
-                with open_camera(f"{SOURCE}:format={kind},size={size}") as source:
-                    image = next(frame.image.copy() for frame in source if frame.index > 0)
-                height, width = image.shape[:2]
-                middles = [image[:, int((n + 0.5) * width / 7)].mean(0) for n in range(7)]
-                worst = float(np.abs(np.array(middles) - np.array(BARS)).max())
-                say(what="colors", asked=f"{kind} {size}", size=f"{width}x{height}", worst=round(worst, 1))
-        finally:
-            camera.close()
-
-
-def bare(times: int) -> None:
-    """What the guest itself needs: OpenCV opens the device as soon as it is ready, and reads a picture."""
-    import cv2
-
-    for number in range(times):
-        camera = Camera(KINDS[number % len(KINDS)])
-        try:
-            begun = ready(60)
+    with Camera() as camera:
+        for words in KINDS:
+            camera.tell(f"plug {words}")
+            begun = ready(600)
             native = cv2.VideoCapture(str(SOURCE), cv2.CAP_V4L2)
             there, _ = native.read()
             say(what="bare", seconds=time.monotonic() - begun, there=there)
             native.release()
-        finally:
-            camera.close()
+            for kind, size in offers(words):
+                with open_camera(f"{SOURCE}:format={kind},size={size}") as source:
+                    image = next(frame.image.copy() for frame in source)
+                height, width = image.shape[:2]
+                middles = [image[:, int((n + 0.5) * width / 7)].mean(0) for n in range(7)]
+                worst = float(np.abs(np.array(middles) - np.array(BARS)).max())
+                say(what="colors", asked=f"{kind} {size}", size=f"{width}x{height}", worst=round(worst, 1))
+            camera.tell("unplug")
+
+
+def offers(words: str) -> list[tuple[str, str]]:
+    """Each format and size of a kind."""
+    cases = re.findall(r"(MJPG|YUYV)=(\S+)", words)
+    return [(kind, size) for kind, sizes in cases for size in sizes.split(",")]
 
 
 @contextlib.contextmanager
 def running(words: str, patience: float) -> Iterator[tuple[Camera, Run]]:
     """A camera and a run that shows its frames."""
-    camera = Camera(words)
-    try:
+    with Camera() as camera:
+        camera.tell(f"plug {words}")
         ready(60 * patience)
         begun = time.monotonic()
         run = Run()
@@ -247,8 +242,6 @@ def running(words: str, patience: float) -> Iterator[tuple[Camera, Run]]:
             yield camera, run
         finally:
             run.close(patience)
-    finally:
-        camera.close()
 
 
 def flows(run: Run, frames: int, limit: float) -> bool:
@@ -335,10 +328,8 @@ def faults(patience: float) -> None:
 
 if __name__ == "__main__":
     verb, *words = sys.argv[1:]
-    if verb == "colors":
-        colors()
-    elif verb == "bare":
-        bare(int(words[0]))
+    if verb == "look":
+        look()
     elif verb == "pull":
         pull(int(words[0]), float(words[1]))
     else:

@@ -1,9 +1,8 @@
 """A USB webcam made of Python, which the kernel's own `uvcvideo` drives: it is plugged into `vhci_hcd` by USB/IP.
 
-``webcam.py [MJPG=WxH,…] [YUYV=WxH,…] [uvc=1.1] [fps=10] [serial=1]`` plugs it in and takes commands, one a line, from
-its standard input: ``unplug``, ``plug`` with such words or none, what it sends (``live``, ``still``, ``mute``,
-``broken``, ``garbage``, ``black``), ``quit``. It answers each with a line of JSON when it is done. It needs root, and
-``modprobe vhci-hcd`` before.
+It takes commands, one a line, from its standard input, and answers each with a line of JSON when it is done:
+``plug [MJPG=WxH,…] [YUYV=WxH,…] [uvc=1.1] [fps=10] [serial=1]``, ``unplug``, what it sends (``live``, ``still``,
+``mute``, ``broken``, ``garbage``, ``black``), ``quit``. It needs root, and ``modprobe vhci-hcd`` before.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,17 @@ SETTING = {0x0100: 26, 0x0110: 34}  # bytes of the probe control of UVC 1.0 and 
 Size = tuple[int, int]
 
 
+@cache
+def encoded(kind: str, size: Size, number: int, black: bool = False) -> bytes:
+    """The bytes that a webcam sends of a picture."""
+    import cv2
+
+    rgb = picture(size, number) * (not black)
+    if kind == "MJPG":
+        return bytes(cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
+    return bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_YUY2))
+
+
 def picture(size: Size, number: int) -> Any:
     """Seven colored bars with noise, uint8 RGB ``(height, width, 3)``."""
     import numpy as np
@@ -43,15 +54,6 @@ def picture(size: Size, number: int) -> Any:
     bars = np.repeat(np.array(BARS), [width * (n + 1) // 7 - width * n // 7 for n in range(7)], 0)
     noise = np.random.default_rng(number).integers(-NOISE, NOISE + 1, (height, width, 1))
     return (bars + noise).astype(np.uint8)
-
-
-def encoded(kind: str, rgb: Any) -> bytes:
-    """The bytes that a webcam sends of a picture."""
-    import cv2
-
-    if kind == "MJPG":
-        return bytes(cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
-    return bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_YUY2))
 
 
 class Webcam:
@@ -74,10 +76,8 @@ class Webcam:
         self._set(bytes(SETTING[uvc]))
         self.commit()
         every = [(kind, size) for kind, sizes in self.formats for size in sizes]
-        self._live = {
-            each: [encoded(each[0], picture(each[1], number)) for number in range(PICTURES)] for each in every
-        }
-        self._black = {each: encoded(each[0], picture(each[1], 0) * 0) for each in every}
+        self._live = {each: [encoded(*each, number) for number in range(PICTURES)] for each in every}
+        self._black = {each: encoded(*each, 0, black=True) for each in every}
 
     def commit(self) -> None:
         """Take up the format and size that were set last."""
@@ -287,6 +287,7 @@ class Socket:
         return self._connection.sent if self._connection else 0
 
     def plug(self, webcam: Webcam) -> None:
+        """Plug it in; the kernel asks it what it is after that."""
         ours, kernels = socket.socketpair()
         self._connection = Connection(webcam, ours)
         until = time.monotonic() + 5.0
@@ -302,7 +303,10 @@ class Socket:
         kernels.close()
 
     def unplug(self) -> None:
-        (VHCI / "detach").write_text(str(self._port))
+        """Pull it out."""
+        if self._connection is not None:
+            self._connection = None
+            (VHCI / "detach").write_text(str(self._port))
 
 
 def made(words: list[str]) -> Webcam:
@@ -317,28 +321,21 @@ def made(words: list[str]) -> Webcam:
     return Webcam(formats, uvc, float(said.get("fps", "10")), said.get("serial", "1"))
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Obey until ``quit``, or until there is nobody left who commands."""
-    webcam, port = made(words), Socket()
-    port.plug(webcam)
-    say(command="plug")
+    webcam, port = made([]), Socket()
     for line in sys.stdin:
-        verb, *more = line.split() or ["quit"]
+        verb, *words = line.split() or ["quit"]
         try:
             if verb == "plug":
-                webcam = made(more) if more else webcam
-                webcam.mode = "live"
-                begun = time.monotonic()  # its pictures are made: that is no time of the kernel
+                webcam = made(words)
                 port.plug(webcam)
-                say(command=verb, begun=begun)
-                continue
-            if verb in MODES:
+            elif verb in MODES:
                 webcam.mode = verb
             elif verb in ("unplug", "quit"):
                 port.unplug()
             else:
-                say(command=verb, error=f"one of plug, unplug, quit, {', '.join(MODES)}")
-                continue
+                raise ValueError(f"commands are plug, unplug, quit, {', '.join(MODES)}")
             say(command=verb, sent=port.sent)
         except (OSError, KeyError, ValueError) as error:
             say(command=verb, error=f"{type(error).__name__}: {error}")
@@ -351,4 +348,4 @@ def say(**found: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -152,6 +152,10 @@ def test_qemu_has_one_disk_no_network_and_the_words_of_the_machine(tmp_path: Pat
     for part in ("-nic none", "-m 256 -smp 1", "cache=none", "panic=-1 ro -drive", "-rtc base=2031-01-01", "tcg"):
         assert part in text
     assert text.startswith("setpriv --pdeathsig KILL nice qemu-system-x86_64 ")
+    # Only an emulated guest gets more time from its own systemd.
+    assert "systemd.default_timeout_start_sec=" in text
+    words = qemu_words(machine, KVM, tmp_path, tmp_path / "d", tmp_path / "s", tmp_path / "p")
+    assert "systemd." not in " ".join(words)
 
 
 def test_without_the_device_the_guest_is_emulated(tmp_path: Path) -> None:
