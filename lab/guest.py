@@ -16,6 +16,7 @@ from typing import Any
 from lab.errors import CommandError, GoneError
 from lab.link import Done, Link
 from lab.machine import Accelerator, Machine, qemu_words
+from lab.starving import Clock, Waits
 
 __all__ = ["PYTHON", "Guest", "measured"]
 
@@ -47,6 +48,8 @@ class Guest:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Link | None = None
         self._expired = ""
+        self._waits: Waits | None = None
+        self._clock = Clock()
         folder.mkdir(parents=True, exist_ok=True)
         self._short = Path(tempfile.mkdtemp(prefix="quietcam-lab-"))  # a socket's path has 107 characters at most
         self.disk = self._short / "disk.qcow2"
@@ -74,6 +77,7 @@ class Guest:
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._link = Link(self._connected(port), self.patience)
+        self._waits, self._clock = Waits(self._process.pid), Clock()
 
     def wait(self, limit: float = _BOOT) -> float:
         """Wait until the agent of a started guest answers, and give it the probes."""
@@ -81,6 +85,20 @@ class Guest:
         for probe in sorted(_PROBES.glob("*.py")):
             self.push(probe.read_bytes(), f"{_PLACE}/{probe.name}")
         return float(hello["uptime"])
+
+    def starved(self, begin: float, end: float) -> float:
+        """Seconds between two times of the guest's monotonic clock in which the host gave it no processor that it
+        wanted. The host measures that, so a program in the guest that sleeps or hangs has no part in it.
+        """
+        if self._waits is None:
+            return 0.0
+        self._look_at_clock()
+        return self._waits.between(self._clock.here(begin), self._clock.here(end))
+
+    def _look_at_clock(self) -> None:
+        asked = time.monotonic()
+        there = float(self.run(["cat", "/proc/uptime"], check=True).out.split()[0])
+        self._clock.heard(asked, there, time.monotonic())
 
     @property
     def serial(self) -> Path:

@@ -3,7 +3,7 @@
 ``usb.py look`` plugs in each kind of camera, measures how long a bare program needs from a device that is ready to its
 first picture, and takes one in each format through quietcam's camera. ``usb.py pull TIMES PATIENCE`` pulls it out of a
 run TIMES times, and ``usb.py faults PATIENCE`` lets it fail. Each prints a line of JSON for what it measured; all times
-are seconds by the guest's clock.
+are by the guest's clock, and a span is a list of its begin and its end.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ AWAY = (1.0, 4.0, 0.0, 9.0)  # seconds without a camera, in turn
 HOLD = 3  # each third time another program holds the old device open, so that the next one gets another number
 LIVE = 4.0  # seconds with a camera before it is pulled out
 WATCHED = 10.0  # seconds for which a fault lasts
-STEP = 0.05
-STALL = 0.1  # seconds
+STEP = 0.025  # seconds between two looks
 
 
 def say(**found: Any) -> None:
@@ -158,27 +157,6 @@ class Run:
         say(what="end", code=code, seconds=time.monotonic() - begun, traceback="Traceback" in text)
 
 
-class Stalls:
-    """Notes when even a thread of the highest priority did not run: the host gave the guest no processor."""
-
-    def __init__(self) -> None:
-        self._stalls: list[tuple[float, float]] = []
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
-        while True:
-            before = time.monotonic()
-            time.sleep(STEP)
-            late = time.monotonic() - before - STEP
-            if late > STALL:
-                self._stalls.append((before, late))
-
-    def between(self, begin: float, end: float) -> float:
-        """Seconds in all."""
-        return round(sum(late for at, late in self._stalls if begin - STEP <= at <= end), 2)
-
-
 def ready(limit: float) -> float:
     """Wait until the device has its name and its group may open it; returns when that was."""
     import grp
@@ -190,7 +168,7 @@ def ready(limit: float) -> float:
             node = SOURCE.stat()
             if node.st_gid == video and stat.S_IMODE(node.st_mode) & 0o060 == 0o060:
                 return time.monotonic()
-        time.sleep(STEP / 2)
+        time.sleep(STEP)
     raise TimeoutError(f"{SOURCE} does not appear within {limit:.0f} s")
 
 
@@ -210,7 +188,7 @@ def look() -> None:
             begun = ready(600)
             native = cv2.VideoCapture(str(SOURCE), cv2.CAP_V4L2)
             there, _ = native.read()
-            say(what="bare", seconds=time.monotonic() - begun, there=there)
+            say(what="bare", opened=[begun, time.monotonic()], there=there)
             native.release()
             for kind, size in offers(words):
                 with open_camera(f"{SOURCE}:format={kind},size={size}") as source:
@@ -251,13 +229,12 @@ def flows(run: Run, frames: int, limit: float) -> bool:
     while time.monotonic() < until and run.process.poll() is None:
         if run.frames() >= before + frames:
             return True
-        time.sleep(5 * STEP)
+        time.sleep(10 * STEP)
     return False
 
 
 def pull(times: int, patience: float) -> None:
     """Out and in again, as something else."""
-    stalls = Stalls()
     with running(KINDS[0], patience) as (camera, run):
         held = -1
         for number in range(1, times + 1):
@@ -274,7 +251,6 @@ def pull(times: int, patience: float) -> None:
             there = ready(60 * patience)
             node = os.path.realpath(SOURCE)
             back = run.heard(r"is back after \d+ s, (\d+x\d+)", out, 60 * patience)
-            came = back[0] if back else time.monotonic()
             flow = flows(run, 2, 60 * patience)
             if number % HOLD and held >= 0:
                 os.close(held)
@@ -284,12 +260,11 @@ def pull(times: int, patience: float) -> None:
                 number=number,
                 words=words,
                 node=node,
-                lost=lost[0] - out if lost else None,
+                lost=[out, lost[0]] if lost else None,
                 reason=lost[1][1] if lost else "",
-                back=back[0] - there if back else None,
+                back=[there, back[0]] if back else None,
                 size=back[1][1] if back else "",
                 flows=flow,
-                stalled=[stalls.between(out, lost[0] if lost else came), stalls.between(there, came)],
                 **before,
             )
         time.sleep(LIVE)
@@ -298,7 +273,6 @@ def pull(times: int, patience: float) -> None:
 
 def faults(patience: float) -> None:
     """A camera that stays plugged in and sends nothing, or nothing of use, for a while; then all is well again."""
-    stalls = Stalls()
     with running(KINDS[0], patience) as (camera, run):
         for mode in ("mute", "still", "broken", "garbage", "black"):
             time.sleep(LIVE)
@@ -310,18 +284,16 @@ def faults(patience: float) -> None:
             healed = time.monotonic()
             camera.tell("live")
             back = run.heard(r"is back after", healed, 60 * patience) if lost else None
-            came = back[0] if back else time.monotonic()
             flow = flows(run, 2, 60 * patience)
             say(
                 what="fault",
                 mode=mode,
-                lost=lost[0] - begun if lost else None,
+                lost=[begun, lost[0]] if lost else None,
                 reason=lost[1][1] if lost else "",
                 state=(status.get("camera") or {}).get("state"),
                 frames=status.get("frames", 0) - frames,
-                back=back[0] - healed if back else None,
+                back=[healed, back[0]] if back else None,
                 flows=flow,
-                stalled=[stalls.between(begun, lost[0] if lost else healed), stalls.between(healed, came)],
                 **run.resources(),
             )
 
