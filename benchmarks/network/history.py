@@ -32,7 +32,7 @@ from edge.models import resolve_model
 from edge.network.engine import Engine
 from edge.network.frame_network import FrameNetwork
 from edge.network.past.scene import LEAST, SceneTest
-from quietcam.data.video import Video
+from quietcam.data.video import open_video
 from quietcam.image import Image
 from quietcam.sensor.camera_kinds import DrawnCamera
 from quietcam.sensor.filming import film
@@ -86,7 +86,7 @@ def filmed(data: Path, gain: int) -> Iterator[tuple[str, list[tuple[Image, Image
         if not path.exists():
             print(f"skipped: no {path}")
             continue
-        with Video(path, stem) as video:
+        with open_video(path, stem) as video:
             video.seek(round(second * (video.fps or 25.0)))
             reads = itertools.islice(iter(video.read, None), LENGTH)
             scenes = [np.ascontiguousarray(read[0][:352, :640]) for read in reads if read]

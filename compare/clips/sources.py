@@ -15,7 +15,7 @@ from quietcam.data.clips.mark import MARK
 from quietcam.data.clips.sources import VIDEO_SUFFIXES
 from quietcam.data.frames import CleanFrames
 from quietcam.data.sets.problems import log_problems
-from quietcam.data.video import Video
+from quietcam.data.video import open_video
 from quietcam.errors import DataError, JsonError, UsageError
 from quietcam.files.paths import is_dir, is_file
 from quietcam.files.strict_json import parse_object
@@ -74,7 +74,7 @@ def open_clips(
     Raises:
         UsageError: there is nothing at ``place``, or the other arguments do not fit what is there.
         DataError: no clip can be used, or a video is too short.
-        MissingExtraError: OpenCV is not installed.
+        MissingExtraError: neither PyAV nor OpenCV is installed.
     """
     if frames is not None and frames < 2:
         raise UsageError(f"A clip has 2 frames or more. Received: frames={frames}. Remedy: give `frames` 2 or more.")
@@ -148,14 +148,14 @@ class FilmedVideo(ComparedClip):
         frames: the most frames. start: seconds from which on.
 
     Raises:
-        DataError: OpenCV cannot read it, or fewer than 2 frames are there from ``start`` on.
+        DataError: it cannot be read, or fewer than 2 frames are there from ``start`` on.
     """
 
     def __init__(self, path: Path, camera: DrawnCamera, seed: int, frames: int, start: float = 0.0) -> None:
         self.name, self._path = path.name, path
         self._camera, self._seed = camera, seed
         total = CleanFrames.open(path).length
-        with Video(path) as video:
+        with open_video(path) as video:
             self._first = round(start * (video.fps or 25.0))
         self.length = min(frames, total - self._first)
         if self.length < 2:
@@ -171,7 +171,7 @@ class FilmedVideo(ComparedClip):
             yield Shot(frame.noisy, frame.clean, frame.moving)
 
     def _frames(self) -> Iterator[Image]:
-        with Video(self._path) as video:
+        with open_video(self._path) as video:
             video.seek(self._first)
             shape: tuple[int, ...] | None = None
             for index in range(self.length):

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge.cameras.base import Camera
 from edge.cameras.network.url import CameraUrl
 from edge.run.frame import Frame
-from quietcam.data.video import Video, count_frames
+from quietcam.data.video import Video, count_frames, open_video
 from quietcam.errors import DataError, UsageError
 from quietcam.files.paths import is_file
 from quietcam.terminal.log import log
@@ -21,7 +21,7 @@ class VideoCamera(Camera):
 
     Raises:
         UsageError: the file does not exist.
-        DataError: (when opened) OpenCV cannot read the video, or cannot decode any frame of it.
+        DataError: (when opened) the video cannot be read, or no frame of it can be decoded.
     """
 
     def __init__(self, place: Path | CameraUrl) -> None:
@@ -40,7 +40,7 @@ class VideoCamera(Camera):
         if self._video is not None:
             return
         place = self._place
-        self._video = Video(place if isinstance(place, Path) else place.full, self.name)
+        self._video = open_video(place if isinstance(place, Path) else place.full, self.name)
         self.fps, self.total = self._video.fps, self._video.total
 
     def count(self) -> int | None:
@@ -51,13 +51,13 @@ class VideoCamera(Camera):
         self.open()
         index = 0
         while self._video is not None and (read := self._video.read()) is not None:
-            yield Frame(*read, index)
+            yield Frame(*read, index, shown_for=self._video.shown_for)
             index += 1
         if not index:
             remedy = "encode it again, for example with: ffmpeg -i FILE -c:v libx264 -crf 10 out.mp4"
             if not isinstance(self._place, Path):
                 remedy = f"download the file first, since its index may be at its end. If that fails, {remedy}"
-            raise DataError(f"No frame of this video can be decoded by OpenCV. Received: {self.name}. Remedy: {remedy}")
+            raise DataError(f"No frame of this video can be decoded. Received: {self.name}. Remedy: {remedy}")
         if self._video is not None:
             self._tell(index, self._video)
 

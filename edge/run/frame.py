@@ -29,6 +29,7 @@ class Frame:
         name: the name of the picture in its source, without a suffix; None if the source has no names.
         release: gives the memory back to a camera that recycles it; None if there is nothing to give back.
         treatment: how the denoised picture was made; None before that.
+        shown_for: seconds for which a video file shows it; None where the source does not tell.
     """
 
     image: Image
@@ -37,6 +38,7 @@ class Frame:
     name: str | None = None
     release: Callable[[], None] | None = None
     treatment: Treatment | None = None
+    shown_for: float | None = None
 
     def done(self) -> None:
         """Give the memory of ``image`` back. Without this call the camera uses new memory; nothing else happens."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from quietcam.data.pictures.files import picture_size, read_picture
 from quietcam.data.pictures.folder import is_picture_file, list_pictures
-from quietcam.data.video import Video, count_frames
+from quietcam.data.video import count_frames, open_video
 from quietcam.errors import DataError, UsageError
 from quietcam.estimation import estimate_blind
 from quietcam.files.paths import is_dir, is_file
@@ -49,8 +49,8 @@ class CleanFrames:
 
         Raises:
             UsageError: ``source`` does not exist.
-            DataError: no picture of the folder is large enough, or OpenCV cannot read the video.
-            MissingExtraError: OpenCV is not installed.
+            DataError: no picture of the folder is large enough, or the video cannot be read.
+            MissingExtraError: neither PyAV nor OpenCV is installed.
         """
         if is_dir(source):
             pictures = _large_enough(source, list_pictures(source), least)
@@ -62,7 +62,7 @@ class CleanFrames:
                 f"Clean frames must come from a folder or a video. Received: {source}, which does not exist. "
                 "Remedy: check the path."
             )
-        with Video(source) as video:
+        with open_video(source) as video:
             length = video.total
         if length is None:  # a guess would skip frames, or request frames that do not exist
             length = count_frames(source)
@@ -101,7 +101,7 @@ class CleanFrames:
             return self.read_named(number)[0]
         # The golden ratio spreads any count of frames evenly over the length.
         place = int((number * 0.6180339887) % 1.0 * self.length)
-        with Video(self.source) as video:
+        with open_video(self.source) as video:
             video.seek(place)
             read = video.read()
         if read is None:

@@ -17,7 +17,7 @@ from benchmarks.network.card_figures import SIDE
 from quietcam.data.clips.sources import VIDEO_SUFFIXES
 from quietcam.data.pictures.files import write_picture
 from quietcam.data.sets.pairs import find_pairs
-from quietcam.data.video import Video, count_frames
+from quietcam.data.video import count_frames, open_video
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.metrics import psnr
@@ -47,7 +47,7 @@ def frames_of(clips: Path) -> list[Image]:
         raise UsageError(f"`clips` must be a folder with videos. Received: {clips}. Remedy: name another folder.")
     frames = []
     for path in videos:
-        with Video(path) as video:
+        with open_video(path) as video:
             if min(video.size) * SHRUNK <= SIDE:
                 raise UsageError(
                     f"Clips must be larger than {SIDE}x{SIDE}. Received: {path}, {video.size[0]}x{video.size[1]}. "

@@ -10,7 +10,7 @@ from edge.cameras.network.url import CameraUrl
 from edge.cameras.video_capture import VideoCaptureCamera
 from edge.run.frame import Frame
 from quietcam.data.pictures.opencv import open_capture
-from quietcam.data.video import warn_of_old_opencv
+from quietcam.data.video.opencv import warn_of_old_opencv
 from quietcam.errors import DataError
 from quietcam.terminal.log import log
 

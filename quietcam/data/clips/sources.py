@@ -13,7 +13,7 @@ from quietcam.data.clips.clip import VIDEO_STEP
 from quietcam.data.frames import CleanFrames, Softening, cut_square
 from quietcam.data.generated import WALL_SHARE
 from quietcam.data.pictures.formats import is_picture
-from quietcam.data.video import Video
+from quietcam.data.video import open_video
 from quietcam.errors import DataError
 from quietcam.files.paths import is_dir
 from quietcam.image import Image
@@ -75,7 +75,7 @@ class ClipSource:
         Raises:
             UsageError: nothing is there.
             DataError: nothing in it can be used, or a video has fewer frames than a clip.
-            MissingExtraError: OpenCV is not there.
+            MissingExtraError: neither PyAV nor OpenCV is installed.
         """
         if clean is None:
             return cls(frames, size, walls=walls)
@@ -136,7 +136,7 @@ def _parts_of(picture: Image, number: int) -> Stills:
 
 def _cut_stretch(path: Path, first: int, count: int, size: int, rng: np.random.Generator) -> Iterator[Image]:
     """Clean scenes of frames that follow each other, all cut out at one place."""
-    with Video(path) as video:
+    with open_video(path) as video:
         video.seek(first)
         softening: Softening | None = None
         shape, seed = (0, 0), int(rng.integers(2**31))

@@ -24,7 +24,7 @@ from quietcam.files.paths import is_file
 from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE
 from quietcam.terminal.printable import printable
 
-__all__ = ["check_frame_size", "decode_image", "is_text", "open_capture", "open_writer"]
+__all__ = ["check_frame_size", "decode_image", "is_text", "open_capture", "open_writer", "readable_name"]
 
 _HEAD = 4096  # bytes of a file that contain its kind, and a PNG's size
 _LONGEST = 4096  # bytes of a path (Linux' PATH_MAX) or a URL
@@ -52,8 +52,7 @@ def open_capture(place: Path | str, backend: int, parameters: Sequence[int] = ()
         DataError: it is a picture, for which the video decoders would reserve memory unchecked.
     """
     cv2 = load_opencv()
-    with _readable(place) as name:
-        _check_no_picture(place)
+    with readable_name(place) as name:
         return cv2.VideoCapture(name, backend, *([list(parameters)] if parameters else []))
 
 
@@ -127,8 +126,14 @@ def _check_no_picture(place: Path | str) -> None:
 
 
 @contextlib.contextmanager
-def _readable(place: Path | str) -> Iterator[str]:
-    """A name of ``place`` that OpenCV can handle, valid inside the ``with`` block."""
+def readable_name(place: Path | str) -> Iterator[str]:
+    """A name of a video that OpenCV and FFmpeg can handle, valid inside the ``with`` block.
+
+    Raises:
+        UsageError: there is none.
+        DataError: it is a picture, for which the video decoders would reserve memory unchecked.
+    """
+    _check_no_picture(place)
     if is_text(str(place)):
         # A name such as http:clip.mp4 would be taken for a URL.
         yield f"./{place}" if isinstance(place, Path) and not place.is_absolute() else str(place)
@@ -166,6 +171,6 @@ def _writable(path: Path) -> Iterator[str]:
 
 def _refused(place: Path | str) -> UsageError:
     return UsageError(
-        f"A path or URL for OpenCV must be UTF-8 text of less than {_LONGEST} bytes, without NUL. "
+        f"The path or URL of a video must be UTF-8 text of less than {_LONGEST} bytes, without NUL. "
         f"Received: {printable(str(place))[:200]}. Remedy: rename the file, or give another one."
     )

@@ -14,7 +14,7 @@ from compare.clips.sources import DataSetClip, FilmedVideo, open_clips
 from quietcam.data.clips.clip import load_clips
 from quietcam.data.clips.make import phone_camera, write_clips
 from quietcam.data.pictures.files import write_picture
-from quietcam.data.video import Video
+from quietcam.data.video import open_video
 from quietcam.errors import DataError, QuietcamError, UsageError
 from quietcam.sensor.noise import sensor
 from tests.compare.clips.fakes import flat, walking_square
@@ -75,7 +75,7 @@ def test_a_video_is_filmed_at_its_own_size_and_the_same_in_each_reading(video: P
     assert 0 < shots[1].moving.mean() < 0.5
     assert cuts_of(shots) == []
     # Half a second of 10 frames a second is left out: the square stands where it stands in frame 5.
-    with Video(video) as reader:
+    with open_video(video) as reader:
         reader.seek(5)
         read = reader.read()
     assert read is not None

@@ -19,7 +19,7 @@ from quietcam.data.pictures.files import decode_picture
 from quietcam.data.pictures.header import Header
 from quietcam.data.pictures.header_readers import glance, read_header
 from quietcam.data.pictures.opencv import check_frame_size, decode_image, open_capture, open_writer
-from quietcam.data.video import Video
+from quietcam.data.video import open_video
 from quietcam.errors import DataError, UsageError
 from quietcam.limits import MOST_FRAME_PIXELS, MOST_PIXELS, MOST_SIDE
 from quietcam.tiling import TileGrid
@@ -53,7 +53,7 @@ def test_a_file_of_any_name_is_read(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     write_clip(tmp_path / "plain.webm").rename(path)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert video.size == (64, 48)
         assert video.read() is not None
         video.seek(1)
@@ -264,4 +264,4 @@ def test_a_picture_that_is_named_as_a_video_reaches_no_decoder(kind: str, tmp_pa
     path = tmp_path / "a.gif"
     path.write_bytes(BOMBS[kind](14000, 14000))
     with pytest.raises(DataError, match=r"A video must be a video file|40 million"):
-        Video(path)
+        open_video(path)

@@ -3,59 +3,37 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 import statistics
 import time
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from quietcam.data.pictures.opencv import check_frame_size, open_capture
-from quietcam.data.video_container import Container, look_at_container
+from quietcam.data.video.video import STALLED, TRIES, Times, Video, sensible, server_is_silent
 from quietcam.errors import DataError
 from quietcam.extras import load_opencv
 from quietcam.image import Image
 from quietcam.process.native_output import native_lines_read, native_output_caught
 from quietcam.terminal.log import log
 
-__all__ = ["Video", "count_frames", "warn_of_old_opencv"]
+__all__ = ["OpencvVideo", "warn_of_old_opencv"]
 
 _PROBED = 16  # frames whose times give the rate
-_TRIES = 64  # successive failed reads that count as the end
 _HASTE = 1.2  # a rate that many times the announced one is told by the frames themselves
-_STALLED = 10.0  # seconds without a byte of a file that comes through a network
 _RIGHT_COLORS = (4, 13)
 _warned = False
 
 
-class Video:
-    """A context manager that gives one frame after another.
-
-    Args:
-        place: a file, or what OpenCV opens besides.
-        name: its name in messages. Defaults to that of the file.
-
-    Attributes:
-        size: ``(width, height)`` in pixels, upright.
-        total: the most frames that it has, by its index; None where it has no index.
-        container: what the sizes in the file tell.
-        damaged: places that could not be decoded, up to the frame that was read last.
-
-    Raises:
-        DataError: OpenCV cannot read it, its frames are too large, or (when read) it cannot show it.
-        UsageError: its name cannot be given to OpenCV.
-        MissingExtraError: OpenCV is not installed.
-    """
+class OpencvVideo(Video):
+    """A video through OpenCV."""
 
     def __init__(self, place: Path | str, name: str | None = None) -> None:
-        self._place = place
+        super().__init__(place, name)
         self._remote, self._stalled = not isinstance(place, Path), False
-        self.name = name or str(place)
-        self.container = look_at_container(place) if isinstance(place, Path) else Container()
         self._capture = self._opened()
         cv2 = load_opencv()
         get = self._capture.get
@@ -68,30 +46,16 @@ class Video:
         except DataError:
             self.close()
             raise
-        self._announced = _sensible(get(cv2.CAP_PROP_FPS), 1e-3, 1e3)
-        frames = _sensible(get(cv2.CAP_PROP_FRAME_COUNT), 1, 1e9)
+        self._announced = sensible(get(cv2.CAP_PROP_FPS), 1e-3, 1e3)
+        frames = sensible(get(cv2.CAP_PROP_FRAME_COUNT), 1, 1e9)
         self.total = int(frames) if frames is not None and self.container.counted else None
-        self.damaged = 0
-        self._index, self._seconds = 0, 0.0
+        self._index, self._times = 0, Times()
         warn_of_old_opencv()
 
-    def __enter__(self) -> Video:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Close the video. May be called twice."""
         self._capture.release()
 
     def read(self) -> tuple[Image, float] | None:
-        """The next frame, uint8 ``(H, W, 3)`` RGB, and its time in seconds from the start; None at the end.
-
-        Times increase from frame to frame. Where the container has none, they come from the frame rate.
-        """
         cv2 = load_opencv()
         there, bgr = self._first() if not self._index else self._next()
         if not there:
@@ -99,13 +63,11 @@ class Video:
         check_frame_size(bgr.shape[1], bgr.shape[0], self.name)  # it may change
         if self._turn is not None:
             bgr = cv2.rotate(bgr, getattr(cv2, self._turn))
-        seconds = _sensible(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0.0, 1e9)
-        if self._index and (seconds is None or seconds <= self._seconds):
-            seconds = self._seconds + 1 / (self._announced or 25.0)
+        seconds = sensible(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0.0, 1e9)
         self._index += 1
-        self._seconds = seconds or 0.0
+        step = 1 / self._announced if self._announced else None
         code = cv2.COLOR_BGR2RGB if bgr.ndim == 3 else cv2.COLOR_GRAY2RGB
-        return np.asarray(cv2.cvtColor(bgr, code), np.uint8), self._seconds
+        return np.asarray(cv2.cvtColor(bgr, code), np.uint8), self._times.after(seconds, step)
 
     def _first(self) -> tuple[bool, Any]:
         """Read the first frame and check it: a frame that FFmpeg cannot convert comes as black, or as old memory."""
@@ -114,7 +76,8 @@ class Video:
         if lines:
             raise DataError(
                 f"A video must be progressive for OpenCV {load_opencv().__version__}, which shows interlaced frames as "
-                f"black. Received: {self.name}, which is interlaced. Remedy: ffmpeg -i FILE -vf yadif -crf 10 out.mp4"
+                f"black. Received: {self.name}, which is interlaced. Remedy: install the extra "
+                "'video', which reads it; or ffmpeg -i FILE -vf yadif -crf 10 out.mp4"
             )
         return there, bgr
 
@@ -123,17 +86,13 @@ class Video:
         began = time.monotonic()
         there, bgr = self._capture.read()
         # What gave up waiting may still hand out the frame that it had.
-        self._stalled = self._stalled or (self._remote and time.monotonic() - began > 0.9 * _STALLED)
+        self._stalled = self._stalled or (self._remote and time.monotonic() - began > 0.9 * STALLED)
         if there:
             return True, bgr
         if self._stalled:
-            raise DataError(
-                f"A video must arrive completely. Received: {self.name}, whose server has sent nothing for "
-                f"{_STALLED:g} s. "
-                "Remedy: download the file first, then denoise it"
-            )
+            raise server_is_silent(self.name)
         with native_output_caught():  # of each failure the codec would tell anew
-            for failed in range(1, _TRIES):
+            for failed in range(1, TRIES):
                 there, bgr = self._capture.read()
                 if there:
                     self.damaged += failed
@@ -142,13 +101,9 @@ class Video:
 
     @cached_property
     def fps(self) -> float | None:
-        """Frames per second: the most common rate where it varies; None where it is unknown."""
         return self._rate(self._announced)
 
     def seek(self, frame: int) -> None:
-        """Let ``read`` continue at this frame. Without an index (a raw stream, a recording of a browser), all frames
-        before it are read.
-        """
         cv2 = load_opencv()
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame)
         if abs(self._capture.get(cv2.CAP_PROP_POS_FRAMES) - frame) < 1:
@@ -159,12 +114,19 @@ class Video:
             if not self._capture.grab():
                 return
 
+    def count(self) -> int:
+        frames = failed = 0
+        while failed < TRIES:
+            there = self._capture.grab()
+            frames, failed = (frames + 1, 0) if there else (frames, failed + 1)
+        return frames
+
     def _opened(self) -> Any:
         cv2 = load_opencv()
         with native_output_caught():
-            capture = open_capture(self._place, cv2.CAP_FFMPEG, self._limits())
+            capture = open_capture(self.place, cv2.CAP_FFMPEG, self._limits())
             if not capture.isOpened():  # OpenCV's own readers
-                capture = open_capture(self._place, cv2.CAP_ANY)
+                capture = open_capture(self.place, cv2.CAP_ANY)
         if capture.isOpened():
             return capture
         if self.container.without_index:
@@ -182,7 +144,7 @@ class Video:
         cv2 = load_opencv()
         if not self._remote:
             return []
-        most = round(1000 * _STALLED)
+        most = round(1000 * STALLED)
         return [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, most, cv2.CAP_PROP_READ_TIMEOUT_MSEC, most]
 
     def _rate(self, announced: float | None) -> float | None:
@@ -198,24 +160,10 @@ class Video:
             capture.release()
         gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
         middle = statistics.median(gaps) if gaps else 0.0
-        told = _sensible(1 / middle, 1e-3, 1e3) if middle > 0.0 else None
+        told = sensible(1 / middle, 1e-3, 1e3) if middle > 0.0 else None
         if told is not None and (announced is None or told > _HASTE * announced):
             return round(told, 3)
         return announced
-
-
-def count_frames(path: Path) -> int:
-    """How many frames a video has, by reading all of it.
-
-    Raises:
-        DataError: OpenCV cannot read it.
-    """
-    with Video(path) as video:
-        frames = failed = 0
-        while failed < _TRIES:
-            there = video._capture.grab()
-            frames, failed = (frames + 1, 0) if there else (frames, failed + 1)
-        return frames
 
 
 def warn_of_old_opencv() -> None:
@@ -227,18 +175,13 @@ def warn_of_old_opencv() -> None:
         _warned = True
         log.warning(
             f"The colors of this video may be wrong with OpenCV {version}: it reads BT.709 (most videos of 720 lines "
-            "and more) as BT.601. Remedy: install OpenCV 4.13 or later, which needs numpy 2."
+            "and more) as BT.601. Remedy: install the extra 'video', or OpenCV 4.13 or later, which needs numpy 2."
         )
 
 
 def _tells_of_fields(line: str) -> bool:
     """Whether FFmpeg says that it cannot convert a frame since it is interlaced."""
     return "interlaced" in line and ("swscale" in line or "csp:" in line)
-
-
-def _sensible(value: float, least: float, most: float) -> float | None:
-    """A number of the container, or None where it cannot be true."""
-    return value if math.isfinite(value) and least <= value <= most else None
 
 
 _COUNTER = "ROTATE_90_COUNTERCLOCKWISE"

@@ -2,70 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from edge.cameras import open_camera
 from edge.cameras.video import VideoCamera
-from quietcam.data import video
 from quietcam.data.frames import CleanFrames
-from quietcam.data.video import Video, count_frames
-from quietcam.data.video_container import look_at_container
+from quietcam.data.video import count_frames, open_video
+from quietcam.data.video.container import look_at_container
 from quietcam.errors import DataError
-
-PATCHES = np.array([[(200, 40, 40), (40, 200, 40)], [(40, 40, 200), (128, 128, 128)]], np.uint8)
-VARIABLE = [number / 25 for number in range(25)] + [1 + number / 5 for number in range(25)]
-"""When the frames of the clip of a variable rate are shown, seconds."""
+from tests.quietcam.data.video.made import PATCHES, VARIABLE, VP8, as_ffmpeg_shows, encode, ffmpeg, variable
 
 
-def still() -> np.ndarray:
-    """Four colors, 96 pixels wide and 64 high."""
-    return np.repeat(np.repeat(PATCHES, 32, axis=0), 48, axis=1)
-
-
-def ffmpeg(*words: str, content: bytes = b"") -> None:
-    if shutil.which("ffmpeg") is None:
-        pytest.skip("needs ffmpeg: apt-get install ffmpeg")
-    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *words]
-    done = subprocess.run(command, input=content, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-
-
-def encode(path: Path, *words: str, frames: int = 5) -> Path:
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "96x64", "-r", "25", "-i", "pipe:0"]
-    ffmpeg(*raw, *words, str(path), content=still().tobytes() * frames)
-    return path
-
-
-def variable(path: Path, *words: str) -> Path:
-    """50 frames over six seconds: 25 a second, then 5 a second."""
-    times = "setpts='if(lt(N,25),N/25,1+(N-25)/5)/TB'"
-    source = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=2", "-vf", times, "-vsync", "vfr"]
-    ffmpeg(*source, *words, str(path))
-    return path
-
-
-VP8 = ("-c:v", "libvpx", "-b:v", "1M")
+@pytest.fixture(params=["PyAV", "OpenCV"], autouse=True)
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The library that reads: what a test asks for holds for both."""
+    if request.param == "PyAV" and find_spec("av") is None:
+        pytest.skip("needs the extra 'video'")
+    monkeypatch.setattr("quietcam.data.video.has_av", lambda: request.param == "PyAV")
+    return str(request.param)
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
 @pytest.mark.parametrize("scale", ["tv", "pc"])
-@pytest.mark.skipif(cv2.__version__.startswith(("4.8", "4.9", "4.10", "4.11")), reason="read wrongly, and said so")
 def test_colors_are_those_that_were_put_in(tmp_path: Path, matrix: str, scale: str) -> None:
     named = {"bt601": "smpte170m", "bt709": "bt709"}[matrix]
     tags = ["-colorspace", named, "-color_primaries", named, "-color_trc", named, "-color_range", scale]
     wanted = ["-vf", f"scale=out_color_matrix={matrix}:out_range={scale}", "-pix_fmt", "yuv420p", *tags]
     path = encode(tmp_path / "a.mp4", *wanted, "-c:v", "libx264", "-qp", "4")
-    with Video(path) as clip:
+    with open_video(path) as clip:
         read = clip.read()
     assert read is not None
     got = read[0][16::32, 24::48].astype(int)
@@ -73,60 +41,15 @@ def test_colors_are_those_that_were_put_in(tmp_path: Path, matrix: str, scale: s
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
-@pytest.mark.parametrize("old", [False, True])
-def test_pictures_are_upright(tmp_path: Path, turn: int, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also with an OpenCV that says how a phone was held and turns nothing, as before 4.13."""
+def test_pictures_are_upright(tmp_path: Path, turn: int) -> None:
     plain = encode(tmp_path / "a.mp4", "-c:v", "mpeg4", "-q:v", "1")
     path = tmp_path / "turned.mp4"
     ffmpeg("-i", str(plain), "-c", "copy", "-metadata:s:v", f"rotate={turn}", str(path))
-    if old:
-        monkeypatch.setattr(cv2, "VideoCapture", old_opencv(cv2.VideoCapture))
-    with Video(path) as clip:
+    with open_video(path) as clip:
         read = clip.read()
         assert clip.size == ((64, 96) if turn in (90, 270) else (96, 64))
     assert read is not None
-    shown = tmp_path / "shown.rgb"  # as ffmpeg turns it itself
-    ffmpeg("-i", str(path), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", str(shown))
-    size = (96, 64) if turn in (90, 270) else (64, 96)
-    expected = np.fromfile(shown, np.uint8).reshape(*size, 3)
-    assert read[0].shape == expected.shape
-    assert np.abs(read[0].astype(int) - expected).mean() < 6
-
-
-def old_opencv(real: Any) -> Any:
-    class Old:
-        def __init__(self, *words: Any) -> None:
-            self._real = real(*words)
-            self._real.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-
-        def get(self, key: int) -> float:
-            if key == cv2.CAP_PROP_ORIENTATION_AUTO:
-                return 0.0
-            return float(self._real.get(key))
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._real, name)
-
-    return Old
-
-
-@pytest.mark.parametrize("version", ["4.8.1", "4.11.0", "4.12.0-dev"])
-def test_an_opencv_that_mistakes_colors_is_told_once(
-    version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(cv2, "__version__", version)
-    monkeypatch.setattr(video, "_warned", False)
-    for _ in range(3):
-        video.warn_of_old_opencv()
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert f"may be wrong with OpenCV {version}" in record.getMessage()
-    caplog.clear()
-    for right in ("4.13.0", "5.0.0", "10.1"):
-        monkeypatch.setattr(cv2, "__version__", right)
-        monkeypatch.setattr(video, "_warned", False)
-        video.warn_of_old_opencv()
-    assert not caplog.messages
+    assert np.abs(read[0].astype(int) - as_ffmpeg_shows(path, read[0].shape)).mean() < 6
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
@@ -199,7 +122,7 @@ def test_a_recording_that_was_cut_off_before_its_index_is_told_so(tmp_path: Path
     content = whole.read_bytes()
     whole.write_bytes(content[: content.index(b"moov") - 4])
     with pytest.raises(DataError, match=r"its index \(moov\).*untrunc"):
-        Video(whole)
+        open_video(whole)
 
 
 def test_an_index_tells_how_many_frames_a_video_has(tmp_path: Path) -> None:
@@ -207,7 +130,7 @@ def test_an_index_tells_how_many_frames_a_video_has(tmp_path: Path) -> None:
     pieces = encode(tmp_path / "b.mp4", "-c:v", "mpeg4", "-movflags", "frag_keyframe+empty_moov", frames=10)
     assert look_at_container(plain).counted
     assert not look_at_container(pieces).counted
-    with Video(plain) as clip, Video(pieces) as other:
+    with open_video(plain) as clip, open_video(pieces) as other:
         assert (clip.total, other.total) == (10, None)
     assert count_frames(pieces) == 10
 
@@ -217,36 +140,6 @@ def test_no_container_breaks_the_look_at_it(tmp_path: Path, content: bytes) -> N
     (tmp_path / "a").write_bytes(content)
     assert not look_at_container(tmp_path / "a").missing
     assert look_at_container(tmp_path / "none") == look_at_container(tmp_path)
-
-
-_READS = """
-import json, sys
-from pathlib import Path
-from quietcam.data.video import Video
-from quietcam.errors import DataError
-
-with Video(Path(sys.argv[1])) as clip:
-    try:
-        print(json.dumps(["", float(clip.read()[0].mean())]))
-    except DataError as error:
-        print(json.dumps([str(error), 0.0]))
-"""
-
-
-@pytest.mark.parametrize("version", ["interlaced", "progressive"])
-def test_what_opencv_shows_as_black_is_refused(tmp_path: Path, version: str) -> None:
-    """Since 4.13 it cannot convert interlaced frames, says so on the error stream alone, and hands out black ones."""
-    path = tmp_path / "a.mp4"
-    fields = ["-vf", "tinterlace=interleave_top,fieldorder=tff,format=yuv420p", "-flags", "+ildct+ilme"]
-    words = fields if version == "interlaced" else []
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=50:d=1", *words, "-c:v", "libx264", str(path))
-    # In a process of its own: how much FFmpeg tells is settled once, and for a live camera it is nothing.
-    told = {key: value for key, value in os.environ.items() if key != "OPENCV_FFMPEG_LOGLEVEL"}
-    words = [sys.executable, "-c", _READS, str(path)]
-    done = subprocess.run(words, env=told, stdout=subprocess.PIPE, text=True, check=True)
-    said, mean = json.loads(done.stdout)
-    assert said or mean > 50
-    assert ("-vf yadif" in said) == (version == "interlaced" and not cv2.__version__.startswith(("4.8", "4.11")))
 
 
 def test_damage_in_the_middle_is_left_out_and_the_rest_comes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
