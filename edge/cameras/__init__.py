@@ -10,7 +10,7 @@ from edge.cameras.base import Camera, CameraState
 from edge.cameras.discover import FoundCamera
 from edge.cameras.folder import FolderCamera
 from edge.cameras.network.http import HttpCamera, Kind, look
-from edge.cameras.network.stream import NetworkCamera
+from edge.cameras.network.stream import stream_camera
 from edge.cameras.network.url import SCHEMES, CameraUrl, is_url
 from edge.cameras.picamera.camera import PicameraCamera, PicameraOptions
 from edge.cameras.supervised import SupervisedCamera
@@ -131,7 +131,7 @@ def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, all
         return VideoCamera(url)
     if http:
         return SupervisedCamera(lambda: HttpCamera(url, fps), allow_still=allow_still)
-    return SupervisedCamera(lambda: NetworkCamera(url), allow_still=allow_still)
+    return SupervisedCamera(lambda: stream_camera(url), allow_still=allow_still)
 
 
 def _device(

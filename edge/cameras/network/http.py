@@ -1,4 +1,4 @@
-"""Cameras that use HTTP: one picture for each request, many in one answer, or a stream that OpenCV reads."""
+"""Cameras that use HTTP: one picture for each request, many in one answer, or another stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.cameras.base import Camera
 from edge.cameras.network.answer import Answer, ask
 from edge.cameras.network.lookup import no_answer, reason_of
 from edge.cameras.network.mjpeg import JpegSplitter
-from edge.cameras.network.stream import NetworkCamera
+from edge.cameras.network.stream import stream_camera
 from edge.cameras.network.url import CameraUrl
 from edge.run.frame import Frame
 from quietcam.data.pictures.header_readers import glance
@@ -48,7 +48,7 @@ class Kind(Enum):
     PICTURE = "one picture a request"
     PARTS = "pictures in one answer"
     FILE = "a file with an end"
-    OTHER = "something else, for OpenCV to find out"
+    OTHER = "something else, for FFmpeg to find out"
 
 
 def look(url: CameraUrl) -> Kind | None:
@@ -64,7 +64,7 @@ class HttpCamera(Camera):
     """A live camera behind HTTP. A frame has the time of its arrival.
 
     Args:
-        url: the URL of a picture, of a multipart stream, or of a stream that OpenCV can read.
+        url: the URL of a picture, of a multipart stream, or of another stream.
         fps: pictures a second to ask for. Defaults to 5, or fewer if the camera answers more slowly.
 
     Raises:
@@ -85,7 +85,7 @@ class HttpCamera(Camera):
         self._wanted, self._rate = fps, fps or _POLLED
         self._clock = clock
         self._stopped = threading.Event()
-        self._inner: NetworkCamera | None = None
+        self._inner: Camera | None = None
         self._answer: Answer | None = None
         self._polled = False
         self._first: np.ndarray | None = None
@@ -119,7 +119,7 @@ class HttpCamera(Camera):
                 f"A camera's video has no end. Received: {self.name}, which is a file. Remedy: start the run again "
                 "now that its server answers; it will end with the file."
             )
-        self._inner = NetworkCamera(self._url)
+        self._inner = stream_camera(self._url)
         self._inner.open()
         self.fps, self.frozen_after = self._inner.fps, self._inner.frozen_after
 
@@ -209,7 +209,7 @@ class HttpCamera(Camera):
                 f"A camera must answer its URL with pictures. Received: {self.name}, which answers {error.code} "
                 f"({error.reason}). Remedy: {remedy}."
             ) from None
-        except http.client.HTTPException:  # the answer is not HTTP: OpenCV may understand it
+        except http.client.HTTPException:  # the answer is not HTTP: FFmpeg may understand it
             return None
         except OSError as error:
             raise no_answer(self._url, error) from None

@@ -13,8 +13,14 @@ from quietcam.terminal.secrets import shown
 
 __all__ = ["SCHEMES", "CameraUrl", "is_url"]
 
-SCHEMES = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-"""The schemes of cameras and their ports."""
+SCHEMES = {
+    **{"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443},
+    **{"srt": 0, "udp": 0, "tcp": 0},
+}
+"""The schemes of cameras and their ports; 0: the URL must name the port."""
+
+DATAGRAMS = ("srt", "udp")
+"""Schemes without a connection that could be tried."""
 
 _FORM = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(/*)(.*)", re.DOTALL)
 _PLACE = re.compile(r"(\[[^\]/?#@]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?(?=[/?#]|$)")
@@ -65,15 +71,23 @@ class CameraUrl:
         scheme, slashes, rest = found.groups() if found else ("", "", "")
         if scheme.lower() not in SCHEMES or slashes != "//" or any(map(str.isspace, rest.rpartition("@")[2])):
             raise _no_url(name)
+        usual = SCHEMES[scheme.lower()]
+        if not usual:  # udp://:5000 and udp://@:5000 listen at every address
+            rest = re.sub("^:", "0.0.0.0:", rest.removeprefix("@"))
         user, place, tail = _split(rest, name)
         host, port = _place(place, name)
+        if not (port or usual):
+            raise UsageError(
+                f"A URL of {scheme.lower()} must name its port. Received: {name}. "
+                f"Remedy: for example {scheme.lower()}://0.0.0.0:5000."
+            )
         name_of, colon, password = (user or "").partition(":")
         return cls(
             scheme.lower(),
             None if user is None else _decoded(name_of),
             _decoded(password) if colon else None,
             host,
-            port or SCHEMES[scheme.lower()],
+            port or usual,
             tail,
             name,
         )

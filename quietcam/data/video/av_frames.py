@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from quietcam.data.video.av_hardware import HardwareDecoder
 from quietcam.data.video.video import TRIES
 from quietcam.extras import load_av
 from quietcam.terminal.log import log
@@ -21,13 +22,22 @@ class DecodedFrames:
 
     Args:
         container, stream: of PyAV.
+        hardware: decodes instead of the CPU while it works. Defaults to None.
+        stopped: whether to end now, for a live source: it may be damaged for as long as it likes.
 
     Attributes:
         damaged: packets that could not be read or decoded.
     """
 
-    def __init__(self, container: Any, stream: Any) -> None:
+    def __init__(
+        self,
+        container: Any,
+        stream: Any,
+        hardware: HardwareDecoder | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
         self.damaged = 0
+        self._hardware, self._stopped = hardware, stopped
         self._container, self._stream = container, stream
         self._packets: Iterator[Any] = iter(())
         self._probed: deque[Any] = deque()
@@ -61,7 +71,7 @@ class DecodedFrames:
         Raises:
             OSError: no more bytes come, although the container has not ended.
         """
-        while not self._decoded and not self._ended:
+        while not self._decoded and not self._over():
             packet = self._probed.popleft() if self._probed else self._read()
             if packet is None:
                 self._ended = True
@@ -71,7 +81,7 @@ class DecodedFrames:
     def _read(self) -> Any:
         """The next packet; None at the end."""
         av = load_av()
-        while self._failed < TRIES:
+        while not self._over():
             try:
                 packet = next(self._packets, None)
             except av.error.InvalidDataError:  # the generator has ended with it
@@ -81,10 +91,15 @@ class DecodedFrames:
                 return None if packet is None or (packet.dts is None and packet.size == 0) else packet
         return None
 
+    def _over(self) -> bool:
+        return self._ended or (self._stopped is not None and self._stopped())
+
     def _decode(self, packet: Any) -> None:
         av = load_av()
         try:
-            self._decoded.extend(self._stream.decode(packet))
+            hardware = self._hardware
+            decode = hardware.decode if hardware is not None and hardware.works else self._stream.decode
+            self._decoded.extend(decode(packet))
         except av.error.EOFError:
             self._ended = True
         except (av.error.FFmpegError, MemoryError):  # MemoryError: a size that no memory has
@@ -95,7 +110,7 @@ class DecodedFrames:
     def _damage(self) -> None:
         self.damaged += 1
         self._failed += 1
-        if self._failed >= TRIES:
+        if self._failed >= TRIES and self._stopped is None:
             self._ended = True
 
 

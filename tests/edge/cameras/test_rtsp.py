@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.cameras.network.stream import NetworkCamera
+from edge.cameras.network.stream import stream_camera
 from edge.cameras.network.url import CameraUrl
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from tests.edge.cameras.watched import until_frame
@@ -39,14 +39,18 @@ def rtsp_camera(port: int, codec: str, width: int) -> Iterator[str]:
             server.kill()
 
 
+@pytest.mark.parametrize("reader", ["PyAV", "OpenCV"])
 @pytest.mark.parametrize("codec", ["h264", "jpeg"])
-def test_frames_are_rgb_and_come_back_at_another_size(codec: str) -> None:
+def test_frames_are_rgb_and_come_back_at_another_size(codec: str, reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if reader == "PyAV":
+        pytest.importorskip("av", reason="needs the extra 'video'")
+    monkeypatch.setattr("edge.cameras.network.stream.has_av", lambda: reader == "PyAV")
     (port,) = free_ports(1)
     rules = WatchRules(silence=WAIT, opening=WAIT, first_pause=0.05, longest_pause=0.1, proven=0.0)
     with contextlib.ExitStack() as stack:
         with rtsp_camera(port, codec, 64) as url:
             camera = stack.enter_context(
-                SupervisedCamera(lambda: NetworkCamera(CameraUrl.parse(url)), rules, allow_still=True)
+                SupervisedCamera(lambda: stream_camera(CameraUrl.parse(url)), rules, allow_still=True)
             )
             frames = iter(camera)
             frame = until_frame(camera, frames, lambda _: True)

@@ -106,7 +106,7 @@ def test_no_command_prints_a_part_of_a_password(
         contextlib.redirect_stdout(told),
         contextlib.redirect_stderr(told),
     ):
-        patch.setattr("edge.cameras.network.stream._REACHING", 0.2)
+        patch.setattr("edge.cameras.network.reach._REACHING", 0.2)
         patch.setenv("QUIETCAM_DEBUG", "")  # which --debug sets, and which must not stay
         assert run([word.replace("{}", url) for word in words]) != 0
     holds_nothing_of(told.getvalue(), secret, url.replace(secret, " "))

@@ -27,8 +27,8 @@ from tests.waiting import WAIT
 @pytest.fixture(autouse=True)
 def _opencv_waits_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV is asked what an answer is if it is not HTTP."""
-    monkeypatch.setattr("edge.cameras.network.stream._OPENING_MS", 500)
-    monkeypatch.setattr("edge.cameras.network.stream._READING_MS", 500)
+    monkeypatch.setattr("edge.cameras.network.reach.OPENING", 0.5)
+    monkeypatch.setattr("edge.cameras.network.reach.READING", 0.5)
 
 
 Serve = Callable[[Callable[[socket.socket], None]], CameraUrl]

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from edge.cameras.network import lookup
-from edge.cameras.network import stream as network
+from edge.cameras.network import lookup, reach
 from edge.cameras.network.answer import ask
 from edge.cameras.network.http import look
 from edge.cameras.network.lookup import connect, look_up
-from edge.cameras.network.stream import NetworkCamera
+from edge.cameras.network.stream import stream_camera
 from edge.cameras.network.url import CameraUrl
 from quietcam.errors import DataError
 from tests.waiting import WAIT, until
@@ -78,7 +77,7 @@ def _ask(url: CameraUrl) -> None:
 
 
 def _open(url: CameraUrl) -> None:
-    NetworkCamera(url).open()
+    stream_camera(url).open()
 
 
 @pytest.mark.parametrize(("scheme", "begin"), [("http", _ask), ("https", _ask), ("rtsp", _open)])
@@ -86,9 +85,14 @@ def _open(url: CameraUrl) -> None:
 def test_no_camera_hangs_with_its_name_server(
     scheme: str, begin: Callable[[CameraUrl], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "_LOOKING_UP", SHORT)
+    monkeypatch.setattr(reach, "_LOOKING_UP", SHORT)
     monkeypatch.setattr("edge.cameras.network.answer._CONNECTING", SHORT)
-    monkeypatch.setattr(network, "open_capture", lambda *_: pytest.fail("FFmpeg would look it up without a deadline"))
+    for opening in ("opencv_stream.open_capture", "av_stream.open_input"):
+        monkeypatch.setattr(
+            f"edge.cameras.network.{opening}",
+            lambda *_, **__: pytest.fail("FFmpeg would look it up without a deadline"),
+            raising=False,
+        )
     began = time.monotonic()
     with pytest.raises((OSError, DataError), match="name server"):
         begin(CameraUrl.parse(f"{scheme}://hang.local/x"))

@@ -6,11 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from edge.cameras.network.stream import NetworkCamera
+from edge.cameras.base import Camera
+from edge.cameras.network.opencv_stream import OpencvStream
+from edge.cameras.network.stream import stream_camera
 from edge.cameras.network.url import CameraUrl
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.run.frame import Frame
@@ -24,12 +27,20 @@ from tests.waiting import WAIT, until
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
-def stream(url: str) -> NetworkCamera:
-    return NetworkCamera(CameraUrl.parse(url))
+@pytest.fixture(params=["PyAV", "OpenCV"], autouse=True)
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "PyAV" and find_spec("av") is None:
+        pytest.skip("needs the extra 'video'")
+    monkeypatch.setattr("edge.cameras.network.stream.has_av", lambda: request.param == "PyAV")
+    return str(request.param)
+
+
+def stream(url: str) -> Camera:
+    return stream_camera(CameraUrl.parse(url))
 
 
 class TestStream:
-    """A real stream over HTTP, through OpenCV."""
+    """A real stream over HTTP."""
 
     def test_frames_come_as_rgb_stamped_with_their_arrival(self) -> None:
         with mjpeg_camera() as server, stream(server.url) as camera:
@@ -104,5 +115,5 @@ def test_a_stream_that_is_black_from_its_start_is_told_once(
             yield Frame(image, 0.0, number)
 
     monkeypatch.setattr("edge.cameras.video_capture.VideoCaptureCamera.__iter__", frames)
-    assert len(list(stream("rtsp://user:secret@camera/"))) == 200
+    assert len(list(OpencvStream(CameraUrl.parse("rtsp://user:secret@camera/")))) == 200
     assert caplog.text.count("interlaced") == says

@@ -27,6 +27,12 @@ PASSWORD = "p#s/w@rd:1?%"
         ("http://10.0.0.9:8080/x?mail=me@x", None, None, "10.0.0.9", 8080, "/x?mail=me@x"),
         ("https://[fe80::1]:8443/x", None, None, "fe80::1", 8443, "/x"),
         ("http://u:@camera", "u", "", "camera", 80, ""),
+        ("rtmp://me:secret@camera/live/a", "me", "secret", "camera", 1935, "/live/a"),
+        ("udp://@239.1.1.1:5000", None, None, "239.1.1.1", 5000, ""),
+        ("udp://:5000", None, None, "0.0.0.0", 5000, ""),
+        ("udp://@:5000?fifo_size=9", None, None, "0.0.0.0", 5000, "?fifo_size=9"),
+        ("tcp://[::1]:5000", None, None, "::1", 5000, ""),
+        ("srt://camera:9000?mode=caller", None, None, "camera", 9000, "?mode=caller"),
     ],
 )
 def test_its_parts(url: str, user: str | None, password: str | None, host: str, port: int, tail: str) -> None:
@@ -65,6 +71,13 @@ def test_what_is_no_url_of_a_camera_is_a_usage_error(url: str) -> None:
     assert shown(str(caught.value)) == str(caught.value)  # the code that hides passwords leaves our own words unchanged
 
 
+@pytest.mark.parametrize("url", ["udp://camera", "tcp://camera/x", "srt://camera?passphrase=secret", "udp://@"])
+def test_what_has_no_usual_port_must_name_it(url: str) -> None:
+    with pytest.raises(UsageError, match=r"port|HOST") as caught:
+        CameraUrl.parse(url)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["rtsp://admin:12/34@camera/live", "rtsp://u:p@host.name/d@host.other/live"])
 def test_what_can_be_read_in_two_ways_is_not_guessed(url: str) -> None:
     with pytest.raises(UsageError, match="%2F") as caught:
@@ -74,7 +87,7 @@ def test_what_can_be_read_in_two_ways_is_not_guessed(url: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["foo://user:secret@camera/live", "rtsp:user:secret@camera", "srt://camera?passphrase=secret", "a:secret@b"],
+    ["foo://user:secret@camera/live", "rtsp:user:secret@camera", "sip://camera?passphrase=secret", "a:secret@b"],
 )
 def test_an_unknown_scheme_is_named_and_its_password_is_not(source: str) -> None:
     with pytest.raises(UsageError, match="rtsp://HOST") as caught:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.cameras.network.stream import NetworkCamera
+from edge.cameras.network.stream import stream_camera
 from edge.cameras.network.url import CameraUrl
 from edge.cameras.supervised import SupervisedCamera, WatchRules
 from edge.network.denoiser import Denoiser
@@ -49,7 +49,7 @@ class Run:
 
     def __init__(self, url: str, model: Path) -> None:
         self.viewer = Viewer()
-        self.camera = SupervisedCamera(lambda: NetworkCamera(CameraUrl.parse(url)), PATIENT)
+        self.camera = SupervisedCamera(lambda: stream_camera(CameraUrl.parse(url)), PATIENT)
         self.denoiser = Denoiser(model, 1)
         self.reloading = ReloadingDenoiser(self.denoiser, self.denoiser.reload)
         self.pipeline = Pipeline(self.camera, self.reloading, [self.viewer])
@@ -114,7 +114,7 @@ def test_the_viewer_is_told_that_there_is_no_live_video(stream: MjpegCamera, sma
 def test_a_frozen_stream_is_noticed_under_the_pipeline_too(
     stream: MjpegCamera, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.cameras.network.stream._FROZEN_PICTURES", 0.3)
+    monkeypatch.setattr("edge.cameras.network.reach.FROZEN_PICTURES", 0.3)
     with Run(stream.url, small) as run:
         until(lambda: run.viewer.frames > 2)
         stream.frozen = True
