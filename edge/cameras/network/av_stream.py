@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from quietcam.errors import DataError
 from quietcam.extras import load_av
 from quietcam.process.native_output import native_output_caught
 
-__all__ = ["AvStream"]
+__all__ = ["AvStream", "tells_length"]
 
 _FIRST = 15.0  # seconds until the first key frame
 _ANALYZED = {"analyzeduration": "2000000", "probesize": "2000000"}  # microseconds, bytes
@@ -119,6 +120,18 @@ class AvStream(Camera):
             raise reach.no_video(self._url, f"refuses ({error.strerror})") from None
         except av.error.FFmpegError as error:
             raise reach.no_video(self._url, f"answers without video ({_reason(error, reach.OPENING)})") from None
+
+
+def tells_length(url: CameraUrl) -> bool:
+    """Whether the container at ``url`` tells how long its video is."""
+    av = load_av()
+    try:
+        with native_output_caught(show=False):
+            container = open_input(url.full, (reach.OPENING, reach.READING), **_ANALYZED)
+        with contextlib.closing(container):
+            return (container.duration or 0) > 0
+    except (av.error.FFmpegError, ValueError, OSError):
+        return False
 
 
 def _reason(error: Any, seconds: float) -> str:

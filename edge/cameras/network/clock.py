@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["StreamClock"]
 
 _DRIFT = 1e-3  # most by which the clock of a camera may be slower than ours
+_STEP = 1e-6  # seconds
 _BELIEVED = 5.0  # seconds on the way: more than this comes from a clock that was set
 
 
@@ -33,7 +34,7 @@ class StreamClock:
         """
         time = now if sent is None else self._by_camera(sent, now)
         if self._last is not None and time <= self._last:
-            time = self._last + max(0.0, now - self._last) / 2
+            time = self._last + max(_STEP, (now - self._last) / 2)
         self._last = time
         return time
 
@@ -46,4 +47,4 @@ class StreamClock:
         else:
             offset = way
         self._offset, self._now = offset, now
-        return sent + offset
+        return min(now, sent + offset)

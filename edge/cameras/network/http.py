@@ -18,7 +18,7 @@ from edge.cameras.base import Camera
 from edge.cameras.network.answer import Answer, ask
 from edge.cameras.network.lookup import no_answer, reason_of
 from edge.cameras.network.mjpeg import JpegSplitter
-from edge.cameras.network.stream import stream_camera
+from edge.cameras.network.stream import has_length, stream_camera
 from edge.cameras.network.url import CameraUrl
 from edge.run.frame import Frame
 from quietcam.data.pictures.header_readers import glance
@@ -55,9 +55,11 @@ def look(url: CameraUrl) -> Kind | None:
     """The kind of source at ``url``, by the head of one answer; None if no answer comes in time."""
     try:
         with contextlib.closing(ask(url, _LOOKING)) as answer:
-            return _kind(answer)
+            kind, video = _kind(answer), answer.headers.get_content_maintype() == "video"
     except (OSError, http.client.HTTPException):
         return None
+    # A server that does not tell how long its answer is may still send a file.
+    return Kind.FILE if kind is Kind.OTHER and video and has_length(url) else kind
 
 
 class HttpCamera(Camera):
@@ -107,7 +109,9 @@ class HttpCamera(Camera):
         kind = _kind(self._answer)
         if kind in (Kind.PICTURE, Kind.PARTS):
             self._polled = kind is Kind.PICTURE
-            if self._wanted is not None and not self._polled:
+            if self._polled:
+                log.info(f"{self.name} gives a picture a request: it is asked {self._rate:g} times a second at most")
+            elif self._wanted is not None:
                 log.warning(f"{self.name} is a stream: its camera sets the rate, so `fps` changes nothing")
             self.silence = _SLOWEST  # of a stream, until its second picture shows its rate
             self.frozen_after = _SNAPSHOT_FROZEN if self._polled else _FROZEN

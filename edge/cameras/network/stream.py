@@ -8,7 +8,7 @@ from edge.cameras.network.url import CameraUrl
 from quietcam.errors import MissingExtraError
 from quietcam.extras import has_av
 
-__all__ = ["stream_camera"]
+__all__ = ["has_length", "stream_camera"]
 
 _OPENCV = ("http", "https", "rtsp", "rtsps")
 
@@ -26,3 +26,12 @@ def stream_camera(url: CameraUrl) -> Camera:
     if url.scheme not in _OPENCV:
         raise MissingExtraError.missing("av")
     return OpencvStream(url)
+
+
+def has_length(url: CameraUrl) -> bool:
+    """Whether the video at ``url`` tells its length, as files do and live streams do not. False if PyAV is missing."""
+    if not has_av():
+        return False
+    from edge.cameras.network.av_stream import tells_length
+
+    return tells_length(url)

@@ -52,6 +52,20 @@ class DecodedFrames:
         self._decoded.clear()
         self._failed, self._ended = 0, False
 
+    def no_more(self) -> None:
+        """Read no further: what comes are the frames that the decoder holds."""
+        self._packets = iter(())
+
+    def begin_at_key(self, wanted: int) -> bool:
+        """Leave out packets up to the next key frame. False: it is shown after ``wanted``, or there is none."""
+        while (packet := self._read()) is not None:
+            if packet.pts is None or packet.pts > wanted:
+                return False
+            if packet.is_keyframe:
+                self._probed.append(packet)
+                return True
+        return False
+
     def probe(self) -> list[int]:
         """Read a few packets ahead: the times of their frames in the order in which they are shown."""
         size = 0
@@ -60,10 +74,9 @@ class DecodedFrames:
             size += packet.size
         return sorted({packet.pts for packet in self._probed if packet.pts is not None and not packet.is_discard})
 
-    def packets(self) -> Iterator[Any]:
-        """The packets from here on, not decoded."""
-        while (packet := self._read()) is not None:
-            yield packet
+    def packet(self) -> Any:
+        """The next packet, not decoded; None at the end."""
+        return self._read()
 
     def next(self) -> Any:
         """The next ``av.VideoFrame``; None at the end.

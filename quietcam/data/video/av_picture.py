@@ -14,6 +14,8 @@ from quietcam.image import Image
 
 __all__ = ["AvPicture", "turned", "upright_size"]
 
+_SITED = ("yuv420p10le", "yuv422p10le")
+
 
 class AvPicture:
     """Converts the frames of one source as ffmpeg does: by their own matrix and range, at their stored size.
@@ -39,7 +41,7 @@ class AvPicture:
             DataError: it is too large.
         """
         check_frame_size(frame.width, frame.height, self._name)  # it may change
-        rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=self._how, threads=1)
+        rgb = self._reformatter.reformat(_without_siting(frame), format="rgb24", interpolation=self._how, threads=1)
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         stored = rows[: rgb.height, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)
@@ -62,6 +64,19 @@ def turned(stored: Image, matrix: tuple[int, int, int, int] | None) -> Image:
     if abs(a) >= abs(c):
         return stored[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     return stored.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+
+
+def _without_siting(frame: Any) -> Any:
+    """The same frame, without a word on where its colors lie between the pixels.
+
+    With 8 bits no FFmpeg looks at it. With 10 bits new ones do, so that colored edges would lie elsewhere
+    than with 8 bits, and than Debian's ffmpeg shows them.
+    """
+    if frame.format.name not in _SITED:
+        return frame
+    plain = load_av().VideoFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name)
+    plain.colorspace, plain.color_range = frame.colorspace, frame.color_range
+    return plain
 
 
 def upright_size(frame: Any) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from quietcam.data.pictures.opencv import check_frame_size, open_capture
-from quietcam.data.video.video import STALLED, TRIES, Times, Video, sensible, server_is_silent
+from quietcam.data.video.video import STALLED, TRIES, Times, Video, incomplete, sensible
 from quietcam.errors import DataError
 from quietcam.extras import load_opencv
 from quietcam.image import Image
@@ -90,7 +90,7 @@ class OpencvVideo(Video):
         if there:
             return True, bgr
         if self._stalled:
-            raise server_is_silent(self.name)
+            raise incomplete(self.name)
         with native_output_caught():  # of each failure the codec would tell anew
             for failed in range(1, TRIES):
                 there, bgr = self._capture.read()

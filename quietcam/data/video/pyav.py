@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import statistics
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from quietcam.data.pictures.opencv import check_frame_size
 from quietcam.data.video.av_frames import DecodedFrames, JoinedFields
 from quietcam.data.video.av_input import open_input, video_stream
 from quietcam.data.video.av_picture import AvPicture, upright_size
-from quietcam.data.video.video import STALLED, Times, Video, sensible, server_is_silent
-from quietcam.errors import DataError
+from quietcam.data.video.video import STALLED, Times, Video, incomplete, sensible
+from quietcam.errors import DataError, QuietcamError
 from quietcam.extras import load_av
 from quietcam.image import Image
 from quietcam.process.native_output import native_output_caught
 
 __all__ = ["AvVideo"]
 
+T = TypeVar("T")
+
 _HASTE = 1.2  # a rate that many times the announced one is told by the frames themselves
+_BACK = (0.0, 10.0)  # seconds before a frame, where its key frame is looked for
 _MOST_TIMES = 10_000_000  # of frames of one video: four days of them
-_BROKEN_LINE = {"reconnect": "1", "reconnect_delay_max": "4"}
-"""Of HTTP: what breaks off is asked for again, from that byte on."""
 
 
 class AvVideo(Video):
@@ -86,12 +88,9 @@ class AvVideo(Video):
             self._played.end()
             return
         wanted = shown[frame]
-        if self._played.seek(wanted):
-            self._first = self._next()
-            if self._first is None or self._first.pts is None or self._first.pts <= wanted:
-                return
-        self._anew()  # it has no index, or a wrong one
-        self._played.leave_out_before(wanted)
+        if not self._played.seek(wanted):
+            self._anew()
+            self._played.leave_out_before(wanted)
 
     def count(self) -> int:
         frames = 0
@@ -153,19 +152,17 @@ class _Played:
         self._container.close()
 
     def probe(self) -> list[int]:
-        with self._explained():
-            return self._frames.probe()
+        return self._tried(self._frames.probe) or []
 
     def packets(self) -> Iterator[Any]:
-        with self._explained():
-            yield from self._frames.packets()
+        while (packet := self._tried(self._frames.packet)) is not None:
+            yield packet
 
     def next(self) -> Any:
         """The next frame; None at the end."""
         while True:
             while not self._ready and not self._ended:
-                with self._explained():
-                    frame = self._frames.next()
+                frame = self._tried(self._frames.next) or self._frames.next()  # what the decoder still holds
                 self._ended = frame is None
                 self._ready.extend(self._fields.put(frame))
             if not self._ready:
@@ -178,16 +175,19 @@ class _Played:
     def seek(self, wanted: int) -> bool:
         """Play on at the frame of that time. False: the container cannot be sought in."""
         av = load_av()
-        try:
-            self._container.seek(wanted, stream=self.stream)
-        except av.error.FFmpegError:
-            return False
-        self._frames.restart()
         self._fields = JoinedFields(self.stream, self._name)
         self._ready.clear()
         self._ended = False
         self.leave_out_before(wanted)
-        return True
+        for back in _BACK:  # MPEG-TS may land behind the key frame
+            try:
+                self._container.seek(round(wanted - back / (self.base or 1.0)), stream=self.stream)
+                self._frames.restart()
+                if self._frames.begin_at_key(wanted):
+                    return True
+            except av.error.FFmpegError:
+                return False
+        return False
 
     def leave_out_before(self, wanted: int) -> None:
         self._from = wanted
@@ -201,11 +201,13 @@ class _Played:
         try:
             with native_output_caught():
                 if self._remote:
-                    return open_input(place, (STALLED, STALLED), **_BROKEN_LINE)
+                    return open_input(place, (STALLED, STALLED))
                 return open_input(place)
         except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
-            if isinstance(error, DataError | ImportError):
+            if isinstance(error, QuietcamError):
                 raise
+            if isinstance(error, av.error.ExitError):
+                raise incomplete(self._name) from None
             if self._without_index:
                 raise DataError(
                     f"A video must have its index (moov). Received: {self._name}, which has none: its recording was "
@@ -216,13 +218,19 @@ class _Played:
                 "Remedy: convert it, for example with: ffmpeg -i FILE out.mp4"
             ) from None
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors of the line into ours. Damage has been left out before."""
+    def _tried(self, step: Callable[[], T]) -> T | None:
+        """What ``step`` returns; None where the file ends in the midst of a packet. Damage has been left out before.
+
+        Raises:
+            DataError: a server does not send all of it.
+        """
         av = load_av()
         try:
-            yield
-        except av.error.FFmpegError:
-            if self._remote:
-                raise server_is_silent(self._name) from None
-            self._ended = True
+            return step()
+        except av.error.FFmpegError as error:
+            # Where the size is unknown, FFmpeg calls the end of the line an error of input.
+            if self._remote and not (error.errno == errno.EIO and self._container.size <= 0):
+                silent = isinstance(error, av.error.ExitError)
+                raise incomplete(self._name, "" if silent else error.strerror or "no reason") from None
+            self._frames.no_more()
+            return None

@@ -11,7 +11,7 @@ from quietcam.data.video.container import Container, look_at_container
 from quietcam.errors import DataError
 from quietcam.image import Image
 
-__all__ = ["STALLED", "TRIES", "Times", "Video", "sensible", "server_is_silent"]
+__all__ = ["STALLED", "TRIES", "Times", "Video", "incomplete", "sensible"]
 
 STALLED = 10.0
 """Seconds without a byte of a file that comes through a network."""
@@ -123,9 +123,14 @@ def sensible(value: float, least: float, most: float) -> float | None:
     return value if math.isfinite(value) and least <= value <= most else None
 
 
-def server_is_silent(name: str) -> DataError:
-    """The error of a file whose server falls silent."""
+def incomplete(name: str, why: str = "") -> DataError:
+    """The error of a file whose server does not send all of it.
+
+    Args:
+        why: the line broke for this reason. Defaults to silence.
+    """
+    what = f"broke off ({why})" if why else f"has sent nothing for {STALLED:g} s"
     return DataError(
-        f"A video must arrive completely. Received: {name}, whose server has sent nothing for {STALLED:g} s. "
+        f"A video must arrive completely. Received: {name}, whose server {what}. "
         "Remedy: download the file first, then denoise it"
     )

@@ -23,7 +23,6 @@ from edge.cameras.network.mjpeg import JpegSplitter
 from edge.cameras.network.url import CameraUrl
 from edge.cameras.supervised import SupervisedCamera
 from edge.cameras.video import VideoCamera
-from quietcam.data import video
 from quietcam.errors import DataError, UsageError
 from tests.edge.cameras.test_cameras import write_clip
 from tests.waiting import WAIT
@@ -199,7 +198,8 @@ def test_a_file_whose_server_falls_silent_is_not_taken_for_a_whole_one(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenCV would end it as if it were complete, after half a minute in which nothing could stop it."""
-    monkeypatch.setattr(video, "_STALLED", 0.5)
+    for module in ("video", "pyav", "opencv"):
+        monkeypatch.setattr(f"quietcam.data.video.{module}.STALLED", 0.5)
     write_clip(tmp_path / "film.avi", 30)
     server.files["film"] = ("video/x-msvideo", (tmp_path / "film.avi").read_bytes())
     seen = []
