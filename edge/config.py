@@ -65,7 +65,7 @@ def read_config(path: Path, options: Mapping[str, type]) -> Config:
         kind = options[key]
         if not _fits(value, kind):
             raise UsageError(f"{key} must be {_MEANINGS[kind]}. Received: {path}: {key} = {_shown(key, value)}.")
-    _warn_of_token(path, values)
+    _warn_of_secrets(path, values)
     return Config(
         {key: [value] if options[key] is list and isinstance(value, str) else value for key, value in values.items()}
     )
@@ -119,11 +119,15 @@ def _shown(key: str, value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _warn_of_token(path: Path, values: dict[str, Any]) -> None:
-    token = values.get("token")
-    if token and not token.startswith("@") and token != "auto" and path.stat().st_mode & stat.S_IROTH:
-        log.warning(
-            "%s holds a token and every user can read it. Remedy: chmod 640 %s, or set QUIETCAM_TOKEN instead",
-            path,
-            path,
-        )
+def _warn_of_secrets(path: Path, values: dict[str, Any]) -> None:
+    """Warn of a secret that every user can read. What names another file, or asks for a new token, is none."""
+    for key, value in values.items():
+        hidden = is_secret(key) and isinstance(value, str) and value not in ("", "auto") and not value.startswith("@")
+        if hidden and path.stat().st_mode & stat.S_IROTH:
+            log.warning(
+                "%s holds a %s and every user can read it. Remedy: chmod 640 %s, or set QUIETCAM_%s instead",
+                path,
+                key,
+                path,
+                key.upper(),
+            )

@@ -33,6 +33,7 @@ _EXTRA_OF_MODULE = {
     "h5py": "train",
     "tomli_w": "train",
     "av": "video",
+    "paho": "mqtt",
 }
 
 

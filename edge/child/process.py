@@ -27,8 +27,9 @@ from quietcam import errors
 from quietcam.errors import QuietcamError
 from quietcam.files.strict_json import parse_json
 from quietcam.process.turn import Turn
+from quietcam.terminal.secret_names import is_secret
 
-__all__ = ["GRACE", "Child", "ChildError", "Link", "Shared"]
+__all__ = ["GRACE", "Child", "ChildError", "Link", "Shared", "inherited"]
 
 GRACE = 1.0
 """Seconds that a child gets to end by itself before it is killed."""
@@ -319,9 +320,13 @@ def _path() -> list[str]:
     return found if home in found else [home, *found]
 
 
+def inherited() -> dict[str, str]:
+    """The variables of this process that another program may have: none of those that the service manager gave it."""
+    return {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
+
+
 def _environment() -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
-    return {name: value for name, value in ours.items() if not name.endswith("TOKEN")} | _SINGLE
+    return {name: value for name, value in inherited().items() if not is_secret(name)} | _SINGLE
 
 
 def _checked(message: bytes) -> bytes:

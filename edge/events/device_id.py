@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import socket
@@ -14,6 +15,7 @@ _NONE = ("", "uninitialized")  # what an image holds before its first boot
 _DIGITS = 12
 
 
+@functools.cache  # whoever reports it later touches no disk
 def device_id(root: Path = Path("/")) -> str:
     """12 hexadecimal digits: a keyed hash of the board's serial number (Raspberry Pi), else of ``/etc/machine-id``,
     else of the host name. Neither the serial number nor the machine id can be read from it, as machine-id(5) asks.

@@ -15,7 +15,30 @@ from quietcam.terminal.options import Json, number, whole
 __all__ = ["run_command"]
 
 _heat = partial(typer.Option, rich_help_panel="When the device is hot or frames come late")
+_tell = partial(typer.Option, rich_help_panel="Alarms and home automation")
 _page = partial(typer.Option, rich_help_panel="The live page (--sink web)")
+
+_MqttPassword = Annotated[
+    str | None,
+    _tell(
+        metavar="PASSWORD|@FILE",
+        envvar="QUIETCAM_MQTT_PASSWORD",
+        show_envvar=True,
+        help="Password for --sink mqtt://USER@HOST. @FILE reads it from a file.",
+    ),
+]
+_OnEvent = Annotated[
+    list[str] | None,
+    _tell(
+        metavar="COMMAND|URL|@FILE",
+        help="Tell this program (run without a shell) or https:// webhook that a camera is lost or back, frames pass "
+        "untouched, a disk is full … Repeat the option for several.",
+    ),
+]
+_Events = Annotated[
+    str | None,
+    _tell(metavar="EVENT,EVENT…", help="Tell only of these events, such as camera_lost,too_hot. Default: all."),
+]
 
 
 def run_command(
@@ -125,6 +148,9 @@ def run_command(
     ] = None,
     viewers: Annotated[int, _page(parser=whole(1, 1000), help="How many browsers may watch at the same time.")] = 8,
     jpeg_quality: Annotated[int, _page(parser=whole(1, 100), help="JPEG quality of the live stream, 1 to 100.")] = 80,
+    mqtt_password: _MqttPassword = None,
+    on_event: _OnEvent = None,
+    events: _Events = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -174,6 +200,9 @@ def run_command(
         host_name=tuple(host_name or ()),
         viewers=viewers,
         jpeg_quality=jpeg_quality,
+        mqtt_password=mqtt_password,
+        on_event=tuple(on_event or ()),
+        events=events,
     )
     announce = partial(say, as_it_is=True)  # the page's address, with a token that was made for it
     run_in_process(options, Settings(context, config), json, announce)

@@ -105,6 +105,8 @@ class Health:
             "temperature_c": lambda: None,
             "reload": lambda: {"count": 0, "error": None},
             "history": lambda: {"on": False, "forgotten": {}},
+            "events": dict,
+            "alarms": list,
         }
         self._more: Callable[[], dict[str, Any]] = dict
 
@@ -194,7 +196,8 @@ class Health:
         ``on``, and how often the network had ``forgotten``, by reason. ``camera`` has ``state`` (``live`` or ``lost``),
         ``since`` (seconds since 1970), ``reopened`` and ``reason``; ``sinks`` is a list of what each took and lost;
         ``noise_sigma`` is in steps of 255; ``device`` says where the network runs; ``ladder`` has the present ``step``
-        and its ``reason``; unknown values are None.
+        and its ``reason``; ``events`` counts the events of each kind, and ``alarms`` is a list of what each alarm was
+        told; unknown values are None.
         """
         since = self._clock() - _STALE if self._ended is None else None
         treatment = self.treatment

@@ -20,7 +20,7 @@ _Given = TypeVar("_Given", bound=str | Path)
 @dataclass(frozen=True, repr=False)
 class RunOptions:
     """The options of ``quietcam run``, with the same names and defaults. ``repr`` shows the values that differ from
-    the defaults, and never a token or a password.
+    the defaults, and never a token, a password or an alarm's address.
 
     Example:
         >>> import quietcam
@@ -56,6 +56,9 @@ class RunOptions:
         host_name: one or several names, besides this machine's own, under which browsers open the page.
         viewers: most viewers at the same time.
         jpeg_quality: JPEG quality of the live stream, 1 to 100.
+        mqtt_password: password of the sink ``mqtt://USER@HOST``; ``@FILE`` reads it.
+        on_event: one or several commands or webhooks that are told of events of a camera; ``@FILE`` reads one.
+        events: names of the events that ``on_event`` is told of, with commas between them. Defaults to all.
     """
 
     source: str | Path | None = None
@@ -84,10 +87,13 @@ class RunOptions:
     host_name: str | Sequence[str] = ()
     viewers: int = 8
     jpeg_quality: int = 80
+    mqtt_password: str | None = field(default=None, repr=False)
+    on_event: str | Sequence[str] = field(default=(), repr=False)
+    events: str | None = None
 
     def __repr__(self) -> str:
         told = [
-            f"{each.name}={HIDDEN if is_secret(each.name) else _shown(value)!r}"
+            f"{each.name}={HIDDEN if is_secret(each.name) or not each.repr else _shown(value)!r}"
             for each in fields(self)
             if (value := getattr(self, each.name)) != each.default
         ]

@@ -12,6 +12,9 @@ from typing import Any
 from edge.cameras import Camera, open_camera
 from edge.cameras.supervised import SupervisedCamera
 from edge.child.trial import try_unknown
+from edge.events.alarm import Alarm, open_target, wanted_kinds
+from edge.events.feed import EventFeed
+from edge.events.watch import EventWatch
 from edge.models import resolve_model, smaller_model
 from edge.network.denoiser import Denoiser
 from edge.network.frame_denoiser import FrameDenoiser
@@ -19,7 +22,7 @@ from edge.network.gate.harm import check_strength
 from edge.network.modelfile import load_model
 from edge.network.variants import load_variants
 from edge.run.degrade.ladder_denoiser import LadderOptions, open_ladder
-from edge.run.degrade.temperature import Thermometer
+from edge.run.degrade.temperature import Thermometer, hot_by_default
 from edge.run.frame import Frame
 from edge.run.health import Health
 from edge.run.options import RunOptions, several
@@ -27,11 +30,13 @@ from edge.run.pipeline import Pipeline
 from edge.run.reloading import ReloadingDenoiser
 from edge.run.report import report_of
 from edge.sinks import Sink, open_sink
+from edge.sinks.mqtt.options import MqttOptions, is_mqtt
 from edge.sinks.targets import checked_targets
 from edge.web.controls import RunControls
 from quietcam.errors import UsageError
 from quietcam.image import Image
 from quietcam.terminal.log import log
+from quietcam.terminal.secrets import shown
 
 __all__ = ["RunOptions", "Session", "open_session"]
 
@@ -63,6 +68,7 @@ class Session:
         reloading: ReloadingDenoiser,
         sinks: Sequence[Sink],
         thermometer: Thermometer,
+        alarms: Sequence[Alarm],
         stack: contextlib.ExitStack,
     ) -> None:
         self.camera, self.denoiser, self.sinks = camera, denoiser, sinks
@@ -72,6 +78,10 @@ class Session:
         self._thermometer = thermometer
         self._pipeline = Pipeline(camera, reloading, sinks, opens=camera.live)
         self._pipeline.health.watch("temperature_c", thermometer.celsius)
+        hot = hot_by_default() if options.hot is None else options.hot
+        self._feed = EventFeed(EventWatch(hot), self.report, [each.event for each in sinks], alarms)
+        self._pipeline.health.watch("events", self._feed.counts)
+        self._pipeline.health.watch("alarms", self._feed.alarms)
         self._opened = False
 
     def open(self) -> None:
@@ -94,6 +104,9 @@ class Session:
         if not self.camera.live:
             for sink in self.sinks:
                 self._stack.enter_context(sink)
+        if self.camera.live:
+            self._feed.start()
+            self._stack.callback(self._feed.stop)
         self._pipeline.open()
 
     def run(self, on_frame: Callable[[Health], None] | None = None) -> dict[str, Any]:
@@ -193,6 +206,8 @@ def open_session(
     check_strength(options.strength)
     if options.frames is not None and options.frames < 1:
         raise UsageError(f"`frames` must be at least 1. Received: {options.frames}. Remedy: leave it out to run on.")
+    kinds = wanted_kinds(options.events)
+    alarms = [Alarm(open_target(text), kinds) for text in several(options.on_event)]
     load_model(_model(options.model))
     smaller = None if options.smaller is None else _model(options.smaller)
     rules = LadderOptions(
@@ -205,6 +220,10 @@ def open_session(
         options.history,
     )
     camera = open_camera(options.source or None, options.size, options.fps, options.allow_still, options.clip)
+    if alarms and not camera.live:
+        raise UsageError(
+            "`on_event` tells of a camera's events. Received: a source that is no camera. Remedy: leave it out."
+        )
     targets = _targets(options, camera, alone=all(each.observer for each in own))
     page = _page(options, camera.live, announce) if "web" in targets else None
     with contextlib.ExitStack() as stack:
@@ -225,8 +244,8 @@ def open_session(
             history=options.history,
         )
         stack.enter_context(denoiser)
-        web = None if page is None else partial(page, RunControls(denoiser, lambda: camera.name))
-        opened = [_sink(target, options, camera, web) for target in targets]
+        controls = RunControls(denoiser, lambda: camera.name)
+        opened = [_sink(target, options, camera, controls, page) for target in targets]
         thermometer = Thermometer()
         frames: FrameDenoiser = denoiser
         if options.ladder and camera.live:
@@ -236,7 +255,7 @@ def open_session(
         stack.callback(reloading.close)
         if isinstance(camera, SupervisedCamera) and camera.state.waiting:
             camera.on_found = partial(_take_better, options.model, file, reloading)
-        yield Session(options, camera, denoiser, reloading, [*opened, *own], thermometer, stack)
+        yield Session(options, camera, denoiser, reloading, [*opened, *own], thermometer, alarms, stack)
 
 
 def _model(name: str | Path | None, size: tuple[int, int] | None = None) -> Path:
@@ -255,6 +274,13 @@ def _targets(options: RunOptions, camera: Camera, alone: bool) -> list[str]:
     if not alone and not named:
         return []
     source = None if options.source is None else str(options.source)
+    for target in filter(is_mqtt, named):
+        MqttOptions.parse(target, options.mqtt_password)  # what is wrong is said before a camera is waited for
+    if alone and named and all(map(is_mqtt, named)):
+        raise UsageError(
+            "MQTT shows no frames, so a run needs another sink, too. "
+            f"Received: {shown(', '.join(named), whole=True)}. Remedy: add web, or null."
+        )
     return checked_targets(source, named or (["web"] if camera.live else []))
 
 
@@ -273,7 +299,18 @@ def _page(options: RunOptions, live: bool, announce: Callable[[str], None]) -> C
     return lambda controls: WebSink(page, controls, live, announce=announce)
 
 
-def _sink(target: str, options: RunOptions, camera: Camera, web: Callable[[], Sink] | None) -> Sink:
+def _sink(
+    target: str,
+    options: RunOptions,
+    camera: Camera,
+    controls: RunControls,
+    page: Callable[[RunControls], Sink] | None,
+) -> Sink:
+    if is_mqtt(target):
+        from edge.sinks.mqtt.sink import MqttSink
+
+        return MqttSink(MqttOptions.parse(target, options.mqtt_password), controls.describe, camera.live)
+    web = None if page is None else partial(page, controls)
     return open_sink(target, camera.fps, options.before_after, options.overwrite, camera.size, web, camera.live)
 
 

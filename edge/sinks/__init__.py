@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
+from edge.sinks.mqtt.options import MQTT_MEANS
 from edge.sinks.null import NullSink
 from edge.sinks.record.options import RECORD_MEANS, RecordOptions
 from edge.sinks.record.sink import RecordSink
@@ -36,6 +37,7 @@ KINDS = (
     "window",
     SPOOL_MEANS,
     RECORD_MEANS,
+    MQTT_MEANS,
     "null",
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.events.event import Event
 from edge.run.frame import Frame
 from quietcam.image import Image, to_rgb
 
@@ -71,6 +72,11 @@ class Sink(ABC):
     def status(self, report: dict[str, Any]) -> None:  # noqa: B027  most sinks show no status
         """Take the report of the run, as ``Health.report`` gives it: about once a second, also while no frames come, in
         the thread that writes.
+        """
+
+    def event(self, event: Event) -> None:  # noqa: B027  most sinks tell nobody
+        """Take an event of a live run, such as a camera that was lost. Called in a thread of its own, so it must be
+        quick; also before the sink is open and after it is closed.
         """
 
     def report(self) -> dict[str, Any]:

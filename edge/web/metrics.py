@@ -88,6 +88,7 @@ def _counts(status: dict[str, Any]) -> Iterator[Metric]:
 
     history = status.get("history") or {}
     for name, label, found, text in (
+        ("events", "event", status.get("events"), "Events by their kind."),
         ("frames_worked", "work", status.get("worked"), "Frames by what was done to them."),
         (
             "history_forgotten",
@@ -110,11 +111,14 @@ def _sinks(status: dict[str, Any]) -> Iterator[Metric]:
     totals: dict[tuple[str, str], float] = {}
     for sink in status.get("sinks") or []:
         name = valid_text(str(sink.get("name")))
-        works[name] = works.get(name, True) and not (sink.get("error") or sink.get("waiting"))
+        well = not (sink.get("error") or sink.get("waiting")) and sink.get("connected") is not False
+        works[name] = works.get(name, True) and well
         for key, value in sink.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 totals[name, key] = totals.get((name, key), 0) + value
-    up = GaugeMetricFamily("quietcam_sink_up", "1 while a sink works, 0 while it fails or waits.", labels=["sink"])
+    up = GaugeMetricFamily(
+        "quietcam_sink_up", "1 while a sink works, 0 while it fails, waits or has no connection.", labels=["sink"]
+    )
     frames = CounterMetricFamily("quietcam_sink_frames", "Frames that a sink took.", labels=["sink"])
     size = GaugeMetricFamily(
         "quietcam_sink_bytes", "Bytes that the frames of a sink take on its disk.", labels=["sink"]
@@ -169,7 +173,18 @@ _ALONE = frozenset({"frames", "bytes"})
 """Numbers in a sink's report that have a metric of their own."""
 
 _EVENTS = frozenset(
-    {"untouched", "dropped", "failed", "stored", "stored_untouched", "missed", "over_budget", "evicted", "encoded"}
+    {
+        "untouched",
+        "dropped",
+        "failed",
+        "stored",
+        "stored_untouched",
+        "missed",
+        "over_budget",
+        "evicted",
+        "encoded",
+        "events_lost",
+    }
 )
 """Counters in a sink's report. All other numbers in it are gauges."""
 

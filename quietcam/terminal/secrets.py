@@ -17,7 +17,9 @@ _RUN = re.compile(r"\S++")
 _AT = re.compile(r"(?<=\S)@(?=\S)")
 _COLON = re.compile(r":|%3[aA]")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.\-])([A-Za-z][A-Za-z0-9+.\-]*+):")
-_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "ftp"})
+_SCHEMES = frozenset(
+    {"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "ftp", "mqtt", "mqtts"}
+)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%a-z]*\]|[A-Za-z0-9._\-]*)(?::([^/?#]*))?")
 _HARMLESS = re.compile(r"[A-Za-z]{1,16}=[0-9]{1,2}")  # channel=1, subtype=0: they distinguish cameras
 _KEY = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_\-]{12,}")  # the path of some recorders is a password

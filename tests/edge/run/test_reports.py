@@ -35,14 +35,14 @@ from tests.waiting import WAIT
 
 _asking = threading.local()
 _TOUCHES = ("open", "ctypes", "import", "subprocess", "socket", "os", "mmap", "glob")
-_OF_THE_KERNEL = "/proc/self/status"  # memory of this process: no disk stands behind it
+_OF_THE_KERNEL = "/proc/"  # what it says of this process: no disk stands behind it
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if (
         getattr(_asking, "on", False)
         and event.partition(".")[0] in _TOUCHES
-        and _OF_THE_KERNEL not in map(str, arguments)
+        and not any(str(each).startswith(_OF_THE_KERNEL) for each in arguments)
     ):
         _asking.touched.append((event, str(arguments)[:200]))
 

@@ -85,7 +85,7 @@ def test_the_example_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert read(written(tmp_path, text))["sink"][0] == "web"
     # What is commented out is right, too.
     lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
-    assert {"source", "model", "listen", "sink"} == set(read(written(tmp_path, "\n".join(lines))))
+    assert {"source", "model", "listen", "sink", "on_event"} == set(read(written(tmp_path, "\n".join(lines))))
 
 
 def test_a_warning_names_a_file_that_shows_its_token_to_every_user(

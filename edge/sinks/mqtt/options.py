@@ -1,0 +1,116 @@
+"""MqttOptions: the broker that a sink ``mqtt://USER@HOST:PORT/PREFIX`` names, and how to reach it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from quietcam.errors import UsageError
+from quietcam.files.regular import read_regular_text
+from quietcam.terminal.printable import printable
+from quietcam.terminal.secrets import shown
+
+__all__ = ["DEFAULT_PREFIX", "MQTT_MEANS", "MqttOptions", "is_mqtt"]
+
+MQTT_MEANS = "mqtt://[USER@]HOST[:PORT][/PREFIX] (state and events for home automation)"
+
+DEFAULT_PREFIX = "quietcam"
+"""Prefix of the topics if the user names none."""
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_LONGEST = 200  # characters of a topic's prefix
+_LARGEST_FILE = 4096  # bytes
+_DISCOVERY = "homeassistant"
+
+
+def is_mqtt(target: str) -> bool:
+    """Whether a sink is written as the URL of an MQTT broker."""
+    return target.lower().startswith(tuple(f"{scheme}:" for scheme in _PORTS))
+
+
+@dataclass(frozen=True)
+class MqttOptions:
+    """``repr`` shows no password.
+
+    Attributes:
+        host, port: the broker.
+        tls: the connection is encrypted and the broker's certificate checked.
+        user, password: None if the broker asks for none.
+        prefix: of all topics.
+        discovery: prefix of Home Assistant's discovery; None: no discovery.
+        name: what messages show, without secrets.
+    """
+
+    host: str
+    port: int
+    tls: bool = False
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    prefix: str = DEFAULT_PREFIX
+    discovery: str | None = _DISCOVERY
+
+    @classmethod
+    def parse(cls, url: str, password: str | None = None) -> MqttOptions:
+        """Options as a user gives them.
+
+        Args:
+            url: ``mqtt://USER@HOST:PORT/PREFIX?discovery=PREFIX``, all but the host optional; ``mqtts`` with TLS.
+                ``discovery=no`` leaves discovery out. User and password are in % codes.
+            password: the password, or ``@FILE`` to read it. It wins over one in the URL.
+
+        Raises:
+            UsageError: it is no such URL, or the file cannot be read.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+            host.encode("idna")
+            asked = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        except (KeyError, ValueError, UnicodeError):  # UnicodeError: no name server takes that name
+            raise _wrong(url) from None
+        if not host or not re.fullmatch(r"[0-9A-Za-z._:%-]+", host) or parts.fragment or asked.keys() - {"discovery"}:
+            raise _wrong(url)
+        prefix, discovery = unquote(parts.path).strip("/") or DEFAULT_PREFIX, asked.get("discovery", _DISCOVERY)
+        for topic in (prefix, discovery):
+            if not 0 < len(topic) <= _LONGEST or not topic.isprintable() or set(topic) & set("+#$"):
+                raise UsageError(
+                    f"The prefix of a topic has 1 to {_LONGEST} printable characters and none of + # $. "
+                    f"Received: {printable(topic)[:_LONGEST] or '(nothing)'}. Remedy: for example quietcam"
+                )
+        secret = _read(password) if password else parts.password and unquote(parts.password)
+        user = None if parts.username is None else unquote(parts.username)
+        if password and user is None:
+            raise UsageError(
+                "A password for MQTT needs a user. Received: `mqtt_password`, and a sink without USER@. "
+                "Remedy: mqtt://USER@HOST"
+            )
+        tls = parts.scheme == "mqtts"
+        return cls(host, port, tls, user, secret or None, prefix, None if discovery == "no" else discovery)
+
+    @property
+    def name(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtt{'s' * self.tls}://{host}:{self.port}/{self.prefix}"
+
+
+def _read(password: str) -> str:
+    if not password.startswith("@"):
+        return password
+    path = Path(password[1:])
+    try:
+        return read_regular_text(path, _LARGEST_FILE).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "the file is not text"
+        raise UsageError(
+            f"The file of `mqtt_password` must be readable. Received: @{path}: {reason}. "
+            "Remedy: name a text file that contains only the password."
+        ) from None
+
+
+def _wrong(url: str) -> UsageError:
+    return UsageError(
+        "A sink for MQTT is mqtt://[USER@]HOST[:PORT][/PREFIX][?discovery=PREFIX|no], or mqtts:// with TLS, with % "
+        f"codes for special characters. Received: {shown(url, whole=True)}. Remedy: for example mqtt://me@broker.lan"
+    )
