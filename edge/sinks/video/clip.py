@@ -54,6 +54,7 @@ class ClipSink(Sink):
         self._parts = parts
         self._part = self._in_part = 0
         self._newest = 0.0  # by the frames' timestamps
+        self._until = 0.0  # the end of the newest frame, as far as its source tells
         self._fps = fps
         self._before_after = before_after
         self._size: tuple[int, ...] = ()
@@ -103,6 +104,7 @@ class ClipSink(Sink):
             )
         self._add(picture, frame.timestamp)
         self._newest = frame.timestamp
+        self._until = frame.timestamp + (frame.shown_for or 0.0)
         self.frames += 1
         self._check()
 

@@ -75,6 +75,8 @@ class OpenCVClip(ClipSink):
         self._in_part += 1
 
     def _stop(self, keep: bool) -> None:
+        if keep and not self._parts:
+            self._hold(self._until)
         with native_output_caught():
             self._writer.release()
         self._writer = None

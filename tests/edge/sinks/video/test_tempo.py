@@ -47,3 +47,12 @@ def test_equal_distances_and_leaps_repeat_nothing(tmp_path: Path) -> None:
     assert written(tmp_path / "a.avi", [number / 25 for number in range(20)]) == list(range(20))
     assert written(tmp_path / "b.avi", [0.0] * 5) == list(range(5))
     assert written(tmp_path / "c.avi", [0.0, 0.04, 5000.0, 5000.04, 5000.16]) == [0, 1, 2, 3, 3, 3, 4]
+
+
+def test_the_last_frame_lasts_as_long_as_its_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    with OpenCVClip(path, 25.0) as sink:
+        for number, (seconds, shown_for) in enumerate([(0.0, 0.04), (0.04, None), (0.08, 0.2)]):
+            image = np.full((48, 64, 3), 10 + 8 * number, np.uint8)
+            sink.write(Frame(image, seconds, number, shown_for=shown_for), image)
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == 7  # 0.28 s
