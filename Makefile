@@ -9,7 +9,7 @@ VENV_EDGE ?= .venv-edge
 # As many processes as run the tests at once.
 JOBS ?= 2
 
-.PHONY: demo test test-edge check docs bench fuzz hang soak lab arm64 clean help
+.PHONY: demo test test-edge check docs bench fuzz hang kills soak lab arm64 clean help
 
 help:
 	@echo "make demo    adapt, prune, quantize, compare, denoise a simulated camera (minutes, leaves runs/demo/)"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make fuzz    random inputs for whatever strangers reach, three minutes a target (ARGS='TARGET --seconds N --seed N')"
 	@echo "make hang    a library, a disk, the camera and the configuration hang: page, frames, stop (half an hour; ARGS=--rounds N)"
+	@echo "make kills   recordings are killed (kill -9) 30 times in each format, a publisher's server 30 times: all that was finished plays"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
 	@echo "make lab     real drivers, boots and power cuts in a Debian guest under qemu (SCENARIO=NAME for one; ARGS=--list)"
 	@echo "make arm64   the device's installation and tests on arm64: on this machine if it is one, else under emulation (sudo, hours)"
@@ -54,6 +55,9 @@ fuzz: $(READY)
 
 hang: $(READY)
 	$(BIN)/python lab/hang.py $(ARGS)
+
+kills: $(READY)
+	QUIETCAM_KILLS=30 $(BIN)/python -m pytest tests/edge/sinks -k kill $(ARGS)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.device.soak $(ARGS)

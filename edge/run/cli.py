@@ -55,9 +55,9 @@ def run_command(
     sink: Annotated[
         list[str] | None,
         typer.Option(
-            help="Where denoised frames go: web (a live page), spool:FOLDER[,KEY=VALUE…], a folder, a video file "
-            "(.webm, .mp4, .avi), - (raw RGB frames on standard output), window, or null. Repeat the option for "
-            "several sinks. Default for a camera: web."
+            help="Where denoised frames go: web (a live page), spool:FOLDER[,KEY=VALUE…], record:FOLDER[,KEY=VALUE…], "
+            "a folder, a video file (.mp4, .mkv, .webm, .avi), a server (rtsp://, rtmp://, srt://), - (raw RGB frames "
+            "on standard output), window, or null. Repeat the option for several sinks. Default for a camera: web."
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Frame size to ask a camera for.")] = None,

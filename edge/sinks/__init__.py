@@ -10,6 +10,8 @@ from edge.sinks.base import Sink
 from edge.sinks.folder import FolderSink
 from edge.sinks.mqtt.options import MQTT_MEANS
 from edge.sinks.null import NullSink
+from edge.sinks.publish.server import PUBLISH_MEANS, Server, is_server
+from edge.sinks.publish.sink import PublishSink
 from edge.sinks.record.options import RECORD_MEANS, RecordOptions
 from edge.sinks.record.sink import RecordSink
 from edge.sinks.spool.options import SPOOL_MEANS, SpoolOptions
@@ -38,6 +40,7 @@ KINDS = (
     SPOOL_MEANS,
     RECORD_MEANS,
     MQTT_MEANS,
+    PUBLISH_MEANS,
     "null",
 )
 
@@ -93,6 +96,8 @@ def _made(
         return SpoolSink(SpoolOptions.parse(target.removeprefix("spool:")), size)
     if target.startswith("record:"):
         return RecordSink(RecordOptions.parse(target.removeprefix("record:")), fps or 25.0, before_after)
+    if is_server(target):
+        return PublishSink(Server.parse(target), fps or 25.0, before_after, live)
     path = Path(target)
     if path.suffix.lower() in _SUFFIXES and not target.endswith("/"):
         return _clip(path)(path, fps or 25.0, before_after, overwrite, parts=live)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from edge.sinks import KINDS
+from edge.sinks.publish.server import is_server
 from quietcam.errors import UsageError
 from quietcam.files.paths import resolved
 from quietcam.terminal.secrets import shown
@@ -43,7 +44,7 @@ def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
 
 def _path(sink: str) -> Path | str:
     """Where a sink writes; a sink that is not a file is its own place."""
-    if sink in ("web", "-", "window"):
+    if sink in ("web", "-", "window") or is_server(sink):
         return sink
     kind, colon, rest = sink.partition(":")
     return Path(rest.split(",")[0] if colon and kind in ("spool", "record") else sink)

@@ -21,6 +21,8 @@ _SCHEMES = frozenset(
     {"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "ftp", "mqtt", "mqtts"}
 )
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%a-z]*\]|[A-Za-z0-9._\-]*)(?::([^/?#]*))?")
+_KEYED = ("rtmp", "rtmps")
+_STREAM_KEY = re.compile(r"^([^/?#]*/[^/?#]+/)[^?#]+")  # whoever knows what follows the application may publish
 _HARMLESS = re.compile(r"[A-Za-z]{1,16}=[0-9]{1,2}")  # channel=1, subtype=0: they distinguish cameras
 _KEY = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_\-]{12,}")  # the path of some recorders is a password
 
@@ -151,7 +153,10 @@ def _one(text: str) -> str:
         before, _, place = "", "", rest if _is_number(strict) else HIDDEN
     start = f"{scheme}:{slashes}" if slashes or scheme.lower() in _SCHEMES else ""
     user = f"{HIDDEN}@" if before or ("@" in rest and place not in (rest, HIDDEN)) else ""
-    return f"{start}{user}{_ended(place)}"
+    told = _ended(place)
+    if scheme.lower() in _KEYED:
+        told = _STREAM_KEY.sub(rf"\1{HIDDEN}", told)
+    return f"{start}{user}{told}"
 
 
 def _ended(place: str) -> str:

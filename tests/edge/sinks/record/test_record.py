@@ -155,7 +155,7 @@ class TestTrouble:
             clock.now += 60
             feed(sink, clock, 30)
             assert sink.report()["waiting"] is None
-        assert lengths(tmp_path)[0] >= 50
+        assert lengths(tmp_path)[0] >= 48
         assert lengths(tmp_path)[-1] == 30
         assert sink.stored + sink.trouble.missed == 150
         assert caplog.text.count("No space left") == 1

@@ -25,6 +25,9 @@ from quietcam.image import Image
 from quietcam.metrics import psnr
 from tests.edge.sinks.video.films import av, length, read, scene, the_file, write
 
+KILLS = int(os.environ.get("QUIETCAM_KILLS", "2"))
+"""How many recordings are killed; `make kills` sets it."""
+
 LEAST = {".mp4": 1 / 90000, ".mkv": 0.001}
 """Seconds that a container's times are exact to."""
 
@@ -174,7 +177,7 @@ class TestPowerCut:
             copy.write_bytes(content[:end])
             assert 50 <= len(read(copy)[1]) <= 77, end
 
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", range(KILLS))
     def test_kill_9_leaves_every_finished_fragment(self, tmp_path: Path, suffix: str, seed: int) -> None:
         path = tmp_path / f"clip{suffix}"
         code = f"""
