@@ -95,6 +95,11 @@ class Guest:
         self._look_at_clock()
         return self._waits.between(self._clock.here(begin), self._clock.here(end))
 
+    @property
+    def hunger(self) -> float:
+        """The share of the time since the last boot for which the host gave it no processor that it wanted, 0 to 1."""
+        return 0.0 if self._waits is None else self._waits.share
+
     def _look_at_clock(self) -> None:
         asked = time.monotonic()
         there = float(self.run(["cat", "/proc/uptime"], check=True).out.split()[0])
@@ -166,9 +171,12 @@ class Guest:
             self._link = None
 
     def stop(self, limit: float = _STOP) -> bool:
-        """Shut down in order; whether it did so within ``limit`` seconds, times ``patience``. Then it is cut off."""
+        """Shut down in order; whether it did so within ``limit`` seconds, times ``patience``. Then it is cut off. Its
+        journal is kept before.
+        """
         if self._process is None:
             return True
+        self.collect()
         self.run("systemctl poweroff --no-block")
         try:
             self._process.wait(limit * self.patience)

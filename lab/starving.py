@@ -68,6 +68,13 @@ class Waits:
         share = min(1.0, (end - begin) / max(times[last] - times[first], 1e-9))
         return min(end - begin, longest * share)
 
+    @property
+    def share(self) -> float:
+        """Of all the time, 0 to 1."""
+        times = self._times[: len(self._waits)]
+        span = times[-1] - times[0] if len(times) > 1 else 0.0
+        return self.between(times[0], times[-1]) / span if span else 0.0
+
 
 class Clock:
     """The guest's clock beside the host's: each question and answer bounds how far they are apart."""

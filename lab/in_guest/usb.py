@@ -102,6 +102,7 @@ class Run:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
+            print(f"{time.monotonic():.2f} {line.rstrip()}", file=sys.stderr, flush=True)
             with self._changed:
                 self.lines.append((time.monotonic(), line.rstrip()))
                 self._changed.notify_all()
@@ -152,9 +153,8 @@ class Run:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
-        text = "\n".join(line for _, line in self.lines)
-        print(text)
-        say(what="end", code=code, seconds=time.monotonic() - begun, traceback="Traceback" in text)
+        traceback = any("Traceback" in line for _, line in self.lines)
+        say(what="end", code=code, seconds=time.monotonic() - begun, traceback=traceback)
 
 
 def ready(limit: float) -> float:

@@ -135,7 +135,11 @@ def _boot(guest: Guest, record: Recorder) -> None:
 
 def _reload(guest: Guest, record: Recorder) -> None:
     guest.push(config("/opt/lab/no-such-network.tflite"), CONFIG)
-    guest.run("systemctl reload quietcam", limit=120)
+    done = guest.run("systemctl reload quietcam", limit=120)
+    over = guest.wait_until("systemctl is-active -q quietcam", limit=30)
+    record.that(
+        "A reload that fails ends", over, f"systemctl took {done.seconds:.1f} s: {done.code} {done.err.strip()}"
+    )
     failed = guest.wait_until("systemctl show quietcam -p StatusText | grep -q 'the last reload failed'", limit=30)
     now = state(guest)
     record.that("A reload that fails is shown as failed by `systemctl status`", failed, now["StatusText"])
@@ -145,8 +149,8 @@ def _reload(guest: Guest, record: Recorder) -> None:
     record.equal("The run goes on with the present network", (now["ActiveState"], now["NRestarts"]), ("active", "0"))
     guest.push(config(), CONFIG)
     guest.run("systemctl reload quietcam", limit=120)
-    over = guest.wait_until("! systemctl show quietcam -p StatusText | grep -q 'the last reload failed'", limit=30)
-    record.that("A reload that succeeds takes the failed one back", over, state(guest)["StatusText"])
+    gone = guest.wait_until("! systemctl show quietcam -p StatusText | grep -q 'the last reload failed'", limit=30)
+    record.that("A reload that succeeds takes the failed one back", gone, state(guest)["StatusText"])
 
 
 def _hang(guest: Guest, record: Recorder) -> None:

@@ -26,6 +26,8 @@ from lab.tools import PACKAGES, check_tools
 class NoGuest:
     """Stands where a guest stands; `wait_for_ever` ends as a guest ends that is cut off."""
 
+    hunger = 0.0
+
     def __init__(self, *_: object) -> None:
         self.expired, self.said = "", list[str]()
         self._over = threading.Event()
@@ -56,6 +58,17 @@ def run(does: Callable[[Any, Recorder], None], folder: Path, **more: Any) -> tup
     guest = NoGuest()
     scenario = Scenario("it works", does, **more)
     return run_scenario("thing", scenario, folder, folder, KVM, lambda _: None, lambda *_: guest), guest  # type: ignore[arg-type, return-value]
+
+
+def test_a_guest_that_the_host_starved_is_told_in_the_table(tmp_path: Path) -> None:
+    def starves(guest: NoGuest, record: Recorder) -> None:
+        record.that("It holds", True)
+        guest.hunger = 0.97
+
+    result, _ = run(starves, tmp_path)
+    assert result.good
+    assert result.notes == ["for 97% of the time the host gave the guest no processor that it wanted"]
+    assert run(lambda _, record: record.note("a note"), tmp_path)[0].notes == ["a note"]
 
 
 def test_a_claim_that_does_not_hold_ends_nothing(tmp_path: Path) -> None:

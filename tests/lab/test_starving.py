@@ -30,6 +30,7 @@ def test_the_thread_that_waited_longest_counts(monkeypatch: pytest.MonkeyPatch) 
     assert waits.between(0.0, 10.0) == 0.0
     assert waits.between(10.0, 20.0) == 4.0
     assert waits.between(0.0, 20.0) == 4.0
+    assert waits.share == 0.2
 
 
 def test_between_two_readings_its_share_counts_and_never_more_than_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +41,8 @@ def test_between_two_readings_its_share_counts_and_never_more_than_all_of_it(mon
 
 
 def test_a_kernel_that_does_not_tell_excuses_nothing() -> None:
-    assert Waits(0, lambda _: {}).between(0.0, 100.0) == 0.0
+    waits = Waits(0, lambda _: {})
+    assert (waits.between(0.0, 100.0), waits.share) == (0.0, 0.0)
     assert waited(2**30) == {}
 
 

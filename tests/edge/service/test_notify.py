@@ -220,6 +220,18 @@ class TestReload:
         assert signal.getsignal(signal.SIGHUP) is before
 
     @pytest.mark.parametrize("error", [ModelError("cut short"), RuntimeError("odd")])
+    def test_a_reload_that_fails_ends_for_the_manager_too(self, error: Exception, manager: Manager) -> None:
+        """Without READY the unit would stay in its state `reloading`."""
+
+        def work() -> None:
+            raise error
+
+        with on_hangup(Reloader(work, lambda _: None, Notifier(manager.environment))):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert manager.next().startswith("RELOADING=1")
+            assert manager.next() == "READY=1"
+
+    @pytest.mark.parametrize("error", [ModelError("cut short"), RuntimeError("odd")])
     def test_a_refusal_is_told_and_the_next_one_works(self, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
         outcomes = [error, None]
         refused: list[str] = []
