@@ -150,5 +150,8 @@ def wanted_kinds(names: str | None) -> tuple[Kind, ...]:
     known = {kind.value: kind for kind in Kind}
     wanted = list(known) if names is None else [each.strip() for each in names.split(",")]
     if odd := [each for each in wanted if each not in known]:
-        raise UsageError(f"`events` are of {', '.join(known)}. Received: {shown(odd[0]) or '(nothing)'}.")
+        raise UsageError(
+            f"`events` are of {', '.join(known)}. Received: {shown(odd[0]) or '(nothing)'}. "
+            "Remedy: name some of these, with commas between them."
+        )
     return tuple(known[each] for each in wanted)

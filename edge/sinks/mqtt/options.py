@@ -14,7 +14,7 @@ from quietcam.terminal.secrets import shown
 
 __all__ = ["DEFAULT_PREFIX", "MQTT_MEANS", "MqttOptions", "is_mqtt"]
 
-MQTT_MEANS = "mqtt://[USER@]HOST[:PORT][/PREFIX] (state and events for home automation)"
+MQTT_MEANS = "mqtt://HOST/… (state and events for home automation)"
 
 DEFAULT_PREFIX = "quietcam"
 """Prefix of the topics if the user names none."""
@@ -83,8 +83,8 @@ class MqttOptions:
         user = None if parts.username is None else unquote(parts.username)
         if password and user is None:
             raise UsageError(
-                "A password for MQTT needs a user. Received: `mqtt_password`, and a sink without USER@. "
-                "Remedy: mqtt://USER@HOST"
+                "A password for MQTT needs a user. Received: `mqtt_password`, and a sink without a user. "
+                "Remedy: put the user and an @ before the host."
             )
         tls = parts.scheme == "mqtts"
         return cls(host, port, tls, user, secret or None, prefix, None if discovery == "no" else discovery)
@@ -110,7 +110,8 @@ def _read(password: str) -> str:
 
 
 def _wrong(url: str) -> UsageError:
-    return UsageError(
-        "A sink for MQTT is mqtt://[USER@]HOST[:PORT][/PREFIX][?discovery=PREFIX|no], or mqtts:// with TLS, with % "
-        f"codes for special characters. Received: {shown(url, whole=True)}. Remedy: for example mqtt://me@broker.lan"
+    return UsageError(  # with an @, examples would be hidden like passwords
+        "A sink for MQTT is mqtt://HOST/…, or mqtts://HOST/… with TLS; a port and a prefix may follow the host, then "
+        "?discovery=no. A user and an @ stand before the host, special characters in % codes. "
+        f"Received: {shown(url, whole=True)}. Remedy: for example mqtt://broker.lan"
     )
