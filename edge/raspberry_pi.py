@@ -6,6 +6,7 @@ from pathlib import Path
 
 __all__ = [
     "CODECS_AND_ISP",
+    "H264_ENCODER",
     "RIBBON_CAMERA",
     "THROTTLED",
     "THROTTLED_COMMAND",
@@ -36,6 +37,9 @@ CODECS_AND_ISP = ("bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpi
 Source: the kernel's drivers/staging/vc04_services, drivers/media/platform/raspberrypi and
 drivers/staging/media/rpivid, as in raspberrypi/linux.
 """
+
+H264_ENCODER = "bcm2835-codec-encode"
+"""Name of the video device that encodes H.264, on a Raspberry Pi 4 and older ones."""
 
 RIBBON_CAMERA = ("unicam", "rp1-cfe", *CODECS_AND_ISP)
 """Drivers that serve a camera at the ribbon cable, whose raw frames libcamera alone can use: the receivers of the

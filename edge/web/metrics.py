@@ -180,6 +180,8 @@ _EVENTS = frozenset(
         "stored",
         "stored_untouched",
         "missed",
+        "sent",
+        "connections",
         "over_budget",
         "evicted",
         "encoded",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.raspberry_pi import H264_ENCODER
 from quietcam.errors import DeviceError, one_line
 from quietcam.extras import load_av
 from quietcam.image import Image
@@ -20,7 +21,6 @@ TICKS = 90_000
 
 SOFTWARE = "libx264"
 _HARDWARE = "h264_v4l2m2m"
-_HARDWARE_NODE = "bcm2835-codec-encode"  # name of the video device of a Raspberry Pi 4 and older ones
 _HARDWARE_LEAST, _HARDWARE_MOST = (64, 64), (1920, 1088)
 _NODES = Path("/sys/class/video4linux")
 
@@ -135,7 +135,7 @@ _hardware = _Hardware()
 def _hardware_fits(size: tuple[int, int]) -> bool:
     """Whether this machine has the encoder, and it takes this size. Only then are devices opened."""
     fits = all(least <= side <= most for least, side, most in zip(_HARDWARE_LEAST, size, _HARDWARE_MOST, strict=True))
-    return fits and any(_read(name) == _HARDWARE_NODE for name in _NODES.glob("video*/name"))
+    return fits and any(_read(name) == H264_ENCODER for name in _NODES.glob("video*/name"))
 
 
 def _read(path: Path) -> str:
