@@ -22,6 +22,7 @@ from quietcam.terminal.progress import progress
 from train.config import VideoConfig
 from train.devices import Devices
 from train.evaluation.validation import inference, validate
+from train.muon import Muon
 from train.patches.clips import ClipCrops
 from train.patches.dataset import training_patches
 from train.patches.extra_noise import ExtraNoise
@@ -87,9 +88,9 @@ class Loop:
 
     def __post_init__(self) -> None:
         with self.devices.strategy.scope():
-            adam = keras.optimizers.Adam(self.learning_rate, global_clipnorm=1.0)
-            self._optimizer = keras.mixed_precision.LossScaleOptimizer(adam) if self.loss_scaling else adam
-            adam.build(self.model.trainable_variables)
+            muon = Muon(self.learning_rate, global_clipnorm=1.0)
+            self._optimizer = keras.mixed_precision.LossScaleOptimizer(muon) if self.loss_scaling else muon
+            muon.build(self.model.trainable_variables)
             weights = self.model.trainable_variables if self.average else []
             self._averages = [tf.Variable(weight, trainable=False) for weight in weights]
         self._rows = []
