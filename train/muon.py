@@ -16,7 +16,7 @@ _SMALLEST_KERNEL = 8
 """Output channels. Kernels with fewer, such as that of an output, are no good matrices."""
 
 
-class Muon(keras.optimizers.Adam):
+class Muon(keras.optimizers.Adam):  # type: ignore[misc]  # Keras ships no types
     """Kernels take the momentum of their gradients, orthogonalized; everything else is updated by Adam.
 
     A kernel ``(height, width, inputs, outputs)`` is a matrix ``(height * width * inputs, outputs)``. Its update has the

@@ -66,6 +66,7 @@ class Loop:
         xla: compile the step with XLA.
         teacher: another network to learn from.
         video: how a video network learns, on sequences of frames; None for a still network.
+        optimizer: takes a learning rate and the global clip of the gradients' norm.
     """
 
     phase: str
@@ -82,15 +83,16 @@ class Loop:
     xla: bool = False
     teacher: Teacher | None = None
     video: VideoConfig | None = None
+    optimizer: type[keras.optimizers.Adam] = Muon
     _optimizer: Any = field(init=False, repr=False)
     _averages: list[tf.Variable] = field(init=False, repr=False)
     _rows: list[HistoryRow] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         with self.devices.strategy.scope():
-            muon = Muon(self.learning_rate, global_clipnorm=1.0)
-            self._optimizer = keras.mixed_precision.LossScaleOptimizer(muon) if self.loss_scaling else muon
-            muon.build(self.model.trainable_variables)
+            plain = self.optimizer(self.learning_rate, global_clipnorm=1.0)
+            self._optimizer = keras.mixed_precision.LossScaleOptimizer(plain) if self.loss_scaling else plain
+            plain.build(self.model.trainable_variables)
             weights = self.model.trainable_variables if self.average else []
             self._averages = [tf.Variable(weight, trainable=False) for weight in weights]
         self._rows = []

@@ -107,11 +107,12 @@ def test_together_they_compute_what_one_does(runs, name):
     folder, _ = runs
     one, several = (read_state(folder / each / "checkpoints" / "train.npz") for each in ("one", name))
     assert [row["step"] for row in several.rows] == list(range(1, 17))
-    for column, tolerance in (("loss", 1e-5), ("validation_psnr", 1e-4), ("learning_rate", 0)):
+    # Muon raises what rounding leaves in the weakest directions of a gradient.
+    for column, tolerance in (("loss", 1e-4), ("validation_psnr", 1e-4), ("learning_rate", 0)):
         ours, theirs = ([row[column] for row in state.rows] for state in (one, several))
         np.testing.assert_allclose(theirs, ours, rtol=tolerance)
     for ours, theirs in zip(one.weights + one.average, several.weights + several.average, strict=True):
-        np.testing.assert_allclose(theirs, ours, atol=3e-5)
+        np.testing.assert_allclose(theirs, ours, atol=3e-4)
 
 
 @pytest.mark.slow

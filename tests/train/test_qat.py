@@ -53,7 +53,9 @@ def fit(trained, peaks, crops, tiny):
 @pytest.fixture(scope="module")
 def tuned(fit, crops, tiny):
     quantized = quantizable(tiny, *fit)
-    Loop("qat", quantized, Budget(20, 99), 1e-4, average=0.9).fit(crops, {"own": crops}, patch=32, batch=4)
+    Loop("qat", quantized, Budget(20, 99), 1e-4, average=0.9, optimizer=keras.optimizers.Adam).fit(
+        crops, {"own": crops}, patch=32, batch=4
+    )
     return quantized
 
 
@@ -102,7 +104,7 @@ def test_a_network_whose_channels_fill_their_relu_computes_the_same_within_it(tr
 def test_weak_channels_fill_more_of_their_relu_than_before(peaks, fit, crops, tiny):
     after = measure_peaks(tiny, fit[0], crops.noisy)
     before = 6 / max(peaks["down1_0"]) * peaks["down1_0"]
-    assert after["down1_0"].max() == pytest.approx(6, rel=0.01)
+    assert after["down1_0"].max() == pytest.approx(6, rel=0.03)  # the layer before clips a few values now
     weak = (before < 4) & (before > 6 / 32)
     assert weak.any()
     assert np.all(after["down1_0"][weak] > before[weak] * 1.05)

@@ -251,7 +251,15 @@ def test_training_moves_the_fusion_and_keeps_the_rest_of_its_rules(model, live, 
     scaled, ranges = fit_ranges(VIDEO, sparse, *live)
     network = quantizable(VIDEO, scaled, ranges)
     crops = cut_clips(load_clips(clip_folder).clips, 32, frames=6, limit=36)
-    loop_ = Loop("qat", network, Budget(12, 99), 1e-3, average=0.9, video=VideoConfig(unroll=3, lead=2))
+    loop_ = Loop(
+        "qat",
+        network,
+        Budget(12, 99),
+        1e-3,
+        average=0.9,
+        video=VideoConfig(unroll=3, lead=2),
+        optimizer=keras.optimizers.Adam,
+    )
     loop_.fit(ClipCropSource(crops), {"own": crops}, patch=32, batch=4)
     for name, layer in convolutions(scaled).items():
         before, after = layer.kernel.numpy(), trained_weights(network, name)[0].numpy()

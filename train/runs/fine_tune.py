@@ -13,6 +13,7 @@ from quietcam.evaluation import Treatments
 from quietcam.files.atomic import write_text
 from train.config import PruningConfig, QatConfig, RunConfig, dump_config
 from train.distillation import describe_teacher, load_teacher, tell_teacher
+from train.muon import Muon
 from train.patches.sets import TrainingData
 from train.run_directory.chain import Beginning, origin_with_runs
 from train.run_directory.lock import run_lock
@@ -37,7 +38,7 @@ class FineTuning:
         export: makes the plain network from it when training has ended.
         treatments: what was done to the network, now and before, for ``evaluation.json``.
         seed: seed of the order of patches.
-        precision, average, least_steps, xla: as in ``Loop``.
+        precision, average, least_steps, xla, optimizer: as in ``Loop``.
         recipe: further settings that affect a step, and so must not change when a run is resumed.
     """
 
@@ -52,6 +53,7 @@ class FineTuning:
     average: float = 0.0
     least_steps: int = 1
     xla: bool = False
+    optimizer: type[keras.optimizers.Adam] = Muon
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -109,6 +111,7 @@ def fine_tune(
             loss_scaling=tuning.precision == "mixed_float16",
             recipe=recipe_of(tuning.section, config, data, tuning.precision, recipe),
             xla=tuning.xla,
+            optimizer=tuning.optimizer,
             teacher=load_teacher(config, tuning.precision),
             video=config.video if config.model.history else None,
         )

@@ -64,6 +64,8 @@ def train_for_int8(
             seed=seed,
             precision=precision,
             average=config.training.average,
+            # Muon would fill the weights that are zero, whose gradients are zero, too.
+            optimizer=keras.optimizers.Adam,
         )
 
     return fine_tune(source, data, run, prepare, resume=resume, overwrite=overwrite)
