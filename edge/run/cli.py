@@ -57,8 +57,7 @@ def run_command(
         typer.Option(
             help="Where denoised frames go: web (a live page), spool:FOLDER[,KEY=VALUE…], record:FOLDER[,KEY=VALUE…], "
             "a folder, a video file (.mp4, .mkv, .webm, .avi), a server (rtsp://, rtmp://, srt://), - (raw RGB frames "
-            "on standard output), window, or null; mqtt://USER@HOST publishes state and events. Repeat the option for "
-            "several sinks. Default for a camera: web."
+            "to standard output), window, null; state and events: mqtt://. Repeat it for several. For a camera: web."
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Frame size to ask a camera for.")] = None,
