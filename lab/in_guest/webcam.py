@@ -29,7 +29,7 @@ MAKER, PRODUCT = "Lab", "Lab webcam"
 ENDPOINT, PACKET, PAYLOAD = 0x81, 512, 16384  # bytes of a packet, and of a payload with its header
 HIGH_SPEED, DEVICE_ID = 3, 1 << 16 | 2
 SUBMIT, UNLINK, SUBMITTED, UNLINKED = 1, 2, 3, 4
-STALL, CANCELLED = -32, -104
+STALL, CANCELED = -32, -104
 SETTING = {0x0100: 26, 0x0110: 34}  # bytes of the probe control of UVC 1.0 and 1.1
 
 Size = tuple[int, int]
@@ -239,7 +239,7 @@ class Connection:
     def _unlink(self, number: int, victim: int) -> None:
         with self._changed:
             kept = deque(each for each in self._waiting if each[0] != victim)
-            status = CANCELLED if len(kept) < len(self._waiting) else 0
+            status = CANCELED if len(kept) < len(self._waiting) else 0
             self._waiting = kept
             self._link.sendall(struct.pack(">5Ii24x", UNLINKED, number, 0, 0, 0, status))
 

@@ -15,7 +15,11 @@ from quietcam.app.cli import app
 
 pytest.importorskip("sphinx", reason="needs the extra 'docs'")
 
-OWN_NAMES = {"QUIETCAM_TOKEN", "QUIETCAM_EDGETPU_COMPILER"}  # variables that a command names itself
+OWN_NAMES = {
+    "QUIETCAM_TOKEN",
+    "QUIETCAM_MQTT_PASSWORD",
+    "QUIETCAM_EDGETPU_COMPILER",
+}  # variables that a command names itself
 CONF = Path(__file__).parents[2] / "docs" / "conf.py"
 
 

@@ -16,7 +16,7 @@ from quietcam.architecture import Architecture
 from quietcam.errors import UsageError
 from quietcam.evaluation import Distillation, read_evaluation, write_evaluation
 from quietcam.tflite.manifest import read_manifest
-from tests.train.stopping import stopped_after
+from tests.stopping import stopped_after
 from train.config import DistillationConfig, RunConfig, TrainingConfig, load_config
 from train.distillation import load_teacher, with_teacher
 from train.patches.extra_noise import ExtraNoise

@@ -11,7 +11,7 @@ import tf_keras as keras
 from quietcam.architecture import Architecture
 from quietcam.errors import DataError, StoppedError, UsageError
 from quietcam.metrics import psnr
-from tests.train.stopping import stopped_after
+from tests.stopping import stopped_after
 from train import trainer
 from train.evaluation.validation import inference, validate
 from train.losses import charbonnier, psnr_uint8

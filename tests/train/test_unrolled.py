@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from tests.train.stopping import stopped_after
+from tests.stopping import stopped_after
 from train.config import VideoConfig
 from train.evaluation.validation import inference, validate
 from train.losses import moving_error, relative_error

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from quietcam.errors import UsageError
-from tests.train.stopping import stopped_after
+from tests.stopping import stopped_after
 from train.config import load_config
 from train.model import convolutions
 from train.patches.sets import load_training_data
