@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any, Protocol
 
 from edge.events.command import Command
@@ -13,7 +12,7 @@ from edge.events.pacing import Pacing
 from edge.events.webhook import Webhook
 from quietcam.backoff import Backoff
 from quietcam.errors import UsageError, one_line
-from quietcam.files.regular import read_regular_text
+from quietcam.files.at_file import read_at_file
 from quietcam.process.stopping import process
 from quietcam.terminal.log import log
 from quietcam.terminal.secrets import shown
@@ -22,7 +21,6 @@ __all__ = ["Alarm", "Target", "open_target", "wanted_kinds"]
 
 _GRACE = 0.5  # seconds that the thread has to end
 _FIRST, _LAST = 2.0, 8.0  # seconds between two attempts
-_LARGEST_FILE = 4096  # bytes
 
 
 class Target(Protocol):
@@ -129,15 +127,7 @@ def open_target(text: str) -> Target:
         UsageError: it is neither.
     """
     if text.startswith("@"):
-        path = Path(text[1:])
-        try:
-            text = read_regular_text(path, _LARGEST_FILE).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "the file is not text"
-            raise UsageError(
-                f"The file of `on_event` must be readable. Received: @{path}: {reason}. "
-                "Remedy: name a text file that contains only the URL or the command."
-            ) from None
+        text = read_at_file(text, "`on_event`", "the URL or the command").strip()
     return Webhook(text) if text.lower().startswith(("http:", "https:")) else Command(text)
 
 

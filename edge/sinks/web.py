@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.run.frame import Frame
@@ -16,7 +15,7 @@ from edge.sinks.base import Sink
 from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, new_token
 from edge.web.state import State
 from quietcam.errors import UsageError
-from quietcam.files.regular import read_regular_text
+from quietcam.files.at_file import read_at_file
 from quietcam.image import Image
 from quietcam.terminal.log import log
 from quietcam.terminal.printable import printable
@@ -37,7 +36,6 @@ _PORT = 8080
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9._-]{1,32})?")
 _SHOWN = 100  # characters of what was received
 _LINES_A_MINUTE = 10
-_LARGEST_TOKEN_FILE = 4096  # bytes
 _OTHER_CONNECTIONS = 56  # besides the streams: status, snapshots, and connections that strangers keep open
 
 
@@ -256,15 +254,7 @@ def _address(listen: str) -> tuple[str, int]:
 def _token(token: str) -> str:
     """The token as given, or read from ``@FILE``."""
     if token.startswith("@"):
-        path = Path(token[1:])
-        try:
-            token = read_regular_text(path, _LARGEST_TOKEN_FILE).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "the file is not text"
-            raise UsageError(
-                f"The file of a token must be readable. Received: @{path}: {reason}. "
-                "Remedy: name a text file that contains only the token."
-            ) from None
+        token = read_at_file(token, "a token", "the token").strip()
     if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isprintable():
         odd = "" if token.isprintable() else ", and a character that is not printable"
         raise UsageError(

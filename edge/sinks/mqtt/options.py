@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from quietcam.errors import UsageError
-from quietcam.files.regular import read_regular_text
+from quietcam.files.at_file import read_at_file
 from quietcam.terminal.printable import printable
 from quietcam.terminal.secrets import shown
 
@@ -21,7 +20,6 @@ DEFAULT_PREFIX = "quietcam"
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _LONGEST = 200  # characters of a topic's prefix
-_LARGEST_FILE = 4096  # bytes
 _DISCOVERY = "homeassistant"
 
 
@@ -98,15 +96,7 @@ class MqttOptions:
 def _read(password: str) -> str:
     if not password.startswith("@"):
         return password
-    path = Path(password[1:])
-    try:
-        return read_regular_text(path, _LARGEST_FILE).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "the file is not text"
-        raise UsageError(
-            f"The file of `mqtt_password` must be readable. Received: @{path}: {reason}. "
-            "Remedy: name a text file that contains only the password."
-        ) from None
+    return read_at_file(password, "`mqtt_password`", "the password").rstrip("\r\n")
 
 
 def _wrong(url: str) -> UsageError:
