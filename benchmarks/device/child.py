@@ -27,7 +27,6 @@ Limits (exit code 3 if one is exceeded): adds below 1 ms; cpu after by before at
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import shutil
 import statistics
@@ -35,13 +34,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.records import RESULTS, ROOT, append, commit, machine
+from benchmarks.judged import Judged
+from benchmarks.records import RESULTS, ROOT
 from edge.child.memory import memory_limit
 from edge.child.tpu import Tpu, TpuInterpreter
 from edge.models import resolve_model
@@ -80,29 +78,14 @@ def main() -> int:
     parser.add_argument("--before", type=Path, help="checkout of another commit, to compare with")
     parser.add_argument("--csv", type=Path, default=RESULTS / "child.csv")
     options = parser.parse_args()
-    missed: list[str] = []
-    about = {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit(), "machine": machine()}
-
-    def note(what: str, value: float, holds: bool | None = None) -> None:
-        verdict = "" if holds is None else "  holds" if holds else "  DOES NOT HOLD"
-        print(f"{what:28}{value:10.3f}{verdict}", flush=True)
-        row: dict[str, Any] = {"model": MODEL, "frames": options.frames * options.rounds, "what": what}
-        append(options.csv, about | row | {"value": round(value, 3)})
-        if holds is False:
-            missed.append(what)
-
+    note = Judged(options.csv, {"model": MODEL, "frames": options.frames * options.rounds}, 28)
     note("load average", os.getloadavg()[0])
     with tempfile.TemporaryDirectory() as folder:
         fake_bus(Path(folder))
         child(options.frames, options.rounds, note)
     if options.before is not None:
         cpu(options.before, options.frames, options.rounds, note)
-    if missed:
-        print(f"did not hold: {', '.join(missed)}")
-    return 3 if missed else 0
-
-
-Note = Callable[..., None]
+    return note.exit_code()
 
 
 def fake_bus(folder: Path) -> None:
@@ -116,7 +99,7 @@ def fake_bus(folder: Path) -> None:
     os.environ |= {"FAKE_EDGETPU": str(folder), LIBRARY_VARIABLE: str(library)}
 
 
-def child(frames: int, rounds: int, note: Note) -> None:
+def child(frames: int, rounds: int, note: Judged) -> None:
     """The same network in this process, in a child, and on the CPU."""
     model = load_model(resolve_model(MODEL))
     noisy = np.random.default_rng(0).integers(0, 256, (model.height, model.width, 3), np.uint8)
@@ -152,7 +135,7 @@ def child(frames: int, rounds: int, note: Note) -> None:
         note("child may take MiB", memory_limit() / (1 << 20))
 
 
-def cpu(before: Path, frames: int, rounds: int, note: Note) -> None:
+def cpu(before: Path, frames: int, rounds: int, note: Judged) -> None:
     """The denoiser on the CPU, with the code of two checkouts."""
     model = str(resolve_model(MODEL).resolve())
     ratios = []

@@ -16,7 +16,6 @@ Limits (exit code 3 if one is exceeded): record by network at most 0.333; slowed
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import os
 import statistics
@@ -26,11 +25,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.records import RESULTS, append, commit, machine
+from benchmarks.judged import Judged
+from benchmarks.records import RESULTS
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.network.denoiser import Denoiser
 from edge.run.frame import Frame
@@ -53,26 +52,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="of the network")
     parser.add_argument("--csv", type=Path, default=RESULTS / "recording.csv")
     options = parser.parse_args()
-    missed: list[str] = []
-    about = {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit(), "machine": machine()}
-
-    def note(what: str, value: float, holds: bool | None = None) -> None:
-        verdict = "" if holds is None else "  holds" if holds else "  DOES NOT HOLD"
-        print(f"{what:32}{value:10.3f}{verdict}", flush=True)
-        row: dict[str, Any] = {"model": MODEL, "frames": options.frames * options.rounds, "what": what}
-        append(options.csv, about | row | {"value": round(value, 3)})
-        if holds is False:
-            missed.append(what)
-
+    note = Judged(options.csv, {"model": MODEL, "frames": options.frames * options.rounds}, 32)
     note("load average", os.getloadavg()[0])
     with Denoiser(MODEL, options.threads) as denoiser, tempfile.TemporaryDirectory() as folder:
         measure(denoiser, Path(folder), options.frames, options.rounds, note)
-    if missed:
-        print(f"did not hold: {', '.join(missed)}")
-    return 3 if missed else 0
+    return note.exit_code()
 
 
-def measure(denoiser: Denoiser, folder: Path, count: int, rounds: int, note: Callable[..., None]) -> None:
+def measure(denoiser: Denoiser, folder: Path, count: int, rounds: int, note: Judged) -> None:
     """All of it, in turns."""
     with SyntheticCamera(SyntheticOptions(size=(640, 480), rendered=16, frames=32)) as camera:
         noisy = [frame.image.copy() for frame in camera]

@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,28 +89,36 @@ def test_a_stream_gives_frames_at_the_times_of_its_camera(scheme: str) -> None:
 
 
 @contextlib.contextmanager
-def answering(answer: bytes) -> Iterator[int]:
-    """A server that gives one answer to whatever it is asked: its port."""
+def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that talks like this to everybody who connects, one after another: its port."""
 
     def serve(server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
                 line, _ = server.accept()
                 with line, contextlib.suppress(OSError):
-                    line.settimeout(WAIT)
-                    while asked := line.recv(4096):
-                        number = next((word for word in asked.split(b"\r\n") if word.startswith(b"CSeq")), b"CSeq: 1")
-                        line.sendall(answer.replace(b"CSeq", number))
+                    talk(line)
 
     server = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=serve, args=(server,), daemon=True)
-    thread.start()
+    threading.Thread(target=serve, args=(server,), daemon=True).start()
     try:
         yield server.getsockname()[1]
     finally:
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
         server.close()
+
+
+def answering(answer: bytes) -> AbstractContextManager[int]:
+    """A server that gives one answer to whatever it is asked: its port."""
+
+    def talk(line: socket.socket) -> None:
+        line.settimeout(WAIT)
+        while asked := line.recv(4096):
+            number = next((word for word in asked.split(b"\r\n") if word.startswith(b"CSeq")), b"CSeq: 1")
+            line.sendall(answer.replace(b"CSeq", number))
+
+    return serving(talk)
 
 
 @pytest.mark.parametrize(
@@ -163,26 +172,14 @@ def test_a_file_of_unknown_size_over_http_ends(tmp_path: Path) -> None:
             assert len(list(camera)) == 25
 
 
-@contextlib.contextmanager
-def whole_answers(answer: bytes) -> Iterator[int]:
-    """A server that sends this and hangs up, however often it is asked."""
+def whole_answers(answer: bytes) -> AbstractContextManager[int]:
+    """A server that sends this and hangs up, however often it is asked: its port."""
 
-    def serve(server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                line, _ = server.accept()
-                with line, contextlib.suppress(OSError):
-                    line.recv(4096)
-                    line.sendall(answer)
+    def talk(line: socket.socket) -> None:
+        line.recv(4096)
+        line.sendall(answer)
 
-    server = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=serve, args=(server,), daemon=True).start()
-    try:
-        yield server.getsockname()[1]
-    finally:
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
-        server.close()
+    return serving(talk)
 
 
 class TestHardware:
