@@ -38,6 +38,7 @@ _HOMES = {
     "DeviceError": "quietcam.errors",
     "JsonError": "quietcam.errors",
     "StorageError": "quietcam.errors",
+    "UpdateError": "quietcam.errors",
     "MissingExtraError": "quietcam.errors",
     "GateError": "quietcam.errors",
     "StoppedError": "quietcam.errors",

@@ -19,6 +19,7 @@ from quietcam.errors import ModelError as ModelError
 from quietcam.errors import QuietcamError as QuietcamError
 from quietcam.errors import StoppedError as StoppedError
 from quietcam.errors import StorageError as StorageError
+from quietcam.errors import UpdateError as UpdateError
 from quietcam.errors import UsageError as UsageError
 from quietcam.metrics import psnr as psnr
 from quietcam.metrics import ssim as ssim

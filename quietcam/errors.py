@@ -7,6 +7,7 @@ QuietcamError
 ├── DeviceError        an accelerator that is missing, or fails                              (exit code 1)
 ├── JsonError          JSON from outside that is not valid                                   (exit code 1)
 ├── StorageError       a disk that is full, read-only or gone                                (exit code 1)
+├── UpdateError        a release or a bundle that cannot be fetched, trusted or used         (exit code 1)
 ├── MissingExtraError  a package that is needed is not installed                             (exit code 1)
 ├── GateError          the work was done, but a quality gate did not hold                    (exit code 3)
 └── StoppedError       Ctrl-C, with a message that says more than that                       (exit code 130)
@@ -126,6 +127,15 @@ class StorageError(QuietcamError, OSError):
             errno.ENODEV: "bring it back, or choose another place",
         }.get(error.errno or 0, "choose another place")
         return cls(f"Cannot write {path}: {error.strerror or error}. Remedy: {remedy}.")
+
+
+class UpdateError(QuietcamError, RuntimeError):
+    """A release or a bundle that cannot be fetched, trusted or used. Nothing of it was installed.
+
+    Example:
+        >>> issubclass(quietcam.UpdateError, RuntimeError)
+        True
+    """
 
 
 class MissingExtraError(QuietcamError, ImportError):

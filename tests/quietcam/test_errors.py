@@ -17,6 +17,7 @@ from quietcam.errors import (
     QuietcamError,
     StoppedError,
     StorageError,
+    UpdateError,
     UsageError,
     one_line,
 )
@@ -31,6 +32,7 @@ from quietcam.errors import (
         (DeviceError, 1, RuntimeError),
         (JsonError, 1, ValueError),
         (StorageError, 1, OSError),
+        (UpdateError, 1, RuntimeError),
         (MissingExtraError, 1, ImportError),
         (GateError, 3, Exception),
         (StoppedError, 130, Exception),
