@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from edge.cameras import Camera
-from edge.cameras.video import VideoCamera
 from edge.capture_clip import frames_in_a_row
 from edge.run.frame import Frame
 from edge.sinks.locked_folder import LockedFolder
@@ -235,7 +234,7 @@ def _chosen(camera: Camera, count: int, done: CaptureReport) -> Iterator[Frame]:
 
 def _spread_over(camera: Camera, count: int) -> Iterator[Frame]:
     """``count`` frames, evenly spread, of a source that knows its number of frames; of other sources every frame."""
-    total = camera.count() if isinstance(camera, VideoCamera) else camera.total
+    total = camera.count()
     step = max(1.0, total / count) if total else 1.0
     due = 0.0
     for number, frame in enumerate(_given_back(camera)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.options import Flip, Rotate
 from quietcam.errors import UsageError
 from quietcam.files.paths import exists, resolved
 from quietcam.terminal.options import Json, number, whole
@@ -38,6 +39,8 @@ def capture_command(
         bool,
         typer.Option("--clip", help="Take every frame, so that the frames form a clip: to calibrate a video network."),
     ] = False,
+    rotate: Rotate = 0,
+    flip: Flip = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier capture in that folder.")] = False,
     json: Json = None,
 ) -> None:
@@ -57,7 +60,7 @@ def capture_command(
 
     divert_native_output()
     source = source or find_camera()
-    camera = open_camera(source)
+    camera = open_camera(source, rotate=rotate, flip=flip)
     if exists(Path(source)) and resolved(Path(source)) == resolved(out):
         raise UsageError(
             f"Frames cannot be saved where they are read from. Received: {out}. Remedy: choose another `out`."

@@ -10,7 +10,7 @@ from quietcam.errors import UsageError
 from quietcam.limits import MOST_THREADS
 from quietcam.terminal.options import whole
 
-__all__ = ["Device", "History", "Model", "Threads", "frame_size"]
+__all__ = ["Device", "Flip", "History", "Model", "Rotate", "Threads", "frame_size"]
 
 Model = Annotated[
     str | None,
@@ -38,6 +38,23 @@ History = Annotated[
     bool,
     typer.Option(
         help="Let a video network remember the frames before. Without history it denoises each frame by itself.",
+    ),
+]
+
+Rotate = Annotated[
+    int,
+    typer.Option(
+        metavar="DEGREES",
+        parser=whole(0, 270),
+        help="Rotate each frame clockwise: 90, 180 or 270. 180 is for a camera that hangs upside down.",
+    ),
+]
+
+Flip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="horizontal|vertical",
+        help="Exchange left and right, or top and bottom, after the rotation.",
     ),
 ]
 

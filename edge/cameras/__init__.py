@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edge.cameras.base import Camera, CameraState
@@ -12,9 +13,11 @@ from edge.cameras.folder import FolderCamera
 from edge.cameras.network.http import HttpCamera, Kind, look
 from edge.cameras.network.stream import stream_camera
 from edge.cameras.network.url import SCHEMES, CameraUrl, is_url
+from edge.cameras.orientation import Orientation
 from edge.cameras.picamera.camera import PicameraCamera, PicameraOptions
 from edge.cameras.supervised import SupervisedCamera
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
+from edge.cameras.turned import turned
 from edge.cameras.v4l2.camera import V4l2Camera, V4l2Options
 from edge.cameras.v4l2.devices import device_path, is_number
 from edge.cameras.video import VideoCamera
@@ -42,6 +45,8 @@ def open_camera(
     fps: float | None = None,
     allow_still: bool = False,
     clip: bool = False,
+    rotate: int = 0,
+    flip: str | None = None,
 ) -> Camera:
     """The camera that ``source`` names. ``with`` opens and closes it; iterating over it gives its frames.
 
@@ -56,6 +61,9 @@ def open_camera(
             camera counts as frozen and is opened again.
         clip: the pictures of a folder are frames of a clip, in the order of their numbers. Defaults to False: they are
             independent pictures, unless the folder holds ``clip.json``.
+        rotate: 0, 90, 180 or 270: degrees by which each frame is rotated, clockwise. ``size`` is that of the frames
+            before.
+        flip: ``horizontal`` or ``vertical``: exchange left and right, or top and bottom, after the rotation.
 
     Returns:
         A camera that is not open yet. Each :class:`edge.run.frame.Frame` has ``image``, uint8 ``(H, W, 3)`` RGB or
@@ -64,7 +72,7 @@ def open_camera(
 
     Raises:
         UsageError: ``source`` names no camera (the message lists the kinds), or ``size``, ``fps`` or ``clip`` does not
-            fit it.
+            fit it; ``rotate`` or ``flip`` has another value.
         DataError: ``source`` is a folder without pictures, or a clip with only one.
 
     Example:
@@ -86,39 +94,50 @@ def open_camera(
             f"A clip is a folder of pictures, or a video. Received: {received}. "
             "Remedy: check `source`, or leave out `clip`."
         )
+    orientation = Orientation.of(rotate, flip)
+    watched = partial(_watched, orientation, allow_still)
     if source is None:
-        return SupervisedCamera(lambda: FoundCamera(lambda found: _made(found, size, fps)), allow_still=allow_still)
+        return watched(lambda: FoundCamera(lambda found: _made(found, size, fps, orientation)))
     source = str(source)
     kind, _, rest = source.partition(":")
     if kind == "synthetic":
         options = SyntheticOptions.parse(rest)
         options = replace(options, size=size or options.size, fps=fps or options.fps)
-        return SyntheticCamera(options, None if options.base is None else _of_path(str(options.base)))
+        base = None if options.base is None else _of_path(str(options.base))
+        return turned(SyntheticCamera(options, base), orientation)
     # A folder may be called 20240517. One that is called picamera2 is written ./picamera2.
     if kind == "picamera2" or source.startswith("/dev/") or not exists(Path(source)):
         if is_url(source):
-            return _of_url(CameraUrl.parse(source), size, fps, allow_still)
-        make = _device(source, kind, rest, size, fps)
+            of_url = _of_url(CameraUrl.parse(source), size, fps)
+            return turned(of_url, orientation) if isinstance(of_url, Camera) else watched(of_url)
+        make = _device(source, kind, rest, size, fps, orientation)
         if make is not None:
-            return SupervisedCamera(make, allow_still=allow_still)
+            return watched(make)
     if size is not None or fps is not None:
         raise UsageError(
             f"Only a camera can be asked for a size or a rate. Received: {shown(source, whole=True)}. "
             "Remedy: leave out `size` and `fps`."
         )
-    return _of_path(source, clip)
+    return turned(_of_path(source, clip), orientation)
 
 
-def _made(source: str, size: tuple[int, int] | None, fps: float | None) -> Camera:
+def _watched(orientation: Orientation, allow_still: bool, make: Callable[[], Camera]) -> Camera:
+    """A live camera that is turned, and opened again when it is lost."""
+    return SupervisedCamera(lambda: turned(make(), orientation), allow_still=allow_still)
+
+
+def _made(source: str, size: tuple[int, int] | None, fps: float | None, orientation: Orientation) -> Camera:
     kind, _, rest = source.partition(":")
-    make = _device(source, kind, rest, size, fps)
+    make = _device(source, kind, rest, size, fps, orientation)
     if make is None:
         raise UsageError(f"A camera is picamera2 or a video device. Received: {shown(source, whole=True)}.")
     return make()
 
 
-def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, allow_still: bool) -> Camera:
-    """A URL that answers with a file is a video file; any other URL, also one that does not answer, is a camera."""
+def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None) -> Camera | Callable[[], Camera]:
+    """A URL that answers with a file is a video file. Any other URL, also one that does not answer, is a live camera:
+    for it, the function that makes it.
+    """
     http = url.scheme.startswith("http")
     kind = look(url) if http else None
     away = http and kind is None  # the run may wait for it; its first answer shows whether it has a rate
@@ -129,19 +148,17 @@ def _of_url(url: CameraUrl, size: tuple[int, int] | None, fps: float | None, all
         )
     if kind is Kind.FILE:
         return VideoCamera(url)
-    if http:
-        return SupervisedCamera(lambda: HttpCamera(url, fps), allow_still=allow_still)
-    return SupervisedCamera(lambda: stream_camera(url), allow_still=allow_still)
+    return (lambda: HttpCamera(url, fps)) if http else (lambda: stream_camera(url))
 
 
 def _device(
-    source: str, kind: str, rest: str, size: tuple[int, int] | None, fps: float | None
+    source: str, kind: str, rest: str, size: tuple[int, int] | None, fps: float | None, orientation: Orientation
 ) -> Callable[[], Camera] | None:
     """The function that makes the camera of a device; None if ``source`` names no device."""
     if kind == "picamera2":
         pi = PicameraOptions.parse(rest, PicameraOptions())
         pi = replace(pi, size=size or pi.size, fps=fps or pi.fps)
-        return lambda: PicameraCamera(pi)
+        return lambda: PicameraCamera(pi, orientation)
     if is_number(kind) or kind.startswith(("/dev/video", "/dev/v4l/")) or _is_character_device(source):
         device, _, said = source.rpartition(":")
         if "=" not in said:  # names under /dev/v4l/by-path have colons of their own

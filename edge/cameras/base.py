@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Literal
 
+from edge.cameras.orientation import UPRIGHT, Orientation
 from edge.run.frame import Frame
 from quietcam.errors import DataError
 
@@ -59,6 +60,7 @@ class Camera(ABC):
             may change from frame to frame.
         busy: the thread that iterates waits for the disk. Only that thread may close the camera.
         isp_denoise: whether the camera denoises its pictures itself; None if it does not say.
+        turned: how the camera turns its pictures itself; known when it is open.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Camera(ABC):
     silence: float | None = None
     busy: bool = False
     isp_denoise: bool | None = None
+    turned: Orientation = UPRIGHT
 
     def __init__(self) -> None:
         self.skipped: list[str] = []
@@ -84,6 +87,10 @@ class Camera(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """The frames, in order."""
+
+    def count(self) -> int | None:
+        """The number of frames, even if that takes reading all of them; None if it cannot be known."""
+        return self.total
 
     def open(self) -> None:  # noqa: B027  a folder needs no opening
         """Open the device or the file; called by ``with``."""

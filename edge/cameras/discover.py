@@ -54,7 +54,7 @@ class FoundCamera(Camera):
         camera.open()
         self._camera = camera
         self.name, self.fps, self.isp_denoise = camera.name, camera.fps, camera.isp_denoise
-        self.frozen_after, self.silence = camera.frozen_after, camera.silence
+        self.frozen_after, self.silence, self.turned = camera.frozen_after, camera.silence, camera.turned
 
     def __iter__(self) -> Iterator[Frame]:
         self.open()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edge.options import Device, History, Model, Threads, frame_size
+from edge.options import Device, Flip, History, Model, Rotate, Threads, frame_size
 from edge.service.settings import Settings, use_config
 from quietcam.terminal.options import Json, number, whole
 
@@ -18,6 +18,14 @@ _heat = partial(typer.Option, rich_help_panel="When the device is hot or frames 
 _tell = partial(typer.Option, rich_help_panel="Alarms and home automation")
 _page = partial(typer.Option, rich_help_panel="The live page (--sink web)")
 
+_Wait = Annotated[
+    bool | None,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Wait for a camera that is not connected yet, and serve the page meanwhile. Default: only as a "
+        "systemd service.",
+    ),
+]
 _MqttPassword = Annotated[
     str | None,
     _tell(
@@ -64,6 +72,8 @@ def run_command(
     fps: Annotated[
         float | None, typer.Option(parser=number(0.001, 1000), help="Frames per second to ask a camera for.")
     ] = None,
+    rotate: Rotate = 0,
+    flip: Flip = None,
     model: Model = None,
     threads: Threads = None,
     device: Device = "cpu",
@@ -97,14 +107,7 @@ def run_command(
             "--allow-still", help="Accept a camera whose picture never changes, such as a test pattern, as live."
         ),
     ] = False,
-    wait: Annotated[
-        bool | None,
-        typer.Option(
-            "--wait/--no-wait",
-            help="Wait for a camera that is not connected yet, and serve the page meanwhile. Default: only as a "
-            "systemd service.",
-        ),
-    ] = None,
+    wait: _Wait = None,
     ladder: Annotated[
         bool, _heat("--ladder/--no-ladder", help="Do less work per frame, step by step. For cameras only.")
     ] = True,
@@ -178,6 +181,8 @@ def run_command(
         sink=tuple(sink or ()),
         size=frame_size(size),
         fps=fps,
+        rotate=rotate,
+        flip=flip,
         model=model,
         threads=threads,
         device=device,

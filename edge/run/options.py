@@ -34,6 +34,8 @@ class RunOptions:
             camera, where the caller brings no sink of its own.
         size: ``(width, height)`` in pixels that a camera is asked for.
         fps: frames a second that a camera is asked for.
+        rotate: 0, 90, 180 or 270: degrees by which each frame is rotated, clockwise.
+        flip: ``horizontal`` or ``vertical``: exchange left and right, or top and bottom, after the rotation.
         model: a ``.tflite`` file, or the name of a model that ships. Defaults to the best of these.
         threads: CPU threads of the network. Defaults to one per core, up to 4.
         device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them.
@@ -65,6 +67,8 @@ class RunOptions:
     sink: str | Path | Sequence[str | Path] = ()
     size: tuple[int, int] | None = None
     fps: float | None = None
+    rotate: int = 0
+    flip: str | None = None
     model: str | Path | None = None
     threads: int | None = None
     device: str = "cpu"

@@ -219,7 +219,15 @@ def open_session(
         options.gate,
         options.history,
     )
-    camera = open_camera(options.source or None, options.size, options.fps, options.allow_still, options.clip)
+    camera = open_camera(
+        options.source or None,
+        options.size,
+        options.fps,
+        options.allow_still,
+        options.clip,
+        options.rotate,
+        options.flip,
+    )
     if alarms and not camera.live:
         raise UsageError(
             "`on_event` tells of a camera's events. Received: a source that is no camera. Remedy: leave it out."

@@ -17,7 +17,8 @@ import numpy as np
 
 from edge.cameras.base import Camera
 from edge.cameras.options import RATE, SIZE
-from edge.cameras.picamera.library import list_picameras, picamera2
+from edge.cameras.orientation import UPRIGHT, Orientation
+from edge.cameras.picamera.library import flips, list_picameras, picamera2
 from edge.cameras.picamera.swapped import Channels, check_channels
 from edge.cameras.picamera.tuning import read_tuning, temporal_only
 from edge.run.buffers import BufferPool
@@ -82,6 +83,11 @@ class PicameraCamera(Camera):
     A frame of the ``main`` stream is the camera's own memory until ``Frame.done`` gives it back. While three frames are
     in use, the next one is a copy, so that the sensor never waits.
 
+    Args:
+        options: what the camera is asked for.
+        orientation: how the frames are to come out. The ISP exchanges left and right, and top and bottom, at no cost;
+            it cannot transpose. ``turned`` says what it did (not yet run on hardware).
+
     Raises:
         MissingExtraError: (when opened) picamera2 is not installed.
         UsageError: (when opened) there is no camera of this number, or it has no temporal stage to ask for.
@@ -91,9 +97,10 @@ class PicameraCamera(Camera):
     live = True
     frozen_after = _FROZEN
 
-    def __init__(self, options: PicameraOptions | None = None) -> None:
+    def __init__(self, options: PicameraOptions | None = None, orientation: Orientation = UPRIGHT) -> None:
         super().__init__()
         self.options = options or PicameraOptions()
+        self._orientation = orientation
         self.name = f"picamera2 {self.options.camera}"
         self.fps = self.options.fps
         self.channels = Channels.UNKNOWN
@@ -184,7 +191,7 @@ class PicameraCamera(Camera):
         if options.stream == "lores":
             streams = {"main": {"format": _RGB_IN_MEMORY}, "lores": {"size": options.size, "format": _YUV}}
         config = native.create_video_configuration(buffer_count=_BUFFERS, queue=False, controls=controls, **streams)
-        native.configure(config)
+        self._configure(native, config)
         given = native.camera_configuration()[options.stream]
         wanted = _YUV if options.stream == "lores" else _RGB_IN_MEMORY
         if given["format"] != wanted:
@@ -194,6 +201,20 @@ class PicameraCamera(Camera):
             )
         self._size = given["size"][0], given["size"][1]
         native.start()
+
+    def _configure(self, native: Any, config: dict[str, Any]) -> None:
+        """Configure the camera, if possible so that the ISP turns the pictures."""
+        wanted, self.turned = self._orientation, UPRIGHT
+        if wanted == UPRIGHT or wanted.transposed:
+            native.configure(config)
+            return
+        native.configure({**config, "transform": flips(wanted.mirrored, wanted.upended)})
+        given = native.camera_configuration()["transform"]  # libcamera may have changed it
+        if (bool(given.hflip), bool(given.vflip)) == (wanted.mirrored, wanted.upended):
+            self.turned = wanted
+            return
+        log.warning(f"{self.name}: the ISP does not flip as it was asked to, so each frame is turned on the CPU")
+        native.configure({**config, "transform": flips(False, False)})
 
     def _request(self) -> Any:
         # Wait for the job rather than in the call: in older versions the call has no time limit.

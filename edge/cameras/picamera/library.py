@@ -7,7 +7,7 @@ from typing import Any
 
 from quietcam.errors import MissingExtraError
 
-__all__ = ["list_picameras", "picamera2"]
+__all__ = ["flips", "list_picameras", "picamera2"]
 
 _HAVE_IT = (
     "Remedy: sudo apt install python3-picamera2, and a virtual environment that sees it: "
@@ -22,6 +22,11 @@ def list_picameras() -> list[dict[str, Any]]:
         MissingExtraError: picamera2 is not installed.
     """
     return list(picamera2().Picamera2.global_camera_info())
+
+
+def flips(horizontally: bool, vertically: bool) -> Any:
+    """libcamera's ``Transform`` that exchanges left and right, and top and bottom."""
+    return import_module("libcamera").Transform(hflip=horizontally, vflip=vertically)
 
 
 def picamera2() -> Any:

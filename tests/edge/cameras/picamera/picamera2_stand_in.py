@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +34,14 @@ class Sensor:
         self.other_format: str | None = None
         self.tunings: dict[str, dict[str, Any]] = {}  # the system's tuning files
         self.tuning: dict[str, Any] | None = None  # that the camera was opened with
+        self.corner = 0.0  # how much brighter the upper left quarter of the scene is
+        self.flips = True  # the ISP can exchange left and right, top and bottom
+
+    def libcamera(self) -> ModuleType:
+        """A module to put into ``sys.modules`` as libcamera."""
+        module = ModuleType("libcamera")
+        module.Transform = _Transform  # type: ignore[attr-defined]
+        return module
 
     def module(self) -> ModuleType:
         """A module to put into ``sys.modules`` as picamera2."""
@@ -59,6 +68,12 @@ class Sensor:
         return module
 
 
+@dataclass
+class _Transform:
+    hflip: bool = False
+    vflip: bool = False
+
+
 class _Picamera2:
     def __init__(self, sensor: Sensor, camera: int) -> None:
         try:
@@ -81,7 +96,8 @@ class _Picamera2:
 
     def configure(self, config: dict[str, Any]) -> None:
         self.sensor.configured = config
-        self._config = {}
+        asked = config.get("transform", _Transform())
+        self._config = {"transform": asked if self.sensor.flips else _Transform()}
         for name in ("main", "lores"):
             if name in config:
                 part = {"size": (640, 480), **config[name]}
@@ -119,10 +135,15 @@ class _Picamera2:
         gains = self._gains[0]
         rng = np.random.default_rng(self.frames)
         planes = {}
-        for name, part in self._config.items():
+        transform = self._config["transform"]
+        for name in self._config.keys() & {"main", "lores"}:
+            part = self._config[name]
             width, height = part["size"]
             colors = np.array(self.sensor.scene) * (gains[0], 1.0, gains[1])
-            rgb = np.clip(colors + rng.normal(0.0, 2.0, (height, width, 3)), 0, 255).astype(np.uint8)
+            light = np.zeros((height, width, 1))
+            light[: height // 2, : width // 2] = self.sensor.corner
+            rgb = np.clip(colors + light + rng.normal(0.0, 2.0, (height, width, 3)), 0, 255).astype(np.uint8)
+            rgb = rgb[:: -1 if transform.vflip else 1, :: -1 if transform.hflip else 1]
             planes[name] = _lay_out(rgb, part, self.sensor.swapped)
         metadata = {"SensorTimestamp": time.clock_gettime_ns(time.CLOCK_BOOTTIME), "ColourGains": gains}
         return planes, metadata
