@@ -35,6 +35,9 @@ _EXTRA_OF_MODULE = {
     "tomli_w": "train",
     "av": "video",
     "paho": "mqtt",
+    "tuf": "update",
+    "securesystemslib": "update",
+    "cryptography": "release",
 }
 
 
@@ -132,10 +135,17 @@ class StorageError(QuietcamError, OSError):
 class UpdateError(QuietcamError, RuntimeError):
     """A release or a bundle that cannot be fetched, trusted or used. Nothing of it was installed.
 
+    Attributes:
+        reason: one word for it, such as ``offline`` or ``expired``; ``edge.update.fetch.REASONS`` explains each.
+
     Example:
-        >>> issubclass(quietcam.UpdateError, RuntimeError)
-        True
+        >>> quietcam.UpdateError("The server does not answer.", reason="offline").reason
+        'offline'
     """
+
+    def __init__(self, message: str, reason: str = "unusable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class MissingExtraError(QuietcamError, ImportError):

@@ -11,7 +11,7 @@ from types import ModuleType
 
 __all__ = ["STAGES", "find_own_packages_first"]
 
-STAGES = frozenset({"calibration", "train", "convert", "compare", "edge"})
+STAGES = frozenset({"calibration", "train", "convert", "compare", "edge", "deploy"})
 """The names that the wheel takes at the top level, beside ``quietcam``."""
 
 _HOME = str(Path(__file__).resolve().parents[2])

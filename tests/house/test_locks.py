@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("calibration", "compare", "convert", "edge", "quietcam", "train")
+FOLDERS = ("calibration", "compare", "convert", "deploy", "edge", "quietcam", "train")
 
 KINDS = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"}
 

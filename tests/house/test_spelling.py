@@ -25,6 +25,7 @@ FOLDERS = [
     "convert",
     "compare",
     "edge",
+    "deploy",
     "fuzz",
     "benchmarks",
     "tests",

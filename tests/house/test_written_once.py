@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("quietcam", "calibration", "train", "convert", "compare", "edge", "fuzz", "benchmarks", "lab")
+FOLDERS = ("quietcam", "calibration", "train", "convert", "compare", "edge", "deploy", "fuzz", "benchmarks", "lab")
 ONCE = {
     "a model's bytes become tables": (r"schema_py_generated|import flatbuffers", "quietcam/tflite/packing.py"),
     "evaluation.json is read and written": (r"[\"']evaluation\.json[\"']", "quietcam/evaluation.py"),

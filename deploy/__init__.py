@@ -1,0 +1,1 @@
+"""What a developer ships: releases that devices update themselves from."""

@@ -1,0 +1,1 @@
+"""What a publisher does: a signed release of bundles on any static web server, folder or USB stick."""
