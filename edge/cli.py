@@ -11,6 +11,7 @@ from edge.doctor.cli import doctor_command
 from edge.models_cli import models_command
 from edge.options import Device, History, Model, Threads, frame_size
 from edge.run.cli import run_command
+from edge.update.cli import update_command
 from quietcam.terminal.options import Json, whole
 
 __all__ = ["mount"]
@@ -23,6 +24,7 @@ def mount(app: typer.Typer) -> None:
     app.command("bench")(bench_command)
     app.command("models")(models_command)
     app.command("doctor")(doctor_command)
+    app.command("update")(update_command)
 
 
 def bench_command(

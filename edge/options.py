@@ -10,13 +10,21 @@ from quietcam.errors import UsageError
 from quietcam.limits import MOST_THREADS
 from quietcam.terminal.options import whole
 
-__all__ = ["Device", "Flip", "History", "Model", "Rotate", "Threads", "frame_size"]
+__all__ = ["Device", "Flip", "History", "Model", "Rotate", "RunModel", "Threads", "frame_size"]
 
 Model = Annotated[
     str | None,
     typer.Option(
         help="A .tflite file, or the name of a model that ships (see `quietcam models`). Default: the best one, in the "
         "size of the frames if it exists."
+    ),
+]
+
+RunModel = Annotated[
+    str | None,
+    typer.Option(
+        help="A .tflite file, the name of a model that ships (see `quietcam models`), or slot: what `quietcam update` "
+        "installed. Default: the best that ships, in the size of the frames if it exists."
     ),
 ]
 

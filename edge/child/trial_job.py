@@ -17,14 +17,14 @@ from quietcam.errors import ModelError
 from quietcam.files.strict_json import parse_json
 from quietcam.tflite.manifest import Manifest
 
-__all__ = ["run"]
+__all__ = ["run", "step_back"]
 
 _NICE = 10  # about a tenth of the processor where frames use all of it
 
 
 def run(link: Link) -> None:
     """Try the model whose bytes and manifest lie in shared memory, as ``link.argument`` says, and answer."""
-    _step_back()
+    step_back()
     wanted = link.argument
     content, manifest = (each[:] for each in link.shared)
     values = parse_json(manifest)
@@ -36,7 +36,7 @@ def run(link: Link) -> None:
         link.send(DONE)
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Let live frames go first. Where the kernel groups processes (autogroup), this one's group must be nice, too."""
     with contextlib.suppress(OSError):
         os.nice(_NICE)

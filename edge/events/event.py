@@ -32,6 +32,11 @@ class Kind(Enum):
     COOL_AGAIN = "cool_again"
     MODEL_CHANGED = "model_changed"
     MODEL_REFUSED = "model_refused"
+    UPDATE_INSTALLED = "update_installed"
+    UPDATE_KEPT = "update_kept"
+    UPDATE_ROLLED_BACK = "update_rolled_back"
+    UPDATE_REFUSED = "update_refused"
+    UPDATE_FAILED = "update_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,8 @@ class Event:
         kind: what happened.
         message: the same for people, one sentence.
         time: seconds since 1970.
-        subject: what it is about: ``camera``, ``ladder``, ``frames``, ``heat``, ``model``, or a sink's name. Of events
-            about one subject the newest says how things are.
+        subject: what it is about: ``camera``, ``ladder``, ``frames``, ``heat``, ``model``, ``update``, or a sink's
+            name. Of events about one subject the newest says how things are.
         trouble: it is bad news.
         source: the camera's name.
         details: values for programs.

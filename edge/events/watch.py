@@ -30,13 +30,16 @@ class EventWatch:
         self._step = _FULL
         self._failing: dict[int, str] = {}  # sinks by their place in the report, since two may have one name
         self._refused: str | None = None
+        self._update_note: dict[str, Any] | None = None
+        self._update_failure: str | None = None
+        self._updates_seen = False
 
     def update(self, report: dict[str, Any]) -> list[Event]:
         """The events since the last report, which is as :func:`edge.run.report.report_of` gives it."""
         now, source = self._wall(), str(report.get("source") or "")
         return [
             Event(kind, message, now, subject, trouble, source, details)
-            for part in (self._camera, self._ladder, self._frames, self._sinks, self._heat, self._model)
+            for part in (self._camera, self._ladder, self._frames, self._sinks, self._heat, self._model, self._updates)
             for kind, message, subject, trouble, details in part(report)
         ]
 
@@ -111,6 +114,31 @@ class EventWatch:
             yield Kind.MODEL_REFUSED, f"The new model is refused: {error}", "model", True, {"reason": error}
         self._reloads, self._refused = count, error
 
+    def _updates(self, report: dict[str, Any]) -> Iterator[_Told]:
+        """What ``quietcam update`` and the trial of a bundle did while this run lived."""
+        update = report.get("update")
+        if update is None:
+            return
+        note, checked = update.get("last"), update.get("checked") or {}
+        if note and note != self._update_note:
+            kind = _OF_UPDATES[note["event"]]
+            trouble = kind in (Kind.UPDATE_ROLLED_BACK, Kind.UPDATE_REFUSED)
+            details = {"version": note["version"], "in_use": update["version"]}
+            yield kind, str(note["words"]), "update", trouble, details
+        failure = checked.get("words") if checked.get("failed") else None
+        told = failure and note and failure[:200] in note["words"]  # a refused bundle has an event of its own
+        if failure and failure != self._update_failure and self._updates_seen and not told:
+            details = {"reason": failure, "in_use": update["version"]}
+            yield Kind.UPDATE_FAILED, f"The update failed: {failure}", "update", True, details
+        self._update_note, self._update_failure, self._updates_seen = note, failure, True
+
+
+_OF_UPDATES = {
+    "installed": Kind.UPDATE_INSTALLED,
+    "kept": Kind.UPDATE_KEPT,
+    "rolled_back": Kind.UPDATE_ROLLED_BACK,
+    "refused": Kind.UPDATE_REFUSED,
+}
 
 _Told = tuple[Kind, str, str, bool, dict[str, Any]]
 """Kind, message, subject, trouble and details of an event."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edge.options import Device, Flip, History, Model, Rotate, Threads, frame_size
+from edge.options import Device, Flip, History, Rotate, RunModel, Threads, frame_size
 from edge.service.settings import Settings, use_config
 from quietcam.terminal.options import Json, number, whole
 
@@ -74,7 +74,7 @@ def run_command(
     ] = None,
     rotate: Rotate = 0,
     flip: Flip = None,
-    model: Model = None,
+    model: RunModel = None,
     threads: Threads = None,
     device: Device = "cpu",
     strength: Annotated[

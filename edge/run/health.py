@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from edge.network.treatment import KINDS, Rung, Treatment
 
-__all__ = ["DURATION_BOUNDS", "STAGES", "Degradation", "Health", "Latency", "degradation", "peak_memory_mib"]
+__all__ = [
+    "DURATION_BOUNDS",
+    "STAGES",
+    "Degradation",
+    "Health",
+    "Latency",
+    "degradation",
+    "network_failure",
+    "peak_memory_mib",
+]
 
 STAGES = ("capture", "wait", "denoise", "sink", "end_to_end")
 """Reading a frame; its wait for the network; the network, if it ran; from there until the last sink took the frame;
@@ -107,6 +116,7 @@ class Health:
             "history": lambda: {"on": False, "forgotten": {}},
             "events": dict,
             "alarms": list,
+            "update": lambda: None,
         }
         self._more: Callable[[], dict[str, Any]] = dict
 
@@ -181,7 +191,7 @@ class Health:
         if self.failing is None:
             return {}
         error, since = self.failing
-        return {"ladder": {"step": Rung.PASS_THROUGH.value, "reason": f"the network fails: {error}", "since": since}}
+        return {"ladder": {"step": Rung.PASS_THROUGH.value, "reason": f"{_FAILS}: {error}", "since": since}}
 
     def report(self) -> dict[str, Any]:
         """All values, for JSON: ``latency_ms`` has a dictionary for each stage.
@@ -197,7 +207,7 @@ class Health:
         ``since`` (seconds since 1970), ``reopened`` and ``reason``; ``sinks`` is a list of what each took and lost;
         ``noise_sigma`` is in steps of 255; ``device`` says where the network runs; ``ladder`` has the present ``step``
         and its ``reason``; ``events`` counts the events of each kind, and ``alarms`` is a list of what each alarm was
-        told; unknown values are None.
+        told; ``update`` says which bundle is in use, where the model is that of a slot; unknown values are None.
         """
         since = self._clock() - _STALE if self._ended is None else None
         treatment = self.treatment
@@ -223,6 +233,18 @@ class Health:
 
 
 _NO_WORK = dict.fromkeys(Treatment().report())
+_FAILS = "the network fails"
+
+
+def network_failure(report: dict[str, Any]) -> str | None:
+    """Why no network runs although one should, according to a ``Health.report``; None if that is not so. The degrade
+    ladder may rest the network, which is no failure.
+    """
+    ladder, device = report.get("ladder") or {}, report.get("device") or {}
+    if device.get("used") == "none":
+        return f"no device runs the network: {device.get('reason')}"
+    reason = str(ladder.get("reason"))
+    return reason if reason.startswith(_FAILS) else None
 
 
 class Degradation(NamedTuple):

@@ -36,7 +36,8 @@ class RunOptions:
         fps: frames a second that a camera is asked for.
         rotate: 0, 90, 180 or 270: degrees by which each frame is rotated, clockwise.
         flip: ``horizontal`` or ``vertical``: exchange left and right, or top and bottom, after the rotation.
-        model: a ``.tflite`` file, or the name of a model that ships. Defaults to the best of these.
+        model: a ``.tflite`` file, or the name of a model that ships. Defaults to the best of these. ``slot``, or
+            ``slot:FOLDER``, is the model that ``quietcam update`` installed, or else the best that ships.
         threads: CPU threads of the network. Defaults to one per core, up to 4.
         device: ``cpu``, ``usb[:N]``, ``pci[:N]``, or several with commas between them.
         strength: the network's share in what is shown, 0 to 1.

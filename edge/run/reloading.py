@@ -38,16 +38,20 @@ class ReloadingDenoiser(FrameDenoiser):
         self.error: str | None = None
         self.over = False
         self._denoiser, self._load = denoiser, load
-        self._wanted: Path | str | None = None
+        self._wanted: tuple[Path | str, Callable[[str | None], None]] | None = None
         self._thread = threading.Thread()  # replaced by each reload
         self._refused = False  # the last request was refused before it came to a model
 
-    def request(self, model: Path | str) -> None:
+    def request(self, model: Path | str, ended: Callable[[str | None], None] = lambda _: None) -> None:
         """Load another model soon. A model that cannot be used is refused: the log and ``error`` say why, and the old
         one stays in use. Returns immediately; for any thread and for signal handlers.
+
+        Args:
+            ended: called in a thread of the reload, with None when the model has taken over, else with the reason of
+                its refusal; not called if another request came first, or the run ended.
         """
         self._refused = False
-        self._wanted = model
+        self._wanted = model, ended
 
     def refuse(self, reason: str) -> None:
         """Show in ``error`` that a reload was refused before it came to a model. That stays until the next request,
@@ -92,10 +96,10 @@ class ReloadingDenoiser(FrameDenoiser):
     def _begin(self) -> None:
         if self._wanted is not None and not self._thread.is_alive():
             wanted, self._wanted = self._wanted, None
-            self._thread = threading.Thread(target=self._reload, args=(wanted,), name="quietcam-model", daemon=True)
+            self._thread = threading.Thread(target=self._reload, args=wanted, name="quietcam-model", daemon=True)
             self._thread.start()
 
-    def _reload(self, wanted: Path | str) -> None:
+    def _reload(self, wanted: Path | str, ended: Callable[[str | None], None]) -> None:
         try:
             self._load(wanted)
         except Exception as error:  # noqa: BLE001  whatever is wrong with the file, the run continues
@@ -104,6 +108,7 @@ class ReloadingDenoiser(FrameDenoiser):
             if not self._refused:
                 self.error = one_line(error)
             log.warning("The new model is refused, the old one goes on: %s", one_line(error))
+            ended(one_line(error))
         else:
             if self.over:
                 return
@@ -111,3 +116,4 @@ class ReloadingDenoiser(FrameDenoiser):
             if not self._refused:
                 self.error = None
             log.info("The model is now %s", wanted)
+            ended(None)

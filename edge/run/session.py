@@ -32,6 +32,8 @@ from edge.run.report import report_of
 from edge.sinks import Sink, open_sink
 from edge.sinks.mqtt.options import MqttOptions, is_mqtt
 from edge.sinks.targets import checked_targets
+from edge.update.slots.running import slot_model
+from edge.update.slots.watch import UpdateWatch
 from edge.web.controls import RunControls
 from quietcam.errors import UsageError
 from quietcam.image import Image
@@ -70,18 +72,21 @@ class Session:
         thermometer: Thermometer,
         alarms: Sequence[Alarm],
         stack: contextlib.ExitStack,
+        updates: UpdateWatch | None = None,
     ) -> None:
         self.camera, self.denoiser, self.sinks = camera, denoiser, sinks
         known = [number for number in (camera.total, options.frames) if number is not None]
         self.total = min(known, default=None)
         self._options, self._reloading, self._stack = options, reloading, stack
-        self._thermometer = thermometer
+        self._thermometer, self._updates = thermometer, updates
         self._pipeline = Pipeline(camera, reloading, sinks, opens=camera.live)
         self._pipeline.health.watch("temperature_c", thermometer.celsius)
         hot = hot_by_default() if options.hot is None else options.hot
         self._feed = EventFeed(EventWatch(hot), self.report, [each.event for each in sinks], alarms)
         self._pipeline.health.watch("events", self._feed.counts)
         self._pipeline.health.watch("alarms", self._feed.alarms)
+        if updates is not None:
+            self._pipeline.health.watch("update", updates.told)
         self._opened = False
 
     def open(self) -> None:
@@ -154,6 +159,8 @@ class Session:
         if self._reloading.over:
             raise UsageError("A model is reloaded while frames run. Received: a run that has ended.")
         path = _model(model, self.camera.size)
+        if self._updates is not None:
+            self._updates.active = slot_model(model) is not None
         if strength is not None:
             self.denoiser.strength = strength
         self._reloading.request(path)
@@ -261,12 +268,19 @@ def open_session(
             frames = stack.enter_context(open_ladder(denoiser, rules, thermometer))
         reloading = ReloadingDenoiser(frames, denoiser.reload)
         stack.callback(reloading.close)
+        updates = None
+        if camera.live and (slot := slot_model(options.model)) is not None:
+            updates = UpdateWatch(slot, lambda: denoiser.model.path, lambda: camera.size, reloading.request)
+            own.append(updates)
         if isinstance(camera, SupervisedCamera) and camera.state.waiting:
             camera.on_found = partial(_take_better, options.model, file, reloading)
-        yield Session(options, camera, denoiser, reloading, [*opened, *own], thermometer, alarms, stack)
+        all_sinks = [*opened, *own]
+        yield Session(options, camera, denoiser, reloading, all_sinks, thermometer, alarms, stack, updates)
 
 
 def _model(name: str | Path | None, size: tuple[int, int] | None = None) -> Path:
+    if (slot := slot_model(name)) is not None:
+        return slot.in_use(size).model
     return resolve_model(None if name is None else str(name), size)
 
 

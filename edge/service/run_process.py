@@ -51,8 +51,12 @@ def run_in_process(options: RunOptions, settings: Settings, json: str | None, an
     from edge.run.report import log_report, lost_by
     from edge.run.session import open_session
     from edge.service.watchdog import WatchdogSink
+    from edge.update.slots.running import slot_model
     from quietcam.terminal.report import write_report
 
+    if (slot := slot_model(options.model)) is not None:
+        slot.start()
+        options = settings.completed(options, slot.in_use().settings)
     watchdog = [WatchdogSink(notifier)] if notifier.wanted else []
     stopped = False
     with ExitStack() as stack:

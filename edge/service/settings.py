@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from edge.config import Config, options_of, read_config
+from edge.run.options import RunOptions
 from quietcam.terminal.log import log
 
 __all__ = ["RELOADABLE", "Settings", "use_config"]
@@ -35,7 +37,7 @@ class Settings:
     """
 
     def __init__(self, context: typer.Context, path: Path | None) -> None:
-        self._path = path
+        self._context, self._path = context, path
         self._options = _options(context)
         self._now: dict[str, Any] = {key: context.params.get(key) for key in RELOADABLE}
         self._fixed = {
@@ -47,6 +49,13 @@ class Settings:
     def from_file(self) -> bool:
         """Whether there is a file to read again."""
         return self._path is not None
+
+    def completed(self, options: RunOptions, values: Mapping[str, Any]) -> RunOptions:
+        """``options`` with those of ``values`` that neither a flag, the environment nor the file gives."""
+        given = {
+            name for name in values if getattr(self._context.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"
+        }
+        return replace(options, **{name: value for name, value in values.items() if name not in given})
 
     def reread(self, apply: Callable[[str | None, float | None], None]) -> None:
         """Call ``apply`` with the model and the strength. The strength is None if it has not changed in the file: the

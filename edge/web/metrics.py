@@ -150,6 +150,10 @@ def _infos(status: dict[str, Any]) -> Iterator[Metric]:
         yield info("device", text, device_id=status["device_id"], version=status.get("version"))
     text = "The model that the user chose, and the SHA-256 of its file."
     yield info("model", text, name=model.get("name"), recipe=model.get("recipe"), sha256=model.get("sha256"))
+    if update := status.get("update"):
+        yield info(
+            "update", "The bundle in use, and the one to go back to.", version=update["version"], back=update["back"]
+        )
     if work.get("model"):
         yield info("network", "The network that runs now.", name=work["model"], size=work.get("size"))
 
@@ -208,6 +212,10 @@ _GAUGES = (
     ("history_frames", "work.history", "Frames before that the network remembered for the last frame."),
     ("viewers", "viewers", "Streams that viewers watch."),
     ("memory_peak_bytes", "peak_memory_mib", "Peak memory of the process."),
+    ("update_on_trial", "update.on_trial", "1 while a bundle is on trial."),
+    ("update_trial_seconds", "update.trial.seconds", "Seconds with frames of the trial so far."),
+    ("update_failed", "update.checked.failed", "1 if the last look for an update failed, else 0."),
+    ("update_checked_timestamp_seconds", "update.checked.time", "When it last looked for an update, by its own clock."),
 )
 _FACTORS = {"peak_memory_mib": 1 << 20}
 """What turns a value of the report into base units."""

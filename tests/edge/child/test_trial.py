@@ -92,7 +92,7 @@ class TestOf:
         Trial().of(load_model(small), (71, 90, 3), 1)
 
     def test_frames_are_tried_whole_and_at_half_the_size(self, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(trial_job, "_step_back", lambda: None)
+        monkeypatch.setattr(trial_job, "step_back", lambda: None)
         sizes: list[tuple[int, ...]] = []
         treat = Denoiser.treat
         monkeypatch.setattr(Denoiser, "treat", lambda self, noisy: (sizes.append(noisy.shape), treat(self, noisy))[1])
@@ -118,7 +118,7 @@ class TestOf:
         model = load_model(models / "video_64x64_int8.tflite")
         Trial().of(model, (71, 90, 1), 1)
         assert len(children) == 1
-        monkeypatch.setattr(trial_job, "_step_back", lambda: None)
+        monkeypatch.setattr(trial_job, "step_back", lambda: None)
         pasts: list[bool] = []
         ran = FrameNetwork.run
 

@@ -25,6 +25,16 @@ FULL = {"sinks": [WELL["sinks"][0], {"name": "spool:/x", "error": None, "waiting
 BACK = {"camera": {"state": "live", "reopened": 1, "reason": "unplugged"}}
 
 
+def updated(event: str | None, failure: str | None = None) -> dict[str, Any]:
+    """What a report tells of updates."""
+    last = {"event": event, "version": "small-2", "words": f"small-2 is {event}: {failure}", "time": 1.0}
+    return {
+        "version": "small-1",
+        "last": last if event else None,
+        "checked": {"time": 1.0, "failed": failure is not None, "words": failure or "small-1 is the newest"},
+    }
+
+
 def kinds(*reports: dict[str, Any]) -> list[str]:
     watch = EventWatch(hot=80.0, wall=lambda: 1.5)
     return [event.kind.value for report in reports for event in watch.update(WELL | report)]
@@ -51,6 +61,17 @@ def kinds(*reports: dict[str, Any]) -> list[str]:
         ([{"temperature_c": 90}, {"temperature_c": None}, {"temperature_c": 90}], ["too_hot"]),
         ([{"reload": {"count": 0, "error": "no model"}}] * 2, ["model_refused"]),
         ([{"reload": {"count": 1, "error": None}}] * 2, ["model_changed"]),
+        ([{"update": updated("installed")}] * 2, ["update_installed"]),
+        ([{"update": updated("installed")}, {"update": updated("kept")}], ["update_installed", "update_kept"]),
+        ([{"update": updated(None)}, {"update": updated("rolled_back")}], ["update_rolled_back"]),
+        ([{"update": updated(None)}, {"update": updated("refused", "slow")}], ["update_refused"]),
+        ([{"update": updated(None, "offline")}] * 2, []),  # it failed before this run
+        ([{"update": updated(None)}, *[{"update": updated(None, "offline")}] * 2], ["update_failed"]),
+        (
+            [{"update": updated(None, words)} for words in (None, "offline", "expired", None, "offline")],
+            ["update_failed"] * 3,
+        ),
+        ([{"update": None}], []),
         ([dict.fromkeys(WELL)], []),
         ([{"sinks": []}], []),
     ],

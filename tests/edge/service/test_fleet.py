@@ -162,4 +162,5 @@ def everything(prometheus: Prometheus) -> Iterator[Any]:
 
 def test_what_is_printed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nothing"]) == 2
-    assert capsys.readouterr().err == "usage: python -P -m edge.service unit|config|alerts|dashboard\n"
+    words = "unit|config|update|update-timer|alerts|dashboard"
+    assert capsys.readouterr().err == f"usage: python -P -m edge.service {words}\n"
