@@ -133,7 +133,7 @@ def _check_drafts(repository: Repository) -> None:
         if missing := repository.missing(role):
             raise UpdateError(
                 f"What is published has enough signatures. Received: {role}, which lacks {missing}. "
-                f"Remedy: sign it where its keys are: `quietcam release sign {repository.folder} {role}`.",
+                f"Remedy: sign it where its keys are: `quietcam release sign {repository.folder} {role} --keys KEYS`.",
             )
 
 

@@ -101,7 +101,7 @@ class Repository:
 
     def sign(self, role: str, metadata: Metadata[_Signed], keys: KeyFolder) -> Metadata[_Signed]:
         """Add the signatures of the keys that are here to a draft, and keep it."""
-        for signer in keys.signers(self._keys_of(role)):
+        for signer in keys.signers(self._keys_of(role, metadata.signed)):
             metadata.sign(signer, append=True)
         write_bytes(self._drafts / f"{role}.json", metadata.to_bytes())
         return metadata
@@ -167,9 +167,9 @@ class Repository:
         content = metadata.to_bytes()
         return MetaFile.from_data(metadata.signed.version, content, ["sha256"])
 
-    def _keys_of(self, role: str) -> list[Any]:
-        """Public keys that count for a draft of ``role``: those of the newest root, for a root also those before."""
-        roots = [self.root]
+    def _keys_of(self, role: str, signed: Any) -> list[Any]:
+        """Public keys that count for a draft: those of the newest root; for a root its own, and those before."""
+        roots: list[Root] = [signed if role == "root" else self.root]
         before = self.published("root", Root)
         if role == "root" and before is not None:
             roots.append(before.signed)

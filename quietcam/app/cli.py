@@ -20,6 +20,7 @@ import typer
 import calibration.cli
 import compare.cli
 import convert.cli
+import deploy.cli
 import edge.cli
 import quietcam.app.demo_cli
 import quietcam.data.cli
@@ -85,6 +86,7 @@ for _stage in (
     convert.cli,
     compare.cli,
     edge.cli,
+    deploy.cli,
 ):
     _stage.mount(app)
 

@@ -13,7 +13,7 @@ import typer
 from quietcam.app.cli import app
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("quietcam", "edge", "calibration", "convert", "compare", "train")
+PACKAGES = ("quietcam", "edge", "calibration", "convert", "compare", "deploy", "train")
 WRITTEN = {"_build", "commands"}  # by `make docs`, from the code itself
 PAGES = [
     ROOT / "README.md",
