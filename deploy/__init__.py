@@ -1,1 +1,1 @@
-"""What a developer ships: releases that devices update themselves from."""
+"""What a developer ships: cards that turn devices into cameras, and releases that these update themselves from."""

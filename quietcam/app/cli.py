@@ -85,6 +85,7 @@ for _stage in (
     quietcam.representative.cli,
     convert.cli,
     compare.cli,
+    deploy.cli,
     edge.cli,
     deploy.cli,
 ):

@@ -82,7 +82,7 @@ def test_parts_of_a_key_do_not_run_into_each_other() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("quietcam", "calibration", "train", "convert", "compare", "edge"):
+    for name in ("quietcam", "calibration", "train", "convert", "compare", "deploy", "edge"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.py").write_text("a = 1\n")
     for name in ("pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
@@ -118,7 +118,7 @@ def test_other_packages_are_another_disk() -> None:
 
 def test_the_wheel_is_made_of_what_pyproject_says() -> None:
     found = {path.parts[0] for path in sources()}
-    assert found == {"quietcam", "calibration", "train", "convert", "compare", "edge"} | {
+    assert found == {"quietcam", "calibration", "train", "convert", "compare", "deploy", "edge"} | {
         "pyproject.toml",
         "README.md",
         "LICENSE",

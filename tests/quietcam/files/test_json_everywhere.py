@@ -22,9 +22,10 @@ from quietcam.representative.audit import read_samples
 from quietcam.representative.set import load_set
 
 _ROOT = Path(quietcam.__file__).parents[1]
-_STAGES = ("quietcam", "calibration", "train", "convert", "compare", "edge")
+_STAGES = ("quietcam", "calibration", "train", "convert", "compare", "deploy", "edge")
 _OURS = {
     "quietcam/files/strict_json.py": "the reader and the writer",
+    "deploy/card/foreign_pip.py": "what its own parent gave",
     "edge/child/tpu_job.py": "what its own parent gave",
     "edge/child/process.py": "what it gives its own child",
     "edge/child/link.py": "what its own parent gave",

@@ -15,7 +15,7 @@ pytest.importorskip("jinja2", reason="needs the extra 'edge'")
 from quietcam.terminal.page import render_page
 
 ROOT = Path(quietcam.__file__).parents[1]
-PACKAGES = ("quietcam", "calibration", "train", "convert", "compare")
+PACKAGES = ("quietcam", "calibration", "train", "convert", "compare", "deploy")
 REPORTS = {
     "calibration/templates/coverage.html.j2",
     "compare/page/templates/clips.html.j2",

@@ -93,7 +93,7 @@ def test_tensorflow_holds_a_batch_that_it_took_over() -> None:
 def test_nobody_counts_references() -> None:
     """Reference counts are an internal matter of CPython: 3.14 counts differently."""
     root = Path(train.__file__).parents[1]
-    for stage in ("quietcam", "calibration", "train", "convert", "compare", "edge"):
+    for stage in ("quietcam", "calibration", "train", "convert", "compare", "deploy", "edge"):
         for path in (root / stage).rglob("*.py"):
             names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
             assert not names & {"getrefcount"}, path

@@ -1,0 +1,1 @@
+"""The first boot: a boot partition that turns a plain Raspberry Pi OS into this camera, without a network."""
