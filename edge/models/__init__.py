@@ -13,7 +13,7 @@ from edge.network.modelfile import ModelFile, load_model
 from quietcam.errors import UsageError
 from quietcam.files.paths import is_file
 
-__all__ = ["default_model", "describe", "resize_command", "resolve_model", "shipped_models", "smaller_model"]
+__all__ = ["choices", "default_model", "describe", "resize_command", "resolve_model", "shipped_models", "smaller_model"]
 
 _BEST_FIRST = ("small", "demo")
 _HERE = Path(__file__).parent
@@ -24,6 +24,12 @@ _SPARE = 32  # pixels of a side: 1080 rows go into a model of 1088
 def shipped_models() -> list[Path]:
     """The model files that ship, sorted by name."""
     return sorted(_HERE.glob(f"*{_SUFFIX}"))
+
+
+def choices(size: tuple[int, int] | None = None) -> dict[str, Path]:
+    """Each int8 model that ships by the stem of its file: of several sizes the one for frames of ``size``."""
+    names = dict.fromkeys(path.stem.split("_")[0] for path in shipped_models() if path.stem.endswith("_int8"))
+    return {path.stem: path for path in (resolve_model(name, size) for name in names)}
 
 
 def default_model() -> str:

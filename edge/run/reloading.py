@@ -60,6 +60,11 @@ class ReloadingDenoiser(FrameDenoiser):
         self._refused = True
         self.error = reason
 
+    @property
+    def loading(self) -> bool:
+        """Whether a model was asked for that is neither in use nor refused yet."""
+        return not self.over and (self._wanted is not None or self._thread.is_alive())
+
     def treat(self, noisy: Image, out: Image | None = None) -> Treated:
         return self._denoiser.treat(noisy, out)
 

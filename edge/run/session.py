@@ -15,7 +15,7 @@ from edge.child.trial import try_unknown
 from edge.events.alarm import Alarm, open_target, wanted_kinds
 from edge.events.feed import EventFeed
 from edge.events.watch import EventWatch
-from edge.models import resolve_model, smaller_model
+from edge.models import choices, resolve_model, smaller_model
 from edge.network.denoiser import Denoiser
 from edge.network.frame_denoiser import FrameDenoiser
 from edge.network.gate.harm import check_strength
@@ -261,6 +261,7 @@ def open_session(
         stack.enter_context(denoiser)
         controls = RunControls(denoiser, lambda: camera.name)
         opened = [_sink(target, options, camera, controls, page) for target in targets]
+        controls.shelves = [each.shelf for each in (*opened, *own) if each.shelf is not None]
         thermometer = Thermometer()
         frames: FrameDenoiser = denoiser
         if options.ladder and camera.live:
@@ -272,6 +273,8 @@ def open_session(
         if camera.live and (slot := slot_model(options.model)) is not None:
             updates = UpdateWatch(slot, lambda: denoiser.model.path, lambda: camera.size, reloading.request)
             own.append(updates)
+        if updates is None:  # a person and signed updates must not change the model in turns
+            controls.offer({**choices(camera.size), file.stem: file}, reloading)
         if isinstance(camera, SupervisedCamera) and camera.state.waiting:
             camera.on_found = partial(_take_better, options.model, file, reloading)
         all_sinks = [*opened, *own]

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.events.event import Event
 from edge.run.frame import Frame
+from edge.sinks.spool.shelf import Shelf
 from quietcam.image import Image, to_rgb
 
 __all__ = ["Sink", "SinkEnded", "side_by_side"]
@@ -47,6 +48,8 @@ class Sink(ABC):
     """True if the sink only observes: a frame that no other sink took then counts as not taken."""
     busy: bool = False
     """True while a ``write`` hangs in the disk or the driver; the thread that called it will close the sink."""
+    shelf: Shelf | None = None
+    """Lists and reads what the sink has stored, for the page; None if it stores nothing that is listed."""
 
     @abstractmethod
     def write(self, frame: Frame, denoised: Image) -> None:

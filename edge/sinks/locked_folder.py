@@ -55,6 +55,26 @@ class LockedFolder:
             raise self.gone()
         return self._descriptor
 
+    def reading(self) -> int:
+        """A descriptor of this very folder of its own, to read with: for other threads, which must not use one that
+        may be closed meanwhile.
+
+        Raises:
+            StorageError: it is not held, or its path leads elsewhere.
+            OSError: the disk fails.
+        """
+        real, identity = self._real, self._identity
+        if self._descriptor is None or real is None:
+            raise self.gone()
+        try:
+            descriptor = os.open(real, FOLDER)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self.gone() from None
+        if _identity(os.fstat(descriptor)) != identity:
+            os.close(descriptor)
+            raise self.gone()
+        return descriptor
+
     def place(self) -> Path:
         """A path to this very folder, valid while it is held, for code that needs a path. A system without such paths
         gets the folder's own path.

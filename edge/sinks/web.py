@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge.run.frame import Frame
 from edge.sinks.base import Sink
 from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, new_token
+from edge.web.panels.curves import Curves
 from edge.web.state import State
 from quietcam.errors import UsageError
 from quietcam.files.at_file import read_at_file
@@ -132,6 +133,8 @@ class WebSink(Sink):
         self._controls = controls
         self._limits = limits
         self._state = State(live=live)
+        self.curves = Curves()
+        """What was measured in the last hour."""
         self._hub: Hub | None = None
         self._server: Server | None = None
         self._announce = announce
@@ -165,6 +168,7 @@ class WebSink(Sink):
             viewers=options.viewers,
             warn=errors.warning,
             warn_of_guesses=guesses.warning,
+            curves=self.curves,
         )
 
         def application(loop: asyncio.AbstractEventLoop) -> web.Application:
@@ -191,6 +195,7 @@ class WebSink(Sink):
 
     def status(self, report: dict[str, Any]) -> None:
         self._state.update(report)
+        self.curves.add(report)
 
     def report(self) -> dict[str, Any]:
         hub = self._hub

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
@@ -20,16 +20,24 @@ from edge.web.exchange import LARGEST_BODY, body_of, send
 from edge.web.guard import guard_of
 from edge.web.hub import Hub
 from edge.web.metrics import CONTENT_TYPE, Metrics
+from edge.web.panels.curves import Curves
+from edge.web.panels.stored import StoredFiles
 from edge.web.places import Places
 from edge.web.state import State
 from quietcam.files.strict_json import dump_json, parse_json
 from quietcam.terminal.secrets import shown, shown_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.sinks.spool.shelf import Shelf
 
 __all__ = ["App", "Controls"]
 
 _BOUNDARY = b"frame"
 _FIRST_FRAME_SECONDS = 3.0  # longest wait of a snapshot for the first frame
 _SNAPSHOTS_AT_ONCE = 4  # each holds a picture in memory until its reader has it
+_DOWNLOADS_AT_ONCE = 4  # each reads from a disk that sinks write to
 
 
 class Controls(Protocol):
@@ -39,8 +47,23 @@ class Controls(Protocol):
     def strength(self) -> float | None:
         """0 to 1; None if it cannot be set."""
 
+    @property
+    def shelves(self) -> Sequence[Shelf]:
+        """What the sinks have stored."""
+
     def set_strength(self, strength: float) -> None:
         """Denoise with ``strength``, 0 to 1, from the next frame on."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Names of the models that may be chosen; empty if none can be."""
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model was chosen that is neither in use nor refused yet."""
+
+    def set_model(self, name: str) -> None:
+        """Use this one of ``models`` soon. One that fails is refused: the report's ``reload`` says why."""
 
     def describe(self) -> dict[str, Any]:
         """``source``, ``model``, ``device_id`` and ``version``, which the pipeline's report does not contain."""
@@ -55,6 +78,7 @@ class App:
         viewers: most streams at the same time.
         warn: logs one line.
         warn_of_guesses: logs one line about wrong tokens, under a separate limit of lines.
+        curves: what was measured in the last hour.
     """
 
     hub: Hub
@@ -65,12 +89,14 @@ class App:
     viewers: int
     warn: Callable[[str], None]
     warn_of_guesses: Callable[[str], None]
+    curves: Curves = field(default_factory=Curves)
 
     def application(self) -> web.Application:
         entrance = Entrance(self.access, self.names, Attempts(time.monotonic, self.warn_of_guesses))
         application = web.Application(middlewares=[self._outer, entrance.checks], client_max_size=LARGEST_BODY)
         application.on_response_prepare.append(_add_headers)
         streams, snapshots = Places(self.viewers), Places(_SNAPSHOTS_AT_ONCE)
+        downloads, stored = Places(_DOWNLOADS_AT_ONCE), StoredFiles(lambda: self.controls.shelves)
         metrics = Metrics(self.status)
 
         async def stream(request: web.Request) -> web.StreamResponse:
@@ -82,6 +108,10 @@ class App:
             with self._place(request, snapshots, "Too many snapshots at once.\n", "1"):
                 return await self._snapshot(request)
 
+        async def download(request: web.Request) -> web.StreamResponse:
+            with self._place(request, downloads, "Too many downloads at once.\n", "5"):
+                return await stored.download(request)
+
         async def show_metrics(_: web.Request) -> web.StreamResponse:
             return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
@@ -90,6 +120,10 @@ class App:
         application.router.add_get("/stream.mjpg", stream, allow_head=False)
         application.router.add_get("/snapshot.jpg", snapshot)
         application.router.add_get("/snapshot.png", snapshot)
+        application.router.add_get("/stored.json", stored.listing)
+        for path in ("/stored/{sink}/{entry}", "/stored/{sink}/{entry}/{part}"):
+            application.router.add_get(path, download, allow_head=False)
+        application.router.add_get("/curves.json", self._curves)
         application.router.add_get("/status.json", self._status)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/metrics", show_metrics)
@@ -109,6 +143,8 @@ class App:
             "now": time.time(),
             "fps": report.get("fps_now", 0.0) if verdict.ok else 0.0,
             "strength": self.controls.strength,
+            "models": list(self.controls.models),
+            "loading": self.controls.loading,
             "viewers": self.hub.watching,
             "viewers_most": self.viewers,
             "encoded": self.hub.encoded,
@@ -197,6 +233,9 @@ class App:
     async def _status(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(self.status(), dumps=_dumps)
 
+    async def _curves(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response(self.curves.report(), dumps=_dumps)
+
     async def _healthz(self, request: web.Request) -> web.StreamResponse:
         verdict = self.state.verdict()
         # Service managers restart what fails, which cools no device. So degraded fails on demand only.
@@ -209,19 +248,33 @@ class App:
             values = parse_json(body)
         except ValueError:
             raise web.HTTPBadRequest(text="A change must be JSON.\n") from None
+        if isinstance(values, dict) and set(values) == {"model"}:
+            return self._choose(values["model"])
         strength = values.get("strength") if isinstance(values, dict) and set(values) == {"strength"} else None
         number = isinstance(strength, int | float) and not isinstance(strength, bool)
         if not number or not 0.0 <= cast(float, strength) <= 1.0:
-            raise web.HTTPBadRequest(text='A change must be like {"strength": 0.5}, from 0 to 1.\n')
+            text = 'A change must be like {"strength": 0.5}, from 0 to 1, or {"model": "NAME"}.\n'
+            raise web.HTTPBadRequest(text=text)
         if self.controls.strength is None:
             raise web.HTTPConflict(text="The strength cannot be set here.\n")
         self.controls.set_strength(float(cast(float, strength)))
         return web.json_response({"strength": self.controls.strength}, dumps=_dumps)
 
+    def _choose(self, model: object) -> web.StreamResponse:
+        names = self.controls.models
+        if not names:
+            raise web.HTTPConflict(text="The model cannot be changed here.\n")
+        if not isinstance(model, str) or model not in names:
+            raise web.HTTPBadRequest(text=f"A model is one of {', '.join(map(shown, names))}.\n")
+        self.controls.set_model(model)
+        return web.json_response({"model": model}, status=202, dumps=_dumps)
+
 
 _FILES = (
     ("/", "index.html", "text/html"),
     ("/page.js", "page.js", "text/javascript"),
+    ("/stored.js", "stored.js", "text/javascript"),
+    ("/curves.js", "curves.js", "text/javascript"),
     ("/page.css", "page.css", "text/css"),
     ("/favicon.svg", "favicon.svg", "image/svg+xml"),
 )

@@ -70,6 +70,7 @@ class RecordSink(Sink):
         self._shape: tuple[int, ...] = ()
         self._began = self._newest = 0.0  # by the frames' timestamps
         self._opened = False
+        self.shelf = self._segments.shelf(self.name)
 
     def open(self) -> None:
         if self._opened:

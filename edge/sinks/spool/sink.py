@@ -68,6 +68,7 @@ class SpoolSink(Sink):
         self._in_hand_untouched = False
         self._asked = float("-inf")
         self._opened = False
+        self.shelf = self._store.shelf(self.name)
 
     @property
     def missed(self) -> int:

@@ -21,6 +21,7 @@ from edge.sinks.spool.entries import (
     number_of,
     temporary_name,
 )
+from edge.sinks.spool.shelf import Shelf
 from quietcam.errors import StorageError, UsageError
 from quietcam.files.atomic import sync_folder, write_new
 
@@ -95,6 +96,10 @@ class Store:
             StorageError: no folder is locked.
         """
         return self._held.descriptor
+
+    def shelf(self, name: str) -> Shelf:
+        """Lists and opens entries, for other threads; ``name`` is that of the sink."""
+        return Shelf(name, self._held, self._ours)
 
     def open(self) -> None:
         """Lock the folder, remove leftovers of a power cut, and count the entries.

@@ -17,7 +17,11 @@ const MOST_BYTES = 64 << 20; // of one frame; a larger one is not from quietcam
 function draw() {
   if (!bitmap) return;
   const width = bitmap.width >> 1, height = bitmap.height;
-  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  if (canvas.width !== width || canvas.height !== height) {
+    canvas.width = width;
+    canvas.height = height;
+    canvas.style.setProperty("--ratio", width / height); // a full screen is as wide as the height allows
+  }
   const edge = Math.round(split * width);
   context.drawImage(bitmap, width, 0, width, height, 0, 0, width, height);
   if (edge > 0) context.drawImage(bitmap, 0, 0, edge, height, 0, 0, edge, height);
@@ -30,6 +34,23 @@ function setSplit(share) {
   byId("split").value = Math.round(split * 1000);
   draw();
 }
+
+// A browser that cannot show a part of a page on the full screen, as on an iPhone, fills its window with it.
+function fill(full) {
+  byId("view").classList.toggle("full", full);
+  byId("fill").setAttribute("aria-pressed", full);
+  byId("fill").textContent = full ? "Leave full screen" : "Full screen";
+}
+byId("fill").addEventListener("click", async () => {
+  const full = !byId("view").classList.contains("full");
+  fill(full);
+  try {
+    if (full) await byId("view").requestFullscreen();
+    else if (document.fullscreenElement) await document.exitFullscreen();
+  } catch { /* the window is filled */ }
+});
+document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement) fill(false); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && !document.fullscreenElement) fill(false); });
 
 byId("split").addEventListener("input", (event) => setSplit(event.target.value / 1000));
 const drag = (event) => {
@@ -143,6 +164,19 @@ function showNumbers(status) {
   byId("temperature").textContent = number(status.temperature_c, 0, " °C");
 }
 
+// The models that may be chosen, and the one that runs, or is being loaded.
+let chosen = null; // by a person, until the device has taken it up or refused it
+function showChoice(status) {
+  const choice = byId("choice"), names = status.models || [], running = (status.model || {}).name;
+  if (!status.loading) chosen = null;
+  choice.disabled = !names.length;
+  const known = running && !names.includes(running) ? [...names, running] : names;
+  if (document.activeElement === choice && !chosen) return; // a person looks at the list
+  choice.replaceChildren(...known.map((name) => new Option(name, name)));
+  choice.value = chosen || running;
+  byId("loading").textContent = status.loading ? "is being tried …" : "";
+}
+
 function showStatus(status) {
   showNumbers(status);
   byId("source").textContent = status.source || "";
@@ -152,6 +186,7 @@ function showStatus(status) {
     strength.value = Math.round(status.strength * 100);
     byId("strength-value").textContent = strength.value + " %";
   }
+  showChoice(status);
   const model = status.model || {};
   byId("model-name").textContent = model.name || "";
   const now = status.work || {};
@@ -213,13 +248,21 @@ byId("strength").addEventListener("input", (event) => {
   changing = performance.now() + 2000;
   byId("strength-value").textContent = event.target.value + " %";
 });
-byId("strength").addEventListener("change", async (event) => {
-  const body = JSON.stringify({ strength: event.target.value / 100 });
-  const headers = { "Content-Type": "application/json" };
+async function change(values) {
+  const body = JSON.stringify(values), headers = { "Content-Type": "application/json" };
   try {
     const answer = await fetch("/control", { method: "POST", headers, body });
     if (!answer.ok) byId("notice").textContent = (await answer.text()).trim();
+    return answer.ok;
   } catch { byId("notice").textContent = "the device does not answer"; }
+  return false;
+}
+byId("strength").addEventListener("change", (event) => change({ strength: event.target.value / 100 }));
+byId("choice").addEventListener("change", async (event) => {
+  const name = event.target.value;
+  event.target.blur();
+  chosen = name;
+  if (!await change({ model: name })) chosen = null;
 });
 
 setInterval(watch, 300);

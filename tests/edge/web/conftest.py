@@ -24,6 +24,7 @@ def serving(
     limits: Limits | None = None,
     still_wanted: float = WAIT,
     listen: str = "127.0.0.1:0",
+    disk_seconds: float = WAIT,
     **options: Any,
 ) -> Iterator[Served]:
     """The page with none of the product's own limits of time, which a busy machine would reach, but those given."""
@@ -35,6 +36,7 @@ def serving(
         "exchange._BODY_SECONDS": WAIT,
         "exchange._SEND_SECONDS": WAIT,
         "hub._STILL_WANTED": still_wanted,
+        "panels.stored._DISK_SECONDS": disk_seconds,
         "state.STUCK_SECONDS": WAIT,
     }
     with contextlib.ExitStack() as stack:

@@ -7,7 +7,7 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 
 from edge.network.treatment import Treatment
 from edge.run.frame import Frame
+from edge.sinks.spool.shelf import Shelf
 from edge.sinks.web import WebOptions, WebSink
 from edge.web.guard import Limits
 from quietcam.image import Image
@@ -30,6 +31,13 @@ class Controls:
     """A fake run whose strength can be set."""
 
     strength: float | None = 1.0
+    shelves: Sequence[Shelf] = ()
+    models: Sequence[str] = ()
+    loading = False
+    chosen: str | None = None
+
+    def set_model(self, name: str) -> None:
+        self.chosen, self.loading = name, True
 
     def set_strength(self, strength: float) -> None:
         self.strength = strength
