@@ -56,7 +56,7 @@ def test_every_verb_has_help_with_an_example(verb, capsys):
 def test_the_verbs_are_exactly_these():
     assert {verb[0] for verb in verbs()} == {
         "demo", "data", "train", "prune", "evaluate", "calibrate", "lint", "convert", "compare", "coral",
-        "run", "capture", "bench", "models", "doctor", "release", "update",
+        "run", "capture", "bench", "models", "doctor", "card", "release", "update",
     }  # fmt: skip
 
 
