@@ -22,6 +22,10 @@ class Muon(keras.optimizers.Adam):  # type: ignore[misc]  # Keras ships no types
     A kernel ``(height, width, inputs, outputs)`` is a matrix ``(height * width * inputs, outputs)``. Its update has the
     size that Adam's usually has, so both share one learning rate.
 
+    Updates of the same size would let a kernel grow for as long as it is trained, into large weights that cancel each
+    other, which int8 cannot hold. So its norm never exceeds the larger of two: the norm that it had at the start, and
+    that of He's initialization, ``sqrt(2 * outputs)``, which keeps the size of values from layer to layer.
+
     Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); the size of the update is that of
     Liu et al., "Muon is scalable for LLM training" (2025), equation 4.
     """
@@ -31,22 +35,37 @@ class Muon(keras.optimizers.Adam):  # type: ignore[misc]  # Keras ships no types
     ) -> None:
         super().__init__(learning_rate, name=name, **others)
         self.momentum, self.size = momentum, size
+        self._largest: dict[str, float] = {}
+
+    def build(self, var_list: list[tf.Variable]) -> None:
+        """Make the state for these variables, and note how large their kernels may become."""
+        super().build(var_list)
+        for each in var_list:
+            key = self._var_key(each)
+            if _is_matrix(each) and key not in self._largest:
+                self._largest[key] = max(float(tf.norm(each)), math.sqrt(2.0 * each.shape[-1]))
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Take the step of one variable."""
-        if len(variable.shape) != 4 or variable.shape[-1] < _SMALLEST_KERNEL:
+        if not _is_matrix(variable):
             super().update_step(gradient, variable)
             return
-        average = self._momentums[self._index_dict[self._var_key(variable)]]
+        key = self._var_key(variable)
+        average = self._momentums[self._index_dict[key]]
         average.assign(self.momentum * average + gradient)
         columns = variable.shape[-1]
         matrix = tf.reshape(gradient + self.momentum * average, (-1, columns))
         rate = tf.cast(self.learning_rate, variable.dtype) * self.size * math.sqrt(max(matrix.shape))
-        variable.assign_sub(rate * tf.reshape(orthogonalized(matrix), variable.shape))
+        moved = variable - rate * tf.reshape(orthogonalized(matrix), variable.shape)
+        variable.assign(moved * tf.minimum(1.0, self._largest[key] / tf.norm(moved)))
 
     def get_config(self) -> dict[str, Any]:
         """What makes this optimizer again."""
         return {**super().get_config(), "momentum": self.momentum, "size": self.size}
+
+
+def _is_matrix(variable: tf.Variable) -> bool:
+    return len(variable.shape) == 4 and variable.shape[-1] >= _SMALLEST_KERNEL
 
 
 def orthogonalized(matrix: tf.Tensor) -> tf.Tensor:

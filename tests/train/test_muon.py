@@ -78,6 +78,26 @@ def test_steps_have_the_size_of_adams():
     assert 0.5 < sizes[0] / sizes[1] < 2.0
 
 
+@pytest.mark.parametrize(("start", "allowed"), [(0.0, 8.0), (0.05, 8.0), (0.2, 0.2 * 96)])
+def test_a_kernel_grows_to_the_larger_of_its_first_norm_and_that_of_he(start, allowed):
+    kernel = tf.Variable(np.full((3, 3, 32, 32), start, np.float32))  # 9216 weights: their norm is 96 times their size
+    optimizer = Muon(0.1)
+    norms = []
+    for seed in range(40):
+        gradient = np.random.default_rng(seed // 20).normal(size=kernel.shape)
+        optimizer.apply_gradients([(tf.constant(gradient, tf.float32), kernel)])
+        norms.append(float(tf.norm(kernel)))
+    assert max(norms) == pytest.approx(allowed, rel=1e-5)
+
+
+def test_a_small_kernel_of_few_outputs_may_grow():
+    kernel = tf.Variable(np.zeros((3, 3, 32, 4), np.float32))
+    optimizer = Muon(0.5)
+    for _ in range(40):
+        optimizer.apply_gradients([(tf.ones_like(kernel), kernel)])
+    assert float(tf.norm(kernel)) > np.sqrt(2 * 4)
+
+
 def test_its_settings_make_it_again():
     again = Muon.from_config(Muon(3e-4, momentum=0.9, size=0.1, global_clipnorm=1.0).get_config())
     assert (again.momentum, again.size, again.global_clipnorm) == (0.9, 0.1, 1.0)
