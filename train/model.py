@@ -26,6 +26,9 @@ _DIFFERENCE_GAIN = 20.0
 _FIRST_SHARE = 0.4
 """The share of the history that an untrained video network takes everywhere."""
 
+_LEADS_BACK = 0.05
+"""The part of a gradient that passes a ReLU6 where it clips, if it leads back inside."""
+
 Wrap = Callable[[keras.layers.Layer], keras.layers.Layer]
 
 
@@ -143,15 +146,18 @@ def _he_normal(gain: float) -> keras.initializers.Initializer:
 
 
 def unclipped(model: Any) -> Any:
-    """``model`` without its last clip, if it has one, for training.
+    """``model`` for training: without its last clip, if it has one, and with clips inside that let it learn.
 
-    After the clip, values below black and above white have no gradient, so pepper and salt could not be learned. The
-    clip of the share stays, since a share outside of [0, 1] is none; it now passes gradients that lead back inside.
+    After the last clip, values below black and above white have no gradient, so pepper and salt could not be learned.
+
+    A channel that a ReLU6 clips everywhere has no gradient either, and never comes back: of the channels of a ``small``
+    a quarter ended so. Now a small part of the gradients that lead back inside passes. The clip of the share, which
+    stays, too, since a share outside of [0, 1] is none, passes them whole.
     """
     for layer in getattr(model, "layers", []):
         inner = getattr(layer, "layer", layer)  # of a wrapper of pruning or quantization
-        if inner.name == "share_clip":
-            inner.call = _clip_that_learns
+        if isinstance(inner, keras.layers.ReLU) and inner.name != "clip":
+            inner.call = _clip_that_learns(float(inner.max_value), 1.0 if inner.name == "share_clip" else _LEADS_BACK)
     if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
         return model
     denoised = model.get_layer("denoise").output
@@ -161,15 +167,20 @@ def unclipped(model: Any) -> Any:
     return keras.Model(model.input, outputs, name=f"{model.name}_unclipped")
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow ships no types
-def _clip_that_learns(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Clip to [0, 1], with the gradient also of values outside that a step along it would bring nearer."""
+def _clip_that_learns(high: float, passed: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A clip to [0, high]. Where it clips, ``passed`` of a gradient passes if a step along it leads back inside."""
 
-    def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        leads_away = ((x < 0.0) & (upstream > 0.0)) | ((x > 1.0) & (upstream < 0.0))
-        return tf.where(leads_away, tf.zeros_like(upstream), upstream)
+    @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow ships no types
+    def clip(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            leads_back = ((x <= 0.0) & (upstream < 0.0)) | ((x >= high) & (upstream > 0.0))
+            part = tf.where(leads_back, tf.cast(passed, x.dtype) * upstream, tf.zeros_like(upstream))
+            return tf.where((x > 0.0) & (x < high), upstream, part)
 
-    return tf.clip_by_value(x, 0.0, 1.0), gradient
+        return tf.clip_by_value(x, 0.0, high), gradient
+
+    clipped: Callable[[tf.Tensor], tf.Tensor] = clip
+    return clipped
 
 
 def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:

@@ -152,6 +152,52 @@ def test_a_network_learns_behind_its_last_clip(tiny):
     np.testing.assert_array_equal(np.clip(unclipped(model)(noisy), 0, 1), model(noisy))
 
 
+@pytest.mark.parametrize("wanted", [6.5, -0.5])  # so the gradient raises or lowers the values
+@pytest.mark.parametrize(("value", "place"), [(-2.0, "below"), (3.0, "inside"), (8.0, "above")])
+def test_a_clipped_channel_gets_the_gradients_that_lead_back(tiny, value, place, wanted):
+    model = build(tiny)
+    layer, clip = model.get_layer("down0_0"), model.get_layer("down0_0_relu")
+    layer.kernel.assign(tf.zeros_like(layer.kernel))
+    layer.bias.assign(tf.fill(layer.bias.shape, value))
+    noisy = np.full((1, 16, 16, 3), 0.5, np.float32)
+
+    def slope():
+        inner = keras.Model(model.inputs, clip.output)
+        with tf.GradientTape() as tape:
+            values = inner(noisy)
+            loss = tf.reduce_mean(tf.abs(values - wanted))
+        np.testing.assert_array_equal(values, np.full(values.shape, np.clip(value, 0, 6)))
+        return float(tf.reduce_sum(tape.gradient(loss, layer.bias)))
+
+    full = 1.0 if place == "inside" else 0.0
+    raises = wanted > 6
+    assert slope() == pytest.approx(-full if raises else full)
+    unclipped(model)
+    back = 0.05 if (raises and place == "below") or (not raises and place == "above") else full
+    assert slope() == pytest.approx(-back if raises else back, rel=1e-5)
+
+
+def test_a_dead_channel_comes_back(tiny):
+    """All channels of a level are dead; a step is enough to see which way they go."""
+    keras.utils.set_random_seed(3)
+    model = build(tiny)
+    for name in ("down0_0", "residual"):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(tf.random.stateless_normal(kernel.shape, (1, 2)) * 0.1)
+    bias = model.get_layer("down0_0").bias
+    bias.assign(tf.fill(bias.shape, -3.0))
+    noisy = np.random.default_rng(1).random((2, 16, 16, 3), np.float32)
+
+    def moves(network):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(network(noisy) - noisy - 0.3))
+        found = tape.gradient(loss, bias)
+        return 0 if found is None else np.count_nonzero(found)
+
+    assert not moves(model)
+    assert moves(unclipped(model))
+
+
 def _video(channels=3, stem=2):
     """A video network with weights that have an effect everywhere."""
     keras.utils.set_random_seed(5)
