@@ -161,12 +161,14 @@ class PruningConfig:
 
     Args:
         sparsity: share of all of the network's weights that become zero, in [0, 1).
+        rounded: whether the network learns with kernels and values of 8 bits meanwhile, so that int8 loses less.
     """
 
     sparsity: float = 0.5
     steps: int = 1000
     minutes: float = 30.0
     learning_rate: float = 5e-4
+    rounded: bool = False
 
     def __post_init__(self) -> None:
         _require(0 <= self.sparsity < 1, "sparsity must be in [0, 1)", "sparsity", self.sparsity)

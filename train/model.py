@@ -26,6 +26,7 @@ _DIFFERENCE_GAIN = 20.0
 _FIRST_SHARE = 0.4
 """The share of the history that an untrained video network takes everywhere."""
 
+_LEAST_REACH = 1e-3
 _LEADS_BACK = 0.05
 """The part of a gradient that passes a ReLU6 where it clips, if it leads back inside."""
 
@@ -145,7 +146,7 @@ def _he_normal(gain: float) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(2.0 * gain**2)
 
 
-def unclipped(model: Any) -> Any:
+def unclipped(model: Any, *, rounded: bool = False) -> Any:
     """``model`` for training: without its last clip, if it has one, and with clips inside that let it learn.
 
     After the last clip, values below black and above white have no gradient, so pepper and salt could not be learned.
@@ -153,11 +154,19 @@ def unclipped(model: Any) -> Any:
     A channel that a ReLU6 clips everywhere has no gradient either, and never comes back: of the channels of a ``small``
     a quarter ended so. Now a small part of the gradients that lead back inside passes. The clip of the share, which
     stays, too, since a share outside of [0, 1] is none, passes them whole.
+
+    Args:
+        rounded: round kernels, and the values after each ReLU6 and each skip's sum, to 8 bits of their present range.
+            The same layers belong to ``model``, so it rounds from then on, too.
     """
     for layer in getattr(model, "layers", []):
         inner = getattr(layer, "layer", layer)  # of a wrapper of pruning or quantization
         if isinstance(inner, keras.layers.ReLU) and inner.name != "clip":
             inner.call = _clip_that_learns(float(inner.max_value), 1.0 if inner.name == "share_clip" else _LEADS_BACK)
+        if rounded and (inner.name.startswith("join") or inner.name.endswith("_relu")):
+            inner.call = _then_rounded(inner.call)
+        if rounded and isinstance(inner, keras.layers.Conv2D):
+            inner.call = _with_rounded_kernel(inner)
     if not isinstance(model, keras.Model) or not any(layer.name == "denoise" for layer in model.layers):
         return model
     denoised = model.get_layer("denoise").output
@@ -181,6 +190,30 @@ def _clip_that_learns(high: float, passed: float) -> Callable[[tf.Tensor], tf.Te
 
     clipped: Callable[[tf.Tensor], tf.Tensor] = clip
     return clipped
+
+
+def _rounded(x: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """``x`` in whole steps; gradients pass as if it were not rounded."""
+    return x + tf.stop_gradient(tf.round(x / step) * step - x)
+
+
+def _then_rounded(call: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    def rounded(inputs: Any) -> tf.Tensor:
+        x = call(inputs)
+        reach = tf.maximum(tf.reduce_max(x), _LEAST_REACH) - tf.minimum(tf.reduce_min(x), 0.0)
+        return _rounded(x, tf.stop_gradient(reach) / 255.0)
+
+    return rounded
+
+
+def _with_rounded_kernel(layer: keras.layers.Conv2D) -> Callable[[tf.Tensor], tf.Tensor]:
+    def convolve(x: tf.Tensor) -> tf.Tensor:
+        largest = tf.stop_gradient(tf.reduce_max(tf.abs(layer.kernel), (0, 1, 2)))  # of each output channel
+        kernel = _rounded(tf.cast(layer.kernel, tf.float32), tf.cast(tf.maximum(largest, 1e-6), tf.float32) / 127.0)
+        y = tf.nn.conv2d(x, tf.cast(kernel, x.dtype), layer.strides, layer.padding.upper())
+        return y + tf.cast(layer.bias, x.dtype)
+
+    return convolve
 
 
 def convolutions(model: keras.Model) -> dict[str, keras.layers.Conv2D]:

@@ -50,6 +50,7 @@ class Step:
         loss_scaling: whether ``optimizer`` scales losses.
         xla: compile the loss and its gradients with XLA.
         video: how a video network learns; None for a still network.
+        rounded: whether it learns with kernels and values of 8 bits, see ``train.model.unclipped``.
     """
 
     model: keras.Model
@@ -61,6 +62,7 @@ class Step:
     xla: bool = False
     teacher: Teacher | None = None
     video: VideoConfig | None = None
+    rounded: bool = False
     _loss: Callable[..., tf.Tensor] = field(init=False, repr=False)
     _differentiate: Callable[..., Any] = field(init=False, repr=False)
     _step: Callable[..., Any] = field(init=False, repr=False)
@@ -106,7 +108,7 @@ class Step:
         return loss, tape.gradient(scaled, self.model.trainable_variables)
 
     def _still_loss(self) -> Callable[..., tf.Tensor]:
-        learner, teacher = unclipped(self.model), self.teacher
+        learner, teacher = unclipped(self.model, rounded=self.rounded), self.teacher
 
         def loss(noisy: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
             denoised = tf.cast(learner(noisy, training=True), tf.float32)
@@ -118,7 +120,7 @@ class Step:
         return loss
 
     def _video_loss(self, video: VideoConfig) -> Callable[..., tf.Tensor]:
-        learner, teacher = Unrolled(self.model, video.unroll), self.teacher
+        learner, teacher = Unrolled(self.model, video.unroll, rounded=self.rounded), self.teacher
         shows = None if teacher is None else Unrolled(teacher.model, video.unroll, learns=False)
 
         def loss(noisy: tf.Tensor, clean: tf.Tensor, remembers: tf.Tensor) -> tf.Tensor:

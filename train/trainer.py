@@ -66,6 +66,7 @@ class Loop:
         xla: compile the step with XLA.
         teacher: another network to learn from.
         video: how a video network learns, on sequences of frames; None for a still network.
+        rounded: learn with kernels and values of 8 bits; the network is validated so, too.
         optimizer: takes a learning rate and the global clip of the gradients' norm.
     """
 
@@ -84,6 +85,7 @@ class Loop:
     teacher: Teacher | None = None
     video: VideoConfig | None = None
     optimizer: type[keras.optimizers.Adam] = Muon
+    rounded: bool = False
     _optimizer: Any = field(init=False, repr=False)
     _averages: list[tf.Variable] = field(init=False, repr=False)
     _rows: list[HistoryRow] = field(init=False, repr=False)
@@ -192,6 +194,7 @@ class Loop:
             xla=self.xla,
             teacher=self.teacher,
             video=self.video,
+            rounded=self.rounded,
         )
 
     @property

@@ -29,16 +29,18 @@ class Unrolled:
         model: a video network, ``[noisy, history] -> [denoised, history]``.
         window: frames that are denoised; frames before them only make history.
         learns: whether gradients are wanted, for which the last clip is left out.
+        rounded: as in ``unclipped``.
     """
 
     model: keras.Model
     window: int
     learns: bool = True
+    rounded: bool = False
     _fuse: keras.Model = field(init=False, repr=False)
     _denoise: keras.Model = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        network = unclipped(self.model) if self.learns else self.model
+        network = unclipped(self.model, rounded=self.rounded) if self.learns else self.model
         denoised, fused = network.outputs
         self._fuse, self._denoise = keras.Model(network.inputs, fused), keras.Model(fused, denoised)
 

@@ -198,6 +198,35 @@ def test_a_dead_channel_comes_back(tiny):
     assert moves(unclipped(model))
 
 
+def test_rounded_networks_learn_with_kernels_and_values_of_8_bits():
+    keras.utils.set_random_seed(4)
+    model = build(Architecture(stem=2, widths=(8, 8), depths=(1, 1)))
+    noisy = np.random.default_rng(1).random((2, 16, 16, 3), np.float32)
+    first = model.get_layer("down0_0")
+    blocks, kernel = tf.nn.space_to_depth(noisy, 2), first.kernel.numpy()
+
+    def slope():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(keras.Model(model.inputs, first.output)(noisy)))
+        return tape.gradient(loss, first.kernel).numpy()
+
+    plain = slope()
+    unclipped(model, rounded=True)
+    inner = keras.Model(model.inputs, [model.get_layer(name).output for name in ("down0_0", "down0_0_relu", "join0")])
+    convolved, *values = (each.numpy() for each in inner(noisy))
+    step = np.abs(kernel).max((0, 1, 2)) / 127
+    np.testing.assert_allclose(
+        convolved, tf.nn.conv2d(blocks, np.round(kernel / step) * step, 1, "SAME") + first.bias, atol=1e-4
+    )
+    for each in values:
+        step = (each.max() - min(each.min(), 0)) / 255
+        np.testing.assert_allclose(each / step, np.round(each / step), atol=0.02)
+        assert len(np.unique(each)) <= 257
+    # Rounding passes gradients: they differ from those without it only by the place where they are taken.
+    found = slope()
+    assert np.sum(found * plain) / np.linalg.norm(found) / np.linalg.norm(plain) > 0.99
+
+
 def _video(channels=3, stem=2):
     """A video network with weights that have an effect everywhere."""
     keras.utils.set_random_seed(5)

@@ -38,7 +38,7 @@ class FineTuning:
         export: makes the plain network from it when training has ended.
         treatments: what was done to the network, now and before, for ``evaluation.json``.
         seed: seed of the order of patches.
-        precision, average, least_steps, xla, optimizer: as in ``Loop``.
+        precision, average, least_steps, xla, optimizer, rounded: as in ``Loop``.
         recipe: further settings that affect a step, and so must not change when a run is resumed.
     """
 
@@ -54,6 +54,7 @@ class FineTuning:
     least_steps: int = 1
     xla: bool = False
     optimizer: type[keras.optimizers.Adam] = Muon
+    rounded: bool = False
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -112,6 +113,7 @@ def fine_tune(
             recipe=recipe_of(tuning.section, config, data, tuning.precision, recipe),
             xla=tuning.xla,
             optimizer=tuning.optimizer,
+            rounded=tuning.rounded,
             teacher=load_teacher(config, tuning.precision),
             video=config.video if config.model.history else None,
         )

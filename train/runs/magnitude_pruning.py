@@ -71,6 +71,7 @@ def prune_weights(
             seed=seed,
             precision=precision,
             least_steps=end_step + 1,
+            rounded=config.pruning.rounded,
             recipe={"end_step": end_step, "shares": asked},
         )
 
