@@ -15,7 +15,13 @@ from quietcam.tflite.manifest import Manifest
 
 
 def _recipe(manifest: Manifest) -> str:
-    body = manifest.training.get("ranges", {}).get("body")
+    ranges = manifest.training.get("ranges", {})
+    body = ranges.get("body")
+    if body is None and ranges.get("patches"):
+        return (
+            "Trained in float, then pruned, half of the weights to zero, while it learned with kernels and values of 8 "
+            "bits. Its int8 ranges are from a representative set. Its float twin is the same weights without rounding."
+        )
     if body is None:
         return (
             "Trained in float, half of the weights pruned to zero, then trained on under fake quantization (`--qat`). "

@@ -25,7 +25,9 @@ def coral_tile(architecture: Architecture) -> int:
     weights = sum(each.parameters for each in architecture.convolutions())
     biases = sum(each.outputs for each in architecture.convolutions())
     needed = Memory(weights + 3 * biases, int(activation_bytes(architecture) * side * side), None)  # biases are int32
-    tile = largest_tile(needed, side, side, architecture.stride)
+    # The border is computed, too, and only for this is the count too small.
+    tile = largest_tile(needed, side, side) - 2 * architecture.border
+    tile = tile // architecture.stride * architecture.stride
     if architecture.levels > 1:
         tile = min(tile, LARGEST_DOUBLED * architecture.stem // architecture.stride * architecture.stride)
     return max(tile, architecture.stride)

@@ -15,7 +15,7 @@ from quietcam.files.paths import is_file
 
 __all__ = ["choices", "default_model", "describe", "resize_command", "resolve_model", "shipped_models", "smaller_model"]
 
-_BEST_FIRST = ("small", "demo")
+_BEST_FIRST = ("small-video", "small", "demo")
 _HERE = Path(__file__).parent
 _SUFFIX = ".tflite"
 _SPARE = 32  # pixels of a side: 1080 rows go into a model of 1088

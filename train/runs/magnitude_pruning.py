@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import tf_keras as keras
@@ -12,10 +11,12 @@ import tf_keras as keras
 from quietcam.evaluation import MagnitudePruning
 from train.config import RunConfig
 from train.evaluation.validation import inference
+from train.patches.dark_flats import dark_flats
 from train.patches.sets import TrainingData
 from train.precision import choose_precision
 from train.pruning.magnitude import prunable, sensitivity, shares, start_schedule, strip
 from train.run_directory.read import TrainedRun
+from train.runs.even_phases import even_phases
 from train.runs.fine_tune import FineTuning, fine_tune
 from train.runs.finish import mean_psnr
 
@@ -57,12 +58,19 @@ def prune_weights(
         asked = shares(config.model, config.pruning.sparsity)
         pruned = prunable(config.model, model, config.pruning.sparsity, end_step, precision)
         start_schedule(pruned)
+
+        def finish() -> keras.Model:
+            plain = strip(config.model, pruned)
+            if config.pruning.rounded:  # it is on its way to int8, as after `train --qat`
+                even_phases(config.model, plain, dark_flats(config.model.channels, config.model.stem))
+            return plain
+
         return FineTuning(
             "prune",
             "pruning",
             config,
             pruned,
-            export=partial(strip, config.model, pruned),
+            export=finish,
             treatments=replace(
                 begun.evaluation.treatments,
                 magnitude_pruning=MagnitudePruning(config.pruning.sparsity, found, asked),
