@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class _Pip:
     """pip, as it would work on ``system``."""
 
     def __init__(self, system: System, indexes: tuple[str, ...]) -> None:
-        if importlib.util.find_spec("pip") is None:
+        if PathFinder.find_spec("pip") is None:  # setuptools hooks into the usual way, and warns
             raise QuietcamError(
                 "Wheels are fetched by pip, which this environment must have. Received: one without pip. "
                 "Remedy: python -m ensurepip"

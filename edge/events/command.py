@@ -33,7 +33,7 @@ class Command:
     standard input. It and what it starts are one process group, which is killed after ``limit`` seconds.
 
     Args:
-        text: words as a shell splits them, such as ``/usr/local/bin/notify --to me``. No shell runs them: ``sh -c '…'``
+        text: words as a shell splits them, such as ``/usr/local/bin/notify me``. No shell runs them: ``sh -c '…'``
             starts one.
         limit: seconds.
 

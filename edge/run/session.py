@@ -55,7 +55,7 @@ class Session:
         >>> with quietcam.open_session(options) as session:
         ...     report = session.run(lambda health: session.stop())  # after a frame; or from a thread of your program
         >>> report["model"]
-        'small_640x480_int8'
+        'small-video_640x480_int8'
 
     Attributes:
         camera, denoiser, sinks: the parts of the run.

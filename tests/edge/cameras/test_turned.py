@@ -166,7 +166,7 @@ class TestPicamera:
 class TestRuns:
     def test_the_network_and_every_sink_see_the_turned_frame(self) -> None:
         taken: list[tuple[Image, Image]] = []
-        options = quietcam.RunOptions(source=SOURCE, rotate=90, flip="vertical", gate=False, sink="null")
+        options = quietcam.RunOptions(source=SOURCE, rotate=90, flip="vertical", gate=False, sink="null", model="small")
         with quietcam.open_session(options, lambda frame, out: taken.append((frame.image.copy(), out.copy()))) as run:
             run.run()
             model = run.denoiser.model.path

@@ -125,7 +125,9 @@ class TestWays:
         with Denoiser(network.model, 1, gate=True, stream=True) as denoiser:
             for frame, truth in zip(frames, scene, strict=True):
                 shown = denoiser.denoise(frame)
-                if way == "jpeg 50" and step:  # its rings change with the scene, and the network takes some of them away
+                if (
+                    way == "jpeg 50" and step
+                ):  # its rings change with the scene, and the network takes some of them away
                     assert psnr(shown, truth) >= psnr(frame, truth)
                 else:
                     np.testing.assert_array_equal(shown, frame)
