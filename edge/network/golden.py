@@ -20,7 +20,7 @@ from quietcam.image import Image
 from quietcam.sensor.scenes import make_pair
 from quietcam.tflite.quantization import int8_to_pixels
 
-__all__ = ["SIDE", "TOLERANCE", "check_golden", "make_golden"]
+__all__ = ["SIDE", "TOLERANCE", "check_golden", "check_golden_size", "make_golden"]
 
 SIDE = 32
 """Width and height in pixels. The model sees the picture mirrored up to its own size."""
@@ -43,6 +43,18 @@ def make_golden(interpreter: Interpreter) -> dict[str, Any]:
     }
 
 
+def check_golden_size(interpreter: Interpreter, shape: tuple[int, int, int], remedy: str) -> None:
+    """Raise ModelError if golden frames of ``shape``, ``(H, W, C)``, do not fit into the loaded model."""
+    height, width, channels = shape
+    most = interpreter.shape
+    if height > most[0] or width > most[1] or channels != most[2]:
+        raise ModelError(
+            "A golden frame must not be larger than its model's frame. Received: "
+            f"{interpreter.model.path}: {width}x{height}x{channels} for a model of {most[1]}x{most[0]}x{most[2]}. "
+            f"Remedy: {remedy}."
+        )
+
+
 def check_golden(interpreter: Interpreter) -> tuple[int, int] | None:
     """Run the golden frame of a loaded model.
 
@@ -57,13 +69,7 @@ def check_golden(interpreter: Interpreter) -> tuple[int, int] | None:
     if golden is None:
         return None
     height, width, channels = golden["shape"]
-    most = interpreter.shape
-    if height > most[0] or width > most[1] or channels != most[2]:
-        raise ModelError(
-            "A golden frame must not be larger than its model's frame. Received: "
-            f"{interpreter.model.path}: {width}x{height}x{channels} for a model of {most[1]}x{most[0]}x{most[2]}. "
-            "Remedy: convert the model again with `quietcam convert`."
-        )
+    check_golden_size(interpreter, (height, width, channels), "convert the model again with `quietcam convert`")
     noisy, expected = (
         np.frombuffer(base64.b64decode(golden[key]), np.uint8).reshape(height, width, channels)
         for key in ("noisy", "denoised")

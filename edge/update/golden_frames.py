@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge.network.golden import check_golden_size
 from edge.network.interpreter import Interpreter
-from quietcam.errors import ModelError
 from quietcam.image import Image
 
 __all__ = ["denoise_frames"]
@@ -20,13 +20,7 @@ def denoise_frames(interpreter: Interpreter, noisy: Image) -> Image:
         ModelError: the frames have other channels than the model, or are larger.
     """
     _, height, width, channels = noisy.shape
-    most = interpreter.shape
-    if height > most[0] or width > most[1] or channels != most[2]:
-        raise ModelError(
-            "Golden frames must not be larger than their model's frame. Received: "
-            f"{interpreter.model.path}: {width}x{height}x{channels} for a model of {most[1]}x{most[0]}x{most[2]}. "
-            "Remedy: make the bundle again."
-        )
+    check_golden_size(interpreter, (height, width, channels), "make the bundle again")
     denoised = np.empty_like(noisy)
     for number, frame in enumerate(noisy):
         if number and interpreter.model.remembers:
