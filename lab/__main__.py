@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import os
 import platform
@@ -63,6 +64,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--image-only", action="store_true", help="make the guest's disks and run nothing")
     parser.add_argument("--suite", default="trixie", choices=["trixie", "bookworm"], help="Debian's code name (trixie)")
     parser.add_argument("--accelerator", choices=_CHOICES, help="default: KVM where a kernel starts under it")
+    parser.add_argument("--beside", action="store_true", help="do not wait for another lab that runs on this machine")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"folder for logs and the table ({RESULTS})")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.scenarios if name not in known]:
@@ -83,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         print("\n".join(f"{name}: {folder}" for name, folder in images.items()))
         return ALL_GOOD
     results: list[Result] = []
-    with cache.locked("guest", lambda: print("Waiting: another lab runs on this machine.", flush=True)):
+    with contextlib.nullcontext() if options.beside else cache.locked("guest", _waits):
         accelerator = _accelerator(options.accelerator, next(iter(images.values())) / "vmlinuz")
         try:
             for name, scenario in chosen.items():
@@ -104,6 +106,10 @@ def _accelerator(asked: str | None, kernel: Path) -> Accelerator:
     found = _CHOICES[asked] if asked else choose_accelerator(kernel)
     print(f"The guests run by {found.name}.", flush=True)
     return found
+
+
+def _waits() -> None:
+    print("Waiting: another lab runs on this machine. Option: --beside, which slows both down.", flush=True)
 
 
 def _say(text: str) -> None:

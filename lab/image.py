@@ -25,6 +25,7 @@ _PACKAGES = (
     *("linux-image-amd64", "initramfs-tools", "systemd", "systemd-sysv", "libnss-systemd", "dbus", "udev", "kmod"),
     *("python3", "python3-venv", "v4l-utils", "iproute2", "procps", "strace", "curl", "e2fsprogs", "libcap2-bin"),
 )
+_EXTRAS = ("edge", "video", "update")  # of quietcam, for all that a device does with its own camera and disk
 _PYTHON = {"trixie": "3.13", "bookworm": "3.11"}
 _PLATFORMS = (*(f"manylinux_2_{minor}_x86_64" for minor in (35, 34, 31, 28, 27, 17)), "manylinux2014_x86_64")
 _SIZE = "4G"
@@ -91,8 +92,11 @@ def disk(contents: Contents, cache: Cache, say: Say = lambda _: None) -> Path:
         say("the disk (a minute or two)")
         _build(folder, base / "debian.tar", needed, own, contents)
 
-    base = cache.kept(f"debian-{label}", key["debian"], debian)
-    needed = cache.kept(f"wheels-{label}", key["wheels"], wheels)
+    # A disk without packages of its own has the same Debian as the plain one, and likewise its wheels.
+    debian_of = contents.name if contents.packages else PLAIN.name
+    wheels_of = contents.name if contents.wheels else PLAIN.name
+    base = cache.kept(f"debian-{debian_of}-{contents.suite}", key["debian"], debian)
+    needed = cache.kept(f"wheels-{wheels_of}-{contents.suite}", key["wheels"], wheels)
     own = cache.kept("quietcam", key["quietcam"], wheel)
     return cache.kept(f"disk-{label}", key["disk"], image)
 
@@ -103,7 +107,7 @@ def keys(contents: Contents, root: Path = ROOT) -> dict[str, str]:
     pins = (root / "constraints.txt").read_bytes()
     wheels = key_of(pins, *_needs(), *contents.wheels, *_BUILD, contents.python, sys.version)
     quietcam = key_of(*(part for path in sources(root) for part in (str(path), (root / path).read_bytes())))
-    ours = (_INSTALL.read_bytes(), _AGENT.read_bytes(), _MODEL.read_bytes(), _SIZE)
+    ours = (_INSTALL.read_bytes(), _AGENT.read_bytes(), _MODEL.read_bytes(), _SIZE, *_EXTRAS)
     return {"debian": debian, "wheels": wheels, "quietcam": quietcam, "disk": key_of(debian, wheels, quietcam, *ours)}
 
 
@@ -127,6 +131,7 @@ def _build(folder: Path, debian: Path, needed: Path, own: Path, contents: Conten
         shutil.copy(path, given)
     shutil.copy(_MODEL, given / "tiny.tflite")
     (given / "more.txt").write_text("".join(f"{each}\n" for each in contents.wheels))
+    (given / "extras").write_text(",".join(_EXTRAS))
     tar = folder / "root.tar"
     _run(
         [
@@ -146,11 +151,12 @@ def _build(folder: Path, debian: Path, needed: Path, own: Path, contents: Conten
 
 
 def _needs() -> list[str]:
-    """What quietcam with its extra `edge` needs, as pyproject.toml says."""
+    """What quietcam with its extras for a device needs, as pyproject.toml says."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["edge"]]
+    optional = project["optional-dependencies"]
+    return [*project["dependencies"], *(need for extra in _EXTRAS for need in optional[extra])]
 
 
 def _download(folder: Path, needs: Sequence[str], python: str) -> None:

@@ -6,7 +6,7 @@ given=/opt/given
 
 python3 -m venv --system-site-packages /opt/quietcam
 /opt/quietcam/bin/pip install -q --no-index --find-links "$given" -c "$given/constraints.txt" -r "$given/more.txt" \
-    "$(echo "$given"/quietcam-*.whl)[edge]"
+    "$(echo "$given"/quietcam-*.whl)[$(cat "$given/extras")]"
 /opt/quietcam/bin/python -P -m edge.service config >/etc/quietcam.toml
 /opt/quietcam/bin/python -P -m edge.service unit >/etc/systemd/system/quietcam.service
 

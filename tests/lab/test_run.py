@@ -12,6 +12,7 @@ import pytest
 
 from lab import __main__ as command
 from lab import scenarios
+from lab.cache import Cache
 from lab.errors import CommandError, GoneError, MissingError
 from lab.guest import measured
 from lab.image import Contents
@@ -212,6 +213,8 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyt
     monkeypatch.setattr(command, "run_scenario", done)
     words = ["v4l2", "--results", str(tmp_path / "results")]
     assert command.main(words) == 0
+    with Cache(tmp_path / "cache").locked("guest"):  # another lab runs
+        assert command.main([*words, "--beside"]) == 0
     assert "v4l2" in (tmp_path / "results/table.md").read_text()
     holds[0] = False
     assert command.main(words) == 1
