@@ -47,6 +47,17 @@ def prepare_command(
             "device is in; viewers need the token.",
         ),
     ] = None,
+    release: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="The release that the device follows. A folder goes with the card; of a URL the card has the address. "
+            "Needs --root.",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The root.json of that release, which the device trusts.")
+    ] = None,
     hostname: Annotated[str | None, typer.Option(metavar="NAME", help="Host name of the device.")] = None,
     ssh_key: Annotated[
         list[Path] | None,
@@ -81,6 +92,8 @@ def prepare_command(
 
     Example: `quietcam card prepare /media/you/bootfs --wheels wheels --hostname camera1 --ssh-key id_ed25519.pub`
 
+    With updates: add `--release https://updates.example.com/cameras --root root.json`
+
     With Wi-Fi: add `--wifi Home --wifi-password @wifi.txt --wifi-country DE`
     """
     from deploy.card.boot import Boot
@@ -91,6 +104,8 @@ def prepare_command(
     from quietcam.files.at_file import read_at_file
     from quietcam.terminal.say import say
 
+    if (release is None) != (root is None):
+        raise UsageError("`release` and `root` belong together. Received: one without the other. Remedy: name both.")
     if wifi is None and (wifi_password is not None or wifi_country is not None):
         raise UsageError("`wifi_password` and `wifi_country` belong to a network. Received: no `wifi`.")
     if wifi_password is not None and wifi_password.startswith("@"):
@@ -101,7 +116,12 @@ def prepare_command(
         None if wifi is None else read_wifi(wifi, wifi_password, wifi_country),
     )
     content = None if config is None else _checked(config)
-    changes = prepare(boot, wheels, content, settings, token_on_card, dry_run)
+    followed = None
+    if release is not None and root is not None:
+        from deploy.card.release import read_release
+
+        followed = read_release(release, root)
+    changes = prepare(boot, wheels, content, settings, token_on_card, dry_run, followed)
     _show(changes, dry_run, json)
     if not has_login(Boot(boot), settings) and not token_on_card:
         say(

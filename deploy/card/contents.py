@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.card.boot import BEFORE, FOLDER, Boot, Record, sha256
 from deploy.card.cloud_init import network_config, vendor_data
 from deploy.card.firstrun import firstrun, with_hook, with_line
 from deploy.card.settings import Settings
 from deploy.card.systems import CLOUD_INIT
-from deploy.card.wheels import WheelSet
+from deploy.card.wheels import WheelSet, hash_of
+from edge.update.slots.running import SLOT
 from quietcam.errors import UsageError
+from quietcam.files.strict_toml import parse_toml
+
+if TYPE_CHECKING:
+    from deploy.card.release import CardRelease
 
 __all__ = ["Contents", "compose", "has_login"]
 
@@ -26,17 +33,23 @@ class Contents:
 
     Attributes:
         texts: paths on the card, and bytes.
-        wheels: paths on the card, and the files they are copied from, with their SHA-256.
+        copies: paths on the card, and the files they are copied from, with their SHA-256: wheels, and a release.
         record: what is written about them.
     """
 
     texts: dict[str, bytes]
-    wheels: dict[str, tuple[Path, str]]
+    copies: dict[str, tuple[Path, str]]
     record: Record
 
 
 def compose(
-    boot: Boot, wheels: WheelSet, folder: Path, config: bytes | None, settings: Settings, token_on_card: bool
+    boot: Boot,
+    wheels: WheelSet,
+    folder: Path,
+    config: bytes | None,
+    settings: Settings,
+    token_on_card: bool,
+    release: CardRelease | None = None,
 ) -> Contents:
     """Decide what the card holds.
 
@@ -44,28 +57,63 @@ def compose(
         folder: where the wheels are.
         config: the configuration of the device. None: the page, for every network that it is in.
         token_on_card: whether the device leaves a copy of its token on the boot partition.
+        release: that the device follows. None: it looks for no updates.
 
     Raises:
-        UsageError: the card is for another system, or somebody else has set what we were asked to set.
+        UsageError: the card is for another system, somebody else has set what we were asked to set, or the device could
+            not follow ``release``.
     """
     _check_system(boot, wheels)
     plain: dict[str, bytes] = {
-        "quietcam.toml": _shipped("quietcam.toml") if config is None else config,
+        "quietcam.toml": _config(config, release),
         "requirements.txt": wheels.requirements().encode(),
         **{name: _shipped(name) for name in _ON_CARD},
     }
+    copies = {f"wheels/{each.file}": (folder / each.file, each.sha256) for each in wheels.wheels}
+    if release is not None:
+        _check_updates(wheels)
+        plain |= {"root.json": release.root, "update.env": release.environment.encode()}
+        copies |= {f"release/{name}": (path, hash_of(path)) for name, path in release.files.items()}
     hooks = _cloud_init(boot, settings) if boot.first_boot == CLOUD_INIT else _firstrun(boot, settings)
     ours = {f"{FOLDER}/{name}": content for name, content in plain.items()}
-    identity = _digest(*(f"{name} {sha256(each)}" for name, each in sorted(ours.items())), str(token_on_card))
+    released = sorted(f"{name} {hashed}" for name, (_, hashed) in copies.items() if name.startswith("release/"))
+    identity = _digest(
+        *(f"{name} {sha256(each)}" for name, each in sorted(ours.items())), *released, str(token_on_card)
+    )
     ours[f"{FOLDER}/settings"] = _settings(wheels, identity, settings, token_on_card)
     changed = frozenset(name for name in hooks if boot.original(name) is not None)
     before = {f"{BEFORE}/{name}": content for name in changed if (content := boot.original(name)) is not None}
     texts = {**before, **ours, **hooks}
-    files = {f"{FOLDER}/wheels/{each.file}": (folder / each.file, each.sha256) for each in wheels.wheels}
+    files = {f"{FOLDER}/{name}": copy for name, copy in copies.items()}
     written = {name: sha256(content) for name, content in texts.items()} | {
         name: hashed for name, (_, hashed) in files.items()
     }
     return Contents(texts, files, Record({name: (hashed,) for name, hashed in written.items()}, changed))
+
+
+def _config(config: bytes | None, release: CardRelease | None) -> bytes:
+    """The configuration of the device, which uses what updates bring if there are any."""
+    if config is None:
+        return _shipped("quietcam.toml") + (b"" if release is None else f'model = "{SLOT}"\n'.encode())
+    model: object = None
+    with contextlib.suppress(ValueError):
+        model = parse_toml(config.decode()).get("model")
+    if release is not None and model != SLOT:
+        raise UsageError(
+            f'A device with a `release` runs what updates bring: model = "{SLOT}". '
+            f"Received: a `config` with {'no model' if model is None else f'model = {model!r}'}. "
+            "Remedy: write that line into it"
+        )
+    return config
+
+
+def _check_updates(wheels: WheelSet) -> None:
+    if "update" not in wheels.extras:
+        raise UsageError(
+            "A device with a `release` needs the extra update. "
+            f"Received: wheels with {', '.join(wheels.extras)}. "
+            f"Remedy: quietcam card fetch --for {wheels.system.name} --extra update --out wheels"
+        )
 
 
 def _check_system(boot: Boot, wheels: WheelSet) -> None:

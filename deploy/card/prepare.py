@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.card.boot import BEFORE, FOLDER, RECORD, Boot
 from deploy.card.contents import Contents, compose
@@ -15,6 +16,9 @@ from deploy.card.wheels import hash_of, read_wheels
 from quietcam.errors import StorageError, UsageError
 from quietcam.files.atomic import atomic_path, write_bytes
 from quietcam.files.paths import is_dir, is_file
+
+if TYPE_CHECKING:
+    from deploy.card.release import CardRelease
 
 __all__ = ["Change", "prepare", "undo"]
 
@@ -37,6 +41,7 @@ def prepare(
     settings: Settings | None = None,
     token_on_card: bool = False,
     dry_run: bool = False,
+    release: CardRelease | None = None,
 ) -> list[Change]:
     """Write all that a device needs onto its boot partition. Twice the same leaves everything as it is.
 
@@ -44,6 +49,7 @@ def prepare(
         root: the mounted boot partition.
         folder: the wheels, as :func:`deploy.card.fetch.fetch` gathered them.
         dry_run: change nothing.
+        release: that the device follows.
 
     Returns:
         What changed, or would change, in the order of writing.
@@ -53,7 +59,7 @@ def prepare(
         StorageError: the card is full or fails.
     """
     boot = Boot(root)
-    contents = compose(boot, read_wheels(folder), folder, config, settings or Settings(), token_on_card)
+    contents = compose(boot, read_wheels(folder), folder, config, settings or Settings(), token_on_card, release)
     changes = list(_changes(boot, contents))
     if not dry_run:
         _check_space(root, changes)
@@ -61,11 +67,12 @@ def prepare(
             write_bytes(root / RECORD, (boot.record | contents.record).to_bytes())
         for change in changes:
             _carry_out(boot, contents, change)
+        _remove_empty(root / FOLDER)
     return changes
 
 
 def _changes(boot: Boot, contents: Contents) -> Iterator[Change]:
-    for name, (source, hashed) in contents.wheels.items():
+    for name, (source, hashed) in contents.copies.items():
         here = is_file(boot.root / name) and hash_of(boot.root / name) == hashed
         yield Change(name, _action(boot, name, here), source.stat().st_size)
     for name, content in contents.texts.items():
@@ -84,9 +91,9 @@ def _carry_out(boot: Boot, contents: Contents, change: Change) -> None:
     path = boot.root / change.path
     if change.action == "unchanged":
         return
-    if change.path in contents.wheels:
+    if change.path in contents.copies:
         with atomic_path(path) as temporary:
-            shutil.copyfile(contents.wheels[change.path][0], temporary)
+            shutil.copyfile(contents.copies[change.path][0], temporary)
     elif change.path in contents.texts:
         write_bytes(path, contents.texts[change.path])
     elif change.path == RECORD:
@@ -100,7 +107,7 @@ def _check_space(root: Path, changes: list[Change]) -> None:
     free = shutil.disk_usage(root).free
     if needed > free:
         raise UsageError(
-            f"The boot partition must have room for the wheels. Received: {root} with {free >> 20} MiB free, "
+            f"The boot partition must have room for what it shall hold. Received: {root} with {free >> 20} MiB free, "
             f"{needed >> 20} MiB are needed. Remedy: a system image with a boot partition of 512 MB"
         )
 
@@ -128,9 +135,7 @@ def undo(root: Path, dry_run: bool = False) -> list[Change]:
     if not dry_run:
         for change in changes:
             _take_back(boot, change)
-        for place in (f"{FOLDER}/wheels", BEFORE, FOLDER):
-            if is_dir(root / place) and not any((root / place).iterdir()):
-                (root / place).rmdir()
+        _remove_empty(root / FOLDER)
     return changes
 
 
@@ -152,6 +157,14 @@ def _take_back(boot: Boot, change: Change) -> None:
         write_bytes(boot.root / change.path, boot.original(change.path) or b"")
     elif change.action == "removed":
         _remove(boot.root / change.path)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder, and those in it, as far as they hold nothing."""
+    inside = [path for path in folder.rglob("*") if is_dir(path)]
+    for place in (*sorted(inside, reverse=True), folder):
+        if is_dir(place) and not any(place.iterdir()):
+            place.rmdir()
 
 
 def _remove(path: Path) -> None:

@@ -146,13 +146,31 @@ write_settings() {
   fi
 }
 
+# What the device asks for newer models, and whose signatures count. Both may be public.
+write_release() {
+  [ -f "$card/root.json" ] || return 0
+  keep "$root/etc/quietcam-root.json" <"$card/root.json"
+  sed "s|@CARD@|$card|g" "$card/update.env" | keep "$root/etc/quietcam-update.env"
+  chmod 644 "$root/etc/quietcam-root.json" "$root/etc/quietcam-update.env"
+}
+
+write_unit() {
+  unit=$("$home/bin/python" -P -m edge.service "$1")
+  printf '%s\n' "$unit" | keep "$units/$2"
+}
+
 install_unit() {
   ln -sfn "$(basename "$environment")" "$home.new"
   mv -fT "$home.new" "$home"
-  unit=$("$home/bin/python" -P -m edge.service unit)
-  printf '%s\n' "$unit" | keep "$units/quietcam.service"
+  write_unit unit quietcam.service
   mkdir -p "$units/multi-user.target.wants"
   ln -sf ../quietcam.service "$units/multi-user.target.wants/quietcam.service"
+  if [ -f "$card/root.json" ]; then
+    write_unit update quietcam-update.service
+    write_unit update-timer quietcam-update.timer
+    mkdir -p "$units/timers.target.wants"
+    ln -sf ../quietcam-update.timer "$units/timers.target.wants/quietcam-update.timer"
+  fi
 }
 
 # Wait until the service runs. It asks systemd for more time by itself while it loads.
@@ -169,6 +187,9 @@ start_service() {
     sleep 2
     waited=$((waited + 2))
   done
+  if [ -f "$card/root.json" ]; then # the first look for newer models is now, and in the background
+    systemctl start --no-block quietcam-update.timer quietcam-update.service
+  fi
 }
 
 finish() {
@@ -206,6 +227,7 @@ else
 fi
 begin 4 "write the configuration and the token"
 write_settings
+write_release
 begin 5 "install the service"
 install_unit
 begin 6 "start the service"

@@ -47,7 +47,7 @@ def _boot(folder: Path) -> Path:
     return folder
 
 
-def wheels_for(folder: Path, system: str) -> Path:
+def wheels_for(folder: Path, system: str, extras: tuple[str, ...] = ("edge",)) -> Path:
     """A folder as ``card fetch`` fills it, with wheels that are only bytes."""
     folder.mkdir(exist_ok=True)
     found = []
@@ -55,7 +55,7 @@ def wheels_for(folder: Path, system: str) -> Path:
         path = folder / f"{project}-{version}-py3-none-any.whl"
         path.write_bytes(f"{project} for {system}".encode() * 100)
         found.append(Wheel(path.name, project, version, hash_of(path)))
-    write_list(folder, WheelSet(SYSTEMS[system], ("edge",), tuple(found)))
+    write_list(folder, WheelSet(SYSTEMS[system], extras, tuple(found)))
     return folder
 
 
@@ -93,7 +93,7 @@ def code_wheels(tmp_path_factory: pytest.TempPathFactory, this_machine: System) 
     """A wheel of the code under test, without the models, as the only wheel of a set."""
     folder = tmp_path_factory.mktemp("wheels")
     path = folder / "quietcam-0.1.0-py3-none-any.whl"
-    kinds = {".py", ".service", ".toml", ".yml", ".sh", ".j2"}
+    kinds = {".py", ".service", ".timer", ".toml", ".yml", ".sh", ".j2"}
     files = {
         str(file.relative_to(ROOT)): file.read_bytes()
         for stage in STAGES
@@ -101,7 +101,8 @@ def code_wheels(tmp_path_factory: pytest.TempPathFactory, this_machine: System) 
         if file.suffix in kinds
     }
     info = "quietcam-0.1.0.dist-info"
-    files[f"{info}/METADATA"] = b"Metadata-Version: 2.1\nName: quietcam\nVersion: 0.1.0\nProvides-Extra: edge\n"
+    files[f"{info}/METADATA"] = b"Metadata-Version: 2.1\nName: quietcam\nVersion: 0.1.0\n"
+    files[f"{info}/METADATA"] += b"Provides-Extra: edge\nProvides-Extra: update\n"
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{info}/entry_points.txt"] = b"[console_scripts]\nquietcam = quietcam.__main__:start\n"
     lines = [f"{name},sha256={_digest(content)},{len(content)}\n" for name, content in files.items()]
@@ -109,7 +110,8 @@ def code_wheels(tmp_path_factory: pytest.TempPathFactory, this_machine: System) 
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    write_list(folder, WheelSet(this_machine, ("edge",), (Wheel(path.name, "quietcam", "0.1.0", hash_of(path)),)))
+    own = Wheel(path.name, "quietcam", "0.1.0", hash_of(path))
+    write_list(folder, WheelSet(this_machine, ("edge", "update"), (own,)))
     return folder
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from deploy.card.prepare import prepare
+from deploy.card.release import CardRelease
 from deploy.card.settings import Settings
 from edge.web.access import Access
 
@@ -26,12 +27,12 @@ pytestmark = pytest.mark.slow
 class Device:
     """A folder with the root of a device, and its boot partition."""
 
-    def __init__(self, folder: Path, wheels: Path, **settings: bool) -> None:
+    def __init__(self, folder: Path, wheels: Path, release: CardRelease | None = None) -> None:
         self.root, self.boot = folder / "root", folder / "root/boot/firmware"
         self.boot.mkdir(parents=True)
         for name in ("meta-data", "user-data", "cmdline.txt"):
             (self.boot / name).write_text("# comments\n")
-        prepare(self.boot, wheels, settings=Settings(), **settings)
+        prepare(self.boot, wheels, settings=Settings(), release=release)
         self.led = self.root / "sys/class/leds/ACT"
         self.led.mkdir(parents=True)
         self.led_is("none [mmc0] timer")
@@ -125,6 +126,20 @@ def test_a_card_with_another_configuration_keeps_packages_and_token(
     assert (device.root / "opt/quietcam").resolve() == environment
     assert device.token == token
     assert (device.boot / "quietcam/token.txt").read_text() == f"{token}\n"
+
+
+def test_a_card_with_a_release_tells_the_device_where_it_looks_for_updates(tmp_path: Path, code_wheels: Path) -> None:
+    device = Device(tmp_path, code_wheels, CardRelease(b"{}\n", "@CARD@/release", {}))
+    done = device.run()
+    assert done.returncode == 0, done.stdout + done.stderr + device.report
+    etc, units = device.root / "etc", device.root / "etc/systemd/system"
+    assert (etc / "quietcam-root.json").read_bytes() == b"{}\n"
+    assert f'QUIETCAM_UPDATE_FROM="{device.boot}/quietcam/release"\n' in (etc / "quietcam-update.env").read_text()
+    assert all(stat.S_IMODE((etc / f"quietcam-{name}").stat().st_mode) == 0o644 for name in ("root.json", "update.env"))
+    assert 'model = "slot"\n' in (etc / "quietcam.toml").read_text()
+    timer = (units / "timers.target.wants/quietcam-update.timer").resolve()
+    assert "OnUnitInactiveSec" in timer.read_text()
+    assert f"{device.root}/opt/quietcam/bin/python -P -m quietcam update\n" in timer.with_suffix(".service").read_text()
 
 
 def test_a_damaged_card_ends_in_a_reason_and_the_next_boot_goes_on(tmp_path: Path, code_wheels: Path) -> None:
