@@ -20,7 +20,7 @@ help:
 	@echo "make bench   latency of the shipped model on this machine"
 	@echo "make fuzz    random inputs for whatever strangers reach, three minutes a target (ARGS='TARGET --seconds N --seed N')"
 	@echo "make hang    a library, a disk, the camera and the configuration hang: page, frames, stop (half an hour; ARGS=--rounds N)"
-	@echo "make kills   recordings are killed (kill -9) 30 times in each format, a publisher's server 30 times: all that was finished plays; 500 updates: a whole bundle is in use"
+	@echo "make kills   recordings are killed (kill -9) 30 times in each format, a publisher's server 30 times: all that was finished plays; 1,000 updates: a whole bundle is in use"
 	@echo "make soak    100,000 frames through the runtime: memory, threads and files must stay flat (ARGS=--frames N)"
 	@echo "make lab     real drivers, boots and power cuts in a Debian guest under qemu (SCENARIO=NAME for one; ARGS=--list)"
 	@echo "make arm64   the device's installation and tests on arm64: on this machine if it is one, else under emulation (sudo, hours)"
@@ -58,7 +58,7 @@ hang: $(READY)
 
 kills: $(READY)
 	QUIETCAM_KILLS=30 $(BIN)/python -m pytest tests/edge/sinks -k kill $(ARGS)
-	QUIETCAM_UPDATE_KILLS=500 $(BIN)/python -m pytest tests/edge/update -k kill $(ARGS)
+	QUIETCAM_UPDATE_KILLS=500 $(BIN)/python -m pytest tests/edge/update tests/deploy/release -k kill --durations 2 $(ARGS)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.device.soak $(ARGS)

@@ -137,6 +137,8 @@ class WebSource:
             if isinstance(error, TimeoutError):
                 raise _slow(self.name) from error
             raise _unreachable(self.name, reason_of(error)) from error
+        except _MovedError as error:
+            raise _unreachable(self.name, str(error)) from error
         except http.client.HTTPException as error:
             raise _unreachable(self.name, f"no answer of HTTP ({type(error).__name__})") from error
         with contextlib.closing(connection), answer:
@@ -161,7 +163,7 @@ class WebSource:
         for _ in range(1 + _MOST_MOVES):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or (secure and parts.scheme == "http") or not parts.hostname:
-                raise http.client.HTTPException("it redirects to a URL that is not HTTP, or no longer HTTPS")
+                raise _MovedError("it redirects to a URL that is not HTTP, or no longer HTTPS")
             secure = parts.scheme == "https"
             connection = (_Secure if secure else _Plain)(parts.hostname, parts.port, due)
             try:
@@ -180,7 +182,7 @@ class WebSource:
             url = urljoin(url, answer.getheader("Location") or "")
             answer.close()
             connection.close()
-        raise http.client.HTTPException("it redirects again and again")
+        raise _MovedError("it redirects again and again")
 
     def _read(self, answer: Answer) -> Iterator[bytes]:
         left = answer.length
@@ -194,6 +196,10 @@ class WebSource:
             raise _unreachable(self.name, f"it broke off: {reason_of(error)}") from error
         if left:
             raise _unreachable(self.name, "it broke off")
+
+
+class _MovedError(http.client.HTTPException):
+    """A redirection that is not followed."""
 
 
 class _Plain(http.client.HTTPConnection):

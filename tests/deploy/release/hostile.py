@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,13 +19,16 @@ Lie = Callable[[str, BaseHTTPRequestHandler], bool]
 class Server:
     """A server of ``folder`` on this machine.
 
+    Args:
+        tls: for HTTPS.
+
     Attributes:
         lie: is asked first.
         asked: paths of all requests.
         gone: set when the server ends, for lies that wait.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
         self.lie: Lie = lambda _, __: False
         self.asked: list[str] = []
@@ -44,12 +48,15 @@ class Server:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def give(self, path: str, handler: BaseHTTPRequestHandler) -> None:
         """The file of ``path``, from the byte on that is asked for."""
@@ -77,8 +84,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    server = Server(folder)
+def serving(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(folder, tls)
     try:
         yield server
     finally:

@@ -228,6 +228,26 @@ def test_another_bundle_in_its_place(made: Made, server: Server, old: bool) -> N
     assert list((made.home / "state/download").iterdir()) == []
 
 
+@pytest.mark.parametrize("part", [".snapshot.json", ".targets.json", "stable.json"])
+@pytest.mark.parametrize("change", [b"\n", b"", None])
+def test_a_file_of_another_length(made: Made, server: Server, part: str, change: bytes | None) -> None:
+    """Longer, shorter by a byte, or empty: signed metadata say the length of each file."""
+    (path,) = sorted(made.folder.rglob(f"*{part}"))[-1:]
+    content = path.read_bytes()
+    replacing(server, part, b"" if change is None else content + change if change else content[:-1])
+    assert refused(lambda: made.client(server.url).check(None)) in ("mixed", "altered", "too_large")
+    assert size_of(made.home / "state") < 100_000
+
+
+@pytest.mark.parametrize("cut", [1, 50_000])
+def test_a_bundle_that_is_shorter_than_it_was_signed(made: Made, server: Server, cut: int) -> None:
+    client = made.client(server.url)
+    archive = wanted(client)
+    replacing(server, "bundles/", (made.home / "small-1.tar").read_bytes()[:-cut])
+    assert refused(lambda: client.fetch(archive)) == "altered"
+    assert list((made.home / "state/download").iterdir()) == []
+
+
 @pytest.mark.parametrize("part", ["timestamp.json", ".snapshot.json", ".targets.json", "stable.json", "bundles/"])
 def test_a_mirror_without_a_file(made: Made, server: Server, part: str) -> None:
     def lacking(path: str, handler: BaseHTTPRequestHandler) -> bool:

@@ -14,6 +14,7 @@ from edge.run.options import RunOptions
 from edge.run.session import Session, open_session
 from edge.update.bundle import read_bundle
 from edge.update.slots.store import Store
+from edge.web.controls import RunControls
 from quietcam.errors import UsageError
 from tests.edge.update.bundles import hashes, write_contents
 from tests.edge.update.slots.devices import install
@@ -93,6 +94,19 @@ def test_a_reload_to_another_model_ends_the_watch_and_one_to_the_slot_begins_it(
     running.reload(f"slot:{store.folder}")
     until(lambda: in_use(running, store) == "small-2")
     until(lambda: running.report()["update"])
+
+
+def test_a_person_chooses_no_model_where_signed_updates_bring_them(
+    store: Store, versions: dict[str, Path], small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would change it in turns, and a trial would judge the wrong one."""
+    offered: list[str] = []
+    monkeypatch.setattr(RunControls, "offer", lambda _, files, __: offered.extend(files))
+    install(store, versions["small-1"], 0.0)
+    with open_session(RunOptions(CAMERA, "null", model=f"slot:{store.folder}")):
+        assert offered == []
+    with open_session(RunOptions(CAMERA, "null", model=small)):
+        assert small.stem in offered
 
 
 def test_a_slot_needs_a_folder() -> None:

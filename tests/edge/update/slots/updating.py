@@ -1,19 +1,26 @@
 """A process that installs bundles, each in a child of its own, which the tests kill: see ``Updater``.
 
-It reads lines ``STORE BUNDLE TRIAL``. For each it forks and prints the child's process id. At the next line, which is
+It reads lines of JSON, one an update. For each it forks and prints the child's process id. At the next line, which is
 empty, it waits for the child and prints how that ended.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from edge.update import canary
+from edge.update.channel import Device
+from edge.update.install import update
+from edge.update.release_source import ReleaseSource
 from edge.update.slots.store import Store
 from tests.edge.update.slots.devices import install
+from tests.waiting import WAIT
 
 __all__ = ["Updater"]
 
@@ -35,8 +42,13 @@ class Updater:
         self._process.wait()
 
     def begin(self, store: Store, bundle: Path, trial: float = 600.0) -> int:
-        """Begin an update: the id of its process."""
-        return self._ask(f"{store.folder}\t{bundle}\t{trial}")
+        """Begin to install a bundle's folder, without a canary: the id of its process."""
+        return self._ask(json.dumps({"store": str(store.folder), "bundle": str(bundle), "trial": trial}))
+
+    def begin_from(self, store: Store, release: Path, root: Path, has_canary: bool) -> int:
+        """Begin to update from a signed release, with or without a canary: the id of its process."""
+        asked = {"store": str(store.folder), "release": str(release), "root": str(root), "canary": has_canary}
+        return self._ask(json.dumps(asked))
 
     def end(self) -> int:
         """Wait for the end of the update: its exit code, or the negative number of the signal that ended it.
@@ -55,19 +67,28 @@ class Updater:
 
 def main() -> None:
     setattr(os, "fsync", lambda _: None)  # noqa: B010  a kill loses nothing that was written, and a busy disk syncs for seconds
+    canary.PATIENCE = WAIT
     while line := sys.stdin.readline():
-        folder, bundle, trial = line.rstrip("\n").split("\t")
         child = os.fork()
         if not child:
             code = 1
             try:
-                install(Store(Path(folder)), Path(bundle), float(trial))
+                _carry_out(json.loads(line))
                 code = 0
             finally:
                 os._exit(code)
         print(child, flush=True)
         sys.stdin.readline()
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _carry_out(asked: dict[str, Any]) -> None:
+    store = Store(Path(asked["store"]))
+    if "bundle" in asked:
+        install(store, Path(asked["bundle"]), asked["trial"])
+        return
+    source = ReleaseSource(asked["release"], Path(asked["root"]), store.folder / "release", Device("0123456789ab"))
+    update(store, source, canary.check_bundle if asked["canary"] else lambda _: None)
 
 
 if __name__ == "__main__":
