@@ -103,6 +103,7 @@ def update_command(
 
 
 def _show_status(state: State, json: str | None) -> None:
+    from edge.events.device_id import device_id
     from quietcam.terminal.report import report_console, write_report
 
     console = report_console(json)
@@ -118,7 +119,8 @@ def _show_status(state: State, json: str | None) -> None:
     else:
         failed = "failed: " if state.checked.failed else ""
         console.print(f"last look: {_date(state.checked.time)}: {failed}{state.checked.words}")
-    write_report(json, _report(state))
+    console.print(f"device id: {device_id()}")
+    write_report(json, {"device_id": device_id(), **_report(state)})
 
 
 def _show_history(state: State, json: str | None) -> None:

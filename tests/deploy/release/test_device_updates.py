@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.release.offers import Audience, add_bundle, offer
+from edge.events.device_id import device_id
 from edge.update.archive import pack
 from edge.update.channel import Offer
 from edge.update.contents import Bounds
@@ -155,5 +156,6 @@ def test_a_new_device_has_a_status_and_nowhere_to_go_back_to(site: Site, capsys:
     shown = capsys.readouterr().out
     assert "in use: factory, nothing to go back to" in shown
     assert "never looked for an update" in shown
+    assert f"device id: {device_id()}" in shown
     assert site.run("--rollback") == 1
     assert "nothing before it" in " ".join(capsys.readouterr().err.split())
