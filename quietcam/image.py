@@ -14,6 +14,7 @@ __all__ = [
     "Image",
     "as_channels",
     "check_image",
+    "even_sides",
     "swap_red_blue",
     "to_float",
     "to_gray",
@@ -62,6 +63,18 @@ def check_image(image: NDArray[Any], name: str = "image") -> Image:
             f"Received: dtype={image.dtype}, shape={image.shape}."
         )
     return image
+
+
+def even_sides(image: Image) -> Image:
+    """``image`` in contiguous memory, with sides that are even: the last row and column of an odd one are repeated.
+
+    >>> even_sides(np.zeros((3, 5, 1), np.uint8)).shape
+    (4, 6, 1)
+    """
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(image)
 
 
 def as_channels(image: Image, channels: int) -> Image:

@@ -94,7 +94,7 @@ def find_camera(
         missing = error
     there = (devices or list_devices)()
     for device in there:
-        if device.captures and not device.raw:
+        if device.captures and not (device.raw or device.loopback):  # a loopback shows what quietcam itself may write
             return str(device.path)
     if missing is not None and any(device.raw for device in there):
         raise UsageError(f"The camera at the ribbon cable needs picamera2. {missing}") from missing

@@ -15,6 +15,7 @@ from edge.doctor.hardware import check_cameras, check_coral, check_power
 from edge.doctor.machine import Machine
 from edge.doctor.models import check_models
 from edge.doctor.system import check_clock, check_disk, check_memory
+from edge.doctor.virtual_camera import check_virtual_camera
 from quietcam.finding import Finding
 
 __all__ = ["CHECKS", "Finding", "Machine", "examine"]
@@ -28,6 +29,7 @@ CHECKS = (
     check_web,
     check_camera_library,
     check_cameras,
+    check_virtual_camera,
     check_coral,
     check_power,
     check_memory,

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.cameras.v4l2.devices import HANDED_OVER
 from edge.doctor.coral import check_delegate, coral_checks, find_corals
 from edge.doctor.machine import Machine
+from edge.doctor.virtual_camera import is_loopback
 from edge.network.delegates import library_name
 from edge.raspberry_pi import CODECS_AND_ISP, THROTTLED_COMMAND, throttled_bits, throttled_now, throttled_since_boot
 from quietcam.finding import Finding
@@ -114,7 +115,11 @@ def _is_new(path: Path) -> bool:
 
 
 def _captures(machine: Machine, device: Path) -> bool:
-    """False for codecs, and for the second node of a USB camera, which gives metadata, if sysfs shows that."""
+    """False for codecs, for the second node of a USB camera, which gives metadata, and for virtual cameras, if sysfs
+    shows that.
+    """
+    if is_loopback(machine, device):
+        return False
     name = (machine.text(f"/sys/class/video4linux/{device.name}/name") or "").lower()
     index = machine.text(f"/sys/class/video4linux/{device.name}/index") or "0"
     return index == "0" and not name.startswith(CODECS_AND_ISP)

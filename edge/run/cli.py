@@ -64,8 +64,9 @@ def run_command(
         list[str] | None,
         typer.Option(
             help="Where denoised frames go: web (a live page), spool:FOLDER[,KEY=VALUE…], record:FOLDER[,KEY=VALUE…], "
-            "a folder, a video file (.mp4, .mkv, .webm, .avi), a server (rtsp://, rtmp://, srt://), - (raw RGB frames "
-            "to standard output), window, null; state and events: mqtt://. Repeat it for several. For a camera: web."
+            "a folder, a video file (.mp4, .mkv, .webm, .avi), a server (rtsp://, rtmp://, srt://), a virtual camera "
+            "(/dev/video10), - (raw RGB to standard output), window, null; state and events: mqtt://. Repeat it for "
+            "several. For a camera: web."
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Frame size to ask a camera for.")] = None,

@@ -20,6 +20,7 @@ from edge.sinks.stdout import StdoutSink
 from edge.sinks.video.h264_clip import H264Clip
 from edge.sinks.video.opencv_clip import CODECS, OpenCVClip
 from edge.sinks.video.part import FORMATS
+from edge.sinks.virtual_camera.sink import VIRTUAL_CAMERA_MEANS, VirtualCameraSink, is_device
 from edge.sinks.window import WindowSink
 from quietcam.errors import UsageError
 from quietcam.extras import has_av
@@ -41,6 +42,7 @@ KINDS = (
     RECORD_MEANS,
     MQTT_MEANS,
     PUBLISH_MEANS,
+    VIRTUAL_CAMERA_MEANS,
     "null",
 )
 
@@ -99,6 +101,8 @@ def _made(
     if is_server(target):
         return PublishSink(Server.parse(target), fps or 25.0, before_after, live)
     path = Path(target)
+    if is_device(target):
+        return VirtualCameraSink(path, fps or 25.0, before_after, live)
     if path.suffix.lower() in _SUFFIXES and not target.endswith("/"):
         return _clip(path)(path, fps or 25.0, before_after, overwrite, parts=live)
     remedy = "choose one of these"

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from edge.cameras.v4l2.devices import device_path, is_number
 from edge.sinks import KINDS
 from edge.sinks.publish.server import is_server
 from quietcam.errors import UsageError
@@ -29,17 +30,24 @@ def checked_targets(source: str | None, sinks: list[str]) -> list[str]:
             f"A run needs a `sink`, the place where frames go. Received: none. Remedy: one of: {'; '.join(KINDS)}."
         )
     paths = [_path(each) for each in sinks if each != "null"]
-    known = _resolved({path for path in paths if isinstance(path, Path)} | ({Path(source)} if source else set()))
+    origins = _origins(source) if source else set()
+    known = _resolved({path for path in paths if isinstance(path, Path)} | origins)
     places = [known[path] if isinstance(path, Path) else path for path in paths]
     if len(set(places)) < len(places):
         raise UsageError(
             f"Each `sink` must be a different place. Received: {shown(', '.join(sinks))}. Remedy: leave one out."
         )
-    if source and known[Path(source)] in places:
+    if source and any(known[origin] in places for origin in origins):
         raise UsageError(
             f"A sink must not be the source. Received: {shown(source, whole=True)}. Remedy: choose another `sink`."
         )
     return sinks
+
+
+def _origins(source: str) -> set[Path]:
+    """What a source may read: the file of this name, the device before a colon."""
+    device, _, _ = source.partition(":")
+    return {Path(source), device_path(device) if is_number(device) else Path(device)}
 
 
 def _path(sink: str) -> Path | str:

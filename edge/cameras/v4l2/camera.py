@@ -53,7 +53,7 @@ class V4l2Camera(VideoCaptureCamera):
 
     Raises:
         UsageError: (when opened) the device does not exist.
-        DataError: (when opened) this user may not read it, it is busy, it is not a camera, or OpenCV cannot convert its
+        DataError: (when opened) this user may not use it, it is busy, it is not a camera, or OpenCV cannot convert its
             pictures.
         NotReadyError: (when opened) it has just appeared, and the system does not let users open it yet.
     """

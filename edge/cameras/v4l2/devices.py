@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.cameras.base import NotReadyError
+from edge.cameras.v4l2.ioctls import CAPTURE, G_FMT, QUERYCAP, REQBUFS, Format, empty
 from edge.raspberry_pi import RIBBON_CAMERA
 from quietcam.errors import DataError, UsageError
 
@@ -22,18 +23,18 @@ __all__ = [
     "VideoDevice",
     "current_size",
     "device_path",
+    "forbidden",
     "is_number",
     "list_devices",
     "unknown_reason",
+    "video_device",
     "why_not",
 ]
 
-# linux/videodev2.h: what a device reports, and the request for its buffers, which only one program may hold.
-_QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
-_REQBUFS = 0xC0145608  # _IOWR('V', 8, struct v4l2_requestbuffers), 20 bytes
-_VIDEO_CAPTURE, _STREAMING, _HAS_DEVICE_CAPS = 0x1, 0x04000000, 0x80000000
-_CAPTURE_TYPE, _MEMORY_MMAP = 1, 1
-_G_FMT = {8: 0xC0D05604, 4: 0xC0CC5604}[struct.calcsize("P")]  # _IOWR('V', 4, struct v4l2_format), 208 or 204 bytes
+# linux/videodev2.h
+_VIDEO_CAPTURE, _VIDEO_OUTPUT, _STREAMING, _HAS_DEVICE_CAPS = 0x1, 0x2, 0x04000000, 0x80000000
+_MEMORY_MMAP = 1
+_LOOPBACK = "v4l2 loopback"  # the driver's name; its module is called v4l2loopback
 HANDED_OVER = 10.0
 """Seconds after which udev has set the owner of a new device."""
 
@@ -51,6 +52,7 @@ class VideoDevice:
         driver, card: the names that it reports.
         captures: whether it gives pictures.
         raw: whether it belongs to a camera at the ribbon cable, which needs libcamera.
+        takes: whether a program may write pictures to it.
     """
 
     path: Path
@@ -58,6 +60,12 @@ class VideoDevice:
     card: str
     captures: bool
     raw: bool
+    takes: bool = False
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is one of v4l2loopback: what one program writes to it, others read as a camera."""
+        return self.driver == _LOOPBACK
 
 
 def device_path(text: str) -> Path:
@@ -72,15 +80,14 @@ def is_number(text: str) -> bool:
 
 def current_size(path: Path, ioctl: Ioctl | None = None) -> tuple[int, int] | None:
     """``(width, height)`` that a device is set to; None if it does not say."""
-    start = struct.calcsize("P")  # the union behind the type is aligned like a pointer
-    about = bytearray(_G_FMT >> 16 & 0x3FFF)
-    struct.pack_into("I", about, 0, _CAPTURE_TYPE)
+    about = empty(G_FMT)
+    struct.pack_into("I", about, 0, CAPTURE)
     try:
-        _call(path, _G_FMT, about, ioctl)
+        _call(path, G_FMT, about, ioctl)
     except OSError:
         return None
-    width, height = struct.unpack_from("II", about, start)
-    return (width, height) if width and height else None
+    own = Format.unpack(about)
+    return (own.width, own.height) if own.width and own.height else None
 
 
 def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl | None = None) -> list[VideoDevice]:
@@ -125,7 +132,7 @@ def why_not(
             return DataError(f"A camera must give pictures. Received: {path} ({asked.card}), which does not.")
         return _busy(path, ioctl) if fully else None
     if asked.errno in (errno.EACCES, errno.EPERM):
-        return _forbidden(path, node, asked, clock() - node.st_ctime)
+        return forbidden(path, node, asked, clock() - node.st_ctime)
     if asked.errno == errno.EBUSY:
         return _in_use(path)
     if asked.errno in (errno.ENOTTY, errno.EINVAL, errno.ENOSYS):  # the last one under emulation
@@ -135,8 +142,10 @@ def why_not(
     )
 
 
-def _forbidden(path: Path, node: os.stat_result, error: OSError, age: float) -> DataError:
-    """Only root may open a new device until udev gives it to a group; on a slow machine that takes some seconds."""
+def forbidden(path: Path, node: os.stat_result, error: OSError, age: float) -> DataError:
+    """Why this user may not open a device that has been there for ``age`` seconds. Only root may open a new one until
+    udev gives it to a group; on a slow machine that takes some seconds.
+    """
     given = bool(node.st_mode & 0o066)
     if error.errno == errno.EACCES and not given and 0.0 <= age < HANDED_OVER:
         return NotReadyError(f"{path} has appeared, but the system does not let users open it yet")
@@ -147,7 +156,7 @@ def _forbidden(path: Path, node: os.stat_result, error: OSError, age: float) -> 
         remedy = f"sudo usermod -aG {group} $USER, then log in again"
     else:
         remedy = f"sudo chgrp video {path} && sudo chmod 660 {path}; if that does not last, write a udev rule"
-    return DataError(f"This user may not read {path}. Received: {error.strerror}. Remedy: {remedy}.")
+    return DataError(f"This user may not use {path}. Received: {error.strerror}. Remedy: {remedy}.")
 
 
 def _group(number: int) -> str:
@@ -160,24 +169,30 @@ def _group(number: int) -> str:
 
 
 def _ask_device(path: Path, ioctl: Ioctl | None) -> VideoDevice | OSError:
-    about = bytearray(104)
+    about = empty(QUERYCAP)
     try:
-        _call(path, _QUERYCAP, about, ioctl)
+        _call(path, QUERYCAP, about, ioctl)
     except OSError as error:
         return error
+    return video_device(path, about)
+
+
+def video_device(path: Path, about: bytes | bytearray) -> VideoDevice:
+    """The device that has answered ``QUERYCAP`` with ``about``."""
     driver, card = (
         about[start : start + size].split(b"\0")[0].decode(errors="replace") for start, size in ((0, 16), (16, 32))
     )
     every, own = struct.unpack_from("II", about, 84)
     flags = own if every & _HAS_DEVICE_CAPS else every
     captures = bool(flags & _VIDEO_CAPTURE and flags & _STREAMING)
-    return VideoDevice(path, driver, card, captures, driver.lower().startswith(RIBBON_CAMERA))
+    takes = bool(flags & _VIDEO_OUTPUT)
+    return VideoDevice(path, driver, card, captures, driver.lower().startswith(RIBBON_CAMERA), takes)
 
 
 def _busy(path: Path, ioctl: Ioctl | None) -> DataError | None:
     """Request one buffer and give it back: the driver refuses while another program holds buffers."""
     try:
-        _call(path, _REQBUFS, bytearray(struct.pack("IIIII", 1, _CAPTURE_TYPE, _MEMORY_MMAP, 0, 0)), ioctl)
+        _call(path, REQBUFS, bytearray(struct.pack("IIIII", 1, CAPTURE, _MEMORY_MMAP, 0, 0)), ioctl)
     except OSError as error:
         return _in_use(path) if error.errno == errno.EBUSY else None
     return None  # closing the device has given the buffer back

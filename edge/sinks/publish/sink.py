@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.run.frame import Frame
 from edge.sinks.base import Sink, side_by_side
+from edge.sinks.pace import Pace
 from edge.sinks.publish.connection import Connection, NotNowError
 from edge.sinks.publish.server import Server
 from edge.sinks.trouble import Trouble
@@ -19,7 +20,6 @@ from quietcam.image import Image, to_rgb
 __all__ = ["PublishSink"]
 
 _FIRST_RETRY, _LAST_RETRY = 0.5, 15.0  # seconds
-_LEAP = 5.0  # seconds: a longer wait for a file's next frame is left out
 
 
 class PublishSink(Sink):
@@ -57,12 +57,12 @@ class PublishSink(Sink):
         self.sent = self.connections = 0
         self.trouble = Trouble(self.name, "publishing", _FIRST_RETRY, _LAST_RETRY, clock)
         self._server, self._fps = server, fps
-        self._before_after, self._live, self._clock = before_after, live, clock
+        self._before_after, self._live = before_after, live
         self._connection: Connection | None = None
         self._encoder: str | None = None
         self._shape: tuple[int, ...] = ()
-        self._start: float | None = None  # of a file: the clock at time 0 of its frames
         self._stopped = threading.Event()
+        self._pace = Pace(self._stopped, clock)
 
     def open(self) -> None:
         self._stopped.clear()
@@ -74,7 +74,7 @@ class PublishSink(Sink):
             return
         picture = side_by_side(frame.image, denoised) if self._before_after else to_rgb(denoised)
         if not self._live:
-            self._wait_for(frame.timestamp)
+            self._pace.wait_for(frame.timestamp)
         try:
             self._send(picture, frame.timestamp)
         except NotNowError as error:
@@ -127,10 +127,3 @@ class PublishSink(Sink):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _wait_for(self, seconds: float) -> None:
-        """Wait until it is time for a file's frame. Where its times leap, they count from here on."""
-        now = self._clock()
-        if self._start is None or abs(self._start + seconds - now) > _LEAP:
-            self._start = now - seconds
-        self._stopped.wait(max(0.0, self._start + seconds - now))

@@ -6,12 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge.raspberry_pi import H264_ENCODER
 from quietcam.errors import DeviceError, one_line
 from quietcam.extras import load_av
-from quietcam.image import Image
+from quietcam.image import Image, even_sides
 from quietcam.terminal.log import log
 
 __all__ = ["SOFTWARE", "TICKS", "Encoder", "choose_encoder"]
@@ -76,7 +74,7 @@ class Encoder:
             DeviceError: the encoder fails.
         """
         frame = self._reformatter.reformat(
-            self._av.VideoFrame.from_numpy_buffer(_even(picture), format="rgb24"),
+            self._av.VideoFrame.from_numpy_buffer(even_sides(picture), format="rgb24"),
             format="yuv420p",
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED,
@@ -175,11 +173,3 @@ def _set(context: Any, name: str, size: tuple[int, int], fps: float, key_every: 
 
 def _fraction(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
-
-
-def _even(picture: Image) -> Image:
-    """``picture`` in contiguous memory, with sides that are even: the last row and column are repeated."""
-    height, width = picture.shape[:2]
-    if height % 2 or width % 2:
-        return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.ascontiguousarray(picture)

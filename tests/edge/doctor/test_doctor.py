@@ -47,12 +47,20 @@ class Fake:
         self.write("dev/video0", "")
         self.write("sys/class/video4linux/video0/name", "imx219\n")
         self.write("usr/lib/python3/dist-packages/picamera2/__init__.py", "")
+        self.loopback()
 
     def write(self, path: str, text: str) -> Path:
         place = self.root / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
         return place
+
+    def loopback(self) -> None:
+        """A device of v4l2loopback, as its sysfs shows it."""
+        self.write("dev/video42", "")
+        self.write("sys/class/video4linux/video42/name", "quietcam\n")
+        self.write("sys/class/video4linux/video42/max_openers", "10\n")
+        self.write("sys/module/v4l2loopback/initstate", "live\n")
 
     def coral(self, speed: int, vendor: str = "18d1", product: str = "9302") -> None:
         values = {"idVendor": vendor, "idProduct": product, "speed": speed, "busnum": 2, "devnum": 3}
@@ -189,6 +197,32 @@ class TestHardware:
         assert fake.findings()["cameras"].text == "/dev/video0 (imx219)"
         (fake.root / "dev/video0").unlink()
         assert fake.findings()["cameras"].severity == "warning"
+
+    def test_a_virtual_camera_is_no_camera(self, fake: Fake) -> None:
+        assert fake.findings()["virtual camera"].text == "/dev/video42 (v4l2loopback)"
+        (fake.root / "dev/video0").unlink()
+        assert fake.findings()["cameras"].severity == "warning"
+
+    def test_a_virtual_camera_that_this_user_may_not_write_to(self, fake: Fake) -> None:
+        fake.fields["access"] = lambda path, _: path.name != "video42"
+        trouble(fake, "virtual camera", "warning", "pi may not write", "sudo chgrp video /dev/video42")
+        fake.fields["groups"] = frozenset({"pi"})
+        trouble(fake, "virtual camera", "warning", "pi may not write", "sudo usermod -aG video pi")
+
+    def test_how_to_load_the_module_of_a_virtual_camera(self, fake: Fake) -> None:
+        """Codecs of a Raspberry Pi 4 have the numbers from 10 on."""
+        load = "sudo modprobe v4l2loopback video_nr=12 exclusive_caps=1 card_label=quietcam"
+        for name in ("video10", "video11"):
+            fake.write(f"dev/{name}", "")
+            fake.write(f"sys/class/video4linux/{name}/name", "bcm2835-codec-decode\n")
+        (fake.root / "dev/video42").unlink()
+        trouble(fake, "virtual camera", "warning", "has no device", f"sudo modprobe -r v4l2loopback && {load}")
+        shutil.rmtree(fake.root / "sys/module/v4l2loopback")
+        trouble(fake, "virtual camera", "note", "not installed", f'dkms "linux-headers-$(uname -r)" && {load}')
+        fake.write("proc/sys/kernel/osrelease", "6.12.1-arm64\n")
+        fake.write("lib/modules/6.12.1-arm64/modules.dep", "updates/dkms/v4l2loopback.ko.xz: kernel/videodev.ko.xz\n")
+        finding = fake.findings()["virtual camera"]
+        assert (finding.severity, finding.remedy) == ("note", load)
 
     def test_without_a_coral_there_is_nothing_to_mend(self, fake: Fake) -> None:
         finding = fake.findings()["Coral"]

@@ -70,10 +70,10 @@ class TestVideoDevice:
     @pytest.mark.parametrize(
         ("mode", "group", "age", "says"),
         [
-            (0o660, 44, 0.1, r"may not read .*usermod -aG \S+ \$USER, then log in again"),
-            (0o660, 44, 1e6, r"may not read .*usermod -aG"),
-            (0o600, 0, 60.0, "may not read .*udev rule"),
-            (0o660, None, 60.0, "may not read .*DeviceAllow"),  # None: a group that this process is in
+            (0o660, 44, 0.1, r"may not use .*usermod -aG \S+ \$USER, then log in again"),
+            (0o660, 44, 1e6, r"may not use .*usermod -aG"),
+            (0o600, 0, 60.0, "may not use .*udev rule"),
+            (0o660, None, 60.0, "may not use .*DeviceAllow"),  # None: a group that this process is in
             (0o600, 0, 0.5, "does not let users open it yet"),
         ],
     )
