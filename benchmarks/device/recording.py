@@ -7,8 +7,9 @@ A simulated camera of 640x480 is denoised by `small`, and its denoised frames ar
 - network: milliseconds of a frame in the network, alone
 - record, clip.mp4, clip.webm, clip.avi: milliseconds of processor time of
   a frame in the sink. "by network" divides them by the network's
-- network while recording: milliseconds of a frame in the network, while another thread records the frames before it,
-  as in a run at full speed. "slowed" divides them by the network's alone
+- network while recording: milliseconds of a frame in the network, while the sink's thread records the frames before it,
+  as in a run at full speed. "slowed" divides them by the network's alone, "recorded" is the share of the frames that
+  the sink had time for: it gives way to the network
 
 Limits (exit code 3 if one is exceeded): record by network at most 0.333; slowed below 1.10.
 """
@@ -21,7 +22,6 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ from benchmarks.records import RESULTS
 from edge.cameras.synthetic import SyntheticCamera, SyntheticOptions
 from edge.network.denoiser import Denoiser
 from edge.run.frame import Frame
-from edge.run.mailbox import Mailbox
+from edge.run.sink_thread import SinkThread, Slot
 from edge.sinks import open_sink
 from edge.sinks.base import Sink
 from quietcam.image import Image
@@ -66,15 +66,17 @@ def measure(denoiser: Denoiser, folder: Path, count: int, rounds: int, note: Jud
     clean = [denoiser.denoise(image).copy() for image in noisy]
     alone: list[float] = []
     beside: list[float] = []
+    shares: list[float] = []
     costs: dict[str, list[float]] = {each: [] for each in SINKS}
     for number in range(rounds + 1):
         once = {name: cost(name.format(folder=folder / str(number)), clean, count) for name in SINKS}
         between = statistics.median(network(denoiser, noisy, count, lambda _: None))
-        with recording(folder / f"beside{number}") as put:
-            busy = statistics.median(network(denoiser, noisy, count, put))
+        with Recording(folder / f"beside{number}") as recording:
+            busy = statistics.median(network(denoiser, noisy, count, recording.put))
         if number:  # the first round warms up
             alone.append(between)
             beside.append(busy)
+            shares.append(recording.share)
             for name, value in once.items():
                 costs[name].append(value)
     time_of = statistics.median(alone)
@@ -87,6 +89,7 @@ def measure(denoiser: Denoiser, folder: Path, count: int, rounds: int, note: Jud
     note("network while recording ms", statistics.median(beside))
     slowed = statistics.median(after / before for after, before in zip(beside, alone, strict=True))
     note("slowed", slowed, slowed < SLOWED)
+    note("recorded", statistics.median(shares))
 
 
 def cost(target: str, pictures: list[Image], count: int) -> float:
@@ -117,29 +120,34 @@ def network(denoiser: Denoiser, noisy: list[Image], count: int, put: Callable[[I
     return taken
 
 
-class recording:  # noqa: N801  a block, as open() is
-    """Records what it is given in a thread of its own, as a run does."""
+class Recording:
+    """Records what it is given as a run does: a sink in a thread of its own, which loses frames that come too fast."""
 
     def __init__(self, folder: Path) -> None:
-        self._box: Mailbox[Image] = Mailbox(2, newest_wins=True)
-        self._folder = folder
-        self._thread = threading.Thread(target=self._run)
+        sink = open_sink(f"record:{folder}", FPS, live=True)
+        self._thread = SinkThread(sink, True, True, time.monotonic, dict, opens=True)
+        self._put = 0
 
-    def _run(self) -> None:
-        with open_sink(f"record:{self._folder}", FPS, live=True) as sink:
-            for index in itertools.count():
-                picture = self._box.get()
-                if picture is None:
-                    return
-                write(sink, [picture], index)
+    @property
+    def share(self) -> float:
+        """Of the frames that were put, those that the sink took."""
+        return self._thread.sink.frames / max(1, self._put)
 
-    def __enter__(self) -> Callable[[Image], object]:
+    def put(self, picture: Image) -> None:
+        """Hand a frame on."""
+        frame = Frame(picture, time.monotonic(), self._put)
+        self._thread.put(Slot(frame, picture, False, 0.0, 0.0, 1, lambda *_: None))
+        self._put += 1
+
+    def __enter__(self) -> Recording:
         self._thread.start()
-        return self._box.put
+        while self._thread.awaited:
+            time.sleep(0.01)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._box.close()
-        self._thread.join()
+        self._thread.close(keep=True)
+        self._thread.thread.join()
 
 
 if __name__ == "__main__":

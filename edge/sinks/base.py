@@ -46,6 +46,10 @@ class Sink(ABC):
     """How many frames were taken."""
     observer: bool = False
     """True if the sink only observes: a frame that no other sink took then counts as not taken."""
+    gives_way: bool = False
+    """True if the sink computes much: of a live camera its thread gets processor time after the network's, so it loses
+    frames before it slows the network.
+    """
     busy: bool = False
     """True while a ``write`` hangs in the disk or the driver; the thread that called it will close the sink."""
     shelf: Shelf | None = None

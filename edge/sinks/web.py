@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge.run.frame import Frame
 from edge.sinks.base import Sink
 from edge.web.access import LONGEST_TOKEN, SHORTEST_TOKEN, Access, is_loopback, new_token
+from edge.web.panels.clip import Clips
 from edge.web.panels.curves import Curves
 from edge.web.state import State
 from quietcam.errors import UsageError
@@ -135,6 +136,8 @@ class WebSink(Sink):
         self._state = State(live=live)
         self.curves = Curves()
         """What was measured in the last hour."""
+        self.clips = Clips()
+        """Makes short recordings."""
         self._hub: Hub | None = None
         self._server: Server | None = None
         self._announce = announce
@@ -169,6 +172,7 @@ class WebSink(Sink):
             warn=errors.warning,
             warn_of_guesses=guesses.warning,
             curves=self.curves,
+            clips=self.clips,
         )
 
         def application(loop: asyncio.AbstractEventLoop) -> web.Application:
@@ -191,6 +195,7 @@ class WebSink(Sink):
         self._state.frame()
         if self._hub is not None:
             self._hub.offer(frame, denoised)
+            self.clips.offer(frame, denoised)
         self.frames += 1
 
     def status(self, report: dict[str, Any]) -> None:
@@ -204,6 +209,7 @@ class WebSink(Sink):
         return {"viewers": hub.watching, "encoded": hub.encoded}
 
     def close(self) -> None:
+        self.clips.close()
         if self._server is not None:
             self._server.close()
         if self._hub is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,10 +21,12 @@ from edge.web.exchange import LARGEST_BODY, body_of, send
 from edge.web.guard import guard_of
 from edge.web.hub import Hub
 from edge.web.metrics import CONTENT_TYPE, Metrics
+from edge.web.panels.clip import MOST_SECONDS, ClipBusyError, Clips, NoFramesError
 from edge.web.panels.curves import Curves
 from edge.web.panels.stored import StoredFiles
 from edge.web.places import Places
 from edge.web.state import State
+from quietcam.errors import DeviceError, MissingExtraError, one_line
 from quietcam.files.strict_json import dump_json, parse_json
 from quietcam.terminal.secrets import shown, shown_values
 
@@ -37,6 +40,8 @@ __all__ = ["App", "Controls"]
 _BOUNDARY = b"frame"
 _FIRST_FRAME_SECONDS = 3.0  # longest wait of a snapshot for the first frame
 _SNAPSHOTS_AT_ONCE = 4  # each holds a picture in memory until its reader has it
+_CLIP_SECONDS = "5"
+_OTHER_CLIP = "Another recording is being made; it takes some seconds.\n"
 _DOWNLOADS_AT_ONCE = 4  # each reads from a disk that sinks write to
 
 
@@ -79,6 +84,7 @@ class App:
         warn: logs one line.
         warn_of_guesses: logs one line about wrong tokens, under a separate limit of lines.
         curves: what was measured in the last hour.
+        clips: makes short recordings.
     """
 
     hub: Hub
@@ -90,12 +96,14 @@ class App:
     warn: Callable[[str], None]
     warn_of_guesses: Callable[[str], None]
     curves: Curves = field(default_factory=Curves)
+    clips: Clips = field(default_factory=Clips)
 
     def application(self) -> web.Application:
         entrance = Entrance(self.access, self.names, Attempts(time.monotonic, self.warn_of_guesses))
         application = web.Application(middlewares=[self._outer, entrance.checks], client_max_size=LARGEST_BODY)
         application.on_response_prepare.append(_add_headers)
         streams, snapshots = Places(self.viewers), Places(_SNAPSHOTS_AT_ONCE)
+        recordings = Places(1)
         downloads, stored = Places(_DOWNLOADS_AT_ONCE), StoredFiles(lambda: self.controls.shelves)
         metrics = Metrics(self.status)
 
@@ -107,6 +115,10 @@ class App:
         async def snapshot(request: web.Request) -> web.StreamResponse:
             with self._place(request, snapshots, "Too many snapshots at once.\n", "1"):
                 return await self._snapshot(request)
+
+        async def clip(request: web.Request) -> web.StreamResponse:
+            with self._place(request, recordings, _OTHER_CLIP, "5"):
+                return await self._clip(request)
 
         async def download(request: web.Request) -> web.StreamResponse:
             with self._place(request, downloads, "Too many downloads at once.\n", "5"):
@@ -120,6 +132,7 @@ class App:
         application.router.add_get("/stream.mjpg", stream, allow_head=False)
         application.router.add_get("/snapshot.jpg", snapshot)
         application.router.add_get("/snapshot.png", snapshot)
+        application.router.add_get("/clip.mp4", clip, allow_head=False)
         application.router.add_get("/stored.json", stored.listing)
         for path in ("/stored/{sink}/{entry}", "/stored/{sink}/{entry}/{part}"):
             application.router.add_get(path, download, allow_head=False)
@@ -220,8 +233,7 @@ class App:
                 async with asyncio.timeout(_FIRST_FRAME_SECONDS):
                     encoded = await viewer.next()
             except TimeoutError:
-                verdict = self.state.verdict()
-                raise web.HTTPServiceUnavailable(text=f"No live video: {shown(verdict['reason'])}.\n") from None
+                raise self._no_live_video() from None
         headers = {"Content-Type": f"image/{kind}", "X-Frame": str(encoded.frame), **_work(encoded.treatment)}
         if "download" in request.query:
             stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -229,6 +241,27 @@ class App:
             share = "" if view == "noisy" or encoded.treatment is None else f"_{encoded.treatment.percent}percent"
             headers["Content-Disposition"] = f'attachment; filename="quietcam_{stamp}_{view}{share}.{suffix}"'
         return await send(request, encoded.content, headers)
+
+    async def _clip(self, request: web.Request) -> web.StreamResponse:
+        asked = request.query.get("seconds", _CLIP_SECONDS)
+        if not re.fullmatch(r"[0-9]{1,2}", asked) or not 1 <= int(asked) <= MOST_SECONDS:
+            raise web.HTTPBadRequest(text=f"A recording takes 1 to {MOST_SECONDS:.0f} seconds.\n")
+        try:
+            content = await self.clips.make(int(asked))
+        except MissingExtraError as error:
+            raise web.HTTPNotImplemented(text=f"{one_line(error)}\n") from None
+        except ClipBusyError:
+            raise web.HTTPServiceUnavailable(text=_OTHER_CLIP, headers={"Retry-After": "5"}) from None
+        except NoFramesError:
+            raise self._no_live_video() from None
+        except DeviceError as error:
+            raise web.HTTPServiceUnavailable(text=f"{one_line(error)}\n") from None
+        stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+        named = f'attachment; filename="quietcam_{stamp}_before_after.mp4"'
+        return await send(request, content, {"Content-Type": "video/mp4", "Content-Disposition": named})
+
+    def _no_live_video(self) -> web.HTTPServiceUnavailable:
+        return web.HTTPServiceUnavailable(text=f"No live video: {shown(self.state.verdict()['reason'])}.\n")
 
     async def _status(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(self.status(), dumps=_dumps)
@@ -275,6 +308,7 @@ _FILES = (
     ("/page.js", "page.js", "text/javascript"),
     ("/stored.js", "stored.js", "text/javascript"),
     ("/curves.js", "curves.js", "text/javascript"),
+    ("/clip.js", "clip.js", "text/javascript"),
     ("/page.css", "page.css", "text/css"),
     ("/favicon.svg", "favicon.svg", "image/svg+xml"),
 )

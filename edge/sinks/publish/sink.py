@@ -43,6 +43,8 @@ class PublishSink(Sink):
         DeviceError: (at a frame) there is no encoder for H.264, or it fails.
     """
 
+    gives_way = True
+
     def __init__(
         self,
         server: Server,

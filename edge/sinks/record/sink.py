@@ -49,6 +49,8 @@ class RecordSink(Sink):
         DeviceError: (at the first frame) there is no encoder for H.264, or it fails.
     """
 
+    gives_way = True
+
     def __init__(
         self,
         options: RecordOptions,

@@ -45,6 +45,8 @@ class ClipSink(Sink):
         StorageError: (when opened, written to or closed) the disk is full, read-only or gone.
     """
 
+    gives_way = True
+
     def __init__(
         self, path: Path, fps: float, before_after: bool = False, overwrite: bool = False, parts: bool = False
     ) -> None:

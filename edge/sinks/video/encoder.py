@@ -6,7 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.raspberry_pi import H264_ENCODER
+from edge.sinks.ycbcr import to_yuv420
 from quietcam.errors import DeviceError, one_line
 from quietcam.extras import load_av
 from quietcam.image import Image, even_sides
@@ -57,7 +60,6 @@ class Encoder:
         self.name = choose_encoder(size, fps)
         self._key_every = round(key_every * TICKS)
         self._key: int | None = None
-        self._reformatter = self._av.video.reformatter.VideoReformatter()
         self._stream = container.add_stream(self.name, rate=_fraction(fps))
         self._stream.time_base = Fraction(1, TICKS)
         _set(self._stream.codec_context, self.name, size, fps, key_every, rate)
@@ -73,12 +75,7 @@ class Encoder:
         Raises:
             DeviceError: the encoder fails.
         """
-        frame = self._reformatter.reformat(
-            self._av.VideoFrame.from_numpy_buffer(even_sides(picture), format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=_BT709,
-            dst_color_range=_LIMITED,
-        )
+        frame = self._frame(even_sides(picture))
         frame.pts, frame.time_base = tick, Fraction(1, TICKS)
         if self._key is None or tick - self._key >= self._key_every:
             frame.pict_type = self._av.video.frame.PictureType.I
@@ -88,6 +85,16 @@ class Encoder:
     def flush(self) -> list[Any]:
         """The packets that are left, at the end."""
         return self._packets(None, 0)
+
+    def _frame(self, picture: Image) -> Any:
+        # FFmpeg's own conversion uses threads, which compete with the network's; with one alone it takes longer.
+        height, width = picture.shape[:2]
+        frame = self._av.VideoFrame(width, height, "yuv420p")
+        for plane, content in zip(frame.planes, to_yuv420(picture), strict=True):
+            lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            lines[: content.shape[0], : content.shape[1]] = content
+        frame.colorspace, frame.color_range = _BT709, _LIMITED
+        return frame
 
     def _packets(self, frame: Any, duration: int) -> list[Any]:
         try:

@@ -13,7 +13,7 @@ from edge.sinks.base import Sink, side_by_side
 from edge.sinks.pace import Pace
 from edge.sinks.virtual_camera.device import LoopbackDevice
 from edge.sinks.virtual_camera.driver import Driver
-from edge.sinks.virtual_camera.yuyv import to_yuyv
+from edge.sinks.ycbcr import to_yuyv
 from quietcam.image import Image, even_sides, to_rgb
 from quietcam.terminal.log import log
 

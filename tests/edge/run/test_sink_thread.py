@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import time
+
+import pytest
 
 from edge.run.frame import Frame
 from edge.run.sink_thread import SinkThread, Slot
@@ -56,3 +61,29 @@ def _hanging(live: bool) -> tuple[object, object]:
     thread.close(keep=True)
     ended(thread.thread)
     return error, thread.report()["error"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has priorities of threads")
+@pytest.mark.parametrize(
+    ("gives_way", "live", "behind"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_a_sink_that_computes_much_gives_way_to_a_live_network(gives_way: bool, live: bool, behind: bool) -> None:
+    """Of a file every frame is waited for, so there is nobody to give way to."""
+    found: list[int] = []
+
+    class Computes(Sink):
+        name = "computes"
+
+        def write(self, frame: Frame, denoised: Image) -> None:  # noqa: ARG002
+            found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            self.frames += 1
+
+    sink, image = Computes(), picture(8, 8)
+    sink.gives_way = gives_way
+    thread = SinkThread(sink, live, True, time.monotonic, dict)
+    thread.start()
+    thread.put(Slot(Frame(image, 0.0, 0), image, False, 0.0, 0.0, 1, lambda *_: None))
+    until(lambda: sink.frames)
+    thread.close(keep=True)
+    ended(thread.thread)
+    assert (found[0] > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == behind

@@ -36,6 +36,7 @@ def serving(
         "exchange._BODY_SECONDS": WAIT,
         "exchange._SEND_SECONDS": WAIT,
         "hub._STILL_WANTED": still_wanted,
+        "panels.clip._FIRST_SECONDS": WAIT,
         "panels.stored._DISK_SECONDS": disk_seconds,
         "state.STUCK_SECONDS": WAIT,
     }

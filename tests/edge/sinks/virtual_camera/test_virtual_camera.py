@@ -24,7 +24,7 @@ from edge.sinks.pace import Pace
 from edge.sinks.targets import checked_targets
 from edge.sinks.virtual_camera.driver import LoopbackInMemory
 from edge.sinks.virtual_camera.sink import VirtualCameraSink
-from edge.sinks.virtual_camera.yuyv import to_yuyv
+from edge.sinks.ycbcr import to_yuyv
 from quietcam.errors import DataError, QuietcamError, UsageError
 from quietcam.image import Image
 from tests.small_models import picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,31 @@ def test_a_list_that_fails_can_be_asked_for_again(page: Any, store: Store, tmp_p
     (tmp_path / "away").rename(store.folder)
     click(page, "#shelves button")
     page.wait("document.querySelectorAll('#shelves li').length === 1")
+
+
+def test_a_short_recording_is_made_and_kept(page: Any, window: dict[str, Any], tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="needs the extra 'video'")
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    words = page.evaluate("document.getElementById('clip').textContent")
+    click(page, "#clip")
+    page.wait("document.getElementById('clip').disabled")
+    until(lambda: [path.suffix for path in folder.iterdir()] == [".mp4"])
+    page.wait(f"document.getElementById('clip').textContent === {words!r}")
+    (kept,) = folder.iterdir()
+    assert kept.name.endswith("_before_after.mp4")
+    with av.open(str(kept)) as container:
+        (stream,) = container.streams
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 128, 48)
+        assert stream.frames > 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= window["width"]
+    assert page.evaluate("document.getElementById('clip-says').textContent") == ""
+    assert page.problems == []
+
+
+def test_a_recording_that_is_not_possible_says_why(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    click(page, "#clip")
+    page.wait("document.getElementById('clip-says').textContent.includes(\"pip install 'quietcam[video]'\")")
+    assert not page.evaluate("document.getElementById('clip').disabled")
