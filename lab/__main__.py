@@ -19,8 +19,10 @@ from types import FrameType
 from lab import scenarios
 from lab.cache import Cache, home
 from lab.errors import ALL_GOOD, FAILED, LabError
+from lab.guest import Guest
 from lab.image import ROOT, disk
 from lab.machine import EMULATION, KVM, Accelerator, choose_accelerator
+from lab.plain.container import CONTAINER, Container, check_container
 from lab.recorder import Result
 from lab.runner import run_scenario
 from lab.table import markdown, plain
@@ -29,7 +31,7 @@ from lab.tools import check_tools
 __all__ = ["main"]
 
 RESULTS = Path("lab/results")
-_CHOICES = {"kvm": KVM, "emulation": EMULATION}
+_CHOICES = {"kvm": KVM, "emulation": EMULATION, "container": CONTAINER}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,11 +71,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.scenarios if name not in known]:
         parser.error(f"no scenario named {', '.join(unknown)}; there are {', '.join(known)}")
+    if options.accelerator == "container":
+        able = [name for name in known if scenarios.load(name).in_container]
+        options.scenarios = options.scenarios or able
+        if unable := [name for name in options.scenarios if name not in able]:
+            parser.error(f"{', '.join(unable)}: a kernel is needed; in a container run {', '.join(able)}")
     return options
 
 
 def _run(options: argparse.Namespace) -> int:
     check_tools()
+    if options.accelerator == "container":
+        check_container()
     cache = Cache(home())
     chosen = {name: scenarios.load(name) for name in options.scenarios or scenarios.names()}
     images: dict[str, Path] = {}
@@ -94,7 +103,8 @@ def _run(options: argparse.Namespace) -> int:
                 folder.mkdir(parents=True)
                 print(f"{name}: {scenario.asserts}", flush=True)
                 image = images[scenario.contents.name]
-                results.append(run_scenario(name, scenario, image, folder, accelerator, _say))
+                make = Container if accelerator is CONTAINER else Guest
+                results.append(run_scenario(name, scenario, image, folder, accelerator, _say, make))
         finally:
             if results:
                 print(plain(results))
@@ -122,9 +132,10 @@ def _where(accelerator: Accelerator, options: argparse.Namespace) -> str:
     ).stdout.strip()
     day = datetime.datetime.now(tz=datetime.UTC).date()
     command = " ".join(["python -m lab", *options.scenarios])
+    where = "in" if accelerator is CONTAINER else "under qemu by"
     return (
-        f"`{command}` at commit {commit or 'unknown'} on {day}: Debian {options.suite} under qemu "
-        f"by {accelerator.name}, on {os.cpu_count()} processors of {platform.machine()}."
+        f"`{command}` at commit {commit or 'unknown'} on {day}: Debian {options.suite} {where} {accelerator.name}, "
+        f"on {os.cpu_count()} processors of {platform.machine()}."
     )
 
 

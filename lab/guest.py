@@ -36,7 +36,10 @@ class Guest:
         disk: its disk (qcow2), which keeps what the guest wrote from one boot to the next.
         patience: factor for the lab's own limits: 1 under KVM. Waits of a scenario's own are multiplied by it.
         boots: how often it was booted.
+        has_kernel: whether it has a kernel of its own, with hardware and modules.
     """
+
+    has_kernel = True
 
     def __init__(self, image: Path, folder: Path, accelerator: Accelerator, machine: Machine | None = None) -> None:
         self.folder = folder
@@ -53,7 +56,7 @@ class Guest:
         folder.mkdir(parents=True, exist_ok=True)
         self._short = Path(tempfile.mkdtemp(prefix="quietcam-lab-"))  # a socket's path has 107 characters at most
         self.disk = self._short / "disk.qcow2"
-        _made(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(image / "disk.raw"), "-F", "raw", str(self.disk)])
+        self._fill_disk()
 
     def boot(self, machine: Machine | None = None, limit: float = _BOOT) -> float:
         """Boot and wait for the agent; returns the seconds since the kernel's start, by the guest's own clock.
@@ -206,6 +209,12 @@ class Guest:
                 return
             (self.folder / f"journal-{self.boots}.log").write_text(text)
 
+    def renew(self) -> None:
+        """Cut the power, and put in a fresh disk: another device of the same kind."""
+        self.kill()
+        self.disk.unlink()
+        self._fill_disk()
+
     def close(self) -> None:
         """End it and remove its disk. May be called twice."""
         self.kill()
@@ -218,6 +227,10 @@ class Guest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _fill_disk(self) -> None:
+        raw = str(self._image / "disk.raw")
+        _made(["qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", str(self.disk)])
 
     def _connected(self, port: Path) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,15 @@ class Contents:
         packages: more packages of Debian.
         wheels: more packages of PyPI, for the environment of quietcam.
         suite: Debian's code name.
+        installed: whether quietcam is installed. If not, the disk is that of a plain Debian, which mounts a partition
+            with the label CIDATA at /boot/firmware.
     """
 
     name: str = "plain"
     packages: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     suite: str = "trixie"
+    installed: bool = True
 
     @property
     def python(self) -> str:
@@ -96,6 +99,8 @@ def disk(contents: Contents, cache: Cache, say: Say = lambda _: None) -> Path:
     debian_of = contents.name if contents.packages else PLAIN.name
     wheels_of = contents.name if contents.wheels else PLAIN.name
     base = cache.kept(f"debian-{debian_of}-{contents.suite}", key["debian"], debian)
+    if not contents.installed:
+        return cache.kept(f"disk-{label}", key["disk"], lambda folder: _build_plain(folder, base / "debian.tar", say))
     needed = cache.kept(f"wheels-{wheels_of}-{contents.suite}", key["wheels"], wheels)
     own = cache.kept("quietcam", key["quietcam"], wheel)
     return cache.kept(f"disk-{label}", key["disk"], image)
@@ -108,7 +113,8 @@ def keys(contents: Contents, root: Path = ROOT) -> dict[str, str]:
     wheels = key_of(pins, *_needs(), *contents.wheels, *_BUILD, contents.python, sys.version)
     quietcam = key_of(*(part for path in sources(root) for part in (str(path), (root / path).read_bytes())))
     ours = (_INSTALL.read_bytes(), _AGENT.read_bytes(), _MODEL.read_bytes(), _SIZE, *_EXTRAS)
-    return {"debian": debian, "wheels": wheels, "quietcam": quietcam, "disk": key_of(debian, wheels, quietcam, *ours)}
+    inside = (wheels, quietcam) if contents.installed else ()
+    return {"debian": debian, "wheels": wheels, "quietcam": quietcam, "disk": key_of(debian, *inside, *ours)}
 
 
 def sources(root: Path = ROOT) -> list[Path]:
@@ -125,13 +131,25 @@ _AS_IT_IS = ("setup", "update", "download", "extract", "essential", "install", "
 
 
 def _build(folder: Path, debian: Path, needed: Path, own: Path, contents: Contents) -> None:
+    more = "".join(f"{each}\n" for each in contents.wheels)
+    files = [*needed.glob("*.whl"), *own.glob("*.whl"), ROOT / "constraints.txt"]
+    _fill(folder, debian, files, {"more.txt": more, "extras": ",".join(_EXTRAS)})
+
+
+def _build_plain(folder: Path, debian: Path, say: Say) -> None:
+    say("the disk without quietcam (a minute)")
+    _fill(folder, debian, [], {})
+
+
+def _fill(folder: Path, debian: Path, files: Sequence[Path], texts: Mapping[str, str]) -> None:
+    """Make the disk; `install.sh` runs in it beside these files and texts."""
     given = folder / "given"
     given.mkdir()
-    for path in [*needed.glob("*.whl"), *own.glob("*.whl"), _INSTALL, _AGENT, ROOT / "constraints.txt"]:
+    for path in [*files, _INSTALL, _AGENT]:
         shutil.copy(path, given)
     shutil.copy(_MODEL, given / "tiny.tflite")
-    (given / "more.txt").write_text("".join(f"{each}\n" for each in contents.wheels))
-    (given / "extras").write_text(",".join(_EXTRAS))
+    for name, text in texts.items():
+        (given / name).write_text(text)
     tar = folder / "root.tar"
     _run(
         [

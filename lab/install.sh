@@ -1,14 +1,17 @@
 #!/bin/sh
 # Runs once inside the guest's root file system, offline: quietcam as docs/how-to/run-as-a-service.md installs it, and
-# what the lab itself needs. /opt/given holds the wheels, the agent and the tiny network.
+# what the lab itself needs. /opt/given holds the agent, the tiny network and the wheels; without wheels the system stays
+# plain, for a card that installs quietcam.
 set -eu
 given=/opt/given
 
-python3 -m venv --system-site-packages /opt/quietcam
-/opt/quietcam/bin/pip install -q --no-index --find-links "$given" -c "$given/constraints.txt" -r "$given/more.txt" \
-    "$(echo "$given"/quietcam-*.whl)[$(cat "$given/extras")]"
-/opt/quietcam/bin/python -P -m edge.service config >/etc/quietcam.toml
-/opt/quietcam/bin/python -P -m edge.service unit >/etc/systemd/system/quietcam.service
+if [ -f "$given/extras" ]; then
+    python3 -m venv --system-site-packages /opt/quietcam
+    /opt/quietcam/bin/pip install -q --no-index --find-links "$given" -c "$given/constraints.txt" \
+        -r "$given/more.txt" "$(echo "$given"/quietcam-*.whl)[$(cat "$given/extras")]"
+    /opt/quietcam/bin/python -P -m edge.service config >/etc/quietcam.toml
+    /opt/quietcam/bin/python -P -m edge.service unit >/etc/systemd/system/quietcam.service
+fi
 
 mkdir -p /opt/lab /var/log/journal
 cp "$given/agent.py" "$given/tiny.tflite" /opt/lab
@@ -31,6 +34,10 @@ systemctl mask -q apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstr
     systemd-networkd-wait-online.service 2>/dev/null || true
 
 echo '/dev/vda / ext4 defaults,errors=remount-ro 0 1' >/etc/fstab
+if [ ! -f "$given/extras" ]; then
+    mkdir -p /boot/firmware
+    echo 'LABEL=CIDATA /boot/firmware vfat defaults 0 2' >>/etc/fstab
+fi
 echo lab >/etc/hostname
 echo '127.0.0.1 localhost lab' >/etc/hosts
 passwd -q -d root

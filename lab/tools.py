@@ -17,6 +17,8 @@ PACKAGES = {
     "mke2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "debugfs": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mcopy": "mtools",
     "setpriv": "util-linux",
     "fakeroot": "fakeroot",
     "newuidmap": "uidmap",

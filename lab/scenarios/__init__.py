@@ -54,6 +54,7 @@ class Scenario:
         machine: hardware of the guest.
         contents: what its disk holds.
         boots: whether the guest is booted before `run`.
+        in_container: whether it also runs without a kernel of its own (`--accelerator container`).
     """
 
     asserts: str
@@ -62,6 +63,7 @@ class Scenario:
     machine: Machine = field(default_factory=Machine)
     contents: Contents = PLAIN
     boots: bool = True
+    in_container: bool = False
 
 
 def names() -> list[str]:

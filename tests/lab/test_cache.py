@@ -116,6 +116,14 @@ def test_other_packages_are_another_disk() -> None:
     assert {name for name in plain if plain[name] != wheels[name]} == {"wheels", "disk"}
 
 
+def test_a_plain_disk_does_not_change_with_quietcam(checkout: Path) -> None:
+    plain = Contents("bare", installed=False)
+    before = keys(plain, checkout)["disk"]
+    (checkout / "edge/a.py").write_text("a = 2\n")
+    assert keys(plain, checkout)["disk"] == before
+    assert keys(PLAIN, checkout)["disk"] != before
+
+
 def test_the_wheel_is_made_of_what_pyproject_says() -> None:
     found = {path.parts[0] for path in sources()}
     assert found == {"quietcam", "calibration", "train", "convert", "compare", "deploy", "edge"} | {

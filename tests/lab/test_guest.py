@@ -81,6 +81,15 @@ def test_after_a_power_cut_it_boots_again_from_the_same_disk(guest: Guest) -> No
     assert guest.machine.memory == 256
 
 
+def test_a_renewed_guest_is_another_device(guest: Guest) -> None:
+    guest.boot()
+    guest.disk.write_text("what the first device wrote")
+    guest.renew()
+    assert guest.disk.read_text() == ""
+    guest.boot()
+    assert guest.run("echo here").out == "here\n"
+
+
 def test_a_qemu_that_does_not_start_says_why(guest: Guest) -> None:
     with pytest.raises(GoneError, match="qemu does not start: qemu: a MiB is too little"):
         guest.boot(Machine(memory=1))

@@ -9,7 +9,7 @@ import pytest
 
 from lab.in_guest import v4l2 as probe
 from lab.recorder import Recorder, Result
-from lab.scenarios import unit, v4l2
+from lab.scenarios import first_boot, unit, v4l2
 
 REFUSED = "A camera must give a pixel format that OpenCV can convert. Received: x. Remedy: choose a format"
 
@@ -90,3 +90,14 @@ def test_what_the_kernel_says_of_a_process_is_read() -> None:
 def test_the_exposure_is_the_last_line() -> None:
     assert unit.exposure("… 0.1\n→ Overall exposure level for quietcam.service: 1.9 OK :-)\n") == 1.9
     assert unit.exposure("it crashed") == 10.0
+
+
+def test_two_devices_differ_in_what_is_named() -> None:
+    first = {"packages": "a==1", "files": "1 x", "token": "t"}
+    assert first_boot.differing(first, {**first, "token": "u"}) == ""
+    assert first_boot.differing(first, {"packages": "a==2", "token": "t"}) == "packages, files"
+
+
+def test_the_token_of_a_device_is_read() -> None:
+    assert first_boot.token_of("A=1\nQUIETCAM_TOKEN=quietcam-x\n") == "quietcam-x"
+    assert first_boot.token_of("QUIETCAM_TOKEN=\n") == ""
