@@ -46,6 +46,7 @@ _PIXEL_OPS = (
     *("RELU", "RELU6", "RELU_0_TO_1", "MINIMUM", "MAXIMUM"),
 )
 _PIXELS = Range(0.0, 1.0)
+_WHOLE_STEPS = Range(-128 / 255, 127 / 255)
 _GRID = np.concatenate([[0.0], np.geomspace(1e-6, 0.05, 48)])  # candidate tails for the least squared error
 _STEPS = 255
 
@@ -84,6 +85,8 @@ def choose_ranges(
     """A range for each activation, by its tensor's name.
 
     Tensors that hold pixels, at all ends of the network, get exactly [0, 1], that is, scale 1/255 and zero point -128.
+    What is added to pixels gets whole steps of a pixel, scale 1/255 and zero point 0, unless it needs a wider range:
+    the sum then rounds nothing more, and salt and pepper can be moved by half of the range of a pixel.
     Those of a video network's fusion get the ranges that they have by design (``convert.quantize.fusion``).
 
     Args:
@@ -93,7 +96,13 @@ def choose_ranges(
     fusion = find_fusion(graph)
     designed = {} if fusion is None else fusion.ranges
     pixels = _pixel_tensors(graph, {each for each, span in designed.items() if span == _PIXELS})
-    return {each.name: rule.choose(each) for each in activations} | designed | dict.fromkeys(pixels, _PIXELS)
+    chosen = {each.name: rule.choose(each) for each in activations}
+    whole = {
+        name: _WHOLE_STEPS
+        for name in _residual_tensors(graph, pixels) & chosen.keys()
+        if _WHOLE_STEPS.low <= chosen[name].low and chosen[name].high <= _WHOLE_STEPS.high
+    }
+    return chosen | whole | designed | dict.fromkeys(pixels, _PIXELS)
 
 
 def measure_ranges(content: bytes, frames: Frames, tail: float = TAIL) -> dict[str, Range]:
@@ -208,3 +217,16 @@ def _pixel_tensors(graph: Graph, inner: set[str]) -> set[str]:
         if op.kind in _PIXEL_OPS and op.outputs[0].name in before:
             before.add(op.inputs[0].name)
     return ends | after | before
+
+
+def _residual_tensors(graph: Graph, pixels: set[str]) -> set[str]:
+    """Names of what is added to pixels or taken from them, and of the same before it is cut or rearranged."""
+    found: set[str] = set()
+    for op in reversed(graph.ops):
+        into = op.outputs[0].name
+        names = {each.name for each in op.inputs}
+        if op.kind in ("ADD", "SUB") and into in pixels and names & pixels:
+            found |= names - pixels
+        elif op.kind in _PIXEL_OPS and into in found:
+            found.add(op.inputs[0].name)
+    return found
