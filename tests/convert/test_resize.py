@@ -55,7 +55,7 @@ def test_at_its_own_size_no_byte_differs(conversions):
     assert resize(resize(content, 96, 32), 96, 32) == resize(content, 96, 32)
 
 
-@pytest.mark.parametrize("name", ["nano", "small", "base", "demo", "small-video"])
+@pytest.mark.parametrize("name", ["nano", "small", "base", "demo", "nano-video", "small-video", "base-video"])
 def test_a_model_that_ships_is_the_same_graph_at_both_sizes(name):
     files = {path.stem: path.read_bytes() for path in shipped_models()}
     small, large = files[f"{name}_256x256_int8"], files[f"{name}_640x480_int8"]

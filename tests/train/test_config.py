@@ -13,7 +13,16 @@ from train.config import DistillationConfig, PruningConfig, RunConfig, TrainingC
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("demo", 0.40), ("nano", 0.13), ("small", 0.40), ("small-video", 0.40), ("base", 1.30), ("sidd_full", 1.30)],
+    [
+        ("demo", 0.40),
+        ("nano", 0.13),
+        ("nano-video", 0.15),
+        ("small", 0.40),
+        ("small-video", 0.40),
+        ("base-video", 1.30),
+        ("base", 1.30),
+        ("sidd_full", 1.30),
+    ],
 )
 def test_what_ships_keeps_its_size_and_says_how_it_is_used(name, most):
     assert 0.8 * most < load_config(name).model.gmacs() <= most

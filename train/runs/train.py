@@ -57,8 +57,8 @@ def train(
     """Train the denoising autoencoder in float; or, with ``qat``, make a trained one ready for int8.
 
     Args:
-        config: name of a config that ships (``demo``, ``nano``, ``small``, ``small-video``, ``base``, ``sidd_full``) or
-            path of a TOML file; with ``qat`` the run directory to go on from.
+        config: name of a config that ships (``demo``, ``nano``, ``nano-video``, ``small``, ``small-video``, ``base``,
+            ``base-video``, ``sidd_full``) or path of a TOML file; with ``qat`` the run directory to go on from.
         data: one or several data sets, ``SOURCE`` or ``SOURCE@WEIGHT``: SIDD as it is downloaded, a folder with
             ``noisy/`` and ``clean/``, clips, a packed set, or ``scenes[:band=LOW:HIGH,clean=DIR]``, which are made on
             the fly.

@@ -33,7 +33,7 @@ from quietcam.tflite.manifest import attach_manifest, extract_manifest, read_man
 from tests.convert.coral.graphs import graph
 from tests.tiny_network import noisy_pictures, set_of
 
-SHIPS = ("nano", "small", "base", "demo", "small-video")
+SHIPS = ("nano", "small", "base", "demo", "nano-video", "small-video", "base-video")
 
 
 def shipped(stem):

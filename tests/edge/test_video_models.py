@@ -1,4 +1,4 @@
-"""The video network that ships, on a made-up clip: a square moves before a scene that stands still, and leaves."""
+"""The video networks that ship, on a made-up clip: a square moves before a scene that stands still, and leaves."""
 
 import numpy as np
 import pytest
@@ -30,12 +30,12 @@ def clip():
     return (np.rint(np.clip(each, 0, 255)).astype(np.uint8) for each in (noisy, clean))
 
 
-@pytest.fixture(scope="module")
-def shown():
+@pytest.fixture(scope="module", params=["nano", "small", "base"])
+def shown(request):
     noisy, clean = clip()
-    with Denoiser("small-video_256x256_int8", threads=1, stream=True) as video:
+    with Denoiser(f"{request.param}-video_256x256_int8", threads=1, stream=True) as video:
         remembered = np.stack([video.denoise(frame) for frame in noisy])
-    with Denoiser("small_256x256_int8", threads=1) as still:
+    with Denoiser(f"{request.param}_256x256_int8", threads=1) as still:
         by_itself = np.stack([still.denoise(frame) for frame in noisy])
     return clean, remembered, by_itself
 
