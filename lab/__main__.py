@@ -21,7 +21,7 @@ from lab.cache import Cache, home
 from lab.errors import ALL_GOOD, FAILED, LabError
 from lab.guest import Guest
 from lab.image import ROOT, disk
-from lab.machine import EMULATION, KVM, Accelerator, choose_accelerator
+from lab.machine import EMULATION, KVM, Accelerator, choose_accelerator, has_kvm
 from lab.plain.container import CONTAINER, Container, check_container
 from lab.recorder import Result
 from lab.runner import run_scenario
@@ -114,7 +114,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _accelerator(asked: str | None, kernel: Path) -> Accelerator:
     found = _CHOICES[asked] if asked else choose_accelerator(kernel)
-    print(f"The guests run by {found.name}.", flush=True)
+    why = ": /dev/kvm is there, but no kernel starts under it" if not asked and found is EMULATION and has_kvm() else ""
+    print(f"The guests run by {found.name}{why}.", flush=True)
     return found
 
 

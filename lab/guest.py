@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from lab.errors import CommandError, GoneError
-from lab.link import Done, Link
+from lab.link import Done, Link, Monitor
 from lab.machine import Accelerator, Machine, qemu_words
 from lab.starving import Clock, Waits
 
@@ -26,6 +26,7 @@ PYTHON = "/opt/quietcam/bin/python"
 _PROBES, _PLACE = Path(__file__).parent / "in_guest", "/opt/lab"
 _BOOT = 60.0  # seconds, times the accelerator's patience
 _STOP = 30.0
+_SLACK = 10.0  # how much slower than the host's clock a guest's may go that counts instructions
 
 
 class Guest:
@@ -56,6 +57,7 @@ class Guest:
         folder.mkdir(parents=True, exist_ok=True)
         self._short = Path(tempfile.mkdtemp(prefix="quietcam-lab-"))  # a socket's path has 107 characters at most
         self.disk = self._short / "disk.qcow2"
+        self._monitor = self._short / "monitor"
         self._fill_disk()
 
     def boot(self, machine: Machine | None = None, limit: float = _BOOT) -> float:
@@ -68,19 +70,31 @@ class Guest:
         self.start(machine)
         return self.wait(limit)
 
-    def start(self, machine: Machine | None = None) -> None:
-        """Boot and do not wait, for a power cut during the boot; :meth:`wait` waits later."""
+    def start(self, machine: Machine | None = None, kept: str = "") -> None:
+        """Boot and do not wait, for a power cut during the boot; :meth:`wait` waits later.
+
+        Args:
+            machine: other hardware from now on.
+            kept: go on from where :meth:`keep` was, disk and memory, instead of booting. The hardware must be the same.
+        """
         self.kill()
         self.machine = machine or self.machine
         self.boots += 1
         port = self._short / f"agent-{self.boots}"
-        words = qemu_words(self.machine, self._accelerator, self._image, self.disk, self.serial, port)
+        self._monitor = self._short / f"monitor-{self.boots}"
+        place = (self._image, self.disk, self.serial, port, self._monitor)
+        words = qemu_words(self.machine, self._accelerator, *place) + (["-loadvm", kept] if kept else [])
         with (self.folder / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._link = Link(self._connected(port), self.patience)
+        self._link = Link(self._connected(port), self.patience, _SLACK if self._accelerator.counts else 1.0)
         self._waits, self._clock = Waits(self._process.pid), Clock()
+
+    def keep(self, name: str, limit: float = _BOOT) -> None:
+        """Keep disk and memory as they are now under a name, in place of what had that name; the guest goes on."""
+        with Monitor(self._monitor, limit * self.patience * _SLACK) as monitor:
+            monitor.command(f"savevm {name}")
 
     def wait(self, limit: float = _BOOT) -> float:
         """Wait until the agent of a started guest answers, and give it the probes."""
@@ -91,9 +105,10 @@ class Guest:
 
     def starved(self, begin: float, end: float) -> float:
         """Seconds between two times of the guest's monotonic clock in which the host gave it no processor that it
-        wanted. The host measures that, so a program in the guest that sleeps or hangs has no part in it.
+        wanted. The host measures that, so a program in the guest that sleeps or hangs has no part in it. None where the
+        guest's clock counts instructions.
         """
-        if self._waits is None:
+        if self._waits is None or self._accelerator.counts:
             return 0.0
         self._look_at_clock()
         return self._waits.between(self._clock.here(begin), self._clock.here(end))
@@ -103,9 +118,13 @@ class Guest:
         """The share of the time since the last boot for which the host gave it no processor that it wanted, 0 to 1."""
         return 0.0 if self._waits is None else self._waits.share
 
+    def clock(self) -> float:
+        """Seconds since the boot, by the guest's own clock."""
+        return float(self.run(["cat", "/proc/uptime"], check=True).out.split()[0])
+
     def _look_at_clock(self) -> None:
         asked = time.monotonic()
-        there = float(self.run(["cat", "/proc/uptime"], check=True).out.split()[0])
+        there = self.clock()
         self._clock.heard(asked, there, time.monotonic())
 
     @property
@@ -154,12 +173,12 @@ class Guest:
         return self.link.pull(path)
 
     def wait_until(self, command: str, limit: float = 30.0, every: float = 0.5) -> bool:
-        """Whether a command in the guest succeeds within ``limit`` seconds, times ``patience``."""
-        until = time.monotonic() + limit * self.patience
+        """Whether a command in the guest succeeds within ``limit`` seconds of its clock, times ``patience``."""
+        until = self.clock() + limit * self.patience
         while True:
             if self.run(command).code == 0:
                 return True
-            if time.monotonic() > until:
+            if self.clock() > until:
                 return False
             time.sleep(every)
 
@@ -182,7 +201,7 @@ class Guest:
         self.collect()
         self.run("systemctl poweroff --no-block")
         try:
-            self._process.wait(limit * self.patience)
+            self._process.wait(limit * self.patience * (_SLACK if self._accelerator.counts else 1.0))
         except subprocess.TimeoutExpired:
             return False
         finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from lab.cache import Cache, key_of
 from lab.errors import LabError
 
-__all__ = ["PLAIN", "Contents", "disk", "keys", "sources"]
+__all__ = ["PLAIN", "TINY", "Contents", "disk", "keys", "sources"]
 
 ROOT = Path(__file__).parents[1]
 MIRROR = "http://deb.debian.org/debian"
@@ -32,7 +32,7 @@ _SIZE = "4G"
 _IN_WHEEL = ("quietcam", "calibration", "train", "convert", "compare", "deploy", "edge")
 _HERE = Path(__file__).parent
 _INSTALL, _AGENT = _HERE / "install.sh", _HERE / "in_guest/agent.py"
-_MODEL = ROOT / "tests/edge/models/small_80x64_int8.tflite"
+TINY = ROOT / "tests/edge/models/small_80x64_int8.tflite"
 _BUILD = ("hatchling>=1.25",)
 
 Say = Callable[[str], None]
@@ -112,7 +112,7 @@ def keys(contents: Contents, root: Path = ROOT) -> dict[str, str]:
     pins = (root / "constraints.txt").read_bytes()
     wheels = key_of(pins, *_needs(), *contents.wheels, *_BUILD, contents.python, sys.version)
     quietcam = key_of(*(part for path in sources(root) for part in (str(path), (root / path).read_bytes())))
-    ours = (_INSTALL.read_bytes(), _AGENT.read_bytes(), _MODEL.read_bytes(), _SIZE, *_EXTRAS)
+    ours = (_INSTALL.read_bytes(), _AGENT.read_bytes(), TINY.read_bytes(), _SIZE, *_EXTRAS)
     inside = (wheels, quietcam) if contents.installed else ()
     return {"debian": debian, "wheels": wheels, "quietcam": quietcam, "disk": key_of(debian, *inside, *ours)}
 
@@ -147,7 +147,7 @@ def _fill(folder: Path, debian: Path, files: Sequence[Path], texts: Mapping[str,
     given.mkdir()
     for path in [*files, _INSTALL, _AGENT]:
         shutil.copy(path, given)
-    shutil.copy(_MODEL, given / "tiny.tflite")
+    shutil.copy(TINY, given / "tiny.tflite")
     for name, text in texts.items():
         (given / name).write_text(text)
     tar = folder / "root.tar"

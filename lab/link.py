@@ -1,4 +1,4 @@
-"""Link: the host's end of the port to the guest's agent (`lab/in_guest/agent.py`)."""
+"""Link and Monitor: the host's ends of the port to the guest's agent (`lab/in_guest/agent.py`) and of qemu's socket."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
 
 from lab.errors import CommandError, GoneError
 
-__all__ = ["Done", "Link"]
+__all__ = ["Done", "Link", "Monitor"]
 
 _ANSWER = 30.0  # seconds that a busy guest may take to answer beyond a command's own limit
 
@@ -40,11 +42,13 @@ class Done:
 
 
 class Link:
-    """Asks the agent; any thread may. ``patience`` multiplies every limit, for a guest that is emulated."""
+    """Asks the agent; any thread may. ``patience`` multiplies every limit, for a guest that is emulated. ``slack`` is
+    how much slower than ours its clock may go, by which it ends a command that is late.
+    """
 
-    def __init__(self, connection: socket.socket, patience: float = 1.0) -> None:
+    def __init__(self, connection: socket.socket, patience: float = 1.0, slack: float = 1.0) -> None:
         self._socket = connection
-        self._patience = patience
+        self._patience, self._slack = patience, slack
         self._numbers = itertools.count()
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {}
         self._gone = threading.Event()
@@ -104,13 +108,14 @@ class Link:
         self._waiting[number] = answers
         if self._gone.is_set():
             raise GoneError("The guest has ended.")
-        until = time.monotonic() + limit + _ANSWER * self._patience
+        most = (limit + _ANSWER * self._patience) * self._slack
+        until = time.monotonic() + most
         try:
             with self._lock:
                 self._socket.sendall(json.dumps({**request, "id": number}).encode() + b"\n")
             answer = answers.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
-            raise GoneError(f"The guest did not answer within {limit + _ANSWER * self._patience:.0f} s.") from None
+            raise GoneError(f"The guest did not answer within {most:.0f} s.") from None
         except OSError as error:
             raise GoneError(f"The guest has ended ({error}).") from error
         finally:
@@ -144,6 +149,68 @@ class Link:
     def _wake(self) -> None:
         for waiting in list(self._waiting.values()):
             waiting.put(None)
+
+
+class Monitor:
+    """One conversation with qemu over its control socket (QMP). ``with`` ends it.
+
+    Args:
+        path: of the socket.
+        limit: seconds that an answer may take.
+
+    Raises:
+        GoneError: qemu does not answer, or refuses what it is asked.
+    """
+
+    def __init__(self, path: Path, limit: float) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(limit)
+        self._lines: TextIO | None = None
+        try:
+            self._socket.connect(str(path))
+            self._lines = self._socket.makefile("r", encoding="utf-8")
+            self._lines.readline()  # its greeting
+            self._ask({"execute": "qmp_capabilities"})
+        except OSError as error:
+            self.close()
+            raise GoneError(f"qemu's monitor does not answer: {error}") from error
+        except GoneError:
+            self.close()
+            raise
+
+    def command(self, line: str) -> None:
+        """Do what a person would type at qemu's monitor, such as ``savevm warm``; it prints nothing if it succeeds."""
+        arguments = {"command-line": line}
+        said = self._ask({"execute": "human-monitor-command", "arguments": arguments})
+        if said:
+            raise GoneError(f"qemu refuses {line!r}: {str(said).strip()}")
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        assert self._lines is not None
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            while True:
+                answer = json.loads(self._lines.readline())
+                if "error" in answer:
+                    raise GoneError(f"qemu's monitor refuses {request['execute']}: {answer['error']['desc']}")
+                if "return" in answer:  # and no event
+                    return answer["return"]
+        except (OSError, ValueError) as error:
+            raise GoneError(f"qemu's monitor does not answer: {error}") from error
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._lines is not None:
+            self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _text(data: str) -> str:

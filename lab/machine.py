@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EMULATION", "KVM", "Accelerator", "Machine", "choose_accelerator", "qemu_words"]
+__all__ = ["EMULATION", "KVM", "Accelerator", "Machine", "choose_accelerator", "has_kvm", "qemu_words"]
 
+_DEVICE = Path("/dev/kvm")
 _PROBE = 15.0  # seconds: a kernel under KVM says its version within one
 
 
@@ -42,27 +43,38 @@ class Accelerator:
         words: for qemu.
         patience: factor for limits of the lab itself (a boot, a command); promises to users are never multiplied.
         kernel: more words for the kernel's command line.
+        counts: the guest's clock counts its instructions, so that a busy host makes no promise late. The host may then
+            wait much longer than the guest does.
     """
 
     name: str
     words: tuple[str, ...]
     patience: float
     kernel: tuple[str, ...] = ()
+    counts: bool = False
 
 
 KVM = Accelerator("KVM", ("-accel", "kvm", "-cpu", "host"), 1.0)
 EMULATION = Accelerator(
     "emulation",
-    ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"),
+    # One thread: with several, a kernel that changes its own code while a processor waits dies of a stray `int3`.
+    # An instruction takes the guest 2 ns, however long it takes the host: half as fast as a Cortex-A53 at best.
+    ("-accel", "tcg,thread=single,tb-size=256", "-cpu", "max", "-icount", "shift=1,sleep=on"),
     8.0,
     # Debian's own services have 90 s to start, which is too little on a busy host. Our unit's own limit stays.
     ("mitigations=off", "systemd.default_timeout_start_sec=900", "systemd.default_device_timeout_sec=900"),
+    counts=True,
 )
 
 
-def choose_accelerator(kernel: Path, device: Path = Path("/dev/kvm"), limit: float = _PROBE) -> Accelerator:
+def has_kvm(device: Path = _DEVICE) -> bool:
+    """Whether this user may open the device of KVM."""
+    return os.access(device, os.R_OK | os.W_OK)
+
+
+def choose_accelerator(kernel: Path, device: Path = _DEVICE, limit: float = _PROBE) -> Accelerator:
     """KVM if a kernel starts under it: the device alone proves nothing, for instance inside another guest."""
-    if not os.access(device, os.R_OK | os.W_OK):
+    if not has_kvm(device):
         return EMULATION
     with tempfile.TemporaryDirectory(prefix="quietcam-lab-") as folder:
         log = Path(folder) / "serial.log"
@@ -90,9 +102,9 @@ def choose_accelerator(kernel: Path, device: Path = Path("/dev/kvm"), limit: flo
 
 
 def qemu_words(
-    machine: Machine, accelerator: Accelerator, image: Path, overlay: Path, serial: Path, port: Path
+    machine: Machine, accelerator: Accelerator, image: Path, overlay: Path, serial: Path, port: Path, monitor: Path
 ) -> list[str]:
-    """The command of qemu: no network, one disk, a serial line into a file, the agent's port as a socket."""
+    """The command of qemu: no network, one disk, a serial line into a file, sockets of the agent and the monitor."""
     kernel = " ".join(("root=/dev/vda", "console=ttyS0", "quiet", *accelerator.kernel, "panic=-1", *machine.kernel))
     return [
         *("setpriv", "--pdeathsig", "KILL", "nice", "qemu-system-x86_64", "-M", "q35", *accelerator.words),
@@ -101,5 +113,6 @@ def qemu_words(
         *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"), "-append", kernel),
         *("-drive", f"file={overlay},if=virtio,format=qcow2,cache={machine.cache}"),
         *("-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={port},server=on,wait=off"),
-        *("-device", "virtserialport,chardev=agent,name=quietcam.lab", *machine.qemu),
+        *("-device", "virtserialport,chardev=agent,name=quietcam.lab"),
+        *("-qmp", f"unix:{monitor},server=on,wait=off", *machine.qemu),
     ]

@@ -37,7 +37,7 @@ def run_scenario(
         make: makes the guest.
     """
     result = Result(name, scenario.asserts, accelerator=accelerator.name)
-    limit = scenario.limit * accelerator.patience
+    limit = scenario.limit * accelerator.patience * (2.0 if accelerator.counts else 1.0)
     begun = time.monotonic()
     with make(image, folder, accelerator, scenario.machine) as guest:
         timer = threading.Timer(limit, guest.expire, [f"the scenario's limit of {limit:.0f} s is over"])

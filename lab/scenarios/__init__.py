@@ -22,6 +22,10 @@ Rules:
   dictionaries are tested in tests/lab without qemu.
 - Each claim is a sentence that holds for the user, with the bound that the documentation promises. Limits of the lab
   itself (`limit` of a command, `wait_until`) are for a fast machine: `guest.patience` multiplies them under emulation.
+- Measure time by the guest's clock. Emulated, it counts instructions and may go ten times slower than the host's.
+- `lab.device.service` has the shipped unit with a camera, and whether frames flow; `lab.device.release` a signed
+  release; `lab.device.examine` reads the disk of a guest that is off.
+- `guest.keep` keeps memory and disk as they are, and ``guest.start(kept=…)`` goes on from there.
 - /opt/lab/tiny.tflite is a small int8 network of 80x64 pixels, quick enough under emulation. /opt/quietcam is the
   environment, /etc/quietcam.toml and the unit are installed, and the unit is neither enabled nor started.
 - More packages of Debian or PyPI: ``contents=Contents("its-name", packages=(…,), wheels=(…,))``, a disk of its own.

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 
+from lab.device.service import MODULES, configure, install_camera, killed_for_memory, shown, state, status_of
 from lab.guest import Guest
 from lab.machine import Machine
 from lab.recorder import Recorder
 from lab.scenarios import Scenario
 
-__all__ = ["SCENARIO", "exposure", "process_of", "shown"]
+__all__ = ["SCENARIO", "exposure", "process_of"]
 
 SMALL = Machine(memory=256, processors=1)
-CAMERA = "/etc/modules-load.d/camera.conf"
-CONFIG = "/etc/quietcam.toml"
 PROMISED_STOP = 2.0  # seconds, docs/reference/service.md
 PROMISED_EXPOSURE = 2.0  # of systemd-analyze security: it says "OK" below 4.9; docs/reference/service.md says 1.9
 WATCHDOG = 30
-_SHOWN = "ActiveState,SubState,NRestarts,StatusText,MainPID,Result,ExecMainStatus,MemoryPeak"
 
 
 def run(guest: Guest, record: Recorder) -> None:
     """Boot with a camera, then without one, as a user would find it."""
-    _prepare(guest)
+    install_camera(guest, config())
     _rights(guest, record)
     _boot(guest, record)
     _reload(guest, record)
     _hang(guest, record)
     _stop(guest, record)
     _no_camera(guest, record)
-
-
-def shown(text: str) -> dict[str, str]:
-    """What `systemctl show` prints."""
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def process_of(status: str) -> dict[str, list[int]]:
@@ -52,16 +43,12 @@ def exposure(text: str) -> float:
     return float(match[1]) if match else 10.0
 
 
-def config(model: str = "/opt/lab/tiny.tflite") -> bytes:
+def config(model: str = "/opt/lab/tiny.tflite") -> str:
     return (
-        'source = "/dev/video0:size=320x180"\n'
+        'source = "/dev/video0:size=320x180,fps=5"\n'
         'sink = ["web", "spool:/var/lib/quietcam/spool,size=20MB,daily=10MB,every=5"]\n'
         f'model = "{model}"\n'
-    ).encode()
-
-
-def state(guest: Guest) -> dict[str, str]:
-    return shown(guest.run(f"systemctl show quietcam -p {_SHOWN}").out)
+    )
 
 
 def span(guest: Guest, first: str, second: str) -> tuple[float, float]:
@@ -69,22 +56,6 @@ def span(guest: Guest, first: str, second: str) -> tuple[float, float]:
     names = [f"{each}TimestampMonotonic" for each in (first, second)]
     times = shown(guest.run(f"systemctl show quietcam -p {','.join(names)}").out)
     return int(times[names[0]]) / 1e6, int(times[names[1]]) / 1e6
-
-
-def status_of(guest: Guest) -> Mapping[str, object]:
-    """What the page's server says of the run; empty if it does not answer."""
-    done = guest.run("curl -s -m 20 http://127.0.0.1:8080/status.json")
-    try:
-        return dict(json.loads(done.out))
-    except ValueError:
-        return {}
-
-
-def _prepare(guest: Guest) -> None:
-    guest.push(b"options vivid n_devs=1 node_types=0x1\n", "/etc/modprobe.d/camera.conf")
-    guest.push(b"vivid\n", CAMERA)
-    guest.push(config(), CONFIG)
-    guest.run("systemctl daemon-reload && systemctl enable quietcam", check=True)
 
 
 def _rights(guest: Guest, record: Recorder) -> None:
@@ -120,8 +91,7 @@ def _boot(guest: Guest, record: Recorder) -> None:
         every=2,
     )
     record.that("Its page serves frames that went through the network", frames, state(guest)["StatusText"])
-    killed = guest.run("journalctl -b -k --no-pager | grep -i 'out of memory'").out
-    record.that("256 MB are enough: the kernel ends no process for memory", not killed, killed.strip()[-200:])
+    record.that("256 MB are enough: the kernel ends no process for memory", *killed_for_memory(guest))
     peak = state(guest).get("MemoryPeak", "")  # of systemd 256 and later
     record.note(f"the unit took {int(peak) / 2**20:.0f} MiB at most" if peak.isdigit() else "systemd counts no memory")
     found = process_of(guest.run(f"cat /proc/{now['MainPID']}/status").out)
@@ -134,7 +104,7 @@ def _boot(guest: Guest, record: Recorder) -> None:
 
 
 def _reload(guest: Guest, record: Recorder) -> None:
-    guest.push(config("/opt/lab/no-such-network.tflite"), CONFIG)
+    configure(guest, config("/opt/lab/no-such-network.tflite"))
     done = guest.run("systemctl reload quietcam", limit=120)
     over = guest.wait_until("systemctl is-active -q quietcam", limit=30)
     record.that(
@@ -147,7 +117,7 @@ def _reload(guest: Guest, record: Recorder) -> None:
     why = str(reload.get("error")) if isinstance(reload, dict) else ""
     record.that("The page says why it failed", "no-such-network" in why, why)
     record.equal("The run goes on with the present network", (now["ActiveState"], now["NRestarts"]), ("active", "0"))
-    guest.push(config(), CONFIG)
+    configure(guest, config())
     guest.run("systemctl reload quietcam", limit=120)
     gone = guest.wait_until("! systemctl show quietcam -p StatusText | grep -q 'the last reload failed'", limit=30)
     record.that("A reload that succeeds takes the failed one back", gone, state(guest)["StatusText"])
@@ -182,7 +152,7 @@ def _stop(guest: Guest, record: Recorder) -> None:
 
 
 def _no_camera(guest: Guest, record: Recorder) -> None:
-    guest.run(f"rm {CAMERA}", check=True)
+    guest.run(f"rm {MODULES}", check=True)
     record.that("The guest shuts down in order again", guest.stop())
     guest.boot(SMALL)
     waits = guest.wait_until("systemctl is-active -q quietcam", limit=120, every=2)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lab.device import service
 from lab.in_guest import v4l2 as probe
 from lab.recorder import Recorder, Result
 from lab.scenarios import first_boot, unit, v4l2
@@ -76,7 +77,7 @@ def test_colors_are_compared_everywhere_but_at_the_edges_of_the_bars() -> None:
 
 
 def test_what_systemctl_shows_is_read() -> None:
-    assert unit.shown("NRestarts=0\nStatusText=5.0 frames/s, a=b\n\n") == {
+    assert service.shown("NRestarts=0\nStatusText=5.0 frames/s, a=b\n\n") == {
         "NRestarts": "0",
         "StatusText": "5.0 frames/s, a=b",
     }

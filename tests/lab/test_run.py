@@ -16,7 +16,7 @@ from lab.cache import Cache
 from lab.errors import CommandError, GoneError, MissingError
 from lab.guest import measured
 from lab.image import Contents
-from lab.machine import EMULATION, KVM, Machine, choose_accelerator, qemu_words
+from lab.machine import EMULATION, KVM, Machine, choose_accelerator, has_kvm, qemu_words
 from lab.recorder import Recorder, Result
 from lab.runner import run_scenario
 from lab.scenarios import Scenario
@@ -161,18 +161,19 @@ def test_every_scenario_says_what_it_asserts_in_a_line() -> None:
 
 def test_qemu_has_one_disk_no_network_and_the_words_of_the_machine(tmp_path: Path) -> None:
     machine = Machine(256, 1, ("ro",), ("-rtc", "base=2031-01-01"), "none")
-    words = qemu_words(machine, EMULATION, tmp_path, tmp_path / "d", tmp_path / "s", tmp_path / "p")
+    words = qemu_words(machine, EMULATION, tmp_path, tmp_path / "d", tmp_path / "s", tmp_path / "p", tmp_path / "m")
     text = " ".join(words)
     for part in ("-nic none", "-m 256 -smp 1", "cache=none", "panic=-1 ro -drive", "-rtc base=2031-01-01", "tcg"):
         assert part in text
     assert text.startswith("setpriv --pdeathsig KILL nice qemu-system-x86_64 ")
     # Only an emulated guest gets more time from its own systemd.
     assert "systemd.default_timeout_start_sec=" in text
-    words = qemu_words(machine, KVM, tmp_path, tmp_path / "d", tmp_path / "s", tmp_path / "p")
+    words = qemu_words(machine, KVM, tmp_path, tmp_path / "d", tmp_path / "s", tmp_path / "p", tmp_path / "m")
     assert "systemd." not in " ".join(words)
 
 
 def test_without_the_device_the_guest_is_emulated(tmp_path: Path) -> None:
+    assert not has_kvm(tmp_path / "kvm")
     assert choose_accelerator(tmp_path / "vmlinuz", tmp_path / "kvm") == EMULATION
 
 
@@ -216,8 +217,11 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyt
     with Cache(tmp_path / "cache").locked("guest"):  # another lab runs
         assert command.main([*words, "--beside"]) == 0
     assert "v4l2" in (tmp_path / "results/table.md").read_text()
+    monkeypatch.setattr(command, "choose_accelerator", lambda _: EMULATION)
+    monkeypatch.setattr(command, "has_kvm", lambda: True)
     holds[0] = False
     assert command.main(words) == 1
+    assert "emulation: /dev/kvm is there, but no kernel starts under it.\n" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
         command.main(["no-such-scenario"])
     assert ended.value.code == 2
