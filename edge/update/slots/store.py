@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from edge.update.bundle import read_bundle
 from edge.update.slots.state import Installed, State
 from quietcam.errors import JsonError, StorageError, UpdateError
 from quietcam.files.atomic import make_folder, sync_folder, write_json
@@ -132,10 +133,14 @@ class Store:
     def fill_slot(self, folder: Path, bundle: Installed) -> None:
         """Move a bundle's folder out of ``updating``'s into its slot. It is on the disk when this returns.
 
+        If the slot holds this bundle already, because it is the way back, it stays as it is: the state names it.
+
         Raises:
             StorageError: the disk fails.
         """
         slot = self.slot(bundle.slot)
+        if _holds(slot, bundle):
+            return
         try:
             for path in (*folder.rglob("*"), folder):
                 _sync(path)
@@ -143,8 +148,8 @@ class Store:
             make_folder(self._slots)
             self._own(self._slots)
             sync_folder(self.folder)
-            if slot.exists():  # the way back is installed again
-                shutil.rmtree(slot)
+            if slot.exists():  # its files have changed
+                slot.rename(folder.parent / "damaged")
             folder.rename(slot)
             sync_folder(self._slots)
         except OSError as error:
@@ -210,6 +215,13 @@ def _taken(handle: int) -> bool:
             raise
         return False
     return True
+
+
+def _holds(slot: Path, bundle: Installed) -> bool:
+    """Whether a slot has this bundle, whole."""
+    with contextlib.suppress(UpdateError, OSError):
+        return Installed.of(read_bundle(slot)) == bundle
+    return False
 
 
 def _sync(path: Path) -> None:

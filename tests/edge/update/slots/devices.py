@@ -10,7 +10,6 @@ from pathlib import Path
 from edge.update.bundle import Bundle, read_bundle
 from edge.update.install import Fetched, Outcome, update
 from edge.update.slots.running import SlotModel
-from edge.update.slots.state import FACTORY
 from edge.update.slots.store import Store
 from quietcam.errors import StorageError
 from tests.edge.update.bundles import write_contents
@@ -49,12 +48,14 @@ def install(
 
 
 def check_whole(store: Store, versions: set[str]) -> str:
-    """Start as after a power cut: the version in use, which is one of ``versions``, whole and verified."""
+    """Start as after a power cut: the version in use, which is one of ``versions``, whole and verified. The way back is
+    whole, too.
+    """
     in_use = SlotModel(store).in_use()
     state = store.read()
     assert in_use.slot == state.current, "a slot that was in use is not whole"
     assert in_use.model.is_file()
-    if in_use.slot != FACTORY:
-        read_bundle(store.slot(in_use.slot))
+    for slot in state.slots:
+        read_bundle(store.slot(slot))
     assert state.version_of(state.current) in versions
     return state.version_of(state.current)

@@ -38,6 +38,21 @@ def test_two_bundles_stay_on_the_disk(store: Store, versions: dict[str, Path]) -
         roll_back(store)
 
 
+def test_the_way_back_stays_where_it_is_when_it_is_installed_again(store: Store, versions: dict[str, Path]) -> None:
+    """A power cut must not find it half removed."""
+    install(store, versions["small-1"], 0.0)
+    slot = store.slot(store.read().current)
+    before = slot.stat().st_ino
+    install(store, versions["small-2"], 0.0)
+    assert install(store, versions["small-1"], 0.0).installed
+    assert (check_whole(store, {"small-1"}), slot.stat().st_ino) == ("small-1", before)
+    install(store, versions["small-2"], 0.0)
+    (slot / "golden/0_noisy.rgb").unlink()  # the disk has lost it
+    assert install(store, versions["small-1"], 0.0).installed
+    assert check_whole(store, {"small-1"})
+    assert names(store.folder) == ["busy", "lock", "slots", "state.json"]
+
+
 def test_what_a_rollback_left_is_not_installed_again_until_somebody_asks(
     store: Store, versions: dict[str, Path]
 ) -> None:

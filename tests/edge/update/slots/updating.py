@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +29,13 @@ ROOT = Path(__file__).parents[4]
 
 
 class Updater:
-    """Starts the process, and hands it updates. A fork is a hundred times as fast as a new Python."""
+    """Starts the process, and hands it updates. A fork is a hundred times as fast as a new Python.
+
+    Attributes:
+        seconds: from the beginning of the last update until its end was asked for.
+    """
+
+    seconds = 0.0
 
     def __enter__(self) -> Updater:
         command = [sys.executable, "-m", __name__]
@@ -43,19 +50,25 @@ class Updater:
 
     def begin(self, store: Store, bundle: Path, trial: float = 600.0) -> int:
         """Begin to install a bundle's folder, without a canary: the id of its process."""
-        return self._ask(json.dumps({"store": str(store.folder), "bundle": str(bundle), "trial": trial}))
+        return self._begin({"store": str(store.folder), "bundle": str(bundle), "trial": trial})
 
     def begin_from(self, store: Store, release: Path, root: Path, has_canary: bool) -> int:
         """Begin to update from a signed release, with or without a canary: the id of its process."""
         asked = {"store": str(store.folder), "release": str(release), "root": str(root), "canary": has_canary}
-        return self._ask(json.dumps(asked))
+        return self._begin(asked)
 
     def end(self) -> int:
         """Wait for the end of the update: its exit code, or the negative number of the signal that ended it.
 
         Until then its process id is no other's.
         """
-        return self._ask("")
+        code = self._ask("")
+        self.seconds = time.monotonic() - self._began
+        return code
+
+    def _begin(self, asked: dict[str, Any]) -> int:
+        self._began = time.monotonic()
+        return self._ask(json.dumps(asked))
 
     def _ask(self, line: str) -> int:
         assert self._process.stdin is not None
