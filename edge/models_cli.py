@@ -65,7 +65,8 @@ def _list(json: str | None) -> None:
     if models:
         notes = [
             f"{default_model()} is the default and stands for {resolve_model().stem}. PSNR is the network's before it "
-            "was converted, on validation crops: of generated scenes for demo, of SIDD for the others.",
+            "was converted, on validation crops: of SIDD for still networks, of generated scenes for demo, of clips, "
+            "with history, for video networks.",
             "`quietcam models --measure` times them here, and shows which are worth their time.",
             f"The files, and a card of each model: {resolve_model().parent}",
         ]
