@@ -52,6 +52,7 @@ class Guest:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Link | None = None
         self._expired = ""
+        self._given = False
         self._waits: Waits | None = None
         self._clock = Clock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,10 +98,12 @@ class Guest:
             monitor.command(f"savevm {name}")
 
     def wait(self, limit: float = _BOOT) -> float:
-        """Wait until the agent of a started guest answers, and give it the probes."""
+        """Wait until the agent of a started guest answers, and give it the probes if it has none."""
         hello = self.link.hello(limit * self.patience)
-        for probe in sorted(_PROBES.glob("*.py")):
-            self.push(probe.read_bytes(), f"{_PLACE}/{probe.name}")
+        if not self._given:  # the disk keeps them, and may be read-only at a later boot
+            for probe in sorted(_PROBES.glob("*.py")):
+                self.push(probe.read_bytes(), f"{_PLACE}/{probe.name}")
+            self._given = True
         return float(hello["uptime"])
 
     def starved(self, begin: float, end: float) -> float:

@@ -60,6 +60,14 @@ def test_it_boots_and_runs_a_probe_that_it_was_given(guest: Guest) -> None:
     assert guest.serial.read_text() == "Linux version 6\n"
 
 
+def test_probes_are_given_once_since_a_later_boot_may_be_read_only(guest: Guest, tmp_path: Path) -> None:
+    guest.boot()
+    given = tmp_path / "place/thing.py"
+    given.unlink()
+    guest.boot()
+    assert not given.exists()
+
+
 def test_a_probe_that_fails_says_why(guest: Guest) -> None:
     guest.boot()
     with pytest.raises(CommandError, match=r"(?s)The probe wrong ended with 1: .*ValueError: this went wrong"):

@@ -144,7 +144,9 @@ FAULTS: list[dict[str, Any]] = [
         (1, {"lost": [0.0, 5.1]}, ["A camera that repeats a picture is reported as lost within 5 s"]),
         (1, {"back": [0.0, 20.1]}, ["After it repeats a picture, it delivers within 20 s of being well"]),
         (2, {"flows": False}, ["Frames go on after a camera was broken"]),
-        (2, {"threads": 13}, ["Faults leave as many threads"]),
+        (1, {"descriptors": 21}, []),  # a connection to the page
+        (3, {"descriptors": 21}, ["After all faults it has no more descriptors than after the first"]),
+        (3, {"threads": 13}, ["After all faults it has no more threads than after the first"]),
         (3, {"lost": [0.0, 5.0]}, ["A camera in the dark is not lost"]),
         (3, {"frames": 0}, ["Its black frames are shown"]),
     ],

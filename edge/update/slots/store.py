@@ -92,7 +92,7 @@ class Store:
             StorageError: it cannot be written, or another process holds it.
             JsonError: it is damaged.
         """
-        make_folder(self.folder)
+        self._make_folder()
         with self._locked("lock", _PATIENCE):
             before = self.read()
             after = change(before)
@@ -115,7 +115,7 @@ class Store:
             UpdateError: another update runs.
             StorageError: the disk fails.
         """
-        make_folder(self.folder)
+        self._make_folder()
         with self._locked("busy", 0.0):
             self._clean()
             try:
@@ -198,6 +198,15 @@ class Store:
             yield
         finally:
             os.close(handle)
+
+    def _make_folder(self) -> None:
+        """Make the folder if there is none. If root does, it belongs to the owner of the folder above: the service."""
+        if self.folder.is_dir():
+            return
+        make_folder(self.folder)
+        if os.geteuid() == 0:
+            above = self.folder.parent.stat()
+            os.chown(self.folder, above.st_uid, above.st_gid)
 
     def _own(self, path: Path) -> None:
         """What root writes belongs to the owner of the folder, as whom the service runs."""
