@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 MODEL = "/opt/lab/tiny.tflite"
-EDGE = 6  # pixels beside an edge of the picture, where two pixels share the mean of their colors
-STEEP = 8  # of 255, from one pixel to the next: an edge
+STEEP = 24  # of 255, between two pixels that share their color: beyond that, one of them may leave the range
 RAW, READ = Path("/tmp/virtual.raw"), Path("/tmp/virtual.npy")
 FRAMES = 4  # before a reader comes
 LONG = 300.0
@@ -104,19 +103,19 @@ def read(device: str, file: str) -> None:
 
 
 def compared(seen: Any, wanted: Any) -> dict[str, Any]:
-    """Size, and the largest difference away from edges; the device may have a row and a column more."""
+    """Size, and the largest difference of the means of two pixels, which share their color, where these are alike; the
+    device may have a row and a column more.
+    """
     import numpy as np
 
-    height, width = wanted.shape[:2]
+    height, width = wanted.shape[0], wanted.shape[1] // 2 * 2
     size = f"{seen.shape[1]}x{seen.shape[0]}"
-    if seen.shape[0] - height not in (0, 1) or seen.shape[1] - width not in (0, 1):
+    if seen.shape[0] - height not in (0, 1) or seen.shape[1] - wanted.shape[1] not in (0, 1):
         return {"size": size, "worst": -1}
-    steep = np.zeros((height, width), bool)
-    steep[:, 1:] = (np.abs(np.diff(wanted.astype(int), axis=1)) > STEEP).any(-1)
-    near = np.convolve(steep.any(0), np.ones(2 * EDGE + 1), "same") > 0
-    apart = np.abs(seen[:height, :width].astype(int) - wanted.astype(int))[:, ~near]
-    share = float(np.mean(~near))
-    return {"size": size, "worst": int(apart.max()) if apart.size else -1, "share": round(share, 3)}
+    pairs, shown = (each[:height, :width].astype(float).reshape(height, -1, 2, 3) for each in (wanted, seen))
+    alike = np.abs(pairs[:, :, 0] - pairs[:, :, 1]).max(-1) <= STEEP
+    apart = np.abs(shown.mean(2) - pairs.mean(2))[alike]
+    return {"size": size, "worst": float(apart.max()) if apart.size else -1, "share": round(float(alike.mean()), 3)}
 
 
 if __name__ == "__main__":

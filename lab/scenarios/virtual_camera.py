@@ -1,6 +1,6 @@
 """The virtual camera on the kernel's v4l2loopback: how it is loaded, what others see, what is wrong with a device.
 
-It has not been run to its end yet: under emulation on a busy machine its guest did not come so far.
+Run piece by piece so far, never from its beginning to its end in one go: the guest is slow under emulation.
 """
 
 from __future__ import annotations

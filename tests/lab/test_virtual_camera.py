@@ -39,13 +39,13 @@ def test_readers_of_a_virtual_camera_see_the_denoised_colors(changed: dict[str, 
 
 def test_what_differs_from_the_denoised_picture_is_measured_away_from_edges() -> None:
     """The device has one row and column more, as for an odd size."""
-    wanted = np.zeros((21, 41, 3), np.uint8)
-    wanted[:, 20:] = 200
+    wanted = np.full((21, 41, 3), 50, np.uint8)
+    wanted[:, 21:] = 200  # an edge between two pixels that share their color
     shown = np.pad(wanted, ((0, 1), (0, 1), (0, 0)), mode="edge")
-    shown[:, 19:22] = 100
+    shown[:, 20:22] = 100
     found = probe.compared(shown, wanted)
-    assert (found["size"], found["worst"]) == ("42x22", 0)
-    shown[4, 4] = 9
+    assert (found["size"], found["worst"], found["share"]) == ("42x22", 0, 0.95)
+    shown[4, 4:6] = 59
     assert probe.compared(shown, wanted)["worst"] == 9
     assert probe.compared(shown[:-2], wanted)["worst"] == -1
 
