@@ -44,7 +44,7 @@ BOUNDS = {
     "dark only (an eighth)": (10.0, 40.0, "dark"),
     "zeros": (10.0, 40.0, "constant"),
     "[-1, 1] floats": (0.1, 1.0, "range-signed"),
-    "clean only": (1.0, 8.0, "clean"),
+    "clean only": (0.3, 8.0, "clean"),
     "random": (-0.1, 0.2, "random"),
 }
 """For the six most frequent mistakes: least and greatest cost in dB with the worse way to calibrate, beyond the cost of

@@ -145,9 +145,9 @@ def test_a_peak_holds_frames_with_a_history_and_first_frames(model, live):
     twice = [np.concatenate([each, each]) for each in without]
     peaks = measure_peaks(VIDEO, model, np.repeat(noisy, 2, 0), np.stack([noisy, history], 1).reshape(-1, 32, 32, 3))
     for index, name in enumerate(names):
-        highest = np.max([np.quantile(each[index], 0.9999, axis=(0, 1, 2)) for each in (with_history, twice)], 0)
+        highest = np.max([np.quantile(each[index], 0.9995, axis=(0, 1, 2)) for each in (with_history, twice)], 0)
         np.testing.assert_allclose(peaks[name], highest, rtol=1e-5)
-    assert np.max(peaks["weigh"]) > 1.2 * np.quantile(without[0], 0.9999)
+    assert np.max(peaks["weigh"]) > 1.2 * np.quantile(without[0], 0.9995)
 
 
 def test_without_any_history_the_fusion_keeps_its_whole_relu6(model, live):
@@ -201,7 +201,7 @@ def test_the_int8_model_agrees_with_the_network_that_was_trained(loops):
     """Each feeds back its own fused frame, 20 times. The body reads it, and may round what lies between two levels its
     own way: that adds a step to a pixel, rarely."""
     for (denoised, fused), (denoised_int8, fused_int8) in zip(loops[0][:20], loops[1], strict=False):
-        assert np.mean(np.abs(denoised - denoised_int8) > 1.01) < 2e-3
+        assert np.mean(np.abs(denoised - denoised_int8) > 1.01) < 4e-3
         assert np.abs(denoised - denoised_int8).max() < 2.01
         assert np.abs(fused - fused_int8).max() < 1.01
         assert np.mean(np.rint(fused) != fused_int8) < 0.05
