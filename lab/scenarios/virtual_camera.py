@@ -22,6 +22,7 @@ CAMERA, DEVICE = "/dev/video0", "/dev/video10"
 SIZE = "320x180"
 CLOSE = 3  # of 255: what rounding to 8 bits of YCbCr and back may differ by
 LEAST_COLORS = 8  # the bars of vivid
+LEAST_SHARE = 0.25  # of the pixels that can be compared: the tiny network ruffles the others
 QUIETCAM = f"{PYTHON} -P -m quietcam"
 RUN = f"{QUIETCAM} run --model /opt/lab/tiny.tflite --allow-still"
 
@@ -51,7 +52,7 @@ def judge_readers(found: Mapping[str, Any], record: Recorder) -> None:
     record.equal("Others see its format of pixels", found["pixels"], "YUYV")
     record.that("The picture has colors to compare", found["colors"] >= LEAST_COLORS, found["colors"])
     for reader, each in found["by"].items():
-        right = each["size"] == found["picture"] and 0 <= each["worst"] <= CLOSE and each["share"] >= 0.5
+        right = each["size"] == found["picture"] and 0 <= each["worst"] <= CLOSE and each["share"] >= LEAST_SHARE
         record.that(f"{reader} sees the denoised colors within {CLOSE} of 255", right, json.dumps(each))
     record.that("The sink says no error", found["sink"]["error"] is None, found["sink"]["error"] or "")
 
