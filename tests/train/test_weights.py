@@ -95,7 +95,7 @@ def test_what_is_refused(tmp_path, make_run, pair_folder, quietcam):
     for weights, said in (
         (
             tmp_path / "nowhere",
-            "neither. Remedy: give one of these, or the name of a model that ships (base, base-video, ",
+            "neither. Remedy: give one of these, or the name of a model that ships (base, base-video, demo, ",
         ),
         (TWIN.with_name("demo_256x256_int8.tflite"), "recipe int8. Remedy: give the float32 model of the same network"),
         (tmp_path / "bare.tflite", "which has no manifest. Remedy: give a float32 model"),

@@ -286,7 +286,7 @@ def test_ones_own_run_or_file_goes_before_a_name_and_a_plain_folder_does_not(run
     assert find_source(Path("small_640x480_int8")) == shipped("small_640x480_int8")
     shutil.copy(run_folder / "model.keras", "small")
     assert find_source(Path("small")) == Path("small")
-    with pytest.raises(UsageError, match=r"base, base-video, demo, nano.*absent.*quietcam train"):
+    with pytest.raises(UsageError, match=r"base, base-video, demo, nano, nano-video, small.*absent.*quietcam train"):
         find_source(Path("absent"))
 
 
