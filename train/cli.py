@@ -66,8 +66,8 @@ def train_command(
     config: Annotated[
         str,
         typer.Argument(
-            help="Name of one that ships (demo, nano, nano-video, small, small-video, base, base-video, sidd_full) "
-            "or a .toml file; with --qat a run directory."
+            help="Name of a config that ships (demo, nano, nano-video, small, small-video, base, base-video, "
+            "sidd_full) or a .toml file; with --qat a run directory."
         ),
     ],
     data: _Data,

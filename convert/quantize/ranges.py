@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.quantize.fusion import find_fusion
+from convert.quantize.fusion import STEPS, find_fusion
 from quietcam.errors import ModelError
 from quietcam.process.native_output import native_output_caught
 from quietcam.tflite.activations import Activation, Range
@@ -46,7 +46,6 @@ _PIXEL_OPS = (
     *("RELU", "RELU6", "RELU_0_TO_1", "MINIMUM", "MAXIMUM"),
 )
 _PIXELS = Range(0.0, 1.0)
-_WHOLE_STEPS = Range(-128 / 255, 127 / 255)
 _GRID = np.concatenate([[0.0], np.geomspace(1e-6, 0.05, 48)])  # candidate tails for the least squared error
 _STEPS = 255
 
@@ -98,9 +97,9 @@ def choose_ranges(
     pixels = _pixel_tensors(graph, {each for each, span in designed.items() if span == _PIXELS})
     chosen = {each.name: rule.choose(each) for each in activations}
     whole = {
-        name: _WHOLE_STEPS
+        name: STEPS
         for name in _residual_tensors(graph, pixels) & chosen.keys()
-        if _WHOLE_STEPS.low <= chosen[name].low and chosen[name].high <= _WHOLE_STEPS.high
+        if STEPS.low <= chosen[name].low and chosen[name].high <= STEPS.high
     }
     return chosen | whole | designed | dict.fromkeys(pixels, _PIXELS)
 

@@ -23,7 +23,6 @@ _QUEUE = 2  # frames: one to be taken at once, one on its way
 _TICK = 1.0  # seconds between two statuses
 _FIRST_RETRY, _LAST_RETRY = 5.0, 60.0  # seconds
 _HANGS = 5.0  # seconds after which a call of a live run's sink that has not returned is reported as an error
-_BEHIND = 10  # steps of nice behind the network's threads
 _OPENING = 3.0  # seconds that a run's start waits for a sink; a page without frames counts as lost after five
 
 
@@ -177,7 +176,7 @@ class SinkThread:
 
     def _run(self) -> None:
         if self.sink.gives_way and self._live:
-            give_way(_BEHIND)
+            give_way()
         with process.finishing():
             try:
                 if not self.opened:

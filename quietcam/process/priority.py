@@ -10,7 +10,7 @@ import threading
 __all__ = ["give_way"]
 
 
-def give_way(steps: int) -> None:
+def give_way(steps: int = 10) -> None:
     """Let the calling thread, and those that it starts, get processor time after others. Linux alone has priorities of
     threads; elsewhere nothing happens.
 

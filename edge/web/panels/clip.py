@@ -29,7 +29,6 @@ MOST_BYTES = 32 << 20
 
 _FIRST_SECONDS = 3.0  # longest wait for the first frame, and then for the next one
 _WAITING = 3  # frames that are copied and wait for the encoder
-_BEHIND = 10  # steps of nice behind the network's threads
 _FPS = 25.0  # nominal: the frames have their own times
 _KEY_EVERY = 1.0  # seconds
 
@@ -117,7 +116,7 @@ class _Job:
                 answer.set_exception(error)
 
         def work() -> None:
-            give_way(_BEHIND)
+            give_way()
             content, error = b"", None
             try:
                 content = self._encoded()
